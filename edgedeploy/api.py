@@ -1,0 +1,90 @@
+"""The library: every arrow of the way through is a function here, with the name of its command.
+
+    model ──optimize(recipe, dataset)──> model + evidence ──compile(target)──> bundle ──push(device)──> release
+          ──bench, test──> measurement ──check(contract)──> verdict ──> report
+
+They take and return the frozen values of `edgedeploy.values`; `ship` walks all of it. Importing this module imports
+none of onnx, onnxruntime or paramiko: a function's room is loaded when the function is first named.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgedeploy.compile.build import compile_model as compile
+    from edgedeploy.compile.bundle import open_bundle
+    from edgedeploy.deploy.push import push
+    from edgedeploy.deploy.releases import current_release, releases, rollback
+    from edgedeploy.device.address import connect
+    from edgedeploy.errors import EdgedeployError
+    from edgedeploy.measure.bench import bench
+    from edgedeploy.measure.check import check
+    from edgedeploy.measure.contract import load_contract
+    from edgedeploy.measure.test import test
+    from edgedeploy.model.inspect import inspect_model as inspect
+    from edgedeploy.optimize.optimize import optimize
+    from edgedeploy.optimize.recipe import load_recipe, recipe_names
+    from edgedeploy.report.html import write_report
+    from edgedeploy.shipping import ship
+    from edgedeploy.target.load import load_target, target_names
+
+_WHERE = {
+    "EdgedeployError": ("errors", "EdgedeployError"),
+    "bench": ("measure.bench", "bench"),
+    "check": ("measure.check", "check"),
+    "compile": ("compile.build", "compile_model"),
+    "connect": ("device.address", "connect"),
+    "current_release": ("deploy.releases", "current_release"),
+    "inspect": ("model.inspect", "inspect_model"),
+    "load_contract": ("measure.contract", "load_contract"),
+    "load_recipe": ("optimize.recipe", "load_recipe"),
+    "load_target": ("target.load", "load_target"),
+    "open_bundle": ("compile.bundle", "open_bundle"),
+    "optimize": ("optimize.optimize", "optimize"),
+    "push": ("deploy.push", "push"),
+    "recipe_names": ("optimize.recipe", "recipe_names"),
+    "releases": ("deploy.releases", "releases"),
+    "rollback": ("deploy.releases", "rollback"),
+    "ship": ("shipping", "ship"),
+    "target_names": ("target.load", "target_names"),
+    "test": ("measure.test", "test"),
+    "write_report": ("report.html", "write_report"),
+}
+
+__all__ = [
+    "EdgedeployError",
+    "bench",
+    "check",
+    "compile",
+    "connect",
+    "current_release",
+    "inspect",
+    "load_contract",
+    "load_recipe",
+    "load_target",
+    "open_bundle",
+    "optimize",
+    "push",
+    "recipe_names",
+    "releases",
+    "rollback",
+    "ship",
+    "target_names",
+    "test",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _WHERE[name]
+    value = getattr(importlib.import_module(f"edgedeploy.{module}"), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

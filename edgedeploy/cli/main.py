@@ -1,0 +1,102 @@
+"""The `edgedeploy` command: finds the module of a command, and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+_COMMANDS = {
+    # name: (module, one line for --help). Written here so that --help imports none of the modules.
+    "inspect": ("inspect", "Facts of a model: shapes, parameters, MACs, bytes, operators."),
+    "recipes": ("recipes", "The recipes there are; with NAME, one whole."),
+    "targets": ("targets", "The targets there are; with NAME, one whole."),
+    "optimize": ("optimize", "Make a model smaller and faster, and refuse to make it worse."),
+    "compile": ("compile", "Build a model into a bundle for a target."),
+    "board": ("board", "Emulated boards: up, down, status, ssh, list."),
+    "push": ("push", "Put a bundle on a device and make it current."),
+    "releases": ("releases", "The releases on a device."),
+    "rollback": ("rollback", "Return to the release before."),
+    "bench": ("bench", "Time the current release on a device."),
+    "test": ("test", "Run labelled data on a device: agreement and metric."),
+    "check": ("check", "Hold a measurement against a contract."),
+    "ship": ("ship", "All of it: optimize, compile, push, bench, test, check, report."),
+}
+
+_EXIT_CODES = """\b
+Exit codes:
+   0  yes
+   1  the answer is no (a contract is broken, a test failed, a result was refused)
+   2  the command line is wrong
+   3  a file is missing, unreadable or malformed
+   4  a dataset does not fit the model
+   5  a step cannot take this model, target or setting
+   6  no recipe, target, board or release has that name
+   7  this machine lacks a program, disk space or network
+   8  the device cannot be reached
+   9  host key unknown or changed, or the device refused the key
+  10  the device cannot do what was asked
+  11  bytes do not match their SHA-256
+  12  another edgedeploy is at work on the same thing
+  13  an emulated board could not be built or booted
+ 130  interrupted"""
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"edgedeploy.cli.{_COMMANDS[name][0]}_command")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_LazyGroup, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="edgedeploy", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Take a trained model to edge devices, and prove that it still works there."""
+
+
+def main() -> NoReturn:
+    """Entry point. Turns errors into messages; everything else is in the library."""
+    from edgedeploy.errors import EdgedeployError
+
+    try:
+        result = cli.main(standalone_mode=False)
+        sys.exit(result if isinstance(result, int) else 0)
+    except EdgedeployError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output has gone (`edgedeploy … | head`): nothing is wrong, and nobody listens.
+        sys.stdout = None
+        sys.exit(0)

@@ -1,0 +1,123 @@
+"""What every command shares: `--json`, `-q`, `-v`, progress on standard error, one way to print a value."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Output:
+    """The command's standard output and standard error. Is a `Progress`, so it can be handed to the library."""
+
+    def __init__(self, *, as_json: bool, quiet: bool, verbose: int) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.verbose = verbose
+        self._live = sys.stderr.isatty() and not quiet
+        self._step = ""
+        self._step_begun = 0.0
+        self._drawn = 0.0
+        self._width = 0
+
+    def result(self, value: object, *renderables: RenderableType) -> None:
+        """Print `value` as JSON when `--json` was given, else the renderables (rich tables or text)."""
+        self.finish()
+        if self.as_json:
+            import msgspec
+
+            text = msgspec.json.format(msgspec.json.encode(value, order=None, enc_hook=str), indent=2)
+            click.echo(text)
+            return
+        from rich.console import Console
+
+        # Piped output is read by programs and logs: no colours, no wrapping at 80 columns.
+        console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+        for renderable in renderables:
+            console.print(renderable)
+
+    def step(self, text: str) -> None:
+        self.finish()
+        self._step, self._step_begun = text, time.monotonic()
+        if self._live:
+            self._draw(f"{text} …")
+        elif self.verbose and not self.quiet:
+            click.echo(f"{text} …", err=True)
+
+    def advance(self, done: int, total: int | None, unit: str) -> None:
+        now = time.monotonic()
+        if self._live and (now - self._drawn > 0.1 or done == total):
+            self._drawn = now
+            amount = f"{_amount(done, unit)} of {_amount(total, unit)}" if total else _amount(done, unit)
+            self._draw(f"{self._step} … {amount}")
+
+    def note(self, text: str) -> None:
+        if self.quiet or not (self._live or self.verbose):
+            return
+        if self._live:
+            self._clear()
+        click.echo(f"  {text}", err=True)
+
+    def finish(self) -> None:
+        """End the current step's line. Called by the next step, and by `result`."""
+        if self._live and self._step:
+            self._clear()
+            click.echo(f"{self._step}  {time.monotonic() - self._step_begun:.1f} s", err=True)
+        self._step = ""
+
+    def _draw(self, text: str) -> None:
+        columns = shutil.get_terminal_size().columns
+        text = text[: columns - 1]
+        click.echo("\r" + text.ljust(self._width), nl=False, err=True)
+        self._width = len(text)
+
+    def _clear(self) -> None:
+        if self._width:
+            click.echo("\r" + " " * self._width + "\r", nl=False, err=True)
+            self._width = 0
+
+
+def common_options(command: Command) -> Command:
+    """Add `--json`, `-q` and `-v`; the command gets them as one `Output` in the parameter `out`."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+    @click.option("-q", "--quiet", is_flag=True, help="No progress; errors only on standard error.")
+    @click.option("-v", "--verbose", count=True, help="Say more on standard error; twice for debugging.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, as_json: bool, quiet: bool, verbose: int, **kwargs: Any) -> Any:
+        if verbose > 1:
+            import logging
+
+            logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s: %(message)s")
+        out = Output(as_json=as_json, quiet=quiet, verbose=verbose)
+        try:
+            return command(*args, out=out, **kwargs)
+        finally:
+            out.finish()
+
+    return wrapped  # type: ignore[return-value]
+
+
+def _amount(count: int, unit: str) -> str:
+    if unit == "bytes":
+        return readable_bytes(count)
+    return f"{count:,} {unit}" if unit else f"{count:,}"
+
+
+def readable_bytes(count: float) -> str:
+    """Bytes in decimal units, as disks and networks are sold: `585532` is `"586 kB"`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000 or unit == "GB":
+            return f"{count:.0f} B" if unit == "B" else f"{count:.3g} {unit}"
+        count /= 1000
+    raise AssertionError

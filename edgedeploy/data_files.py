@@ -1,0 +1,43 @@
+"""Where the recipes and targets lie: the user's own folder first, then those that edgedeploy ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from edgedeploy.errors import UnknownNameError
+from edgedeploy.files import config_folder
+
+Kind = Literal["quantize", "targets"]
+
+
+def folders(kind: Kind) -> tuple[Path, ...]:
+    """Folders that are searched, the first that has a name wins."""
+    package = Path(__file__).parent
+    shipped = package / "_data" / kind
+    # An editable install has no copy in the package: the files are at the top of the checkout.
+    return (config_folder() / kind, shipped if shipped.is_dir() else package.parent / kind)
+
+
+def names(kind: Kind) -> tuple[str, ...]:
+    """The names there are, sorted."""
+    return tuple(sorted({path.stem for folder in folders(kind) for path in folder.glob("*.toml")}))
+
+
+def find(kind: Kind, name: str) -> Path:
+    """The file that `name` stands for.
+
+    Raises:
+        UnknownNameError: no folder has it; the message lists what there is.
+    """
+    known = names(kind)
+    if name in known:
+        for folder in folders(kind):
+            if (path := folder / f"{name}.toml").is_file():
+                return path
+    what = "recipe" if kind == "quantize" else "target"
+    raise UnknownNameError(
+        f"there is no {what} {name!r}",
+        why=f"known: {', '.join(known)}",
+        mend=f"choose one of them, or add {folders(kind)[0] / 'NAME.toml'}",
+    )

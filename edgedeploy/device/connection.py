@@ -1,0 +1,68 @@
+"""What every device is to the rest of edgedeploy: something that runs a command and takes and gives bytes.
+
+`ssh.py`, `local.py` and `emulator/` satisfy it; `deploy` and `measure` know nothing else of a device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import BinaryIO, Protocol
+
+from msgspec import Struct
+
+
+class Completed(Struct, frozen=True, kw_only=True):
+    """A command that ended on the device."""
+
+    exit_status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Process(Protocol):
+    """A command that runs on the device and is talked to while it does."""
+
+    stdin: BinaryIO
+    """Buffered; `close()` is the end of the command's input."""
+    stdout: BinaryIO
+
+    def wait(self, timeout_s: float | None = None) -> Completed:
+        """Wait for the end. `stdout` holds what was not read from `.stdout`; `stderr` at most its last 64 KiB.
+
+        Raises:
+            UnreachableError: the connection was lost.
+            DeviceError: it did not end in time (it is then killed).
+        """
+
+    def kill(self) -> None:
+        """End it now. Safe to call twice and after the end."""
+
+
+class Connection(Protocol):
+    """An open way into a device. A context manager: leaving it closes the connection."""
+
+    address: str
+    """As the user gave it, e.g. `"board:rpi4"`."""
+    emulated: bool
+
+    def run(self, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] = b"", timeout_s: float = 60.0) -> Completed:
+        """Run a command in the user's home folder and wait for it. Words are quoted here, never by the caller.
+
+        Raises:
+            UnreachableError: the connection was lost.
+            DeviceError: it did not end within `timeout_s` (a limit on silence while `stdin` is being sent).
+        """
+
+    def start(self, argv: Sequence[str]) -> Process:
+        """Start a command and talk to it.
+
+        Raises:
+            UnreachableError: the connection was lost.
+        """
+
+    def close(self) -> None:
+        """Close it. Safe to call twice."""
+
+    def __enter__(self) -> Connection: ...
+
+    def __exit__(self, *exc: object) -> None: ...

@@ -1,0 +1,166 @@
+"""Files that are whole or absent, and the digests that name them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgedeploy.errors import HostError, InvalidFileError
+
+_CHUNK_BYTES = 1 << 20
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's content, as 64 lower-case hexadecimal digits.
+
+    Raises:
+        InvalidFileError: the file is missing, a folder, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> InvalidFileError:
+    """The error for a file that cannot be read, in the user's words."""
+    if isinstance(error, FileNotFoundError):
+        return InvalidFileError(f"{path} does not exist", mend="check the path")
+    if isinstance(error, IsADirectoryError):
+        return InvalidFileError(f"{path} is a folder; a file is expected", mend="name a file inside it")
+    return InvalidFileError(f"{path} cannot be read", why=error.strerror or str(error))
+
+
+def unwritable(path: Path, error: OSError) -> HostError:
+    """The error for a file or folder that cannot be written, in the user's words."""
+    return HostError(
+        f"{path} cannot be written",
+        why=error.strerror or str(error),
+        mend="free some space or name another place",
+    )
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that a reader, or a power cut, sees the old file or the new one whole.
+
+    Raises:
+        HostError: the place cannot be written (no such folder, disk full, no permission, `path` is a folder).
+    """
+    with replacing_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; when the block ends well, sync it and rename it onto `path`.
+
+    When the block raises, the temporary file is removed and `path` is as it was.
+
+    Raises:
+        HostError: the place cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(21, "a folder of that name is in the way")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+        os.close(handle)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path`; when the block ends well, it takes the place of `path`.
+
+    A folder cannot be renamed onto one that is not empty, so an old `path` is first moved aside: for an instant
+    there is none, but never half of one.
+
+    Raises:
+        HostError: the place cannot be written, or `path` is a file.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(20, "a file of that name is in the way")
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
+    except OSError as error:
+        raise unwritable(path, error) from error
+    aside = temporary.with_suffix(".old")
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        for folder, _, names in os.walk(temporary):
+            for name in names:
+                file = Path(folder) / name
+                if not file.is_symlink():
+                    _sync(file)
+            _sync(Path(folder))
+        if path.exists():
+            path.rename(aside)
+        temporary.rename(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        if aside.exists() and not path.exists():
+            aside.rename(path)
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """A file's content in pieces of at most 1 MiB."""
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                yield chunk
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def cache_folder() -> Path:
+    """Where edgedeploy keeps what it can make again: `$XDG_CACHE_HOME/edgedeploy`, else `~/.cache/edgedeploy`."""
+    return _xdg("XDG_CACHE_HOME", ".cache") / "edgedeploy"
+
+
+def config_folder() -> Path:
+    """Where the user keeps recipes and targets of their own: `$XDG_CONFIG_HOME/edgedeploy`."""
+    return _xdg("XDG_CONFIG_HOME", ".config") / "edgedeploy"
+
+
+def _xdg(variable: str, default: str) -> Path:
+    value = os.environ.get(variable, "")
+    # The specification says that a relative path is to be ignored.
+    return Path(value) if Path(value).is_absolute() else Path.home() / default
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value

@@ -1,0 +1,153 @@
+"""TOML files that people write, turned into frozen values, with errors that name file, key and line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from edgedeploy.errors import InvalidFileError
+from edgedeploy.files import unreadable
+
+Value = TypeVar("Value", bound=msgspec.Struct)
+
+_UNKNOWN = re.compile(r"unknown field `(?P<key>[^`]*)`")
+_STEP = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+|\.\.\.)\]")
+
+
+def load_toml(path: Path, kind: type[Value]) -> Value:
+    """Read `path` as TOML and validate it against `kind`.
+
+    Raises:
+        InvalidFileError: the file cannot be read, is not TOML, or does not have the keys and types of `kind`;
+            the message names the file, the line and the key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except UnicodeDecodeError as error:
+        raise InvalidFileError(f"{path} is not a text file in UTF-8", why=str(error)) from error
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidFileError(f"{path} is not valid TOML", why=str(error)) from error
+    try:
+        return msgspec.convert(document, kind, strict=True)
+    except msgspec.ValidationError as error:
+        message, _, where = str(error).partition(" - at ")
+        keys = _key_path(document, kind, str(error), where.strip("`"))
+        if unknown := _UNKNOWN.search(message):
+            keys = (*keys, unknown["key"])
+            message = "unknown key"
+        elif keys and isinstance(keys[-1], str):
+            message = message[:1].lower() + message[1:]
+        line = _line_of(text, keys)
+        raise InvalidFileError(
+            f"{path}:{line}: {_dotted(keys) or 'the file'}: {message}",
+            mend=f"keys of this table: {', '.join(_known_keys(kind, keys))}" if unknown else "",
+        ) from error
+
+
+def _key_path(document: Any, kind: type[msgspec.Struct], message: str, where: str) -> tuple[str | int, ...]:
+    """The keys that lead to the value that msgspec rejects; it hides the keys of mappings behind `[...]`."""
+    keys: list[str | int] = []
+    for step in _STEP.finditer(where.removeprefix("$")):
+        if step["key"] is not None:
+            keys.append(step["key"])
+        elif step["index"] != "...":
+            keys.append(int(step["index"]))
+        else:
+            keys.append(_culprit(document, kind, message, keys))
+    return tuple(keys)
+
+
+def _culprit(document: Any, kind: type[msgspec.Struct], message: str, keys: list[str | int]) -> str:
+    """Which entry of the mapping at `keys` is the rejected one: the one that fails when it is alone there."""
+    mapping = _at(document, keys)
+    for name in mapping:
+        try:
+            msgspec.convert(_with(document, keys, {name: mapping[name]}), kind, strict=True)
+        except msgspec.ValidationError as error:
+            if str(error) == message:
+                return str(name)
+    return "?"
+
+
+def _at(document: Any, keys: list[str | int]) -> Any:
+    for key in keys:
+        document = document[key]
+    return document
+
+
+def _with(document: Any, keys: list[str | int], value: Any) -> Any:
+    if not keys:
+        return value
+    head, *rest = keys
+    if isinstance(head, int):
+        return [_with(item, rest, value) if i == head else item for i, item in enumerate(document)]
+    return {**document, head: _with(document[head], rest, value)}
+
+
+def _known_keys(kind: type[msgspec.Struct], keys: tuple[str | int, ...]) -> tuple[str, ...]:
+    info: Any = msgspec.inspect.type_info(kind)
+    for key in keys[:-1]:
+        if isinstance(info, msgspec.inspect.UnionType):
+            info = next(t for t in info.types if not isinstance(t, msgspec.inspect.NoneType))
+        if isinstance(info, msgspec.inspect.StructType):
+            info = next(field.type for field in info.fields if field.encode_name == key)
+        else:
+            info = getattr(info, "value_type", None) or getattr(info, "item_type", None)
+    if isinstance(info, msgspec.inspect.UnionType):
+        info = next(t for t in info.types if not isinstance(t, msgspec.inspect.NoneType))
+    return tuple(field.encode_name for field in info.fields) if hasattr(info, "fields") else ()
+
+
+def _dotted(keys: tuple[str | int, ...]) -> str:
+    text = ""
+    for key in keys:
+        text += f"[{key}]" if isinstance(key, int) else f"{'.' if text else ''}{key}"
+    return text
+
+
+_HEADER = re.compile(r"^\s*(?P<open>\[\[?)\s*(?P<name>[^\]]+?)\s*\]")
+_ASSIGNMENT = re.compile(r"^\s*(?P<name>[A-Za-z0-9_\-\"'. ]+?)\s*=")
+
+
+def _line_of(text: str, keys: tuple[str | int, ...]) -> int:
+    """The line where the value at `keys` is written, else that of the nearest table around it, else 1.
+
+    The standard library's parser keeps no positions, so this finds the lines where keys and tables begin. A key in
+    an inline table has the line of the key that holds that table.
+    """
+    best_line, best_depth = 1, 0
+    table: tuple[str | int, ...] = ()
+    counts: dict[tuple[str | int, ...], int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.match(line):
+            table = _split_key(header["name"])
+            if header["open"] == "[[":
+                index = counts.get(table, -1) + 1
+                counts[table] = index
+                table = (*table, index)
+            else:
+                # A sub-table belongs to the last element of an array of tables before it.
+                for depth in range(len(table), 0, -1):
+                    if table[:depth] in counts:
+                        table = (*table[:depth], counts[table[:depth]], *table[depth:])
+                        break
+            here = table
+        elif assignment := _ASSIGNMENT.match(line):
+            here = (*table, *_split_key(assignment["name"]))
+        else:
+            continue
+        if here == keys[: len(here)] and len(here) > best_depth:
+            best_line, best_depth = number, len(here)
+    return best_line
+
+
+def _split_key(name: str) -> tuple[str | int, ...]:
+    return tuple(part.strip().strip("\"'") for part in name.split("."))

@@ -1,0 +1,92 @@
+"""The built artifact for one model on one target, and the release that it becomes on a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from edgedeploy.values.model import ModelFacts
+from edgedeploy.values.quality import MetricFigure
+
+MANIFEST_NAME = "manifest.json"
+
+
+class FileEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    path: str
+    """Relative to the bundle, with `/`; no `..`, no leading `/`, no control characters."""
+    size_bytes: int
+    sha256: str
+    executable: bool = False
+
+
+class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The float model that the bundled one was made from, and how good it was on the host."""
+
+    sha256: str
+    size_bytes: int
+    parameters: int
+    recipe: str
+    evaluation_sha256: str | None
+    metric: MetricFigure | None
+
+
+class Runtime(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What executes the model on the device."""
+
+    backend: str
+    python: str | None
+    """The device's Python that the wheels are for; None when none is needed."""
+    glibc: str | None
+    packages: dict[str, str]
+    """Name and version of each package laid out in the bundle."""
+
+
+class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`manifest.json` of a bundle: everything in it, by hash. The manifest's own SHA-256 names the bundle."""
+
+    schema: int
+    name: str
+    """Of the model: lower-case letters, digits, `-`, `_`, `.`; begins with a letter or digit; at most 64."""
+    version: str
+    """Same alphabet as `name`."""
+    target: str
+    architecture: str
+    model_file: str
+    model: ModelFacts
+    runtime: Runtime
+    runner: str
+    """Path in the bundle of what is started on the device."""
+    golden_samples: int
+    """Inputs and outputs kept under `golden/` as `NNNN.npz`, keys `input:NAME` and `output:NAME`."""
+    source: Source | None
+    tools: dict[str, str]
+    files: tuple[FileEntry, ...]
+    """Every file of the bundle but the manifest itself, in path order."""
+
+
+class Bundle(Struct, frozen=True, kw_only=True):
+    """A bundle in a folder of this machine, its manifest read and checked."""
+
+    path: Path
+    manifest: Manifest
+    sha256: str
+    """Of `manifest.json`, byte for byte."""
+    size_bytes: int
+    """Of all files, the manifest included."""
+
+
+class Release(Struct, frozen=True, kw_only=True):
+    """A bundle that lives on a device."""
+
+    device: str
+    """The address as the user gave it."""
+    name: str
+    id: str
+    """`VERSION-` and the first 12 digits of the bundle's SHA-256."""
+    path: str
+    """The release's folder on the device, absolute."""
+    current: bool
+    parent: str | None
+    """The release that was current when this one became so: where `rollback` goes."""
+    manifest: Manifest

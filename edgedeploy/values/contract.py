@@ -1,0 +1,91 @@
+"""The hand-over from the people who trained a model, and whether it is kept."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+from msgspec import Struct
+
+
+class ContractModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    version: str
+    framework: str
+    file: str
+    """Relative to the contract's folder."""
+    sha256: str
+    parameters: int | None = None
+
+
+class ContractData(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    evaluation: str
+    """A dataset with labels; paths are relative to the contract's folder."""
+    evaluation_sha256: str | None = None
+    calibration: str | None = None
+    metric: str = "top1"
+
+
+class ContractOptimization(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    recipe: str = "int8"
+
+
+class TargetLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What holds on one target only."""
+
+    peak_memory_max_bytes: int | None = None
+    latency_p50_max_ms: float | None = None
+    latency_p90_max_ms: float | None = None
+    latency_p99_max_ms: float | None = None
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    metric_min: float | None = None
+    """Floor for the metric on the device."""
+    metric_max_drop: float | None = None
+    """How much the metric on the device may lie under the float model's on the host."""
+    agreement_top1_min: float | None = None
+    """Floor for the share of samples that the device answers as the host does."""
+    size_max_bytes: int | None = None
+    size_reduction_min: float | None = None
+    """Of the model file, against the float one: 0.45 is 45 % smaller."""
+    parameters_max: int | None = None
+    target: dict[str, TargetLimits] = {}
+
+
+class Contract(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One contract file (TOML)."""
+
+    schema: int
+    model: ContractModel
+    data: ContractData
+    limits: Limits
+    optimization: ContractOptimization = ContractOptimization()
+    folder: Path = Path()
+    """Where the file lies; set by the loader."""
+
+
+class Outcome(StrEnum):
+    HOLDS = "holds"
+    BREAKS = "breaks"
+    CANNOT_BE_TOLD = "cannot be told"
+
+
+class VerdictLine(Struct, frozen=True, kw_only=True):
+    key: str
+    """The contract's key, e.g. `"limits.metric_max_drop"`."""
+    limit: float | int | str
+    figure: float | int | str | None
+    unit: str
+    """`"bytes"`, `"ms"`, `"share"`, `""`."""
+    outcome: Outcome
+    reason: str
+    """Where the figure comes from, or why there is none."""
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    contract: str
+    """Name and version of the model."""
+    lines: tuple[VerdictLine, ...]
+    outcome: Outcome
+    """Breaks if a line breaks; cannot be told if no line holds; else holds."""

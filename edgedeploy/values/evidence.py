@@ -1,0 +1,56 @@
+"""What optimizing a model did and what it cost."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from edgedeploy.values.model import ModelFacts
+from edgedeploy.values.quality import Agreement, MetricFigure
+
+
+class PassEvidence(Struct, frozen=True, kw_only=True):
+    """One pass of a recipe, as it went."""
+
+    name: str
+    changed: bool
+    refused: str | None
+    """Why the pass left the model as it was; None when it ran."""
+    facts: dict[str, int | float | str]
+    """What it did, e.g. `{"nodes_removed": 12}`; keys carry units."""
+    size_bytes: int
+    """Of the model after this pass."""
+
+
+class Execution(Struct, frozen=True, kw_only=True):
+    """One way of running the result on the host, and how it compares with the float model there."""
+
+    arithmetic: str
+    """`"exact"` (each QDQ pair evaluated in float: what a kernel without saturation gives) or `"host"` (this
+    machine's integer kernels)."""
+    isa: str
+    """Instruction-set features of the host that decide its integer kernels, e.g. `"x86-64 avx2"`."""
+    metric: MetricFigure | None
+    agreement: Agreement
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """All that `optimize` knows about one result."""
+
+    recipe: str
+    target: str | None
+    source: ModelFacts
+    result: ModelFacts | None
+    """None when the passes gave a model that does not load."""
+    passes: tuple[PassEvidence, ...]
+    calibration_samples: int
+    evaluation_sha256: str | None
+    """Of the dataset that the metrics below are over; a later drop is only told against the same one."""
+    source_metric: MetricFigure | None
+    max_drop: float
+    executions: tuple[Execution, ...]
+    """In exact arithmetic first: the one that is judged."""
+    accepted: bool
+    reasons: tuple[str, ...]
+    """Why it was not accepted, or what is to be known although it was; one sentence each."""
+    tools: dict[str, str]
+    """Versions of what did it: edgedeploy, onnx, onnx_ir, onnxruntime, numpy."""

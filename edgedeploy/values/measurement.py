@@ -1,0 +1,107 @@
+"""What a run on a device observed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from edgedeploy.values.bundle import Source
+from edgedeploy.values.quality import Agreement, MetricFigure
+
+
+class Conditions(Struct, frozen=True, kw_only=True):
+    """The device as it described itself while it was measured."""
+
+    machine: str
+    """`uname -m`"""
+    kernel: str
+    """`uname -sr`"""
+    cpu: str
+    """From `/proc/cpuinfo`: the model name, or implementer and part where Arm gives only those."""
+    cpu_features: tuple[str, ...]
+    cores: int
+    os: str
+    memory_total_bytes: int | None
+    memory_available_bytes: int | None
+    load_average_1min: float | None
+    temperature_c: float | None
+    governor: str | None
+    python: str
+    runtime: dict[str, str]
+    """Versions of the packages that ran the model, as they reported them."""
+    emulated: bool
+    """True when the device is a QEMU board: its wall-clock says nothing about a real one."""
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """Order statistics of the steady-state samples, in milliseconds of the device's own clock."""
+
+    n: int
+    min_ms: float
+    p50_ms: float
+    mean_ms: float
+    p90_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    mad_ms: float
+    """Median absolute deviation from the median, not scaled."""
+    notes: tuple[str, ...]
+    """Which percentiles are absent, and how many samples they would need."""
+
+
+class Timing(Struct, frozen=True, kw_only=True):
+    """The loop, timed on the device with `time.perf_counter_ns`."""
+
+    clock: Literal["device", "emulated"]
+    """`"emulated"` is not a latency and is kept out of every verdict."""
+    profile: str
+    load_ms: float
+    first_inference_ms: float
+    warmup_ms: tuple[float, ...]
+    samples_ms: tuple[float, ...]
+    summary: Summary
+
+
+class Accuracy(Struct, frozen=True, kw_only=True):
+    """A labelled dataset run on the device."""
+
+    evaluation: str
+    evaluation_sha256: str
+    samples: int
+    metric: MetricFigure | None
+    host_metric: MetricFigure | None
+    """The same model on the host in exact arithmetic."""
+    agreement: Agreement
+    """The device's outputs against those."""
+
+
+class MeasuredRelease(Struct, frozen=True, kw_only=True):
+    """Which release was measured."""
+
+    name: str
+    version: str
+    id: str
+    target: str
+    model_sha256: str
+    model_size_bytes: int
+    parameters: int
+    bundle_size_bytes: int
+    source: Source | None
+
+
+class Measurement(Struct, frozen=True, kw_only=True):
+    """One run. `bench` fills `timing`, `test` fills `accuracy`, `ship` both."""
+
+    schema: int
+    device: str
+    taken_at: str
+    """UTC, ISO 8601."""
+    release: MeasuredRelease
+    conditions: Conditions
+    peak_rss_bytes: int | None
+    """Largest resident set of the runner's process, the runtime included."""
+    timing: Timing | None = None
+    accuracy: Accuracy | None = None
+    golden: Agreement | None = None
+    """Outputs for the bundle's golden inputs against its golden outputs."""

@@ -1,0 +1,42 @@
+"""What is known of a model by reading it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+Dimension = int | str
+"""A fixed extent, or the name of a dynamic one (`"?"` when the file gives it none)."""
+
+
+class TensorFacts(Struct, frozen=True, kw_only=True):
+    """One input or output of a model."""
+
+    name: str
+    dtype: str
+    """NumPy's name of the element type, e.g. `"float32"`."""
+    shape: tuple[Dimension, ...]
+
+
+class ModelFacts(Struct, frozen=True, kw_only=True):
+    """A model file, read but not run."""
+
+    format: Literal["onnx", "tflite"]
+    sha256: str
+    """Of the file; with external data, of the file followed by its data files in name order."""
+    size_bytes: int
+    """The file and its external data."""
+    producer: str
+    opset: int
+    """Version of the default ONNX operator set; 0 where the format has none."""
+    inputs: tuple[TensorFacts, ...]
+    outputs: tuple[TensorFacts, ...]
+    parameters: int
+    """Elements of all weights: initializers, `Constant` nodes and packed weights, of floating or quantized type."""
+    macs: int | None
+    """Multiply-accumulate operations of one inference at batch 1; None when shapes are not known."""
+    macs_note: str
+    """What `macs` leaves out or assumes; why it is None."""
+    operators: dict[str, int]
+    """How often each operator occurs, subgraphs included, most frequent first."""

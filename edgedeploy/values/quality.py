@@ -1,0 +1,28 @@
+"""How good outputs are: against labels (a metric) and against a reference's outputs (agreement)."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class MetricFigure(Struct, frozen=True, kw_only=True):
+    """A metric over a labelled dataset."""
+
+    name: str
+    value: float
+    """Larger is better; in [0, 1] for the built-in ones."""
+    samples: int
+
+
+class Agreement(Struct, frozen=True, kw_only=True):
+    """Outputs against a reference's outputs for the same inputs. Over all outputs of the model together."""
+
+    samples: int
+    top1_match: float | None
+    """Share of samples whose largest element is the same; None when no output is a vector of scores."""
+    max_abs_error: float
+    mean_abs_error: float
+    cosine: float
+    """Cosine of the angle between all outputs and all reference outputs, in [-1, 1]."""
+    sqnr_db: float | None
+    """Signal to quantization noise ratio, 10·log10(Σ reference² / Σ error²); None when the error is exactly zero."""
