@@ -25,23 +25,23 @@ HEIGHT, WIDTH = 48, 192
 # The text of signs, labels, invoices and book spines: what such a classifier meets. No word stands in both sets.
 EVALUATION_WORDS = """
 Address Airport Amount Arrival Balance Bakery Blue Bridge Building Calcium Camera Capital Careful Chapter Coffee
-Contents Copyright Customer Danger Delivery Department Distance Driver East Electric Elevator Emergency Engine Entrance
-Evening Exit Express Factory Final Fragile Freight Gallery Garden Gate General Handle Harbour Height Hospital Hotel
-Import Index Invoice Island January Keep Kitchen Laboratory Language Left Library Machine Market Maximum Memory Minute
-Monday Museum Nature Network Notice Number Office Open Order Oxygen Package Paper Parking Passenger Platform Police Power
-Pressure Private Product Quality Railway Receipt Red Repair Reserved River Safety Saturday School Serial Service Sodium
-Speed Station Storage Street Summer Supply Switch Table Telephone Temperature Ticket Total Tower Transport University
-Valley Version Voltage Warning Water Weight Window Winter Yellow Zone
+Contents Copyright Customer Danger Delivery Department Distance Driver East Electric Elevator Emergency Engine
+Entrance Evening Exit Express Factory Final Fragile Freight Gallery Garden Gate General Handle Harbour Height Hospital
+Hotel Import Index Invoice Island January Keep Kitchen Laboratory Language Left Library Machine Market Maximum Memory
+Minute Monday Museum Nature Network Notice Number Office Open Order Oxygen Package Paper Parking Passenger Platform
+Police Power Pressure Private Product Quality Railway Receipt Red Repair Reserved River Safety Saturday School Serial
+Service Sodium Speed Station Storage Street Summer Supply Switch Table Telephone Temperature Ticket Total Tower
+Transport University Valley Version Voltage Warning Water Weight Window Winter Yellow Zone
 """.split()
 CALIBRATION_WORDS = """
 Account Afternoon Ambient Angle Apple Attention August Battery Beach Black Bottle Branch Bread Button Cabinet Canal
 Caution Central Century Charge Circuit City Clinic Closed College Current Daily Date December Design Detail Document
-Double Edition Energy Equipment Error Export Fabric February Field Fire Floor Forest Friday Fuel Glass Gold Green Hammer
-Health Heavy Horizon House Hydrogen Insurance Iron June Kettle Ladder Lamp Length Level Light Limited Magnet Manual March
-Medical Metal Model Motor Mountain Music Nitrogen North Notebook October Orange Orchard Palace Panel Patent Pepper Photo
-Piano Pilot Plant Pocket Printer Public Radio Rain Record Return Right Road Rubber Sample Sensor September Signal Silver
-South Spring Square Steel Sugar Sunday Surface Theatre Thunder Timber Traffic Tuesday Turn Valve Village Wagon West White
-Wire Yard
+Double Edition Energy Equipment Error Export Fabric February Field Fire Floor Forest Friday Fuel Glass Gold Green
+Hammer Health Heavy Horizon House Hydrogen Insurance Iron June Kettle Ladder Lamp Length Level Light Limited Magnet
+Manual March Medical Metal Model Motor Mountain Music Nitrogen North Notebook October Orange Orchard Palace Panel
+Patent Pepper Photo Piano Pilot Plant Pocket Printer Public Radio Rain Record Return Right Road Rubber Sample Sensor
+September Signal Silver South Spring Square Steel Sugar Sunday Surface Theatre Thunder Timber Traffic Tuesday Turn
+Valve Village Wagon West White Wire Yard
 """.split()
 
 
