@@ -1,95 +1,140 @@
-"""How far a model's outputs lie from a reference's, added up one batch at a time."""
+"""How far outputs lie from a reference's outputs for the same inputs, in bounded memory.
+
+Errors, cosine and SQNR run over all elements of all outputs together, in float64. Signal to quantization noise ratio
+as in Oppenheim and Schafer, Discrete-Time Signal Processing, 3rd edition, section 4.8.3:
+10·log10(Σ reference² / Σ (output - reference)²).
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgedeploy.errors import DatasetError
+from edgedeploy.errors import UnsupportedError
 from edgedeploy.values.quality import Agreement
 
-Array = NDArray[Any]
+SQNR_FLOOR_DB = -300.0
+"""Stands for minus infinity (noise without signal, or an output that is not finite), which JSON cannot hold."""
 
 
 class AgreementAccumulator:
-    """Sums in float64 over all outputs of all samples added; memory does not grow.
-
-    Top-1 match is over the first output whose reference is a floating array of shape (batch, classes) with at least two
-    classes. Cosine and SQNR are those of all outputs laid end to end:
-    cosine = Σ a·b / √(Σ a² · Σ b²), SQNR = 10·log10(Σ b² / Σ (a - b)²) dB, with a the outputs and b the reference
-    (B. Widrow, I. Kollár, Quantization Noise, Cambridge 2008, section 1.3, takes the same ratio of powers).
-    A NaN that the reference has not makes every figure NaN: damage is shown, not averaged away.
-    """
+    """Sums that grow with the samples seen; `figure` may be asked at any time."""
 
     def __init__(self) -> None:
         self._samples = 0
-        self._ranked = 0
-        self._same = 0
+        self._matches = 0.0
+        self._scored = 0
         self._elements = 0
-        self._max_abs_error = 0.0
-        self._abs_error = 0.0
-        self._squared_error = 0.0
-        self._product = 0.0
-        self._squared = 0.0
-        self._reference_squared = 0.0
+        self._nonfinite = 0
+        self._max_error = 0.0
+        self._error_sum = 0.0
+        self._error_squares = 0.0
+        self._output_squares = 0.0
+        self._reference_squares = 0.0
+        self._products = 0.0
 
-    def add(self, outputs: Sequence[Array], reference_outputs: Sequence[Array]) -> None:
-        """Add one batch: the same number of arrays on both sides, of the same shapes.
+    def add(self, outputs: Sequence[np.ndarray], reference_outputs: Sequence[np.ndarray]) -> None:
+        """Add the outputs of one run.
+
+        The run holds as many samples as the first axes of the reference's outputs are long, if all have one length, else
+        one. An output is taken for scores when the reference's is of floating type and has the shape
+        (samples, classes) or (samples, steps, classes) with at least two classes; a sample matches as far as the
+        largest elements of its vectors of scores, over all such outputs, are at the same place (the first of equals).
 
         Raises:
-            DatasetError: number or shapes of the outputs differ.
+            UnsupportedError: number, shape or kind of the outputs differ, or they are not numbers.
         """
-        shapes, reference_shapes = [a.shape for a in outputs], [a.shape for a in reference_outputs]
-        if shapes != reference_shapes:
-            raise DatasetError(f"outputs have the shapes {shapes}, the reference's have {reference_shapes}")
-        ranked = False
-        for output, reference in zip(outputs, reference_outputs, strict=True):
-            if not ranked and _is_scores(reference):
-                self._same += int((output.argmax(axis=1) == reference.argmax(axis=1)).sum())
-                self._ranked += len(reference)
-                ranked = True
-            a, b = output.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
-            # Equal infinities and NaNs on both sides agree; their difference would be NaN.
-            alike = (a == b) | (np.isnan(a) & np.isnan(b))
-            a, b = np.where(alike & ~np.isfinite(a), 0.0, a), np.where(alike & ~np.isfinite(b), 0.0, b)
-            error = a - b
-            if error.size:
-                self._max_abs_error = float(np.maximum(self._max_abs_error, np.abs(error).max()))
-            self._elements += error.size
-            self._abs_error += float(np.abs(error).sum())
-            self._squared_error += float(error @ error)
-            self._product += float(a @ b)
-            self._squared += float(a @ a)
-            self._reference_squared += float(b @ b)
-        first = reference_outputs[0] if reference_outputs else None
-        self._samples += len(first) if first is not None and first.ndim else 1
+        if len(outputs) != len(reference_outputs):
+            raise UnsupportedError(f"{len(outputs)} outputs cannot be compared with {len(reference_outputs)}")
+        lengths = {output.shape[0] for output in reference_outputs if output.ndim}
+        samples = lengths.pop() if len(lengths) == 1 else 1
+        matches = np.zeros(samples)
+        vectors = 0
+        for index, (output, reference) in enumerate(zip(outputs, reference_outputs, strict=True)):
+            _check_comparable(index, output, reference)
+            self._add_elements(output, reference)
+            if _is_scores(reference, samples):
+                same = _same_top(output, reference).reshape(samples, -1)
+                matches += same.sum(axis=1)
+                vectors += same.shape[1]
+        self._samples += samples
+        if vectors:
+            self._matches += float((matches / vectors).sum())
+            self._scored += samples
 
     def figure(self) -> Agreement:
-        """The figures so far."""
-        if self._squared_error == 0.0:
-            sqnr_db = None
-        elif math.isnan(self._squared_error):
-            sqnr_db = math.nan
-        elif self._reference_squared == 0.0:
-            sqnr_db = -math.inf
+        """The agreement over all that was added; of nothing it is perfect, over 0 samples."""
+        cosine: float
+        sqnr_db: float | None
+        if self._nonfinite:
+            cosine, sqnr_db = 0.0, SQNR_FLOOR_DB
         else:
-            sqnr_db = 10.0 * math.log10(self._reference_squared / self._squared_error)
-        norm = math.sqrt(self._squared) * math.sqrt(self._reference_squared)
-        both_zero = self._squared == self._reference_squared == 0.0
-        cosine = 1.0 if both_zero else self._product / norm if norm else 0.0
+            cosine, sqnr_db = self._cosine(), self._sqnr_db()
         return Agreement(
             samples=self._samples,
-            top1_match=self._same / self._ranked if self._ranked else None,
-            max_abs_error=self._max_abs_error,
-            mean_abs_error=self._abs_error / self._elements if self._elements else 0.0,
-            cosine=cosine if math.isnan(cosine) else max(-1.0, min(1.0, cosine)),
+            top1_match=self._matches / self._scored if self._scored else None,
+            max_abs_error=self._max_error,
+            mean_abs_error=self._error_sum / self._elements if self._elements else 0.0,
+            cosine=cosine,
             sqnr_db=sqnr_db,
+            nonfinite_elements=self._nonfinite,
         )
 
+    def _add_elements(self, output: np.ndarray, reference: np.ndarray) -> None:
+        found, expected = output.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
+        sound = np.isfinite(found) & np.isfinite(expected)
+        # Infinities that are meant (a mask of -inf before a softmax) agree when they are the same.
+        self._nonfinite += int(np.count_nonzero(~sound & (found != expected)))
+        if not sound.all():
+            found, expected = found[sound], expected[sound]
+        error = found - expected
+        self._elements += error.size
+        self._max_error = max(self._max_error, float(np.abs(error).max(initial=0.0)))
+        self._error_sum += float(np.abs(error).sum())
+        self._error_squares += float(error @ error)
+        self._output_squares += float(found @ found)
+        self._reference_squares += float(expected @ expected)
+        self._products += float(found @ expected)
 
-def _is_scores(reference: Array) -> bool:
-    return reference.ndim == 2 and reference.shape[1] >= 2 and np.issubdtype(reference.dtype, np.floating)
+    def _cosine(self) -> float:
+        if not self._output_squares or not self._reference_squares:
+            return 1.0 if self._output_squares == self._reference_squares else 0.0
+        cosine = self._products / (math.sqrt(self._output_squares) * math.sqrt(self._reference_squares))
+        return min(1.0, max(-1.0, cosine))
+
+    def _sqnr_db(self) -> float | None:
+        if not self._error_squares:
+            return None
+        if not self._reference_squares:
+            return SQNR_FLOOR_DB
+        ratio_db = 10.0 * (math.log10(self._reference_squares) - math.log10(self._error_squares))
+        return max(ratio_db, SQNR_FLOOR_DB)
+
+
+def _check_comparable(index: int, output: np.ndarray, reference: np.ndarray) -> None:
+    if output.shape != reference.shape:
+        raise UnsupportedError(
+            f"output {index} has shape {output.shape} where the reference has {reference.shape}",
+            why="outputs are compared element by element",
+        )
+    if reference.dtype.kind not in "biuf" or output.dtype.kind not in "biuf":
+        raise UnsupportedError(f"output {index} is of type {reference.dtype}; only real numbers can be compared")
+
+
+def _is_scores(reference: np.ndarray, samples: int) -> bool:
+    return (
+        reference.dtype.kind == "f"
+        and reference.ndim in (2, 3)
+        and reference.shape[0] == samples
+        and reference.size > 0
+        and reference.shape[-1] >= 2
+    )
+
+
+def _same_top(output: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Whether the largest element is the same, per vector along the last axis; a vector with NaN matches nothing."""
+    unusable = np.isnan(output).any(axis=-1) | np.isnan(reference).any(axis=-1)
+    same: np.ndarray = (output.argmax(axis=-1) == reference.argmax(axis=-1)) & ~unusable
+    return same

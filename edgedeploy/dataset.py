@@ -1,318 +1,431 @@
-"""Samples for calibration or evaluation, streamed in bounded memory and held against the model's inputs.
+"""Samples for calibration and evaluation, streamed in bounded memory.
 
-A dataset is named by one of three forms:
+A dataset is named in one of three ways:
 
-- `FILE.npz`: an array for each model input, samples along the first axis, and optionally `labels`. An array of the
-  input's own rank is cut into batches; of one rank more, each slice is a whole input, as stateful models need.
-- a folder of `.npz` files, each one feed (a whole input for each name, optionally `labels`), streamed in name order.
-- `package.module:callable`, which yields feeds: dictionaries of arrays, optionally with `"labels"`.
+- `FILE.npz`: an array per model input, samples along the first axis, and optionally `labels`. An array of the input's
+  own rank is cut along its first axis, which is the model's batch axis. An array of one rank more holds whole inputs,
+  as models with a state or without a batch axis need them: each slice is fed as it is. Both may stand side by side.
+- `FOLDER`: each `.npz` in it is one whole feed, in name order; either all of them have `labels` or none.
+- `package.module:callable`: called without arguments, yields feeds: dicts of arrays, with `"labels"` among them or not,
+  or pairs `(feed, labels)`.
+
+Numbers are taken as they are or widened within their kind (float16 → float32, int32 → int64), which loses nothing.
+Everything else is refused: float64 for float32 loses digits, and uint8 for float32 is mostly a picture that somebody
+forgot to scale. Values are not looked at: NaN is data.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
-from edgedeploy.errors import DatasetError, InvalidFileError
-from edgedeploy.files import sha256_file
-from edgedeploy.npz_stream import NpzFile
-from edgedeploy.values.model import TensorFacts
+from edgedeploy.errors import DatasetError, EdgedeployError, InvalidFileError
+from edgedeploy.files import read_chunks
+from edgedeploy.npz import ArrayHeader, NpzReader
+from edgedeploy.user_object import described, is_object_name, load_callable
+from edgedeploy.values.model import Dimension, TensorFacts
 
-Array = NDArray[Any]
+_log = logging.getLogger(__name__)
+
 LABELS = "labels"
 
+Feed = dict[str, np.ndarray]
 
-class Sample(Struct, frozen=True):
-    """One feed, ready for a session: the batch axis is included."""
 
-    feed: dict[str, Array]
-    labels: Array | None
-    """Shape (size,), or None when the dataset has none."""
+class Sample(Struct, frozen=True, eq=False):
+    """What one run of the model takes."""
+
+    feed: Feed
+    """An array per input, batch axis included, in the input's dtype."""
+    labels: np.ndarray | None
+    """First axis: the samples of this feed. None when the dataset has no labels."""
     size: int
-    """Samples in this feed: the extent of the batch axis."""
+    """How many labelled samples the feed holds; 1 for a whole feed without labels."""
 
 
-class Dataset:
-    """A named dataset for a model with given inputs. `samples` may be called again for another pass over it."""
+class Dataset(ABC):
+    """Samples that fit a model's inputs. Every iteration begins anew; nothing is kept in memory between samples."""
 
-    def __init__(
-        self,
-        spec: str,
-        *,
-        inputs: Sequence[TensorFacts],
-        sha256: str,
-        has_labels: bool,
-        count: int | None,
-        stream: Callable[[], Iterator[tuple[str, Mapping[str, Array]]]],
-    ) -> None:
-        self.spec = spec
-        self.sha256 = sha256
-        """Of the content: the file; the folder's names and files; all arrays that a callable yields."""
-        self.has_labels = has_labels
-        self.count = count
-        """Feeds there are; None when only running through it would tell."""
-        self._inputs = tuple(inputs)
-        self._stream = stream
+    spec: str
+    """As the user named it."""
+    has_labels: bool
+    count: int | None
+    """How many feeds `samples` yields; None when only running it tells."""
 
+    @property
+    @abstractmethod
+    def sha256(self) -> str:
+        """Of a file its bytes; of a folder the names and bytes of its files in name order; of a callable the names,
+        dtypes, shapes and bytes of all that it yields (it is run once more if no iteration has reached its end)."""
+
+    @abstractmethod
     def samples(self) -> Iterator[Sample]:
-        """The feeds one by one, each validated.
+        """The samples in order, checked as they come.
 
         Raises:
-            DatasetError: a feed does not fit the model; the message names feed, array, what is expected and found.
+            DatasetError: a sample does not fit the model; the message names the array, what was expected and found.
+            InvalidFileError: a file has gone or cannot be read.
         """
-        for where, arrays in self._stream():
-            yield _sample(where, arrays, self._inputs)
 
     def batches(self, size: int) -> Iterator[Sample]:
-        """The same samples, stacked to at most `size` along the first axis where the model takes any batch.
+        """Up to `size` samples at once where the arrays are cut along the first axis and the first dimension of every
+        input is dynamic; else as `samples`, because a whole feed is not to be joined with another.
 
-        That is where the first dimension of every input is dynamic and the only one that differs between feeds; else
-        the feeds come one by one.
+        Raises:
+            DatasetError, InvalidFileError: as `samples`.
         """
-        if size <= 1 or not all(tensor.shape and isinstance(tensor.shape[0], str) for tensor in self._inputs):
-            yield from self.samples()
-            return
-        waiting: list[Sample] = []
-        for sample in self.samples():
-            if waiting and not _stackable(waiting[0], sample):
-                yield _stacked(waiting)
-                waiting = []
-            waiting.append(sample)
-            if sum(one.size for one in waiting) >= size:
-                yield _stacked(waiting)
-                waiting = []
-        if waiting:
-            yield _stacked(waiting)
+        return self.samples()
 
 
 def open_dataset(spec: str, inputs: Sequence[TensorFacts]) -> Dataset:
-    """Open the dataset that `spec` names, for a model with these `inputs`.
+    """Open `spec` and check what can be checked without reading the data: names, dtypes, shapes, lengths.
 
-    Names and, for a file, shapes and types are checked at once; each feed again as it is streamed. Arrays are cast
-    where no value can change (float32 → float64, uint8 → int32 …) and where Python's defaults are wider than models
-    are (float64 → float32, int64 → int32); any other type is an error.
+    Args:
+        spec: `FILE.npz`, `FOLDER` or `package.module:callable`. A file or folder of that name wins.
+        inputs: of the model that the samples are for.
 
     Raises:
-        InvalidFileError: the file or folder does not exist or cannot be read.
-        DatasetError: it does not fit the model, is empty, or is not of one of the three forms.
+        InvalidFileError: nothing has that name, or it is not an `.npz`.
+        UnknownNameError: the callable cannot be imported.
+        DatasetError: the data does not fit the inputs.
     """
+    if not inputs:
+        raise DatasetError(f"{spec}: the model has no inputs that data could be for")
     path = Path(spec)
     if path.is_dir():
-        return _open_folder(spec, path, inputs)
-    module, colon, function = spec.rpartition(":")
-    if path.exists() or not (colon and _is_dotted(module) and function.isidentifier()):
-        if not path.exists():
-            raise InvalidFileError(
-                f"dataset {spec} does not exist",
-                mend="name an .npz file, a folder of .npz files, or package.module:callable",
-            )
-        return _open_file(spec, path, inputs)
-    return _open_callable(spec, module, function, inputs)
+        return _FolderDataset(spec, path, inputs)
+    if path.exists() or not is_object_name(spec):
+        return _FileDataset(spec, path, inputs)
+    return _CallableDataset(spec, load_callable(spec), inputs)
 
 
-def _open_file(spec: str, path: Path, inputs: Sequence[TensorFacts]) -> Dataset:
-    with NpzFile(path) as file:
-        headers = file.headers
-    _check_names(spec, headers, inputs)
-    lengths: dict[str, int] = {}
-    for tensor in inputs:
-        header = headers[tensor.name]
-        if len(header.shape) not in (len(tensor.shape), len(tensor.shape) + 1) or not header.shape:
+class _FileDataset(Dataset):
+    def __init__(self, spec: str, path: Path, inputs: Sequence[TensorFacts]) -> None:
+        self.spec = spec
+        self._path = path
+        self._inputs = {facts.name: facts for facts in inputs}
+        self._sha256 = ""
+        with NpzReader(path) as reader:
+            headers = reader.headers
+        self.has_labels = _check_names(spec, headers, self._inputs)
+        self._whole = {name: self._is_whole(facts, headers[name]) for name, facts in self._inputs.items()}
+        self._batch = self._fixed_batch()
+        self._samples = self._check_lengths(headers)
+        self.count = self._samples // self._batch
+
+    @property
+    def sha256(self) -> str:
+        if not self._sha256:
+            digest = hashlib.sha256()
+            for chunk in read_chunks(self._path):
+                digest.update(chunk)
+            self._sha256 = digest.hexdigest()
+        return self._sha256
+
+    def samples(self) -> Iterator[Sample]:
+        return self._cut(self._batch)
+
+    def batches(self, size: int) -> Iterator[Sample]:
+        joinable = not any(self._whole.values()) and all(_is_dynamic(facts.shape[0]) for facts in self._inputs.values())
+        return self._cut(max(size, 1) if joinable else self._batch)
+
+    def _cut(self, size: int) -> Iterator[Sample]:
+        # Opened for each iteration: two may run at the same time, and none keeps a file open after its end.
+        with NpzReader(self._path) as reader:
+            streams = {}
+            for name, facts in self._inputs.items():
+                slices = reader.slices(name, 1 if self._whole[name] else size)
+                streams[name] = (_converted(self.spec, facts, s[0] if self._whole[name] else s) for s in slices)
+            labels = reader.slices(LABELS, size) if self.has_labels else itertools.repeat(None)
+            for start in range(0, self._samples, size):
+                feed = {name: next(stream) for name, stream in streams.items()}
+                label = next(labels)
+                if label is not None and any(self._whole.values()) and label.ndim > 1:
+                    label = label[0]
+                yield Sample(feed, label, min(size, self._samples - start) if label is None else len(label))
+
+    def _is_whole(self, facts: TensorFacts, header: ArrayHeader) -> bool:
+        """Whether each slice is an input of its own, rather than a part of the batch axis."""
+        _check_dtype(self.spec, facts, header.dtype)
+        rank = len(facts.shape)
+        if len(header.shape) == rank + 1:
+            expected, found = facts.shape, header.shape[1:]
+        elif len(header.shape) == rank and rank > 0:
+            expected, found = facts.shape[1:], header.shape[1:]
+        else:
             raise DatasetError(
-                f"{spec}: array {tensor.name!r} has shape {header.shape}",
-                why=f"the model's input is {describe(tensor)}, so samples along the first axis are expected",
+                f"{self.spec}: array {facts.name!r} has shape {header.shape}",
+                why=f"expected samples along the first axis: shape ({', '.join(['N', *_extents(facts.shape[1:])])})"
+                f" or ({', '.join(['N', *_extents(facts.shape)])})",
             )
-        lengths[tensor.name] = header.shape[0] // _batch_extent(header.shape, tensor)
-    if LABELS in headers:
-        label_shape = headers[LABELS].shape
-        if len(label_shape) != 1:
-            raise DatasetError(f"{spec}: {LABELS!r} has shape {label_shape}; (samples,) is expected")
-        extents = {
-            _batch_extent(headers[t.name].shape, t) for t in inputs if len(headers[t.name].shape) == len(t.shape)
+        if not _fits(expected, found):
+            raise DatasetError(
+                f"{self.spec}: array {facts.name!r} has shape {header.shape}",
+                why=f"expected ({', '.join(['N', *_extents(expected)])})",
+            )
+        return len(header.shape) == rank + 1
+
+    def _fixed_batch(self) -> int:
+        """Samples that one run takes: 1, or the batch that is fixed in the model."""
+        fixed = {
+            name: int(facts.shape[0])
+            for name, facts in self._inputs.items()
+            if not self._whole[name] and not _is_dynamic(facts.shape[0])
         }
-        lengths[LABELS] = label_shape[0] // (extents.pop() if len(extents) == 1 else 1)
-    if len(set(lengths.values())) > 1:
-        raise DatasetError(f"{spec}: arrays have different numbers of samples: {lengths}")
-    count = next(iter(lengths.values()))
-    if count == 0:
-        raise DatasetError(f"{spec} has no samples")
+        if len(set(fixed.values())) > 1 or (any(self._whole.values()) and set(fixed.values()) - {1}):
+            raise DatasetError(
+                f"{self.spec}: the arrays cannot be cut in step",
+                why=f"the model's first dimensions are fixed and differ: {fixed}",
+                mend="give every array one axis more: each slice is then a whole input",
+            )
+        batch = next(iter(fixed.values()), 1)
+        if batch < 1:
+            raise DatasetError(f"{self.spec}: the model takes {batch} samples at once, so there is nothing to feed it")
+        return batch
 
-    def stream() -> Iterator[tuple[str, Mapping[str, Array]]]:
-        with NpzFile(path) as file:
-            extent = {t.name: _batch_extent(file.headers[t.name].shape, t) for t in inputs}
-            whole = {t.name: len(file.headers[t.name].shape) == len(t.shape) + 1 for t in inputs}
-            labels_each = max((extent[name] for name in extent if not whole[name]), default=1)
-            readers = {t.name: file.slices(t.name) for t in inputs}
-            labels = file.slices(LABELS) if LABELS in file.headers else None
-            for index in range(count):
-                arrays: dict[str, Array] = {}
-                for name, reader in readers.items():
-                    arrays[name] = (
-                        next(reader) if whole[name] else np.stack([next(reader) for _ in range(extent[name])])
+    def _check_lengths(self, headers: Mapping[str, ArrayHeader]) -> int:
+        names = [*self._inputs, *([LABELS] if self.has_labels else [])]
+        if self.has_labels and not headers[LABELS].shape:
+            raise DatasetError(f"{self.spec}: 'labels' is a single number, expected one label per sample")
+        lengths = {name: headers[name].shape[0] for name in names}
+        if len(set(lengths.values())) > 1:
+            raise DatasetError(
+                f"{self.spec}: the arrays differ in length",
+                why=", ".join(f"{name!r} has {length:,}" for name, length in lengths.items()),
+                mend="give every array one entry per sample along its first axis",
+            )
+        samples = next(iter(lengths.values()))
+        if not samples:
+            raise DatasetError(f"{self.spec} holds no samples")
+        if samples % self._batch:
+            raise DatasetError(
+                f"{self.spec} holds {samples:,} samples, but the model takes exactly {self._batch} at once",
+                mend=f"keep {samples - samples % self._batch:,} samples, or export the model with a dynamic batch",
+            )
+        return samples
+
+
+class _WholeFeeds(Dataset):
+    """What folders and callables share: each feed comes whole."""
+
+    _inputs: dict[str, TensorFacts]
+
+    def _checked(self, where: str, feed: Mapping[str, np.ndarray], labels: np.ndarray | None) -> Sample:
+        for name, facts in self._inputs.items():
+            _check_dtype(where, facts, feed[name].dtype)
+            if not _fits(facts.shape, feed[name].shape):
+                raise DatasetError(
+                    f"{where}: array {name!r} has shape {feed[name].shape}",
+                    why=f"each feed is a whole input: expected ({', '.join(_extents(facts.shape))})",
+                )
+        converted = {name: _converted(where, facts, feed[name]) for name, facts in self._inputs.items()}
+        if labels is None:
+            return Sample(converted, None, 1)
+        labels = np.atleast_1d(labels)
+        if not len(labels):
+            raise DatasetError(f"{where}: 'labels' is empty")
+        return Sample(converted, labels, len(labels))
+
+
+class _FolderDataset(_WholeFeeds):
+    def __init__(self, spec: str, path: Path, inputs: Sequence[TensorFacts]) -> None:
+        self.spec = spec
+        self._inputs = {facts.name: facts for facts in inputs}
+        self._path = path
+        self._sha256 = ""
+        files = self._files()
+        if not files:
+            raise DatasetError(f"{spec} holds no .npz files", mend="name a folder with one .npz per feed")
+        self.count = len(files)
+        with NpzReader(files[0]) as reader:
+            self.has_labels = _check_names(str(files[0]), reader.headers, self._inputs)
+
+    @property
+    def sha256(self) -> str:
+        if not self._sha256:
+            digest = hashlib.sha256()
+            for file in self._files():
+                content = hashlib.sha256()
+                for chunk in read_chunks(file):
+                    content.update(chunk)
+                digest.update(f"{content.hexdigest()}  {file.name}\n".encode(errors="surrogateescape"))
+            self._sha256 = digest.hexdigest()
+        return self._sha256
+
+    def samples(self) -> Iterator[Sample]:
+        for file in self._files():
+            with NpzReader(file) as reader:
+                if _check_names(str(file), reader.headers, self._inputs) != self.has_labels:
+                    raise DatasetError(
+                        f"{file} has {'no ' if self.has_labels else ''}labels, unlike the files before it",
+                        mend="give labels in every file or in none",
                     )
-                if labels is not None:
-                    arrays[LABELS] = np.stack([next(labels) for _ in range(labels_each)])
-                yield f"{spec}, sample {index}", arrays
+                feed = {}
+                for name, facts in self._inputs.items():
+                    header = reader.headers[name]
+                    if not _fits(facts.shape, header.shape):
+                        # Before it is read: a header can promise more than fits in memory.
+                        raise DatasetError(
+                            f"{file}: array {name!r} has shape {header.shape}",
+                            why=f"each file is a whole feed: expected ({', '.join(_extents(facts.shape))})",
+                        )
+                    feed[name] = reader.whole(name)
+                labels = reader.whole(LABELS) if self.has_labels else None
+            yield self._checked(str(file), feed, labels)
 
-    # One feed through the checks now: a wrong type or shape is better known before minutes of work.
-    dataset = Dataset(
-        spec, inputs=inputs, sha256=sha256_file(path), has_labels=LABELS in headers, count=count, stream=stream
-    )
-    next(dataset.samples())
-    return dataset
-
-
-def _open_folder(spec: str, path: Path, inputs: Sequence[TensorFacts]) -> Dataset:
-    files = sorted(file for file in path.iterdir() if file.suffix == ".npz" and file.is_file())
-    if not files:
-        raise DatasetError(f"{spec} has no .npz files", mend="put one .npz file for each feed into it")
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name}\0{sha256_file(file)}\n".encode())
-
-    def stream() -> Iterator[tuple[str, Mapping[str, Array]]]:
-        for file in files:
-            with NpzFile(file) as npz:
-                _check_names(str(file), npz.headers, inputs)
-                yield str(file), {name: npz.read(name) for name in npz.headers}
-
-    with NpzFile(files[0]) as first:
-        has_labels = LABELS in first.headers
-    dataset = Dataset(
-        spec, inputs=inputs, sha256=digest.hexdigest(), has_labels=has_labels, count=len(files), stream=stream
-    )
-    next(dataset.samples())
-    return dataset
+    def _files(self) -> list[Path]:
+        try:
+            return sorted(path for path in self._path.iterdir() if path.suffix == ".npz" and path.is_file())
+        except OSError as error:
+            raise InvalidFileError(f"{self._path} cannot be read", why=error.strerror or str(error)) from error
 
 
-def _open_callable(spec: str, module: str, function: str, inputs: Sequence[TensorFacts]) -> Dataset:
-    try:
-        make = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise DatasetError(
-            f"dataset {spec} cannot be imported", why=str(error), mend="check PYTHONPATH and the spelling"
-        ) from error
-    if not callable(make):
-        raise DatasetError(f"dataset {spec} is not callable")
+class _CallableDataset(_WholeFeeds):
+    count = None
 
-    def stream() -> Iterator[tuple[str, Mapping[str, Array]]]:
-        for index, arrays in enumerate(make()):
-            where = f"{spec}, feed {index}"
-            if not isinstance(arrays, Mapping):
-                raise DatasetError(f"{where} is a {type(arrays).__name__}; a dictionary of arrays is expected")
-            feed = {str(name): np.asarray(array) for name, array in arrays.items()}
-            _check_names(where, feed, inputs)
-            yield where, feed
+    def __init__(self, spec: str, function: Callable[[], Iterable[Any]], inputs: Sequence[TensorFacts]) -> None:
+        self.spec = spec
+        self._inputs = {facts.name: facts for facts in inputs}
+        self._function = function
+        self._sha256 = ""
+        first = next(self.samples())
+        self.has_labels = first.labels is not None
 
-    digest = hashlib.sha256()
-    count = 0
-    has_labels = False
-    for _, arrays in stream():
-        count += 1
-        has_labels = has_labels or LABELS in arrays
-        for name in sorted(arrays):
-            array = np.ascontiguousarray(arrays[name])
-            digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\n".encode())
-            digest.update(array.tobytes())
-    if not count:
-        raise DatasetError(f"{spec} yields no feeds")
-    return Dataset(spec, inputs=inputs, sha256=digest.hexdigest(), has_labels=has_labels, count=count, stream=stream)
+    @property
+    def sha256(self) -> str:
+        if not self._sha256:
+            for _ in self.samples():
+                pass
+        return self._sha256
+
+    def samples(self) -> Iterator[Sample]:
+        digest = hashlib.sha256()
+        number = -1
+        labelled: bool | None = None
+        for number, item in enumerate(self._items()):
+            where = f"{self.spec}: sample {number}"
+            sample = self._sample(where, item)
+            if labelled is None:
+                labelled = sample.labels is not None
+            if labelled != (sample.labels is not None):
+                raise DatasetError(f"{where} has {'no ' if labelled else ''}labels, unlike those before it")
+            _update(digest, sample)
+            yield sample
+        if number < 0:
+            raise DatasetError(f"{self.spec} yielded no samples")
+        self._sha256 = digest.hexdigest()
+
+    def _items(self) -> Iterator[Any]:
+        """What the user's function yields; what it raises becomes an error of the dataset."""
+        number = 0
+        try:
+            for item in self._function():
+                yield item
+                number += 1
+        except EdgedeployError:
+            raise
+        except Exception as error:
+            _log.debug("%s", self.spec, exc_info=True)
+            raise DatasetError(
+                f"{self.spec} failed at sample {number}", why=described(error), mend="-vv shows the traceback"
+            ) from error
+
+    def _sample(self, where: str, item: Any) -> Sample:
+        labels = None
+        if isinstance(item, tuple) and len(item) == 2:
+            item, labels = item
+        if not isinstance(item, Mapping):
+            raise DatasetError(
+                f"{where} is a {type(item).__name__}",
+                why="expected a dict of arrays by input name, or a pair (dict, labels)",
+            )
+        feed = {str(name): np.asarray(value) for name, value in item.items()}
+        if _check_names(where, feed, self._inputs):
+            labels = feed.pop(LABELS)
+        return self._checked(where, feed, None if labels is None else np.asarray(labels))
 
 
-def describe(tensor: TensorFacts) -> str:
-    """An input in words, e.g. `float32 [N, 3, 48, 192]`."""
-    return f"{tensor.dtype} [{', '.join(str(extent) for extent in tensor.shape)}]"
+def _update(digest: Any, sample: Sample) -> None:
+    arrays = dict(sample.feed) if sample.labels is None else {**sample.feed, LABELS: sample.labels}
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name], order="C")
+        digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        digest.update(array.tobytes())
 
 
-def _check_names(where: str, found: Mapping[str, object], inputs: Sequence[TensorFacts]) -> None:
-    wanted = {tensor.name for tensor in inputs}
-    missing, unknown = sorted(wanted - set(found)), sorted(set(found) - wanted - {LABELS})
+def _check_names(where: str, found: Iterable[str], inputs: Mapping[str, TensorFacts]) -> bool:
+    """Whether there are labels; raises when the other names are not those of the inputs."""
+    found = set(found)
+    labelled = LABELS in found and LABELS not in inputs
+    if labelled:
+        found.discard(LABELS)
+    missing, unknown = sorted(inputs.keys() - found), sorted(found - inputs.keys())
     if missing:
+        near = difflib.get_close_matches(missing[0], unknown, n=1) or unknown[:1]
         raise DatasetError(
-            f"{where}: there is no array {', '.join(map(repr, missing))}",
-            why=f"the model's inputs are {', '.join(f'{t.name} {describe(t)}' for t in inputs)}; "
-            f"the dataset has {', '.join(sorted(found)) or 'nothing'}",
-            mend="name the arrays as the model names its inputs",
+            f"{where} has no array {missing[0]!r}",
+            why=f"expected an array per input: {_listed(sorted(inputs))}; found: {_listed(sorted(found))}",
+            mend=f"rename {near[0]!r} to {missing[0]!r}" if near else f"add {missing[0]!r}",
         )
     if unknown:
         raise DatasetError(
-            f"{where}: no input of the model is called {', '.join(map(repr, unknown))}",
-            why=f"the model's inputs are {', '.join(sorted(wanted))}",
-            mend="rename the array, or leave it out",
+            f"{where} has an array {unknown[0]!r} that is no input of the model",
+            why=f"inputs: {_listed(sorted(inputs))}",
+            mend=f"leave it out, or name it {LABELS!r} if that is what it holds",
         )
+    return labelled
 
 
-def _batch_extent(shape: tuple[int, ...], tensor: TensorFacts) -> int:
-    """How many entries of the first axis make one feed."""
-    if len(shape) == len(tensor.shape) + 1:
-        return 1
-    first = tensor.shape[0] if tensor.shape else 1
-    return first if isinstance(first, int) and first > 0 else 1
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:10]) or "none"
+    return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown
 
 
-def _sample(where: str, arrays: Mapping[str, Array], inputs: Sequence[TensorFacts]) -> Sample:
-    feed: dict[str, Array] = {}
-    for tensor in inputs:
-        array = _cast(where, arrays[tensor.name], tensor)
-        fits = len(array.shape) == len(tensor.shape) and all(
-            isinstance(wanted, str) or wanted == found for wanted, found in zip(tensor.shape, array.shape, strict=True)
-        )
-        if not fits:
-            raise DatasetError(
-                f"{where}: array {tensor.name!r} has shape {array.shape} for one feed",
-                why=f"the model's input is {describe(tensor)}",
-            )
-        feed[tensor.name] = np.ascontiguousarray(array)
-    batched = [feed[t.name].shape[0] for t in inputs if t.shape and isinstance(t.shape[0], str)]
-    labels = arrays.get(LABELS)
-    if labels is not None:
-        labels = np.atleast_1d(labels)
-    size = batched[0] if batched else (len(labels) if labels is not None else 1)
-    if labels is not None and labels.shape != (size,):
-        raise DatasetError(f"{where}: {LABELS!r} has shape {labels.shape} for a feed of {size} samples")
-    return Sample(feed, labels, size)
-
-
-def _cast(where: str, array: Array, tensor: TensorFacts) -> Array:
-    wanted = np.dtype(tensor.dtype)
-    if array.dtype == wanted:
-        return array
-    narrower = {("float64", "float32"), ("int64", "int32"), ("float64", "float16"), ("float32", "float16")}
-    if np.can_cast(array.dtype, wanted, casting="safe") or (array.dtype.name, wanted.name) in narrower:
-        cast = array.astype(wanted)
-        if wanted.kind == "i" and not np.array_equal(cast, array):
-            raise DatasetError(f"{where}: array {tensor.name!r} has values that {wanted} does not hold")
-        return cast
+def _check_dtype(where: str, facts: TensorFacts, found: np.dtype) -> None:
+    if facts.dtype == "str" and found.kind == "U":
+        return
+    try:
+        expected = np.dtype(facts.dtype)
+    except TypeError:
+        # An element type that NumPy has no name for (bfloat16, 8-bit floats, 4-bit integers).
+        raise DatasetError(
+            f"{where}: input {facts.name!r} takes {facts.dtype}, which a dataset cannot hold",
+            mend="export the model with float32 inputs",
+        ) from None
+    if found == expected or (
+        found.kind == expected.kind and found.kind != "U" and np.can_cast(found, expected, "safe")
+    ):
+        return
     raise DatasetError(
-        f"{where}: array {tensor.name!r} is {array.dtype}",
-        why=f"the model's input is {describe(tensor)}",
-        mend=f"save it as {wanted}",
+        f"{where}: array {facts.name!r} has dtype {found.name}, expected {facts.dtype}",
+        mend=f"save {facts.name}.astype(numpy.{facts.dtype}), scaled as the model was trained",
     )
 
 
-def _stackable(one: Sample, other: Sample) -> bool:
-    return (one.labels is None) == (other.labels is None) and all(
-        one.feed[name].shape[1:] == array.shape[1:] for name, array in other.feed.items()
+def _converted(where: str, facts: TensorFacts, array: np.ndarray) -> np.ndarray:
+    if facts.dtype == "str":
+        return array.astype(object)
+    return np.asarray(array, dtype=facts.dtype, order="C")
+
+
+def _is_dynamic(extent: Dimension) -> bool:
+    return not isinstance(extent, int)
+
+
+def _fits(expected: Sequence[Dimension], found: Sequence[int]) -> bool:
+    return len(expected) == len(found) and all(
+        _is_dynamic(want) or want == have for want, have in zip(expected, found, strict=True)
     )
 
 
-def _stacked(samples: list[Sample]) -> Sample:
-    if len(samples) == 1:
-        return samples[0]
-    labels = [sample.labels for sample in samples if sample.labels is not None]
-    return Sample(
-        {name: np.concatenate([sample.feed[name] for sample in samples]) for name in samples[0].feed},
-        np.concatenate(labels) if labels else None,
-        sum(sample.size for sample in samples),
-    )
-
-
-def _is_dotted(text: str) -> bool:
-    return bool(text) and all(part.isidentifier() for part in text.split("."))
+def _extents(shape: Sequence[Dimension]) -> list[str]:
+    return [str(extent) for extent in shape]

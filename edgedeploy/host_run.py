@@ -1,94 +1,126 @@
-"""Running a model on this machine, in exact arithmetic or with its own integer kernels."""
+"""Run a model on this machine with onnxruntime's CPU provider."""
 
 from __future__ import annotations
 
+import functools
+import logging
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from edgedeploy.errors import DatasetError, InvalidFileError, UnsupportedError
 
-Array = NDArray[Any]
+_log = logging.getLogger(__name__)
+
+# Severity 4 is «fatal»: what goes wrong comes back as an exception, whose words are ours to print.
+_QUIET, _LOUD = 4, 2
+
+_ARM_FEATURES = ("asimd", "asimddp", "i8mm", "sve")
 
 
 class HostSession:
-    """An onnxruntime session on the CPU of this machine.
+    """A model that is loaded and ready to run.
 
-    Args:
-        model: a file, or the serialized model.
-        exact: evaluate each quantize/dequantize pair in float, as written, instead of fusing it into an integer kernel
-            (`ORT_DISABLE_ALL`): what a kernel without saturation or rounding of its own would give. A host's integer
-            kernels may saturate where the board's do not.
-        threads: for one operator; None lets onnxruntime choose.
-
-    Raises:
-        InvalidFileError: the file is missing or not a model.
-        UnsupportedError: onnxruntime cannot load the model.
+    The attributes `input_names` and `output_names` are in the model's order.
     """
 
     def __init__(self, model: Path | bytes, *, exact: bool, threads: int | None = None) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # its errors also come as exceptions; said once is enough
-        if exact:
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        name = "the model" if isinstance(model, bytes) else str(model)
-        if isinstance(model, Path) and not model.is_file():
-            raise InvalidFileError(f"{model} is not a file", mend="check the path")
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's exceptions have no common base but Exception
-            kind = InvalidFileError if "INVALID_PROTOBUF" in str(error) else UnsupportedError
-            raise kind(f"onnxruntime {onnxruntime.__version__} does not load {name}", why=_first_line(error)) from error
-        self.output_names: tuple[str, ...] = tuple(output.name for output in self._session.get_outputs())
-
-    def run(self, feed: Mapping[str, Array]) -> list[Array]:
-        """One inference: the outputs in the model's order.
+        """
+        Args:
+            model: a file, whose external data is found beside it, or a serialized model that has none.
+            exact: switch off all graph optimizations (`ORT_DISABLE_ALL`). Then nothing is fused, and each
+                QuantizeLinear/DequantizeLinear pair is evaluated in float: the arithmetic of a kernel that does not
+                saturate. Otherwise the model runs as onnxruntime runs it by default, with this machine's integer
+                kernels.
+            threads: of one operator; None leaves it to onnxruntime (one per physical core). Sums in float may differ in
+                the last digit between numbers of threads.
 
         Raises:
-            DatasetError: the model fails on this feed.
+            InvalidFileError: the file is missing or not an ONNX model.
+            UnsupportedError: onnxruntime refuses the model, in its own words.
+        """
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _severity()
+        options.inter_op_num_threads = 1
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        if exact:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        name = str(model) if isinstance(model, Path) else "the model"
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(model) if isinstance(model, Path) else model, options, providers=["CPUExecutionProvider"]
+            )
+        except (_state.NoSuchFile, _state.InvalidProtobuf) as error:
+            raise InvalidFileError(f"{name} cannot be loaded", why=_words(error)) from error
+        except Exception as error:
+            # Its classes have no common base of their own below Exception.
+            raise UnsupportedError(f"onnxruntime does not load {name}", why=_words(error)) from error
+        self.input_names = tuple(value.name for value in self._session.get_inputs())
+        self.output_names = tuple(value.name for value in self._session.get_outputs())
+        self._options = onnxruntime.RunOptions()
+        self._options.log_severity_level = _severity()
+
+    def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """All outputs, in the model's order.
+
+        Raises:
+            DatasetError: onnxruntime rejects the feed (name, dtype or shape).
+            UnsupportedError: the model fails while it runs, or an output is not a tensor.
         """
         try:
-            return [np.asarray(output) for output in self._session.run(None, dict(feed))]
+            outputs = self._session.run(None, dict(feed), self._options)
+        except (_state.InvalidArgument, ValueError) as error:
+            raise DatasetError("the model does not take this feed", why=_words(error)) from error
         except Exception as error:
-            shapes = {name: array.shape for name, array in feed.items()}
-            raise DatasetError(f"the model fails on inputs of shapes {shapes}", why=_first_line(error)) from error
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in feed.items())
+            raise UnsupportedError(
+                "the model fails while it runs", why=_words(error), mend=f"check that it is made for inputs of {shapes}"
+            ) from error
+        for name, output in zip(self.output_names, outputs, strict=True):
+            if not isinstance(output, np.ndarray):
+                raise UnsupportedError(
+                    f"output {name!r} is a {type(output).__name__}, not a tensor",
+                    mend="export the model without it (scikit-learn: zipmap=False)",
+                )
+        return list(outputs)
 
 
+@functools.cache
 def host_isa() -> str:
-    """What decides this machine's integer kernels, e.g. `"x86_64 avx2, no vnni"`.
+    """Features of this machine that choose onnxruntime's integer kernels, e.g. `"x86-64 avx2 (no vnni)"`.
 
-    onnxruntime's x86 kernels for U8S8 add pairs of products in 16 bits and saturate unless the CPU has VNNI
-    (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#when-and-why-do-i-need-to-try-u8u8).
+    Which ones do: https://github.com/microsoft/onnxruntime, onnxruntime/core/mlas/lib/platform.cpp.
     """
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return platform.machine()
-    features: set[str] = set()
-    for line in text.splitlines():
-        if line.lower().startswith(("flags", "features")):
-            features.update(line.partition(":")[2].split())
     machine = platform.machine()
-    if machine == "x86_64":
-        widest = next((name for name in ("avx512bw", "avx2", "sse4_1") if name in features), "sse2")
-        vnni = any(name in features for name in ("avx512_vnni", "avx_vnni"))
-        return f"x86_64 {widest}, {'vnni' if vnni else 'no vnni'}"
-    if machine == "aarch64":
-        named = [name for name in ("asimddp", "i8mm", "sve") if name in features]
-        return f"aarch64 {' '.join(named) or 'asimd, no dot product'}"
-    return machine
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    flags: set[str] = set()
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip().lower() in ("flags", "features"):
+            flags = set(value.split())
+            break
+    if machine in ("x86_64", "AMD64"):
+        wide = next((name for name in ("avx512f", "avx2", "avx", "sse4_1") if name in flags), "baseline")
+        integer = " ".join(name for name in ("avx512_vnni", "avx_vnni", "amx_int8") if name in flags)
+        return f"x86-64 {wide} {integer or '(no vnni)'}"
+    return " ".join([machine, *(name for name in _ARM_FEATURES if name in flags)])
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def _severity() -> int:
+    return _LOUD if _log.isEnabledFor(logging.DEBUG) else _QUIET
+
+
+def _words(error: Exception) -> str:
+    """onnxruntime's own words without its error number and source position."""
+    text = " ".join(str(error).split())
+    if text.startswith("[ONNXRuntimeError]"):
+        text = text.split(" : ", 3)[-1]
+    return text if len(text) <= 500 else text[:497] + "..."

@@ -1,115 +1,161 @@
-"""Metrics over labelled samples, added up one batch at a time."""
+"""How good outputs are against labels. Larger is better; figures are means over samples, computed as they stream by.
+
+Built in:
+
+- `top1`, `top5`: share of samples whose label is among the 1 or 5 largest scores. The scores are the first output of
+  floating type with shape (batch, …, classes), axes of length 1 in between dropped; labels are whole numbers in
+  [0, classes), shape (batch,), or (batch, steps) when the scores are (batch, steps, classes): a sample then scores the
+  share of its steps. Among equal scores the lower class comes first, as in `numpy.argmax`; scores with NaN are wrong.
+- `package.module:function`: called as `function(outputs, labels)` with the model's outputs (a list of arrays, in order)
+  and the labels (first axis: the samples) of one batch. Returns the score of each sample, shape (samples,), finite.
+
+Top-5 as in Russakovsky et al. 2015, https://arxiv.org/abs/1409.0575, section 4.1 (there as an error rate).
+"""
 
 from __future__ import annotations
 
-import importlib
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgedeploy.errors import DatasetError, UnknownNameError
+from edgedeploy.errors import DatasetError, EdgedeployError, UnknownNameError
+from edgedeploy.user_object import described, is_object_name, load_callable
 from edgedeploy.values.quality import MetricFigure
 
-Array = NDArray[Any]
-Score = Callable[[Sequence[Array], Array], Array]
-"""Outputs and labels (batch,) to a score for each sample (batch,); larger is better."""
+_log = logging.getLogger(__name__)
 
-
-class Metric:
-    """A metric by its name; `start` gives a fresh accumulator."""
-
-    def __init__(self, name: str, score: Score) -> None:
-        self.name = name
-        self._score = score
-
-    def start(self) -> MetricAccumulator:
-        return MetricAccumulator(self.name, self._score)
+Scorer = Callable[[list[np.ndarray], np.ndarray], Any]
+"""Gives the score of each sample of a batch, shape (samples,)."""
 
 
 class MetricAccumulator:
-    """The mean of a score over all samples added. Holds two numbers, whatever the number of samples."""
+    """The sum of the scores of the samples seen so far."""
 
-    def __init__(self, name: str, score: Score) -> None:
+    def __init__(self, name: str, score: Scorer) -> None:
         self._name = name
         self._score = score
         self._sum = 0.0
         self._samples = 0
 
-    def add(self, outputs: Sequence[Array], labels: Array | None) -> None:
-        """Add a batch: outputs with the batch as first axis, labels of shape (batch,).
+    def add(self, outputs: Sequence[np.ndarray], labels: np.ndarray | None) -> None:
+        """Add one batch.
+
+        Args:
+            outputs: of the model, in its order.
+            labels: first axis: the samples.
 
         Raises:
-            DatasetError: there are no labels, or outputs, labels and the metric do not fit together.
+            DatasetError: there are no labels, or the metric cannot be computed from them and the outputs.
         """
         if labels is None:
-            raise DatasetError(f"metric {self._name!r} needs labels", mend="add an array `labels` to the dataset")
+            raise DatasetError(
+                f"the metric {self._name} needs labels, and the dataset has none", mend="add an array 'labels'"
+            )
         try:
-            scores = np.asarray(self._score(outputs, labels), dtype=np.float64)
-        except DatasetError:
+            scores = np.asarray(self._score(list(outputs), labels), dtype=np.float64)
+        except EdgedeployError:
             raise
         except Exception as error:
+            # Only a user's own function comes here: what it raises is theirs to read.
+            _log.debug("%s", self._name, exc_info=True)
             raise DatasetError(
-                f"metric {self._name!r} fails on outputs of shapes {[np.shape(o) for o in outputs]}",
-                why=f"{type(error).__name__}: {error}",
+                f"the metric {self._name} failed", why=described(error), mend="-vv shows the traceback"
             ) from error
         if scores.shape != (len(labels),):
             raise DatasetError(
-                f"metric {self._name!r} gave an array of shape {scores.shape} for {len(labels)} samples",
-                mend="return one score for each sample",
+                f"the metric {self._name} returned shape {scores.shape}",
+                why=f"expected a score for each of {len(labels)} samples: shape ({len(labels)},)",
             )
+        if not np.isfinite(scores).all():
+            raise DatasetError(f"the metric {self._name} returned a score that is not finite")
         self._sum += float(scores.sum())
-        self._samples += len(labels)
+        self._samples += len(scores)
 
     def figure(self) -> MetricFigure:
-        """The mean so far; NaN when nothing was added."""
-        mean = self._sum / self._samples if self._samples else float("nan")
-        return MetricFigure(name=self._name, value=mean, samples=self._samples)
+        """The mean over all samples.
+
+        Raises:
+            DatasetError: no sample was added.
+        """
+        if not self._samples:
+            raise DatasetError(f"the metric {self._name} has no samples to be computed over")
+        return MetricFigure(name=self._name, value=self._sum / self._samples, samples=self._samples)
+
+
+class Metric:
+    """A metric by name; `start` begins a computation of its own."""
+
+    def __init__(self, name: str, score: Scorer) -> None:
+        self.name = name
+        self._score = score
+
+    def start(self) -> MetricAccumulator:
+        """A new computation, over no samples yet."""
+        return MetricAccumulator(self.name, self._score)
 
 
 def find_metric(name: str) -> Metric:
-    """The metric that `name` stands for: `top1`, `top5`, or `package.module:function` with the signature of `Score`.
+    """The metric called `name`: `"top1"`, `"top5"` or `"package.module:function"`.
 
     Raises:
-        UnknownNameError: there is no such metric, or it cannot be imported.
+        UnknownNameError: there is none of that name, or the function cannot be imported.
     """
-    if name in _BUILT_IN:
-        return Metric(name, _BUILT_IN[name])
-    module, colon, function = name.partition(":")
-    if colon and module and function:
-        try:
-            score = getattr(importlib.import_module(module), function)
-        except (ImportError, AttributeError) as error:
-            raise UnknownNameError(
-                f"metric {name!r} cannot be imported", why=str(error), mend="check PYTHONPATH and the spelling"
-            ) from error
-        if callable(score):
-            return Metric(name, score)
+    if name == "top1":
+        return Metric(name, lambda outputs, labels: _top(1, outputs, labels))
+    if name == "top5":
+        return Metric(name, lambda outputs, labels: _top(5, outputs, labels))
+    if is_object_name(name):
+        return Metric(name, load_callable(name))
     raise UnknownNameError(
-        f"there is no metric {name!r}", why=f"known: {', '.join(_BUILT_IN)}", mend="or name a package.module:function"
+        f"there is no metric {name!r}",
+        why="known: top1, top5, or a function of your own",
+        mend="choose one of them, or name a function as package.module:function",
     )
 
 
-def _top_k(k: int) -> Score:
-    def score(outputs: Sequence[Array], labels: Array) -> Array:
-        scores = outputs[0]
-        if scores.ndim != 2 or scores.shape[0] != len(labels):
-            raise DatasetError(
-                f"top{k} needs a first output of shape (batch, classes), and the model's has {scores.shape}",
-                mend="choose another metric with --metric package.module:function",
-            )
-        if not (np.issubdtype(labels.dtype, np.integer) and labels.min() >= 0 and labels.max() < scores.shape[1]):
-            raise DatasetError(
-                f"top{k} needs integer labels from 0 to {scores.shape[1] - 1}",
-                why=f"found {labels.dtype} from {labels.min()} to {labels.max()}",
-            )
-        # Rank by value, ties to the lower class, as argmax does; NaN never counts as an answer.
-        ranked = np.argsort(-np.nan_to_num(scores.astype(np.float64), nan=-np.inf), axis=1, kind="stable")[:, :k]
-        right: Array = (ranked == labels[:, None]).any(axis=1) & ~np.isnan(scores).any(axis=1)
-        return right
+def _top(k: int, outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray:
+    scores = _scores(k, outputs, labels)
+    classes = scores.shape[-1]
+    if labels.dtype.kind not in "iu":
+        raise DatasetError(
+            f"labels have dtype {labels.dtype}, expected whole numbers (the index of the right class)",
+            mend="save labels.astype(numpy.int64)",
+        )
+    outside = labels[(labels < 0) | (labels >= classes)]
+    if outside.size:
+        raise DatasetError(
+            f"a label is {outside[0]}, expected 0 to {classes - 1}",
+            why=f"the model tells {classes} classes apart",
+        )
+    right = np.take_along_axis(scores, labels[..., np.newaxis].astype(np.int64), axis=-1)
+    lower = np.arange(classes) < labels[..., np.newaxis]
+    rank = np.count_nonzero((scores > right) | ((scores == right) & lower), axis=-1)
+    hits = (rank < k) & ~np.isnan(scores).any(axis=-1)
+    shares: np.ndarray = hits.reshape(len(labels), -1).mean(axis=1)
+    return shares
 
-    return score
 
-
-_BUILT_IN: dict[str, Score] = {"top1": _top_k(1), "top5": _top_k(5)}
+def _scores(k: int, outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray:
+    """The output that holds scores, in the shape (*labels.shape, classes)."""
+    for output in outputs:
+        if output.dtype.kind == "f" and output.ndim >= 2 and output.shape[-1] >= 2:
+            middle = tuple(axis for axis in range(1, output.ndim - 1) if output.shape[axis] == 1)
+            scores = output if output.shape[:-1] == labels.shape else output.squeeze(axis=middle)
+            if scores.shape[:-1] != labels.shape:
+                raise DatasetError(
+                    f"labels have shape {labels.shape}, the model's scores {output.shape}",
+                    why=f"expected a label for each vector of scores: shape {output.shape[:-1]}",
+                )
+            if scores.shape[-1] <= k > 1:
+                raise DatasetError(
+                    f"top{k} says nothing of {scores.shape[-1]} classes: it is always 1", mend="use top1"
+                )
+            return scores
+    shapes = ", ".join(f"{output.dtype} {output.shape}" for output in outputs)
+    raise DatasetError(
+        f"top{k} needs an output of scores, shape (batch, classes) with at least two classes",
+        why=f"the model's outputs: {shapes}",
+        mend="name a function of your own as the metric: package.module:function",
+    )

@@ -1,0 +1,204 @@
+"""`.npz` files, read in bounded memory and written so that the same arrays give the same bytes.
+
+An `.npz` is a zip archive with one `.npy` per array
+(https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html). `numpy.load` reads a member whole; here its
+header is read first and its data in slices along the first axis. Nothing is ever unpickled. The files come from
+strangers: a header that lies, a damaged archive and a member that inflates without end are errors, not crashes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+from msgspec import Struct
+
+from edgedeploy.errors import DatasetError, InvalidFileError
+from edgedeploy.files import unreadable
+
+_HEADER_LIMIT_BYTES = 10_000
+"""What numpy itself accepts; a header of numbers and strings needs about a hundred."""
+_READ_BYTES = 1 << 20
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The first moment that a zip archive can name."""
+
+# What a member of a zip archive raises when its bytes are not what the archive says.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError, ValueError)
+
+
+class ArrayHeader(Struct, frozen=True):
+    """What the `.npy` header of an array says of it."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+
+class NpzReader:
+    """An open `.npz`. A context manager."""
+
+    def __init__(self, path: Path) -> None:
+        """
+        Raises:
+            InvalidFileError: the file is missing, unreadable, or no `.npz`.
+            DatasetError: an array in it is not one that can be streamed.
+        """
+        self.path = path
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise unreadable(path, error) from error
+        try:
+            self._archive = zipfile.ZipFile(self._file)
+            self._members = self._named_members()
+            self.headers = {name: self._read_header(name) for name in self._members}
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+            self._file.close()
+            raise InvalidFileError(
+                f"{path} is not an .npz file", why=str(error), mend="write it with numpy.savez_compressed"
+            ) from error
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> NpzReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        self._archive.close()
+        self._file.close()
+
+    def whole(self, name: str) -> np.ndarray:
+        """An array whole, with its own shape and dtype in the machine's byte order.
+
+        Raises:
+            DatasetError: the data is shorter than the header says, or damaged.
+        """
+        header = self.headers[name]
+        with self._data(name) as data:
+            return self._read(name, data, header.shape)
+
+    def slices(self, name: str, size: int) -> Iterator[np.ndarray]:
+        """Consecutive slices of `size` along the first axis; the last one may be shorter.
+
+        Raises:
+            DatasetError: the data is shorter than the header says, or damaged.
+        """
+        count, *rest = self.headers[name].shape
+        with self._data(name) as data:
+            for start in range(0, count, size):
+                yield self._read(name, data, (min(size, count - start), *rest))
+
+    def _named_members(self) -> dict[str, zipfile.ZipInfo]:
+        members: dict[str, zipfile.ZipInfo] = {}
+        for member in self._archive.infolist():
+            name = member.filename.removesuffix(".npy")
+            if not member.filename.endswith(".npy") or member.is_dir():
+                raise DatasetError(
+                    f"{self.path} holds {member.filename!r}, which is not an array",
+                    mend="write the file with numpy.savez_compressed",
+                )
+            if name in members:
+                raise DatasetError(f"{self.path} holds the array {name!r} twice")
+            members[name] = member
+        return members
+
+    def _read_header(self, name: str) -> ArrayHeader:
+        with self._data(name, skip_header=False) as data:
+            try:
+                shape, fortran_order, dtype = _parse_header(data)
+            except Exception as error:
+                # numpy's parser raises what `tokenize` and `ast` raise on rubbish: half a dozen kinds of error.
+                raise self._damaged(name, f"its header cannot be read: {error}") from error
+            header_bytes = data.tell()
+        if dtype.hasobject:
+            raise DatasetError(
+                f"{self.path}: array {name!r} holds Python objects",
+                why="reading them means running code from the file",
+                mend="save numbers: give the array a dtype such as numpy.float32",
+            )
+        if dtype.kind not in "biufcUS" or dtype.itemsize == 0:
+            raise DatasetError(f"{self.path}: array {name!r} has dtype {dtype}, expected numbers or text")
+        if any(extent < 0 for extent in shape):
+            raise self._damaged(name, f"its header says shape {shape}")
+        if fortran_order and len(shape) > 1:
+            raise DatasetError(
+                f"{self.path}: array {name!r} is stored in Fortran order, so its samples are not contiguous",
+                mend=f"save numpy.ascontiguousarray({name})",
+            )
+        expected = header_bytes + math.prod(shape) * dtype.itemsize
+        found = self._members[name].file_size
+        if found != expected:
+            raise self._damaged(name, f"shape {shape} of {dtype} takes {expected:,} bytes, found {found:,}")
+        return ArrayHeader(dtype, shape)
+
+    @contextlib.contextmanager
+    def _data(self, name: str, *, skip_header: bool = True) -> Iterator[IO[bytes]]:
+        try:
+            data = self._archive.open(self._members[name])
+        except _DAMAGE as error:
+            raise self._damaged(name, str(error)) from error
+        with data:
+            if skip_header:
+                _parse_header(data)
+            yield data
+
+    def _read(self, name: str, data: IO[bytes], shape: tuple[int, ...]) -> np.ndarray:
+        dtype = self.headers[name].dtype
+        wanted = math.prod(shape) * dtype.itemsize
+        content = bytearray()
+        try:
+            # In pieces, so that memory grows with what is there and not with what the header promises.
+            while len(content) < wanted and (piece := data.read(min(wanted - len(content), _READ_BYTES))):
+                content += piece
+        except _DAMAGE as error:
+            raise self._damaged(name, str(error)) from error
+        if len(content) < wanted:
+            raise self._damaged(name, "it ends before its header says so")
+        return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+
+    def _damaged(self, name: str, why: str) -> DatasetError:
+        return DatasetError(f"{self.path}: array {name!r} is damaged", why=why, mend="write the file again")
+
+
+def _parse_header(data: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(data)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"format version {version}, expected (1, 0) or (2, 0)")
+    # The length is looked at before numpy sees it: version 2 can ask for 4 GiB.
+    form = "<H" if version == (1, 0) else "<I"
+    length = data.read(struct.calcsize(form))
+    (size,) = struct.unpack(form, length)
+    if size > _HEADER_LIMIT_BYTES:
+        raise ValueError(f"it is {size:,} bytes long, expected at most {_HEADER_LIMIT_BYTES:,}")
+    header = io.BytesIO(length + data.read(size))
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran_order, dtype = read(header)
+    return shape, fortran_order, dtype
+
+
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """An `.npz` as bytes that depend on nothing but the arrays: members in the order given, dated 1980-01-01, and
+    stored, because what deflate makes of them varies with the version of zlib."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.asanyarray(array, order="C"), allow_pickle=False)
+            archive.writestr(member, content.getbuffer())
+    return buffer.getvalue()
