@@ -1,0 +1,59 @@
+"""`edgedeploy recipes`."""
+
+from __future__ import annotations
+
+import click
+from msgspec import Struct
+
+from edgedeploy.cli.output import Output, common_options
+
+
+class RecipeLine(Struct, frozen=True, kw_only=True):
+    """One recipe in the list."""
+
+    name: str
+    title: str
+    needs_calibration: bool
+    passes: tuple[str, ...]
+
+
+@click.command(name="recipes")
+@click.argument("name", required=False, metavar="[NAME|FILE]")
+@common_options
+def command(name: str | None, out: Output) -> int:
+    """The recipes there are, one line each; with NAME, one whole with its passes and their settings."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from edgedeploy.optimize.recipe import load_recipe, recipe_names
+
+    if name is None:
+        recipes = [load_recipe(one) for one in recipe_names()]
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for recipe in recipes:
+            table.add_row(recipe.name, recipe.title)
+        lines = [
+            RecipeLine(
+                name=recipe.name,
+                title=recipe.title,
+                needs_calibration=recipe.needs_calibration,
+                passes=tuple(step.title() for step in recipe.passes),
+            )
+            for recipe in recipes
+        ]
+        out.result(lines, table)
+        return 0
+    recipe = load_recipe(name)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for number, step in enumerate(recipe.passes, start=1):
+        settings = ", ".join(f"{field} = {_toml(getattr(step, field))}" for field in step.__struct_fields__)
+        summary = (type(step).__doc__ or "").strip().splitlines()[0]
+        table.add_row(str(number), step.title(), settings, summary)
+    out.result(recipe, Text(f"{recipe.name}: {recipe.title}\n", style="bold"), Text(recipe.description + "\n"), table)
+    return 0
+
+
+def _toml(value: object) -> str:
+    import msgspec
+
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,147 @@
+"""A float model and results made from it, run side by side over the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from edgedeploy.agreement import AgreementAccumulator
+from edgedeploy.dataset import Sample
+from edgedeploy.errors import DatasetError
+from edgedeploy.host_run import HostSession
+from edgedeploy.metrics import Metric, MetricAccumulator
+from edgedeploy.progress import SILENT, Progress
+from edgedeploy.values.quality import Agreement, MetricFigure
+
+
+class ResultFailedError(Exception):
+    """A result does not run where the float model does, or gives outputs of another shape."""
+
+
+class Ran(Struct, frozen=True, kw_only=True):
+    """What one session answered over all samples."""
+
+    metric: MetricFigure | None
+    agreement: Agreement
+    largest_difference: float
+    """From the reference: of any element, relative to the largest magnitude of its output in its batch."""
+    non_finite: int
+    """Elements that are NaN or infinite where the reference's are finite."""
+
+
+class Compared(Struct, frozen=True, kw_only=True):
+    samples: int
+    reference_metric: MetricFigure | None
+    reference_non_finite: int
+    ran: tuple[Ran, ...]
+
+
+def compare(
+    reference: HostSession,
+    sessions: Sequence[HostSession],
+    batches: Iterable[Sample],
+    *,
+    metric: Metric | None,
+    total: int | None = None,
+    progress: Progress = SILENT,
+) -> Compared:
+    """Run every batch through all sessions. Memory does not grow with the number of samples.
+
+    Raises:
+        DatasetError: there is no sample, or the reference fails on one.
+        ResultFailedError: a session fails where the reference does not.
+    """
+    reference_score = metric.start() if metric else None
+    scores: list[_Score] = [_Score(metric) for _ in sessions]
+    samples = reference_non_finite = 0
+    for batch in batches:
+        expected = reference.run(batch.feed)
+        reference_non_finite += sum(_non_finite(output) for output in expected)
+        if reference_score is not None:
+            reference_score.add(expected, batch.labels)
+        for session, score in zip(sessions, scores, strict=True):
+            score.add(_run(session, batch, expected), expected, batch.labels)
+        samples += batch.size
+        progress.advance(samples, total, "samples")
+    if not samples:
+        raise DatasetError("there is no sample to compare the models on", mend="give a dataset with samples")
+    return Compared(
+        samples=samples,
+        reference_metric=reference_score.figure() if reference_score else None,
+        reference_non_finite=reference_non_finite,
+        ran=tuple(score.figure() for score in scores),
+    )
+
+
+def _run(session: HostSession, batch: Sample, expected: Sequence[np.ndarray]) -> list[np.ndarray]:
+    try:
+        outputs = session.run(batch.feed)
+    except DatasetError as error:
+        raise ResultFailedError(error.why or error.what) from error
+    if [output.shape for output in outputs] != [output.shape for output in expected]:
+        raise ResultFailedError(
+            f"its outputs have the shapes {[output.shape for output in outputs]}, "
+            f"the float model's {[output.shape for output in expected]}"
+        )
+    return outputs
+
+
+class _Score:
+    """What is added up for one session."""
+
+    def __init__(self, metric: Metric | None) -> None:
+        self._metric: MetricAccumulator | None = metric.start() if metric else None
+        self._agreement = AgreementAccumulator()
+        self._largest_difference = 0.0
+        self._non_finite = 0
+
+    def add(self, outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray], labels: np.ndarray | None) -> None:
+        self._agreement.add(outputs, expected)
+        self._largest_difference = max(self._largest_difference, relative_difference(outputs, expected))
+        for output, wanted in zip(outputs, expected, strict=True):
+            self._non_finite += max(0, _non_finite(output) - _non_finite(wanted))
+        if self._metric is not None:
+            self._metric.add(outputs, labels)
+
+    def figure(self) -> Ran:
+        return Ran(
+            metric=self._metric.figure() if self._metric else None,
+            agreement=self._agreement.figure(),
+            largest_difference=self._largest_difference,
+            non_finite=self._non_finite,
+        )
+
+
+def relative_difference(outputs: Sequence[Any], expected: Sequence[Any]) -> float:
+    """The largest difference of any element, relative to the largest magnitude of its output.
+
+    Infinite when shapes or types differ, when what is not finite differs, or when integers, truth values or strings
+    differ at all.
+    """
+    worst = 0.0
+    for output, wanted in zip(outputs, expected, strict=True):
+        if output.shape != wanted.shape or output.dtype != wanted.dtype:
+            return float("inf")
+        if not np.issubdtype(output.dtype, np.floating):
+            if not np.array_equal(output, wanted):
+                return float("inf")
+            continue
+        finite = np.isfinite(wanted)
+        if not np.array_equal(output[~finite], wanted[~finite], equal_nan=True):
+            return float("inf")
+        if not finite.any():
+            continue
+        magnitudes = wanted[finite].astype(np.float64)
+        error = float(np.abs(output[finite].astype(np.float64) - magnitudes).max())
+        if not np.isfinite(error):
+            return float("inf")
+        if error > 0.0:
+            worst = max(worst, error / max(float(np.abs(magnitudes).max()), float(np.finfo(np.float32).tiny)))
+    return worst
+
+
+def _non_finite(output: np.ndarray) -> int:
+    return int((~np.isfinite(output)).sum()) if np.issubdtype(output.dtype, np.floating) else 0

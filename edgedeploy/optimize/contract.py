@@ -1,0 +1,108 @@
+"""What every pass is: requires → call → ensures.
+
+A pass is a frozen value whose fields are its settings, so a recipe is validated by building its passes. Its name in
+recipes is its class's name in kebab case: `FoldConstants` is `fold-constants`. A pass never sees the user's model: it
+works on a copy that `pipeline` keeps or throws away, so a refused or failed pass leaves the model as it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import onnx_ir as ir
+from msgspec import Struct
+
+from edgedeploy.dataset import Dataset
+from edgedeploy.progress import SILENT, Progress
+from edgedeploy.values.target import Target
+
+Facts = dict[str, int | float | str]
+"""What a pass did, for its evidence; keys carry units."""
+
+Feed = dict[str, np.ndarray]
+
+
+def kebab_case(class_name: str) -> str:
+    """`"FoldConstants"` → `"fold-constants"`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", class_name).lower()
+
+
+def first_line(error: Exception) -> str:
+    """What a library's exception says, without the pages of context that follow."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else "without a message"
+
+
+class Refused(Exception):
+    """Raised by a pass that finds half-way that it cannot do its work; the model stays as it was."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class PostconditionError(Exception):
+    """A pass broke its promise. The fault is edgedeploy's or a library's; the result is discarded."""
+
+
+class Context:
+    """What a pass may use besides the model. Knows of targets, never of devices."""
+
+    def __init__(
+        self,
+        *,
+        target: Target | None = None,
+        calibration: Dataset | None = None,
+        probes: Sequence[Feed] = (),
+        progress: Progress = SILENT,
+    ) -> None:
+        """
+        Args:
+            target: the kind of board the result is for; None when it is for any.
+            calibration: the dataset that quantizers take ranges from; None when there is none.
+            probes: a few feeds on which passes that keep results are checked.
+            progress: hears what is going on.
+        """
+        self.target = target
+        self.calibration = calibration
+        self.probes = tuple(probes)
+        self.progress = progress
+        self.calibration_samples = 0
+        """How many samples calibration has seen; set by the pass that calibrates."""
+
+
+class Pass(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name", tag=kebab_case):
+    """Base of all passes. The docstring's first line is what `edgedeploy recipes NAME` says of it."""
+
+    tolerance: ClassVar[float | None] = None
+    """How far outputs may move, relative to the largest magnitude of the output; None: they change by design."""
+    essential: ClassVar[bool] = False
+    """Whether a recipe has failed when this pass refuses: the pass is what the recipe is for."""
+    needs_calibration: ClassVar[bool] = False
+
+    @classmethod
+    def title(cls) -> str:
+        """The pass's name in recipes."""
+        return kebab_case(cls.__name__)
+
+    def requires(self, model: ir.Model, context: Context) -> str | None:
+        """Why the pass cannot take this model, or None. Must not change the model."""
+        return None
+
+    def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
+        """Do it. `model` is a copy that may be changed in place.
+
+        Raises:
+            Refused: it turned out that it cannot be done.
+        """
+        raise NotImplementedError
+
+    def ensures(self, before: ir.Model, after: ir.Model, facts: Facts) -> None:
+        """Check what this pass promises. `pipeline` has already checked what every pass promises.
+
+        Raises:
+            PostconditionError: the promise is broken.
+        """

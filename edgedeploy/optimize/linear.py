@@ -1,0 +1,108 @@
+"""Conv, MatMul and Gemm nodes whose weights are known: what 8-bit kernels exist for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+from msgspec import Struct
+
+from edgedeploy.optimize.graph import all_nodes, constant, float_attribute, integer_attribute, is_operator
+
+LinearOperator = Literal["Conv", "MatMul", "Gemm"]
+
+
+class Linear(Struct, frozen=True, kw_only=True, eq=False):
+    """A node y = x · weight + bias."""
+
+    node: ir.Node
+    input: ir.Value
+    weight: ir.Value
+    bias: np.ndarray | None
+    """float32, shape (channels,)."""
+    channel_axis: int | None
+    """The weight's axis of output channels; None when one scale has to do for all."""
+
+    @property
+    def operator(self) -> str:
+        return self.node.op_type
+
+
+class Left(Struct, frozen=True):
+    """A node that stays in float, and why."""
+
+    operator: str
+    reason: str
+
+
+def find_linear(model: ir.Model, operators: Sequence[LinearOperator]) -> tuple[list[Linear], list[Left]]:
+    """The nodes of the main graph that can be quantized, and those of the same operators that cannot."""
+    found: list[Linear] = []
+    left: list[Left] = []
+    for node in all_nodes(model):
+        if not is_operator(node, *operators):
+            continue
+        outcome = _linear(node) if node.graph is model.graph else "it is inside a subgraph"
+        if isinstance(outcome, Linear):
+            found.append(outcome)
+        else:
+            left.append(Left(node.op_type, outcome))
+    # A weight that something else reads in float would have to stay in the file a second time.
+    while shared := [one for one in found if not _read_only_by(one.weight, found)]:
+        left += [Left(one.operator, "its weight is also read in float") for one in shared]
+        found = [one for one in found if one not in shared]
+    return found, left
+
+
+def summary(left: Iterable[Left]) -> str:
+    """`"2 MatMul: both operands are computed; 1 Gemm: …"`, the most frequent first."""
+    counts: dict[Left, int] = {}
+    for one in left:
+        counts[one] = counts.get(one, 0) + 1
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    return "; ".join(f"{count} {one.operator}: {one.reason}" for one, count in ordered)
+
+
+def _linear(node: ir.Node) -> Linear | str:
+    source = node.inputs[0]
+    weight_value = node.inputs[1] if len(node.inputs) > 1 else None
+    weight = constant(weight_value)
+    if weight is None or weight_value is None:
+        return "its weight is computed"
+    if source is None or constant(source) is not None:
+        return "its input is a constant"
+    if weight.dtype != np.float32:
+        return f"its weight is {weight.dtype}"
+    if weight.size == 0 or not np.isfinite(weight).all():
+        return "its weight is empty or not finite"
+    if is_operator(node, "MatMul"):
+        # Of stacked matrices, or a vector, only one scale for all is defined by the kernels.
+        axis = 1 if weight.ndim == 2 else None
+        return Linear(node=node, input=source, weight=weight_value, bias=None, channel_axis=axis)
+    bias_value = node.inputs[2] if len(node.inputs) > 2 else None
+    bias = constant(bias_value)
+    if bias_value is not None and (bias is None or bias.dtype != np.float32):
+        return "its bias is computed"
+    axis = 0
+    if is_operator(node, "Gemm"):
+        if integer_attribute(node, "transA", 0) or float_attribute(node, "alpha", 1.0) != 1.0:
+            return "it transposes or scales its input"
+        if bias is not None and float_attribute(node, "beta", 1.0) != 1.0:
+            return "it scales its bias"
+        axis = 0 if integer_attribute(node, "transB", 0) else 1
+    channels = weight.shape[axis]
+    if bias is not None:
+        # A Gemm's bias may be a scalar, a row or a whole matrix (ONNX, Gemm: unidirectional broadcasting).
+        if bias.size not in (1, channels) or (bias.size != 1 and bias.shape[-1] != channels):
+            return "its bias differs from row to row"
+        bias = np.broadcast_to(bias.reshape(-1), (channels,))
+        if not np.isfinite(bias).all():
+            return "its bias is not finite"
+    return Linear(node=node, input=source, weight=weight_value, bias=bias, channel_axis=axis)
+
+
+def _read_only_by(weight: ir.Value, linear: Sequence[Linear]) -> bool:
+    readers = {one.node for one in linear if one.weight is weight}
+    return not weight.is_graph_output() and all(use.node in readers and use.idx == 1 for use in weight.uses())

@@ -1,0 +1,44 @@
+"""Weights that hide in `Constant` nodes, or in inputs, become initializers."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError
+from edgedeploy.optimize.graph import all_nodes, is_operator
+
+
+class LiftConstants(Pass, frozen=True):
+    """Turn weights in Constant nodes, and initializers that are also inputs, into plain initializers.
+
+    Some exporters (PaddlePaddle's) keep every weight in a node, and files before IR version 4 had to list initializers
+    as inputs. Neither is recognized as a weight by what comes later.
+    """
+
+    tolerance: ClassVar[float | None] = 0.0
+
+    def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
+        before = _constant_nodes(model)
+        inputs = sum(len(graph.inputs) for graph in model.graphs())
+        # An initializer that is also an input is a default that a caller may override. Nobody does on a device, and
+        # IR version 3 knew no other way to write a weight.
+        common.RemoveInitializersFromInputsPass()(model)
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        if model.ir_version is None or model.ir_version < 4:
+            model.ir_version = 4
+        return model, {
+            "constants_lifted": before - _constant_nodes(model),
+            "inputs_removed": inputs - sum(len(graph.inputs) for graph in model.graphs()),
+        }
+
+    def ensures(self, before: ir.Model, after: ir.Model, facts: Facts) -> None:
+        for value in after.graph.initializers.values():
+            if value.is_graph_input():
+                raise PostconditionError(f"initializer {value.name!r} is still an input")
+
+
+def _constant_nodes(model: ir.Model) -> int:
+    return sum(is_operator(node, "Constant") for node in all_nodes(model))

@@ -1,0 +1,91 @@
+"""Nodes, weights and functions that nothing reads, and nodes that do nothing."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError
+from edgedeploy.optimize.graph import all_nodes, constant, drop_if_unused, integer_attribute, is_operator, opset
+
+
+class RemoveDeadCode(Pass, frozen=True):
+    """Remove nodes that do nothing or that nothing reads, and weights and functions that nothing uses."""
+
+    tolerance: ClassVar[float | None] = 0.0
+
+    def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
+        before = _counts(model)
+        for node in all_nodes(model):
+            if _does_nothing(node, opset(model)):
+                _bypass(node)
+        # Removing a node can leave a subgraph's initializer without a reader, and the other way round.
+        common.RemoveUnusedNodesPass()(model)
+        _remove_unused_initializers(model)
+        common.RemoveUnusedFunctionsPass()(model)  # type: ignore[no-untyped-call]
+        common.RemoveUnusedOpsetsPass()(model)
+        after = _counts(model)
+        return model, {"nodes_removed": before[0] - after[0], "initializers_removed": before[1] - after[1]}
+
+    def ensures(self, before: ir.Model, after: ir.Model, facts: Facts) -> None:
+        for graph in after.graphs():
+            for value in graph.initializers.values():
+                if not (value.uses() or value.is_graph_output() or value.is_graph_input()):
+                    raise PostconditionError(f"initializer {value.name!r} is still there and nothing reads it")
+
+
+def _counts(model: ir.Model) -> tuple[int, int]:
+    return sum(1 for _ in all_nodes(model)), sum(len(graph.initializers) for graph in model.graphs())
+
+
+def _does_nothing(node: ir.Node, version: int) -> bool:
+    if is_operator(node, "Identity"):
+        return True
+    if is_operator(node, "Cast"):
+        source = node.inputs[0]
+        return (
+            source is not None
+            and source.dtype is not None
+            and source.dtype == ir.DataType(integer_attribute(node, "to", 0))
+        )
+    if is_operator(node, "Dropout"):
+        if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
+            return False
+        if version < 7:
+            return integer_attribute(node, "is_test", 0) == 1
+        if version < 12 or len(node.inputs) < 3 or node.inputs[2] is None:
+            return True
+        training = constant(node.inputs[2])
+        return training is not None and not training.any()
+    return False
+
+
+def _bypass(node: ir.Node) -> None:
+    """Let the readers of `node` read what it reads.
+
+    Where its output is an output of the graph, the value before takes over the name; this cannot be done when that
+    value has a name of its own to keep (it is an input, a weight, an output too, or belongs to an outer graph).
+    """
+    source, result = node.inputs[0], node.outputs[0]
+    graph = node.graph
+    if source is None or graph is None:
+        return
+    if result.is_graph_output():
+        producer = source.producer()
+        if producer is None or producer.graph is not graph or source.is_graph_output():
+            return
+        name, shape, kind = result.name, result.shape, result.type
+        ir.convenience.replace_all_uses_with(result, source, replace_graph_outputs=True)
+        graph.remove(node, safe=True)
+        source.name, source.shape, source.type = name, shape, kind
+        return
+    ir.convenience.replace_all_uses_with(result, source)
+    graph.remove(node, safe=True)
+
+
+def _remove_unused_initializers(model: ir.Model) -> None:
+    for graph in model.graphs():
+        for value in list(graph.initializers.values()):
+            drop_if_unused(value)

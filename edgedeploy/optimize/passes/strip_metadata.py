@@ -1,0 +1,85 @@
+"""What a file says beside the computation."""
+
+from __future__ import annotations
+
+import string
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from edgedeploy.optimize.contract import Context, Facts, Pass
+from edgedeploy.optimize.graph import all_nodes, serialized
+
+_DIGITS = string.ascii_lowercase + string.digits
+
+
+class StripMetadata(Pass, frozen=True):
+    """Remove doc strings, stack traces and the shapes of intermediate values; optionally shorten names.
+
+    The model's own metadata (class names, strides, authors) stays: programs read it.
+    """
+
+    tolerance: ClassVar[float | None] = 0.0
+
+    shorten_names: bool = False
+    """Give intermediate values and weights names of a few letters, and nodes none. Profiles are then harder to read."""
+
+    def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
+        before = len(serialized(model))
+        model.doc_string = None
+        for graph in model.graphs():
+            graph.doc_string = None
+            graph.metadata_props.clear()
+        for function in model.functions.values():
+            function.doc_string = None
+            function.metadata_props.clear()
+        for node in all_nodes(model):
+            node.doc_string = None
+            node.metadata_props.clear()
+            for value in node.outputs:
+                value.metadata_props.clear()
+                value.doc_string = None
+                # Runtimes infer these again when they load the model.
+                if not value.is_graph_output():
+                    value.shape, value.type = None, None
+        for graph in model.graphs():
+            for value in graph.initializers.values():
+                value.metadata_props.clear()
+                value.doc_string = None
+        if self.shorten_names:
+            _shorten_names(model)
+        return model, {"removed_bytes": before - len(serialized(model))}
+
+
+def _shorten_names(model: ir.Model) -> None:
+    """Rename all values but the inputs and outputs of the graph, the most read first, and drop nodes' names.
+
+    Names are unique over the graph and its subgraphs, since a subgraph sees the names of the graph around it.
+    """
+    interface = {*model.graph.inputs, *model.graph.outputs}
+    taken = {value.name for value in interface}
+    values: dict[ir.Value, None] = {}
+    for graph in model.graphs():
+        values.update(dict.fromkeys((*graph.inputs, *graph.initializers.values())))
+        for node in graph:
+            node.name = None
+            values.update(dict.fromkeys(value for value in node.outputs if value.name))
+    ordered = sorted((value for value in values if value not in interface), key=lambda value: -len(value.uses()))
+    names: list[str] = []
+    number = 0
+    while len(names) < len(ordered):
+        if (name := _short(number)) not in taken:
+            names.append(name)
+        number += 1
+    ir.convenience.rename_values(ordered, names)
+
+
+def _short(number: int) -> str:
+    """0 → `a`, 25 → `z`, 26 → `aa`: begins with a letter, then letters and digits."""
+    name = string.ascii_lowercase[number % 26]
+    number //= 26
+    while number:
+        number -= 1
+        name += _DIGITS[number % 36]
+        number //= 36
+    return name

@@ -1,0 +1,90 @@
+"""The model in the words of a later version of the ONNX operator set."""
+
+from __future__ import annotations
+
+import logging
+from typing import ClassVar
+
+import onnx
+import onnx.version_converter
+import onnx_ir as ir
+
+from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError, Refused, first_line
+from edgedeploy.optimize.graph import all_nodes, opset
+
+_log = logging.getLogger(__name__)
+
+
+class UpgradeOpset(Pass, frozen=True):
+    """Raise the operator set to `to` when it is older; a newer one stays.
+
+    Quantization per channel needs 13 (`axis` of DequantizeLinear), HardSwish 14.
+    """
+
+    tolerance: ClassVar[float | None] = 1e-6
+
+    to: int = 17
+
+    def __post_init__(self) -> None:
+        if not 7 <= self.to <= onnx.defs.onnx_opset_version():
+            raise ValueError(f"to must lie between 7 and {onnx.defs.onnx_opset_version()}")
+
+    def requires(self, model: ir.Model, context: Context) -> str | None:
+        if opset(model) < self.to and model.functions:
+            return "the model has functions of its own, which onnx's version converter does not convert"
+        return None
+
+    def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
+        source = opset(model)
+        if source >= self.to:
+            return model, {"opset": source}
+        if _means_the_same(model, source, self.to):
+            # Nothing but the number has to change, and a number cannot go wrong.
+            model.opset_imports[""] = self.to
+        else:
+            model = _converted(model, self.to)
+        model.ir_version = max(model.ir_version or 0, _ir_version_for(self.to))
+        return model, {"opset_before": source, "opset": self.to}
+
+    def ensures(self, before: ir.Model, after: ir.Model, facts: Facts) -> None:
+        if opset(after) < self.to:
+            raise PostconditionError(f"the operator set is {opset(after)}, not {self.to}")
+
+
+def _means_the_same(model: ir.Model, source: int, to: int) -> bool:
+    """Whether no operator of the model changed between the two versions."""
+    for node in all_nodes(model):
+        if node.domain not in ("", "ai.onnx"):
+            continue
+        try:
+            old = onnx.defs.get_schema(node.op_type, source, "")
+            new = onnx.defs.get_schema(node.op_type, to, "")
+        except onnx.defs.SchemaError:
+            return False
+        if old.since_version != new.since_version or new.deprecated:
+            return False
+    return True
+
+
+def _converted(model: ir.Model, to: int) -> ir.Model:
+    graph = model.graph
+    inputs = [(value.type, value.shape) for value in graph.inputs]
+    outputs = [(value.type, value.shape) for value in graph.outputs]
+    try:
+        proto = onnx.version_converter.convert_version(ir.to_proto(model), to)
+        converted = ir.from_proto(proto)
+    except Exception as error:
+        # The converter is C++ and reports what it cannot do as RuntimeError, ConvertError or a bare assertion.
+        _log.debug("onnx.version_converter", exc_info=True)
+        raise Refused(f"onnx's version converter gave up: {first_line(error)}") from error
+    # The converter writes down shapes that it inferred; what the model promises to its callers stays as it was.
+    for values, promised in ((converted.graph.inputs, inputs), (converted.graph.outputs, outputs)):
+        for value, (kind, shape) in zip(values, promised, strict=True):
+            value.type, value.shape = kind, shape
+    converted.metadata_props.update(model.metadata_props)
+    converted.producer_name, converted.producer_version = model.producer_name, model.producer_version
+    return converted
+
+
+def _ir_version_for(version: int) -> int:
+    return int(onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", version)]))
