@@ -38,8 +38,8 @@ class AgreementAccumulator:
     def add(self, outputs: Sequence[np.ndarray], reference_outputs: Sequence[np.ndarray]) -> None:
         """Add the outputs of one run.
 
-        The run holds as many samples as the first axes of the reference's outputs are long, if all have one length, else
-        one. An output is taken for scores when the reference's is of floating type and has the shape
+        The run holds as many samples as the first axes of the reference's outputs are long, if all have one length;
+        else one. An output is taken for scores when the reference's is of floating type and has the shape
         (samples, classes) or (samples, steps, classes) with at least two classes; a sample matches as far as the
         largest elements of its vectors of scores, over all such outputs, are at the same place (the first of equals).
 

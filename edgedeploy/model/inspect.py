@@ -1,0 +1,92 @@
+"""The facts of a model file, read without running it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnx
+
+from edgedeploy.errors import UnsupportedError
+from edgedeploy.files import read_chunks
+from edgedeploy.model.graphs import nodes
+from edgedeploy.model.load import external_files, read_onnx
+from edgedeploy.model.macs import count_macs
+from edgedeploy.model.shapes import shapes_at_batch_one
+from edgedeploy.model.weights import count_parameters
+from edgedeploy.values.model import Dimension, ModelFacts, TensorFacts
+
+
+def inspect_model(path: Path, input_shapes: Mapping[str, Sequence[int]] | None = None) -> ModelFacts:
+    """Read a model's facts.
+
+    Args:
+        path: an `.onnx` file; its external data is looked for beside it.
+        input_shapes: extents for dynamic inputs, by input name, for counting MACs. What is not given is 1 for a first
+            (batch) extent and unknown else.
+
+    Raises:
+        InvalidFileError: the file or its external data is missing or not what it should be.
+        UnsupportedError: it is TensorFlow Lite, or over 2 GB in one file; an input has no tensor type; a shape in
+            `input_shapes` contradicts the model.
+    """
+    model = read_onnx(path)
+    data_files = external_files(model, path)
+    digest, size_bytes = hashlib.sha256(), 0
+    for file in (path, *data_files):
+        for chunk in read_chunks(file):
+            digest.update(chunk)
+            size_bytes += len(chunk)
+    # Before IR version 4 every initializer is listed among the inputs.
+    initialized = {tensor.name for tensor in model.graph.initializer}
+    inputs = tuple(_tensor_facts(value) for value in model.graph.input if value.name not in initialized)
+    macs, macs_note = count_macs(model, shapes_at_batch_one(inputs, input_shapes or {}))
+    operators = Counter(
+        f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type for node in nodes(model)
+    )
+    return ModelFacts(
+        format="onnx",
+        sha256=digest.hexdigest(),
+        size_bytes=size_bytes,
+        producer=" ".join(filter(None, (model.producer_name, model.producer_version))),
+        opset=next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0),
+        inputs=inputs,
+        outputs=tuple(_tensor_facts(value) for value in model.graph.output),
+        parameters=count_parameters(model),
+        macs=macs,
+        macs_note=macs_note,
+        operators=dict(sorted(operators.items(), key=lambda item: (-item[1], item[0]))),
+    )
+
+
+def _tensor_facts(value: onnx.ValueInfoProto) -> TensorFacts:
+    if not value.type.HasField("tensor_type"):
+        kind = value.type.WhichOneof("value") or "no type"
+        raise UnsupportedError(
+            f"{value.name!r} is not a tensor but a {kind.removesuffix('_type')}",
+            mend="export the model with tensors as inputs and outputs (scikit-learn: zipmap=False)",
+        )
+    tensor = value.type.tensor_type
+    return TensorFacts(
+        name=value.name,
+        dtype=_dtype(tensor.elem_type),
+        shape=tuple(_dimension(extent) for extent in tensor.shape.dim),
+    )
+
+
+def _dtype(elem_type: int) -> str:
+    if elem_type == onnx.TensorProto.STRING:
+        return "str"
+    try:
+        return str(onnx.helper.tensor_dtype_to_np_dtype(elem_type).name)
+    except KeyError:
+        return "undefined"
+
+
+def _dimension(extent: onnx.TensorShapeProto.Dimension) -> Dimension:
+    # Exporters write -1 or nothing where they mean any extent, and numbers as if they were names.
+    if extent.HasField("dim_value") and extent.dim_value >= 0:
+        return int(extent.dim_value)
+    return extent.dim_param.strip() or "?"

@@ -1,0 +1,149 @@
+"""Open a model file: is it ONNX, is it whole, where does its external data lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from edgedeploy.errors import InvalidFileError, UnsupportedError
+from edgedeploy.files import unreadable
+from edgedeploy.model.graphs import tensors
+
+PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
+"""The largest message that protobuf can write or read: https://protobuf.dev/programming-guides/proto-limits/"""
+
+_TFLITE_IDENTIFIER = b"TFL3"
+"""At offset 4: https://github.com/tensorflow/tensorflow, tensorflow/compiler/mlir/lite/schema/schema.fbs"""
+
+_KNOWN_BEGINNINGS = {
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"PK\x03\x04": "a zip archive (a PyTorch checkpoint or an .npz is one)",
+    b"\x80\x02": "a Python pickle",
+    b"\x80\x04": "a Python pickle",
+    b"\x89HDF": "an HDF5 file (Keras writes such)",
+    b"\x1f\x8b": "a gzip archive",
+    b"version https://git-lfs": "a Git LFS pointer: the file itself was not fetched",
+}
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """Read a model without its external data.
+
+    Raises:
+        InvalidFileError: the file is missing, unreadable, or not a whole ONNX model.
+        UnsupportedError: the file is TensorFlow Lite, or larger than protobuf can read.
+    """
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(64)
+            size_bytes = path.stat().st_size
+            if beginning[4:8] == _TFLITE_IDENTIFIER:
+                raise UnsupportedError(
+                    f"{path} is a TensorFlow Lite model, which edgedeploy cannot take yet", mend="give it as ONNX"
+                )
+            if size_bytes > PROTOBUF_LIMIT_BYTES:
+                raise UnsupportedError(
+                    f"{path} is {size_bytes:,} bytes large; a protobuf file ends at 2 GB",
+                    mend="save the model with external data: onnx.save(model, path, save_as_external_data=True)",
+                )
+            content = beginning + file.read()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not content:
+        raise InvalidFileError(f"{path} is empty", mend="export the model again")
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError as error:
+        raise _not_onnx(path, content) from error
+    # Protobuf takes many a file for an empty message with unknown fields.
+    if not model.ir_version or not model.opset_import or not model.HasField("graph"):
+        raise _not_onnx(path, content)
+    return model
+
+
+def load_onnx(path: Path) -> onnx.ModelProto:
+    """Read a model whole, external data included, as one message.
+
+    Raises:
+        InvalidFileError: the file, or a file of its external data, is missing, unreadable or not what it should be.
+        UnsupportedError: the file is TensorFlow Lite, or the model is larger than the 2 GB that one message can hold.
+    """
+    model = read_onnx(path)
+    data_files = external_files(model, path)
+    total_bytes = path.stat().st_size + sum(file.stat().st_size for file in data_files)
+    if total_bytes > PROTOBUF_LIMIT_BYTES:
+        raise UnsupportedError(
+            f"{path} and its external data are {total_bytes:,} bytes large; this step takes at most 2 GB",
+            why="it needs the model as one protobuf message",
+        )
+    if data_files:
+        try:
+            onnx.load_external_data_for_model(model, str(path.parent))
+        except (OSError, ValueError, onnx.checker.ValidationError) as error:
+            raise InvalidFileError(f"the external data of {path} cannot be read", why=str(error)) from error
+    return model
+
+
+def external_files(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
+    """The files that hold a model's external data, in name order.
+
+    Each tensor's place is checked: the format asks for a relative path below the model's folder
+    (https://onnx.ai/onnx/repo-docs/ExternalData.html), and a model from a stranger must not name other files.
+
+    Raises:
+        InvalidFileError: a file is missing, lies elsewhere, or is shorter than a tensor's place in it.
+    """
+    files: dict[str, Path] = {}
+    for tensor in tensors(model):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        place = {entry.key: entry.value for entry in tensor.external_data}
+        location = place.get("location", "")
+        if location not in files:
+            files[location] = _external_file(path, tensor.name, location)
+        try:
+            offset, length = int(place.get("offset") or 0), int(place.get("length") or 0)
+        except ValueError as error:
+            raise InvalidFileError(
+                f"{path}: tensor {tensor.name!r} has no place in {location}", why=str(error)
+            ) from error
+        size_bytes = files[location].stat().st_size
+        if offset < 0 or length < 0 or offset + length > size_bytes:
+            raise InvalidFileError(
+                f"{path}: tensor {tensor.name!r} lies beyond the end of {location}",
+                why=f"bytes {offset:,} to {offset + length:,} of {size_bytes:,}",
+                mend="export the model and its data again, or copy the data file whole",
+            )
+    return tuple(files[location] for location in sorted(files))
+
+
+def _external_file(path: Path, tensor: str, location: str) -> Path:
+    folder = path.parent.resolve()
+    # A NUL is no part of any path; the operating system would say so with a ValueError.
+    if not location or "\0" in location or Path(location).is_absolute() or ".." in Path(location).parts:
+        inside = False
+    else:
+        inside = (folder / location).resolve().is_relative_to(folder)
+    if not inside:
+        raise InvalidFileError(
+            f"{path}: tensor {tensor!r} names {location!r} as its external data",
+            why="external data must lie in the model's folder",
+        )
+    file = path.parent / location
+    if not file.is_file():
+        raise InvalidFileError(
+            f"{path} needs its external data {location}, which is not there",
+            mend=f"copy {location} into {path.parent} too",
+        )
+    return file
+
+
+def _not_onnx(path: Path, content: bytes) -> InvalidFileError:
+    for beginning, kind in _KNOWN_BEGINNINGS.items():
+        if content.startswith(beginning):
+            return InvalidFileError(f"{path} is not an ONNX model", why=f"it is {kind}")
+    return InvalidFileError(f"{path} is not an ONNX model, or only a part of one", mend="export or copy it again")
