@@ -43,12 +43,12 @@ def load_toml(path: Path, kind: type[Value]) -> Value:
         if unknown := _UNKNOWN.search(message):
             keys = (*keys, unknown["key"])
             message = "unknown key"
-        elif keys and isinstance(keys[-1], str):
+        elif keys:
             message = message[:1].lower() + message[1:]
         line = _line_of(text, keys)
         raise InvalidFileError(
             f"{path}:{line}: {_dotted(keys) or 'the file'}: {message}",
-            mend=f"keys of this table: {', '.join(_known_keys(kind, keys))}" if unknown else "",
+            mend=_mend(document, kind, keys, unknown_key=unknown is not None),
         ) from error
 
 
@@ -92,18 +92,44 @@ def _with(document: Any, keys: list[str | int], value: Any) -> Any:
     return {**document, head: _with(document[head], rest, value)}
 
 
-def _known_keys(kind: type[msgspec.Struct], keys: tuple[str | int, ...]) -> tuple[str, ...]:
+def _mend(document: Any, kind: type[msgspec.Struct], keys: tuple[str | int, ...], *, unknown_key: bool) -> str:
+    info = _type_at(document, kind, keys[:-1])
+    if unknown_key:
+        return f"keys of this table: {', '.join(field.encode_name for field in getattr(info, 'fields', ()))}"
+    # Of tables that come in several kinds, one key says which.
+    if keys and isinstance(info, msgspec.inspect.UnionType):
+        kinds = [one for one in info.types if getattr(one, "tag_field", None) == keys[-1]]
+        if kinds:
+            return f"one of: {', '.join(str(getattr(one, 'tag', '')) for one in kinds)}"
+    return ""
+
+
+def _type_at(document: Any, kind: type[msgspec.Struct], keys: tuple[str | int, ...]) -> Any:
+    """The type of the value at `keys`; a union where the value does not say which of its kinds it is."""
     info: Any = msgspec.inspect.type_info(kind)
-    for key in keys[:-1]:
-        if isinstance(info, msgspec.inspect.UnionType):
-            info = next(t for t in info.types if not isinstance(t, msgspec.inspect.NoneType))
+    for key in (*keys, None):
+        info = _chosen(info, document)
+        if key is None:
+            return info
         if isinstance(info, msgspec.inspect.StructType):
-            info = next(field.type for field in info.fields if field.encode_name == key)
+            info = next((field.type for field in info.fields if field.encode_name == key), None)
         else:
             info = getattr(info, "value_type", None) or getattr(info, "item_type", None)
-    if isinstance(info, msgspec.inspect.UnionType):
-        info = next(t for t in info.types if not isinstance(t, msgspec.inspect.NoneType))
-    return tuple(field.encode_name for field in info.fields) if hasattr(info, "fields") else ()
+        document = document[key]
+    return info
+
+
+def _chosen(info: Any, value: Any) -> Any:
+    """Of a union, the member that `value` is meant to be."""
+    if not isinstance(info, msgspec.inspect.UnionType):
+        return info
+    members = [one for one in info.types if not isinstance(one, msgspec.inspect.NoneType)]
+    if isinstance(value, dict):
+        for one in members:
+            tag_field = getattr(one, "tag_field", None)
+            if tag_field is not None and value.get(tag_field) == getattr(one, "tag", None):
+                return one
+    return members[0] if len(members) == 1 else info
 
 
 def _dotted(keys: tuple[str | int, ...]) -> str:
