@@ -46,8 +46,12 @@ def command(
     from edgedeploy.optimize.optimize import evidence_path, optimize
     from edgedeploy.optimize.recipe import load_recipe
     from edgedeploy.report.terminal_evidence import evidence_table
-    from edgedeploy.target.load import load_target
 
+    board = None
+    if target is not None:
+        from edgedeploy.target.load import load_target
+
+        board = load_target(target)
     evidence = optimize(
         model,
         load_recipe(recipe),
@@ -56,7 +60,7 @@ def command(
         evaluation=evaluation,
         metric=metric,
         max_drop=max_drop,
-        target=load_target(target) if target is not None else None,
+        target=board,
         progress=out,
     )
     out.result(evidence, evidence_table(evidence))
