@@ -197,9 +197,9 @@ class Scope:
             [node],
             self._opsets,
         )
-        feed = {name: numpy_helper.to_array(self._data[name]) for name in function.input}
         try:
-            results = ReferenceEvaluator(function).run(None, feed)
+            feed = {name: numpy_helper.to_array(self._data[name]) for name in function.input}
+            results = ReferenceEvaluator(function).run(None, feed, attributes={})
         except Exception:
             # An operator that the reference does not have, or values that it rejects: they stay unknown.
             _log.debug("%s %r: not computed", node.op_type, node.name, exc_info=True)

@@ -1,0 +1,78 @@
+"""`edgedeploy inspect`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgedeploy.cli.output import Output, common_options, readable_bytes
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from edgedeploy.values.model import ModelFacts, TensorFacts
+
+
+def _input_shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """`("x=1x3x48x192",)` → `{"x": (1, 3, 48, 192)}`"""
+    shapes = {}
+    for value in values:
+        name, _, extents = value.rpartition("=")
+        try:
+            shape = tuple(int(extent) for extent in extents.split("x"))
+        except ValueError:
+            shape = ()
+        if not name or not shape or min(shape) < 1:
+            raise click.BadParameter(f"{value!r} is not of the form NAME=1x3x48x192", ctx, param)
+        shapes[name] = shape
+    return shapes
+
+
+@click.command(name="inspect")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--input-shape",
+    "input_shapes",
+    callback=_input_shapes,
+    multiple=True,
+    metavar="NAME=1x3x48x192",
+    help="Shape of a dynamic input, to count MACs for. May be given for each input.",
+)
+@common_options
+def command(model: Path, input_shapes: dict[str, tuple[int, ...]], out: Output) -> int:
+    """Facts of MODEL: format, opset, inputs and outputs, parameters, MACs, bytes, operators."""
+    from edgedeploy.model.inspect import inspect_model
+
+    facts = inspect_model(model, input_shapes=input_shapes)
+    out.result(facts, _table(model, facts))
+    return 0
+
+
+def _table(model: Path, facts: ModelFacts) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    rows = {
+        "model": str(model),
+        "format": f"{facts.format}, opset {facts.opset}" + (f", from {facts.producer}" if facts.producer else ""),
+        "size": f"{readable_bytes(facts.size_bytes)} ({facts.size_bytes:,} bytes)",
+        "sha256": facts.sha256,
+        "inputs": "\n".join(_tensor(tensor) for tensor in facts.inputs) or "none",
+        "outputs": "\n".join(_tensor(tensor) for tensor in facts.outputs) or "none",
+        "parameters": f"{facts.parameters:,}",
+        "MACs": f"{facts.macs:,} ({facts.macs_note})" if facts.macs is not None else f"not known: {facts.macs_note}",
+        "operators": ", ".join(f"{number} {name}" for name, number in facts.operators.items()) or "none",
+    }
+    for key, value in rows.items():
+        # As text, not markup: names come from the file.
+        table.add_row(key, Text(value))
+    return table
+
+
+def _tensor(tensor: TensorFacts) -> str:
+    return f"{tensor.name}: {tensor.dtype} ({', '.join(map(str, tensor.shape))})"

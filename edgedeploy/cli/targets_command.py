@@ -1,0 +1,75 @@
+"""`edgedeploy targets`"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from edgedeploy.cli.output import Output, common_options
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from edgedeploy.values.target import Target
+
+
+@click.command(name="targets")
+@click.argument("name", required=False)
+@common_options
+def command(name: str | None, out: Output) -> int:
+    """The kinds of board there are, one line each; with NAME, one whole.
+
+    A target is a TOML file: those that edgedeploy ships, and your own in ~/.config/edgedeploy/targets/.
+    """
+    from edgedeploy.target.load import load_target, target_names
+
+    if name:
+        target = load_target(name)
+        out.result(target, _whole(target))
+    else:
+        targets = [load_target(each) for each in target_names()]
+        out.result(targets, _list(targets))
+    return 0
+
+
+def _list(targets: list[Target]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "architecture", "core", "backends", "board"):
+        table.add_column(heading)
+    for target in targets:
+        cells = (target.name, target.architecture, target.cpu.core, ", ".join(target.backends) or "none", target.title)
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _whole(target: Target) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    cpu, system, board = target.cpu, target.os, target.emulation
+    emulated = "it cannot be emulated"
+    if board:
+        emulated = f"QEMU {board.machine}, {board.cores} x {board.cpu}, {board.memory_mb} MB, "
+        emulated += f"Debian {board.debian_release} {board.debian_architecture}"
+    rows = {
+        "name": target.name,
+        "board": target.title,
+        "architecture": target.architecture,
+        "memory": ", ".join(f"{size_mb} MB" for size_mb in target.memory_mb),
+        "cpu": f"{cpu.cores} x {cpu.core}, {cpu.clock_mhz} MHz, {' '.join(cpu.features)}",
+        "system": f"{system.name}, Python {system.python}, glibc {system.glibc}, {system.page_size_bytes}-byte pages",
+        "backends": ", ".join(target.backends) or "none",
+        "emulated as": emulated,
+        "sources": "\n".join(target.sources),
+    }
+    for key, value in rows.items():
+        # As text, not markup: a target may be anybody's file.
+        table.add_row(key, Text(value))
+    return table
