@@ -1,0 +1,120 @@
+"""`edgedeploy board`: the emulated boards."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from edgedeploy.cli.output import Output, common_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from edgedeploy.device.emulator.board import BoardStatus
+
+
+@click.group(name="board")
+def command() -> None:
+    """Emulated boards, which edgedeploy builds, boots and stops by itself (QEMU; no root, no image download).
+
+    A board is an address like any other: `--to board:NAME`.
+    """
+
+
+@command.command()
+@click.argument("name", default="rpi4")
+@click.option("--target", metavar="NAME", help="What it is an instance of. Default: the target of its own name.")
+@click.option("--disk-mb", type=click.IntRange(min=512, max=65536), help="Size of a new board's disk. Default: 2048.")
+@click.option("--rebuild", is_flag=True, help="Make image and board anew, from the packages of today.")
+@common_options
+def up(name: str, target: str | None, disk_mb: int | None, rebuild: bool, out: Output) -> int:
+    """Boot board NAME (default: rpi4), building what is missing. Returns when it has been logged in to."""
+    from edgedeploy.device.emulator.board import board_up
+
+    status = board_up(name, target=target, disk_mb=disk_mb, rebuild=rebuild, progress=out)
+    out.result(status, f"{status.address} is up; the last boot took {status.boot_s} s (port {status.port})")
+    return 0
+
+
+@command.command()
+@click.argument("name", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every board.")
+@click.option("--delete", is_flag=True, help="Remove its disk and keys too.")
+@common_options
+def down(name: str | None, everything: bool, delete: bool, out: Output) -> int:
+    """Shut board NAME (default: rpi4) down. One that is down stays down."""
+    from edgedeploy.device.emulator.board import board_down, board_list
+
+    if everything and name:
+        raise click.UsageError("NAME and --all cannot be combined.")
+    names = [status.name for status in board_list()] if everything else [name or "rpi4"]
+    stopped = [board_down(one, delete=delete, progress=out) for one in names]
+    done = "deleted" if delete else "down"
+    out.result(
+        stopped if everything else stopped[0],
+        *(f"{status.address} is {done}" for status in stopped),
+    )
+    return 0
+
+
+@command.command()
+@click.argument("name", default="rpi4")
+@common_options
+def status(name: str, out: Output) -> int:
+    """Board NAME (default: rpi4) as it is now. Exits 1 when it is not up."""
+    from edgedeploy.device.emulator.board import board_status
+
+    found = board_status(name)
+    out.result(found, _table([found]))
+    return 0 if found.state == "up" else 1
+
+
+@command.command(name="list")
+@common_options
+def list_(out: Output) -> int:
+    """All boards."""
+    from edgedeploy.device.emulator.board import board_list
+
+    boards = board_list()
+    out.result(boards, _table(boards) if boards else "no boards yet: edgedeploy board up rpi4")
+    return 0
+
+
+@command.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("name", default="rpi4")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
+def ssh(name: str, words: tuple[str, ...]) -> None:
+    """Log in to board NAME, or run COMMAND there, with the system's ssh."""
+    from edgedeploy.device.emulator.board import board_access
+    from edgedeploy.device.emulator.tools import find
+
+    access = board_access(name)
+    program = find("ssh")
+    line = [
+        program,
+        *("-F", "none"),
+        *("-o", f'UserKnownHostsFile="{access.known_hosts_path}"'),
+        *("-o", "StrictHostKeyChecking=yes"),
+        *("-o", "IdentitiesOnly=yes"),
+        *("-i", str(access.key_path)),
+        *("-p", str(access.port)),
+        f"{access.user}@{access.host}",
+        *words,
+    ]
+    os.execv(program, line)  # noqa: S606 (no shell on this side)
+
+
+def _table(boards: Sequence[BoardStatus]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("board", "target", "state", "port", "last boot", "folder"):
+        table.add_column(heading, overflow="fold")
+    for board in boards:
+        boot = "" if board.boot_s is None else f"{board.boot_s:.1f} s"
+        table.add_row(board.address, board.target, board.state, str(board.port or ""), boot, board.folder)
+    return table

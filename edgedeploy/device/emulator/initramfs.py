@@ -1,0 +1,104 @@
+"""A kernel's first file system: busybox, the modules that reach the disk and the network, and a short /init.
+
+The archive is cpio's «newc» format, which the kernel unpacks
+(https://www.kernel.org/doc/html/latest/driver-api/early-userspace/buffer-format.html). Archives may follow one another:
+each board appends a small one with its own keys, so that no image holds a key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgedeploy.errors import BoardError
+
+_MODULES = ("virtio_mmio", "virtio_blk", "virtio_net", "virtio_rng")
+
+
+class CpioArchive:
+    """Collects entries, owned by root and dated 1970, in the order they are added."""
+
+    def __init__(self) -> None:
+        self._content = bytearray()
+        self._inode = 0
+
+    def folder(self, name: str, mode: int = 0o755) -> None:
+        self._add(name, 0o040000 | mode)
+
+    def file(self, name: str, content: bytes, mode: int = 0o644) -> None:
+        self._add(name, 0o100000 | mode, content)
+
+    def character_device(self, name: str, major: int, minor: int) -> None:
+        self._add(name, 0o020600, device=(major, minor))
+
+    def finished(self) -> bytes:
+        self._add("TRAILER!!!", 0)
+        return bytes(self._content)
+
+    def _add(self, name: str, mode: int, content: bytes = b"", device: tuple[int, int] = (0, 0)) -> None:
+        self._inode += 1
+        encoded = name.encode() + b"\0"
+        # magic; inode, mode, uid, gid, links, mtime, size, device (2), special device (2), name size, checksum
+        fields = (self._inode, mode, 0, 0, 1, 0, len(content), 0, 0, *device, len(encoded), 0)
+        self._content += b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
+        self._pad()
+        self._content += content
+        self._pad()
+
+    def _pad(self) -> None:
+        self._content += b"\0" * (-len(self._content) % 4)
+
+
+def base_archive(root: Path, init: bytes) -> bytes:
+    """The archive that every board of an image boots with.
+
+    Args:
+        root: an unpacked Debian root with busybox and one kernel's modules.
+        init: the script that becomes `/init`; it loads the modules listed in `/modules/order`.
+
+    Raises:
+        BoardError: the kernel has no such modules.
+    """
+    archive = CpioArchive()
+    for name in ("bin", "dev", "proc", "newroot", "modules"):
+        archive.folder(name)
+    archive.character_device("dev/console", 5, 1)
+    archive.file("bin/busybox", (root / "usr/bin/busybox").read_bytes(), 0o755)
+    order = _load_order(root, _MODULES)
+    for path in order:
+        archive.file(f"modules/{path.name}", path.read_bytes())
+    archive.file("modules/order", "".join(f"{path.name}\n" for path in order).encode())
+    archive.file("init", init, 0o755)
+    return archive.finished()
+
+
+def board_archive(host_key: bytes, authorized_key: str, hostname: str) -> bytes:
+    """What makes one board itself: `/init` copies it over the root file system at each boot."""
+    archive = CpioArchive()
+    archive.folder("board", 0o700)
+    archive.file("board/ssh_host_ed25519_key", host_key, 0o600)
+    archive.file("board/authorized_keys", f"{authorized_key}\n".encode(), 0o644)
+    archive.file("board/hostname", f"{hostname}\n".encode())
+    return archive.finished()
+
+
+def _load_order(root: Path, names: Iterable[str]) -> list[Path]:
+    """The modules' files, each after those that it depends on. Modules built into the kernel have no file."""
+    files = {path.stem.replace("-", "_"): path for path in (root / "usr/lib/modules").rglob("*.ko")}
+    order: list[Path] = []
+
+    def visit(name: str) -> None:
+        if name not in files or files[name] in order:
+            return
+        # What `modinfo` prints: NUL-separated `key=value` in the .modinfo section.
+        depends = re.search(rb"\0depends=([^\0]*)\0", files[name].read_bytes())
+        for dependency in depends[1].decode().split(",") if depends else []:
+            visit(dependency.replace("-", "_"))
+        order.append(files[name])
+
+    for name in names:
+        visit(name)
+    if not order:
+        raise BoardError("the kernel package has no virtio modules", why=f"looked in {root / 'usr/lib/modules'}")
+    return order
