@@ -31,7 +31,7 @@ def constant(value: ir.Value | None) -> np.ndarray | None:
 def add_initializer(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
     """A new initializer with a name like `name` that nothing in the graph has."""
     free = unused_name(graph, name)
-    tensor = ir.tensor(np.ascontiguousarray(array), name=free)
+    tensor = ir.tensor(np.asarray(array, order="C"), name=free)
     value = ir.Value(name=free, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)
     return value

@@ -1,0 +1,168 @@
+"""fold-batch-normalization and fold-affine: what is put into the weights of a convolution."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgedeploy.optimize.passes.fold_affine import FoldAffine
+from edgedeploy.optimize.passes.fold_batch_normalization import FoldBatchNormalization
+
+RNG = np.random.default_rng(7)
+X = RNG.standard_normal((2, 4, 5, 5)).astype(np.float32)
+
+
+def _normal(*shape):
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def _parameters(channels):
+    return {
+        "scale": _normal(channels),
+        "shift": _normal(channels),
+        "mean": _normal(channels),
+        "variance": RNG.uniform(0.1, 2.0, channels).astype(np.float32),
+    }
+
+
+@pytest.mark.parametrize(
+    ("node", "shape", "channels"),
+    [
+        ("Conv(x, w)", (6, 4, 3, 3), 6),
+        ("Conv <group = 4> (x, w)", (8, 1, 3, 3), 8),
+        ("ConvTranspose(x, w)", (4, 6, 3, 3), 6),
+        ("ConvTranspose <group = 2> (x, w)", (4, 3, 3, 3), 6),
+    ],
+)
+@pytest.mark.parametrize("bias", [False, True])
+def test_batch_normalization_goes_into_the_weights(build, apply, run, operators, node, shape, channels, bias):
+    if bias:
+        node = node.replace(", w)", ", w, b)")
+    model = build(
+        f"""
+        <ir_version: 8, opset_import: ["" : 15]>
+        g (float[N,4,5,5] x) => (float[N,C,H,W] y) {{
+            c = {node}
+            y = BatchNormalization(c, scale, shift, mean, variance)
+        }}""",
+        w=_normal(*shape),
+        **({"b": _normal(channels)} if bias else {}),
+        **_parameters(channels),
+    )
+    expected = run(model, x=X)[0]
+    result, evidence = apply(FoldBatchNormalization(), model, {"x": X})
+    assert evidence.refused is None
+    assert operators(result) == [node.split("(")[0].split(" ")[0]]
+    assert len(result.graph.initializers) == 2, "no float copy is left behind"
+    np.testing.assert_allclose(run(result, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_that_another_node_reads_are_left_to_it(build, apply, run):
+    model = build(
+        """
+        <ir_version: 8, opset_import: ["" : 15]>
+        g (float[N,4,5,5] x) => (float[N,6,3,3] y, float[N,6,3,3] z) {
+            c = Conv(x, w)
+            y = BatchNormalization(c, scale, shift, mean, variance)
+            z = Conv(x, w)
+        }""",
+        w=_normal(6, 4, 3, 3),
+        **_parameters(6),
+    )
+    expected = run(model, x=X)
+    result, evidence = apply(FoldBatchNormalization(), model, {"x": X})
+    assert evidence.facts["folded"] == 1
+    for got, wanted in zip(run(result, x=X), expected, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        # The convolution's output is read twice.
+        "c = Conv(x, w) n = BatchNormalization(c, scale, shift, mean, variance) y = Add(n, c)",
+        # It is an output itself.
+        "y = Conv(x, w) z = BatchNormalization(y, scale, shift, mean, variance)",
+        # Nothing before it that could take it.
+        "c = Relu(x) d = Conv(c, w) e = Relu(d) y = BatchNormalization(e, scale, shift, mean, variance)",
+        # In training mode the statistics are those of the batch.
+        "c = Conv(x, w) y, m, v = BatchNormalization <training_mode = 1> (c, scale, shift, mean, variance)",
+    ],
+)
+def test_where_it_would_be_wrong_it_stays(build, apply, operators, body):
+    outputs = "float[N,6,3,3] y" + (", float[N,6,3,3] z" if " z =" in body else "")
+    model = build(
+        f'<ir_version: 8, opset_import: ["" : 15]> g (float[N,4,5,5] x) => ({outputs}) {{ {body} }}',
+        w=_normal(6, 4, 3, 3),
+        **_parameters(6),
+    )
+    result, evidence = apply(FoldBatchNormalization(), model, {"x": X})
+    assert not evidence.changed
+    assert evidence.facts["left"] == 1
+
+
+def test_weights_that_32_bits_cannot_hold_are_not_made(build, apply):
+    parameters = _parameters(6) | {"scale": np.full(6, 3e38, np.float32), "variance": np.full(6, 1e-6, np.float32)}
+    model = build(
+        """
+        <ir_version: 8, opset_import: ["" : 15]>
+        g (float[N,4,5,5] x) => (float[N,6,3,3] y) {
+            c = Conv(x, w)
+            y = BatchNormalization(c, scale, shift, mean, variance)
+        }""",
+        w=_normal(6, 4, 3, 3),
+        **parameters,
+    )
+    _, evidence = apply(FoldBatchNormalization(), model)
+    assert not evidence.changed
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (6, 1, 1), (1, 6, 1, 1)])
+@pytest.mark.parametrize("node", ["Add(c, k)", "Add(k, c)", "Mul(c, k)", "Sub(c, k)", "Sub(k, c)", "Div(c, k)"])
+def test_constants_per_channel_go_into_the_convolution(build, apply, run, operators, node, shape):
+    model = build(
+        f"""
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[N,4,5,5] x) => (float[N,6,3,3] y) {{ c = Conv(x, w, b) y = {node} }}""",
+        w=_normal(6, 4, 3, 3),
+        b=_normal(6),
+        k=_normal(*shape) + np.float32(3),
+    )
+    expected = run(model, x=X)[0]
+    result, evidence = apply(FoldAffine(), model, {"x": X})
+    assert operators(result) == ["Conv"] and evidence.refused is None
+    np.testing.assert_allclose(run(result, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("node", "shape"),
+    [
+        ("Add(c, k)", (3,)),  # along the width
+        ("Add(c, k)", (6, 3, 3)),
+        ("Add(c, k)", (2, 1, 1, 1)),  # along the batch
+        ("Add(c, k)", (1, 1, 6, 1, 1)),  # one axis more
+        ("Div(k, c)", (1,)),
+    ],
+)
+def test_other_constants_stay(build, apply, operators, node, shape):
+    model = build(
+        f"""
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[2,4,5,5] x) => (float y) {{ c = Conv(x, w) a = {node} y = ReduceSum <keepdims = 0> (a) }}""",
+        w=_normal(6, 4, 3, 3),
+        k=_normal(*shape),
+    )
+    result, evidence = apply(FoldAffine(), model, {"x": X})
+    assert not evidence.changed
+
+
+def test_division_by_zero_stays_where_it_is_seen(build, apply):
+    model = build(
+        """
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[N,4,5,5] x) => (float[N,6,3,3] y) { c = Conv(x, w) y = Div(c, k) }""",
+        w=_normal(6, 4, 3, 3),
+        k=np.zeros((), np.float32),
+    )
+    _, evidence = apply(FoldAffine(), model, {"x": X})
+    assert not evidence.changed and evidence.refused is None

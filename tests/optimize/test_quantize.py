@@ -1,0 +1,257 @@
+"""quantize-static and quantize-dynamic."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from edgedeploy.dataset import open_dataset
+from edgedeploy.optimize.contract import Context
+from edgedeploy.optimize.graph import constant, serialized
+from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic
+from edgedeploy.optimize.passes.quantize_static import QuantizeStatic
+from edgedeploy.values.model import TensorFacts
+
+RNG = np.random.default_rng(11)
+
+
+def _normal(*shape, scale=1.0):
+    return (RNG.standard_normal(shape) * scale).astype(np.float32)
+
+
+@pytest.fixture
+def calibrated(tmp_path):
+    """A context whose calibration data are these samples of `x`; they are its probes too."""
+
+    def make(x):
+        np.savez(tmp_path / "c.npz", x=x)
+        inputs = (TensorFacts(name="x", dtype="float32", shape=("N", *x.shape[1:])),)
+        return Context(calibration=open_dataset(str(tmp_path / "c.npz"), inputs), probes=[{"x": x[:2]}])
+
+    return make
+
+
+def _sqnr_db(outputs, expected):
+    return 10 * np.log10((expected**2).sum() / ((outputs - expected) ** 2).sum())
+
+
+def _fused(model, tmp_path, *, int8=True):
+    """Operators that onnxruntime makes of the model; `int8` as it does on Arm."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.optimized_model_filepath = str(tmp_path / "fused.onnx")
+    if int8:
+        options.add_session_config_entry("session.qdqisint8allowed", "1")
+    onnxruntime.InferenceSession(serialized(model), options, providers=["CPUExecutionProvider"])
+    return Counter(node.op_type for node in onnx.load(tmp_path / "fused.onnx").graph.node)
+
+
+IMAGES = _normal(16, 4, 6, 6)
+CONVOLUTIONS = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    g (float[N,4,6,6] x) => (float[N,3] y) {
+        c = Conv <pads = [1,1,1,1]> (x, w, b)
+        r = Relu(c)
+        m = MaxPool <kernel_shape = [2,2], strides = [2,2]> (r)
+        d = Conv <group = 8, pads = [1,1,1,1]> (m, v)
+        s = Add(d, m)
+        p = GlobalAveragePool(s)
+        f = Flatten(p)
+        y = Gemm <transB = 1> (f, k, l)
+    }"""
+
+
+def _convolutions(build):
+    return build(
+        CONVOLUTIONS, w=_normal(8, 4, 3, 3), b=_normal(8), v=_normal(8, 1, 3, 3), k=_normal(3, 8), l=_normal(1, 3)
+    )
+
+
+@pytest.mark.parametrize("activations", ["s8", "u8"])
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_a_network_of_convolutions(build, apply, run, calibrated, tmp_path, activations, per_channel):
+    model = _convolutions(build)
+    expected = run(model, x=IMAGES)[0]
+    step = QuantizeStatic(activations=activations, per_channel=per_channel)
+    result, evidence = apply(step, model, context=calibrated(IMAGES))
+    assert evidence.refused is None
+    assert evidence.facts["nodes_quantized"] == 3
+    assert evidence.facts["activation_type"] == activations
+    assert not {"w", "b", "v", "k", "l"} & set(result.graph.initializers), "no float copy stays behind"
+    assert _sqnr_db(run(result, x=IMAGES)[0], expected) > (30 if per_channel else 25)
+    # What an integer kernel can take is taken by one.
+    fused = _fused(result, tmp_path)
+    assert fused["QLinearConv"] == 2 and fused["QGemm"] == 1
+    assert fused["Conv"] == fused["Gemm"] == 0
+
+
+def test_weights_are_symmetric_and_signed_per_channel(build, apply, calibrated):
+    result, _ = apply(QuantizeStatic(), _convolutions(build), context=calibrated(IMAGES))
+    weights = [
+        node for node in result.graph if node.op_type == "DequantizeLinear" and constant(node.inputs[0]) is not None
+    ]
+    integers = [node for node in weights if constant(node.inputs[0]).dtype == np.int8]
+    assert len(integers) == 3
+    for node in integers:
+        assert not constant(node.inputs[2]).any()
+        assert constant(node.inputs[1]).shape == (constant(node.inputs[0]).shape[0],)
+        assert constant(node.inputs[0]).min() >= -127
+
+
+def test_values_that_are_only_moved_keep_their_grid(build, apply, calibrated):
+    result, _ = apply(QuantizeStatic(), _convolutions(build), context=calibrated(IMAGES))
+    scales = {
+        node.inputs[0].name: float(constant(node.inputs[1]))
+        for node in result.graph
+        if node.op_type == "QuantizeLinear"
+    }
+    assert scales["m"] == scales["r"]
+
+
+def test_an_output_keeps_its_name(build, apply, run, calibrated):
+    model = build(
+        '<ir_version: 8, opset_import: ["" : 13]> g (float[N,4,6,6] x) => (float[N,8,4,4] y) { y = Conv(x, w) }',
+        w=_normal(8, 4, 3, 3),
+    )
+    expected = run(model, x=IMAGES)[0]
+    result, evidence = apply(QuantizeStatic(), model, context=calibrated(IMAGES))
+    assert evidence.refused is None
+    assert result.graph.outputs[0].name == "y"
+    assert _sqnr_db(run(result, x=IMAGES)[0], expected) > 30
+
+
+ROWS = _normal(32, 8)
+
+
+@pytest.mark.parametrize(
+    ("node", "weights"),
+    [
+        ("y = MatMul(x, w)", {"w": _normal(8, 5)}),
+        ("y = Gemm(x, w, b)", {"w": _normal(8, 5), "b": _normal(5)}),
+        ("y = Gemm <transB = 1> (x, w, b)", {"w": _normal(5, 8), "b": _normal(1, 5)}),
+        ("y = Gemm(x, w, b)", {"w": _normal(8, 5), "b": _normal()}),
+        ("y = Gemm(x, w)", {"w": _normal(8, 5)}),
+        ("a = MatMul(x, w) c = MatMul(x, w) y = Add(a, c)", {"w": _normal(8, 5)}),
+    ],
+)
+@pytest.mark.parametrize("step", [QuantizeStatic(), QuantizeDynamic()])
+def test_matrices(build, apply, run, calibrated, step, node, weights):
+    model = build(
+        f'<ir_version: 8, opset_import: ["" : 13]> g (float[N,8] x) => (float[N,5] y) {{ {node} }}', **weights
+    )
+    expected = run(model, x=ROWS)[0]
+    result, evidence = apply(step, model, context=calibrated(ROWS))
+    assert evidence.refused is None and evidence.facts["nodes_left_in_float"] == 0
+    assert not any(
+        constant(value).dtype == np.float32 and constant(value).ndim == 2
+        for value in result.graph.initializers.values()
+    )
+    for exact in (True, False):
+        assert _sqnr_db(run(result, x=ROWS, exact=exact)[0], expected) > 30
+
+
+@pytest.mark.parametrize(
+    ("node", "weights", "reason"),
+    [
+        ("y = MatMul(x, x2) x2 = Transpose(x)", {}, "computed"),
+        ("h = MatMul(x, w) t = ReduceSum <keepdims = 0> (w) y = Add(h, t)", {"w": _normal(8, 8)}, "also read in float"),
+        ("y = Gemm <alpha = 0.5> (x, w)", {"w": _normal(8, 8)}, "scales its input"),
+        ("y = Gemm <transA = 1> (x, w)", {"w": _normal(8, 8)}, "transposes"),
+        ("y = Gemm <beta = 0.5> (x, w, b)", {"w": _normal(8, 8), "b": _normal(8)}, "scales its bias"),
+        ("b = ReduceSum <keepdims = 0> (x) y = Gemm(x, w, b)", {"w": _normal(8, 8)}, "bias is computed"),
+        ("y = Gemm(x, w, b)", {"w": _normal(8, 8), "b": _normal(8, 1)}, "row to row"),
+        ("y = MatMul(x, w)", {"w": np.full((8, 8), np.inf, np.float32)}, "not finite"),
+    ],
+)
+@pytest.mark.parametrize("step", [QuantizeStatic(), QuantizeDynamic()])
+def test_what_cannot_be_quantized_is_left_and_said(build, apply, calibrated, step, node, weights, reason):
+    if node.startswith("y = MatMul(x, x2)"):
+        node = "x2 = Transpose(x) y = MatMul(x, x2)"
+    model = build(
+        f'<ir_version: 8, opset_import: ["" : 13]> g (float[8,8] x) => (float[8,8] y) {{ {node} }}', **weights
+    )
+    context = calibrated(_normal(4, 8, 8)[:, 0])
+    _, evidence = apply(step, model, context=Context(calibration=context.calibration))
+    assert evidence.refused is not None and reason in evidence.refused
+    assert not evidence.changed
+
+
+def test_layers_of_the_same_model_may_differ(build, apply, run, calibrated):
+    model = build(
+        """
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[N,8] x) => (float[N,5] y) { h = Gemm <alpha = 0.5> (x, v) y = MatMul(h, w) }""",
+        v=_normal(8, 8),
+        w=_normal(8, 5),
+    )
+    result, evidence = apply(QuantizeStatic(), model, context=calibrated(ROWS))
+    assert evidence.facts["nodes_quantized"] == 1
+    assert evidence.facts["left_in_float"] == "1 Gemm: it transposes or scales its input"
+
+
+def test_static_refuses_what_it_cannot_take(build, apply, calibrated):
+    old = build(
+        '<ir_version: 8, opset_import: ["" : 11]> g (float[N,8] x) => (float[N,5] y) { y = MatMul(x, w) }',
+        w=_normal(8, 5),
+    )
+    _, evidence = apply(QuantizeStatic(), old, context=calibrated(ROWS))
+    assert "needs 13" in evidence.refused
+
+    new = build(
+        '<ir_version: 8, opset_import: ["" : 13]> g (float[N,8] x) => (float[N,5] y) { y = MatMul(x, w) }',
+        w=_normal(8, 5),
+    )
+    _, evidence = apply(QuantizeStatic(), new)
+    assert "calibration data" in evidence.refused
+    once, _ = apply(QuantizeStatic(), new, context=calibrated(ROWS))
+    _, evidence = apply(QuantizeStatic(), once, context=calibrated(ROWS))
+    assert "quantized already" in evidence.refused
+
+
+def test_nodes_in_branches_stay_in_float(build, apply, run):
+    model = build(
+        """
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[N,8] x, bool c) => (float[N,5] y) {
+            y = If (c) <
+                then_branch = t () => (float[N,5] p) { p = MatMul(x, w) },
+                else_branch = e () => (float[N,5] q) { q = MatMul(x, w) }
+            >
+        }""",
+        w=_normal(8, 5),
+    )
+    _, evidence = apply(QuantizeDynamic(), model)
+    assert "2 MatMul: it is inside a subgraph" in evidence.refused
+
+
+def test_dynamic_never_touches_a_convolution(build, apply):
+    _, evidence = apply(
+        QuantizeDynamic(),
+        build(
+            '<ir_version: 8, opset_import: ["" : 13]> g (float[N,4,6,6] x) => (float[N,8,4,4] y) { y = Conv(x, w) }',
+            w=_normal(8, 4, 3, 3),
+        ),
+    )
+    assert evidence.refused == "there is no MatMul or Gemm that can be quantized"
+
+
+def test_dynamic_does_not_saturate(build, apply, run):
+    # The largest inputs times the largest weights: pairs of such products do not fit in 16 signed bits.
+    x = np.full((4, 64), 3.0, np.float32)
+    model = build(
+        '<ir_version: 8, opset_import: ["" : 13]> g (float[N,64] x) => (float[N,3] y) { y = MatMul(x, w) }',
+        w=np.full((64, 3), 2.0, np.float32),
+    )
+    result, _ = apply(QuantizeDynamic(), model, {"x": x})
+    for exact in (True, False):
+        np.testing.assert_allclose(run(result, x=x, exact=exact)[0], 384.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{"operators": ()}, {"calibration_samples": -1}])
+def test_settings_are_checked(settings):
+    with pytest.raises(ValueError):
+        QuantizeStatic(**settings)
