@@ -1,0 +1,170 @@
+"""Build a model into a bundle for a target."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from pathlib import Path
+
+import msgspec
+
+from edgedeploy.compile.backends import choose_backend
+from edgedeploy.compile.bundle import SCHEMA, encode_manifest, is_name, list_files, open_bundle, unlisted
+from edgedeploy.compile.golden import write_golden
+from edgedeploy.errors import InvalidFileError, UnsupportedError
+from edgedeploy.files import replacing_folder, write_bytes
+from edgedeploy.host_run import HostSession
+from edgedeploy.model.inspect import inspect_model
+from edgedeploy.model.load import PROTOBUF_LIMIT_BYTES, external_files, load_onnx, read_onnx
+from edgedeploy.progress import SILENT, Progress
+from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Manifest, Source
+from edgedeploy.values.evidence import Evidence
+from edgedeploy.values.model import ModelFacts
+from edgedeploy.values.target import Target
+
+_MODEL = "model.onnx"
+_TOOLS = ("edgedeploy", "numpy", "onnx", "onnxruntime")
+
+
+def compile_model(
+    model: Path,
+    target: Target,
+    output: Path,
+    *,
+    name: str | None = None,
+    version: str = "1",
+    backend: str = "auto",
+    golden: str | None = None,
+    golden_samples: int = 8,
+    progress: Progress = SILENT,
+) -> Bundle:
+    """Build `model` into a bundle: a folder with all that runs it on a device of the kind `target`.
+
+    The same inputs and tools give the same bytes. A bundle that is at `output` is replaced, whole.
+
+    Args:
+        model: an `.onnx` file. External data is taken into the bundle's one model file. `MODEL.evidence.json`, which
+            `optimize` writes, is taken into the manifest if it is about this very file.
+        output: the folder to be written.
+        name: of the model on devices; by default the file's name, in lower case and without what a name cannot have.
+        version: of the model on devices.
+        backend: `"auto"` or a backend's name.
+        golden: dataset whose first samples become the golden inputs; by default they are random.
+        golden_samples: how many, at most.
+
+    Raises:
+        InvalidFileError: the model or its evidence is missing or malformed, or `output` exists and is no bundle.
+        UnsupportedError: onnxruntime does not load the model, it is over 2 GB, the target cannot have the backend, name
+            or version has other characters than a name can, or golden inputs cannot be made up.
+        DatasetError: the golden data does not fit the model.
+        HostError: the runtime cannot be fetched, or `output` cannot be written.
+    """
+    name = _default_name(model) if name is None else name
+    for key, text in (("name", name), ("version", version)):
+        if not is_name(text):
+            raise UnsupportedError(
+                f"{text!r} cannot be a {key}",
+                why="it becomes part of paths on devices",
+                mend="take lower-case letters, digits, '.', '_' and '-', at most 64, a letter or digit first",
+            )
+    if golden_samples < 1:
+        raise UnsupportedError("a bundle needs at least one golden sample")
+    chosen = choose_backend(backend, target)
+    _check_replaceable(output)
+    progress.step(f"reading {model.name}")
+    facts = inspect_model(model)
+    source = _source(model, facts, progress)
+    # What does not load here will not load there either. Golden outputs are made without graph optimizations, the
+    # device runs with them: both must load.
+    HostSession(model, exact=False)
+
+    with replacing_folder(output) as folder:
+        _write_model(model, facts, folder / _MODEL)
+        progress.step("computing golden outputs")
+        written = write_golden(
+            folder / _MODEL, facts, folder / "golden", data=golden, samples=golden_samples, progress=progress
+        )
+        runtime, runner = chosen.lay_out(target, folder, progress)
+        progress.step("hashing the bundle")
+        manifest = Manifest(
+            schema=SCHEMA,
+            name=name,
+            version=version,
+            target=target.name,
+            architecture=target.architecture,
+            model_file=_MODEL,
+            model=inspect_model(folder / _MODEL),
+            runtime=runtime,
+            runner=runner,
+            golden_samples=written,
+            source=source,
+            tools={tool: importlib.metadata.version(tool) for tool in _TOOLS},
+            files=list_files(folder),
+        )
+        write_bytes(folder / MANIFEST_NAME, encode_manifest(manifest))
+    return open_bundle(output, verify=False)
+
+
+def _default_name(model: Path) -> str:
+    name = re.sub(r"[^a-z0-9._-]+", "-", model.stem.lower()).strip("._-")[:64]
+    return name or "model"
+
+
+def _check_replaceable(output: Path) -> None:
+    """An `-o` that was mistyped must not cost a folder of other things."""
+    if not output.is_dir():
+        if output.exists() or output.is_symlink():
+            raise InvalidFileError(f"{output} exists and is not a folder", mend="name another folder with -o")
+        return
+    if not any(output.iterdir()):
+        return
+    try:
+        extra = unlisted(output, open_bundle(output, verify=False).manifest)
+    except InvalidFileError as error:
+        raise InvalidFileError(
+            f"{output} exists and is not a bundle, so it is not replaced",
+            why=error.what,
+            mend="name another folder with -o, or remove it",
+        ) from error
+    if extra:
+        raise InvalidFileError(
+            f"{output} is a bundle that also holds {extra[0]}, so it is not replaced",
+            mend="name another folder with -o, or remove it",
+        )
+
+
+def _write_model(model: Path, facts: ModelFacts, place: Path) -> None:
+    if facts.size_bytes > PROTOBUF_LIMIT_BYTES:
+        raise UnsupportedError(
+            f"{model} is {facts.size_bytes:,} bytes large with its data; a bundle's model ends at 2 GB",
+            mend="make it smaller first: edgedeploy optimize",
+        )
+    if external_files(read_onnx(model), model):
+        content = load_onnx(model).SerializeToString(deterministic=True)
+    else:
+        content = model.read_bytes()
+    write_bytes(place, content)
+
+
+def _source(model: Path, facts: ModelFacts, progress: Progress) -> Source | None:
+    """The float model behind this one, if `optimize` left word of it."""
+    path = model.with_name(f"{model.name}.evidence.json")
+    try:
+        evidence = msgspec.json.decode(path.read_bytes(), type=Evidence)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise InvalidFileError(
+            f"{path} cannot be read as evidence", why=str(error), mend="remove it, or optimize again"
+        ) from error
+    if evidence.result is None or evidence.result.sha256 != facts.sha256:
+        progress.note(f"{path.name} is about another file than {model.name}: left out")
+        return None
+    return Source(
+        sha256=evidence.source.sha256,
+        size_bytes=evidence.source.size_bytes,
+        parameters=evidence.source.parameters,
+        recipe=evidence.recipe,
+        evaluation_sha256=evidence.evaluation_sha256,
+        metric=evidence.source_metric,
+    )

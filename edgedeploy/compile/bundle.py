@@ -1,0 +1,193 @@
+"""A bundle in a folder: write its manifest, read and check one that may come from anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from edgedeploy.errors import IntegrityError, InvalidFileError
+from edgedeploy.files import sha256_file, unreadable
+from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, FileEntry, Manifest
+
+SCHEMA = 1
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MANIFEST_LIMIT_BYTES = 16 << 20
+_PATH_LIMIT_BYTES = 1024
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` is in the alphabet of names and versions: it becomes part of paths on devices."""
+    return _NAME.fullmatch(text) is not None
+
+
+def open_bundle(path: Path, *, verify: bool = True) -> Bundle:
+    """Read a bundle's manifest and check it.
+
+    Args:
+        verify: also check that the folder holds the files that the manifest lists, with their sizes, hashes and
+            executable bits, and nothing else.
+
+    Raises:
+        InvalidFileError: the folder or its manifest is missing, malformed, or of a schema that this version does not
+            read; or the manifest lists a path that leads out of the bundle.
+        IntegrityError: a file is missing, is not listed, or is not what the manifest says.
+    """
+    content = _read_manifest(path)
+    manifest = decode_manifest(content, str(path / MANIFEST_NAME))
+    if verify:
+        _verify(path, manifest)
+    return Bundle(
+        path=path,
+        manifest=manifest,
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content) + sum(entry.size_bytes for entry in manifest.files),
+    )
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The manifest as it stands in a bundle: the same manifest gives the same bytes."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def decode_manifest(content: bytes, where: str) -> Manifest:
+    """Read a manifest and check all that can be checked without the files.
+
+    Raises:
+        InvalidFileError: it is malformed, contradicts itself, or names a path that is not plainly inside the bundle.
+    """
+    try:
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidFileError(f"{where} is not a bundle's manifest", why=str(error)) from error
+    if problems := _problems(manifest):
+        raise InvalidFileError(f"{where} is not sound", why=problems[0], mend="compile the bundle again")
+    return manifest
+
+
+def list_files(folder: Path) -> tuple[FileEntry, ...]:
+    """Every file below `folder` but the manifest, with size and hash, in path order."""
+    return tuple(
+        FileEntry(
+            path=name,
+            size_bytes=file.stat().st_size,
+            sha256=sha256_file(file),
+            executable=bool(file.stat().st_mode & stat.S_IXUSR),
+        )
+        for name, file in _walk(folder)
+        if name != MANIFEST_NAME
+    )
+
+
+def unlisted(path: Path, manifest: Manifest) -> Sequence[str]:
+    """Files in the folder that the manifest does not list."""
+    listed = {entry.path for entry in manifest.files}
+    return [name for name, _ in _walk(path) if name != MANIFEST_NAME and name not in listed]
+
+
+def _problems(manifest: Manifest) -> Sequence[str]:
+    problems = []
+    if manifest.schema != SCHEMA:
+        return [f"its schema is {manifest.schema}; this edgedeploy reads {SCHEMA}"]
+    for key, text in (("name", manifest.name), ("version", manifest.version)):
+        if not is_name(text):
+            problems.append(f"{key} {text!r}: expected lower-case letters, digits, '.', '_', '-', at most 64")
+    paths = [entry.path for entry in manifest.files]
+    for entry in manifest.files:
+        if not _is_safe(entry.path):
+            problems.append(f"{entry.path!r} is not a path inside the bundle")
+        if entry.size_bytes < 0 or not _SHA256.fullmatch(entry.sha256):
+            problems.append(f"{entry.path!r} has no valid size and SHA-256")
+    if paths != sorted(set(paths)):
+        problems.append("its files are not in path order, or one is listed twice")
+    folders = {"/".join(path.split("/")[:depth]) for path in paths for depth in range(1, path.count("/") + 1)}
+    problems += [f"{path!r} is listed as a file and used as a folder" for path in paths if path in folders]
+    golden = [f"golden/{number:04}.npz" for number in range(max(manifest.golden_samples, 0))]
+    if manifest.golden_samples < 0 or manifest.golden_samples > len(paths):
+        problems.append(f"golden_samples is {manifest.golden_samples}")
+    else:
+        missing = sorted({manifest.model_file, manifest.runner, *golden} - set(paths))
+        problems += [f"it does not list {path!r}, which it needs" for path in missing]
+    if any(entry.path == manifest.runner and not entry.executable for entry in manifest.files):
+        problems.append(f"its runner {manifest.runner!r} is not executable")
+    return problems
+
+
+def _is_safe(path: str) -> bool:
+    return (
+        0 < len(path.encode("utf-8", "replace")) <= _PATH_LIMIT_BYTES
+        # Control characters, and surrogates, which are no text and which no file system has to take.
+        and all(character.isprintable() for character in path)
+        and "\\" not in path
+        and path != MANIFEST_NAME
+        and all(part not in ("", ".", "..") for part in path.split("/"))
+    )
+
+
+def _read_manifest(path: Path) -> bytes:
+    manifest = path / MANIFEST_NAME
+    if path.is_file():
+        raise InvalidFileError(
+            f"{path} is a file; a bundle is a folder", mend="name what `edgedeploy compile -o` wrote"
+        )
+    if path.is_dir() and not manifest.exists():
+        raise InvalidFileError(f"{path} is not a bundle", why=f"it holds no {MANIFEST_NAME}")
+    try:
+        with manifest.open("rb") as file:
+            content = file.read(_MANIFEST_LIMIT_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InvalidFileError(f"{path} does not exist", mend="check the path, or compile the bundle") from error
+    except OSError as error:
+        raise unreadable(manifest, error) from error
+    if len(content) > _MANIFEST_LIMIT_BYTES:
+        raise InvalidFileError(f"{manifest} is larger than {_MANIFEST_LIMIT_BYTES:,} bytes")
+    return content
+
+
+def _verify(path: Path, manifest: Manifest) -> None:
+    again = "compile the bundle again"
+    found = dict(_walk(path))
+    found.pop(MANIFEST_NAME, None)
+    for entry in manifest.files:
+        if entry.path not in found:
+            raise IntegrityError(f"{path} lacks the file {entry.path}", mend=again)
+    if extra := sorted(found.keys() - {entry.path for entry in manifest.files}):
+        raise IntegrityError(f"{path} holds {extra[0]}, which its manifest does not list", mend=again)
+    for entry in manifest.files:
+        status = found[entry.path].stat()
+        if status.st_size != entry.size_bytes or sha256_file(found[entry.path]) != entry.sha256:
+            raise IntegrityError(
+                f"{found[entry.path]} is not what the manifest says", why="size or SHA-256 differs", mend=again
+            )
+        if entry.executable and not status.st_mode & stat.S_IXUSR:
+            raise IntegrityError(f"{found[entry.path]} is not executable", mend=f"chmod +x {found[entry.path]}")
+
+
+def _walk(folder: Path) -> Sequence[tuple[str, Path]]:
+    """The files below a folder by their path in it, in the order of these; what is neither file nor folder is refused.
+
+    Raises:
+        IntegrityError: there is a symbolic link, a device, a socket.
+        InvalidFileError: a folder cannot be read.
+    """
+
+    def fail(error: OSError) -> None:
+        raise unreadable(Path(error.filename), error) from error
+
+    found = []
+    for parent, folders, names in os.walk(folder, onerror=fail):
+        for name in (*folders, *names):
+            path = Path(parent) / name
+            mode = path.lstat().st_mode
+            if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+                raise IntegrityError(f"{path} is neither a file nor a folder; a bundle has nothing else")
+            if stat.S_ISREG(mode):
+                found.append((path.relative_to(folder).as_posix(), path))
+    return sorted(found)

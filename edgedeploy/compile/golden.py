@@ -1,0 +1,96 @@
+"""Golden inputs and outputs: what the model answers on this machine, for the device to be held against."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from edgedeploy.dataset import Feed, open_dataset
+from edgedeploy.errors import DatasetError, EdgedeployError, UnsupportedError
+from edgedeploy.files import write_bytes
+from edgedeploy.host_run import HostSession
+from edgedeploy.model.shapes import shapes_at_batch_one
+from edgedeploy.npz import npz_bytes
+from edgedeploy.progress import Progress
+from edgedeploy.values.model import ModelFacts, TensorFacts
+
+_MEND = "give real inputs: --golden DATA"
+
+
+def write_golden(
+    model: Path, facts: ModelFacts, folder: Path, *, data: str | None, samples: int, progress: Progress
+) -> int:
+    """Write `NNNN.npz` files with the keys `input:NAME` and `output:NAME` into `folder`.
+
+    The outputs come from onnxruntime without graph optimizations, on one thread: the same machine gives the same bytes.
+
+    Args:
+        data: a dataset whose first samples are taken; None draws random ones (see `_random_feed`).
+        samples: how many at most.
+
+    Returns:
+        How many were written.
+
+    Raises:
+        DatasetError: the data does not fit the model, or the model answers NaN to it.
+        UnsupportedError: without data, an input's shape is not known or the model does not run on random numbers.
+    """
+    feeds: Iterator[Feed]
+    if data is None:
+        # Seeded by the model: another model has other inputs, the same one always the same.
+        generator = np.random.default_rng(int(facts.sha256, 16))
+        feeds = (_random_feed(facts, generator) for _ in range(samples))
+    else:
+        feeds = (sample.feed for sample in open_dataset(data, facts.inputs).samples())
+    session = HostSession(model, exact=True, threads=1)
+    written = 0
+    for number, feed in enumerate(itertools.islice(feeds, samples)):
+        try:
+            outputs = dict(zip(session.output_names, session.run(feed), strict=True))
+        except EdgedeployError as error:
+            if data is None:
+                raise UnsupportedError("the model does not run on random inputs", why=error.why, mend=_MEND) from error
+            raise
+        for name, output in outputs.items():
+            if output.dtype.kind == "f" and np.isnan(output).any():
+                raise DatasetError(
+                    f"the model answers NaN in output {name!r} to golden sample {number}",
+                    why="nothing could be compared with that on the device",
+                    mend=_MEND if data is None else "",
+                )
+        arrays = {f"input:{name}": array for name, array in feed.items()}
+        arrays |= {f"output:{name}": array for name, array in outputs.items()}
+        write_bytes(folder / f"{number:04}.npz", npz_bytes(arrays))
+        written += 1
+        progress.advance(written, samples, "samples")
+    return written
+
+
+def _random_feed(facts: ModelFacts, generator: np.random.Generator) -> Feed:
+    """One feed: floats from the standard normal distribution, as inputs mostly are scaled to; 8-bit integers over their
+    whole range, as pictures have it; other integers 0 or 1, which are valid as indices, lengths and masks."""
+    return {
+        tensor.name: _random_array(tensor, shape, generator)
+        for tensor, shape in zip(facts.inputs, shapes_at_batch_one(facts.inputs, {}).values(), strict=True)
+    }
+
+
+def _random_array(tensor: TensorFacts, shape: tuple[int | str, ...], generator: np.random.Generator) -> np.ndarray:
+    extents = [extent for extent in shape if isinstance(extent, int)]
+    if len(extents) < len(shape):
+        raise UnsupportedError(
+            f"input {tensor.name!r} has the dynamic shape ({', '.join(map(str, tensor.shape))})",
+            why="golden inputs cannot be made up for it",
+            mend=_MEND,
+        )
+    if tensor.dtype in ("float16", "float32", "float64"):
+        return generator.standard_normal(extents).astype(tensor.dtype)
+    if tensor.dtype in ("int8", "uint8"):
+        limits = np.iinfo(tensor.dtype)
+        return generator.integers(limits.min, limits.max + 1, extents).astype(tensor.dtype)
+    if tensor.dtype in ("bool", "int16", "uint16", "int32", "uint32", "int64", "uint64"):
+        return generator.integers(0, 2, extents).astype(tensor.dtype)
+    raise UnsupportedError(f"golden inputs of type {tensor.dtype} cannot be made up for {tensor.name!r}", mend=_MEND)

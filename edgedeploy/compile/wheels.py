@@ -1,0 +1,236 @@
+"""Lay out wheels for a device's Python and C library, on a machine that has others.
+
+uv resolves and unpacks them from a lock file with hashes, as data: nothing of them runs here. What inference never
+needs is left out, and so is what would make the same wheels give other bytes. A layout is kept in the cache folder,
+whole or not at all, with the hash of each file; the copy that a bundle gets is checked against these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import fnmatch
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from edgedeploy.errors import BusyError, HostError, IntegrityError, UnsupportedError
+from edgedeploy.files import cache_folder, replacing_folder, sha256_file, unwritable, write_bytes
+from edgedeploy.progress import Progress
+
+# The C library versions that uv has a platform for; an older one of these runs on every newer system.
+_GLIBC_VERSIONS = ("2.17", "2.28", *(f"2.{minor}" for minor in range(31, 41)))
+
+_ALWAYS_LEFT_OUT = (
+    # What says how and when it was installed, not what it is.
+    "*.dist-info/INSTALLER", "*.dist-info/RECORD", "*.dist-info/REQUESTED", "*.dist-info/direct_url.json",
+    "*.dist-info/uv_cache.json", "*.dist-info/uv_build.json", ".lock", "bin/*", "*/__pycache__/*", "*.pyc",
+    # What compilers, type checkers and test runners read.
+    "*.pyi", "*.pyx", "*.pxd", "*.h", "*.a", "*.c", "*/py.typed", "*/tests/*", "*/conftest.py",
+)  # fmt: skip
+_LICENCES = re.compile(r"licen[cs]e|notice|copying|authors|privacy", re.IGNORECASE)
+
+_LAYOUT_VERSION = 1
+"""Part of the cache's key: raise it when this module lays out other files from the same wheels."""
+
+_NETWORK_WORDS = ("Failed to fetch", "error sending request", "dns error", "network was disabled", "timed out")
+
+
+class File(Struct, frozen=True):
+    path: str
+    sha256: str
+
+
+class Layout(Struct, frozen=True, kw_only=True):
+    """What was laid out."""
+
+    packages: dict[str, str]
+    """Version of each package, by name."""
+    glibc: str
+    """The oldest C library that all of the wheels run on."""
+    files: tuple[File, ...]
+    """In path order."""
+
+
+def lay_out_wheels(
+    lock: Path,
+    folder: Path,
+    *,
+    architecture: str,
+    python: str,
+    glibc: str,
+    leave_out: Sequence[str],
+    progress: Progress,
+) -> Layout:
+    """Fill `folder` with the packages of a lock file.
+
+    Args:
+        lock: a requirements file with exact versions and hashes.
+        folder: where the packages go; is made.
+        architecture: as `uname -m` has it, e.g. `"aarch64"`.
+        python: minor version of the device's CPython, e.g. `"3.11"`.
+        glibc: version of the device's C library, e.g. `"2.36"`.
+        leave_out: patterns (`fnmatch`, `*` crosses `/`) of paths that are not needed; licences are always kept.
+
+    Raises:
+        HostError: no network and nothing in uv's cache, or no disk space.
+        UnsupportedError: there are no wheels for this device.
+        BusyError: another edgedeploy has been laying out the same for ten minutes.
+    """
+    platform = f"{architecture}-manylinux_{_platform_glibc(glibc).replace('.', '_')}"
+    key = msgspec.json.encode(
+        [_LAYOUT_VERSION, lock.read_text(encoding="utf-8"), platform, python, [*_ALWAYS_LEFT_OUT, *leave_out]]
+    )
+    kept = cache_folder() / "runtimes" / hashlib.sha256(key).hexdigest()[:32]
+
+    def build() -> Layout:
+        progress.step(f"laying out the runtime for {platform}, Python {python}")
+        return _build(lock, kept, platform, python, leave_out)
+
+    with _only_one(kept.with_suffix(".lock")):
+        layout = _kept_layout(kept) or build()
+        try:
+            _copy(kept / "files", folder, layout.files)
+        except IntegrityError:
+            # What is in the cache can be made again, so it is not the user's to mend.
+            shutil.rmtree(folder, ignore_errors=True)
+            layout = build()
+            _copy(kept / "files", folder, layout.files)
+    return layout
+
+
+def _platform_glibc(glibc: str) -> str:
+    have = _version(glibc)
+    fitting = [version for version in _GLIBC_VERSIONS if _version(version) <= have]
+    if not fitting:
+        raise UnsupportedError(f"there are no wheels for glibc {glibc}", why=f"the oldest is {_GLIBC_VERSIONS[0]}")
+    return max(fitting, key=_version)
+
+
+def _kept_layout(kept: Path) -> Layout | None:
+    try:
+        return msgspec.json.decode((kept / "layout.json").read_bytes(), type=Layout)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _build(lock: Path, kept: Path, platform: str, python: str, leave_out: Sequence[str]) -> Layout:
+    with replacing_folder(kept) as building:
+        files = building / "files"
+        _install(lock, files, platform, python)
+        glibc = max((_wheel_glibc(wheel) for wheel in sorted(files.glob("*.dist-info/WHEEL"))), key=_version)
+        _trim(files, (*_ALWAYS_LEFT_OUT, *leave_out))
+        layout = Layout(
+            packages=_packages(files),
+            glibc=glibc,
+            files=tuple(File(path.relative_to(files).as_posix(), sha256_file(path)) for path in _files_in(files)),
+        )
+        write_bytes(building / "layout.json", msgspec.json.encode(layout))
+    return layout
+
+
+def _install(lock: Path, folder: Path, platform: str, python: str) -> None:
+    import uv
+
+    argv = [
+        *(uv.find_uv_bin(), "pip", "install", "--target", str(folder), "--requirements", str(lock.resolve())),
+        *("--python", sys.executable, "--python-platform", platform, "--python-version", python),
+        *("--only-binary", ":all:", "--no-deps", "--require-hashes", "--link-mode", "copy"),
+        *("--no-compile-bytecode", "--no-progress", "--color", "never"),
+    ]
+    try:
+        # Elsewhere than in the user's folder, whose pyproject.toml could change what is resolved.
+        with tempfile.TemporaryDirectory() as elsewhere:
+            done = subprocess.run(argv, capture_output=True, text=True, cwd=elsewhere, check=False)
+    except OSError as error:
+        raise HostError("uv cannot be started", why=str(error), mend="install it again: pip install uv") from error
+    if done.returncode == 0:
+        return
+    words = " ".join(line.strip() for line in done.stderr.splitlines() if not line.startswith("Using "))[:600]
+    if any(word in words for word in _NETWORK_WORDS):
+        raise HostError(
+            "the runtime's wheels cannot be fetched",
+            why=words,
+            mend="connect to the network once, or point uv at an index of yours with UV_DEFAULT_INDEX; "
+            "they are kept afterwards",
+        )
+    if "no usable wheels" in words or "no wheels with a matching" in words:
+        raise UnsupportedError(f"there are no wheels for {platform}, Python {python}", why=words)
+    raise HostError("uv cannot lay out the runtime's wheels", why=words)
+
+
+def _trim(folder: Path, patterns: Sequence[str]) -> None:
+    for path in _files_in(folder):
+        name = path.relative_to(folder).as_posix()
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns) and not _LICENCES.search(path.name):
+            path.unlink()
+        else:
+            path.chmod(0o644)
+    for parent, folders, _ in os.walk(folder, topdown=False):
+        for each in folders:
+            with contextlib.suppress(OSError):  # not empty
+                (Path(parent) / each).rmdir()
+
+
+def _packages(folder: Path) -> dict[str, str]:
+    found = sorted(path.name.removesuffix(".dist-info").rpartition("-") for path in folder.glob("*.dist-info"))
+    return {name: version for name, _, version in found}
+
+
+def _wheel_glibc(wheel: Path) -> str:
+    """The oldest C library that one of the wheel's tags promises."""
+    tags = re.findall(r"manylinux_(\d+)_(\d+)_", wheel.read_text(encoding="utf-8"))
+    return min((f"{major}.{minor}" for major, minor in tags), key=_version, default="2.17")
+
+
+def _copy(source: Path, folder: Path, files: Sequence[File]) -> None:
+    for file in files:
+        place = folder / file.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        try:
+            with (source / file.path).open("rb") as reader, place.open("xb") as writer:
+                while chunk := reader.read(1 << 20):
+                    digest.update(chunk)
+                    writer.write(chunk)
+        except FileNotFoundError as error:
+            raise IntegrityError(f"{source / file.path} is missing") from error
+        except OSError as error:
+            raise unwritable(place, error) from error
+        if digest.hexdigest() != file.sha256:
+            raise IntegrityError(f"{source / file.path} is not what was laid out", mend=f"remove {source.parent}")
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
+
+
+@contextlib.contextmanager
+def _only_one(lock: Path) -> Iterator[None]:
+    """Wait until no other process builds or copies the same layout."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as handle:
+        deadline = time.monotonic() + 600
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise BusyError(f"another edgedeploy has held {lock} for ten minutes") from error
+                time.sleep(0.1)
+        yield
