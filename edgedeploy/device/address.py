@@ -1,0 +1,133 @@
+"""From an address, as people write it, to an open connection."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from edgedeploy.device.connection import Connection
+from edgedeploy.errors import InvalidFileError, UnknownNameError
+from edgedeploy.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from edgedeploy.device.ssh import SshSettings
+
+_FORMS = "ssh://user@host:port, a name in ~/.ssh/config, board:NAME, or local:"
+_HOST_NAME = re.compile(r"(?:(?P<user>[^@\s/:]+)@)?(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.%a-z]+\])")
+
+
+def connect(
+    address: str, *, accept_new: bool = False, timeout_s: float = 15.0, progress: Progress = SILENT
+) -> Connection:
+    """Open a device.
+
+    Args:
+        address: `ssh://user@host:port` (user and port may be left out), a name in `~/.ssh/config` or of a host,
+            `board:NAME`, `local:` or `local:FOLDER` (this machine, in a folder of its own).
+        accept_new: trust an SSH host that is seen for the first time, and remember its key.
+        timeout_s: for the TCP connection, the banner, and each step of the authentication.
+
+    Raises:
+        UnknownNameError: the address has none of these forms, or there is no such board.
+        UnreachableError, AuthenticationError: as `edgedeploy.device.ssh` says.
+        DeviceError: the board is not up.
+    """
+    if address.startswith("local:"):
+        from edgedeploy.device.local import LocalConnection
+
+        folder = address.removeprefix("local:")
+        return LocalConnection(address, Path(folder).expanduser().absolute() if folder else _local_home())
+
+    from edgedeploy.device.ssh import SshConnection, SshSettings
+
+    if address.startswith("board:"):
+        from edgedeploy.device.emulator.board import board_access
+
+        access = board_access(address.removeprefix("board:"))
+        settings = SshSettings(
+            host=access.host,
+            port=access.port,
+            user=access.user,
+            key_paths=(access.key_path,),
+            only_these_keys=True,
+            known_hosts=(access.known_hosts_path,),
+            # A loaded machine emulates slowly.
+            timeout_s=max(timeout_s, 60.0),
+        )
+        return SshConnection(address, settings, emulated=True)
+    progress.step(f"connecting to {address}")
+    host, port, user = _split(address)
+    return SshConnection(address, _settings(host, port, user, accept_new=accept_new, timeout_s=timeout_s))
+
+
+def _split(address: str) -> tuple[str, int | None, str | None]:
+    if address.startswith("ssh://"):
+        try:
+            parts = urlsplit(address)
+            port = parts.port
+        except ValueError as error:
+            raise UnknownNameError("the address is not a device's", why=str(error), mend=_FORMS) from error
+        if parts.password is not None:
+            # Not repeated in the message: it would end up in logs.
+            raise UnknownNameError(
+                "an address cannot hold a password", why="it would be seen in process lists and logs", mend="use a key"
+            )
+        if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+            raise UnknownNameError(f"{address!r} is not a device's address", mend=f"write {_FORMS}")
+        return parts.hostname, port, parts.username
+    match = _HOST_NAME.fullmatch(address)
+    if match is None:
+        raise UnknownNameError(f"{address!r} is not a device's address", mend=f"write {_FORMS}")
+    return match["host"].strip("[]"), None, match["user"]
+
+
+def _settings(host: str, port: int | None, user: str | None, *, accept_new: bool, timeout_s: float) -> SshSettings:
+    """What `~/.ssh/config` says of `host`, under what the address itself says."""
+    import paramiko
+
+    from edgedeploy.device.ssh import SshSettings
+
+    path = Path.home() / ".ssh" / "config"
+    found: dict[str, object] = {}
+    if path.is_file():
+        try:
+            found = dict(paramiko.SSHConfig.from_path(str(path)).lookup(host))
+        except (OSError, UnicodeDecodeError, paramiko.ConfigParseError) as error:
+            raise InvalidFileError(f"{path} cannot be read as SSH's configuration", why=str(error)) from error
+    identities = found.get("identityfile", [])
+    named = found.get("userknownhostsfile")
+    known_hosts = [Path(word).expanduser() for word in str(named).split()] if named else []
+    jump = str(found.get("proxyjump", "none"))
+    return SshSettings(
+        host=str(found.get("hostname", host)),
+        port=port or int(str(found.get("port", 22))),
+        user=user or str(found.get("user", getpass.getuser())),
+        key_paths=tuple(Path(str(name)).expanduser() for name in identities) if isinstance(identities, list) else (),
+        only_these_keys=str(found.get("identitiesonly", "no")).lower() == "yes",
+        known_hosts=(*(known_hosts or [Path.home() / ".ssh" / "known_hosts"]), Path("/etc/ssh/ssh_known_hosts")),
+        accept_new=accept_new,
+        timeout_s=timeout_s,
+        jump=None if jump == "none" else _jump(jump, accept_new=accept_new, timeout_s=timeout_s),
+    )
+
+
+def _jump(text: str, *, accept_new: bool, timeout_s: float) -> SshSettings:
+    """The last hop of `ProxyJump a,b,c`, which itself goes through the ones before."""
+    from msgspec import structs
+
+    *before, last = text.split(",")
+    host, port, user = _split(last.strip() if "://" in last else f"ssh://{last.strip()}")
+    settings = _settings(host, port, user, accept_new=accept_new, timeout_s=timeout_s)
+    if before:
+        return structs.replace(settings, jump=_jump(",".join(before), accept_new=accept_new, timeout_s=timeout_s))
+    return settings
+
+
+def _local_home() -> Path:
+    data = os.environ.get("XDG_DATA_HOME", "")
+    base = Path(data) if Path(data).is_absolute() else Path.home() / ".local" / "share"
+    return base / "edgedeploy" / "local"

@@ -1,0 +1,156 @@
+"""This machine as a device: the same commands in a folder of its own, for trying things without a board."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from edgedeploy.device.connection import Completed
+from edgedeploy.errors import DeviceError
+from edgedeploy.files import unwritable
+
+_STDERR_LIMIT_BYTES = 64 << 10
+
+
+class LocalConnection:
+    """Runs commands with `home` as HOME and working folder. A `Connection`.
+
+    Raises:
+        HostError: the folder cannot be made.
+    """
+
+    emulated = False
+
+    def __init__(self, address: str, home: Path) -> None:
+        self.address = address
+        self._home = home
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(home, error) from error
+
+    def run(self, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] = b"", timeout_s: float = 60.0) -> Completed:
+        process = self.start(argv)
+        watchdog = _Watchdog(timeout_s, process.kill)
+        # Both directions at once: a command that writes while it is still being written to must not block us both.
+        output: list[bytes] = []
+        reader = threading.Thread(target=lambda: output.append(process.stdout.read()), daemon=True)
+        reader.start()
+        try:
+            with watchdog:
+                with contextlib.suppress(BrokenPipeError):  # it ended early; its exit status says why
+                    for chunk in (stdin,) if isinstance(stdin, bytes) else stdin:
+                        process.stdin.write(chunk)
+                        watchdog.alive()
+                    process.stdin.flush()
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+                reader.join()
+                completed = process.wait()
+        except BaseException:
+            process.kill()
+            raise
+        if watchdog.expired:
+            raise DeviceError(f"{argv[0]} did not end within {timeout_s:g} s on {self.address}")
+        return Completed(exit_status=completed.exit_status, stdout=b"".join(output), stderr=completed.stderr)
+
+    def start(self, argv: Sequence[str]) -> LocalProcess:
+        return LocalProcess(argv, self._home)
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> LocalConnection:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class LocalProcess:
+    """A command on this machine. A `Process`."""
+
+    def __init__(self, argv: Sequence[str], home: Path) -> None:
+        self._words = list(argv)
+        # Standard error goes to a file: nobody has to drain it, and it cannot block the command.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
+        }
+        try:
+            self._process = subprocess.Popen(
+                self._words,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                cwd=home,
+                env={**environment, "HOME": str(home)},
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._errors.close()
+            raise DeviceError(f"{argv[0]} cannot be started on this machine", why=error.strerror or "") from error
+        self.stdin = cast(BinaryIO, self._process.stdin)
+        self.stdout = cast(BinaryIO, self._process.stdout)
+
+    def wait(self, timeout_s: float | None = None) -> Completed:
+        try:
+            with contextlib.suppress(BrokenPipeError, ValueError):
+                self.stdin.close()
+            with _Watchdog(timeout_s, self.kill) as watchdog:
+                rest = b"" if self.stdout.closed else self.stdout.read()
+                status = self._process.wait()
+            if watchdog.expired:
+                raise DeviceError(f"{self._words[0]} did not end within {timeout_s:g} s")
+            size = self._errors.seek(0, os.SEEK_END)
+            self._errors.seek(max(0, size - _STDERR_LIMIT_BYTES))
+            return Completed(exit_status=status, stdout=rest, stderr=self._errors.read())
+        finally:
+            self.kill()
+            self.stdout.close()
+            self._errors.close()
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            # The whole session: a shell's children would otherwise live on and hold the pipes.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+class _Watchdog:
+    """Calls `act` when `alive` was not called for `timeout_s`. None: never."""
+
+    def __init__(self, timeout_s: float | None, act: object) -> None:
+        self.expired = False
+        self._timeout_s = timeout_s
+        self._act = act
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> _Watchdog:
+        self.alive()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    def alive(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        if self._timeout_s is not None:
+            self._timer = threading.Timer(self._timeout_s, self._expire)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _expire(self) -> None:
+        self.expired = True
+        assert callable(self._act)
+        self._act()

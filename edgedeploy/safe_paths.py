@@ -1,0 +1,56 @@
+"""Names and paths that come from files of other people, before anything is done with them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+from edgedeploy.errors import IntegrityError
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def is_name(name: str) -> bool:
+    """Whether `name` may name a model, a version or a release: also a file name that needs no quoting anywhere."""
+    return _NAME.fullmatch(name) is not None and ".." not in name
+
+
+def is_sha256(text: str) -> bool:
+    """Whether `text` is a SHA-256 as 64 lower-case hexadecimal digits."""
+    return _SHA256.fullmatch(text) is not None
+
+
+def is_relative_path(path: str) -> bool:
+    """Whether `path` stays inside the folder that it is relative to, on every system, and is in its one normal form."""
+    parts = path.split("/")
+    return (
+        0 < len(path) <= 1024
+        and path.isprintable()
+        and "\\" not in path
+        and all(0 < len(part.encode()) <= 255 and part not in (".", "..") for part in parts)
+        and str(PurePosixPath(path)) == path
+    )
+
+
+def check_name(name: str, what: str = "name") -> None:
+    """Raise IntegrityError unless `is_name(name)`."""
+    if not is_name(name):
+        raise IntegrityError(
+            f"{what} {name!r} is not allowed",
+            why="allowed are lower-case letters, digits, - _ and single dots, at most 64, a letter or digit first",
+        )
+
+
+def check_relative_path(path: str) -> None:
+    """Raise IntegrityError unless `is_relative_path(path)`."""
+    if not is_relative_path(path):
+        raise IntegrityError(
+            f"path {path!r} is not allowed", why="it is absolute, leaves the folder, or is not printable"
+        )
+
+
+def check_sha256(text: str) -> None:
+    """Raise IntegrityError unless `is_sha256(text)`."""
+    if not is_sha256(text):
+        raise IntegrityError(f"{text[:80]!r} is not a SHA-256")
