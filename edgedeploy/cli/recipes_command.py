@@ -44,12 +44,13 @@ def command(name: str | None, out: Output) -> int:
         out.result(lines, table)
         return 0
     recipe = load_recipe(name)
-    table = Table(box=None, show_header=False, pad_edge=False)
+    lines_of_passes: list[str] = []
     for number, step in enumerate(recipe.passes, start=1):
-        settings = ", ".join(f"{field} = {_toml(getattr(step, field))}" for field in step.__struct_fields__)
         summary = (type(step).__doc__ or "").strip().splitlines()[0]
-        table.add_row(str(number), step.title(), settings, summary)
-    out.result(recipe, Text(f"{recipe.name}: {recipe.title}\n", style="bold"), Text(recipe.description + "\n"), table)
+        lines_of_passes.append(f"{number:>2}  {step.title():<29} {summary}")
+        lines_of_passes += [f"      {field} = {_toml(getattr(step, field))}" for field in step.__struct_fields__]
+    text = f"{recipe.name}: {recipe.title}\n\n{recipe.description}\n\n" + "\n".join(lines_of_passes)
+    out.result(recipe, Text(text, no_wrap=True, overflow="ignore"))
     return 0
 
 

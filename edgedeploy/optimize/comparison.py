@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import Sample
-from edgedeploy.errors import DatasetError
+from edgedeploy.errors import DatasetError, EdgedeployError
 from edgedeploy.host_run import HostSession
 from edgedeploy.metrics import Metric, MetricAccumulator
 from edgedeploy.progress import SILENT, Progress
@@ -51,7 +51,8 @@ def compare(
     """Run every batch through all sessions. Memory does not grow with the number of samples.
 
     Raises:
-        DatasetError: there is no sample, or the reference fails on one.
+        DatasetError: there is no sample, or the reference does not take one.
+        UnsupportedError: the reference fails on one, or gives what is no tensor of real numbers.
         ResultFailedError: a session fails where the reference does not.
     """
     reference_score = metric.start() if metric else None
@@ -79,7 +80,7 @@ def compare(
 def _run(session: HostSession, batch: Sample, expected: Sequence[np.ndarray]) -> list[np.ndarray]:
     try:
         outputs = session.run(batch.feed)
-    except DatasetError as error:
+    except EdgedeployError as error:
         raise ResultFailedError(error.why or error.what) from error
     if [output.shape for output in outputs] != [output.shape for output in expected]:
         raise ResultFailedError(

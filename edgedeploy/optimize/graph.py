@@ -101,3 +101,14 @@ def serialized(model: ir.Model) -> bytes:
     """The model as it is written to a file. Equal models give equal bytes."""
     proto: onnx.ModelProto = ir.to_proto(model)
     return bytes(proto.SerializeToString(deterministic=True))
+
+
+def complaint(content: bytes) -> str | None:
+    """What onnx's checker has against the serialized model, or None."""
+    try:
+        onnx.checker.check_model(content)
+    except Exception as error:
+        # ValidationError for a wrong model; bytes that are none raise other classes.
+        lines = str(error).strip().splitlines()
+        return lines[0] if lines else type(error).__name__
+    return None

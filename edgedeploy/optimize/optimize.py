@@ -89,10 +89,15 @@ def optimize(
     context = Context(
         target=target, calibration=data.calibration, probes=[one.feed for one in data.probes()], progress=progress
     )
-    changed, passes = run_passes(_taken_apart(proto, model), recipe.passes, context)
+    graph = _taken_apart(proto, model)
+    unchanged_bytes = serialized(graph)
+    changed, passes = run_passes(graph, recipe.passes, context)
     source_bytes = proto.SerializeToString()
-    any_change = any(step.changed for step in passes)
-    result_bytes = serialized(changed) if any_change else _as_it_came(model, source, source_bytes)
+    result_bytes = serialized(changed)
+    # What one pass adds, another may take away again.
+    any_change = result_bytes != unchanged_bytes
+    if not any_change:
+        result_bytes = _as_it_came(model, source, source_bytes)
     judgement = judge(
         source_bytes,
         result_bytes,
@@ -106,7 +111,7 @@ def optimize(
     refusals = [*_unmet(recipe, passes), *judgement.refusals]
     notes = [*data.notes(), *judgement.notes]
     if not any_change and not refusals:
-        notes.append("there was nothing to do: no pass changed the model")
+        notes.append("there was nothing to do: the result is the model as it came")
     evidence = Evidence(
         recipe=recipe.name,
         target=target.name if target else None,
@@ -175,7 +180,7 @@ class _Datasets:
 def _runs(session: HostSession, feed: dict[str, np.ndarray]) -> bool:
     try:
         session.run(feed)
-    except DatasetError:
+    except EdgedeployError:
         return False
     return True
 

@@ -7,14 +7,13 @@ import logging
 from collections.abc import Sequence
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 
 from edgedeploy.errors import EdgedeployError
 from edgedeploy.host_run import HostSession
 from edgedeploy.optimize.comparison import relative_difference
 from edgedeploy.optimize.contract import Context, Pass, PostconditionError, Refused, first_line
-from edgedeploy.optimize.graph import copy_of, serialized
+from edgedeploy.optimize.graph import complaint, copy_of, serialized
 from edgedeploy.values.evidence import PassEvidence
 
 _log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ class _State:
         self._context = context
         self._bytes = serialized(model)
         # Exporters write files that onnxruntime runs and onnx does not call valid; a pass need not mend them.
-        self._was_valid = _invalid(self._bytes) is None
+        self._was_valid = complaint(self._bytes) is None
         self._answers: list[list[np.ndarray]] | None = None
 
     def apply(self, step: Pass) -> PassEvidence:
@@ -81,8 +80,8 @@ class _State:
         """What every pass promises: a valid model, the same interface, and, for most, the same results."""
         if (interface := _interface(after)) != _interface(self.model):
             raise PostconditionError(f"the model's inputs and outputs changed: {interface}")
-        if self._was_valid and (complaint := _invalid(content)) is not None:
-            raise PostconditionError(f"the model is not valid ONNX any more: {complaint}")
+        if self._was_valid and (objection := complaint(content)) is not None:
+            raise PostconditionError(f"the model is not valid ONNX any more: {objection}")
         if not self._context.probes:
             return None
         answers = _answers(content, self._context)
@@ -105,15 +104,6 @@ def _interface(model: ir.Model) -> tuple[tuple[str | None, str, int | None], ...
     """What callers rely on: names, types and ranks. An initializer that is also an input need not be given."""
     values = [value for value in model.graph.inputs if not value.is_initializer()] + list(model.graph.outputs)
     return tuple((value.name, str(value.dtype), None if value.shape is None else len(value.shape)) for value in values)
-
-
-def _invalid(content: bytes) -> str | None:
-    """What onnx's checker has against the model, or None."""
-    try:
-        onnx.checker.check_model(content)
-    except onnx.checker.ValidationError as error:
-        return first_line(error)
-    return None
 
 
 def _answers(content: bytes, context: Context) -> list[list[np.ndarray]] | None:

@@ -49,7 +49,7 @@ def test_a_limit_of_samples(build, context):
 
 def test_values_that_are_not_finite_are_the_users_to_mend(build, context):
     # log(0) is -inf: no range holds it.
-    with pytest.raises(DatasetError, match="sample 1 .* not finite") as caught:
+    with pytest.raises(DatasetError, match=r"sample 1 .* not finite") as caught:
         calibrate(build(MODEL), ["a", "y"], context([[1, 2], [0, 1]]))
     assert "'y'" in caught.value.why
 

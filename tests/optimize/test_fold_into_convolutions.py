@@ -96,7 +96,7 @@ def test_where_it_would_be_wrong_it_stays(build, apply, operators, body):
         w=_normal(6, 4, 3, 3),
         **_parameters(6),
     )
-    result, evidence = apply(FoldBatchNormalization(), model, {"x": X})
+    _, evidence = apply(FoldBatchNormalization(), model, {"x": X})
     assert not evidence.changed
     assert evidence.facts["left"] == 1
 
@@ -152,7 +152,7 @@ def test_other_constants_stay(build, apply, operators, node, shape):
         w=_normal(6, 4, 3, 3),
         k=_normal(*shape),
     )
-    result, evidence = apply(FoldAffine(), model, {"x": X})
+    _, evidence = apply(FoldAffine(), model, {"x": X})
     assert not evidence.changed
 
 

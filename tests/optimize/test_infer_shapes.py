@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
 
 from edgedeploy.optimize.passes.fold_constants import FoldConstants
 from edgedeploy.optimize.passes.infer_shapes import InferShapes
@@ -17,8 +18,10 @@ def _shape(model, name):
 def test_shapes_follow_from_the_inputs(build, apply):
     model = build("""
         <ir_version: 8, opset_import: ["" : 13]>
-        g (float[N,3,8,8] x) => (float[N,3,4,4] y) { a = Relu(x) y = MaxPool <kernel_shape = [2,2], strides = [2,2]> (a) }
-        """)
+        g (float[N,3,8,8] x) => (float[N,3,4,4] y) {
+            a = Relu(x)
+            y = MaxPool <kernel_shape = [2,2], strides = [2,2]> (a)
+        }""")
     result, evidence = apply(InferShapes(), model)
     assert _shape(result, "a") == ["N", 3, 8, 8]
     assert evidence.facts["values_with_shape"] == 2
@@ -36,11 +39,10 @@ def test_a_wrong_shape_in_the_file_is_not_believed(build, apply, run):
 
 
 def test_minus_one_is_dynamic(build, apply):
-    model = build(
-        '<ir_version: 8, opset_import: ["" : 13]> g (float[N,2] x) => (float[N,2] y) { a = Relu(x) y = Neg(a) }'
-    )
-    proto_shape = model.graph.inputs[0]
-    proto_shape.shape = type(proto_shape.shape)([-1, 2])
+    model = build("""
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[N,2] x) => (float[N,2] y) { a = Relu(x) y = Neg(a) }""")
+    model.graph.inputs[0].shape = ir.Shape([-1, 2])
     result, evidence = apply(InferShapes(), model, {"x": np.ones((3, 2), np.float32)})
     assert evidence.refused is None
     assert -1 not in _shape(result, "a")

@@ -59,7 +59,7 @@ def test_an_identity_before_an_output_hands_its_name_on(build, apply, run, opera
     model = build("""
         <ir_version: 8, opset_import: ["" : 13]>
         g (float[2] x) => (float[2] y) { a = Neg(x) b = Abs(a) y = Identity(b) }""")
-    result, evidence = apply(RemoveDeadCode(), model, {"x": X})
+    result, _ = apply(RemoveDeadCode(), model, {"x": X})
     assert operators(result) == ["Neg", "Abs"]
     assert result.graph.outputs[0].name == "y"
     np.testing.assert_array_equal(run(result, x=X)[0], [1.0, 2.0])

@@ -1,0 +1,202 @@
+"""No result leaves that does not load, lost its accuracy or grew."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgedeploy.dataset import Sample, open_dataset
+from edgedeploy.metrics import find_metric
+from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.guard import Data, judge, within
+from edgedeploy.values.model import TensorFacts
+
+INPUTS = (TensorFacts(name="x", dtype="float32", shape=("N", 3)),)
+X = np.random.default_rng(3).standard_normal((100, 3)).astype(np.float32)
+HEAD = '<ir_version: 8, opset_import: ["" : 13]>'
+FLOAT = HEAD + "g (float[N,3] x) => (float[N,3] y) { y = Softmax(x) }"
+
+
+@pytest.fixture
+def data(tmp_path):
+    def make(**arrays):
+        np.savez(tmp_path / "e.npz", **arrays)
+        return Data(name="the evaluation data", dataset=open_dataset(str(tmp_path / "e.npz"), INPUTS))
+
+    return make
+
+
+@pytest.fixture
+def hold(build):
+    def against(result, data, *, source=FLOAT, labelled=True, max_drop=0.01, tolerance=None, source_size_bytes=10_000):
+        return judge(
+            serialized(build(source)),
+            result if isinstance(result, bytes) else serialized(build(result)),
+            source_size_bytes=source_size_bytes,
+            data=data,
+            metric=find_metric("top1") if labelled else None,
+            max_drop=max_drop,
+            tolerance=tolerance,
+        )
+
+    return against
+
+
+LABELS = X.argmax(axis=1).astype(np.int64)
+
+
+def test_the_same_model_is_accepted(hold, data):
+    judgement = hold(FLOAT, data(x=X, labels=LABELS))
+    assert judgement.accepted and not judgement.notes
+    assert judgement.source_metric.value == 1.0 and judgement.source_metric.samples == 100
+    assert [one.arithmetic for one in judgement.executions] == ["exact", "host"]
+    assert judgement.executions[0].metric.value == 1.0
+    assert judgement.executions[0].agreement.sqnr_db is None
+    assert judgement.executions[0].isa
+
+
+def _wrong(share):
+    """A model that takes the sign of the first input for a reason to answer otherwise, for a share of the samples."""
+    threshold = float(np.quantile(X[:, 0], 1 - share))
+    return (
+        HEAD
+        + f"""g (float[N,3] x) => (float[N,3] y)
+        <float t = {{{threshold:.7f}}}, int64[1] zero = {{0}}, int64[1] one = {{1}}, int64[1] axis = {{1}}> {{
+        first = Slice(x, zero, one, axis)
+        odd = Greater(first, t)
+        n = Neg(x)
+        z = Where(odd, n, x)
+        y = Softmax(z)
+    }}"""
+    )
+
+
+def test_a_drop_of_just_the_allowed_is_accepted(hold, data):
+    exact = hold(_wrong(0.05), data(x=X, labels=LABELS), max_drop=0.05)
+    assert exact.executions[0].metric.value == pytest.approx(0.95)
+    assert exact.accepted
+
+
+def test_a_larger_drop_is_refused_with_its_figures(hold, data):
+    judgement = hold(_wrong(0.06), data(x=X, labels=LABELS), max_drop=0.05)
+    assert not judgement.accepted
+    assert "top1 fell from 1.0000 to 0.9400" in judgement.refusals[0] and "0.05" in judgement.refusals[0]
+
+
+@given(count=st.integers(1, 100_000), before=st.integers(0, 100_000), lost=st.integers(0, 1000))
+def test_the_comparison_is_that_of_fractions(count, before, lost):
+    before, lost = min(before, count), min(lost, before, count)
+    old, new = before / count, (before - lost) / count
+    assert within(old, new, lost / count)
+    if lost:
+        assert not within(old, new, (lost - 0.5) / count)
+
+
+def test_not_a_number_is_never_within():
+    assert not within(0.9, math.nan, 1.0)
+    assert not within(math.nan, 0.9, 1.0)
+
+
+def test_a_larger_result_is_refused(hold, data):
+    size = len(FLOAT)
+    judgement = hold(FLOAT, data(x=X, labels=LABELS), source_size_bytes=10)
+    assert not judgement.accepted and "larger than what came in" in judgement.refusals[0]
+    assert judgement.executions, f"the figures of a model of {size} bytes are there all the same"
+
+
+def test_a_result_of_the_same_size_is_no_larger(hold, data, build):
+    size = len(serialized(build(FLOAT)))
+    assert hold(FLOAT, data(x=X, labels=LABELS), source_size_bytes=size).accepted
+    assert not hold(FLOAT, data(x=X, labels=LABELS), source_size_bytes=size - 1).accepted
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        b"not a model at all",
+        # `axis` of DequantizeLinear came with opset 13: what onnxruntime's own quantizer writes for many models.
+        """<ir_version: 6, opset_import: ["" : 11]> g (float[N,3] x) => (float[N,3] y)
+           <int8[1,3] w = {1,2,3}, float[1] s = {0.5}, int8[1] z = {0}> {
+            d = DequantizeLinear <axis = 0> (w, s, z) y = Add(x, d) }""",
+    ],
+)
+def test_a_result_that_does_not_load_is_refused(hold, data, result, monkeypatch):
+    if isinstance(result, str):
+        import onnx.parser
+
+        result = onnx.parser.parse_model(result).SerializeToString()
+    judgement = hold(result, data(x=X, labels=LABELS))
+    assert not judgement.accepted and not judgement.loads
+    assert any("does not load" in one for one in judgement.refusals)
+    assert not judgement.executions
+
+
+def test_a_result_that_does_not_run_is_refused(hold, data):
+    result = (
+        HEAD
+        + """g (float[N,3] x) => (float[N,3] y) <int64[2] shape = {7, 3}> {
+        r = Reshape(x, shape) y = Softmax(r) }"""
+    )
+    judgement = hold(result, data(x=X, labels=LABELS))
+    assert not judgement.accepted and "does not run" in judgement.refusals[0]
+
+
+def test_outputs_of_another_shape_are_refused(hold, data):
+    result = HEAD + "g (float[N,3] x) => (float[N,M] y) { y = Concat <axis = 1> (x, x) }"
+    judgement = hold(result, data(x=X, labels=LABELS))
+    assert not judgement.accepted and "shapes" in judgement.refusals[0]
+
+
+def test_not_a_number_is_refused_even_without_labels(hold, data):
+    result = HEAD + "g (float[N,3] x) => (float[N,3] y) { y = Log(x) }"
+    source = HEAD + "g (float[N,3] x) => (float[N,3] y) { y = Abs(x) }"
+    judgement = hold(result, data(x=X), labelled=False, source=source)
+    assert not judgement.accepted and "NaN" in judgement.refusals[0]
+    assert any("SQNR" in one for one in judgement.refusals)
+
+
+def test_without_labels_only_agreement_is_judged_and_it_says_so(hold, data):
+    judgement = hold(FLOAT, data(x=X), labelled=False)
+    assert judgement.accepted
+    assert judgement.source_metric is None and judgement.executions[0].metric is None
+    assert any("accuracy was not judged" in note for note in judgement.notes)
+
+
+def test_without_labels_a_ruined_model_is_refused(hold, data):
+    judgement = hold(_wrong(0.5), data(x=X), labelled=False)
+    assert not judgement.accepted and "SQNR" in judgement.refusals[0]
+
+
+def test_a_recipe_that_promises_to_keep_results_is_held_to_it(hold, data):
+    nearly = HEAD + "g (float[N,3] x) => (float[N,3] y) <float k = {0.999}> { s = Softmax(x) y = Mul(s, k) }"
+    assert hold(nearly, data(x=X, labels=LABELS)).accepted
+    judgement = hold(nearly, data(x=X, labels=LABELS), tolerance=1e-5)
+    assert not judgement.accepted and "promises to keep results" in judgement.refusals[0]
+
+
+def test_with_nothing_to_run_it_on_nothing_is_accepted(hold):
+    judgement = hold(FLOAT, None, labelled=False)
+    assert not judgement.accepted and "could not be run" in judgement.refusals[0]
+
+
+def test_generated_inputs_do(hold):
+    samples = tuple(Sample({"x": row[None]}, None, 1) for row in X[:4])
+    judgement = hold(FLOAT, Data(name="generated inputs", dataset=None, generated=samples), labelled=False)
+    assert judgement.accepted and judgement.executions[0].agreement.samples == 4
+    assert any("generated inputs" in note for note in judgement.notes)
+
+
+def test_samples_do_not_answer_for_each_other(hold, data):
+    # Its first dimension is dynamic, and each row's answer depends on the others: running many at once would be wrong.
+    mixing = (
+        HEAD
+        + """g (float[N,3] x) => (float[N,3] y) {
+        m = ReduceMax <axes = [0], keepdims = 1> (x) d = Sub(x, m) y = Softmax(d) }"""
+    )
+    judgement = hold(mixing, data(x=X, labels=LABELS), source=mixing)
+    # One at a time, x - max(x) is zero everywhere and class 0 wins.
+    assert judgement.source_metric.value == pytest.approx(float((LABELS == 0).mean()))
