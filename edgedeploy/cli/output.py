@@ -108,6 +108,13 @@ def common_options(command: Command) -> Command:
     return wrapped  # type: ignore[return-value]
 
 
+def device_options(command: Command) -> Command:
+    """Add what every command that connects to a device takes: `--accept-new`, as the parameter `accept_new`."""
+    return click.option(
+        "--accept-new", is_flag=True, help="Trust an SSH host that is seen for the first time, and remember its key."
+    )(command)
+
+
 def _amount(count: int, unit: str) -> str:
     if unit == "bytes":
         return readable_bytes(count)

@@ -78,6 +78,7 @@ class LocalProcess:
     """A command on this machine. A `Process`."""
 
     def __init__(self, argv: Sequence[str], home: Path) -> None:
+        # Through a shell, as sshd does it: a command that is not there ends with status 127.
         self._words = list(argv)
         # Standard error goes to a file: nobody has to drain it, and it cannot block the command.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
@@ -86,7 +87,7 @@ class LocalProcess:
         }
         try:
             self._process = subprocess.Popen(
-                self._words,
+                ["/bin/sh", "-c", 'exec "$@"', "sh", *self._words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -96,7 +97,7 @@ class LocalProcess:
             )
         except OSError as error:
             self._errors.close()
-            raise DeviceError(f"{argv[0]} cannot be started on this machine", why=error.strerror or "") from error
+            raise DeviceError("this machine starts no more commands", why=error.strerror or "") from error
         self.stdin = cast(BinaryIO, self._process.stdin)
         self.stdout = cast(BinaryIO, self._process.stdout)
 
@@ -111,7 +112,10 @@ class LocalProcess:
                 raise DeviceError(f"{self._words[0]} did not end within {timeout_s:g} s")
             size = self._errors.seek(0, os.SEEK_END)
             self._errors.seek(max(0, size - _STDERR_LIMIT_BYTES))
-            return Completed(exit_status=status, stdout=rest, stderr=self._errors.read())
+            # A signal's number is negative here; a shell, and so SSH, adds it to 128.
+            return Completed(
+                exit_status=status if status >= 0 else 128 - status, stdout=rest, stderr=self._errors.read()
+            )
         finally:
             self.kill()
             self.stdout.close()

@@ -359,7 +359,7 @@ class _Policy(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
                 f"the host key of {settings.host}:{settings.port} is not known",
                 why=f"it shows {_fingerprint(key)}, and no line of {path} is for {name}",
                 mend="compare that fingerprint with the device's own "
-                "(there: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then run the command again with --accept-new",
+                "(there: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then run this again with --accept-new",
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

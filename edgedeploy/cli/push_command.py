@@ -1,0 +1,36 @@
+"""`edgedeploy push`: a bundle onto a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgedeploy.cli.output import Output, common_options, device_options, readable_bytes
+
+
+@click.command(name="push")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--to", "device", required=True, metavar="DEVICE", help="ssh://user@host:port, board:NAME, local:, …")
+@device_options
+@common_options
+def command(bundle: Path, device: str, accept_new: bool, out: Output) -> int:
+    """Put BUNDLE on a device and make it current.
+
+    Only what the device lacks is sent. Every byte is verified there, the model is loaded and run there, and then one
+    rename makes it current. When anything fails, what was current still is.
+    """
+    from edgedeploy import api
+
+    opened = api.open_bundle(bundle)
+    with api.connect(device, accept_new=accept_new, progress=out) as connection:
+        result = api.push(opened, connection, progress=out)
+    release = result.release
+    sent = f"{result.sent_files} files, {readable_bytes(result.sent_bytes)} sent; {result.kept_files} were there"
+    if result.activated:
+        before = f"; before it was {release.parent}" if release.parent else ""
+        text = f"{release.name} {release.id} is current on {device} ({sent}){before}"
+    else:
+        text = f"{release.name} {release.id} was current on {device} already ({sent})"
+    out.result(result, text)
+    return 0

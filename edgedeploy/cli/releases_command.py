@@ -1,0 +1,42 @@
+"""`edgedeploy releases`: what is on a device."""
+
+from __future__ import annotations
+
+import click
+
+from edgedeploy.cli.output import Output, common_options, device_options, readable_bytes
+
+
+@click.command(name="releases")
+@click.argument("device")
+@device_options
+@common_options
+def command(device: str, accept_new: bool, out: Output) -> int:
+    """The releases on DEVICE. The current one of each model is marked."""
+    from rich.table import Table
+
+    from edgedeploy import api
+    from edgedeploy.deploy.releases import list_releases
+
+    with api.connect(device, accept_new=accept_new, progress=out) as connection:
+        listing = list_releases(connection)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "model", "release", "target", "recipe", "size", "before it"):
+        table.add_column(heading, justify="right" if heading == "size" else "left")
+    for release in listing.releases:
+        manifest = release.manifest
+        table.add_row(
+            "●" if release.current else "",
+            release.name,
+            release.id,
+            manifest.target,
+            manifest.source.recipe if manifest.source else "",
+            readable_bytes(manifest.model.size_bytes),
+            release.parent or "",
+        )
+    lines = [f"damaged: {name} (push its bundle again)" for name in listing.damaged]
+    if not listing.releases:
+        out.result(listing, f"no releases on {device}: edgedeploy push BUNDLE --to {device}", *lines)
+    else:
+        out.result(listing, table, *lines)
+    return 0

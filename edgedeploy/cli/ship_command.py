@@ -1,0 +1,60 @@
+"""`edgedeploy ship`: the whole way, from a contract to a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgedeploy.cli.output import Output, common_options
+
+
+@click.command(name="ship")
+@click.argument("contract", type=click.Path(path_type=Path))
+@click.option("--to", "device", required=True, metavar="DEVICE", help="ssh://user@host:port, board:NAME, local:, …")
+@click.option("--target", metavar="NAME", help="What to build for. Default: what the device says it is.")
+@click.option("--report", type=click.Path(path_type=Path), metavar="FOLDER", help="Write index.html and report.json.")
+@click.option(
+    "--work", type=click.Path(path_type=Path), metavar="FOLDER", help="Keep the optimized model and the bundle here."
+)
+@click.option("--profile", type=click.Choice(["smoke", "standard", "long"]), default="smoke", show_default=True)
+@click.option("--strict", is_flag=True, help="A line that cannot be told counts as broken.")
+@click.option("--accept-new", is_flag=True, help="Trust a device that is seen for the first time.")
+@common_options
+def command(
+    contract: Path,
+    device: str,
+    target: str | None,
+    report: Path | None,
+    work: Path | None,
+    profile: str,
+    strict: bool,
+    accept_new: bool,
+    out: Output,
+) -> int:
+    """Optimize, compile, push, bench, test and check what CONTRACT hands over.
+
+    Exits 0 when the contract holds on the device, 1 when it does not or when the optimized model was refused. What was
+    current on the device before stays reachable with `edgedeploy rollback`.
+    """
+    from edgedeploy import api
+    from edgedeploy.report.terminal_shipment import shipment_tables
+    from edgedeploy.values.contract import Outcome
+
+    shipment = api.ship(
+        api.load_contract(contract),
+        device,
+        target=target,
+        work=work,
+        profile=profile,
+        accept_new=accept_new,
+        progress=out,
+    )
+    page = api.write_report(report, shipment) if report else None
+    out.result(shipment, *shipment_tables(shipment))
+    if page and not out.as_json:
+        click.echo(f"report: {page}")
+    verdict = shipment.verdict
+    if verdict is None or verdict.outcome is not Outcome.HOLDS:
+        return 1
+    return int(strict and any(line.outcome is not Outcome.HOLDS for line in verdict.lines))

@@ -1,0 +1,102 @@
+"""Putting a bundle on a device: whole, healthy and current, or nothing has changed."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from edgedeploy.deploy.lock import device_lock
+from edgedeploy.deploy.preflight import check_device, check_manifest
+from edgedeploy.deploy.releases import broken_files, list_releases, release_id
+from edgedeploy.deploy.shell import ASSEMBLE, HEALTH, PREPARE, REMOVE, SWITCH, run
+from edgedeploy.deploy.transfer import Sent, send_missing, tar_of_links
+from edgedeploy.device.connection import Connection
+from edgedeploy.errors import DeviceError
+from edgedeploy.progress import SILENT, Progress
+from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Release
+
+_HEALTH_TIMEOUT_S = 600.0
+"""For one load of the model and its golden inputs, under emulation on a loaded machine too."""
+
+
+class PushResult(Struct, frozen=True, kw_only=True):
+    release: Release
+    sent_files: int
+    sent_bytes: int
+    kept_files: int
+    """Contents that the device had already, read back and verified there."""
+    activated: bool
+    """False when the release was current before: nothing was changed."""
+    health: str
+    """What the release's own check said on the device."""
+
+
+def push(bundle: Bundle, connection: Connection, *, progress: Progress = SILENT) -> PushResult:
+    """Send what the device lacks, assemble the release, check its health there, and make it current.
+
+    The order is: preflight, lock, send, verify, assemble, health, switch. Until the switch, which is one rename, what
+    is current stays so; a push that dies leaves only files that the next one removes.
+
+    Raises:
+        DeviceError: the device does not fit the bundle, has not enough room, or the release is not healthy there.
+        IntegrityError: bytes are not what the manifest says.
+        BusyError: another edgedeploy is at work there.
+        UnreachableError: the connection was lost.
+    """
+    manifest = bundle.manifest
+    check_manifest(manifest)
+    check_device(manifest, connection)
+    identity = release_id(manifest.version, bundle.sha256)
+    with device_lock(connection):
+        run(connection, PREPARE, doing="prepare its store")
+        there = next(
+            (r for r in list_releases(connection).releases if (r.name, r.id) == (manifest.name, identity)), None
+        )
+        whole = there is not None and not broken_files(connection, there)
+        if whole:
+            progress.note(f"{identity} is on the device already")
+            sent = Sent(0, 0, len({entry.sha256 for entry in manifest.files}) + 1)
+        else:
+            sent = send_missing(bundle, connection, progress)
+            progress.step(f"assembling {identity}")
+            links = {entry.path: entry.sha256 for entry in manifest.files} | {MANIFEST_NAME: bundle.sha256}
+            prefix = f"releases/{manifest.name}/{identity}.partial"
+            run(
+                connection,
+                ASSEMBLE,
+                manifest.name,
+                identity,
+                stdin=tar_of_links(prefix, links),
+                timeout_s=300.0,
+                doing="assemble the release",
+            )
+        was_current = there is not None and there.current
+        health = _check_health(connection, manifest.name, identity, keep=whole or was_current, progress=progress)
+        if not was_current:
+            run(connection, SWITCH, manifest.name, identity, "new", doing="switch the current release")
+        release = next(r for r in list_releases(connection).releases if (r.name, r.id) == (manifest.name, identity))
+    return PushResult(
+        release=release,
+        sent_files=sent.sent_files,
+        sent_bytes=sent.sent_bytes,
+        kept_files=sent.kept_files,
+        activated=not was_current,
+        health=health,
+    )
+
+
+def _check_health(connection: Connection, name: str, identity: str, *, keep: bool, progress: Progress) -> str:
+    """Load the release there and run its golden inputs; remove it when that fails, unless `keep`."""
+    progress.step(f"checking the health of {identity}")
+    completed = connection.run(["sh", "-c", HEALTH, "edgedeploy", name, identity], timeout_s=_HEALTH_TIMEOUT_S)
+    said = completed.stdout.decode(errors="replace").strip()
+    if completed.exit_status:
+        if not keep:
+            run(connection, REMOVE, name, identity, doing="remove the release")
+        errors = completed.stderr.decode(errors="replace").strip()
+        raise DeviceError(
+            f"{identity} is not healthy on {connection.address}; what was current there still is",
+            why=" | ".join([*said.splitlines()[-2:], *errors.splitlines()[-4:]]) or f"exit {completed.exit_status}",
+            mend="compile it for this device, or look at what its runner says: "
+            "it was started as `run check` in the release's folder",
+        )
+    return said.splitlines()[-1] if said else ""

@@ -1,0 +1,156 @@
+"""The releases on a device: which there are, which is current, and the way back."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import PurePosixPath
+
+import msgspec
+from msgspec import Struct, structs
+
+from edgedeploy.deploy.lock import device_lock
+from edgedeploy.deploy.preflight import check_manifest
+from edgedeploy.deploy.shell import LIST, PREPARE, SWITCH, VERIFY, run
+from edgedeploy.device.connection import Connection
+from edgedeploy.errors import DeviceError, IntegrityError, UnknownNameError
+from edgedeploy.progress import SILENT, Progress
+from edgedeploy.values.bundle import Manifest, Release
+
+_VERIFY_TIMEOUT_S = 900.0
+
+
+class Listing(Struct, frozen=True):
+    releases: tuple[Release, ...]
+    damaged: tuple[str, ...]
+    """`NAME/ID` of folders whose manifest is missing or not the one that the ID names."""
+
+
+def release_id(version: str, bundle_sha256: str) -> str:
+    """`VERSION-` and the first 12 digits of the bundle's SHA-256: other content is another release."""
+    return f"{version}-{bundle_sha256[:12]}"
+
+
+def list_releases(connection: Connection) -> Listing:
+    """All releases on the device, in one round trip.
+
+    Raises:
+        DeviceError, UnreachableError: the device cannot answer.
+    """
+    answer = run(connection, LIST, doing="list its releases").stdout
+    home, _, rest = answer.partition(b"\n")
+    root = PurePosixPath(home.decode(errors="replace")) / ".edgedeploy" / "releases"
+    found, damaged = [], []
+    while rest:
+        line, _, rest = rest.partition(b"\n")
+        words = line.decode(errors="replace").split(" ")
+        if len(words) != 5 or not words[4].isdigit():
+            raise DeviceError(f"{connection.address} lists its releases in an unknown way", why=repr(line[:200]))
+        name, identity, current, parent, size = words
+        content, rest = rest[: int(size)], rest[int(size) :]
+        manifest = _manifest(content, identity)
+        if manifest is None or manifest.name != name:
+            damaged.append(f"{name}/{identity}")
+            continue
+        found.append(
+            Release(
+                device=connection.address,
+                name=name,
+                id=identity,
+                path=str(root / name / identity),
+                current=current == "yes",
+                parent=None if parent == "-" else parent,
+                manifest=manifest,
+            )
+        )
+    return Listing(tuple(found), tuple(damaged))
+
+
+def releases(connection: Connection) -> tuple[Release, ...]:
+    """All whole releases on the device, by name and ID."""
+    return list_releases(connection).releases
+
+
+def current_release(connection: Connection, name: str | None = None) -> Release:
+    """The release that is current.
+
+    Args:
+        name: of the model; may be left out when the device has one only.
+
+    Raises:
+        UnknownNameError: there is no such model there, or several and no name.
+        DeviceError: nothing is current there.
+    """
+    listing = list_releases(connection)
+    current = {release.name: release for release in listing.releases if release.current}
+    if name is None and len(current) == 1:
+        return next(iter(current.values()))
+    if name is not None and name in current:
+        return current[name]
+    if not current:
+        raise DeviceError(
+            f"{connection.address} has no current release",
+            why=f"damaged: {', '.join(listing.damaged)}" if listing.damaged else "",
+            mend=f"edgedeploy push BUNDLE --to {connection.address}",
+        )
+    known = ", ".join(sorted(current))
+    if name is None:
+        raise UnknownNameError(f"{connection.address} has several models: {known}", mend="say which with --name")
+    raise UnknownNameError(f"{connection.address} has no model {name!r}", why=f"it has: {known}")
+
+
+def rollback(connection: Connection, name: str | None = None, *, progress: Progress = SILENT) -> Release:
+    """Make the release current that was so before, in one atomic switch. Its files are verified first.
+
+    Returns:
+        The release that is current now.
+
+    Raises:
+        DeviceError: there is none before, or it is not whole any more. What is current stays so.
+        BusyError: another edgedeploy is at work there.
+    """
+    with device_lock(connection):
+        run(connection, PREPARE, doing="prepare its store")
+        now = current_release(connection, name)
+        before = next((r for r in releases(connection) if r.name == now.name and r.id == now.parent), None)
+        if before is None:
+            gone = f"its parent {now.parent} is not on the device any more" if now.parent else "it is the first one"
+            raise DeviceError(
+                f"there is no release before {now.id} on {connection.address}",
+                why=gone,
+                mend=f"edgedeploy releases {connection.address} shows what there is",
+            )
+        progress.step(f"verifying {before.id}")
+        if wrong := broken_files(connection, before):
+            raise DeviceError(
+                f"release {before.id} on {connection.address} is damaged; {now.id} stays current",
+                why=wrong,
+                mend="push that bundle again",
+            )
+        run(connection, SWITCH, before.name, before.id, "keep", doing="switch the current release")
+    return structs.replace(before, current=True)
+
+
+def broken_files(connection: Connection, release: Release) -> str:
+    """What is wrong with a release's files, in sha256sum's words; empty when every one is whole."""
+    lines = "".join(f"{entry.sha256}  {entry.path}\n" for entry in release.manifest.files)
+    answer = run(
+        connection,
+        VERIFY,
+        release.name,
+        release.id,
+        stdin=lines.encode(),
+        timeout_s=_VERIFY_TIMEOUT_S,
+        doing=f"read release {release.id}",
+    )
+    return " | ".join(answer.stdout.decode(errors="replace").split("\n")).strip(" |")
+
+
+def _manifest(content: bytes, identity: str) -> Manifest | None:
+    """The manifest of a release folder; None when it is not the one that the folder's name tells of."""
+    try:
+        manifest = msgspec.json.decode(content, type=Manifest)
+        check_manifest(manifest)
+    except (msgspec.MsgspecError, IntegrityError):
+        return None
+    same = release_id(manifest.version, hashlib.sha256(content).hexdigest()) == identity
+    return manifest if same else None

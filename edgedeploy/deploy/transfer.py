@@ -1,0 +1,143 @@
+"""Getting a bundle's files to a device: each content once, only what is missing, verified before it is used."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from edgedeploy.deploy.shell import DAMAGED, FREE_KIB, MISSING, STORE, failed, run
+from edgedeploy.device.connection import Connection
+from edgedeploy.errors import DeviceError, IntegrityError
+from edgedeploy.files import read_chunks
+from edgedeploy.progress import Progress
+from edgedeploy.values.bundle import MANIFEST_NAME, Bundle
+
+_RESERVE_BYTES = 8 << 20
+"""Left free on the device: folders, links and the model's own needs."""
+_VERIFY_TIMEOUT_S = 900.0
+"""Silence allowed while the device reads back hundreds of megabytes from a slow card."""
+
+
+class Blob(Struct, frozen=True):
+    path: Path
+    """On this machine."""
+    size_bytes: int
+    mode: int
+
+
+class Sent(Struct, frozen=True):
+    sent_files: int
+    sent_bytes: int
+    kept_files: int
+
+
+def blobs(bundle: Bundle) -> dict[str, Blob]:
+    """The bundle's contents by SHA-256, the manifest's own included."""
+    found: dict[str, Blob] = {}
+    for entry in bundle.manifest.files:
+        executable = entry.executable or (entry.sha256 in found and found[entry.sha256].mode == 0o755)
+        found[entry.sha256] = Blob(bundle.path / entry.path, entry.size_bytes, 0o755 if executable else 0o644)
+    manifest = bundle.path / MANIFEST_NAME
+    found[bundle.sha256] = Blob(manifest, manifest.stat().st_size, 0o644)
+    return found
+
+
+def send_missing(bundle: Bundle, connection: Connection, progress: Progress) -> Sent:
+    """Bring every content of the bundle onto the device. Those that are there already are read and verified.
+
+    Raises:
+        DeviceError: there is not enough room, or the device's file system fails.
+        IntegrityError: a file of the bundle is not what its manifest says, or was damaged on the way.
+    """
+    wanted = blobs(bundle)
+    progress.step(f"comparing {len(wanted)} files with those on {connection.address}")
+    names = "".join(f"{sha256}\n" for sha256 in sorted(wanted)).encode()
+    answer = run(connection, MISSING, stdin=names, timeout_s=_VERIFY_TIMEOUT_S, doing="list its files")
+    missing_names = {line.split()[-1] for line in answer.stdout.decode("ascii", "replace").splitlines()}
+    missing = {sha256: wanted[sha256] for sha256 in sorted(wanted) if sha256 in missing_names}
+    total_bytes = sum(blob.size_bytes for blob in missing.values())
+    if missing:
+        _check_room(connection, total_bytes)
+        progress.step(f"sending to {connection.address}")
+        stream = _counted(_tar_of_blobs(missing), _tar_bytes(missing.values()), progress)
+        completed = connection.run(["sh", "-c", STORE], stdin=stream, timeout_s=_VERIFY_TIMEOUT_S)
+        if completed.exit_status == DAMAGED:
+            raise IntegrityError(
+                f"{connection.address} received other bytes than were sent; it has dropped them",
+                why=completed.stderr.decode(errors="replace").strip()[-300:],
+                mend="push again; if it happens again, the bundle was changed since it was compiled: compile it again",
+            )
+        if completed.exit_status:
+            raise failed(connection, "store what it was sent", completed)
+    return Sent(sent_files=len(missing), sent_bytes=total_bytes, kept_files=len(wanted) - len(missing))
+
+
+def tar_of_links(prefix: str, links: Mapping[str, str]) -> Iterator[bytes]:
+    """A tar archive that makes a release: its folders, and a hard link to a blob for each path.
+
+    Args:
+        prefix: the release's folder, relative to the store.
+        links: from a path in the release to the SHA-256 of its content.
+    """
+    folders = {prefix}
+    for path in links:
+        parts = path.split("/")[:-1]
+        folders.update("/".join((prefix, *parts[:depth])) for depth in range(1, len(parts) + 1))
+    for folder in sorted(folders):
+        entry = tarfile.TarInfo(folder)
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+        yield entry.tobuf(tarfile.GNU_FORMAT)
+    for path, sha256 in sorted(links.items()):
+        entry = tarfile.TarInfo(f"{prefix}/{path}")
+        entry.type, entry.linkname = tarfile.LNKTYPE, f"blobs/sha256/{sha256}"
+        yield entry.tobuf(tarfile.GNU_FORMAT)
+    yield _END_OF_ARCHIVE
+
+
+def _check_room(connection: Connection, needed_bytes: int) -> None:
+    line = run(connection, FREE_KIB, doing="say how much room it has").stdout.decode(errors="replace").split()
+    # POSIX `df -P`: file system, blocks of 1024 bytes, used, available, capacity, mount point.
+    free_bytes = int(line[3]) * 1024 if len(line) >= 6 and line[3].isdigit() else None
+    if free_bytes is not None and free_bytes < needed_bytes + _RESERVE_BYTES:
+        raise DeviceError(
+            f"{connection.address} has not enough room",
+            why=f"{free_bytes:,} bytes are free, {needed_bytes + _RESERVE_BYTES:,} are needed",
+            mend="free space in the home folder's file system there",
+        )
+
+
+_BLOCK_BYTES = 512
+_END_OF_ARCHIVE = bytes(2 * _BLOCK_BYTES)
+
+
+def _tar_bytes(sent: Iterable[Blob]) -> int:
+    return sum(_BLOCK_BYTES + -(-blob.size_bytes // _BLOCK_BYTES) * _BLOCK_BYTES for blob in sent) + 2 * _BLOCK_BYTES
+
+
+def _tar_of_blobs(sent: Mapping[str, Blob]) -> Iterator[bytes]:
+    for sha256, blob in sent.items():
+        entry = tarfile.TarInfo(sha256)
+        entry.size, entry.mode = blob.size_bytes, blob.mode
+        yield entry.tobuf(tarfile.GNU_FORMAT)
+        size_bytes = 0
+        for chunk in read_chunks(blob.path):
+            size_bytes += len(chunk)
+            yield chunk
+        if size_bytes != blob.size_bytes:
+            raise IntegrityError(
+                f"{blob.path} has {size_bytes} bytes, and its manifest says {blob.size_bytes}",
+                mend="compile the bundle again",
+            )
+        yield bytes(-size_bytes % _BLOCK_BYTES)
+    yield _END_OF_ARCHIVE
+
+
+def _counted(stream: Iterator[bytes], total_bytes: int, progress: Progress) -> Iterator[bytes]:
+    done = 0
+    for chunk in stream:
+        yield chunk
+        done += len(chunk)
+        progress.advance(done, total_bytes, "bytes")
