@@ -89,10 +89,11 @@ def optimize(
     context = Context(
         target=target, calibration=data.calibration, probes=[one.feed for one in data.probes()], progress=progress
     )
+    # Taken before the passes: onnx_ir's weights are views of the proto, and renaming one renames it there.
+    source_bytes = proto.SerializeToString()
     graph = _taken_apart(proto, model)
     unchanged_bytes = serialized(graph)
     changed, passes = run_passes(graph, recipe.passes, context)
-    source_bytes = proto.SerializeToString()
     result_bytes = serialized(changed)
     # What one pass adds, another may take away again.
     any_change = result_bytes != unchanged_bytes

@@ -22,6 +22,9 @@ _log = logging.getLogger(__name__)
 def run_passes(model: ir.Model, passes: Sequence[Pass], context: Context) -> tuple[ir.Model, tuple[PassEvidence, ...]]:
     """Apply `passes` in order. A pass that refuses, fails or breaks its promise leaves the model as it was before it.
 
+    `model` stays as it was too, but for the names that its weights carry themselves: where it was read from a proto,
+    that proto is not to be used afterwards.
+
     Raises:
         EdgedeployError: a fact about the user's world that a pass met, such as a dataset that does not fit.
     """

@@ -58,5 +58,8 @@ def _affine(node: ir.Node) -> Affine | None:
     if len(parameters) != 4 or any(parameter is None for parameter in parameters):
         return None
     scale, bias, mean, variance = (np.asarray(parameter, dtype=np.float64) for parameter in parameters)
-    factor = scale / np.sqrt(variance + float_attribute(node, "epsilon", 1e-5))
+    deviation_squared = variance + float_attribute(node, "epsilon", 1e-5)
+    if not (deviation_squared > 0).all():
+        return None
+    factor = scale / np.sqrt(deviation_squared)
     return Affine(factor=factor, summand=bias - mean * factor)
