@@ -99,8 +99,10 @@ class AgreementAccumulator:
         self._products += float(found @ expected)
 
     def _cosine(self) -> float:
+        if not self._error_squares:
+            return 1.0
         if not self._output_squares or not self._reference_squares:
-            return 1.0 if self._output_squares == self._reference_squares else 0.0
+            return 0.0
         cosine = self._products / (math.sqrt(self._output_squares) * math.sqrt(self._reference_squares))
         return min(1.0, max(-1.0, cosine))
 

@@ -141,10 +141,7 @@ class _FileDataset(Dataset):
     def _cut(self, size: int) -> Iterator[Sample]:
         # Opened for each iteration: two may run at the same time, and none keeps a file open after its end.
         with NpzReader(self._path) as reader:
-            streams = {}
-            for name, facts in self._inputs.items():
-                slices = reader.slices(name, 1 if self._whole[name] else size)
-                streams[name] = (_converted(self.spec, facts, s[0] if self._whole[name] else s) for s in slices)
+            streams = {name: self._inputs_from(reader, facts, size) for name, facts in self._inputs.items()}
             labels = reader.slices(LABELS, size) if self.has_labels else itertools.repeat(None)
             for start in range(0, self._samples, size):
                 feed = {name: next(stream) for name, stream in streams.items()}
@@ -152,6 +149,11 @@ class _FileDataset(Dataset):
                 if label is not None and any(self._whole.values()) and label.ndim > 1:
                     label = label[0]
                 yield Sample(feed, label, min(size, self._samples - start) if label is None else len(label))
+
+    def _inputs_from(self, reader: NpzReader, facts: TensorFacts, size: int) -> Iterator[np.ndarray]:
+        whole = self._whole[facts.name]
+        for part in reader.slices(facts.name, 1 if whole else size):
+            yield _converted(facts, part[0] if whole else part)
 
     def _is_whole(self, facts: TensorFacts, header: ArrayHeader) -> bool:
         """Whether each slice is an input of its own, rather than a part of the batch axis."""
@@ -227,7 +229,7 @@ class _WholeFeeds(Dataset):
                     f"{where}: array {name!r} has shape {feed[name].shape}",
                     why=f"each feed is a whole input: expected ({', '.join(_extents(facts.shape))})",
                 )
-        converted = {name: _converted(where, facts, feed[name]) for name, facts in self._inputs.items()}
+        converted = {name: _converted(facts, feed[name]) for name, facts in self._inputs.items()}
         if labels is None:
             return Sample(converted, None, 1)
         labels = np.atleast_1d(labels)
@@ -411,7 +413,7 @@ def _check_dtype(where: str, facts: TensorFacts, found: np.dtype) -> None:
     )
 
 
-def _converted(where: str, facts: TensorFacts, array: np.ndarray) -> np.ndarray:
+def _converted(facts: TensorFacts, array: np.ndarray) -> np.ndarray:
     if facts.dtype == "str":
         return array.astype(object)
     return np.asarray(array, dtype=facts.dtype, order="C")
