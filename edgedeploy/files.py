@@ -63,7 +63,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
     When the block raises, the temporary file is removed and `path` is as it was.
 
     Raises:
-        HostError: the place cannot be written.
+        HostError: the place cannot be written, before, in or after the block.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +81,8 @@ def replacing_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         _sync(path.parent)
     except OSError as error:
+        if not _is_about(error, temporary, path):
+            raise
         raise unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -118,6 +120,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         temporary.rename(path)
         _sync(path.parent)
     except OSError as error:
+        if not _is_about(error, temporary, path):
+            raise
         raise unwritable(path, error) from error
     finally:
         if aside.exists() and not path.exists():
@@ -150,6 +154,17 @@ def _xdg(variable: str, default: str) -> Path:
     value = os.environ.get(variable, "")
     # The specification says that a relative path is to be ignored.
     return Path(value) if Path(value).is_absolute() else Path.home() / default
+
+
+def _is_about(error: OSError, temporary: Path, path: Path) -> bool:
+    """Whether an error that was raised while a place is filled is about that place, not about a file that was read.
+
+    A failed write to an open file (disk full) names no file.
+    """
+    if error.filename is None:
+        return True
+    named = Path(os.fsdecode(error.filename))
+    return named.is_relative_to(temporary) or named in (path, path.parent)
 
 
 def _sync(path: Path) -> None:

@@ -139,7 +139,7 @@ def _dotted(keys: tuple[str | int, ...]) -> str:
     return text
 
 
-_HEADER = re.compile(r"^\s*(?P<open>\[\[?)\s*(?P<name>[^\]]+?)\s*\]")
+_HEADER = re.compile(r"^\s*(?P<open>\[\[?)\s*(?P<name>[A-Za-z0-9_\-\"'. ]+?)\s*\]\]?\s*(#|$)")
 _ASSIGNMENT = re.compile(r"^\s*(?P<name>[A-Za-z0-9_\-\"'. ]+?)\s*=")
 
 
@@ -152,7 +152,7 @@ def _line_of(text: str, keys: tuple[str | int, ...]) -> int:
     best_line, best_depth = 1, 0
     table: tuple[str | int, ...] = ()
     counts: dict[tuple[str | int, ...], int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(_MULTILINE.sub(_only_newlines, text).split("\n"), start=1):
         if header := _HEADER.match(line):
             table = _split_key(header["name"])
             if header["open"] == "[[":
@@ -175,5 +175,21 @@ def _line_of(text: str, keys: tuple[str | int, ...]) -> int:
     return best_line
 
 
+# Comments and strings of one line are matched so that quotes inside them open nothing, and stay as they are.
+_MULTILINE = re.compile(
+    r'(?P<long>"""(?:\\.|[^\\])*?"""'
+    r"|'''.*?''')"
+    r"|#[^\n]*"
+    r'|"(?:\\.|[^"\\\n])*"'
+    r"|'[^'\n]*'",
+    re.DOTALL,
+)
+_KEY_PART = re.compile(r"""\s*("[^"]*"|'[^']*'|[^."']+)""")
+
+
+def _only_newlines(match: re.Match[str]) -> str:
+    return '""' + "\n" * match["long"].count("\n") if match["long"] else match[0]
+
+
 def _split_key(name: str) -> tuple[str | int, ...]:
-    return tuple(part.strip().strip("\"'") for part in name.split("."))
+    return tuple(part.strip().strip("\"'") for part in _KEY_PART.findall(name))
