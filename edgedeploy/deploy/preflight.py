@@ -36,7 +36,9 @@ def check_device(manifest: Manifest, connection: Connection) -> None:
     Raises:
         DeviceError: a tool is missing there, or architecture or Python are other ones.
     """
-    answer = run(connection, PROBE, doing="say what it is").stdout.decode(errors="replace")
+    answer = run(connection, PROBE, manifest.runtime.python or "", doing="say what it is").stdout.decode(
+        errors="replace"
+    )
     facts = [line.partition(" ") for line in answer.splitlines()]
     missing = [value for key, _, value in facts if key == "missing"]
     found = {key: value.strip() for key, _, value in facts}

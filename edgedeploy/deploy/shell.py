@@ -19,12 +19,16 @@ from collections.abc import Iterable
 from edgedeploy.device.connection import Completed, Connection
 from edgedeploy.errors import DeviceError
 
+# $1 is the Python that is wanted, or nothing; it may be there beside another one.
 PROBE = """
 for tool in sh tar sha256sum xargs readlink ln mv mkdir rm df sync; do
     command -v "$tool" >/dev/null 2>&1 || printf 'missing %s\\n' "$tool"
 done
 printf 'machine %s\\n' "$(uname -m)"
-printf 'python %s\\n' "$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)"
+for python in "python$1" python3; do
+    version=$("$python" -I -S -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) && break
+done
+printf 'python %s\\n' "$version"
 """
 
 # Holds the lock while its standard input is open: it ends with the connection, however that ends. What a power cut
@@ -88,7 +92,7 @@ sha256sum -c ../../staging/present 2>/dev/null | while read -r hash verdict; do
 done
 """
 
-# Reads a tar archive of blobs; each is verified before it gets its place. Ends with 4 when one is not what it should be.
+# Reads a tar archive of blobs; each is verified before it gets its place. Ends with DAMAGED when one is not itself.
 DAMAGED = 4
 STORE = """
 set -eu
