@@ -29,7 +29,7 @@ def constant(value: ir.Value | None) -> np.ndarray | None:
 
 
 def add_initializer(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
-    """A new initializer with a name like `name` that nothing in the graph has."""
+    """A new initializer with a name like `name` that no initializer of the graph has."""
     free = unused_name(graph, name)
     tensor = ir.tensor(np.asarray(array, order="C"), name=free)
     value = ir.Value(name=free, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
@@ -44,6 +44,28 @@ def unused_name(graph: ir.Graph, wish: str) -> str:
         number += 1
         name = f"{wish}_{number}"
     return name
+
+
+class NameAuthority:
+    """Gives names that no value of the model has, in the main graph or any subgraph."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._uses: dict[str, int] = {}
+        for graph in model.graphs():
+            outputs = (value for node in graph for value in node.outputs)
+            for value in (*graph.inputs, *graph.initializers.values(), *outputs):
+                if value.name:
+                    self._uses[value.name] = self._uses.get(value.name, 0) + 1
+
+    def renamed(self, name: str) -> str:
+        """A name for the value that is called `name` now and leaves that name: the same where it was the only one."""
+        self._uses[name] = self._uses.get(name, 1) - 1
+        free, number = name, 0
+        while self._uses.get(free, 0):
+            number += 1
+            free = f"{name}_{number}"
+        self._uses[free] = 1
+        return free
 
 
 def replace_input(node: ir.Node, position: int, value: ir.Value) -> None:
@@ -100,7 +122,21 @@ def copy_of(model: ir.Model) -> ir.Model:
 def serialized(model: ir.Model) -> bytes:
     """The model as it is written to a file. Equal models give equal bytes."""
     proto: onnx.ModelProto = ir.to_proto(model)
+    _forget_shapes_of_weights(proto.graph)
     return bytes(proto.SerializeToString(deterministic=True))
+
+
+def _forget_shapes_of_weights(graph: onnx.GraphProto) -> None:
+    """Drop what onnx_ir writes of every weight beside the weight itself: it may make the file larger than it came."""
+    weights = {tensor.name for tensor in graph.initializer}
+    kept = [info for info in graph.value_info if info.name not in weights]
+    if len(kept) < len(graph.value_info):
+        del graph.value_info[:]
+        graph.value_info.extend(kept)
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+                _forget_shapes_of_weights(inner)
 
 
 def complaint(content: bytes) -> str | None:

@@ -123,11 +123,12 @@ def judge(
         refusals.append(f"{judged.non_finite:,} elements are NaN or infinite where the float model gives numbers")
     if compared.reference_non_finite:
         notes.append(f"the float model itself gives NaN or infinity on {data.name}")
-    if tolerance is not None and not judged.largest_difference <= tolerance:
-        refusals.append(
-            f"the recipe promises to keep results, and an output moved by {judged.largest_difference:.2g} of the "
-            f"largest (allowed: {tolerance:.2g})"
-        )
+    if tolerance is not None:
+        moved = f"an output moved by {judged.largest_difference:.2g} of the largest (allowed: {tolerance:.2g})"
+        if not judged.largest_difference <= tolerance:
+            refusals.append(f"the recipe promises to keep results, and {moved}")
+        elif judged.largest_difference:
+            notes.append(f"results stayed: at most {moved}")
     if metric is not None:
         refusals += _metric_refusals(compared, max_drop)
         notes += _host_notes(compared, max_drop)

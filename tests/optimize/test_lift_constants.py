@@ -65,3 +65,20 @@ def test_nothing_to_lift_is_no_change(build, apply):
     model = build('<ir_version: 8, opset_import: ["" : 13]> g (float[1,2] x) => (float[1,2] y) { y = Neg(x) }')
     _, evidence = apply(LiftConstants(), model, {"x": X})
     assert not evidence.changed and evidence.refused is None
+
+
+def test_equal_names_in_two_branches_become_two_weights(build, apply, run):
+    model = build("""
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[1,2] x, bool c) => (float[1,2] y) {
+            y = If (c) <
+                then_branch = t () => (float[1,2] a) { k = Constant <value = float {3.0}> () a = Add(x, k) },
+                else_branch = e () => (float[1,2] b) { k = Constant <value = float {5.0}> () b = Add(x, k) }
+            >
+        }""")
+    probes = [{"x": X, "c": np.array(True)}, {"x": X, "c": np.array(False)}]
+    result, evidence = apply(LiftConstants(), model, *probes)
+    assert evidence.refused is None
+    assert sorted(result.graph.initializers) == ["k", "k_1"]
+    np.testing.assert_array_equal(run(result, **probes[0])[0], X + 3)
+    np.testing.assert_array_equal(run(result, **probes[1])[0], X + 5)

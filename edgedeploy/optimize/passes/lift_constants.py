@@ -8,7 +8,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError
-from edgedeploy.optimize.graph import all_nodes, is_operator
+from edgedeploy.optimize.graph import NameAuthority, all_nodes, is_operator
 
 
 class LiftConstants(Pass, frozen=True):
@@ -27,6 +27,7 @@ class LiftConstants(Pass, frozen=True):
         # IR version 3 knew no other way to write a weight.
         common.RemoveInitializersFromInputsPass()(model)
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        _lift_out_of_subgraphs(model)
         if model.ir_version is None or model.ir_version < 4:
             model.ir_version = 4
         return model, {
@@ -38,6 +39,21 @@ class LiftConstants(Pass, frozen=True):
         for value in after.graph.initializers.values():
             if value.is_graph_input():
                 raise PostconditionError(f"initializer {value.name!r} is still an input")
+
+
+def _lift_out_of_subgraphs(model: ir.Model) -> None:
+    """Move weights of subgraphs to the main graph, where equal ones of several branches can be merged."""
+    taken = NameAuthority(model)
+    for graph in model.graphs():
+        if graph is model.graph:
+            continue
+        for name, value in list(graph.initializers.items()):
+            if value.is_graph_output() or value.is_graph_input():
+                continue
+            del graph.initializers[name]
+            # Sibling branches may use one name for two values; over the whole model it has to be one value's.
+            value.name = taken.renamed(name)
+            model.graph.register_initializer(value)
 
 
 def _constant_nodes(model: ir.Model) -> int:
