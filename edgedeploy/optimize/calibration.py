@@ -29,15 +29,22 @@ class Range(Struct, frozen=True):
     high: float
 
 
+class Calibrated(Struct, frozen=True):
+    """What calibration saw."""
+
+    ranges: dict[str, Range]
+    samples: int
+
+
 def calibrate(
     model: ir.Model, tensors: Sequence[str], context: Context, *, method: Method = "min-max", limit: int = 0
-) -> dict[str, Range]:
+) -> Calibrated:
     """Run the calibration samples through the model and return the range of each named tensor.
 
     Args:
         model: the float model.
         tensors: names of float32 values of the main graph.
-        context: where the dataset and the listener are; `calibration_samples` is set.
+        context: where the dataset and the listener are.
         method: `"min-max"` takes the smallest and largest value of all; `"mean-min-max"` the mean over samples of each
             sample's smallest and largest, which gives the rare extremes of few samples less weight (the moving average
             of Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.1, with equal weights).
@@ -75,8 +82,8 @@ def calibrate(
         context.progress.advance(seen, total, "samples")
     if not seen:
         raise DatasetError(f"{dataset.spec} has no samples to calibrate on", mend="give a dataset with samples")
-    context.calibration_samples = max(context.calibration_samples, seen)
-    return {name: Range(float(a), float(b)) for name, a, b in zip(tensors, low, high, strict=True)}
+    ranges = {name: Range(float(a), float(b)) for name, a, b in zip(tensors, low, high, strict=True)}
+    return Calibrated(ranges, seen)
 
 
 def _with_extremes(model: ir.Model, tensors: Sequence[str]) -> bytes:

@@ -70,8 +70,6 @@ class Context:
         self.calibration = calibration
         self.probes = tuple(probes)
         self.progress = progress
-        self.calibration_samples = 0
-        """How many samples calibration has seen; set by the pass that calibrates."""
 
 
 class Pass(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name", tag=kebab_case):

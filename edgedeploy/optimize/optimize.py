@@ -119,7 +119,7 @@ def optimize(
         source=source,
         result=_result_facts(result_bytes, output.name, judgement),
         passes=passes,
-        calibration_samples=context.calibration_samples,
+        calibration_samples=max((int(step.facts.get("calibration_samples", 0)) for step in passes), default=0),
         evaluation_sha256=data.evaluation.sha256 if data.evaluation else None,
         source_metric=judgement.source_metric,
         max_drop=max_drop,

@@ -25,26 +25,25 @@ def context(tmp_path):
 
 
 def test_ranges_are_those_of_all_samples(build, context):
-    where = context([[1, 2], [-3, 0.5], [4, 4]])
-    ranges = calibrate(build(MODEL), ["x", "a", "b"], where)
-    assert ranges == {"x": Range(-3.0, 4.0), "a": Range(-6.0, 8.0), "b": Range(0.0, 8.0)}
-    assert where.calibration_samples == 3
+    seen = calibrate(build(MODEL), ["x", "a", "b"], context([[1, 2], [-3, 0.5], [4, 4]]))
+    assert seen.ranges == {"x": Range(-3.0, 4.0), "a": Range(-6.0, 8.0), "b": Range(0.0, 8.0)}
+    assert seen.samples == 3
 
 
 def test_zero_is_in_every_range(build, context):
-    ranges = calibrate(build(MODEL), ["x"], context([[3, 4], [5, 6]]))
-    assert ranges["x"] == Range(0.0, 6.0)
+    seen = calibrate(build(MODEL), ["x"], context([[3, 4], [5, 6]]))
+    assert seen.ranges["x"] == Range(0.0, 6.0)
 
 
 def test_the_mean_of_extremes(build, context):
-    ranges = calibrate(build(MODEL), ["x"], context([[-1, 1], [-1, 1], [-1, 10]]), method="mean-min-max")
-    assert ranges["x"] == Range(-1.0, 4.0)
+    seen = calibrate(build(MODEL), ["x"], context([[-1, 1], [-1, 1], [-1, 10]]), method="mean-min-max")
+    assert seen.ranges["x"] == Range(-1.0, 4.0)
 
 
 def test_a_limit_of_samples(build, context):
-    where = context([[1, 2], [3, 4], [50, 60]])
-    assert calibrate(build(MODEL), ["x"], where, limit=2)["x"] == Range(0.0, 4.0)
-    assert where.calibration_samples == 2
+    seen = calibrate(build(MODEL), ["x"], context([[1, 2], [3, 4], [50, 60]]), limit=2)
+    assert seen.ranges["x"] == Range(0.0, 4.0)
+    assert seen.samples == 2
 
 
 def test_values_that_are_not_finite_are_the_users_to_mend(build, context):

@@ -72,9 +72,9 @@ class QuantizeStatic(Pass, frozen=True):
         whole = {_quantized_output(one.node): one for one in found if one.operator == "Conv"}
         tensors = list(dict.fromkeys((*(one.input for one in found), *whole)))
         names = [value.name or "" for value in tensors]
-        ranges = calibrate(model, names, context, method=self.calibration, limit=self.calibration_samples)
+        seen = calibrate(model, names, context, method=self.calibration, limit=self.calibration_samples)
         signed = signed_activations(self.activations, context.target)
-        grids = {value: activation_grid(ranges[value.name or ""], signed=signed) for value in tensors}
+        grids = {value: activation_grid(seen.ranges[value.name or ""], signed=signed) for value in tensors}
         for value in tensors:
             grids[value] = grids[_origin(value, grids)]
 
@@ -92,7 +92,7 @@ class QuantizeStatic(Pass, frozen=True):
             "left_in_float": summary(left),
             "activation_tensors": len(tensors),
             "activation_type": "s8" if signed else "u8",
-            "calibration_samples": context.calibration_samples,
+            "calibration_samples": seen.samples,
         }
 
     def ensures(self, before: ir.Model, after: ir.Model, facts: Facts) -> None:
