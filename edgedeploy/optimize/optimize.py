@@ -84,13 +84,10 @@ def optimize(
         )
     judged_metric = find_metric(metric)
     proto = load_onnx(model)
-    data = _Datasets(calibration, evaluation, source, proto)
-
-    context = Context(
-        target=target, calibration=data.calibration, probes=[one.feed for one in data.probes()], progress=progress
-    )
     # Taken before the passes: onnx_ir's weights are views of the proto, and renaming one renames it there.
     source_bytes = proto.SerializeToString()
+    data = _Datasets(calibration, evaluation, source, source_bytes)
+    context = Context(target=target, calibration=data.calibration, probes=data.probes, progress=progress)
     graph = _taken_apart(proto, model)
     unchanged_bytes = serialized(graph)
     changed, passes = run_passes(graph, recipe.passes, context)
@@ -142,21 +139,21 @@ def evidence_path(model: Path) -> Path:
 class _Datasets:
     """What there is to run models on, opened and checked before any work is done."""
 
-    def __init__(
-        self, calibration: str | None, evaluation: str | None, facts: ModelFacts, proto: onnx.ModelProto
-    ) -> None:
+    def __init__(self, calibration: str | None, evaluation: str | None, facts: ModelFacts, source: bytes) -> None:
         self.calibration = open_dataset(calibration, facts.inputs) if calibration is not None else None
         self.evaluation = open_dataset(evaluation, facts.inputs) if evaluation is not None else None
         self.has_labels = self.evaluation is not None and self.evaluation.has_labels
         self._generated: tuple[Sample, ...] = ()
-        if self.calibration is None and self.evaluation is None:
-            session = HostSession(proto.SerializeToString(), exact=True)
-            self._generated = generated_samples(facts.inputs, lambda feed: _runs(session, feed))
-
-    def probes(self) -> tuple[Sample, ...]:
-        """A few samples that passes are checked on."""
+        # A model that does not load, or data that it does not run on, are known before minutes of work.
+        session = HostSession(source, exact=True)
         dataset = self.evaluation or self.calibration
-        return tuple(itertools.islice(dataset.samples(), _PROBES)) if dataset else self._generated[:_PROBES]
+        if dataset is None:
+            self._generated = generated_samples(facts.inputs, lambda feed: _runs(session, feed))
+        chosen = itertools.islice(dataset.samples(), _PROBES) if dataset else self._generated[:_PROBES]
+        self.probes = tuple(sample.feed for sample in chosen)
+        """A few feeds that passes are checked on."""
+        for probe in self.probes:
+            session.run(probe)
 
     def for_judging(self) -> Data | None:
         """The best there is: evaluation data, else calibration data, else generated inputs."""

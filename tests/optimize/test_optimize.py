@@ -211,3 +211,22 @@ def optimize_first(model, tmp_path):
     path = tmp_path / "first.onnx"
     optimize(model, load_recipe("fold"), path)
     return path
+
+
+def test_a_model_that_no_runtime_loads_is_the_users_to_mend(tmp_path):
+    text = """
+        <ir_version: 8, opset_import: ["" : 13, "com.nobody" : 1]>
+        g (float[N,4] x) => (float[N,4] y) { y = com.nobody.Mystery(x) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    with pytest.raises(UnsupportedError, match="does not load"):
+        optimize(tmp_path / "m.onnx", load_recipe("fold"), tmp_path / "out.onnx")
+
+
+def test_a_model_that_takes_no_made_up_input_is_not_accepted_unseen(tmp_path):
+    # Seven columns, and a first dimension that has to be five: nothing generated fits.
+    text = """
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[N,M] x) => (float[5,7] y) <int64[2] shape = {5, 7}> { y = Reshape(x, shape) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    evidence = optimize(tmp_path / "m.onnx", load_recipe("fold"), tmp_path / "out.onnx")
+    assert not evidence.accepted and "could not be run" in evidence.reasons[0]
