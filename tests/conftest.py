@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from edgedeploy.files import cache_folder
+
+# Where it is before any test has another home.
+_CACHE = cache_folder().parent
+
 
 @pytest.fixture(autouse=True)
 def _own_folders(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -14,5 +19,5 @@ def _own_folders(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: py
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     (tmp_path / "home").mkdir()
     # Boards and laid-out wheels take minutes to make and cannot differ between tests: those marked keep the cache.
-    if not {"emulated", "keeps_cache"} & {mark.name for mark in request.node.iter_markers()}:
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    keeps = {"emulated", "keeps_cache"} & {mark.name for mark in request.node.iter_markers()}
+    monkeypatch.setenv("XDG_CACHE_HOME", str(_CACHE if keeps else tmp_path / "cache"))

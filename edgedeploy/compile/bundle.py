@@ -109,10 +109,11 @@ def _problems(manifest: Manifest) -> Sequence[str]:
         problems.append("its files are not in path order, or one is listed twice")
     folders = {"/".join(path.split("/")[:depth]) for path in paths for depth in range(1, path.count("/") + 1)}
     problems += [f"{path!r} is listed as a file and used as a folder" for path in paths if path in folders]
-    golden = [f"golden/{number:04}.npz" for number in range(max(manifest.golden_samples, 0))]
-    if manifest.golden_samples < 0 or manifest.golden_samples > len(paths):
-        problems.append(f"golden_samples is {manifest.golden_samples}")
+    # Checked before it is counted up to: the number is a stranger's.
+    if not 0 <= manifest.golden_samples <= len(paths):
+        problems.append(f"golden_samples is {manifest.golden_samples}, more than there are files")
     else:
+        golden = [f"golden/{number:04}.npz" for number in range(manifest.golden_samples)]
         missing = sorted({manifest.model_file, manifest.runner, *golden} - set(paths))
         problems += [f"it does not list {path!r}, which it needs" for path in missing]
     if any(entry.path == manifest.runner and not entry.executable for entry in manifest.files):

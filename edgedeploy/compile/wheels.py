@@ -85,6 +85,7 @@ def lay_out_wheels(
     Raises:
         HostError: no network and nothing in uv's cache, or no disk space.
         UnsupportedError: there are no wheels for this device.
+        IntegrityError: what the index gives is not what was locked.
         BusyError: another edgedeploy has been laying out the same for ten minutes.
     """
     platform = f"{architecture}-manylinux_{_platform_glibc(glibc).replace('.', '_')}"
@@ -166,6 +167,8 @@ def _install(lock: Path, folder: Path, platform: str, python: str) -> None:
         )
     if "no usable wheels" in words or "no wheels with a matching" in words:
         raise UnsupportedError(f"there are no wheels for {platform}, Python {python}", why=words)
+    if "Hash mismatch" in words:
+        raise IntegrityError("a wheel of the runtime is not the one that was locked", why=words)
     raise HostError("uv cannot lay out the runtime's wheels", why=words)
 
 

@@ -1,0 +1,396 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+
+from edgedeploy.compile import backends
+from edgedeploy.compile.backends.onnxruntime import _run_script
+from edgedeploy.compile.build import compile_model
+from edgedeploy.compile.bundle import open_bundle
+from edgedeploy.errors import DatasetError, InvalidFileError, UnsupportedError
+from edgedeploy.model.inspect import inspect_model
+from edgedeploy.target.load import load_target
+from edgedeploy.values.bundle import Runtime, Source
+from edgedeploy.values.evidence import Evidence
+from edgedeploy.values.quality import MetricFigure
+
+RPI4, HERE = load_target("rpi4"), load_target("x86-64")
+
+LINEAR = onnx.parser.parse_model("""
+    <ir_version: 8, opset_import: ["" : 17]>
+    linear (float[N, 3] x) => (float[N, 2] y) <float[3, 2] w = {1, 2, 3, 4, 5, 6}> { y = MatMul(x, w) }
+""")
+PICTURE = onnx.parser.parse_model("""
+    <ir_version: 8, opset_import: ["" : 17]>
+    picture (float[N, 3, H, W] x) => (float[N, 3, 1, 1] y) { y = GlobalAveragePool(x) }
+""")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "My Model.onnx"
+    path.write_bytes(LINEAR.SerializeToString())
+    return path
+
+
+class SmallBackend:
+    """Lays out one file, so that tests of all that is not the runtime need no wheels."""
+
+    name = "onnxruntime"
+
+    def refuses(self, target):
+        return None
+
+    def lay_out(self, target, folder, progress):
+        (folder / "run").write_text("#!/bin/sh\n")
+        (folder / "run").chmod(0o755)
+        return Runtime(backend=self.name, python=target.os.python, glibc="2.28", packages={}), "run"
+
+
+@pytest.fixture
+def small(monkeypatch):
+    import edgedeploy.compile.backends.onnxruntime as module
+
+    monkeypatch.setattr(module, "BACKEND", SmallBackend())
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# -- all but the runtime
+
+
+def test_the_manifest_says_what_it_is(small, model, tmp_path):
+    bundle = compile_model(model, RPI4, tmp_path / "out", version="1.2")
+    manifest = bundle.manifest
+    assert (manifest.name, manifest.version, manifest.target) == ("my-model", "1.2", "rpi4")
+    assert (manifest.architecture, manifest.golden_samples) == ("aarch64", 8)
+    assert manifest.model == inspect_model(model)
+    assert (tmp_path / "out" / manifest.model_file).read_bytes() == model.read_bytes()
+    assert set(manifest.tools) == {"edgedeploy", "numpy", "onnx", "onnxruntime"}
+    assert manifest.source is None
+    assert open_bundle(tmp_path / "out") == bundle
+
+
+def test_same_inputs_same_bytes(small, model, tmp_path):
+    one, two = (compile_model(model, RPI4, tmp_path / name) for name in ("one", "two"))
+    assert one.sha256 == two.sha256
+    assert tree(one.path) == tree(two.path)
+
+
+def test_golden_inputs_come_from_the_data_and_outputs_from_the_model(small, model, tmp_path):
+    x = np.arange(30, dtype=np.float32).reshape(10, 3)
+    np.savez(tmp_path / "data.npz", x=x, labels=np.zeros(10, np.int64))
+    bundle = compile_model(model, RPI4, tmp_path / "out", golden=str(tmp_path / "data.npz"), golden_samples=4)
+    assert bundle.manifest.golden_samples == 4
+    weights = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
+    for number in range(4):
+        with np.load(tmp_path / "out" / "golden" / f"{number:04}.npz", allow_pickle=False) as kept:
+            np.testing.assert_array_equal(kept["input:x"], x[number : number + 1])
+            np.testing.assert_allclose(kept["output:y"], x[number : number + 1] @ weights)
+    np.savez(tmp_path / "data.npz", x=x[:2])
+    few = compile_model(model, RPI4, tmp_path / "out", golden=str(tmp_path / "data.npz"))
+    assert few.manifest.golden_samples == 2
+
+
+def test_golden_data_that_does_not_fit_is_refused_and_nothing_is_written(small, model, tmp_path):
+    np.savez(tmp_path / "data.npz", y=np.zeros((2, 3), np.float32))
+    with pytest.raises(DatasetError, match="no array 'x'"):
+        compile_model(model, RPI4, tmp_path / "out", golden=str(tmp_path / "data.npz"))
+    np.savez(tmp_path / "data.npz", x=np.full((2, 3), np.nan, np.float32))
+    with pytest.raises(DatasetError, match="answers NaN"):
+        compile_model(model, RPI4, tmp_path / "out", golden=str(tmp_path / "data.npz"))
+    assert not [path for path in tmp_path.iterdir() if "out" in path.name]
+
+
+def test_golden_inputs_are_not_made_up_for_unknown_shapes(small, tmp_path):
+    (tmp_path / "m.onnx").write_bytes(PICTURE.SerializeToString())
+    with pytest.raises(UnsupportedError, match="dynamic shape") as caught:
+        compile_model(tmp_path / "m.onnx", RPI4, tmp_path / "out")
+    assert "--golden" in caught.value.mend
+
+
+def test_what_random_inputs_can_be(small, tmp_path):
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        g (float16[N, 3] a, uint8[N, 3] b, int64[N, 3] c, bool[N, 3] d)
+        => (float16[N, 3] e, uint8[N, 3] f, int64[N, 3] g, bool[N, 3] h)
+        { e = Identity(a) f = Identity(b) g = Identity(c) h = Identity(d) }"""
+    (tmp_path / "m.onnx").write_bytes(onnx.parser.parse_model(text).SerializeToString())
+    compile_model(tmp_path / "m.onnx", RPI4, tmp_path / "out")
+    with (
+        np.load(tmp_path / "out" / "golden" / "0000.npz") as first,
+        np.load(tmp_path / "out/golden/0001.npz") as second,
+    ):
+        assert {first[key].dtype.name for key in first} == {"float16", "uint8", "int64", "bool"}
+        assert (first["input:a"] != second["input:a"]).any()
+        assert set(first["input:c"].ravel().tolist()) <= {0, 1}
+
+
+def evidence(result_sha256: str | None, facts: object) -> bytes:
+    figure = MetricFigure(name="top1", value=0.97, samples=600)
+    return msgspec.json.encode(
+        Evidence(
+            recipe="int8",
+            target="rpi4",
+            source=msgspec.structs.replace(facts, sha256="a" * 64, size_bytes=1000),
+            result=msgspec.structs.replace(facts, sha256=result_sha256) if result_sha256 else None,
+            passes=(),
+            calibration_samples=100,
+            evaluation_sha256="b" * 64,
+            source_metric=figure,
+            max_drop=0.01,
+            executions=(),
+            accepted=True,
+            reasons=(),
+            tools={},
+        )
+    )
+
+
+def test_evidence_about_this_very_file_becomes_the_source(small, model, tmp_path):
+    facts = inspect_model(model)
+    beside = model.with_name("My Model.onnx.evidence.json")
+    beside.write_bytes(evidence(facts.sha256, facts))
+    assert compile_model(model, RPI4, tmp_path / "out").manifest.source == Source(
+        sha256="a" * 64,
+        size_bytes=1000,
+        parameters=6,
+        recipe="int8",
+        evaluation_sha256="b" * 64,
+        metric=MetricFigure(name="top1", value=0.97, samples=600),
+    )
+    for other in ("c" * 64, None):
+        beside.write_bytes(evidence(other, facts))
+        assert compile_model(model, RPI4, tmp_path / "out").manifest.source is None
+    beside.write_bytes(b"{}")
+    with pytest.raises(InvalidFileError, match="cannot be read as evidence"):
+        compile_model(model, RPI4, tmp_path / "out")
+
+
+def test_external_data_is_taken_into_the_one_model_file(small, tmp_path):
+    model = onnx.ModelProto()
+    model.CopyFrom(LINEAR)
+    values = onnx.numpy_helper.to_array(model.graph.initializer[0])
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(values, "w"))
+    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="run", size_threshold=0)
+    assert (tmp_path / "run").exists()
+    bundle = compile_model(tmp_path / "m.onnx", RPI4, tmp_path / "out")
+    assert [path for path in tree(bundle.path) if not path.startswith("golden")] == [
+        "manifest.json",
+        "model.onnx",
+        "run",
+    ]
+    kept = onnx.load(bundle.path / "model.onnx")
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(kept.graph.initializer[0]), values)
+    assert bundle.manifest.model.sha256 == hashlib.sha256((bundle.path / "model.onnx").read_bytes()).hexdigest()
+
+
+def test_a_model_that_does_not_load_is_not_bundled(small, tmp_path):
+    broken = onnx.ModelProto()
+    broken.CopyFrom(LINEAR)
+    broken.graph.node[0].op_type = "MatMux"
+    (tmp_path / "m.onnx").write_bytes(broken.SerializeToString())
+    with pytest.raises(UnsupportedError, match="does not load"):
+        compile_model(tmp_path / "m.onnx", RPI4, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("setting", [{"name": "Größe"}, {"name": ""}, {"name": "../x"}, {"version": "1/2"}])
+def test_names_that_cannot_be_paths_are_refused(small, model, tmp_path, setting):
+    with pytest.raises(UnsupportedError, match="cannot be a"):
+        compile_model(model, RPI4, tmp_path / "out", **setting)
+
+
+def test_backends_are_chosen_from_what_the_target_lists(small, model, tmp_path):
+    assert backends.choose_backend("auto", RPI4).name == "onnxruntime"
+    without = msgspec.structs.replace(RPI4, backends=())
+    for name, target, words in (
+        ("auto", without, "no backend that edgedeploy can build for"),
+        ("onnxruntime", without, "cannot have the backend"),
+        ("tflite", RPI4, "there is no backend 'tflite'"),
+    ):
+        with pytest.raises(UnsupportedError, match=words):
+            compile_model(model, target, tmp_path / "out", backend=name)
+
+
+def test_onnxruntime_refuses_an_architecture_without_wheels(model, tmp_path):
+    target = msgspec.structs.replace(RPI4, architecture="armv7l")
+    with pytest.raises(UnsupportedError, match="cannot serve") as caught:
+        compile_model(model, target, tmp_path / "out")
+    assert "armv7l" in caught.value.why
+
+
+# -- what is at the output already
+
+
+def test_a_bundle_is_replaced_whole(small, model, tmp_path):
+    first = compile_model(model, RPI4, tmp_path / "out", golden_samples=8)
+    second = compile_model(model, RPI4, tmp_path / "out", golden_samples=2)
+    assert first.sha256 != second.sha256
+    assert open_bundle(tmp_path / "out") == second
+    (tmp_path / "empty").mkdir()
+    assert compile_model(model, RPI4, tmp_path / "empty", golden_samples=2).sha256 == second.sha256
+
+
+def test_a_folder_of_other_things_is_never_replaced(small, model, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.jpg").write_bytes(b"")
+    (tmp_path / "photos" / "manifest.json").write_bytes(b"{}")
+    bundle = compile_model(model, RPI4, tmp_path / "out").path
+    (bundle / "notes.txt").write_bytes(b"")
+    for path in (tmp_path / "photos", bundle, tmp_path, model):
+        before = tree(path) if path.is_dir() else {}
+        with pytest.raises(InvalidFileError):
+            compile_model(model, RPI4, path)
+        assert path.is_file() or tree(path) == before
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, MemoryError])
+def test_an_interrupted_build_leaves_the_old_bundle_and_nothing_else(small, model, tmp_path, monkeypatch, failure):
+    before = compile_model(model, RPI4, tmp_path / "out")
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(SmallBackend, "lay_out", fail)
+    with pytest.raises(failure):
+        compile_model(model, RPI4, tmp_path / "out", golden_samples=1)
+    assert open_bundle(tmp_path / "out") == before
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+# -- what starts the runner
+
+_RUNNER = "import os, sys; print(sys.argv[1:], os.environ['PYTHONPATH'], sys.version_info[:2], sys.dont_write_bytecode)"
+
+
+def launch(run: Path, *argv: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONHOME": "/nowhere", "PATH": path or os.environ["PATH"]}
+    return subprocess.run(
+        ["/bin/sh", run, *argv], capture_output=True, text=True, env=environment, cwd="/", check=False
+    )
+
+
+def fake(folder: Path, name: str, body: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+    (folder / name).chmod(0o755)
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """A folder with `run` for this machine and this Python, and a runner that says how it was started."""
+    folder = tmp_path / "releases" / "with space"
+    folder.mkdir(parents=True)
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    target = msgspec.structs.replace(
+        RPI4, architecture=platform.machine(), os=msgspec.structs.replace(RPI4.os, python=python)
+    )
+    (folder / "run").write_text(_run_script(target))
+    (folder / "runner.py").write_text(_RUNNER)
+    fake(tmp_path / "bin", "python3", f'exec env -u PYTHONHOME {sys.executable} "$@"')
+    return folder
+
+
+def test_run_finds_its_folder_through_links_and_hands_on_its_arguments(release, tmp_path):
+    (tmp_path / "current").symlink_to("releases/with space")
+    (tmp_path / "link").symlink_to(release / "run")
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    for run in (release / "run", tmp_path / "current" / "run", tmp_path / "link"):
+        done = launch(run, "serve", "a b", path=path)
+        version = sys.version_info[:2]
+        assert done.stdout == f"{['serve', 'a b']} {release}/runtime/python {tuple(version)} True\n", done.stderr
+
+
+def test_run_passes_over_a_python_that_does_not_fit(release, tmp_path):
+    """A version manager's shim has the right name and runs nothing."""
+    name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    fake(tmp_path / "bin", name, "echo 'no such version is installed' >&2; exit 127")
+    done = launch(release / "run", path=f"{tmp_path / 'bin'}:/bin:/usr/bin")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_run_says_which_python_it_needs(release, tmp_path):
+    text = (release / "run").read_text()
+    (release / "run").write_text(text.replace(f"{sys.version_info[0]}, {sys.version_info[1]}", "3, 2"))
+    done = launch(release / "run", path=f"{tmp_path / 'bin'}:/bin:/usr/bin")
+    assert done.returncode == 3
+    assert f"python3 here is {sys.version_info[0]}.{sys.version_info[1]}" in done.stderr
+    assert "needs a 64-bit Python" in done.stderr
+
+
+def test_run_says_when_there_is_no_python(release, tmp_path):
+    for tool in ("readlink", "uname"):
+        fake(tmp_path / "bare", tool, f'exec {shutil.which(tool)} "$@"')
+    done = launch(release / "run", path=str(tmp_path / "bare"))
+    assert done.returncode == 3
+    assert "python3 here is missing" in done.stderr
+
+
+def test_run_says_when_the_machine_is_another(release, tmp_path):
+    fake(tmp_path / "bin", "uname", "echo riscv64")
+    done = launch(release / "run", path=f"{tmp_path / 'bin'}:/bin:/usr/bin")
+    assert done.returncode == 3
+    assert "this machine is riscv64" in done.stderr
+
+
+# -- with the real runtime
+
+_WITH_RUNTIME = """
+import sys, numpy, onnxruntime
+here = sys.argv[1]
+session = onnxruntime.InferenceSession(f"{here}/model.onnx")
+with numpy.load(f"{here}/golden/0000.npz") as golden:
+    (output,) = session.run(None, {"x": golden["input:x"]})
+    assert numpy.allclose(output, golden["output:y"], rtol=1e-5)
+assert numpy.__file__.startswith(here) and onnxruntime.__file__.startswith(here)
+print(numpy.__version__, onnxruntime.__version__)
+"""
+
+
+@pytest.mark.keeps_cache
+@pytest.mark.skipif(platform.machine() != "x86_64" or sys.version_info[:2] != (3, 11), reason="what x86-64 declares")
+def test_the_bundled_runtime_runs_the_model_with_nothing_else(model, tmp_path):
+    bundle = compile_model(model, HERE, tmp_path / "out")
+    (tmp_path / "check.py").write_text(_WITH_RUNTIME)
+    done = subprocess.run(
+        [sys.executable, "-S", "-B", tmp_path / "check.py", bundle.path],
+        env={"PYTHONPATH": str(bundle.path / "runtime/python")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    packages = bundle.manifest.runtime.packages
+    assert done.stdout.split() == [packages["numpy"], packages["onnxruntime"]]
+    open_bundle(bundle.path)  # running it has left nothing behind
+
+
+@pytest.mark.keeps_cache
+def test_a_bundle_for_arm_holds_arm_code_its_licences_and_no_tools(model, tmp_path):
+    one, two = (compile_model(model, RPI4, tmp_path / name) for name in ("one", "two"))
+    assert one.sha256 == two.sha256
+    files = {entry.path for entry in open_bundle(one.path).manifest.files}
+    libraries = [path for path in files if ".so" in path]
+    assert libraries
+    for path in libraries:
+        with (one.path / path).open("rb") as file:
+            assert file.read(20)[18:] == b"\xb7\0"  # ELF: e_machine is EM_AARCH64
+    assert {"runtime/python/onnxruntime/LICENSE", "runtime/python/onnxruntime/ThirdPartyNotices.txt"} <= files
+    assert any(path.startswith("runtime/python/numpy-") and "LICENSE" in path for path in files)
+    assert not [path for path in files if "/tests/" in path or path.endswith((".pyc", ".h", ".a", "RECORD"))]
+    assert one.size_bytes < 80_000_000
+    assert json.loads((one.path / "manifest.json").read_bytes())["runtime"]["glibc"] == "2.28"
