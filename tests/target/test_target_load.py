@@ -55,4 +55,4 @@ def test_its_own_name_may_be_written_in_a_target():
 def test_an_unknown_target_lists_the_known_ones():
     with pytest.raises(UnknownNameError, match="no target 'rpi9'") as caught:
         load_target("rpi9")
-    assert "rpi4, x86-64" in caught.value.why
+    assert "rpi4" in caught.value.why

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx.parser
+import pytest
+
+from edgedeploy.cli.main import main
+
+MODEL = onnx.parser.parse_model("""
+    <ir_version: 8, opset_import: ["" : 17]>
+    linear (float[N, T, 3] x) => (float[N, T, 2] y) <float[3, 2] w = {1, 2, 3, 4, 5, 6}> { y = MatMul(x, w) }
+""")
+
+
+@pytest.fixture
+def edgedeploy(monkeypatch, capsys, tmp_path):
+    """Runs a command line in a folder of its own; gives exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    Path("m.onnx").write_bytes(MODEL.SerializeToString())
+    np.savez("data.npz", x=np.ones((3, 5, 3), np.float32))
+
+    def run(*argv: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["edgedeploy", *argv])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def test_inspect(edgedeploy):
+    code, out, _ = edgedeploy("inspect", "m.onnx")
+    assert code == 0
+    assert "x: float32 (N, T, 3)" in out
+    assert "depend on the dynamic input x (1, T, 3)" in out
+    code, out, _ = edgedeploy("inspect", "m.onnx", "--input-shape", "x=1x5x3", "--json")
+    facts = json.loads(out)
+    assert (code, facts["macs"], facts["parameters"]) == (0, 30, 6)
+    assert list(facts)[:4] == ["format", "sha256", "size_bytes", "producer"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "words"),
+    [
+        (["none.onnx"], 3, "does not exist"),
+        (["data.npz"], 3, "a zip archive"),
+        (["."], 3, "is a folder"),
+        (["m.onnx", "--input-shape", "x=1x5"], 5, "cannot have shape 1x5"),
+        (["m.onnx", "--input-shape", "x=1xT"], 2, "NAME=1x3x48x192"),
+        (["m.onnx", "--input-shape", "x=1x0"], 2, "NAME=1x3x48x192"),
+        ([], 2, "MODEL"),
+    ],
+)
+def test_inspect_says_what_is_wrong(edgedeploy, argv, code, words):
+    ended, out, err = edgedeploy("inspect", *argv)
+    assert (ended, out) == (code, "")
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_names_in_a_model_are_not_markup(edgedeploy):
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[N, 2] x) => (float[N, 2] y) { y = Relu(x) }'
+    )
+    model.producer_name = "[bold red]x[/nothing]"
+    Path("markup.onnx").write_bytes(model.SerializeToString())
+    code, out, _ = edgedeploy("inspect", "markup.onnx")
+    assert code == 0
+    assert "[bold red]x[/nothing]" in out
+
+
+def test_targets(edgedeploy):
+    code, out, _ = edgedeploy("targets")
+    lines = out.splitlines()
+    assert code == 0
+    assert {"rpi4", "x86-64"} <= {line.split()[0] for line in lines[1:]}
+    code, out, _ = edgedeploy("targets", "rpi4")
+    assert code == 0
+    assert "cortex-a72" in out
+    code, out, _ = edgedeploy("targets", "rpi4", "--json")
+    assert (code, json.loads(out)["name"]) == (0, "rpi4")
+    code, out, _ = edgedeploy("targets", "--json")
+    assert len(json.loads(out)) == len(lines) - 1
+    code, _, err = edgedeploy("targets", "rpi9")
+    assert code == 6
+    assert "known:" in err
+    assert "rpi4" in err
+
+
+@pytest.mark.keeps_cache
+def test_compile(edgedeploy):
+    argv = ["compile", "m.onnx", "--target", "rpi4", "--golden", "data.npz", "-o", "out"]
+    code, out, err = edgedeploy(*argv)
+    assert (code, err) == (0, "")
+    assert "m 1" in out
+    code, out, _ = edgedeploy(*argv, "--json", "--name", "linear", "--version", "2.0")
+    bundle = json.loads(out)
+    assert (code, bundle["path"]) == (0, "out")
+    assert (bundle["manifest"]["name"], bundle["manifest"]["version"]) == ("linear", "2.0")
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "words"),
+    [
+        (["none.onnx"], 3, "does not exist"),
+        (["m.onnx"], 5, "--golden DATA"),
+        (["m.onnx", "--golden", "none.npz"], 3, "does not exist"),
+        (["m.onnx", "--golden", "no_such_module:data"], 6, "cannot be imported"),
+        (["m.onnx", "--golden", "m.onnx"], 3, "not an .npz file"),
+        (["m.onnx", "--target", "rpi9"], 6, "no target 'rpi9'"),
+        (["m.onnx", "--backend", "tflite"], 2, "onnxruntime"),
+        (["m.onnx", "--version", "a b"], 5, "cannot be a version"),
+        (["m.onnx", "-o", "."], 3, "is not replaced"),
+        (["m.onnx", "-o", "data.npz"], 3, "is not a folder"),
+        (["m.onnx", "--golden", "data.npz", "-o", "m.onnx/out"], 7, "cannot be written"),
+    ],
+)
+def test_compile_says_what_is_wrong(edgedeploy, argv, code, words):
+    target = [] if "--target" in argv else ["--target", "rpi4"]
+    output = [] if "-o" in argv else ["-o", "out"]
+    ended, out, err = edgedeploy("compile", *argv, *target, *output)
+    assert (ended, out) == (code, "")
+    assert words in err
+    assert "Traceback" not in err
+    assert not Path("out").exists()
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys\n"
+        "from edgedeploy.cli import compile_command, inspect_command, targets_command\n"
+        "print(sorted({'numpy', 'onnx', 'onnx_ir', 'onnxruntime', 'paramiko', 'rich', 'msgspec'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
