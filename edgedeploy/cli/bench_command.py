@@ -1,0 +1,42 @@
+"""`edgedeploy bench`: how fast a release is on a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgedeploy.cli.output import Output, common_options, device_options
+
+
+@click.command(name="bench")
+@click.argument("device")
+@click.option("--name", metavar="MODEL", help="Which model, where the device has several.")
+@click.option(
+    "--profile",
+    type=click.Choice(["smoke", "standard", "long"]),
+    default="standard",
+    show_default=True,
+    help="smoke: 64 samples and 6 s; standard: 1,024 and 60 s; long: 600 s.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the measurement there too."
+)
+@device_options
+@common_options
+def command(device: str, name: str | None, profile: str, output: Path | None, accept_new: bool, out: Output) -> int:
+    """Time the current release on DEVICE, with the device's own clock.
+
+    On an emulated board the figures are marked as such: they are not a latency, and no verdict uses them.
+    """
+    from edgedeploy import api
+    from edgedeploy.measure.files import save_measurement
+    from edgedeploy.report.terminal_measurement import measurement_tables
+
+    with api.connect(device, accept_new=accept_new, progress=out) as connection:
+        release = api.current_release(connection, name)
+        measurement = api.bench(connection, release, profile=profile, progress=out)
+    if output:
+        save_measurement(measurement, output)
+    out.result(measurement, *measurement_tables(measurement))
+    return 0

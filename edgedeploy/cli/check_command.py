@@ -1,0 +1,35 @@
+"""`edgedeploy check`: a contract against measurements."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import click
+
+from edgedeploy.cli.output import Output, common_options
+
+
+@click.command(name="check")
+@click.argument("measurements", metavar="MEASUREMENT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--contract", "contract_path", required=True, type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--strict", is_flag=True, help="A line that cannot be told counts as broken.")
+@common_options
+def command(measurements: tuple[Path, ...], contract_path: Path, strict: bool, out: Output) -> int:
+    """Hold measurements of one release (from `bench`, `test` or `ship`) against a contract.
+
+    Exits 0 when the contract holds, 1 when a line breaks or none can be told.
+    """
+    from edgedeploy import api
+    from edgedeploy.measure.files import load_measurement
+    from edgedeploy.measure.observation import merge
+    from edgedeploy.report.terminal_verdict import verdict_table
+    from edgedeploy.values.contract import Outcome
+
+    contract = api.load_contract(contract_path)
+    measurement = functools.reduce(merge, [load_measurement(path) for path in measurements])
+    verdict = api.check(contract, measurement)
+    out.result(verdict, verdict_table(verdict))
+    if verdict.outcome is not Outcome.HOLDS:
+        return 1
+    return int(strict and any(line.outcome is not Outcome.HOLDS for line in verdict.lines))

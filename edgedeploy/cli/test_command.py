@@ -1,0 +1,71 @@
+"""`edgedeploy test`: whether a release still works on a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgedeploy.cli.output import Output, common_options, device_options
+
+
+@click.command(name="test")
+@click.argument("device")
+@click.option("--name", metavar="MODEL", help="Which model, where the device has several.")
+@click.option("--evaluation", required=True, metavar="DATA", help=".npz, folder of .npz, or package.module:callable.")
+@click.option("--metric", default="top1", show_default=True, help="top1, top5 or package.module:function.")
+@click.option(
+    "--min-agreement",
+    type=click.FloatRange(0, 1),
+    default=0.99,
+    show_default=True,
+    help="Share of samples that the device has to answer as the host does, where the model gives scores.",
+)
+@click.option(
+    "--min-sqnr-db", type=float, default=20.0, show_default=True, help="The same, in dB, where it gives other outputs."
+)
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(min=0),
+    default=0.01,
+    show_default=True,
+    help="How far the metric on the device may lie under the host's.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the measurement there too."
+)
+@device_options
+@common_options
+def command(
+    device: str,
+    name: str | None,
+    evaluation: str,
+    metric: str,
+    min_agreement: float,
+    min_sqnr_db: float,
+    max_drop: float,
+    output: Path | None,
+    accept_new: bool,
+    out: Output,
+) -> int:
+    """Run DATA through the current release on DEVICE, and through the same model on this machine in exact arithmetic.
+
+    Exits 1 when the device's answers or its metric lie too far from the host's.
+    """
+    from edgedeploy import api
+    from edgedeploy.measure.files import save_measurement
+    from edgedeploy.measure.test import disagreements
+    from edgedeploy.report.terminal_measurement import measurement_tables
+
+    with api.connect(device, accept_new=accept_new, progress=out) as connection:
+        release = api.current_release(connection, name)
+        measurement = api.test(connection, release, evaluation, metric=metric, progress=out)
+    if output:
+        save_measurement(measurement, output)
+    assert measurement.accuracy is not None
+    wrong = disagreements(measurement.accuracy, min_agreement=min_agreement, min_sqnr_db=min_sqnr_db, max_drop=max_drop)
+    answer = [f"✗ {reason}" for reason in wrong] or ["✓ the device answers as the host does"]
+    out.result(measurement, *measurement_tables(measurement), *answer)
+    if wrong and out.as_json:
+        click.echo("\n".join(answer), err=True)
+    return int(bool(wrong))

@@ -1,0 +1,42 @@
+"""Measurement files: the JSON that `--json` prints and `-o` writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from edgedeploy.errors import InvalidFileError
+from edgedeploy.files import unreadable, write_bytes
+from edgedeploy.measure.observation import SCHEMA
+from edgedeploy.values.measurement import Measurement
+
+
+def save_measurement(measurement: Measurement, path: Path) -> None:
+    """Write a measurement, whole or not at all.
+
+    Raises:
+        HostError: it cannot be written.
+    """
+    write_bytes(path, msgspec.json.format(msgspec.json.encode(measurement), indent=2) + b"\n")
+
+
+def load_measurement(path: Path) -> Measurement:
+    """Read a measurement.
+
+    Raises:
+        InvalidFileError: it cannot be read, or is not a measurement of this version.
+    """
+    try:
+        measurement = msgspec.json.decode(path.read_bytes(), type=Measurement)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except msgspec.MsgspecError as error:
+        raise InvalidFileError(
+            f"{path} is not a measurement",
+            why=str(error),
+            mend="make one: edgedeploy test DEVICE --evaluation DATA -o FILE",
+        ) from error
+    if measurement.schema != SCHEMA:
+        raise InvalidFileError(f"{path} is of version {measurement.schema}, this edgedeploy reads {SCHEMA}")
+    return measurement

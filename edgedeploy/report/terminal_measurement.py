@@ -1,0 +1,71 @@
+"""A measurement as tables in the terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from edgedeploy.report.wording import bytes_in_words, milliseconds
+from edgedeploy.values.measurement import Accuracy, Measurement, Timing
+from edgedeploy.values.quality import Agreement
+
+
+def measurement_tables(measurement: Measurement) -> tuple[Table, ...]:
+    """One table: where and what was measured, then each figure that is there."""
+    conditions = measurement.conditions
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+
+    def row(name: str, value: str) -> None:
+        table.add_row(name, Text(value))
+
+    row("device", f"{measurement.device} ({conditions.machine}, {conditions.cpu}, {conditions.cores} cores)")
+    row("system", f"{conditions.os}, {conditions.kernel}, Python {conditions.python}")
+    row("release", f"{measurement.release.name} {measurement.release.id} for {measurement.release.target}")
+    if measurement.timing:
+        _timing_rows(table, measurement.timing)
+    if measurement.accuracy:
+        _accuracy_rows(table, measurement.accuracy)
+    if measurement.golden:
+        row("golden", agreement_in_words(measurement.golden))
+    if measurement.peak_rss_bytes is not None:
+        row("peak memory", f"{bytes_in_words(measurement.peak_rss_bytes)} (resident, runtime included)")
+    return (table,)
+
+
+def agreement_in_words(agreement: Agreement) -> str:
+    """`"top-1 match 99.8 %, SQNR 31.2 dB, cosine 0.99960, largest error 0.0123 (600 samples)"`."""
+    parts = []
+    if agreement.top1_match is not None:
+        parts.append(f"top-1 match {agreement.top1_match:.2%}")
+    parts.append("equal" if agreement.sqnr_db is None else f"SQNR {agreement.sqnr_db:.1f} dB")
+    parts.append(f"cosine {agreement.cosine:.5f}")
+    parts.append(f"largest error {agreement.max_abs_error:.3g}")
+    return f"{', '.join(parts)} ({agreement.samples} samples)"
+
+
+def _timing_rows(table: Table, timing: Timing) -> None:
+    summary = timing.summary
+    what = "emulated wall-clock, not a latency" if timing.clock == "emulated" else "latency"
+    known = [("min", summary.min_ms), ("p50", summary.p50_ms), ("mean", summary.mean_ms)]
+    known += [
+        (name, value)
+        for name, value in (("p90", summary.p90_ms), ("p95", summary.p95_ms), ("p99", summary.p99_ms))
+        if value is not None
+    ]
+    figures = ", ".join(f"{name} {milliseconds(value)}" for name, value in known)
+    table.add_row(what, f"{figures} (n = {summary.n}, MAD {milliseconds(summary.mad_ms)})")
+    before = f"load {milliseconds(timing.load_ms)}, first inference {milliseconds(timing.first_inference_ms)}"
+    table.add_row("", before)
+    for note in summary.notes:
+        table.add_row("", Text(note, style="dim"))
+
+
+def _accuracy_rows(table: Table, accuracy: Accuracy) -> None:
+    if accuracy.metric:
+        host = f", {accuracy.host_metric.value:.2%} on the host in exact arithmetic" if accuracy.host_metric else ""
+        table.add_row(accuracy.metric.name, f"{accuracy.metric.value:.2%} on the device{host}")
+    else:
+        table.add_row("metric", "none: the dataset has no labels")
+    table.add_row("agreement", f"with the host: {agreement_in_words(accuracy.agreement)}")

@@ -1,0 +1,42 @@
+"""A verdict as a table in the terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from edgedeploy.report.wording import figure_in_words, relation
+from edgedeploy.values.contract import Outcome, Verdict
+
+# A word and a sign, so that nothing hangs on colour.
+MARKS = {
+    Outcome.HOLDS: ("✓", "green"),
+    Outcome.BREAKS: ("✗", "bold red"),
+    Outcome.CANNOT_BE_TOLD: ("?", "yellow"),
+}
+
+
+def verdict_table(verdict: Verdict) -> Table:
+    """A line for each limit: limit, figure, outcome, and where the figure comes from."""
+    mark, style = MARKS[verdict.outcome]
+    table = Table(
+        box=None,
+        pad_edge=False,
+        title=Text(f"{mark} contract {verdict.contract}: {verdict.outcome.value}", style=style),
+        title_justify="left",
+    )
+    table.add_column("limit")
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("figure", justify="right", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("why", style="dim")
+    for line in verdict.lines:
+        mark, style = MARKS[line.outcome]
+        table.add_row(
+            Text(line.key.removeprefix("limits.")),
+            f"{relation(line)} {figure_in_words(line.limit, line.unit)}",
+            figure_in_words(line.figure, line.unit),
+            Text(f"{mark} {line.outcome.value}", style=style),
+            Text(line.reason),
+        )
+    return table
