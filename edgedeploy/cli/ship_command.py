@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgedeploy.cli.output import Output, common_options
+from edgedeploy.cli.output import Output, common_options, device_options
 
 
 @click.command(name="ship")
@@ -19,7 +19,7 @@ from edgedeploy.cli.output import Output, common_options
 )
 @click.option("--profile", type=click.Choice(["smoke", "standard", "long"]), default="smoke", show_default=True)
 @click.option("--strict", is_flag=True, help="A line that cannot be told counts as broken.")
-@click.option("--accept-new", is_flag=True, help="Trust a device that is seen for the first time.")
+@device_options
 @common_options
 def command(
     contract: Path,

@@ -30,6 +30,7 @@ DISK_MB = 2048
 """Size of the image's file system; the file is sparse. Two releases with their runtimes take about 300 MB."""
 
 _PACKAGES = (
+    "base-files",
     "busybox-static",
     "coreutils",
     "libpython3-stdlib",

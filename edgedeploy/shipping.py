@@ -1,0 +1,203 @@
+"""The whole way, from a contract to a verdict. Nothing happens here that the rooms do not do."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import tempfile
+from pathlib import Path
+
+from msgspec import structs
+
+from edgedeploy.compile.build import compile_model
+from edgedeploy.deploy.push import PushResult, push
+from edgedeploy.deploy.releases import rollback
+from edgedeploy.device.address import connect
+from edgedeploy.device.connection import Connection
+from edgedeploy.errors import DeviceError, IntegrityError, UnsupportedError
+from edgedeploy.files import sha256_file
+from edgedeploy.measure.bench import bench
+from edgedeploy.measure.check import check
+from edgedeploy.measure.observation import merge
+from edgedeploy.measure.test import test
+from edgedeploy.optimize.optimize import optimize
+from edgedeploy.optimize.recipe import load_recipe
+from edgedeploy.progress import SILENT, Progress
+from edgedeploy.target.load import load_target, target_names
+from edgedeploy.values.bundle import Bundle
+from edgedeploy.values.contract import Contract, Outcome, Verdict
+from edgedeploy.values.shipment import Shipment, ShippedBundle, ShippedContract, ShippedRelease
+from edgedeploy.values.target import Target
+
+SCHEMA = 1
+
+
+def ship(
+    contract: Contract,
+    device: str,
+    *,
+    target: str | None = None,
+    work: Path | None = None,
+    profile: str = "smoke",
+    accept_new: bool = False,
+    progress: Progress = SILENT,
+) -> Shipment:
+    """Optimize, compile, push, bench, test and check what `contract` hands over.
+
+    A release that breaks its contract does not stay current where another one was so before: that one is made current
+    again.
+
+    Args:
+        device: an address, as `connect` takes it. It is opened first: a device that cannot be reached is known at once,
+            not after minutes of work.
+        target: what to build for. By default the one target whose architecture the device reports.
+        work: where the optimized model and the bundle are kept; by default nowhere.
+        profile: how long `bench` measures: `"smoke"`, `"standard"` or `"long"`.
+
+    Returns:
+        All that was seen. When the guard refuses the optimized model, `evidence` says why and the fields after it are
+        None: nothing was sent.
+
+    Raises:
+        EdgedeployError: any kind; each room says which.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgedeploy-")))
+        model = _handed_over(contract)
+        connection = stack.enter_context(connect(device, accept_new=accept_new, progress=progress))
+        chosen = load_target(target) if target else _fitting_target(connection)
+        calibration = _dataset(contract, contract.data.calibration)
+        evaluation = _dataset(contract, contract.data.evaluation)
+        limits = contract.limits
+
+        optimized = folder / f"{contract.model.name}.onnx"
+        evidence = optimize(
+            model,
+            load_recipe(contract.optimization.recipe),
+            optimized,
+            calibration=calibration,
+            evaluation=evaluation,
+            metric=contract.data.metric,
+            # A contract that states no drop is judged by its floor alone, on the device.
+            max_drop=1.0 if limits.metric_max_drop is None else limits.metric_max_drop,
+            target=chosen,
+            progress=progress,
+        )
+        shipment = Shipment(
+            schema=SCHEMA,
+            edgedeploy=importlib.metadata.version("edgedeploy"),
+            device=device,
+            contract=_contract_facts(contract),
+            evidence=evidence,
+        )
+        if not evidence.accepted:
+            return structs.replace(shipment, remarks=("Nothing was sent: the optimized model was refused.",))
+        bundle = compile_model(
+            optimized,
+            chosen,
+            folder / f"{contract.model.name}.bundle",
+            name=contract.model.name,
+            version=contract.model.version,
+            golden=calibration or evaluation,
+            progress=progress,
+        )
+        pushed = push(bundle, connection, progress=progress)
+        assert evaluation is not None
+        measurement = merge(
+            bench(connection, pushed.release, profile=profile, progress=progress),
+            test(connection, pushed.release, evaluation, metric=contract.data.metric, progress=progress),
+        )
+        verdict = check(contract, measurement)
+        current, remarks = _settle(connection, pushed, verdict, progress)
+    return structs.replace(
+        shipment,
+        bundle=_bundle_facts(bundle),
+        release=_release_facts(pushed, current),
+        measurement=measurement,
+        verdict=verdict,
+        remarks=remarks,
+    )
+
+
+def _handed_over(contract: Contract) -> Path:
+    path = contract.folder / contract.model.file
+    if sha256_file(path) != contract.model.sha256:
+        raise IntegrityError(
+            f"{path} is not the model that the contract names",
+            why="its SHA-256 is another one",
+            mend="ask for the right file, or for a contract of this one",
+        )
+    return path
+
+
+def _dataset(contract: Contract, name: str | None) -> str | None:
+    if name is None:
+        return None
+    path = contract.folder / name
+    # package.module:callable is no path; a file of that name would be meant by it all the same.
+    return name if ":" in name and not path.exists() else str(path)
+
+
+def _fitting_target(connection: Connection) -> Target:
+    machine = connection.run(["uname", "-m"]).stdout.decode(errors="replace").strip()
+    architecture = {"arm64": "aarch64", "amd64": "x86_64", "armv8l": "armv7l"}.get(machine, machine)
+    fitting = [name for name in target_names() if load_target(name).architecture == architecture]
+    if len(fitting) == 1:
+        return load_target(fitting[0])
+    if not fitting:
+        raise DeviceError(
+            f"{connection.address} is {machine or 'of an unknown architecture'}, and no target is for that",
+            mend="edgedeploy targets shows what there is",
+        )
+    raise UnsupportedError(
+        f"{connection.address} is {machine}, which several targets are: {', '.join(fitting)}",
+        mend="say which: --target",
+    )
+
+
+def _settle(
+    connection: Connection, pushed: PushResult, verdict: Verdict, progress: Progress
+) -> tuple[bool, tuple[str, ...]]:
+    """Take a release back that broke its contract. Whether it is current now, and what to say of it."""
+    release = pushed.release
+    if verdict.outcome is not Outcome.BREAKS:
+        return True, ()
+    if not pushed.activated or release.parent is None:
+        return True, (f"{release.id} broke its contract and stays current: there is no release before it.",)
+    try:
+        before = rollback(connection, release.name, progress=progress)
+    except DeviceError as error:
+        return True, (f"{release.id} broke its contract and stays current: {error.what}.",)
+    return False, (f"{release.id} broke its contract: {before.id} is current again.",)
+
+
+def _contract_facts(contract: Contract) -> ShippedContract:
+    return ShippedContract(
+        name=contract.model.name,
+        version=contract.model.version,
+        framework=contract.model.framework,
+        recipe=contract.optimization.recipe,
+        metric=contract.data.metric,
+        evaluation=contract.data.evaluation,
+    )
+
+
+def _bundle_facts(bundle: Bundle) -> ShippedBundle:
+    return ShippedBundle(
+        sha256=bundle.sha256,
+        size_bytes=bundle.size_bytes,
+        files=len(bundle.manifest.files) + 1,
+        target=bundle.manifest.target,
+        packages=bundle.manifest.runtime.packages,
+    )
+
+
+def _release_facts(pushed: PushResult, current: bool) -> ShippedRelease:
+    return ShippedRelease(
+        id=pushed.release.id,
+        parent=pushed.release.parent,
+        sent_files=pushed.sent_files,
+        sent_bytes=pushed.sent_bytes,
+        kept_files=pushed.kept_files,
+        current=current,
+    )

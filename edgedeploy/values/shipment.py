@@ -1,0 +1,60 @@
+"""All that one `ship` saw: what its report shows, and what `report.json` is."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from edgedeploy.values.contract import Verdict
+from edgedeploy.values.evidence import Evidence
+from edgedeploy.values.measurement import Measurement
+
+
+class ShippedContract(Struct, frozen=True, kw_only=True):
+    """Which contract it was."""
+
+    name: str
+    version: str
+    framework: str
+    recipe: str
+    metric: str
+    evaluation: str
+
+
+class ShippedBundle(Struct, frozen=True, kw_only=True):
+    """The bundle that was built."""
+
+    sha256: str
+    size_bytes: int
+    files: int
+    target: str
+    packages: dict[str, str]
+
+
+class ShippedRelease(Struct, frozen=True, kw_only=True):
+    """What the push did."""
+
+    id: str
+    parent: str | None
+    """The release that was current before: where `rollback` goes."""
+    sent_files: int
+    sent_bytes: int
+    kept_files: int
+    current: bool
+    """False when it broke its contract and the one before was made current again."""
+
+
+class Shipment(Struct, frozen=True, kw_only=True):
+    """One run of `ship`. Fields after `evidence` are None when the guard refused the optimized model."""
+
+    schema: int
+    edgedeploy: str
+    """Version of edgedeploy."""
+    device: str
+    contract: ShippedContract
+    evidence: Evidence
+    bundle: ShippedBundle | None = None
+    release: ShippedRelease | None = None
+    measurement: Measurement | None = None
+    verdict: Verdict | None = None
+    remarks: tuple[str, ...] = ()
+    """What else is to be known, one sentence each."""
