@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from edgedeploy.device.emulator.board import BoardStatus
+    from edgedeploy.device.emulator.board import BoardStatus, BoardStop
+    from edgedeploy.device.emulator.login import BoardAccess
 
 
 @click.group(name="board")
@@ -27,16 +28,21 @@ def command() -> None:
 
 @command.command()
 @click.argument("name", default="rpi4")
-@click.option("--target", metavar="NAME", help="What it is an instance of. Default: the target of its own name.")
-@click.option("--disk-mb", type=click.IntRange(min=512, max=65536), help="Size of a new board's disk. Default: 2048.")
+@click.option("--target", metavar="TARGET", help="What it is an instance of. Default: the target of its own name.")
+@click.option("--disk-mb", type=click.IntRange(min=1), help="Size of a new board's disk in MiB. Default: 2048.")
 @click.option("--rebuild", is_flag=True, help="Make image and board anew, from the packages of today.")
 @common_options
 def up(name: str, target: str | None, disk_mb: int | None, rebuild: bool, out: Output) -> int:
     """Boot board NAME (default: rpi4), building what is missing. Returns when it has been logged in to."""
+    import time
+
     from edgedeploy.device.emulator.board import board_up
 
+    begun = time.monotonic()
     status = board_up(name, target=target, disk_mb=disk_mb, rebuild=rebuild, progress=out)
-    out.result(status, f"{status.address} is up; the last boot took {status.boot_s} s (port {status.port})")
+    took_s = time.monotonic() - begun
+    boot = f", {status.boot_s:.1f} s at its last boot" if status.boot_s is not None else ""
+    out.result(status, f"{status.address} is up (took {took_s:.1f} s{boot}; SSH on 127.0.0.1:{status.port})")
     return 0
 
 
@@ -46,18 +52,14 @@ def up(name: str, target: str | None, disk_mb: int | None, rebuild: bool, out: O
 @click.option("--delete", is_flag=True, help="Remove its disk and keys too.")
 @common_options
 def down(name: str | None, everything: bool, delete: bool, out: Output) -> int:
-    """Shut board NAME (default: rpi4) down. One that is down stays down."""
+    """Shut board NAME (default: rpi4) down. One that is not up stays as it is."""
     from edgedeploy.device.emulator.board import board_down, board_list
 
     if everything and name:
         raise click.UsageError("NAME and --all cannot be combined.")
     names = [status.name for status in board_list()] if everything else [name or "rpi4"]
     stopped = [board_down(one, delete=delete, progress=out) for one in names]
-    done = "deleted" if delete else "down"
-    out.result(
-        stopped if everything else stopped[0],
-        *(f"{status.address} is {done}" for status in stopped),
-    )
+    out.result(stopped if everything else stopped[0], *(_stop_line(stop) for stop in stopped))
     return 0
 
 
@@ -87,15 +89,27 @@ def list_(out: Output) -> int:
 @command.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("name", default="rpi4")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
-def ssh(name: str, words: tuple[str, ...]) -> None:
-    """Log in to board NAME, or run COMMAND there, with the system's ssh."""
+@common_options
+def ssh(name: str, words: tuple[str, ...], out: Output) -> int:
+    """Log in to board NAME (default: rpi4), or run COMMAND there, with the system's ssh.
+
+    The exit code is the command's. With --json: print the way in, and the line that would be run.
+    """
     from edgedeploy.device.emulator.board import board_access
     from edgedeploy.device.emulator.tools import find
 
     access = board_access(name)
-    program = find("ssh")
-    line = [
-        program,
+    # As after any ssh, the words are joined and read by the board's shell.
+    line = [*_ssh_line(access), *(words[1:] if words[:1] == ("--",) else words)]
+    if out.as_json:
+        out.result({"access": access, "command": line})
+        return 0
+    os.execv(find("ssh"), line)  # noqa: S606 (no shell on this side)
+
+
+def _ssh_line(access: BoardAccess) -> list[str]:
+    return [
+        "ssh",
         *("-F", "none"),
         *("-o", f'UserKnownHostsFile="{access.known_hosts_path}"'),
         *("-o", "StrictHostKeyChecking=yes"),
@@ -103,9 +117,15 @@ def ssh(name: str, words: tuple[str, ...]) -> None:
         *("-i", str(access.key_path)),
         *("-p", str(access.port)),
         f"{access.user}@{access.host}",
-        *words,
     ]
-    os.execv(program, line)  # noqa: S606 (no shell on this side)
+
+
+def _stop_line(stop: BoardStop) -> str:
+    if not stop.was_on:
+        how = "was not up"
+    else:
+        how = "is down" if stop.orderly else "did not shut down in time: its power was cut"
+    return f"{stop.address} {how}{', and is deleted' if stop.deleted else ''}"
 
 
 def _table(boards: Sequence[BoardStatus]) -> Table:

@@ -61,7 +61,7 @@ def base_archive(root: Path, init: bytes) -> bytes:
         BoardError: the kernel has no such modules.
     """
     archive = CpioArchive()
-    for name in ("bin", "dev", "proc", "newroot", "modules"):
+    for name in ("bin", "dev", "proc", "sys", "newroot", "modules"):
         archive.folder(name)
     archive.character_device("dev/console", 5, 1)
     archive.file("bin/busybox", (root / "usr/bin/busybox").read_bytes(), 0o755)
@@ -74,9 +74,9 @@ def base_archive(root: Path, init: bytes) -> bytes:
 
 
 def board_archive(host_key: bytes, authorized_key: str, hostname: str) -> bytes:
-    """What makes one board itself: `/init` copies it over the root file system at each boot."""
+    """What makes one board itself: `/init` puts it into memory, as `/run/edgedeploy`, at each boot."""
     archive = CpioArchive()
-    archive.folder("board", 0o700)
+    archive.folder("board")
     archive.file("board/ssh_host_ed25519_key", host_key, 0o600)
     archive.file("board/authorized_keys", f"{authorized_key}\n".encode(), 0o644)
     archive.file("board/hostname", f"{hostname}\n".encode())

@@ -1,38 +1,47 @@
-"""Debian packages of another architecture, fetched with the host's own apt and its own sources, without root.
+"""Debian packages of another architecture, fetched with the host's own apt from the host's own sources, without root.
 
-apt gets a state folder of its own, so that nothing of the host changes; no maintainer script is run.
+apt gets folders and a list of sources of its own, so that nothing of the host changes; no maintainer script is run.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
+import re
+import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
-from edgedeploy.device.emulator.tools import need
+from edgedeploy.device.emulator.apt_sources import (
+    KEYRING,
+    AptSource,
+    as_deb822,
+    debian_sources,
+    for_release,
+    host_sources,
+)
+from edgedeploy.device.emulator.tools import apt_line, need
 from edgedeploy.errors import HostError
-from edgedeploy.files import cache_folder
+from edgedeploy.files import cache_folder, unwritable
 from edgedeploy.progress import SILENT, Progress
 
-_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-# Debian's own front door, for hosts that are configured for another release or another distribution.
-_DEFAULT_SOURCES = """\
-Types: deb
-URIs: http://deb.debian.org/debian
-Suites: {release} {release}-updates
-Components: main
-Signed-By: {keyring}
-
-Types: deb
-URIs: http://deb.debian.org/debian-security
-Suites: {release}-security
-Components: main
-Signed-By: {keyring}
+# The host's proxies, certificates and keys are wanted; its hooks would run for a system that is not the host, its
+# release and its pins would rule out the board's packages.
+_CONFIGURATION = """\
+#clear APT::Architectures;
+#clear APT::Default-Release;
+#clear APT::Install;
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear AptCli::Hooks;
+#clear DPkg::Pre-Invoke;
+#clear DPkg::Post-Invoke;
+#clear DPkg::Pre-Install-Pkgs;
 """
+_CHOSEN = re.compile(r"^Inst (?P<name>\S+) \((?P<version>\S+) .*\[(?P<architecture>\S+)\]\)", re.MULTILINE)
 
 
 class Package(Struct, frozen=True, kw_only=True):
@@ -52,118 +61,181 @@ def fetch(names: Sequence[str], *, release: str, architecture: str, progress: Pr
     Raises:
         HostError: apt is missing, no source has that release, or the download fails.
     """
-    need("apt-get", "dpkg-deb")
-    folder = cache_folder() / "packages" / f"{release}-{architecture}"
-    for name in ("lists/partial", "archives/partial", "etc"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    # Only Debian's own packages of this release: the host may have sources of third parties.
-    (folder / "etc/preferences").write_text(
-        f"Package: *\nPin: release o=Debian, n={release}*\nPin-Priority: 990\n\n"
-        "Package: *\nPin: release *\nPin-Priority: -1\n"
-    )
+    need("apt-get", "apt-config")
     progress.step(f"fetching Debian {release} packages for {architecture}")
-    options = _options(folder, architecture)
-    update = _apt([*options, "update"])
-    if release not in _releases(options):
-        if not _KEYRING.is_file():
-            raise HostError(
-                f"this machine's apt has no source for Debian {release}, and no key to check one with",
-                why=update.stderr.strip().splitlines()[-1] if update.stderr.strip() else "",
-                mend="apt-get install -y debian-archive-keyring",
-            )
-        sources = folder / "etc/default.sources"
-        sources.write_text(_DEFAULT_SOURCES.format(release=release, keyring=_KEYRING))
-        options += ["-o", f"Dir::Etc::sourcelist={sources}", "-o", "Dir::Etc::sourceparts=/dev/null"]
-        update = _apt([*options, "update"])
-        if release not in _releases(options):
-            raise HostError(
-                f"Debian {release} for {architecture} cannot be fetched",
-                why=_last_lines(update.stderr or update.stdout),
-                mend="check the network and apt's proxy settings, then run the command again",
-            )
-    installed = _checked([*options, "install", "--yes", "--download-only", *names])
-    progress.note(_last_lines(installed.stdout, 1))
-    listing = _checked([*options, "--simulate", "install", "--yes", *names]).stdout
-    versions = {
-        words[1]: words[2].lstrip("(") for line in listing.splitlines() if (words := line.split())[:1] == ["Inst"]
-    }
-    packages = []
-    for path in sorted((folder / "archives").glob("*.deb")):
-        name = path.name.partition("_")[0]
-        if name in versions:
-            packages.append(Package(name=name, version=versions[name], path=path))
-    if missing := versions.keys() - {package.name for package in packages}:
-        raise HostError(f"apt did not fetch {', '.join(sorted(missing))}")
-    return tuple(packages)
+    apt = _Apt(cache_folder() / "packages" / f"{release}-{architecture}", architecture)
+    sources = _working_sources(apt, release, progress)
+    apt.use(sources)
+    listing = apt.checked("install", "--simulate", *names)
+    apt.checked("install", "--download-only", *names)
+    packages = tuple(
+        Package(name=chosen["name"], version=chosen["version"], path=apt.archive(**chosen.groupdict()))
+        for chosen in _CHOSEN.finditer(listing)
+    )
+    missing = [package.path.name for package in packages if not package.path.is_file()]
+    if missing or not packages:
+        raise HostError("apt did not fetch the board's packages", why=f"missing: {', '.join(missing) or 'all'}")
+    # Older versions of an earlier build are of no use any more.
+    for path in set(apt.archives.glob("*.deb")) - {package.path for package in packages}:
+        path.unlink(missing_ok=True)
+    size_mb = sum(package.path.stat().st_size for package in packages) / 1e6
+    progress.note(f"{len(packages)} packages, {size_mb:.0f} MB")
+    return packages
 
 
-def unpack(packages: Sequence[Package], root: Path, progress: Progress = SILENT) -> None:
-    """Unpack the packages' files into `root`, whose `/bin`, `/sbin` and `/lib` become links into `/usr`."""
-    root.mkdir(parents=True, exist_ok=True)
+def unpack(packages: Sequence[Package], root: Path, *, leave_out: Sequence[str], progress: Progress = SILENT) -> None:
+    """Unpack the packages' files into `root`, where `/bin`, `/sbin` and `/lib` are links into `/usr`.
+
+    Args:
+        leave_out: folders, relative to the root, whose content is not unpacked.
+
+    Raises:
+        HostError: a package is damaged, or there is no room.
+    """
+    need("dpkg-deb", "tar")
     progress.step("unpacking")
+    # Since Debian 12 these are links; the package that made them so did it in its maintainer script.
+    for name in ("bin", "sbin", "lib"):
+        (root / "usr" / name).mkdir(parents=True, exist_ok=True)
+        (root / name).symlink_to(f"usr/{name}")
+    extract = ["tar", "--extract", "--preserve-permissions", "--no-same-owner", "--keep-directory-symlink"]
+    extract += [*(f"--exclude=./{folder}/*" for folder in leave_out), "--directory", str(root)]
     for done, package in enumerate(packages, start=1):
-        result = subprocess.run(
-            ["dpkg-deb", "--extract", str(package.path), str(root)], capture_output=True, text=True, check=False
-        )
-        if result.returncode:
+        with subprocess.Popen(
+            ["dpkg-deb", "--fsys-tarfile", str(package.path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as archive:
+            result = subprocess.run(extract, stdin=archive.stdout, capture_output=True, text=True, check=False)
+        if result.returncode or archive.returncode:
+            package.path.unlink(missing_ok=True)  # if it is the download that is damaged, the next one begins anew
             raise HostError(f"{package.path.name} cannot be unpacked", why=_last_lines(result.stderr))
         progress.advance(done, len(packages), "packages")
-    for name in ("bin", "sbin", "lib", "lib64"):
-        apart = root / name
-        if apart.is_dir() and not apart.is_symlink():
-            shutil.copytree(apart, root / "usr" / name, symlinks=True, dirs_exist_ok=True)
-            shutil.rmtree(apart)
-        if (root / "usr" / name).is_dir():
-            apart.symlink_to(f"usr/{name}")
 
 
-def _options(folder: Path, architecture: str) -> list[str]:
-    settings = {
-        "APT::Architecture": architecture,
-        "APT::Architectures": architecture,
-        "APT::Install-Recommends": "false",
-        "APT::Sandbox::User": "",
-        "Acquire::Languages": "none",
-        "Acquire::Retries": "3",
-        "Debug::NoLocking": "true",
-        "Dir::Cache::archives": str(folder / "archives"),
-        "Dir::Cache::pkgcache": "",
-        "Dir::Cache::srcpkgcache": "",
-        "Dir::Etc::preferences": str(folder / "etc/preferences"),
-        "Dir::Etc::preferencesparts": "/dev/null",
-        "Dir::State::Lists": str(folder / "lists"),
-        "Dir::State::status": "/dev/null",
-        "Dir::State::extended_states": "/dev/null",
-    }
-    return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+class _Apt:
+    """apt-get with folders of its own, for packages of one architecture."""
 
+    def __init__(self, folder: Path, architecture: str) -> None:
+        self.archives = folder / "archives"
+        self._architecture = architecture
+        self._sources = folder / "board.sources"
+        self._configuration = folder / "apt.conf"
+        settings = {
+            "APT::Architecture": architecture,
+            "APT::Architectures::": architecture,
+            "APT::Install-Recommends": "false",
+            "APT::Install-Suggests": "false",
+            # As root, apt would give the download to a user who may not enter the cache folder.
+            "APT::Sandbox::User": "root",
+            "Acquire::Languages": "none",
+            "Acquire::Retries": "3",
+            "Dir::Cache": str(folder),
+            "Dir::Cache::archives": str(self.archives),
+            "Dir::Cache::pkgcache": "",
+            "Dir::Cache::srcpkgcache": "",
+            "Dir::Etc::preferences": "/dev/null",
+            "Dir::Etc::preferencesparts": "/dev/null",
+            "Dir::Etc::sourcelist": str(self._sources),
+            "Dir::Etc::sourceparts": "/dev/null",
+            "Dir::Log": str(folder),
+            "Dir::State": str(folder),
+            "Dir::State::lists": str(folder / "lists"),
+            "Dir::State::status": "/dev/null",
+            "Dir::State::extended_states": "/dev/null",
+        }
+        self._options = ["-c", str(self._configuration)]
+        self._options += [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+        try:
+            for place in (folder / "lists/partial", self.archives / "partial"):
+                place.mkdir(parents=True, exist_ok=True)
+            self._configuration.write_text(_CONFIGURATION)
+        except OSError as error:
+            raise unwritable(folder, error) from error
 
-def _releases(options: Sequence[str]) -> set[str]:
-    """Code names of Debian's releases that apt now has lists of."""
-    result = _apt([*options, "indextargets", "--format", "$(ORIGIN) $(CODENAME)", "Created-By: Packages"])
-    return {line.partition(" ")[2] for line in result.stdout.splitlines() if line.startswith("Debian ")}
+    def use(self, sources: Iterable[AptSource]) -> None:
+        try:
+            self._sources.write_text(as_deb822(sources, self._architecture))
+        except OSError as error:
+            raise unwritable(self._sources, error) from error
 
+    def archive(self, name: str, version: str, architecture: str) -> Path:
+        """Where apt puts a downloaded package: it escapes `:` in versions (apt-pkg/acquire-item.cc)."""
+        return self.archives / f"{name}_{version.replace(':', '%3a')}_{architecture}.deb"
 
-def _apt(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["apt-get", *arguments],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
-        check=False,
-    )
-
-
-def _checked(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    result = _apt(arguments)
-    if result.returncode:
-        raise HostError(
-            "apt cannot fetch the board's packages",
-            why=_last_lines(result.stderr or result.stdout),
-            mend="check the network and free disk space, then run the command again",
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["apt-get", *self._options, "--yes", *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
+            check=False,
         )
-    return result
+
+    def checked(self, *arguments: str) -> str:
+        result = self.run(*arguments)
+        if result.returncode:
+            raise HostError(
+                "apt cannot fetch the board's packages",
+                why=_last_lines(result.stderr or result.stdout),
+                mend="check the network and the free disk space, then run the command again",
+            )
+        return result.stdout
+
+
+def _working_sources(apt: _Apt, release: str, progress: Progress) -> tuple[AptSource, ...]:
+    """Sources that are Debian's own, of that release, and whose lists apt has just checked and stored."""
+    said = "none of this machine's apt sources is Debian's for that release"
+    if found := for_release(host_sources(*_apt_places()), release):
+        working, said = _update(apt, found, release)
+        if not all(map(_is_update, working)):
+            if not any(map(_is_update, working)):
+                progress.note("this machine's sources have no security updates: the board gets none")
+            return working
+    if not KEYRING.is_file():
+        raise HostError(
+            f"Debian {release} cannot be fetched, and {KEYRING}, which would check Debian's own mirror, is missing",
+            why=said,
+            mend=apt_line("debian-archive-keyring"),
+        )
+    progress.note(f"no source of this machine has Debian {release}: taking it from Debian's own mirror")
+    working, said = _update(apt, debian_sources(release), release)
+    if all(map(_is_update, working)):
+        raise HostError(
+            f"Debian {release} cannot be fetched",
+            why=said,
+            mend="check the network and apt's proxy settings, then run the command again",
+        )
+    return working
+
+
+def _is_update(source: AptSource) -> bool:
+    return source.suite.endswith(("-updates", "-security", "/updates"))
+
+
+def _update(apt: _Apt, sources: Sequence[AptSource], release: str) -> tuple[tuple[AptSource, ...], str]:
+    """Fetch the lists of `sources`; return those that turn out to be Debian's for that release, and what apt said.
+
+    A source that does not answer is left out, as apt goes on without it; a list that was fetched earlier will do.
+    """
+    apt.use(sources)
+    result = apt.run("update")
+    stored = set()
+    form = "$(ORIGIN)\t$(CODENAME)\t$(REPO_URI)\t$(RELEASE)\t$(FILENAME)"
+    for line in apt.run("indextargets", "--format", form, "Created-By: Packages").stdout.splitlines():
+        origin, code_name, uri, suite, path = line.split("\t")
+        if origin == "Debian" and re.split("[-/]", code_name)[0] == release and Path(path).is_file():
+            stored.add((uri.rstrip("/"), suite))
+    working = tuple(source for source in sources if (source.uri.rstrip("/"), source.suite) in stored)
+    return working, _last_lines(result.stderr or result.stdout)
+
+
+def _apt_places() -> tuple[Path, Path]:
+    """The host's file and folder of sources, wherever its configuration has them."""
+    words = ["apt-config", "shell", "file", "Dir::Etc::sourcelist/f", "folder", "Dir::Etc::sourceparts/d"]
+    text = subprocess.run(words, capture_output=True, text=True, check=False).stdout
+    places = dict(word.partition("=")[::2] for word in shlex.split(text))
+    return Path(places.get("file", "/etc/apt/sources.list")), Path(places.get("folder", "/etc/apt/sources.list.d"))
 
 
 def _last_lines(text: str, count: int = 3) -> str:

@@ -1,47 +1,77 @@
-"""The QEMU process of a board."""
+"""The QEMU process of a board.
+
+Whether a board is on is told by a lock (`flock`) on a file in its folder, which QEMU inherits and holds until it ends:
+no process ID is ever trusted on its own, and nothing is left to clean up after a crash.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from edgedeploy.device.emulator.tools import find
-from edgedeploy.errors import BoardError
+from edgedeploy.errors import BoardError, BusyError, UnsupportedError
+from edgedeploy.files import unwritable
 from edgedeploy.values.target import Emulation, Target
 
+CONSOLE_LOG = "console.log"
 _PROGRAMS = {"aarch64": "qemu-system-aarch64", "armv7l": "qemu-system-arm"}
+_START_TIMEOUT_S = 60.0
+_KILL_TIMEOUT_S = 10.0
+_ATTEMPTS = 5
 
 
 def program(target: Target) -> str:
-    """The emulator of the target's architecture, e.g. `"qemu-system-aarch64"`."""
+    """The emulator of the target's architecture, e.g. `"qemu-system-aarch64"`.
+
+    Raises:
+        UnsupportedError: boards of that architecture are not emulated.
+    """
+    if target.architecture not in _PROGRAMS:
+        raise UnsupportedError(
+            f"boards of target {target.name} cannot be emulated",
+            why=f"its architecture is {target.architecture}; emulated are {', '.join(_PROGRAMS)}",
+        )
     return _PROGRAMS[target.architecture]
 
 
-def command_line(emulator: str, emulation: Emulation, folder: Path, port: int) -> list[str]:
+def command_line(
+    emulator: str, emulation: Emulation, folder: Path, *, kernel: Path, port: int, console: int
+) -> list[str]:
     """How a board is started.
 
     The board sees one disk, one network card behind QEMU's user network with nothing outside (`restrict`), and a source
     of randomness; from the host, its SSH port is on the loopback address only. Devices sit on virtio's memory-mapped
     bus, which needs no PCI scan at boot.
+
+    Args:
+        folder: of the board, with its `disk.ext4` and `initramfs`.
+        port: on the loopback address, which leads to the board's port 22.
+        console: the number of the inherited socket that listens for whoever wants to talk to the serial console.
     """
     return [
         emulator,
-        *("-machine", f"{emulation.machine},gic-version=2"),
+        *("-machine", emulation.machine),
         *("-cpu", emulation.cpu),
         *("-smp", str(emulation.cores)),
         *("-m", str(emulation.memory_mb)),
         *("-accel", "tcg,thread=multi"),
-        *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none"),
-        *("-serial", f"file:{_escaped(folder / 'console.log')}"),
-        *("-kernel", str(folder / "kernel")),
+        *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-daemonize"),
+        *("-pidfile", str(folder / "qemu.pid")),
+        *("-chardev", f"socket,id=console,fd={console},server=on,wait=off,logfile={_escaped(folder / CONSOLE_LOG)}"),
+        *("-serial", "chardev:console"),
+        *("-kernel", str(kernel)),
         *("-initrd", str(folder / "initramfs")),
-        *("-append", "console=ttyAMA0 quiet panic=-1 mitigations=off rdinit=/init"),
-        *("-drive", f"if=none,id=disk,format=raw,file={_escaped(folder / 'disk.ext4')}"),
+        *("-append", "console=ttyAMA0 quiet panic=-1 mitigations=off"),
+        # When this machine's disk is full, the board is told so; QEMU would otherwise stop it without a word.
+        *("-drive", f"if=none,id=disk,format=raw,werror=report,file={_escaped(folder / 'disk.ext4')}"),
         *("-device", "virtio-blk-device,drive=disk"),
         *("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"),
         *("-device", "virtio-net-device,netdev=net"),
@@ -49,76 +79,186 @@ def command_line(emulator: str, emulation: Emulation, folder: Path, port: int) -
     ]
 
 
-def start(target: Target, emulation: Emulation, folder: Path) -> tuple[int, int]:
-    """Start a board; return its process ID and the loopback port that its SSH has.
+def start(target: Target, emulation: Emulation, folder: Path, *, kernel: Path, port: int | None = None) -> int:
+    """Start a board; return the loopback port that its SSH has.
 
-    The process has a session of its own: it goes on when edgedeploy ends, and a Ctrl-C in the terminal is not its.
+    QEMU goes into the background in a session of its own: it goes on when edgedeploy ends, and a Ctrl-C in the terminal
+    is not meant for it.
+
+    Args:
+        port: taken if it is free.
 
     Raises:
         HostError: QEMU is not installed.
-        BoardError: QEMU ends at once; the message has its own words.
+        BusyError: the board is on.
+        BoardError: QEMU does not start; the message has its own words.
     """
     emulator = find(program(target))
-    said = ""
-    for _ in range(5):
-        port = _free_port()
-        with (folder / "qemu.log").open("wb") as log:
-            process = subprocess.Popen(
-                command_line(emulator, emulation, folder, port),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=folder,
-                start_new_session=True,
-            )
-        time.sleep(0.3)
-        if process.poll() is None:
-            return process.pid, port
-        said = (folder / "qemu.log").read_text(errors="replace").strip()
-        if "host forwarding" not in said:
-            break
-        # Somebody took the port between our look and QEMU's: take another.
-    raise BoardError("QEMU does not start", why=said[-500:])
-
-
-def is_running(pid: int, folder: Path) -> bool:
-    """Whether `pid` is the QEMU of the board in `folder`, and not another process that got its number."""
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        (folder / CONSOLE_LOG).unlink(missing_ok=True)
+        with _power_lock(folder) as lock, _console_socket(folder) as console:
+            for _ in range(_ATTEMPTS):
+                taken = _free_port(port)
+                result = subprocess.run(
+                    command_line(emulator, emulation, folder, kernel=kernel, port=taken, console=console.fileno()),
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    errors="replace",
+                    start_new_session=True,
+                    pass_fds=(lock, console.fileno()),
+                    timeout=_START_TIMEOUT_S,
+                    check=False,
+                )
+                if result.returncode == 0:
+                    return taken
+                # Somebody took the port between our look and QEMU's: take another.
+                if "host forwarding" not in result.stderr:
+                    break
+            raise BoardError("QEMU does not start", why=result.stderr.strip()[-500:])
+    except subprocess.TimeoutExpired as error:
+        raise BoardError("QEMU does not start", why=f"it says nothing for {_START_TIMEOUT_S:.0f} s") from error
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def is_on(folder: Path) -> bool:
+    """Whether the board in `folder` is running, started by whatever process."""
+    try:
+        with (folder / "power.lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
     except OSError:
-        return False
-    return state not in "ZX" and os.fsencode(str(folder / "kernel")) in words
+        pass
+    return False
 
 
-def wait_for_end(pid: int, folder: Path, timeout_s: float) -> bool:
-    """Wait until the board's QEMU has ended; False when it has not within `timeout_s`."""
+def process_id(folder: Path) -> int | None:
+    """The process ID of the board's QEMU, if this process can see it."""
+    candidates: list[str] = []
+    with contextlib.suppress(OSError):
+        candidates.append((folder / "qemu.pid").read_text().strip())
+    candidates += (entry.name for entry in Path("/proc").iterdir())
+    return next((int(name) for name in candidates if name.isdecimal() and _is_ours(int(name), folder)), None)
+
+
+def power_off(folder: Path, timeout_s: float) -> bool:
+    """Press the power button: the board ends its programs, writes everything out and switches itself off.
+
+    Returns:
+        Whether it did within `timeout_s`.
+    """
     deadline = time.monotonic() + timeout_s
-    while is_running(pid, folder):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    _reap(pid)
+    with contextlib.suppress(OSError), _short_path(folder) as place, socket.socket(socket.AF_UNIX) as console:
+        console.settimeout(timeout_s)
+        console.connect(f"{place}/console.sock")
+        console.sendall(b"poweroff\n")
+        # Its last words must be taken from it, or QEMU waits for us; the end of them is QEMU's end.
+        while time.monotonic() < deadline and console.recv(4096):
+            pass
+    return _wait_for_end(folder, deadline)
+
+
+def cut_power(folder: Path) -> bool:
+    """End QEMU at once: what a power cut is to a board.
+
+    Returns:
+        Whether it was on.
+
+    Raises:
+        BusyError: its process belongs to somebody else: another user, or another container with the same cache folder.
+    """
+    if not is_on(folder):
+        return False
+    deadline = time.monotonic() + _KILL_TIMEOUT_S
+    why = "its process is not to be seen from here"
+    # More than one process may have to go: while QEMU starts, there is the one that goes into the background too.
+    while is_on(folder):
+        if time.monotonic() >= deadline:
+            raise BusyError(
+                f"the board in {folder} runs and cannot be ended", why=why, mend="end it as whoever started it"
+            )
+        pid = process_id(folder)
+        if pid is not None:
+            try:
+                _kill(pid, folder)
+            except PermissionError as error:
+                why = f"process {pid}: {error.strerror}"
+        _wait_for_end(folder, time.monotonic() + 0.2)
     return True
 
 
-def kill(pid: int, folder: Path) -> None:
-    """End QEMU at once: what a power cut is to a board. Does nothing when it is not running."""
-    if is_running(pid, folder):
-        os.kill(pid, signal.SIGKILL)
-        wait_for_end(pid, folder, 10.0)
+def _kill(pid: int, folder: Path) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        try:
+            # The handle is of one process: if it is ours now, the signal cannot reach another.
+            if _is_ours(pid, folder):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        finally:
+            os.close(handle)
 
 
-def _reap(pid: int) -> None:
-    with contextlib.suppress(ChildProcessError):  # started by another process: not ours to reap
-        os.waitpid(pid, 0)
+def _wait_for_end(folder: Path, deadline: float) -> bool:
+    while is_on(folder):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _is_ours(pid: int, folder: Path) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return os.fsencode(folder / "qemu.pid") in words
+
+
+@contextlib.contextmanager
+def _power_lock(folder: Path) -> Iterator[int]:
+    with (folder / "power.lock").open("w") as file:
+        deadline = time.monotonic() + 1.0  # whoever looks whether the board is on holds it for an instant
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    raise BusyError(f"the board in {folder} is on already") from error
+            time.sleep(0.02)
+        yield file.fileno()
+
+
+@contextlib.contextmanager
+def _console_socket(folder: Path) -> Iterator[socket.socket]:
+    (folder / "console.sock").unlink(missing_ok=True)
+    with _short_path(folder) as place, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{place}/console.sock")
+        listener.listen(1)
+        yield listener
+
+
+@contextlib.contextmanager
+def _short_path(folder: Path) -> Iterator[str]:
+    """Another name of a folder: the address of a Unix socket has room for 107 bytes, a cache folder may be longer."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{handle}"
+    finally:
+        os.close(handle)
+
+
+def _free_port(wanted: int | None) -> int:
+    for port in (wanted or 0, 0):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            # As QEMU does: else a port on which connections have just ended would not do.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            free: int = probe.getsockname()[1]
+            return free
+    raise BoardError("this machine has no free port on 127.0.0.1")
 
 
 def _escaped(path: Path) -> str:

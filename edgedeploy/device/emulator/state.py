@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -11,18 +12,21 @@ from msgspec import Struct
 from edgedeploy.errors import UnknownNameError
 from edgedeploy.files import cache_folder, write_bytes
 
+# It is a folder's name and, with dots and underscores taken out, a host's.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 
 
 class BoardState(Struct, frozen=True, kw_only=True):
     target: str
     image: str
+    """The image that its disk was copied from, by the name of its folder."""
     disk_mb: int
-    pid: int | None = None
-    """Of QEMU; None when the board was shut down in an orderly way or never started."""
+    phase: Literal["off", "booting", "up"] = "off"
+    """What we last did with it. Not `off`, and yet not running: it crashed, or we did."""
     port: int | None = None
+    """Of its SSH on 127.0.0.1, at the last boot."""
     boot_s: float | None = None
-    """From the start of QEMU to the first SSH login of the last boot."""
+    """Seconds from the start of QEMU to the first login, at the last boot that got so far."""
 
 
 def boards_folder() -> Path:

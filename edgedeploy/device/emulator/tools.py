@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 
 from edgedeploy.errors import HostError
 
 _PACKAGES = {
+    "apt-config": "apt",
     "apt-get": "apt",
+    "cp": "coreutils",
     "debugfs": "e2fsprogs",
     "dpkg-deb": "dpkg",
+    "e2fsck": "e2fsprogs",
     "mke2fs": "e2fsprogs",
     "qemu-system-aarch64": "qemu-system-arm",
     "qemu-system-arm": "qemu-system-arm",
     "resize2fs": "e2fsprogs",
     "ssh": "openssh-client",
+    "tar": "tar",
 }
 # Debian keeps file system tools where only root's PATH looks; they work for everybody.
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
@@ -25,11 +30,9 @@ def need(*programs: str) -> None:
     """Raise HostError with the exact apt line unless all `programs` are there."""
     missing = [program for program in programs if shutil.which(program, path=_PATH) is None]
     if missing:
-        packages = " ".join(sorted({_PACKAGES[program] for program in missing}))
-        sudo = "" if os.geteuid() == 0 else "sudo "
         raise HostError(
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed on this machine",
-            mend=f"{sudo}apt-get install -y --no-install-recommends {packages}",
+            mend=apt_line(*(_PACKAGES[program] for program in missing)),
         )
 
 
@@ -37,3 +40,27 @@ def find(program: str) -> str:
     """The program's path. Raises HostError as `need` does."""
     need(program)
     return shutil.which(program, path=_PATH) or program
+
+
+def apt_line(*packages: str) -> str:
+    """The line that installs Debian packages, as this user would type it."""
+    sudo = "" if os.geteuid() == 0 else "sudo "
+    return f"{sudo}apt-get install -y --no-install-recommends {' '.join(sorted(set(packages)))}"
+
+
+def run(program: str, *arguments: str, stdin: str = "") -> str:
+    """Run one of the tools to its end and return its standard output.
+
+    Raises:
+        HostError: it is missing or it failed; the message has its own words.
+    """
+    result = subprocess.run(
+        [find(program), *arguments], input=stdin, capture_output=True, text=True, errors="replace", check=False
+    )
+    if result.returncode:
+        raise HostError(
+            f"{program} failed (exit status {result.returncode})",
+            why=(result.stderr or result.stdout).strip()[-500:],
+            mend="check the free disk space, then run the command again",
+        )
+    return result.stdout

@@ -1,0 +1,115 @@
+"""A board's disk: an ext4 file system in a sparse file, made, copied and mended on the host, without root."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from edgedeploy.device.emulator.tools import find, run
+from edgedeploy.errors import BoardError, HostError, UnsupportedError
+from edgedeploy.files import unwritable
+
+# Named one by one: the host's own defaults (mke2fs.conf) may be newer than the board's kernel.
+_FEATURES = (
+    *("none", "has_journal", "ext_attr", "resize_inode", "dir_index", "filetype", "extent", "64bit", "flex_bg"),
+    *("sparse_super", "large_file", "huge_file", "dir_nlink", "extra_isize", "metadata_csum"),
+)
+_JOURNAL_MB = 16
+_INODE_RATIO_BYTES = 8192
+# e2fsck(8): the exit status is a sum of bits; these are «errors corrected» and «the system should be rebooted».
+_MENDED = 1 | 2
+
+
+def make_disk(root: Path, disk: Path, *, home: str, home_uid: int) -> None:
+    """Make a file system that holds the folder `root` and is as small as may be; a board's copy is grown.
+
+    Every file belongs to the board's root user, whoever owns it here, but what is under `home` (e.g. `"/home/edge"`).
+
+    Raises:
+        HostError: a tool is missing, or there is no room.
+    """
+    paths = sorted(path for folder, folders, files in os.walk(root) for path in _joined(folder, (*folders, *files)))
+    content_bytes = sum(_blocks_bytes(path.lstat().st_size) for path in paths)
+    size_mb = _JOURNAL_MB + 16 + int(content_bytes / 2**20 * 1.1)
+    _truncate(disk, size_mb)
+    options = ["-q", "-F", "-t", "ext4", "-O", ",".join(_FEATURES), "-J", f"size={_JOURNAL_MB}", "-m", "0"]
+    options += ["-b", "4096", "-i", str(_INODE_RATIO_BYTES), "-E", "lazy_itable_init=1,root_owner=0:0"]
+    run("mke2fs", *options, "-d", str(root), str(disk))
+    # mke2fs keeps the owner that a file has on the host, which is whoever builds.
+    lines = []
+    for path in paths:
+        place = f"/{path.relative_to(root)}"
+        owner = home_uid if place == home or place.startswith(f"{home}/") else 0
+        lines += [f'set_inode_field "{place}" {field} {owner}' for field in ("uid", "gid")]
+    _debugfs(disk, lines)
+
+
+def copy_disk(source: Path, destination: Path, disk_mb: int) -> None:
+    """Copy an image's disk for a board, sharing or skipping what can be, and grow it to `disk_mb` MiB.
+
+    Raises:
+        UnsupportedError: the image does not fit into `disk_mb`.
+        HostError: a tool is missing, or there is no room.
+    """
+    least_mb = -(-source.stat().st_size // 2**20)
+    if disk_mb < least_mb:
+        raise UnsupportedError(
+            f"a board's disk cannot be as small as {disk_mb} MiB",
+            why=f"the system alone takes {least_mb} MiB",
+            mend=f"ask for at least {least_mb} MiB",
+        )
+    run("cp", "--sparse=always", "--reflink=auto", str(source), str(destination))
+    _truncate(destination, disk_mb)
+    run("resize2fs", str(destination))
+
+
+def mend_disk(disk: Path) -> bool:
+    """Bring a disk that is not in use back in order, and say whether there was something to do.
+
+    A disk that was shut down in order is only looked at. After a power cut the journal is replayed; damage beyond that
+    (the host's own crash) is repaired as well as e2fsck can.
+
+    Raises:
+        BoardError: it is beyond repair.
+    """
+    # -p asks nothing and mends what is safe; -y then mends the rest.
+    for answer in ("-p", "-y"):
+        result = subprocess.run([find("e2fsck"), answer, str(disk)], capture_output=True, text=True, check=False)
+        if result.returncode & ~_MENDED == 0:
+            return "recovering journal" in result.stdout or result.returncode != 0
+    raise BoardError(
+        f"{disk} is damaged beyond repair",
+        why=(result.stdout + result.stderr).strip()[-500:],
+        mend="edgedeploy board down NAME --delete, and up again",
+    )
+
+
+def _debugfs(disk: Path, lines: list[str]) -> None:
+    # It ends with 0 whatever its commands say, and says nothing else on standard error than its own name and version.
+    result = subprocess.run(
+        [find("debugfs"), "-w", "-f", "-", str(disk)],
+        input="\n".join(lines) + "\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    complaints = [line for line in result.stderr.splitlines() if not line.startswith("debugfs 1.")]
+    if result.returncode or complaints:
+        raise HostError("debugfs cannot set the owners of the board's files", why="\n".join(complaints[-5:]))
+
+
+def _truncate(path: Path, size_mb: int) -> None:
+    try:
+        with path.open("ab") as file:
+            file.truncate(size_mb * 2**20)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _joined(folder: str, names: tuple[str, ...]) -> list[Path]:
+    return [Path(folder) / name for name in names]
+
+
+def _blocks_bytes(size_bytes: int) -> int:
+    return -(-size_bytes // 4096) * 4096

@@ -1,0 +1,98 @@
+"""The board's root folder: Debian's packages, and in the place of their maintainer scripts the few files it takes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from edgedeploy.device.emulator.packages import Package, unpack
+from edgedeploy.errors import BoardError
+from edgedeploy.progress import SILENT, Progress
+
+PACKAGES = (
+    *("base-files", "bash", "busybox-static", "coreutils", "diffutils", "findutils", "grep", "gzip", "hostname"),
+    *("libstdc++6", "openssh-server", "procps", "python3", "sed", "tar", "util-linux"),
+)
+"""What a Debian system has that a model, or edgedeploy, may ask for. The kernel comes on top."""
+
+USER, USER_ID, HOME = "edge", 1000, "/home/edge"
+"""Who SSH logs in as; as `rootfs/passwd` has it."""
+
+# Of no use to a board that runs models: manuals, translations, Perl (which other packages' scripts ask for).
+_LEFT_OUT = (
+    *("usr/share/doc", "usr/share/info", "usr/share/lintian", "usr/share/locale", "usr/share/man"),
+    *("usr/share/perl", "usr/share/perl5", "usr/lib/*/perl", "usr/lib/udev", "usr/src", "var/cache"),
+)
+_EMPTY_FOLDERS = {
+    "dev": 0o755,
+    "etc/edgedeploy": 0o755,
+    "home/edge": 0o755,
+    "proc": 0o755,
+    "root": 0o700,
+    "run": 0o755,
+    "sys": 0o755,
+    "tmp": 0o1777,
+}
+_FILES = {
+    # in rootfs/: (on the board, mode)
+    "console": ("etc/edgedeploy/console", 0o755),
+    "group": ("etc/group", 0o644),
+    "hosts": ("etc/hosts", 0o644),
+    "inittab": ("etc/inittab", 0o644),
+    "passwd": ("etc/passwd", 0o644),
+    "sshd_config": ("etc/ssh/sshd_config", 0o644),
+    "start": ("etc/edgedeploy/start", 0o755),
+    "stop": ("etc/edgedeploy/stop", 0o755),
+}
+# Debian's alternatives are set up by maintainer scripts, which are not run: busybox fills the gaps.
+_APPLETS = ("awk", "clear", "ip", "less", "ping", "poweroff", "vi", "wget", "which")
+
+
+def packaged(name: str) -> bytes:
+    """The content of one of our own files for the board, from the folder `rootfs`."""
+    return (resources.files(__package__) / "rootfs" / name).read_bytes()
+
+
+def make_userland(packages: Sequence[Package], root: Path, progress: Progress = SILENT) -> None:
+    """Fill the empty folder `root`. The kernel and its modules are in it too, in `boot` and `usr/lib/modules`.
+
+    Raises:
+        HostError: a package cannot be unpacked, or there is no room.
+        BoardError: the packages lack what a board needs.
+    """
+    unpack(packages, root, leave_out=_LEFT_OUT, progress=progress)
+    for name in ("busybox", "python3"):
+        if not (root / "usr/bin" / name).exists():
+            raise BoardError(f"the packages have no {name}", why=f"usr/bin/{name} is missing")
+    for name, mode in _EMPTY_FOLDERS.items():
+        (root / name).mkdir(parents=True, exist_ok=True)
+        (root / name).chmod(mode)
+    for name, (place, mode) in _FILES.items():
+        (root / place).write_bytes(packaged(name))
+        (root / place).chmod(mode)
+    for place in (".bashrc", ".profile"):
+        (root / HOME[1:] / place).write_bytes((root / "etc/skel" / place).read_bytes())
+    for applet in _APPLETS:
+        link = root / "usr/bin" / applet
+        if not link.exists() and not link.is_symlink():
+            link.symlink_to("busybox")
+    _compile_standard_library(root, progress)
+
+
+def _compile_standard_library(root: Path, progress: Progress) -> None:
+    """Make the `.pyc` files that a maintainer script would: without them, Python compiles at each start.
+
+    They are the same on every architecture, but only this very version of Python makes them (its user on the board
+    cannot, as the folder is root's). A board without them works, and is slower to start Python.
+    """
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    library = root / f"usr/lib/python{version}"
+    if not library.is_dir():
+        progress.note(f"the board's Python is not this one's {version}: its library is left uncompiled")
+        return
+    command = [sys.executable, "-I", "-m", "compileall", "-qq", "-s", str(root), "-p", "/", str(library)]
+    # The umask of whoever builds must not hide the files from the board's user.
+    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, umask=0o022)
