@@ -81,7 +81,7 @@ def compile_model(
     with replacing_folder(output) as folder:
         _write_model(model, facts, folder / _MODEL)
         progress.step("computing golden outputs")
-        written = write_golden(
+        kept = write_golden(
             folder / _MODEL, facts, folder / "golden", data=golden, samples=golden_samples, progress=progress
         )
         runtime, runner = chosen.lay_out(target, folder, progress)
@@ -93,10 +93,11 @@ def compile_model(
             target=target.name,
             architecture=target.architecture,
             model_file=_MODEL,
-            model=inspect_model(folder / _MODEL),
+            # The golden inputs say what dynamic shapes the model is used with, so its MACs can be told.
+            model=inspect_model(folder / _MODEL, input_shapes=kept.input_shapes),
             runtime=runtime,
             runner=runner,
-            golden_samples=written,
+            golden_samples=kept.samples,
             source=source,
             tools={tool: importlib.metadata.version(tool) for tool in _TOOLS},
             files=list_files(folder),

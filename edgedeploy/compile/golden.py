@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
 
 from edgedeploy.dataset import Feed, open_dataset
 from edgedeploy.errors import DatasetError, EdgedeployError, UnsupportedError
@@ -20,9 +21,17 @@ from edgedeploy.values.model import ModelFacts, TensorFacts
 _MEND = "give real inputs: --golden DATA"
 
 
+class Golden(Struct, frozen=True, kw_only=True):
+    """What was written."""
+
+    samples: int
+    input_shapes: dict[str, tuple[int, ...]]
+    """Of the first sample, by input name."""
+
+
 def write_golden(
     model: Path, facts: ModelFacts, folder: Path, *, data: str | None, samples: int, progress: Progress
-) -> int:
+) -> Golden:
     """Write `NNNN.npz` files with the keys `input:NAME` and `output:NAME` into `folder`.
 
     The outputs come from onnxruntime without graph optimizations, on one thread: the same machine gives the same bytes.
@@ -30,9 +39,6 @@ def write_golden(
     Args:
         data: a dataset whose first samples are taken; None draws random ones (see `_random_feed`).
         samples: how many at most.
-
-    Returns:
-        How many were written.
 
     Raises:
         DatasetError: the data does not fit the model, or the model answers NaN to it.
@@ -47,6 +53,7 @@ def write_golden(
         feeds = (sample.feed for sample in open_dataset(data, facts.inputs).samples())
     session = HostSession(model, exact=True, threads=1)
     written = 0
+    shapes: dict[str, tuple[int, ...]] = {}
     for number, feed in enumerate(itertools.islice(feeds, samples)):
         try:
             outputs = dict(zip(session.output_names, session.run(feed), strict=True))
@@ -64,9 +71,10 @@ def write_golden(
         arrays = {f"input:{name}": array for name, array in feed.items()}
         arrays |= {f"output:{name}": array for name, array in outputs.items()}
         write_bytes(folder / f"{number:04}.npz", npz_bytes(arrays))
+        shapes = shapes or {name: array.shape for name, array in feed.items()}
         written += 1
         progress.advance(written, samples, "samples")
-    return written
+    return Golden(samples=written, input_shapes=shapes)
 
 
 def _random_feed(facts: ModelFacts, generator: np.random.Generator) -> Feed:

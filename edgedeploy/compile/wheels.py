@@ -43,6 +43,9 @@ _LICENCES = re.compile(r"licen[cs]e|notice|copying|authors|privacy", re.IGNORECA
 _LAYOUT_VERSION = 1
 """Part of the cache's key: raise it when this module lays out other files from the same wheels."""
 
+_WAIT_S = 600.0
+"""For another process: a slow connection may take minutes for the wheels."""
+
 _NETWORK_WORDS = ("Failed to fetch", "error sending request", "dns error", "network was disabled", "timed out")
 
 
@@ -98,7 +101,7 @@ def lay_out_wheels(
         progress.step(f"laying out the runtime for {platform}, Python {python}")
         return _build(lock, kept, platform, python, leave_out)
 
-    with _only_one(kept.with_suffix(".lock")):
+    with _only_one(kept.with_suffix(".lock"), progress):
         layout = _kept_layout(kept) or build()
         try:
             _copy(kept / "files", folder, layout.files)
@@ -223,17 +226,25 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 @contextlib.contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
+def _only_one(lock: Path, progress: Progress) -> Iterator[None]:
     """Wait until no other process builds or copies the same layout."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as handle:
-        deadline = time.monotonic() + 600
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        handle = lock.open("w")
+    except OSError as error:
+        raise unwritable(lock, error) from error
+    with handle:
+        deadline = time.monotonic() + _WAIT_S
+        waiting = False
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError as error:
                 if time.monotonic() > deadline:
-                    raise BusyError(f"another edgedeploy has held {lock} for ten minutes") from error
-                time.sleep(0.1)
+                    raise BusyError(f"another edgedeploy has held {lock} for {_WAIT_S:.0f} s") from error
+            if not waiting:
+                progress.step("waiting for another edgedeploy that lays out the same runtime")
+                waiting = True
+            time.sleep(0.1)
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
 from edgedeploy.errors import InvalidFileError, UnsupportedError
 from edgedeploy.files import unreadable
@@ -62,6 +62,10 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     # Protobuf takes many a file for an empty message with unknown fields.
     if not model.ir_version or not model.opset_import or not model.HasField("graph"):
         raise _not_onnx(path, content)
+    if not _is_all_text(model):
+        raise InvalidFileError(
+            f"{path} is damaged", why="a name in it is not text in UTF-8", mend="export or copy it again"
+        )
     return model
 
 
@@ -140,6 +144,18 @@ def _external_file(path: Path, tensor: str, location: str) -> Path:
             mend=f"copy {location} into {path.parent} too",
         )
     return file
+
+
+def _is_all_text(message: Message) -> bool:
+    """Whether all strings are text. Protobuf hands out those that are not as bytes, where nobody expects them."""
+    for field, value in message.ListFields():
+        several = (value,) if isinstance(value, Message | str | bytes) else value
+        if field.type == field.TYPE_MESSAGE:
+            if not all(_is_all_text(each) for each in several):
+                return False
+        elif field.type == field.TYPE_STRING and any(isinstance(each, bytes) for each in several):
+            return False
+    return True
 
 
 def _not_onnx(path: Path, content: bytes) -> InvalidFileError:

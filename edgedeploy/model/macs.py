@@ -133,7 +133,10 @@ def count_macs(model: onnx.ModelProto, shapes: Mapping[str, Sequence[Dimension]]
     Of the branches of an `If` the costlier one counts; the body of a `Loop` or `Scan` counts once.
     """
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        try:
+            model = onnx.inliner.inline_local_functions(model)
+        except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
+            return None, f"the model's own functions cannot be inlined: {error}"
     count = _Count()
     total = count.nodes(model.graph.node, Scope(model, shapes))
     dynamic = [
@@ -146,7 +149,8 @@ def count_macs(model: onnx.ModelProto, shapes: Mapping[str, Sequence[Dimension]]
         if dynamic:
             return None, f"the shapes of {which} depend on the dynamic input {', '.join(dynamic)}"
         return None, f"the shapes of {which} cannot be told without running the model"
-    notes = ["batch 1"] if shapes else []
+    inputs = ", ".join(f"{name} {'x'.join(map(str, shape)) or 'scalar'}" for name, shape in shapes.items())
+    notes = [f"for {inputs}"] if inputs else []
     if count.omitted:
         notes.append(f"without {_listed(count.omitted)}")
     notes += sorted(count.assumptions)

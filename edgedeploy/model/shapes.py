@@ -73,7 +73,7 @@ def shapes_at_batch_one(
 
 def _bindings(facts: TensorFacts, shape: Sequence[int]) -> dict[str, int]:
     if len(shape) != len(facts.shape) or any(
-        extent < 1 or (isinstance(declared, int) and declared != extent)
+        extent < 0 or (isinstance(declared, int) and declared != extent)
         for declared, extent in zip(facts.shape, shape, strict=False)
     ):
         raise UnsupportedError(
@@ -131,15 +131,23 @@ class Scope:
 
     def visit(self, node: onnx.NodeProto) -> None:
         """Learn what can be known of the node's outputs. What cannot stays unknown; nothing is raised."""
+        try:
+            self._visit(node)
+        except (IndexError, ValueError):
+            # A node with fewer operands than its operator has, or attributes of another type: not a valid model.
+            _log.debug("%s %r: malformed", node.op_type, node.name, exc_info=True)
+
+    def _visit(self, node: onnx.NodeProto) -> None:
         if node.op_type == "Constant":
             self._add_constant(node)
             return
         for name, kind in self._inferred(node).items():
             self._types[name] = kind
-        if all(name in self._data or not name for name in node.input) and any(node.input):
+        # A body is never run: it may loop without end.
+        if _is_computable(node) and all(name in self._data or not name for name in node.input):
             self._compute(node)
-        elif node.op_type in ("Shape", "Size") and self.shape_of(node.input[0]) is not None:
-            self._add_shape(node, self.shape_of(node.input[0]) or ())
+        elif node.op_type in ("Shape", "Size") and (shape := self.shape_of(node.input[0])) is not None:
+            self._add_shape(node, shape)
 
     def _inferred(self, node: onnx.NodeProto) -> dict[str, TypeProto]:
         domain = "" if node.domain == "ai.onnx" else node.domain
@@ -199,7 +207,8 @@ class Scope:
         )
         try:
             feed = {name: numpy_helper.to_array(self._data[name]) for name in function.input}
-            results = ReferenceEvaluator(function).run(None, feed, attributes={})
+            with np.errstate(all="ignore"):
+                results = ReferenceEvaluator(function).run(None, feed, attributes={})
         except Exception:
             # An operator that the reference does not have, or values that it rejects: they stay unknown.
             _log.debug("%s %r: not computed", node.op_type, node.name, exc_info=True)
@@ -238,6 +247,10 @@ class Scope:
         self._types[name] = helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
         if math.prod(tensor.dims) <= _KNOWN_ELEMENTS and tensor.data_location != TensorProto.EXTERNAL:
             self._data[name] = tensor
+
+
+def _is_computable(node: onnx.NodeProto) -> bool:
+    return any(node.input) and not any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
 
 
 def _with_shape(kind: TypeProto, shape: Sequence[Dimension]) -> TypeProto:

@@ -78,7 +78,8 @@ def test_the_manifest_says_what_it_is(small, model, tmp_path):
     manifest = bundle.manifest
     assert (manifest.name, manifest.version, manifest.target) == ("my-model", "1.2", "rpi4")
     assert (manifest.architecture, manifest.golden_samples) == ("aarch64", 8)
-    assert manifest.model == inspect_model(model)
+    assert manifest.model == inspect_model(model, input_shapes={"x": (1, 3)})
+    assert manifest.model.macs == 6
     assert (tmp_path / "out" / manifest.model_file).read_bytes() == model.read_bytes()
     assert set(manifest.tools) == {"edgedeploy", "numpy", "onnx", "onnxruntime"}
     assert manifest.source is None

@@ -131,7 +131,7 @@ def test_parameters_in_subgraphs_and_seen_from_them(tmp_path):
             > }}""",
     )
     assert facts.parameters == 8
-    assert (facts.macs, facts.macs_note) == (8, "batch 1; the costlier branch of If")
+    assert (facts.macs, facts.macs_note) == (8, "for c scalar, x 1x2; the costlier branch of If")
     assert facts.operators == {"MatMul": 3, "If": 1}
 
 
@@ -170,7 +170,7 @@ RESHAPED = f"""{HEAD} g (float[N, C, H, 4] x) => (float[N, 2] y) <int64[1] zero 
 
 def test_a_reshape_to_a_computed_shape_is_followed(tmp_path):
     facts = inspect(tmp_path, RESHAPED, x=(1, 2, 2, 4))
-    assert (facts.macs, facts.macs_note) == (32, "batch 1")
+    assert (facts.macs, facts.macs_note) == (32, "for x 1x2x2x4")
 
 
 def test_macs_are_not_told_when_an_input_is_dynamic_beyond_the_batch(tmp_path):
@@ -211,7 +211,7 @@ def test_the_body_of_a_loop_counts_once(tmp_path):
                     {{ co = Identity(ci)  so = MatMul(s, w) }}
             > }}""",
     )
-    assert (facts.macs, facts.macs_note) == (4, "batch 1; the body of Loop counted once")
+    assert (facts.macs, facts.macs_note) == (4, "for n scalar, c scalar, x 1x2; the body of Loop counted once")
 
 
 def test_functions_of_the_model_are_looked_into(tmp_path):
@@ -240,9 +240,34 @@ def test_quantized_operators_of_onnxruntimes_own_are_followed(tmp_path):
     assert facts.operators["com.microsoft.QLinearAdd"] == 1
 
 
+def test_a_loop_whose_inputs_are_known_is_not_run(tmp_path):
+    facts = inspect(
+        tmp_path,
+        f"""{HEAD} g (float[1, 2] x) => (float[1, 2] y)
+        <int64 n = {{9223372036854775807}}, bool c = {{1}}, float s = {{0}}> {{
+            t = Loop (n, c, s) <
+                body = b (int64 i, bool ci, float a) => (bool co, float o) {{ co = Identity(ci)  o = Add(a, a) }}
+            >
+            y = Add(x, t) }}""",
+    )
+    assert facts.macs == 0
+
+
+def test_functions_that_call_each_other_in_a_circle_are_not_followed(tmp_path):
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17, "own" : 1]>
+        g (float[N, 2] x) => (float[N, 2] y) { y = own.a(x) }
+        <domain: "own", opset_import: ["" : 17, "own" : 1]> a (x) => (y) { y = own.b(x) }
+        <domain: "own", opset_import: ["" : 17, "own" : 1]> b (x) => (y) { y = own.a(x) }""")
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    facts = inspect_model(path)
+    assert facts.macs is None
+    assert "cannot be inlined" in facts.macs_note
+
+
 def test_what_multiplies_but_is_not_counted_is_named(tmp_path):
     facts = inspect(
         tmp_path,
         f"{HEAD} g (float[1, 8, 1] x, int64 n) => (float[1, 8, 2] y) {{ y = DFT <axis = 1> (x, n) }}",
     )
-    assert (facts.macs, facts.macs_note) == (0, "batch 1; without 1 DFT")
+    assert (facts.macs, facts.macs_note) == (0, "for x 1x8x1, n scalar; without 1 DFT")

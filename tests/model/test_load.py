@@ -52,6 +52,7 @@ def test_a_model_is_read(tmp_path):
         (MODEL.SerializeToString()[:-5], "part of one"),
         (MODEL.SerializeToString()[:40], "part of one"),
         (onnx.ModelProto(ir_version=8).SerializeToString(), "not an ONNX model"),
+        (MODEL.SerializeToString().replace(b"MatMul", b"MatM\xff\xfe"), "not text in UTF-8"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS pointer"),
     ],
 )
@@ -135,7 +136,7 @@ def test_external_data_outside_the_models_folder_is_refused(tmp_path, location):
             read(path)
 
 
-@settings(max_examples=200)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_no_damage_leads_to_anything_but_an_error_in_words(tmp_path_factory, data):
     """Whatever bytes of a model are changed or cut off: its facts are read, or it is refused with one of our errors."""
