@@ -221,14 +221,15 @@ class _WholeFeeds(Dataset):
 
     _inputs: dict[str, TensorFacts]
 
-    def _checked(self, where: str, feed: Mapping[str, np.ndarray], labels: np.ndarray | None) -> Sample:
-        for name, facts in self._inputs.items():
-            _check_dtype(where, facts, feed[name].dtype)
-            if not _fits(facts.shape, feed[name].shape):
-                raise DatasetError(
-                    f"{where}: array {name!r} has shape {feed[name].shape}",
-                    why=f"each feed is a whole input: expected ({', '.join(_extents(facts.shape))})",
-                )
+    def _check(self, where: str, facts: TensorFacts, array: ArrayHeader | np.ndarray) -> None:
+        _check_dtype(where, facts, array.dtype)
+        if not _fits(facts.shape, array.shape):
+            raise DatasetError(
+                f"{where}: array {facts.name!r} has shape {array.shape}",
+                why=f"each feed is a whole input: expected ({', '.join(_extents(facts.shape))})",
+            )
+
+    def _whole(self, where: str, feed: Mapping[str, np.ndarray], labels: np.ndarray | None) -> Sample:
         converted = {name: _converted(facts, feed[name]) for name, facts in self._inputs.items()}
         if labels is None:
             return Sample(converted, None, 1)
@@ -271,18 +272,11 @@ class _FolderDataset(_WholeFeeds):
                         f"{file} has {'no ' if self.has_labels else ''}labels, unlike the files before it",
                         mend="give labels in every file or in none",
                     )
-                feed = {}
                 for name, facts in self._inputs.items():
-                    header = reader.headers[name]
-                    if not _fits(facts.shape, header.shape):
-                        # Before it is read: a header can promise more than fits in memory.
-                        raise DatasetError(
-                            f"{file}: array {name!r} has shape {header.shape}",
-                            why=f"each file is a whole feed: expected ({', '.join(_extents(facts.shape))})",
-                        )
-                    feed[name] = reader.whole(name)
+                    self._check(str(file), facts, reader.headers[name])
+                feed = {name: reader.whole(name) for name in self._inputs}
                 labels = reader.whole(LABELS) if self.has_labels else None
-            yield self._checked(str(file), feed, labels)
+            yield self._whole(str(file), feed, labels)
 
     def _files(self) -> list[Path]:
         try:
@@ -353,7 +347,9 @@ class _CallableDataset(_WholeFeeds):
         feed = {str(name): np.asarray(value) for name, value in item.items()}
         if _check_names(where, feed, self._inputs):
             labels = feed.pop(LABELS)
-        return self._checked(where, feed, None if labels is None else np.asarray(labels))
+        for name, facts in self._inputs.items():
+            self._check(where, facts, feed[name])
+        return self._whole(where, feed, None if labels is None else np.asarray(labels))
 
 
 def _update(digest: Any, sample: Sample) -> None:

@@ -59,6 +59,19 @@ def test_same_arrays_give_the_same_bytes_and_numpy_reads_them(tmp_path):
             np.testing.assert_array_equal(read[name], array)
 
 
+def test_an_array_that_inflates_to_more_than_fits_is_refused_unread(tmp_path, monkeypatch):
+    import edgedeploy.npz
+
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, x=np.zeros((4, 1000), np.float32))
+    monkeypatch.setattr(edgedeploy.npz, "_SLICE_LIMIT_BYTES", 8000)
+    with NpzReader(path) as reader:
+        assert len(list(reader.slices("x", 2))) == 2
+        for read in (lambda: list(reader.slices("x", 3)), lambda: reader.whole("x")):
+            with pytest.raises(DatasetError, match="at once"):
+                read()
+
+
 def test_two_streams_of_one_file_run_side_by_side(tmp_path):
     path = tmp_path / "a.npz"
     np.savez_compressed(path, x=np.arange(100), y=np.arange(100) * 2)
