@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from edgedeploy.errors import DatasetError, InvalidFileError, UnsupportedError
+
+# onnxruntime's wheels report to their maker unless this is set before they are loaded (Privacy.md in the package): they
+# leave a device identifier and a database of events in the cache folder, and send them. A user who wants that sets it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 _log = logging.getLogger(__name__)
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -120,3 +123,13 @@ def test_warnings_of_the_runtime_are_for_debugging_only(capfd):
 
 def test_the_machines_features_are_named():
     assert host_isa().split()[0] in ("x86-64", "aarch64", "arm64")
+
+
+def test_nothing_is_collected_for_the_runtimes_maker(tmp_path):
+    environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    script = (
+        "import sys; from edgedeploy.host_run import HostSession; HostSession(bytes.fromhex(sys.argv[1]), exact=True)"
+    )
+    subprocess.run([sys.executable, "-c", script, TWO.hex()], env=environment, check=True)
+    left = [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
+    assert left == []

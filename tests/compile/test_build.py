@@ -275,11 +275,16 @@ def test_an_interrupted_build_leaves_the_old_bundle_and_nothing_else(small, mode
 
 # -- what starts the runner
 
-_RUNNER = "import os, sys; print(sys.argv[1:], os.environ['PYTHONPATH'], sys.version_info[:2], sys.dont_write_bytecode)"
+_RUNNER = """
+import os, sys
+print(sys.argv[1:], os.environ["PYTHONPATH"], sys.version_info[:2], sys.dont_write_bytecode)
+print("telemetry off:", os.environ["ORT_DISABLE_TELEMETRY"])
+"""
 
 
 def launch(run: Path, *argv: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONHOME": "/nowhere", "PATH": path or os.environ["PATH"]}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
     return subprocess.run(
         ["/bin/sh", run, *argv], capture_output=True, text=True, env=environment, cwd="/", check=False
     )
@@ -313,7 +318,7 @@ def test_run_finds_its_folder_through_links_and_hands_on_its_arguments(release, 
     for run in (release / "run", tmp_path / "current" / "run", tmp_path / "link"):
         done = launch(run, "serve", "a b", path=path)
         version = sys.version_info[:2]
-        assert done.stdout == f"{['serve', 'a b']} {release}/runtime/python {tuple(version)} True\n", done.stderr
+        assert done.stdout == f"{['serve', 'a b']} {release}/runtime/python {tuple(version)} True\ntelemetry off: 1\n"
 
 
 def test_run_passes_over_a_python_that_does_not_fit(release, tmp_path):

@@ -50,6 +50,8 @@ if [ -z "$found" ]; then
     exit 3
 fi
 unset PYTHONHOME
+# Nothing that happens on a device is reported to onnxruntime's maker, unless its owner says so.
+export ORT_DISABLE_TELEMETRY="${{ORT_DISABLE_TELEMETRY:-1}}"
 PYTHONPATH=$here/{packages} PYTHONDONTWRITEBYTECODE=1 exec "$found" -s "$here/{runner}" "$@"
 """
 
