@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import itertools
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -87,6 +88,9 @@ def optimize(
     # Taken before the passes: onnx_ir's weights are views of the proto, and renaming one renames it there.
     source_bytes = proto.SerializeToString()
     data = _Datasets(calibration, evaluation, source, source_bytes)
+    # Where the file leaves extents open, work is counted at those of the data.
+    shapes = {name: array.shape for name, array in data.probes[0].items()} if data.probes else {}
+    source = inspect_model(model, shapes)
     context = Context(target=target, calibration=data.calibration, probes=data.probes, progress=progress)
     graph = _taken_apart(proto, model)
     unchanged_bytes = serialized(graph)
@@ -114,7 +118,7 @@ def optimize(
         recipe=recipe.name,
         target=target.name if target else None,
         source=source,
-        result=_result_facts(result_bytes, output.name, judgement),
+        result=_result_facts(result_bytes, output.name, shapes, judgement),
         passes=passes,
         calibration_samples=max((int(step.facts.get("calibration_samples", 0)) for step in passes), default=0),
         evaluation_sha256=data.evaluation.sha256 if data.evaluation else None,
@@ -215,13 +219,15 @@ def _unmet(recipe: Recipe, passes: tuple[PassEvidence, ...]) -> list[str]:
     ]
 
 
-def _result_facts(content: bytes, name: str, judgement: Judgement) -> ModelFacts | None:
+def _result_facts(
+    content: bytes, name: str, shapes: Mapping[str, tuple[int, ...]], judgement: Judgement
+) -> ModelFacts | None:
     """Facts of the result; None when it does not load."""
     with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
         path = Path(folder) / name
         path.write_bytes(content)
         try:
-            return inspect_model(path) if judgement.loads else None
+            return inspect_model(path, shapes) if judgement.loads else None
         except EdgedeployError:
             return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,6 +15,9 @@ from edgedeploy.values.contract import Outcome
 from edgedeploy.values.measurement import Conditions, Measurement, Timing
 from edgedeploy.values.quality import Agreement
 from edgedeploy.values.shipment import Shipment
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 _MARKS = {Outcome.HOLDS.value: "✓", Outcome.BREAKS.value: "✗", Outcome.CANNOT_BE_TOLD.value: "?"}
 _TONES = {Outcome.HOLDS.value: "holds", Outcome.BREAKS.value: "breaks", Outcome.CANNOT_BE_TOLD.value: "open"}
@@ -79,7 +83,16 @@ def render(shipment: Shipment) -> str:
         ms=milliseconds,
         figure=figure_in_words,
         relation=relation,
+        breakable=_breakable,
     )
+
+
+def _breakable(key: str) -> Markup:
+    """A dotted key that may go on in a new line after a dot or an underscore, and nowhere else."""
+    from markupsafe import Markup, escape
+
+    text = str(escape(key.removeprefix("limits.")))
+    return Markup(text.replace("_", "_<wbr>").replace(".", ".<wbr>"))  # noqa: S704 (escaped above)
 
 
 def _agreements(shipment: Shipment) -> list[tuple[str, Agreement]]:

@@ -127,7 +127,7 @@ def _x_axis(low: float, high: float, x: Scale, unit: str) -> str:
 
 
 def _y_axis(low: float, high: float, y: Scale, *, whole: bool = False) -> str:
-    ticks = [tick for tick in nice_ticks(low, high, 4) if not whole or tick == int(tick)]
+    ticks = [tick for tick in nice_ticks(low, high, 5) if not whole or tick == int(tick)]
     return "".join(
         f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(tick):.2f}" y2="{y(tick):.2f}"/>'
         f'<text class="tick" x="{_LEFT - 6}" y="{y(tick) + 4:.2f}" text-anchor="end">{_number(tick)}</text>'
