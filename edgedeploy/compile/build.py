@@ -11,7 +11,7 @@ import msgspec
 from edgedeploy.compile.backends import choose_backend
 from edgedeploy.compile.bundle import SCHEMA, encode_manifest, is_name, list_files, open_bundle, unlisted
 from edgedeploy.compile.golden import write_golden
-from edgedeploy.errors import InvalidFileError, UnsupportedError
+from edgedeploy.errors import IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.files import replacing_folder, write_bytes
 from edgedeploy.host_run import HostSession
 from edgedeploy.model.inspect import inspect_model
@@ -73,13 +73,18 @@ def compile_model(
     _check_replaceable(output)
     progress.step(f"reading {model.name}")
     facts = inspect_model(model)
+    if facts.size_bytes > PROTOBUF_LIMIT_BYTES:
+        raise UnsupportedError(
+            f"{model} is {facts.size_bytes:,} bytes large with its data; a bundle's model ends at 2 GB",
+            mend="make it smaller first: edgedeploy optimize",
+        )
     source = _source(model, facts, progress)
     # What does not load here will not load there either. Golden outputs are made without graph optimizations, the
     # device runs with them: both must load.
     HostSession(model, exact=False)
 
     with replacing_folder(output) as folder:
-        _write_model(model, facts, folder / _MODEL)
+        _write_model(model, folder / _MODEL)
         progress.step("computing golden outputs")
         kept = write_golden(
             folder / _MODEL, facts, folder / "golden", data=golden, samples=golden_samples, progress=progress
@@ -113,15 +118,13 @@ def _default_name(model: Path) -> str:
 
 def _check_replaceable(output: Path) -> None:
     """An `-o` that was mistyped must not cost a folder of other things."""
-    if not output.is_dir():
-        if output.exists() or output.is_symlink():
-            raise InvalidFileError(f"{output} exists and is not a folder", mend="name another folder with -o")
-        return
-    if not any(output.iterdir()):
+    if output.is_symlink() or (output.exists() and not output.is_dir()):
+        raise InvalidFileError(f"{output} exists and is not a folder", mend="name another folder with -o")
+    if not output.exists() or not any(output.iterdir()):
         return
     try:
         extra = unlisted(output, open_bundle(output, verify=False).manifest)
-    except InvalidFileError as error:
+    except (InvalidFileError, IntegrityError) as error:
         raise InvalidFileError(
             f"{output} exists and is not a bundle, so it is not replaced",
             why=error.what,
@@ -134,12 +137,7 @@ def _check_replaceable(output: Path) -> None:
         )
 
 
-def _write_model(model: Path, facts: ModelFacts, place: Path) -> None:
-    if facts.size_bytes > PROTOBUF_LIMIT_BYTES:
-        raise UnsupportedError(
-            f"{model} is {facts.size_bytes:,} bytes large with its data; a bundle's model ends at 2 GB",
-            mend="make it smaller first: edgedeploy optimize",
-        )
+def _write_model(model: Path, place: Path) -> None:
     if external_files(read_onnx(model), model):
         content = load_onnx(model).SerializeToString(deterministic=True)
     else:

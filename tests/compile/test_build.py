@@ -199,6 +199,15 @@ def test_external_data_is_taken_into_the_one_model_file(small, tmp_path):
     assert bundle.manifest.model.sha256 == hashlib.sha256((bundle.path / "model.onnx").read_bytes()).hexdigest()
 
 
+def test_a_model_over_2_gb_is_refused_before_it_is_loaded(small, model, tmp_path, monkeypatch):
+    import edgedeploy.compile.build as build
+
+    monkeypatch.setattr(build, "PROTOBUF_LIMIT_BYTES", model.stat().st_size - 1)
+    monkeypatch.setattr(build, "HostSession", None)
+    with pytest.raises(UnsupportedError, match="ends at 2 GB"):
+        compile_model(model, RPI4, tmp_path / "out")
+
+
 def test_a_model_that_does_not_load_is_not_bundled(small, tmp_path):
     broken = onnx.ModelProto()
     broken.CopyFrom(LINEAR)
@@ -252,7 +261,10 @@ def test_a_folder_of_other_things_is_never_replaced(small, model, tmp_path):
     (tmp_path / "photos" / "manifest.json").write_bytes(b"{}")
     bundle = compile_model(model, RPI4, tmp_path / "out").path
     (bundle / "notes.txt").write_bytes(b"")
-    for path in (tmp_path / "photos", bundle, tmp_path, model):
+    linked = compile_model(model, RPI4, tmp_path / "linked").path
+    (linked / "link").symlink_to(model)
+    (tmp_path / "link").symlink_to(linked)
+    for path in (tmp_path / "photos", bundle, linked, tmp_path / "link", tmp_path, model):
         before = tree(path) if path.is_dir() else {}
         with pytest.raises(InvalidFileError):
             compile_model(model, RPI4, path)
