@@ -122,7 +122,9 @@ class LocalProcess:
             self._errors.close()
 
     def kill(self) -> None:
-        if self._process.poll() is None:
+        # Not `poll`: once a process has been waited for, its number may be another one's; until then even a dead one
+        # keeps it, and with it that of its session.
+        if self._process.returncode is None:
             # The whole session: a shell's children would otherwise live on and hold the pipes.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)

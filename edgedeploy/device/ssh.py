@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import paramiko
 from msgspec import Struct
+from paramiko.common import cMSG_CHANNEL_REQUEST
 
 from edgedeploy.device.connection import Completed
 from edgedeploy.errors import AuthenticationError, DeviceError, InvalidFileError, UnreachableError
 from edgedeploy.files import unwritable
 
+_Moved = TypeVar("_Moved", int, bytes)
+
 _KEEPALIVE_S = 15
 _CHUNK_BYTES = 64 << 10
 _STDERR_LIMIT_BYTES = 64 << 10
 _KILLED = 137
-"""Exit status of a command that a signal ended: SSH gives none; 128 + SIGKILL is what a shell would say."""
+"""Exit status of a shell that a signal ended: 128 + SIGKILL."""
+# Some login shells put the command in their own place, and SSH then gives no status for one that a signal ended. This
+# shell stays, and says 128 + the signal's number.
+_STATUS_KEPT = '"$@"; exit $?'
 
 
 class SshSettings(Struct, frozen=True, kw_only=True):
@@ -101,7 +108,7 @@ class SshConnection:
             if transport is None:
                 raise EOFError("it is closed")
             channel = transport.open_session(timeout=30.0)
-            channel.exec_command(shlex.join(argv).encode())
+            channel.exec_command(shlex.join(["sh", "-c", _STATUS_KEPT, "sh", *argv]).encode())
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise _lost(self.address, error) from error
         return SshProcess(self.address, argv[0], channel)
@@ -189,14 +196,20 @@ class SshProcess:
         self._command = command
         self._channel = channel
         self._errors = bytearray()
+        self._limit_s: float | None = None
+        self._moved_s = time.monotonic()
         self.stdin = cast(BinaryIO, _Writer(self))
         self.stdout = cast(BinaryIO, _Reader(self))
         self._drain = threading.Thread(target=self._read_errors, daemon=True)
         self._drain.start()
 
     def alive(self, timeout_s: float | None) -> None:
-        """Silence is counted from now; after `timeout_s` of it, reading and writing raise DeviceError."""
-        self._channel.settimeout(timeout_s)
+        """Silence is counted from now, in both directions together; after `timeout_s` of it, reading and writing raise
+        DeviceError."""
+        self._moved_s = time.monotonic()
+        if timeout_s != self._limit_s:
+            self._limit_s = timeout_s
+            self._channel.settimeout(timeout_s)
 
     def wait(self, timeout_s: float | None = None) -> Completed:
         self.alive(timeout_s)
@@ -207,8 +220,7 @@ class SshProcess:
                 raise self.failure(TimeoutError())
             self._drain.join(5.0)
             status = self._channel.recv_exit_status()
-            transport = self._channel.get_transport()
-            if status == -1 and not (transport and transport.is_active()):
+            if status == -1 and self._is_lost():
                 raise _lost(self._address, EOFError("the connection ended before the command did"))
             return Completed(
                 exit_status=_KILLED if status == -1 else status,
@@ -219,7 +231,10 @@ class SshProcess:
             self.kill()
 
     def kill(self) -> None:
-        # SSH has a signal request, which many servers ignore; a closed channel ends what reads or writes it.
+        with contextlib.suppress(Exception):
+            if not self._channel.exit_status_ready():
+                self._signal("KILL")
+        # Some servers ignore signals; a closed channel ends at least what reads or writes it.
         with contextlib.suppress(Exception):
             self._channel.close()
 
@@ -233,12 +248,12 @@ class SshProcess:
 
     def send(self, data: memoryview) -> int:
         try:
-            sent: int = self._channel.send(data[:_CHUNK_BYTES])
+            sent: int = self._patiently(lambda: self._channel.send(data[:_CHUNK_BYTES]))
         except TimeoutError as error:
             raise self.failure(error) from error
         except OSError as error:
             sent = 0
-            if not self._is_up():
+            if self._is_lost():
                 raise self.failure(error) from error
         if sent == 0:
             raise BrokenPipeError(32, f"{self._command} on {self._address} takes no more input")
@@ -246,20 +261,49 @@ class SshProcess:
 
     def receive(self, size: int) -> bytes:
         try:
-            data: bytes = self._channel.recv(size)
-        except (TimeoutError, OSError) as error:
+            data: bytes = self._patiently(lambda: self._channel.recv(size))
+        except OSError as error:
             raise self.failure(error) from error
-        if not data and not self._is_up() and not self._channel.exit_status_ready():
-            raise self.failure(EOFError())
         return data
 
     def end_of_input(self) -> None:
         with contextlib.suppress(OSError, EOFError):
             self._channel.shutdown_write()
 
-    def _is_up(self) -> bool:
+    def _patiently(self, move: Callable[[], _Moved]) -> _Moved:
+        """Read or write; as long as the other direction moves, waiting for this one is not silence.
+
+        Raises:
+            TimeoutError: neither moved for the time allowed.
+        """
+        while True:
+            try:
+                moved = move()
+            except TimeoutError:
+                if self._limit_s is None or time.monotonic() - self._moved_s >= self._limit_s:
+                    raise
+            else:
+                self._moved_s = time.monotonic()
+                return moved
+
+    def _signal(self, name: str) -> None:
+        """Ask the server to send a signal to the command and its children (RFC 4254, section 6.9)."""
+        message = paramiko.Message()
+        message.add_byte(cMSG_CHANNEL_REQUEST)
+        message.add_int(self._channel.remote_chanid)
+        message.add_string("signal")
+        message.add_boolean(False)
+        message.add_string(name)
+        self._channel.get_transport()._send_user_message(message)
+
+    def _is_lost(self) -> bool:
+        """Whether the connection has ended, told after a channel has."""
+        if self._channel.exit_status != -1:
+            return False
         transport = self._channel.get_transport()
-        return bool(transport and transport.is_active())
+        # When it is lost, paramiko closes the channels first, and the transport's own thread ends a moment later.
+        transport.join(1.0)
+        return not transport.is_active()
 
     def _read_errors(self) -> None:
         with contextlib.suppress(Exception):
@@ -363,8 +407,10 @@ class _Policy(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with path.open("a", encoding="ascii") as file:
-                file.write(f"{name} {key.get_name()} {key.get_base64()}\n")
+            with path.open("a+b") as file:
+                if not _ends_line(file):
+                    file.write(b"\n")
+                file.write(f"{name} {key.get_name()} {key.get_base64()}\n".encode("ascii"))
         except OSError as error:
             raise unwritable(path, error) from error
 
@@ -404,6 +450,14 @@ def _load_known_hosts(client: paramiko.SSHClient, path: Path) -> None:
 
 def _known_name(settings: SshSettings) -> str:
     return settings.host if settings.port == 22 else f"[{settings.host}]:{settings.port}"
+
+
+def _ends_line(file: BinaryIO) -> bool:
+    """Whether a file that was opened for appending is empty or ends with a line's end."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def _fingerprint(key: Any) -> str:
