@@ -31,12 +31,16 @@ def load_measurement(path: Path) -> Measurement:
         measurement = msgspec.json.decode(path.read_bytes(), type=Measurement)
     except OSError as error:
         raise unreadable(path, error) from error
-    except msgspec.MsgspecError as error:
+    # A ValueError is a MsgspecError or a UnicodeDecodeError; too many brackets are a RecursionError.
+    except (ValueError, RecursionError) as error:
         raise InvalidFileError(
             f"{path} is not a measurement",
             why=str(error),
             mend="make one: edgedeploy test DEVICE --evaluation DATA -o FILE",
         ) from error
     if measurement.schema != SCHEMA:
-        raise InvalidFileError(f"{path} is of version {measurement.schema}, this edgedeploy reads {SCHEMA}")
+        raise InvalidFileError(
+            f"{path} has schema {measurement.schema}; this edgedeploy reads {SCHEMA}",
+            mend="measure again with this version of edgedeploy",
+        )
     return measurement

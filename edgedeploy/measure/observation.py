@@ -10,7 +10,7 @@ from msgspec import structs
 
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import DeviceError, InvalidFileError
-from edgedeploy.measure.protocol import Conversation
+from edgedeploy.measure.protocol import Conversation, printable
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import Conditions, MeasuredRelease, Measurement
 
@@ -68,6 +68,19 @@ def merge(one: Measurement, other: Measurement) -> Measurement:
 def _conditions(talk: Conversation, connection: Connection) -> Conditions:
     said: dict[str, Any] = talk.field(talk.ask({"do": "hello"}), "conditions", dict[str, Any])
     try:
-        return msgspec.convert({**said, "emulated": connection.emulated}, Conditions)
+        return msgspec.convert({**_shown(said), "emulated": connection.emulated}, Conditions)
     except msgspec.ValidationError as error:
-        raise DeviceError(f"{connection.address} describes itself in an unknown way", why=str(error)) from error
+        raise DeviceError(
+            f"{connection.address} describes itself in an unknown way", why=printable(str(error))
+        ) from error
+
+
+def _shown(value: Any) -> Any:
+    """The device's own words without what a terminal would obey."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    if isinstance(value, dict):
+        return {printable(key): _shown(item) for key, item in value.items()}
+    return value

@@ -8,45 +8,65 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import threading
+import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from edgedeploy.device.connection import Connection, Process
-from edgedeploy.errors import DeviceError
+from edgedeploy.errors import DeviceError, EdgedeployError
 from edgedeploy.values.bundle import Release
 
 PROTOCOL = 1
-_LINE_LIMIT_BYTES = 128 << 20
-"""A bench of many minutes on a fast model returns millions of samples in one line."""
+_LINE_LIMIT_BYTES = 1 << 20
 _ARRAYS_LIMIT_BYTES = 1 << 30
-_KINDS = "bfiu"
-"""Booleans, floats, signed and unsigned integers: NumPy's kinds that need no interpretation."""
+"""Of one message."""
+_SILENCE_LIMIT_S = 600.0
+"""For one load or one inference, of a large model under emulation too. `bench` says every second that it is alive."""
 
 Arrays = dict[str, np.ndarray]
 
 
 class _ArrayHeader(Struct, frozen=True):
     name: str
-    dtype: str
-    shape: tuple[int, ...]
+    dtype: Literal[
+        "bool",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float16",
+        "float32",
+        "float64",
+    ]
+    shape: Annotated[tuple[Annotated[int, Meta(ge=0, le=_ARRAYS_LIMIT_BYTES)], ...], Meta(max_length=32)]
+
+    @property
+    def size_bytes(self) -> int:
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 class Conversation:
     """Requests and answers with a runner. Requests may be sent ahead of the answers to those before."""
 
-    def __init__(self, connection: Connection, process: Process) -> None:
+    def __init__(self, connection: Connection, process: Process, silence_limit_s: float = _SILENCE_LIMIT_S) -> None:
         self._address = connection.address
         self._process = process
+        self._silence = _SilenceLimit(process, silence_limit_s)
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a request and return its answer, leaving out progress.
+        """Send a request and return its answer, leaving out progress and arrays.
 
         Raises:
-            DeviceError: the runner refuses, fails, or says something that is not an answer.
+            DeviceError: the runner refuses, fails, is silent for too long, or says something that is not an answer.
             UnreachableError: the connection was lost.
         """
         self.send(request)
@@ -56,42 +76,37 @@ class Conversation:
                 return answer
 
     def send(self, request: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> None:
-        """Send a request."""
+        """Send a request. That the runner has ended is not told here but by `receive`, which also knows why."""
         message = dict(request)
         contents = []
         if arrays:
-            little = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+            ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
             message["arrays"] = [
-                {"name": name, "dtype": array.dtype.name, "shape": array.shape} for name, array in little.items()
+                {"name": name, "dtype": array.dtype.name, "shape": array.shape} for name, array in ordered.items()
             ]
-            contents = [array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes() for array in little.values()]
-        try:
+            contents = [array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes() for array in ordered.values()]
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             for content in contents:
                 self._process.stdin.write(content)
             self._process.stdin.flush()
-        except BrokenPipeError as error:
-            raise self._ended("took no more requests") from error
 
     def receive(self) -> tuple[dict[str, Any], Arrays]:
-        """The next message and its arrays.
+        """The next message and its arrays, which may be read-only.
 
         Raises:
-            DeviceError: as `ask`.
+            DeviceError, UnreachableError: as `ask`.
         """
-        line = self._process.stdout.readline(_LINE_LIMIT_BYTES)
-        if not line.endswith(b"\n"):
-            raise self._ended("ended") if len(line) < _LINE_LIMIT_BYTES else self._nonsense("a line without an end")
-        try:
-            message = msgspec.json.decode(line, type=dict[str, Any])
-            headers = msgspec.convert(message.pop("arrays", []), list[_ArrayHeader])
-        except msgspec.MsgspecError as error:
-            raise self._nonsense(str(error)) from error
-        arrays = {header.name: self._array(header) for header in headers}
-        if message.get("is") == "error":
-            raise DeviceError(f"the runner on {self._address} cannot do that", why=str(message.get("what"))[:1000])
-        if not isinstance(message.get("is"), str):
-            raise self._nonsense("a message without `is`")
+        with self._silence:
+            line = self._process.stdout.readline(_LINE_LIMIT_BYTES)
+            if not line.endswith(b"\n"):
+                raise self._ended("ended") if len(line) < _LINE_LIMIT_BYTES else self._nonsense("a line without an end")
+            message, headers = self._parsed(line)
+            arrays = {header.name: self._array(header) for header in headers}
+        if message["is"] == "error":
+            raise DeviceError(
+                f"the runner on {self._address} cannot do that", why=printable(str(message.get("what")), limit=1000)
+            )
         return message, arrays
 
     def field(self, message: Mapping[str, Any], name: str, kind: Any) -> Any:
@@ -105,34 +120,68 @@ class Conversation:
         except msgspec.ValidationError as error:
             raise self._nonsense(f"{name}: {error}") from error
 
-    def _array(self, header: _ArrayHeader) -> np.ndarray:
+    def output(self, arrays: Arrays, name: str) -> np.ndarray:
+        """`arrays[name]`, which has to be there.
+
+        Raises:
+            DeviceError: it is not.
+        """
+        if name not in arrays:
+            raise self._nonsense(f"no array {name!r}")
+        return arrays[name]
+
+    def close(self) -> None:
+        """End the conversation and the runner, whatever state they are in."""
+        self._silence.stop()
+        self._process.kill()
+        for file in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError, ValueError):
+                file.close()
+
+    def _parsed(self, line: bytes) -> tuple[dict[str, Any], list[_ArrayHeader]]:
         try:
-            dtype = np.dtype(header.dtype)
-        except TypeError as error:
-            raise self._nonsense(f"an array of {header.dtype!r}") from error
-        size_bytes = math.prod(header.shape) * dtype.itemsize
-        if dtype.kind not in _KINDS or any(extent < 0 for extent in header.shape) or size_bytes > _ARRAYS_LIMIT_BYTES:
-            raise self._nonsense(f"an array of {dtype} with shape {header.shape}")
-        content = self._process.stdout.read(size_bytes)
-        if len(content) != size_bytes:
+            message = msgspec.json.decode(line, type=dict[str, Any])
+            headers = msgspec.convert(message.pop("arrays", []), list[_ArrayHeader])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise self._nonsense(str(error)) from error
+        if not isinstance(message.get("is"), str):
+            raise self._nonsense("a message without `is`")
+        if sum(header.size_bytes for header in headers) > _ARRAYS_LIMIT_BYTES:
+            raise self._nonsense(f"arrays of more than {_ARRAYS_LIMIT_BYTES:,} bytes at once")
+        return message, headers
+
+    def _array(self, header: _ArrayHeader) -> np.ndarray:
+        content = self._process.stdout.read(header.size_bytes)
+        if len(content) != header.size_bytes:
             raise self._ended("ended in the middle of an array")
-        return np.frombuffer(content, dtype=dtype.newbyteorder("<")).reshape(header.shape).astype(dtype, copy=False)
+        dtype = np.dtype(header.dtype)
+        array: np.ndarray = np.frombuffer(content, dtype=dtype.newbyteorder("<"))
+        return array.reshape(header.shape).astype(dtype, copy=False)
 
     def _ended(self, how: str) -> DeviceError:
-        said = ""
-        with contextlib.suppress(DeviceError):
-            said = self._process.wait(10.0).stderr.decode(errors="replace").strip()
-        killed = "" if said else "it may have run out of memory: look at the device's kernel log (dmesg)"
+        if self._silence.exceeded:
+            return DeviceError(
+                f"the runner on {self._address} has been silent for {self._silence.limit_s:g} s and was stopped",
+                why="the device may have hung, or the model be far too large for it",
+                mend="look at the device, then try again",
+            )
+        try:
+            completed = self._process.wait(10.0)
+        except DeviceError as error:
+            return DeviceError(f"the runner on {self._address} {how}", why=error.what)
+        said = [printable(line) for line in completed.stderr.decode(errors="replace").strip().splitlines()[-4:]]
+        killed = completed.exit_status == 137
         return DeviceError(
-            f"the runner on {self._address} {how}",
-            why=" | ".join(said.splitlines()[-4:]) or killed or "it said nothing",
+            f"the runner on {self._address} {how} with exit status {completed.exit_status}",
+            why=" | ".join(said) or ("something killed it, most often for want of memory" if killed else ""),
+            mend="look at the device's kernel log: dmesg | grep -i 'out of memory'" if killed else "",
         )
 
     def _nonsense(self, what: str) -> DeviceError:
         return DeviceError(
             f"the runner on {self._address} sends what is not its protocol",
-            why=what[:500],
-            mend="push the bundle again, compiled with this version of edgedeploy",
+            why=printable(what, limit=500),
+            mend="compile the model with this version of edgedeploy, and push the bundle",
         )
 
 
@@ -142,18 +191,58 @@ def conversation(connection: Connection, release: Release) -> Iterator[Conversat
 
     Raises:
         DeviceError: it does not start, or speaks another version of the protocol.
+        UnreachableError: the connection was lost.
     """
-    process = connection.start([f"{release.path}/run", "serve"])
+    process = connection.start([f"{release.path}/{release.manifest.runner}", "serve"])
+    talk = Conversation(connection, process)
     try:
-        talk = Conversation(connection, process)
         spoken = talk.ask({"do": "hello"}).get("protocol")
         if spoken != PROTOCOL:
             raise DeviceError(
-                f"the runner of {release.id} speaks protocol {spoken}, and this edgedeploy speaks {PROTOCOL}",
-                mend="compile and push the bundle again",
+                f"the runner of {release.id} speaks another version of the protocol",
+                why=f"it speaks {printable(repr(spoken))}, this edgedeploy {PROTOCOL}",
+                mend="compile the model with this version of edgedeploy, and push the bundle",
             )
         yield talk
-        with contextlib.suppress(DeviceError):
+        # All is known that was asked for: a connection that ends now costs nothing.
+        with contextlib.suppress(EdgedeployError):
             talk.ask({"do": "quit"})
+            process.wait(10.0)
     finally:
-        process.kill()
+        talk.close()
+
+
+def printable(text: str, *, limit: int = 200) -> str:
+    """Text from a device as it can be shown: no control characters, which a terminal would obey, and not endless."""
+    shown = "".join(character if character.isprintable() else "�" for character in text[:limit])
+    return shown if len(text) <= limit else f"{shown}…"
+
+
+class _SilenceLimit:
+    """A context manager around waiting for a process: one that is silent for too long is killed, which wakes whoever
+    waits. One thread for a whole conversation, since a message may take no more than microseconds."""
+
+    def __init__(self, process: Process, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self.exceeded = False
+        self._process = process
+        self._waiting_since: float | None = None
+        self._stopped = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def __enter__(self) -> None:
+        self._waiting_since = time.monotonic()
+
+    def __exit__(self, *exc: object) -> None:
+        self._waiting_since = None
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(min(1.0, self.limit_s)):
+            since = self._waiting_since
+            if since is not None and time.monotonic() - since > self.limit_s:
+                self.exceeded = True
+                self._process.kill()
+                return

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from edgedeploy.values.measurement import Summary
 
 _CONFIDENCE = 0.99
-"""Of the early-stopping bound, as MLPerf has it."""
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
@@ -34,28 +33,35 @@ def median_absolute_deviation(samples: Sequence[float]) -> float:
 
 @functools.cache
 def samples_needed(share: float) -> int:
-    """How many samples a percentile needs before it is worth printing.
+    """How many samples a percentile needs before it is worth printing: MLPerf's bound for early stopping.
 
-    MLPerf's early stopping (https://github.com/mlcommons/inference_policies, «Appendix: Early stopping criterion»;
-    V. J. Reddi et al., MLPerf Inference Benchmark, ISCA 2020) estimates a percentile by an order statistic with at
-    least one sample above it, and asks that the estimate be below the true percentile with a probability of at most
-    1 %. With n samples, each above the true percentile with probability 1 - share, that is one at most being so:
+    With n samples, each above the true percentile with probability 1 - share, at most t of them are with probability
 
-        share^n + n · (1 - share) · share^(n-1) ≤ 1 - 0.99.
+        Σ_{i=0..t} C(n, i) · (1 - share)^i · share^(n-i).
 
-    That is 64, 130 and 662 for the 90th, 95th and 99th percentile.
+    MLPerf takes a percentile from n samples when that is below 1 - 0.99 for t = 1: it is then all but certain that the
+    tail was seen. That is 64, 130 and 662 samples for the 90th, 95th and 99th percentile.
+
+    https://github.com/mlcommons/inference, loadgen/early_stopping.cc (`odds`) and loadgen/results.cc
+    (`PerformanceSummary::EarlyStopping`: t = 1, confidence 0.99, tolerance 0); rules:
+    https://github.com/mlcommons/inference_policies/blob/master/inference_rules.adoc, «Early stopping criterion».
+
+    Args:
+        share: in (0, 1).
     """
     n = 1
-    while share**n + n * (1 - share) * share ** (n - 1) > 1 - _CONFIDENCE:
+    while share**n + n * (1 - share) * share ** (n - 1) >= 1 - _CONFIDENCE:
         n += 1
     return n
 
 
-def summary(samples_ms: Sequence[float]) -> Summary:
-    """Order statistics of steady-state samples, in milliseconds.
+def summary(samples_ms: Sequence[float], notes: Sequence[str] = ()) -> Summary:
+    """Order statistics of steady-state samples, in milliseconds. p50 is the median (the mean of the middle two where
+    their number is even), the others are nearest-rank percentiles, absent where there are too few samples.
 
     Args:
         samples_ms: in the order they were taken; at least one.
+        notes: what else is to be known of them.
 
     Raises:
         ValueError: there are none.
@@ -63,13 +69,13 @@ def summary(samples_ms: Sequence[float]) -> Summary:
     if not samples_ms:
         raise ValueError("a summary needs at least one sample")
     ordered = sorted(samples_ms)
-    notes: list[str] = []
+    absent: list[str] = []
 
     def supported(share: float) -> float | None:
         needed = samples_needed(share)
         if len(ordered) >= needed:
             return percentile(ordered, share)
-        notes.append(f"p{share * 100:.0f} needs {needed} samples, there are {len(ordered)}")
+        absent.append(f"p{share * 100:.0f} needs {needed} samples; there are {len(ordered)}")
         return None
 
     return Summary(
@@ -81,5 +87,5 @@ def summary(samples_ms: Sequence[float]) -> Summary:
         p95_ms=supported(0.95),
         p99_ms=supported(0.99),
         mad_ms=median_absolute_deviation(ordered),
-        notes=tuple(notes),
+        notes=(*notes, *absent),
     )

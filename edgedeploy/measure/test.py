@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import threading
-from collections.abc import Iterator
+import itertools
 
-import numpy as np
 from msgspec import structs
 
 from edgedeploy.agreement import AgreementAccumulator
-from edgedeploy.dataset import Dataset, Sample, open_dataset
+from edgedeploy.dataset import open_dataset
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import DeviceError, IntegrityError
 from edgedeploy.host_run import HostSession
 from edgedeploy.measure.observation import observe
-from edgedeploy.measure.protocol import Conversation, conversation
+from edgedeploy.measure.pipeline import stream
+from edgedeploy.measure.protocol import conversation
 from edgedeploy.metrics import find_metric
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import Accuracy, Measurement
 
-_AHEAD = 4
-"""Requests on their way while one is computed: a slow link then costs bandwidth, not a round trip for each sample."""
+_FETCH_TIMEOUT_S = 600.0
+_ROUNDING = 1e-9
+"""0.97 - 0.96 is more than 0.01 in binary floating point."""
 
 
 def test(
@@ -31,6 +32,7 @@ def test(
     evaluation: str,
     *,
     metric: str = "top1",
+    limit: int | None = None,
     progress: Progress = SILENT,
 ) -> Measurement:
     """Stream a dataset through the release on the device.
@@ -39,10 +41,16 @@ def test(
     machine in exact arithmetic; the metric is computed from the device's outputs. Memory and disk are bounded on both
     sides, whatever the dataset's size. Without labels there is agreement but no metric.
 
+    Args:
+        evaluation: as `open_dataset` takes it.
+        metric: as `find_metric` takes it.
+        limit: run this many feeds only, the first ones; the figures then are of a part of the dataset.
+
     Raises:
         DatasetError, InvalidFileError: the dataset does not exist or does not fit the model.
         UnknownNameError: there is no such metric.
         IntegrityError: the model on the device is not the one that its manifest names.
+        UnsupportedError: the outputs cannot be compared: they are not real numbers, or their shapes differ.
         DeviceError, UnreachableError: the runner fails, or the connection is lost.
     """
     dataset = open_dataset(evaluation, release.manifest.model.inputs)
@@ -51,27 +59,34 @@ def test(
     host = HostSession(_fetch_model(connection, release, progress), exact=True, threads=1)
     names = [output.name for output in release.manifest.model.outputs]
     agreement, on_device, on_host = AgreementAccumulator(), chosen.start(), chosen.start()
-    samples = 0
+    samples = feeds = 0
+    count = dataset.count if limit is None or dataset.count is None else min(dataset.count, limit)
     with conversation(connection, release) as talk:
         progress.step(f"loading {release.id} on {connection.address}")
         talk.ask({"do": "load"})
         progress.step(f"testing on {connection.address}")
-        for sample, outputs in _streamed(talk, dataset, names):
-            expected = host.run(sample.feed)
-            agreement.add(outputs, expected)
-            if sample.labels is not None:
-                on_device.add(outputs, sample.labels)
-                on_host.add(expected, sample.labels)
-            samples += sample.size
-            progress.advance(samples, dataset.count, "samples")
+        with contextlib.closing(stream(talk, itertools.islice(dataset.samples(), limit))) as answers:
+            for sample, arrays in answers:
+                outputs = [talk.output(arrays, name) for name in names]
+                expected = host.run(sample.feed)
+                agreement.add(outputs, expected)
+                if sample.labels is not None:
+                    on_device.add(outputs, sample.labels)
+                    on_host.add(expected, sample.labels)
+                samples += sample.size
+                feeds += 1
+                progress.advance(feeds, count, "samples")
         observed = observe(talk, connection, release)
+    # How long a callable's dataset is, only running it to its end tells.
+    partial = limit is not None and (dataset.count is None or feeds < dataset.count)
     accuracy = Accuracy(
         evaluation=evaluation,
-        evaluation_sha256=dataset.sha256,
+        evaluation_sha256="" if partial and dataset.count is None else dataset.sha256,
         samples=samples,
         metric=on_device.figure() if dataset.has_labels else None,
         host_metric=on_host.figure() if dataset.has_labels else None,
         agreement=agreement.figure(),
+        partial=partial,
     )
     return structs.replace(observed, accuracy=accuracy)
 
@@ -86,81 +101,40 @@ def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: floa
     """
     found = []
     agreement = accuracy.agreement
+    if agreement.nonfinite_elements:
+        found.append(f"{agreement.nonfinite_elements:,} elements of the outputs are NaN, or infinite on one side")
     if agreement.top1_match is not None:
-        if not agreement.top1_match >= min_agreement:
+        if agreement.top1_match < min_agreement - _ROUNDING:
             found.append(f"{agreement.top1_match:.2%} of the answers are the host's; {min_agreement:.2%} are needed")
-    elif agreement.sqnr_db is not None and not agreement.sqnr_db >= min_sqnr_db:
+    elif agreement.sqnr_db is not None and agreement.sqnr_db < min_sqnr_db:
         found.append(f"the outputs' SQNR is {agreement.sqnr_db:.1f} dB; {min_sqnr_db:g} dB are needed")
     if accuracy.metric and accuracy.host_metric:
         drop = accuracy.host_metric.value - accuracy.metric.value
-        # 0.97 - 0.96 is more than 0.01 in binary floating point.
-        if not drop <= max_drop + 1e-9:
+        if drop > max_drop + _ROUNDING:
             found.append(f"{accuracy.metric.name} is {drop:.4f} under the host's; {max_drop:g} is allowed")
     return tuple(found)
-
-
-def _streamed(talk: Conversation, dataset: Dataset, names: list[str]) -> Iterator[tuple[Sample, list[np.ndarray]]]:
-    """Each sample with the device's outputs. Requests go out on a thread of their own, a few ahead of the answers."""
-    waiting: list[Sample] = []
-    changed = threading.Condition()
-    state = {"done": False, "stop": False}
-    failure: list[BaseException] = []
-
-    def feed() -> None:
-        try:
-            for sample in dataset.samples():
-                with changed:
-                    changed.wait_for(lambda: len(waiting) < _AHEAD or state["stop"])
-                    if state["stop"]:
-                        return
-                    waiting.append(sample)
-                    changed.notify_all()
-                talk.send({"do": "infer"}, sample.feed)
-        except BaseException as error:  # handed to the reader below
-            failure.append(error)
-        finally:
-            with changed:
-                state["done"] = True
-                changed.notify_all()
-
-    feeder = threading.Thread(target=feed, daemon=True)
-    feeder.start()
-    try:
-        while True:
-            with changed:
-                changed.wait_for(lambda: waiting or state["done"])
-                if failure:
-                    raise failure[0]
-                if not waiting:
-                    return
-                sample = waiting[0]
-            _, arrays = talk.receive()
-            with changed:
-                waiting.pop(0)
-                changed.notify_all()
-            if missing := [name for name in names if name not in arrays]:
-                raise DeviceError("the device returned no such output", why=", ".join(missing))
-            yield sample, [arrays[name] for name in names]
-    finally:
-        with changed:
-            state["stop"] = True
-            changed.notify_all()
 
 
 def _fetch_model(connection: Connection, release: Release, progress: Progress) -> bytes:
     manifest = release.manifest
     progress.step(f"fetching the model from {connection.address}")
-    answer = connection.run(["cat", f"{release.path}/{manifest.model_file}"], timeout_s=300.0)
+    entry = next((entry for entry in manifest.files if entry.path == manifest.model_file), None)
+    if entry is None:
+        raise IntegrityError(f"the manifest of {release.id} does not list its model", mend="push the bundle again")
+    # One byte more than there should be, so that a longer file is known for one; no more, so that memory is bounded.
+    answer = connection.run(
+        ["head", "-c", str(entry.size_bytes + 1), f"{release.path}/{entry.path}"], timeout_s=_FETCH_TIMEOUT_S
+    )
     if answer.exit_status:
         raise DeviceError(
             f"the model of {release.id} cannot be read on {connection.address}",
             why=answer.stderr.decode(errors="replace").strip(),
             mend="push the bundle again",
         )
-    expected = {entry.path: entry.sha256 for entry in manifest.files}.get(manifest.model_file)
-    if hashlib.sha256(answer.stdout).hexdigest() != expected:
+    if hashlib.sha256(answer.stdout).hexdigest() != entry.sha256:
         raise IntegrityError(
             f"the model of {release.id} on {connection.address} is not the one that was pushed",
+            why="its SHA-256 is not the one in the manifest",
             mend="push the bundle again",
         )
     return answer.stdout

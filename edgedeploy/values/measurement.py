@@ -32,6 +32,8 @@ class Conditions(Struct, frozen=True, kw_only=True):
     """Versions of the packages that ran the model, as they reported them."""
     emulated: bool
     """True when the device is a QEMU board: its wall-clock says nothing about a real one."""
+    board: str | None = None
+    """As the device tree names it, e.g. `"Raspberry Pi 4 Model B Rev 1.4"`."""
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -47,7 +49,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     mad_ms: float
     """Median absolute deviation from the median, not scaled."""
     notes: tuple[str, ...]
-    """Which percentiles are absent, and how many samples they would need."""
+    """Why a run ended early; which percentiles are absent, and how many samples they would need."""
 
 
 class Timing(Struct, frozen=True, kw_only=True):
@@ -61,6 +63,8 @@ class Timing(Struct, frozen=True, kw_only=True):
     warmup_ms: tuple[float, ...]
     samples_ms: tuple[float, ...]
     summary: Summary
+    import_ms: float | None = None
+    """Importing the runtime, before the model is loaded."""
 
 
 class Accuracy(Struct, frozen=True, kw_only=True):
@@ -68,12 +72,15 @@ class Accuracy(Struct, frozen=True, kw_only=True):
 
     evaluation: str
     evaluation_sha256: str
+    """Of the whole dataset; empty when a callable was not run to its end."""
     samples: int
     metric: MetricFigure | None
     host_metric: MetricFigure | None
     """The same model on the host in exact arithmetic."""
     agreement: Agreement
     """The device's outputs against those."""
+    partial: bool = False
+    """True when only the first `samples` of the dataset were run: no figure over all of it is known."""
 
 
 class MeasuredRelease(Struct, frozen=True, kw_only=True):
