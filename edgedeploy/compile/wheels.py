@@ -43,6 +43,8 @@ _LICENCES = re.compile(r"licen[cs]e|notice|copying|authors|privacy", re.IGNORECA
 _LAYOUT_VERSION = 1
 """Part of the cache's key: raise it when this module lays out other files from the same wheels."""
 
+_SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
 _WAIT_S = 600.0
 """For another process: a slow connection may take minutes for the wheels."""
 
@@ -155,7 +157,7 @@ def _install(lock: Path, folder: Path, platform: str, python: str) -> None:
     try:
         # Elsewhere than in the user's folder, whose pyproject.toml could change what is resolved.
         with tempfile.TemporaryDirectory() as elsewhere:
-            done = subprocess.run(argv, capture_output=True, text=True, cwd=elsewhere, check=False)
+            done = subprocess.run(argv, capture_output=True, text=True, cwd=elsewhere, env=_environment(), check=False)
     except OSError as error:
         raise HostError("uv cannot be started", why=str(error), mend="install it again: pip install uv") from error
     if done.returncode == 0:
@@ -248,3 +250,9 @@ def _only_one(lock: Path, progress: Progress) -> Iterator[None]:
                 waiting = True
             time.sleep(0.1)
         yield
+
+
+def _environment() -> dict[str, str]:
+    """uv trusts a list of its own; behind a company's proxy only the system's store knows the proxy."""
+    system = {"UV_SYSTEM_CERTS": "true"} if _SYSTEM_CERTIFICATES.is_file() else {}
+    return {**system, **os.environ}
