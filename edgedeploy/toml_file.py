@@ -52,6 +52,14 @@ def load_toml(path: Path, kind: type[Value]) -> Value:
         ) from error
 
 
+def line_of(path: Path, keys: tuple[str, ...]) -> int:
+    """Where the value at `keys` is written in a TOML file that `load_toml` has read, else the nearest table around it.
+
+    For mistakes that the types do not show.
+    """
+    return _line_of(path.read_text(encoding="utf-8"), keys)
+
+
 def _key_path(document: Any, kind: type[msgspec.Struct], message: str, where: str) -> tuple[str | int, ...]:
     """The keys that lead to the value that msgspec rejects; it hides the keys of mappings behind `[...]`."""
     keys: list[str | int] = []

@@ -15,6 +15,13 @@ from edgedeploy.cli.output import Output, common_options, device_options
 @click.option("--evaluation", required=True, metavar="DATA", help=".npz, folder of .npz, or package.module:callable.")
 @click.option("--metric", default="top1", show_default=True, help="top1, top5 or package.module:function.")
 @click.option(
+    "--samples",
+    "limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Run the first N feeds only. No contract is judged by a part of the data.",
+)
+@click.option(
     "--min-agreement",
     type=click.FloatRange(0, 1),
     default=0.99,
@@ -41,6 +48,7 @@ def command(
     name: str | None,
     evaluation: str,
     metric: str,
+    limit: int | None,
     min_agreement: float,
     min_sqnr_db: float,
     max_drop: float,
@@ -50,7 +58,9 @@ def command(
 ) -> int:
     """Run DATA through the current release on DEVICE, and through the same model on this machine in exact arithmetic.
 
-    Exits 1 when the device's answers or its metric lie too far from the host's.
+    Exits 1 when the device's answers or its metric lie too far from the host's: fewer than --min-agreement of the
+    samples answered alike (where the model gives no scores, an SQNR under --min-sqnr-db), or a metric more than
+    --max-drop under the host's.
     """
     from edgedeploy import api
     from edgedeploy.measure.files import save_measurement
@@ -59,7 +69,7 @@ def command(
 
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
         release = api.current_release(connection, name)
-        measurement = api.test(connection, release, evaluation, metric=metric, progress=out)
+        measurement = api.test(connection, release, evaluation, metric=metric, limit=limit, progress=out)
     if output:
         save_measurement(measurement, output)
     assert measurement.accuracy is not None

@@ -4,148 +4,230 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from edgedeploy.measure.contract import SHARE_METRICS
 from edgedeploy.values.contract import Contract, Outcome, TargetLimits, Verdict, VerdictLine
-from edgedeploy.values.measurement import Measurement
+from edgedeploy.values.measurement import Accuracy, Measurement
+from edgedeploy.values.quality import MetricFigure
 
-_TOLERANCE = 1e-9
+_ROUNDING = 1e-9
 """0.97 - 0.96 is more than 0.01 in binary floating point; a limit is not broken by that."""
-_EMULATED = "wall-clock of an emulated board is not a latency; measure on a real one"
+_EMULATED = "emulated wall-clock is not a latency: measure on a real board"
+_HASH_DIGITS = 12
+
+_Told = tuple[float | None, str]
+"""A figure and where it comes from; or None and why there is none."""
 
 
-def check(contract: Contract, measurement: Measurement) -> Verdict:
+def check(contract: Contract, measurement: Measurement, *, strict: bool = False) -> Verdict:
     """Hold `contract` against `measurement`.
 
     A figure that was not measured, or not under conditions that allow the comparison, «cannot be told»: it neither
-    holds nor breaks. The whole breaks if a line breaks, cannot be told if no limit holds, and holds otherwise.
+    holds nor breaks. In particular: wall-clock times of an emulated board (its peak memory does count, the same
+    binaries allocate the same there); percentiles of too few samples; limits of a target other than the measured one;
+    a metric over a part of the data, or over data with another hash than the contract's; a drop when the float model
+    was not evaluated on the very same data.
+
+    The whole breaks if a line breaks, cannot be told if no limit holds, and holds otherwise.
+
+    Args:
+        strict: the whole cannot be told if a single line cannot.
     """
     lines = (*_claims(contract, measurement), *_limits(contract, measurement), *_target_limits(contract, measurement))
-    breaks = any(line.outcome is Outcome.BREAKS for line in lines)
+    outcomes = {line.outcome for line in lines}
     holds = any(line.outcome is Outcome.HOLDS and line.key.startswith("limits.") for line in lines)
-    outcome = Outcome.BREAKS if breaks else Outcome.HOLDS if holds else Outcome.CANNOT_BE_TOLD
+    if Outcome.BREAKS in outcomes:
+        outcome = Outcome.BREAKS
+    elif not holds or (strict and Outcome.CANNOT_BE_TOLD in outcomes):
+        outcome = Outcome.CANNOT_BE_TOLD
+    else:
+        outcome = Outcome.HOLDS
     return Verdict(contract=f"{contract.model.name} {contract.model.version}", lines=lines, outcome=outcome)
 
 
 def _claims(contract: Contract, measurement: Measurement) -> Iterator[VerdictLine]:
-    """What the contract says of the model and its data: is this the model that was measured?"""
-    release = measurement.release
-    known = {release.model_sha256: "the measured model is the file that was handed over"}
-    if release.source:
-        known[release.source.sha256] = f"the measured model was made from it (recipe {release.source.recipe})"
-    if contract.model.sha256 in known:
-        yield _line("model.sha256", contract.model.sha256[:12], contract.model.sha256[:12], "", Outcome.HOLDS,
-                    known[contract.model.sha256])  # fmt: skip
+    """What the contract says of the model and its data: are these what was measured?"""
+    release, model = measurement.release, contract.model
+    if _is_handed_over(contract, measurement):
+        found, reason = release.model_sha256, "the measured model is the file that was handed over"
+    elif release.source is None:
+        found, reason = release.model_sha256, "the measured model is another file, and does not say what it was made of"
     else:
-        found = release.source.sha256 if release.source else release.model_sha256
-        yield _line("model.sha256", contract.model.sha256[:12], found[:12], "", Outcome.BREAKS, "another model")
-    if contract.model.parameters is not None:
+        found, reason = (
+            release.source.sha256,
+            f"the measured model was made of this one, recipe {release.source.recipe}",
+        )
+    yield _same_hash("model.sha256", model.sha256, found, reason)
+    if model.parameters is not None:
         parameters = release.source.parameters if release.source else release.parameters
-        same = parameters == contract.model.parameters
-        yield _line("model.parameters", contract.model.parameters, parameters, "",
-                    Outcome.HOLDS if same else Outcome.BREAKS, "counted in the model that was handed over")  # fmt: skip
+        outcome = Outcome.HOLDS if parameters == model.parameters else Outcome.BREAKS
+        reason = "counted in the float model" if release.source else "counted in the measured model"
+        yield _line("model.parameters", model.parameters, parameters, "", outcome, reason)
     if contract.data.evaluation_sha256 is not None:
-        key, wanted = "data.evaluation_sha256", contract.data.evaluation_sha256
-        if measurement.accuracy is None:
-            yield _line(key, wanted[:12], None, "", Outcome.CANNOT_BE_TOLD, "nothing was tested")
-        else:
-            found = measurement.accuracy.evaluation_sha256
-            same = found == wanted
-            yield _line(key, wanted[:12], found[:12], "", Outcome.HOLDS if same else Outcome.BREAKS,
-                        "the data that was tested with")  # fmt: skip
+        accuracy = measurement.accuracy
+        found, reason = (accuracy.evaluation_sha256, accuracy.evaluation) if accuracy else ("", "nothing was tested")
+        yield _same_hash("data.evaluation_sha256", contract.data.evaluation_sha256, found, reason)
 
 
 def _limits(contract: Contract, measurement: Measurement) -> Iterator[VerdictLine]:
-    limits, release, accuracy = contract.limits, measurement.release, measurement.accuracy
-    metric = accuracy.metric if accuracy and accuracy.metric and accuracy.metric.name == contract.data.metric else None
-    missing = f"{contract.data.metric} was not measured on the device"
-    on_device = f"{contract.data.metric} over {metric.samples} samples on {measurement.device}" if metric else missing
+    limits, release = contract.limits, measurement.release
+    unit = "share" if contract.data.metric in SHARE_METRICS else ""
     if limits.metric_min is not None:
-        yield _at_least("limits.metric_min", limits.metric_min, metric.value if metric else None, "share", on_device)
+        yield _at_least("limits.metric_min", limits.metric_min, _metric(contract, measurement), unit)
     if limits.metric_max_drop is not None:
-        drop, reason = _drop(measurement) if metric else (None, missing)
-        yield _at_most("limits.metric_max_drop", limits.metric_max_drop, drop, "share", reason)
+        yield _at_most("limits.metric_max_drop", limits.metric_max_drop, _drop(contract, measurement), unit)
     if limits.agreement_top1_min is not None:
-        match = accuracy.agreement.top1_match if accuracy else None
-        reason = "the device's answers against the same model in exact arithmetic on the host"
-        yield _at_least("limits.agreement_top1_min", limits.agreement_top1_min, match, "share",
-                        reason if match is not None else "no scores were compared")  # fmt: skip
+        match = _agreement(contract, measurement)
+        yield _at_least("limits.agreement_top1_min", limits.agreement_top1_min, match, "share")
     if limits.size_max_bytes is not None:
-        yield _at_most(
-            "limits.size_max_bytes", limits.size_max_bytes, release.model_size_bytes, "bytes", "the model file"
-        )
+        told = release.model_size_bytes, "the model file"
+        yield _at_most("limits.size_max_bytes", limits.size_max_bytes, told, "bytes")
     if limits.size_reduction_min is not None:
-        if release.source:
-            reduction = 1 - release.model_size_bytes / release.source.size_bytes
-            reason = f"{release.source.size_bytes:,} → {release.model_size_bytes:,} bytes"
-            yield _at_least("limits.size_reduction_min", limits.size_reduction_min, reduction, "share", reason)
-        else:
-            yield _at_least("limits.size_reduction_min", limits.size_reduction_min, None, "share",
-                            "the release does not say what it was made from")  # fmt: skip
+        reduction = _size_reduction(contract, measurement)
+        yield _at_least("limits.size_reduction_min", limits.size_reduction_min, reduction, "share")
     if limits.parameters_max is not None:
-        yield _at_most(
-            "limits.parameters_max", limits.parameters_max, release.parameters, "", "counted in the model file"
-        )
-
-
-def _drop(measurement: Measurement) -> tuple[float | None, str]:
-    accuracy, source = measurement.accuracy, measurement.release.source
-    assert accuracy is not None and accuracy.metric is not None
-    if source is None or source.metric is None:
-        return None, "the release does not say how good the float model was"
-    if source.metric.name != accuracy.metric.name or source.evaluation_sha256 != accuracy.evaluation_sha256:
-        return None, "the float model was evaluated on other data or with another metric"
-    return (
-        source.metric.value - accuracy.metric.value,
-        f"{source.metric.value:.4f} float on the host, {accuracy.metric.value:.4f} on {measurement.device}",
-    )
+        told = release.parameters, "counted in the measured model"
+        yield _at_most("limits.parameters_max", limits.parameters_max, told, "")
 
 
 def _target_limits(contract: Contract, measurement: Measurement) -> Iterator[VerdictLine]:
     for name, limits in contract.limits.target.items():
         prefix = f"limits.target.{name}"
-        other = "" if name == measurement.release.target else f"measured was {measurement.release.target}"
+        measured = name == measurement.release.target
+        other = f"the measured release is for {measurement.release.target}"
         if limits.peak_memory_max_bytes is not None:
-            # The same binaries allocate the same memory on an emulated board: this figure counts there too.
-            yield _at_most(
-                f"{prefix}.peak_memory_max_bytes",
-                limits.peak_memory_max_bytes,
-                None if other else measurement.peak_rss_bytes,
-                "bytes",
-                other or "largest resident set of the runner's process, runtime included",
-            )
-        yield from _latency_limits(prefix, limits, measurement, other)
+            told = _peak_memory(measurement) if measured else (None, other)
+            yield _at_most(f"{prefix}.peak_memory_max_bytes", limits.peak_memory_max_bytes, told, "bytes")
+        for percentile, limit in _latency_limits(limits):
+            told = _latency(measurement, percentile) if measured else (None, other)
+            yield _at_most(f"{prefix}.latency_{percentile}_max_ms", limit, told, "ms")
 
 
-def _latency_limits(prefix: str, limits: TargetLimits, measurement: Measurement, other: str) -> Iterator[VerdictLine]:
+def _latency_limits(limits: TargetLimits) -> Iterator[tuple[str, float]]:
+    for percentile in ("p50", "p90", "p99"):
+        limit: float | None = getattr(limits, f"latency_{percentile}_max_ms")
+        if limit is not None:
+            yield percentile, limit
+
+
+def _metric(contract: Contract, measurement: Measurement) -> _Told:
+    metric, reason = _measured_metric(contract, measurement)
+    if metric is None:
+        return None, reason
+    return metric.value, f"{metric.name} over {metric.samples:,} samples on {measurement.device}"
+
+
+def _drop(contract: Contract, measurement: Measurement) -> _Told:
+    metric, reason = _measured_metric(contract, measurement)
+    if metric is None:
+        return None, reason
+    before, reason = _float_metric(contract, measurement)
+    if before is None:
+        return None, reason
+    if (before.name, before.samples) != (metric.name, metric.samples):
+        return None, f"the float model was evaluated with {before.name} over {before.samples:,} samples"
+    return (
+        before.value - metric.value,
+        f"{before.value:.4f} float on the host, {metric.value:.4f} on {measurement.device}",
+    )
+
+
+def _measured_metric(contract: Contract, measurement: Measurement) -> tuple[MetricFigure | None, str]:
+    accuracy, reason = _tested(contract, measurement)
+    if accuracy is None:
+        return None, reason
+    if accuracy.metric is None:
+        return None, "the data that was tested with has no labels"
+    if accuracy.metric.name != contract.data.metric:
+        return None, f"{accuracy.metric.name} was measured, not {contract.data.metric}"
+    return accuracy.metric, ""
+
+
+def _float_metric(contract: Contract, measurement: Measurement) -> tuple[MetricFigure | None, str]:
+    """How good the model that was handed over is on the host, over the data that the device was tested with."""
+    accuracy, source = measurement.accuracy, measurement.release.source
+    if accuracy and _is_handed_over(contract, measurement):
+        return accuracy.host_metric, "the model was not run on the host"
+    if accuracy is None or source is None or source.metric is None:
+        return None, "the release does not say how good the float model was"
+    if source.sha256 != contract.model.sha256:
+        return None, "the release was made of another model"
+    if source.evaluation_sha256 != accuracy.evaluation_sha256:
+        return None, "the float model was evaluated on other data"
+    return source.metric, ""
+
+
+def _agreement(contract: Contract, measurement: Measurement) -> _Told:
+    accuracy, reason = _tested(contract, measurement)
+    if accuracy is None:
+        return None, reason
+    if accuracy.agreement.top1_match is None:
+        return None, "the model gives no scores to be compared"
+    return accuracy.agreement.top1_match, "the device against the same model in exact arithmetic on the host"
+
+
+def _tested(contract: Contract, measurement: Measurement) -> tuple[Accuracy | None, str]:
+    """The accuracy, if it is over the contract's data as far as that can be known."""
+    accuracy, wanted = measurement.accuracy, contract.data.evaluation_sha256
+    if accuracy is None:
+        return None, "nothing was tested"
+    if accuracy.partial:
+        return None, f"only the first {accuracy.samples:,} samples were tested"
+    if wanted is not None and accuracy.evaluation_sha256 != wanted:
+        return None, "tested with other data than the contract's"
+    return accuracy, ""
+
+
+def _size_reduction(contract: Contract, measurement: Measurement) -> _Told:
+    release = measurement.release
+    if _is_handed_over(contract, measurement):
+        return 0.0, "the model is the file that was handed over"
+    if release.source is None or release.source.size_bytes <= 0:
+        return None, "the release does not say what it was made of"
+    reduction = 1 - release.model_size_bytes / release.source.size_bytes
+    return reduction, f"{release.source.size_bytes:,} → {release.model_size_bytes:,} bytes"
+
+
+def _peak_memory(measurement: Measurement) -> _Told:
+    if measurement.peak_rss_bytes is None:
+        return None, "the device does not tell"
+    where = "; the same binaries as on a real board" if measurement.conditions.emulated else ""
+    return measurement.peak_rss_bytes, f"largest resident set of the runner's process, runtime included{where}"
+
+
+def _latency(measurement: Measurement, percentile: str) -> _Told:
     timing = measurement.timing
-    for name, limit in (
-        ("p50", limits.latency_p50_max_ms),
-        ("p90", limits.latency_p90_max_ms),
-        ("p99", limits.latency_p99_max_ms),
-    ):
-        if limit is None:
-            continue
-        figure: float | None = None
-        if other:
-            reason = other
-        elif timing is None:
-            reason = "nothing was timed"
-        elif timing.clock == "emulated" or measurement.conditions.emulated:
-            reason = _EMULATED
-        else:
-            figure = getattr(timing.summary, f"{name}_ms")
-            reason = f"n = {timing.summary.n}"
-            if figure is None:
-                reason = next((note for note in timing.summary.notes if note.startswith(name)), "too few samples")
-        yield _at_most(f"{prefix}.latency_{name}_max_ms", limit, figure, "ms", reason)
+    if timing is None:
+        return None, "nothing was timed"
+    if timing.clock == "emulated" or measurement.conditions.emulated:
+        return None, _EMULATED
+    figure: float | None = getattr(timing.summary, f"{percentile}_ms")
+    if figure is None:
+        needs = (note for note in timing.summary.notes if note.startswith(f"{percentile} "))
+        return None, next(needs, f"{timing.summary.n} samples are too few")
+    return figure, f"{percentile} of {timing.summary.n:,} samples on {measurement.device}"
 
 
-def _at_most(key: str, limit: float, figure: float | None, unit: str, reason: str) -> VerdictLine:
-    holds = figure is not None and figure <= limit + _TOLERANCE
+def _is_handed_over(contract: Contract, measurement: Measurement) -> bool:
+    """Whether what was measured is the very file of the contract, not something made of it."""
+    return measurement.release.model_sha256 == contract.model.sha256
+
+
+def _same_hash(key: str, wanted: str, found: str, reason: str) -> VerdictLine:
+    if not found:
+        return _line(key, wanted[:_HASH_DIGITS], None, "", Outcome.CANNOT_BE_TOLD, reason)
+    outcome = Outcome.HOLDS if found == wanted else Outcome.BREAKS
+    return _line(key, wanted[:_HASH_DIGITS], found[:_HASH_DIGITS], "", outcome, reason)
+
+
+def _at_most(key: str, limit: float, told: _Told, unit: str) -> VerdictLine:
+    figure, reason = told
+    holds = figure is not None and figure <= limit + _ROUNDING
     return _line(key, limit, figure, unit, _outcome(figure, holds), reason)
 
 
-def _at_least(key: str, limit: float, figure: float | None, unit: str, reason: str) -> VerdictLine:
-    holds = figure is not None and figure >= limit - _TOLERANCE
+def _at_least(key: str, limit: float, told: _Told, unit: str) -> VerdictLine:
+    figure, reason = told
+    holds = figure is not None and figure >= limit - _ROUNDING
     return _line(key, limit, figure, unit, _outcome(figure, holds), reason)
 
 

@@ -3,65 +3,100 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import structs
 
 from edgedeploy.errors import InvalidFileError
 from edgedeploy.safe_paths import is_name, is_relative_path, is_sha256
-from edgedeploy.toml_file import load_toml
+from edgedeploy.toml_file import line_of, load_toml
 from edgedeploy.user_object import is_object_name
 from edgedeploy.values.contract import Contract, Limits, TargetLimits
 
 SCHEMA = 1
-_SHARES = ("metric_max_drop", "agreement_top1_min", "size_reduction_min")
+SHARE_METRICS = ("top1", "top5")
+"""Metrics that are shares, in [0, 1]; a user's own may have any range."""
+
+_Mistake = tuple[tuple[str, ...], str]
+"""The keys that lead to a value, and what is wrong with it."""
 
 
 def load_contract(path: Path) -> Contract:
     """Read and validate a contract file. See `edgedeploy.values.contract` for its keys.
 
-    Files that it names lie in its folder or below: a contract comes from other people, and is given no more than that.
+    A contract comes from other people, so the files that it names have to lie in its own folder or below. A dataset or
+    metric that it names as `package.module:callable` is code, which runs when the contract is shipped: from people
+    whose code you would not run, take files only.
 
     Raises:
         InvalidFileError: it cannot be read, is not TOML, has an unknown key, a wrong type or a value out of range; the
-            message names the key, and the line where the parser can tell it.
+            message names the line and the key.
     """
     contract = load_toml(path, Contract)
-    wrong = _first_mistake(contract)
-    if wrong:
-        key, message = wrong
-        raise InvalidFileError(f"{path}: {key}: {message}")
+    for keys, message in _mistakes(contract):
+        raise InvalidFileError(f"{path}:{line_of(path, keys)}: {'.'.join(keys)}: {message}")
     return structs.replace(contract, folder=path.parent)
 
 
-def _first_mistake(contract: Contract) -> tuple[str, str] | None:
+def _mistakes(contract: Contract) -> Iterator[_Mistake]:
     if contract.schema != SCHEMA:
-        return "schema", f"this edgedeploy reads version {SCHEMA}, the file is version {contract.schema}"
-    for key, text in (("model.name", contract.model.name), ("model.version", contract.model.version)):
+        yield ("schema",), f"this edgedeploy reads schema {SCHEMA}, the file has {contract.schema}"
+    yield from _model_mistakes(contract)
+    yield from _data_mistakes(contract)
+    yield from _limit_mistakes(contract.limits, shares=contract.data.metric in SHARE_METRICS)
+
+
+def _model_mistakes(contract: Contract) -> Iterator[_Mistake]:
+    model = contract.model
+    for key, text in (("name", model.name), ("version", model.version)):
         if not is_name(text):
-            return key, f"{text!r} cannot be part of a path: use lower-case letters, digits, - _ and ., at most 64"
-    if not is_sha256(contract.model.sha256):
-        return "model.sha256", "64 lower-case hexadecimal digits are expected"
-    if not is_relative_path(contract.model.file):
-        return "model.file", "a path inside the contract's folder is expected"
-    for key, data in (("data.evaluation", contract.data.evaluation), ("data.calibration", contract.data.calibration)):
-        if data is not None and not is_relative_path(data) and not is_object_name(data):
-            return key, "a path inside the contract's folder, or package.module:callable, is expected"
-    return _limit_mistake(contract.limits)
+            rule = "use lower-case letters, digits, - _ and ., at most 64, a letter or digit first"
+            yield ("model", key), f"{text!r} becomes part of paths on devices: {rule}"
+    if not is_relative_path(model.file):
+        yield ("model", "file"), f"{model.file!r} is not a path inside the contract's folder"
+    if not is_sha256(model.sha256):
+        yield ("model", "sha256"), "64 lower-case hexadecimal digits are expected, as sha256sum prints them"
+    if model.parameters is not None and model.parameters < 1:
+        yield ("model", "parameters"), f"{model.parameters} is not a number of parameters"
 
 
-def _limit_mistake(limits: Limits) -> tuple[str, str] | None:
-    stated = [value for name, value in structs.asdict(limits).items() if name != "target" and value is not None]
-    if not stated and not limits.target:
-        return "limits", "at least one limit is needed"
-    groups: list[tuple[str, Limits | TargetLimits]] = [("limits", limits)]
-    groups += [(f"limits.target.{name}", target) for name, target in limits.target.items()]
-    for prefix, group in groups:
+def _data_mistakes(contract: Contract) -> Iterator[_Mistake]:
+    data = contract.data
+    for key, spec in (("evaluation", data.evaluation), ("calibration", data.calibration)):
+        if spec is not None and not is_relative_path(spec) and not is_object_name(spec):
+            yield ("data", key), f"{spec!r} is not a path inside the contract's folder, nor package.module:callable"
+    if data.evaluation_sha256 is not None and not is_sha256(data.evaluation_sha256):
+        yield ("data", "evaluation_sha256"), "64 lower-case hexadecimal digits are expected, as sha256sum prints them"
+    if data.metric not in SHARE_METRICS and not is_object_name(data.metric):
+        known = ", ".join(SHARE_METRICS)
+        yield ("data", "metric"), f"there is no metric {data.metric!r}; known: {known}, package.module:function"
+
+
+def _limit_mistakes(limits: Limits, *, shares: bool) -> Iterator[_Mistake]:
+    """
+    Args:
+        shares: whether the metric is one, so that 95 can only be meant as 0.95.
+    """
+    groups: dict[tuple[str, ...], Limits | TargetLimits] = {("limits",): limits}
+    groups |= {("limits", "target", name): group for name, group in limits.target.items()}
+    in_one = {"agreement_top1_min", "size_reduction_min"} | ({"metric_min", "metric_max_drop"} if shares else set())
+    stated = 0
+    for keys, group in groups.items():
+        if not is_name(keys[-1]):
+            yield keys, "a target has lower-case letters, digits, - _ and . in its name"
         for name, value in structs.asdict(group).items():
             if name == "target" or value is None:
                 continue
-            if not math.isfinite(value) or (value < 0 and name != "metric_min"):
-                return f"{prefix}.{name}", f"{value} is not a limit"
-            if name in _SHARES and value > 1:
-                return f"{prefix}.{name}", f"a share from 0 to 1 is expected, not {value}"
-    return None
+            stated += 1
+            if name in in_one and not 0 <= value <= 1:
+                yield (*keys, name), f"{value} is not a share from 0 to 1"
+            elif not math.isfinite(value) or (value < 0 and name != "metric_min"):
+                yield (*keys, name), f"{value} is not a limit"
+    if not stated:
+        yield ("limits",), f"at least one limit is needed, of: {', '.join(_limit_names())}"
+
+
+def _limit_names() -> list[str]:
+    general = [name for name in Limits.__struct_fields__ if name != "target"]
+    return [*general, *(f"target.NAME.{name}" for name in TargetLimits.__struct_fields__)]

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgedeploy.report.wording import bytes_in_words, milliseconds
-from edgedeploy.values.measurement import Accuracy, Measurement, Timing
+from edgedeploy.values.measurement import Accuracy, Conditions, Measurement, Timing
 from edgedeploy.values.quality import Agreement
 
 
@@ -22,6 +22,8 @@ def measurement_tables(measurement: Measurement) -> tuple[Table, ...]:
 
     row("device", f"{measurement.device} ({conditions.machine}, {conditions.cpu}, {conditions.cores} cores)")
     row("system", f"{conditions.os}, {conditions.kernel}, Python {conditions.python}")
+    if state := _state(conditions):
+        row("state", state)
     row("release", f"{measurement.release.name} {measurement.release.id} for {measurement.release.target}")
     if measurement.timing:
         _timing_rows(table, measurement.timing)
@@ -32,6 +34,22 @@ def measurement_tables(measurement: Measurement) -> tuple[Table, ...]:
     if measurement.peak_rss_bytes is not None:
         row("peak memory", f"{bytes_in_words(measurement.peak_rss_bytes)} (resident, runtime included)")
     return (table,)
+
+
+def _state(conditions: Conditions) -> str:
+    """What changes from run to run, as far as the device tells it."""
+    parts = []
+    if conditions.board:
+        parts.append(conditions.board)
+    if conditions.temperature_c is not None:
+        parts.append(f"{conditions.temperature_c:.0f} °C")
+    if conditions.governor:
+        parts.append(f"governor {conditions.governor}")
+    if conditions.load_average_1min is not None:
+        parts.append(f"load {conditions.load_average_1min:.2f}")
+    if conditions.memory_available_bytes is not None:
+        parts.append(f"{bytes_in_words(conditions.memory_available_bytes)} of memory available")
+    return ", ".join(parts)
 
 
 def agreement_in_words(agreement: Agreement) -> str:
@@ -56,7 +74,8 @@ def _timing_rows(table: Table, timing: Timing) -> None:
     ]
     figures = ", ".join(f"{name} {milliseconds(value)}" for name, value in known)
     table.add_row(what, f"{figures} (n = {summary.n}, MAD {milliseconds(summary.mad_ms)})")
-    before = f"load {milliseconds(timing.load_ms)}, first inference {milliseconds(timing.first_inference_ms)}"
+    imported = f"import {milliseconds(timing.import_ms)}, " if timing.import_ms is not None else ""
+    before = f"{imported}load {milliseconds(timing.load_ms)}, first inference {milliseconds(timing.first_inference_ms)}"
     table.add_row("", before)
     for note in summary.notes:
         table.add_row("", Text(note, style="dim"))
@@ -65,7 +84,8 @@ def _timing_rows(table: Table, timing: Timing) -> None:
 def _accuracy_rows(table: Table, accuracy: Accuracy) -> None:
     if accuracy.metric:
         host = f", {accuracy.host_metric.value:.2%} on the host in exact arithmetic" if accuracy.host_metric else ""
-        table.add_row(accuracy.metric.name, f"{accuracy.metric.value:.2%} on the device{host}")
+        part = f", over the first {accuracy.samples:,} samples only" if accuracy.partial else ""
+        table.add_row(Text(accuracy.metric.name), f"{accuracy.metric.value:.2%} on the device{host}{part}")
     else:
         table.add_row("metric", "none: the dataset has no labels")
     table.add_row("agreement", f"with the host: {agreement_in_words(accuracy.agreement)}")

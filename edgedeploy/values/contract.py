@@ -88,4 +88,5 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """Name and version of the model."""
     lines: tuple[VerdictLine, ...]
     outcome: Outcome
-    """Breaks if a line breaks; cannot be told if no line holds; else holds."""
+    """Breaks if a line breaks; cannot be told if no limit holds (or, when strict, if a line cannot be told); else
+    holds."""
