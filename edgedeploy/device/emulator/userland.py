@@ -13,7 +13,8 @@ from edgedeploy.errors import BoardError
 from edgedeploy.progress import SILENT, Progress
 
 PACKAGES = (
-    *("base-files", "bash", "busybox-static", "coreutils", "diffutils", "findutils", "grep", "gzip", "hostname"),
+    *("base-files", "bash", "busybox-static", "coreutils", "dash", "diffutils", "findutils"),
+    *("grep", "gzip", "hostname"),
     *("libstdc++6", "openssh-server", "procps", "python3", "sed", "tar", "util-linux"),
 )
 """What a Debian system has that a model, or edgedeploy, may ask for. The kernel comes on top."""
@@ -75,6 +76,7 @@ def make_userland(packages: Sequence[Package], root: Path, progress: Progress = 
         (root / place).chmod(mode)
     for place in (".bashrc", ".profile"):
         (root / HOME[1:] / place).write_bytes((root / "etc/skel" / place).read_bytes())
+        (root / HOME[1:] / place).chmod(0o644)
     for applet in _APPLETS:
         link = root / "usr/bin" / applet
         if not link.exists() and not link.is_symlink():
