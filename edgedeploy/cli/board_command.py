@@ -100,7 +100,7 @@ def ssh(name: str, words: tuple[str, ...], out: Output) -> int:
 
     access = board_access(name)
     # As after any ssh, the words are joined and read by the board's shell.
-    line = [*_ssh_line(access), *(words[1:] if words[:1] == ("--",) else words)]
+    line = [*_ssh_line(access), "--", *(words[1:] if words[:1] == ("--",) else words)]
     if out.as_json:
         out.result({"access": access, "command": line})
         return 0

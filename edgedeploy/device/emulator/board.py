@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import Struct, structs
 
 from edgedeploy.device.emulator import qemu
-from edgedeploy.device.emulator.disk import copy_disk, mend_disk
+from edgedeploy.device.emulator.disk import copy_disk, mend_disk, refuse_small_disk
 from edgedeploy.device.emulator.image import image_folder
 from edgedeploy.device.emulator.initramfs import board_archive
 from edgedeploy.device.emulator.keys import new_key_pair
@@ -121,7 +121,7 @@ def board_up(
             qemu.cut_power(folder)
         image = image_folder(chosen.emulation, progress, rebuild=rebuild)
         if state is None or state.image != image.name or not _is_whole(folder) or rebuild:
-            if folder.exists():
+            if (folder / "disk.ext4").exists():
                 progress.note(f"making board {name} anew: what was on its disk is gone")
             state = BoardState(
                 target=chosen.name,
@@ -130,6 +130,7 @@ def board_up(
                 port=state.port if state else None,
             )
             progress.step(f"making board {name}")
+            refuse_small_disk(image / "disk.ext4", state.disk_mb)
             _make(folder, image, state)
         elif mend_disk(folder / "disk.ext4"):
             progress.note("the disk was mended")
@@ -370,7 +371,11 @@ def _wait_until_up(name: str, folder: Path, state: BoardState, deadline: float) 
     if wait_for_login(_access(folder, state), still_on, deadline):
         return
     what = "does not let us log in" if still_on() else "ended while it booted"
-    raise BoardError(f"board {name} {what}", why=_last_words(folder))
+    raise BoardError(
+        f"board {name} {what}",
+        why=_last_words(folder),
+        mend=f"edgedeploy board up {name}; if that fails again, edgedeploy board down {name} --delete first",
+    )
 
 
 def _answers(folder: Path, state: BoardState) -> bool:

@@ -45,13 +45,8 @@ def make_disk(root: Path, disk: Path, *, home: str, home_uid: int) -> None:
     _debugfs(disk, lines)
 
 
-def copy_disk(source: Path, destination: Path, disk_mb: int) -> None:
-    """Copy an image's disk for a board, sharing or skipping what can be, and grow it to `disk_mb` MiB.
-
-    Raises:
-        UnsupportedError: the image does not fit into `disk_mb`.
-        HostError: a tool is missing, or there is no room.
-    """
+def refuse_small_disk(source: Path, disk_mb: int) -> None:
+    """Raise UnsupportedError when an image's disk does not fit into `disk_mb` MiB."""
     least_mb = -(-source.stat().st_size // 2**20)
     if disk_mb < least_mb:
         raise UnsupportedError(
@@ -59,6 +54,14 @@ def copy_disk(source: Path, destination: Path, disk_mb: int) -> None:
             why=f"the system alone takes {least_mb} MiB",
             mend=f"ask for at least {least_mb} MiB",
         )
+
+
+def copy_disk(source: Path, destination: Path, disk_mb: int) -> None:
+    """Copy an image's disk for a board, sharing or skipping what can be, and grow it to `disk_mb` MiB.
+
+    Raises:
+        HostError: a tool is missing, or there is no room.
+    """
     run("cp", "--sparse=always", "--reflink=auto", str(source), str(destination))
     _truncate(destination, disk_mb)
     run("resize2fs", str(destination))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import shutil
 import tempfile
+import time
 from importlib import resources
 from pathlib import Path
 
@@ -29,6 +31,8 @@ from edgedeploy.values.target import Emulation
 # The modules that say what is on an image. Their source is part of its name: no number that somebody forgets to raise.
 _MADE_BY = ("disk.py", "image.py", "initramfs.py", "packages.py", "userland.py")
 
+_KEPT_S = 30 * 24 * 3600
+
 
 def image_folder(emulation: Emulation, progress: Progress = SILENT, *, rebuild: bool = False) -> Path:
     """The folder with `kernel`, `initramfs`, `disk.ext4` and `packages.json`, built now if it is not there.
@@ -45,7 +49,9 @@ def image_folder(emulation: Emulation, progress: Progress = SILENT, *, rebuild: 
     # One build at a time, whichever image it is: they share apt's folders.
     with exclusive(folder.with_name("build"), "building an image", progress):
         if rebuild or not (folder / "disk.ext4").is_file():
+            _forget_unused(folder.parent)
             _build(folder, emulation, progress)
+        os.utime(folder)
     return folder
 
 
@@ -62,6 +68,13 @@ def image_digest(emulation: Emulation) -> str:
     return digest.hexdigest()
 
 
+def _forget_unused(images: Path) -> None:
+    """Remove images that nobody has asked for in a month, as those of earlier versions of edgedeploy."""
+    for image in images.glob("[0-9a-f]*"):
+        if time.time() - image.stat().st_mtime > _KEPT_S:
+            shutil.rmtree(image, ignore_errors=True)
+
+
 def _build(folder: Path, emulation: Emulation, progress: Progress) -> None:
     need("apt-get", "dpkg-deb", "tar", "mke2fs", "debugfs")
     packages = fetch(
@@ -72,8 +85,9 @@ def _build(folder: Path, emulation: Emulation, progress: Progress) -> None:
     )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        for abandoned in folder.parent.glob(".root-*"):  # of a build that was killed; no other is at work
-            shutil.rmtree(abandoned, ignore_errors=True)
+        for pattern in (".root-*", ".*.partial", ".*.old"):  # of builds that were killed; no other is at work
+            for abandoned in folder.parent.glob(pattern):
+                shutil.rmtree(abandoned, ignore_errors=True)
         scratch = tempfile.TemporaryDirectory(dir=folder.parent, prefix=".root-")
     except OSError as error:
         raise unwritable(folder, error) from error

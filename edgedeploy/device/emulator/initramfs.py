@@ -13,7 +13,8 @@ from pathlib import Path
 
 from edgedeploy.errors import BoardError
 
-_MODULES = ("virtio_mmio", "virtio_blk", "virtio_net", "virtio_rng")
+# What a kernel of Debian's may have as a module; what is built into it, is passed over.
+_MODULES = ("virtio_mmio", "virtio_blk", "virtio_net", "virtio_rng", "crc32c_generic", "ext4")
 
 
 class CpioArchive:

@@ -139,8 +139,9 @@ class _Apt:
             "Dir::Log": str(folder),
             "Dir::State": str(folder),
             "Dir::State::lists": str(folder / "lists"),
-            "Dir::State::status": "/dev/null",
-            "Dir::State::extended_states": "/dev/null",
+            # Nothing is installed. It is a file of ours, because apt puts dpkg's lock beside it.
+            "Dir::State::status": str(folder / "status"),
+            "Dir::State::extended_states": str(folder / "extended_states"),
         }
         self._options = ["-c", str(self._configuration)]
         self._options += [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
@@ -148,6 +149,7 @@ class _Apt:
             for place in (folder / "lists/partial", self.archives / "partial"):
                 place.mkdir(parents=True, exist_ok=True)
             self._configuration.write_text(_CONFIGURATION)
+            (folder / "status").write_text("")
         except OSError as error:
             raise unwritable(folder, error) from error
 
