@@ -65,28 +65,46 @@ def connect(
 
 
 def _split(address: str) -> tuple[str, int | None, str | None]:
+    if ":" in address.removeprefix("ssh://").rpartition("@")[0]:
+        # Not repeated in the message: it would end up in logs.
+        raise UnknownNameError(
+            "an address cannot hold a password", why="it would be seen in process lists and logs", mend="use a key"
+        )
     if address.startswith("ssh://"):
         try:
             parts = urlsplit(address)
             port = parts.port
         except ValueError as error:
             raise UnknownNameError("the address is not a device's", why=str(error), mend=_FORMS) from error
-        if parts.password is not None:
-            # Not repeated in the message: it would end up in logs.
-            raise UnknownNameError(
-                "an address cannot hold a password", why="it would be seen in process lists and logs", mend="use a key"
-            )
-        if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+        if not parts.hostname or port == 0 or parts.path.strip("/") or parts.query or parts.fragment:
             raise UnknownNameError(f"{address!r} is not a device's address", mend=f"write {_FORMS}")
-        return parts.hostname, port, parts.username
+        # Not `parts.hostname`, which is in lower case: names in ~/.ssh/config are as they were written there.
+        match = _HOST_NAME.match(parts.netloc)
+        if match is None or match.end() not in (len(parts.netloc), parts.netloc.rfind(":")):
+            raise UnknownNameError(f"{address!r} is not a device's address", mend=f"write {_FORMS}")
+        return match["host"].strip("[]"), port, match["user"]
     match = _HOST_NAME.fullmatch(address)
     if match is None:
         raise UnknownNameError(f"{address!r} is not a device's address", mend=f"write {_FORMS}")
     return match["host"].strip("[]"), None, match["user"]
 
 
-def _settings(host: str, port: int | None, user: str | None, *, accept_new: bool, timeout_s: float) -> SshSettings:
-    """What `~/.ssh/config` says of `host`, under what the address itself says."""
+def _settings(
+    host: str,
+    port: int | None,
+    user: str | None,
+    *,
+    accept_new: bool,
+    timeout_s: float,
+    through: str = "",
+    towards: tuple[str, ...] = (),
+) -> SshSettings:
+    """What `~/.ssh/config` says of `host`, under what the address itself says.
+
+    Args:
+        through: jump hosts that are given, instead of those in the file.
+        towards: the hosts that this one is a jump host for, the device first.
+    """
     import paramiko
 
     from edgedeploy.device.ssh import SshSettings
@@ -101,30 +119,36 @@ def _settings(host: str, port: int | None, user: str | None, *, accept_new: bool
     identities = found.get("identityfile", [])
     named = found.get("userknownhostsfile")
     known_hosts = [Path(word).expanduser() for word in str(named).split()] if named else []
-    jump = str(found.get("proxyjump", "none"))
+    configured_port = str(found.get("port", 22))
+    if not configured_port.isascii() or not configured_port.isdigit() or not 0 < int(configured_port) < 65536:
+        raise InvalidFileError(f"{path} gives {host} the port {configured_port!r}", mend="write a number up to 65535")
+    jump = through or str(found.get("proxyjump", "none"))
     return SshSettings(
         host=str(found.get("hostname", host)),
-        port=port or int(str(found.get("port", 22))),
+        port=port or int(configured_port),
         user=user or str(found.get("user", getpass.getuser())),
         key_paths=tuple(Path(str(name)).expanduser() for name in identities) if isinstance(identities, list) else (),
         only_these_keys=str(found.get("identitiesonly", "no")).lower() == "yes",
         known_hosts=(*(known_hosts or [Path.home() / ".ssh" / "known_hosts"]), Path("/etc/ssh/ssh_known_hosts")),
         accept_new=accept_new,
         timeout_s=timeout_s,
-        jump=None if jump == "none" else _jump(jump, accept_new=accept_new, timeout_s=timeout_s),
+        jump=_jump(jump, accept_new=accept_new, timeout_s=timeout_s, towards=(*towards, host)),
     )
 
 
-def _jump(text: str, *, accept_new: bool, timeout_s: float) -> SshSettings:
+def _jump(text: str, *, accept_new: bool, timeout_s: float, towards: tuple[str, ...]) -> SshSettings | None:
     """The last hop of `ProxyJump a,b,c`, which itself goes through the ones before."""
-    from msgspec import structs
-
+    if text == "none":
+        return None
     *before, last = text.split(",")
     host, port, user = _split(last.strip() if "://" in last else f"ssh://{last.strip()}")
-    settings = _settings(host, port, user, accept_new=accept_new, timeout_s=timeout_s)
-    if before:
-        return structs.replace(settings, jump=_jump(",".join(before), accept_new=accept_new, timeout_s=timeout_s))
-    return settings
+    if host == towards[-1]:
+        return None  # `Host *` with a ProxyJump holds for the jump host too, which does not go through itself
+    if host in towards:
+        raise InvalidFileError("ProxyJump in ~/.ssh/config goes in a circle", why=" → ".join((*towards, host)))
+    return _settings(
+        host, port, user, accept_new=accept_new, timeout_s=timeout_s, through=",".join(before), towards=towards
+    )
 
 
 def _local_home() -> Path:

@@ -176,7 +176,16 @@ class SshConnection:
                 why=f"it refused {_tried(settings)}",
                 mend=f"put a public key there: ssh-copy-id -p {settings.port} {settings.user}@{settings.host}",
             ) from error
-        except (paramiko.SSHException, EOFError, OSError) as error:
+        except (paramiko.SSHException, EOFError, OSError, ValueError) as error:
+            transport = client.get_transport()
+            if transport is not None and transport.initial_kex_done and not isinstance(error, EOFError):
+                # paramiko tries each key file as each kind of key, and raises what the last attempt gave.
+                raise AuthenticationError(
+                    f"{where} does not let {settings.user} in",
+                    why=f"of {_tried(settings)}, none could be used: {error}",
+                    mend=f"check the key files, or put a public key there: "
+                    f"ssh-copy-id -p {settings.port} {settings.user}@{settings.host}",
+                ) from error
             raise UnreachableError(
                 f"{where} does not speak SSH with us",
                 why=str(error) or type(error).__name__,
@@ -251,9 +260,9 @@ class SshProcess:
             sent: int = self._patiently(lambda: self._channel.send(data[:_CHUNK_BYTES]))
         except TimeoutError as error:
             raise self.failure(error) from error
-        except OSError as error:
+        except (OSError, EOFError) as error:
             sent = 0
-            if self._is_lost():
+            if isinstance(error, EOFError) or self._is_lost():
                 raise self.failure(error) from error
         if sent == 0:
             raise BrokenPipeError(32, f"{self._command} on {self._address} takes no more input")

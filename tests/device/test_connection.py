@@ -93,18 +93,18 @@ def test_a_command_that_is_not_there(connection: Connection) -> None:
 
 def test_silence_has_a_limit(connection: Connection) -> None:
     with pytest.raises(DeviceError, match="sleep"):
-        connection.run(["sleep", "1000"], timeout_s=0.5)
+        connection.run(["sleep", "20"], timeout_s=0.5)
     assert connection.run(["echo", "next"]).stdout == b"next\n"
 
 
 def test_silence_of_a_command_that_takes_no_input_has_a_limit(connection: Connection) -> None:
     with pytest.raises(DeviceError, match="sleep"):
-        connection.run(["sleep", "1000"], stdin=bytes(32 << 20), timeout_s=0.5)
+        connection.run(["sleep", "20"], stdin=bytes(32 << 20), timeout_s=0.5)
 
 
 def test_a_child_that_keeps_the_output_open_does_not_outlast_the_limit(connection: Connection) -> None:
     with pytest.raises(DeviceError):
-        connection.run(["sh", "-c", "sleep 1000 & exit 0"], timeout_s=0.5)
+        connection.run(["sh", "-c", "sleep 20 & exit 0"], timeout_s=0.5)
 
 
 def test_sending_is_no_silence(connection: Connection) -> None:
@@ -139,13 +139,13 @@ def test_reading_at_the_end(connection: Connection) -> None:
 
 
 def test_waiting_has_a_limit(connection: Connection) -> None:
-    process = connection.start(["sleep", "1000"])
+    process = connection.start(["sleep", "20"])
     with pytest.raises(DeviceError):
         process.wait(0.5)
 
 
 def test_kill_ends_it_for_whoever_reads(connection: Connection) -> None:
-    process = connection.start(["sh", "-c", "echo begun; sleep 1000"])
+    process = connection.start(["sh", "-c", "echo begun; sleep 20"])
     assert process.stdout.readline() == b"begun\n"
     threading.Timer(0.2, process.kill).start()
     assert process.stdout.readline() == b""

@@ -1,0 +1,337 @@
+"""Getting into a device over SSH, and every way in which that fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from edgedeploy.device.address import connect
+from edgedeploy.device.emulator.keys import new_key_pair
+from edgedeploy.errors import AuthenticationError, EdgedeployError, InvalidFileError, UnknownNameError, UnreachableError
+
+pytestmark = pytest.mark.device
+
+
+def ssh_config(text: str) -> None:
+    folder = Path.home() / ".ssh"
+    folder.mkdir(exist_ok=True)
+    (folder / "config").write_text(text)
+
+
+def says_hello(connection: object) -> bool:
+    return connection.run(["echo", "hello"]).stdout == b"hello\n"  # type: ignore[attr-defined]
+
+
+class TestHostKey:
+    def test_unknown_is_refused_with_what_to_do(self, sshd, tmp_path: Path) -> None:
+        known_hosts = tmp_path / "empty"
+        known_hosts.touch()
+        with pytest.raises(AuthenticationError, match="is not known") as caught:
+            sshd.connect(known_hosts=(known_hosts,))
+        seen = subprocess.run(
+            ["ssh-keygen", "-lf", "-"], input=sshd.host_key.public, capture_output=True, text=True, check=True
+        ).stdout.split()[1]
+        assert seen in caught.value.why
+        assert sshd.known_name in caught.value.why
+        assert "--accept-new" in caught.value.mend
+        assert known_hosts.read_text() == ""
+
+    def test_accept_new_remembers_it(self, sshd, tmp_path: Path) -> None:
+        known_hosts = tmp_path / "new folder" / "known_hosts"
+        with sshd.connect(known_hosts=(known_hosts,), accept_new=True) as connection:
+            assert says_hello(connection)
+        assert known_hosts.read_text().split()[0] == sshd.known_name
+        with sshd.connect(known_hosts=(known_hosts,)) as connection:
+            assert says_hello(connection)
+
+    def test_accept_new_keeps_a_last_line_without_an_end(self, sshd, tmp_path: Path) -> None:
+        known_hosts = tmp_path / "known_hosts"
+        other = f"other.example {new_key_pair().public}"
+        known_hosts.write_text(other)
+        sshd.connect(known_hosts=(known_hosts,), accept_new=True).close()
+        assert known_hosts.read_text().splitlines()[0] == other
+        sshd.connect(known_hosts=(known_hosts,)).close()
+
+    @pytest.mark.parametrize("accept_new", [False, True])
+    def test_changed_is_refused_always(self, sshd, tmp_path: Path, accept_new: bool) -> None:
+        known_hosts = tmp_path / "known hosts"
+        text = f"{sshd.known_name} {new_key_pair().public}\n"
+        known_hosts.write_text(text)
+        with pytest.raises(AuthenticationError, match="has changed") as caught:
+            sshd.connect(known_hosts=(known_hosts,), accept_new=accept_new)
+        assert known_hosts.read_text() == text
+        # The mend is a command that mends.
+        command = caught.value.mend[caught.value.mend.index("ssh-keygen") :]
+        subprocess.run(["sh", "-c", command], check=True, capture_output=True)
+        sshd.connect(known_hosts=(known_hosts,), accept_new=True).close()
+
+    def test_hashed_names_are_found(self, sshd) -> None:
+        subprocess.run(["ssh-keygen", "-H", "-f", sshd.folder / "known_hosts"], check=True, capture_output=True)
+        assert "127.0.0.1" not in (sshd.folder / "known_hosts").read_text()
+        sshd.connect().close()
+
+    def test_a_line_that_is_no_key(self, sshd, tmp_path: Path) -> None:
+        known_hosts = tmp_path / "known_hosts"
+        known_hosts.write_text(f"{sshd.known_name} ssh-ed25519 not-base64\n")
+        with pytest.raises((InvalidFileError, AuthenticationError)):
+            sshd.connect(known_hosts=(known_hosts,))
+
+
+class TestUserKey:
+    def test_wrong(self, sshd, tmp_path: Path) -> None:
+        (tmp_path / "other").write_bytes(new_key_pair().private)
+        with pytest.raises(AuthenticationError, match="does not let") as caught:
+            sshd.connect(key_paths=(tmp_path / "other",))
+        assert str(tmp_path / "other") in caught.value.why
+        assert f"ssh-copy-id -p {sshd.port}" in caught.value.mend
+
+    def test_wrong_rsa(self, sshd, tmp_path: Path) -> None:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        formats = (serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
+        (tmp_path / "rsa").write_bytes(key.private_bytes(*formats))
+        with pytest.raises(AuthenticationError, match="does not let"):
+            sshd.connect(key_paths=(tmp_path / "rsa",))
+
+    def test_encrypted_without_an_agent(self, sshd, tmp_path: Path) -> None:
+        key = tmp_path / "locked"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", key], check=True)
+        with pytest.raises(AuthenticationError, match="encrypted") as caught:
+            sshd.connect(key_paths=(key,))
+        assert "ssh-add" in caught.value.mend
+
+    def test_not_a_key(self, sshd, tmp_path: Path) -> None:
+        (tmp_path / "notes").write_text("not a key\n")
+        with pytest.raises(AuthenticationError) as caught:
+            sshd.connect(key_paths=(tmp_path / "notes",))
+        assert str(tmp_path / "notes") in caught.value.why
+
+    def test_not_there(self, sshd, tmp_path: Path) -> None:
+        with pytest.raises(AuthenticationError) as caught:
+            sshd.connect(key_paths=(tmp_path / "none",))
+        assert str(tmp_path / "none") in caught.value.why
+
+    def test_from_the_agent(self, sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        place = tmp_path / "agent"
+        agent = subprocess.Popen(["ssh-agent", "-D", "-a", place], stdout=subprocess.DEVNULL)
+        try:
+            while not place.exists():
+                assert agent.poll() is None
+            monkeypatch.setenv("SSH_AUTH_SOCK", str(place))
+            subprocess.run(["ssh-add", "-q", sshd.folder / "user_key"], check=True)
+            with sshd.connect(key_paths=(), only_these_keys=False) as connection:
+                assert says_hello(connection)
+        finally:
+            agent.kill()
+            agent.wait()
+
+
+class TestUnreachable:
+    def test_refused_port(self) -> None:
+        with socket.socket() as bound:  # bound, but it does not listen
+            bound.bind(("127.0.0.1", 0))
+            with pytest.raises(UnreachableError, match="cannot be reached"):
+                connect(f"ssh://me@127.0.0.1:{bound.getsockname()[1]}")
+
+    def test_no_such_host(self) -> None:
+        with pytest.raises(UnreachableError, match=r"no host called 'no-such-host\.invalid'"):
+            connect("ssh://me@no-such-host.invalid")
+
+    @pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00\xff" * 500, b""])
+    def test_no_ssh_there(self, greeting: bytes) -> None:
+        with answering(greeting) as port, pytest.raises(UnreachableError, match="does not speak SSH"):
+            connect(f"ssh://me@127.0.0.1:{port}")
+
+    def test_silent_port(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(UnreachableError):
+            connect(f"ssh://me@127.0.0.1:{listener.getsockname()[1]}", timeout_s=0.3)
+
+
+@contextlib.contextmanager
+def answering(greeting: bytes) -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                peer = listener.accept()[0]
+                with peer:
+                    peer.sendall(greeting)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join()
+
+
+class TestConfig:
+    def test_a_name_with_everything_in_the_file(self, sshd) -> None:
+        ssh_config(
+            f"Host Pi\n  HostName 127.0.0.1\n  Port {sshd.port}\n  User {sshd.user}\n"
+            f"  IdentityFile {sshd.folder}/user_key\n  IdentitiesOnly yes\n"
+            f"  UserKnownHostsFile {sshd.folder}/known_hosts\n"
+        )
+        for address in ("Pi", "ssh://Pi"):
+            with connect(address) as connection:
+                assert says_hello(connection)
+                assert connection.address == address
+                assert not connection.emulated
+
+    def test_the_address_wins_over_the_file(self, sshd) -> None:
+        ssh_config(
+            f"Host *\n  Port 1\n  User nobody\n  IdentityFile {sshd.folder}/user_key\n"
+            f"  UserKnownHostsFile {sshd.folder}/known_hosts\n"
+        )
+        with connect(sshd.address) as connection:
+            assert says_hello(connection)
+
+    def test_proxy_jump(self, sshd, new_sshd: Callable[..., object]) -> None:
+        bastion = new_sshd("bastion")
+        ssh_config(
+            f"Host pi\n  HostName 127.0.0.1\n  Port {sshd.port}\n  IdentityFile {sshd.folder}/user_key\n"
+            f"  UserKnownHostsFile {sshd.folder}/known_hosts\n"
+            f"Host bastion\n  HostName 127.0.0.1\n  Port {bastion.port}\n  IdentityFile {bastion.folder}/user_key\n"
+            f"  UserKnownHostsFile {bastion.folder}/known_hosts\n"
+            f"Host *\n  User {sshd.user}\n  ProxyJump bastion\n"
+        )
+        with connect("pi") as connection:
+            assert says_hello(connection)
+            through = connection.run(["sh", "-c", "echo $SSH_CONNECTION"]).stdout.decode().split()
+            assert int(through[3]) == sshd.port
+            bastion.cut()
+            with pytest.raises(UnreachableError, match="lost"):
+                connection.run(["echo", "x"])
+
+    def test_a_jump_host_that_does_not_reach_the_device(self, sshd) -> None:
+        ssh_config(
+            f"Host pi\n  HostName 127.0.0.1\n  Port 1\n  ProxyJump bastion\n"
+            f"Host bastion\n  HostName 127.0.0.1\n  Port {sshd.port}\n  User {sshd.user}\n"
+            f"  IdentityFile {sshd.folder}/user_key\n  UserKnownHostsFile {sshd.folder}/known_hosts\n"
+        )
+        with pytest.raises(UnreachableError, match=r"127\.0\.0\.1 does not reach 127\.0\.0\.1:1"):
+            connect("pi")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Host *\n  Port many\n",
+            "Host *\n  Port 70000\n",
+            "Host a\n  ProxyJump b\nHost b\n  ProxyJump c\nHost c\n  ProxyJump a\n",
+            'Host "a\n',
+            "\xff",
+        ],
+    )
+    def test_a_file_with_a_mistake(self, text: str) -> None:
+        ssh_config("")
+        (Path.home() / ".ssh" / "config").write_bytes(text.encode("latin-1"))
+        with pytest.raises(InvalidFileError):
+            connect("a")
+
+
+class TestAddress:
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "ssh://me:hunter2@127.0.0.1",
+            "ssh://me:hunter2@127.0.0.1:notaport",
+            "ssh://me:hunter2/x@127.0.0.1",
+            "ssh://me:hunter2#x@127.0.0.1",
+            "ssh://me:22/hunter2@127.0.0.1",
+            "ssh://me:hunter2@[::1",
+            "me:hunter2@127.0.0.1",
+            "http://me:hunter2@127.0.0.1",
+        ],
+    )
+    def test_a_password_is_refused_and_not_repeated(self, address: str) -> None:
+        with pytest.raises(UnknownNameError) as caught:
+            connect(address)
+        assert "hunter2" not in str(caught.value)
+
+    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.text(alphabet="ssh:/@[]?#%. -aZ0\x00\n²é;", max_size=30).map(lambda text: f"ssh://{text}"))
+    @example("ssh://")
+    @example("ssh://host:0")
+    @example("ssh://host:65536")
+    @example("ssh://[::1")
+    @example("ssh://-oProxyCommand=x")
+    @example("ssh://me@host/folder")
+    @example("ssh://a\nb")
+    def test_malformed(self, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+        def no_network(*_: object, **__: object) -> None:
+            raise UnreachableError("not tried")
+
+        monkeypatch.setattr("edgedeploy.device.ssh._open_socket", no_network)
+        with pytest.raises(EdgedeployError):
+            connect(address)
+
+    @pytest.mark.parametrize(
+        "address", ["", "a b", "ssh:", "user@", "@host", "host:22", "-x", "ssh://h:0", "ssh://h/x"]
+    )
+    def test_not_an_address(self, address: str) -> None:
+        with pytest.raises(UnknownNameError):
+            connect(address)
+
+
+class TestLost:
+    def test_while_a_command_runs(self, sshd) -> None:
+        with sshd.connect() as connection:
+            process = connection.start(["sh", "-c", "echo begun; sleep 20"])
+            assert process.stdout.readline() == b"begun\n"
+            sshd.cut()
+            with pytest.raises(UnreachableError, match="lost"):
+                process.wait(60.0)
+
+    def test_while_input_is_sent(self, sshd) -> None:
+        def stream() -> Iterator[bytes]:
+            for _ in range(10):
+                yield bytes(1 << 20)
+            sshd.cut()
+            while True:
+                yield bytes(1 << 20)
+
+        with sshd.connect() as connection, pytest.raises(UnreachableError, match="lost"):
+            connection.run(["sh", "-c", "cat >/dev/null"], stdin=stream())
+
+    def test_between_commands(self, sshd) -> None:
+        with sshd.connect() as connection:
+            sshd.cut()
+            with pytest.raises(UnreachableError, match="lost"):
+                connection.run(["echo", "x"])
+
+    def test_closed_by_us(self, sshd) -> None:
+        connection = sshd.connect()
+        connection.close()
+        with pytest.raises(UnreachableError):
+            connection.run(["echo", "x"])
+
+
+class TestWithoutForcedCommand:
+    """As on most devices: the login shell takes the command itself. Nothing here touches the user's home folder."""
+
+    @pytest.fixture
+    def plain(self, new_sshd: Callable[..., object]) -> object:
+        return new_sshd("plain", forced=False)
+
+    @pytest.mark.parametrize(("signal", "status"), [("TERM", 143), ("KILL", 137)])
+    def test_a_command_that_a_signal_ends(self, plain, signal: str, status: int) -> None:
+        with plain.connect() as connection:
+            assert connection.run(["sh", "-c", f"kill -{signal} $$"]).exit_status == status
+
+    @pytest.mark.skipif(os.getuid() == 0, reason="sshd without privilege separation, as for root, sends no signals")
+    def test_kill_ends_what_neither_reads_nor_writes(self, plain) -> None:
+        with plain.connect() as connection:
+            process = connection.start(["sh", "-c", "sleep 20 & echo $!; wait"])
+            sleeper = int(process.stdout.readline())
+            assert connection.run(["kill", "-0", str(sleeper)]).exit_status == 0
+            process.kill()
+            script = 'n=0; while kill -0 "$1" && [ $n -lt 100 ]; do sleep 0.1; n=$((n + 1)); done; [ $n -lt 100 ]'
+            assert connection.run(["sh", "-c", script, "sh", str(sleeper)]).exit_status == 0
