@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import platform
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from edgedeploy.compile.bundle import encode_manifest, list_files, open_bundle
 from edgedeploy.files import cache_folder
+from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Manifest, Runtime
+from edgedeploy.values.model import ModelFacts
+
+MakeBundle = Callable[..., Bundle]
 
 # Where it is before any test has another home.
 _CACHE = cache_folder().parent
@@ -21,3 +30,44 @@ def _own_folders(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: py
     # Boards and laid-out wheels take minutes to make and cannot differ between tests: those marked keep the cache.
     keeps = {"emulated", "keeps_cache"} & {mark.name for mark in request.node.iter_markers()}
     monkeypatch.setenv("XDG_CACHE_HOME", str(_CACHE if keeps else tmp_path / "cache"))
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path) -> MakeBundle:
+    """A maker of small bundles that need nothing on the device but a shell: their `run check` is a few lines of it."""
+
+    def make(
+        *,
+        name: str = "model",
+        version: str = "1",
+        healthy: bool = True,
+        files: Mapping[str, bytes] = {},
+        **changes: object,
+    ) -> Bundle:
+        folder = tmp_path / f"bundle {name} {version}"
+        said = '{"healthy":true}' if healthy else '{"healthy":false}'
+        contents = {
+            "model.onnx": f"the model, version {version}".encode(),
+            "run": f"#!/bin/sh\n[ \"$1\" = check ] || exit 2\necho 'loading {name}' >&2\necho '{said}'\n"
+            f"exit {0 if healthy else 1}\n".encode(),
+            **files,
+        }
+        for path, content in contents.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
+        (folder / "run").chmod(0o755)
+        model = (folder / "model.onnx").read_bytes()
+        manifest = Manifest(
+            schema=1, name=name, version=version, target="test", architecture=platform.machine(),
+            model_file="model.onnx",
+            model=ModelFacts(
+                format="onnx", sha256=hashlib.sha256(model).hexdigest(), size_bytes=len(model), producer="", opset=17,
+                inputs=(), outputs=(), parameters=0, macs=None, macs_note="", operators={},
+            ),
+            runtime=Runtime(backend="none", python=None, glibc=None, packages={}),
+            runner="run", golden_samples=0, source=None, tools={}, files=list_files(folder),
+        )  # fmt: skip
+        (folder / MANIFEST_NAME).write_bytes(encode_manifest(msgspec.structs.replace(manifest, **changes)))
+        return open_bundle(folder)
+
+    return make

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from edgedeploy.deploy.shell import PROBE, run
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError
+from edgedeploy.errors import DeviceError, IntegrityError
 from edgedeploy.safe_paths import check_name, check_relative_path, check_sha256
 from edgedeploy.values.bundle import Manifest
 
+_PYTHON = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
 # Linux names one architecture in several ways.
 _MACHINES = {
     "aarch64": {"aarch64", "arm64"},
@@ -25,6 +28,8 @@ def check_manifest(manifest: Manifest) -> None:
     """
     check_name(manifest.name, "model name")
     check_name(manifest.version, "version")
+    if manifest.runtime.python is not None and not _PYTHON.fullmatch(manifest.runtime.python):
+        raise IntegrityError(f"Python {manifest.runtime.python!r} is no version", why="expected is one such as 3.11")
     for entry in manifest.files:
         check_relative_path(entry.path)
         check_sha256(entry.sha256)

@@ -65,6 +65,7 @@ def push(bundle: Bundle, connection: Connection, *, progress: Progress = SILENT)
                 ASSEMBLE,
                 manifest.name,
                 identity,
+                *(f"./{entry.path}" for entry in manifest.files if entry.executable),
                 stdin=tar_of_links(prefix, links),
                 timeout_s=300.0,
                 doing="assemble the release",

@@ -132,7 +132,7 @@ def rollback(connection: Connection, name: str | None = None, *, progress: Progr
 
 def broken_files(connection: Connection, release: Release) -> str:
     """What is wrong with a release's files, in sha256sum's words; empty when every one is whole."""
-    lines = "".join(f"{entry.sha256}  {entry.path}\n" for entry in release.manifest.files)
+    lines = "".join(f"{entry.sha256}  ./{entry.path}\n" for entry in release.manifest.files)
     answer = run(
         connection,
         VERIFY,

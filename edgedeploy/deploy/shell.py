@@ -21,7 +21,7 @@ from edgedeploy.errors import DeviceError
 
 # $1 is the Python that is wanted, or nothing; it may be there beside another one.
 PROBE = """
-for tool in sh tar sha256sum xargs readlink ln mv mkdir rm df sync; do
+for tool in sh tar sha256sum xargs readlink ln mv mkdir rm chmod df sync; do
     command -v "$tool" >/dev/null 2>&1 || printf 'missing %s\\n' "$tool"
 done
 printf 'machine %s\\n' "$(uname -m)"
@@ -39,7 +39,9 @@ mkdir -p .edgedeploy
 cd .edgedeploy
 boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo unknown)
 mine="$boot $$ $1"
-if ! ln -s "$mine" lock 2>/dev/null; then
+until ln -s "$mine" lock 2>/dev/null; do
+    # Not for a lock: the place cannot be written. Once more, to be told why.
+    [ -L lock ] || { ln -s "$mine" lock; break; }
     theirs=$(readlink lock || true)
     rest=${theirs#* }
     if [ "${theirs%% *}" = "$boot" ] && kill -0 "${rest%% *}" 2>/dev/null; then
@@ -54,8 +56,7 @@ if ! ln -s "$mine" lock 2>/dev/null; then
         exit 0
     fi
     rm -f "lock.$$"
-    ln -s "$mine" lock
-fi
+done
 trap 'rm -f lock' EXIT
 trap 'exit 0' HUP INT TERM PIPE
 echo locked
@@ -75,6 +76,7 @@ FREE_KIB = "df -Pk .edgedeploy | tail -n 1"
 MISSING = """
 set -eu
 cd .edgedeploy/blobs/sha256
+trap 'rm -f ../../staging/present' EXIT
 : >../../staging/present
 while read -r hash; do
     if [ -f "$hash" ]; then
@@ -93,33 +95,39 @@ done
 """
 
 # Reads a tar archive of blobs; each is verified before it gets its place. Ends with DAMAGED when one is not itself.
+# Its folder is its own: one whose connection was lost may still be at work when the next push begins.
 DAMAGED = 4
 STORE = """
 set -eu
 cd .edgedeploy/staging
-mkdir blobs
-trap 'rm -rf ../staging/blobs ../staging/list ../staging/verdicts' EXIT
-tar -x -f - -C blobs
-cd blobs
+staging=$PWD
+mkdir "$$" "$$/blobs"
+trap 'cd "$staging"; rm -rf "$$"' EXIT
+tar -x -f - -C "$$/blobs"
+cd "$$/blobs"
 ls | while read -r hash; do printf '%s  %s\\n' "$hash" "$hash"; done >../list
 sha256sum -c ../list >../verdicts 2>/dev/null || { grep -v ': OK$' ../verdicts >&2; exit 4; }
 sync
-ls | xargs -n 200 sh -c 'mv -f "$@" ../../blobs/sha256/' sh
+ls | xargs -n 200 sh -c 'mv -f "$@" ../../../blobs/sha256/' sh
 sync
 """
 
-# Reads a tar archive of folders and of hard links to blobs: the whole release in one process.
+# Reads a tar archive of folders and of hard links to blobs: the whole release in one process. What follows $2 are
+# the paths in it that are run; a blob that is already there may have come as a plain file.
 ASSEMBLE = """
 set -eu
+id=$2
 cd .edgedeploy
 mkdir -p "releases/$1"
 tar -x -f -
 cd "releases/$1"
+shift 2
+[ $# = 0 ] || (cd "$id.partial" && chmod 755 "$@")
 sync
-[ ! -e "$2" ] || mv "$2" "$2.replaced"
-mv "$2.partial" "$2"
+[ ! -e "$id" ] || mv "$id" "$id.replaced"
+mv "$id.partial" "$id"
 sync
-rm -rf "$2.replaced"
+rm -rf "$id.replaced"
 """
 
 # Reads lines as sha256sum writes them; prints nothing when all files of the release are as they should be.
@@ -158,6 +166,8 @@ pwd
 cd .edgedeploy/releases 2>/dev/null || exit 0
 for folder in */*/; do
     folder=${folder%/}
+    # Not one of ours: no name that safe_paths allows.
+    case "$folder" in *[!a-z0-9._/-]*) continue ;; esac
     [ -d "$folder" ] || continue
     case "$folder" in *.partial|*.replaced) continue ;; esac
     name=${folder%%/*}

@@ -25,7 +25,6 @@ class Blob(Struct, frozen=True):
     path: Path
     """On this machine."""
     size_bytes: int
-    mode: int
 
 
 class Sent(Struct, frozen=True):
@@ -38,10 +37,9 @@ def blobs(bundle: Bundle) -> dict[str, Blob]:
     """The bundle's contents by SHA-256, the manifest's own included."""
     found: dict[str, Blob] = {}
     for entry in bundle.manifest.files:
-        executable = entry.executable or (entry.sha256 in found and found[entry.sha256].mode == 0o755)
-        found[entry.sha256] = Blob(bundle.path / entry.path, entry.size_bytes, 0o755 if executable else 0o644)
+        found[entry.sha256] = Blob(bundle.path / entry.path, entry.size_bytes)
     manifest = bundle.path / MANIFEST_NAME
-    found[bundle.sha256] = Blob(manifest, manifest.stat().st_size, 0o644)
+    found[bundle.sha256] = Blob(manifest, manifest.stat().st_size)
     return found
 
 
@@ -120,7 +118,7 @@ def _tar_bytes(sent: Iterable[Blob]) -> int:
 def _tar_of_blobs(sent: Mapping[str, Blob]) -> Iterator[bytes]:
     for sha256, blob in sent.items():
         entry = tarfile.TarInfo(sha256)
-        entry.size, entry.mode = blob.size_bytes, blob.mode
+        entry.size, entry.mode = blob.size_bytes, 0o644
         yield entry.tobuf(tarfile.GNU_FORMAT)
         size_bytes = 0
         for chunk in read_chunks(blob.path):

@@ -1,0 +1,410 @@
+"""Pushing, listing and rolling back, on this machine as the device."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import stat
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgedeploy.deploy import transfer
+from edgedeploy.deploy.lock import device_lock
+from edgedeploy.deploy.push import push
+from edgedeploy.deploy.releases import broken_files, current_release, list_releases, releases, rollback
+from edgedeploy.deploy.shell import LOCK, PREPARE, STORE
+from edgedeploy.device.connection import Completed
+from edgedeploy.device.local import LocalConnection
+from edgedeploy.errors import BusyError, DeviceError, IntegrityError, UnknownNameError
+from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, FileEntry
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Reached under a path with spaces, in every test."""
+    return tmp_path / "a device's home"
+
+
+@pytest.fixture
+def device(home: Path) -> LocalConnection:
+    return LocalConnection("local:", home)
+
+
+def store(home: Path) -> Path:
+    return home / ".edgedeploy"
+
+
+def tree(home: Path) -> dict[str, bytes | str]:
+    """Everything on the device: contents of files, targets of links."""
+    return {
+        path.relative_to(home).as_posix(): str(path.readlink()) if path.is_symlink() else path.read_bytes()
+        for path in sorted(home.rglob("*"))
+        if path.is_symlink() or path.is_file()
+    }
+
+
+def damage(path: Path, content: bytes) -> None:
+    """Other content in the same inode, as a failing card gives it."""
+    with path.open("r+b") as file:
+        file.truncate()
+        file.write(content)
+
+
+class TestPush:
+    def test_first(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        bundle = make_bundle(files={"golden/0000.npz": b"golden", "runtime/a/b/c.py": b"", "two words/ä.txt": b"x"})
+        result = push(bundle, device)
+        assert (result.sent_files, result.kept_files, result.activated) == (6, 0, True)
+        assert result.sent_bytes == bundle.size_bytes
+        assert result.health == '{"healthy":true}'
+        release = result.release
+        assert (release.name, release.id) == ("model", f"1-{bundle.sha256[:12]}")
+        assert (release.current, release.parent) == (True, None)
+        assert Path(release.path) == store(home) / "releases/model" / release.id
+        assert (store(home) / "current/model").resolve() == Path(release.path).resolve()
+        for entry in bundle.manifest.files:
+            file = Path(release.path) / entry.path
+            assert file.read_bytes() == (bundle.path / entry.path).read_bytes()
+            assert bool(file.stat().st_mode & stat.S_IXUSR) == entry.executable
+        assert (Path(release.path) / MANIFEST_NAME).read_bytes() == (bundle.path / MANIFEST_NAME).read_bytes()
+        assert releases(device) == (release,)
+        assert current_release(device) == release
+
+    def test_leaves_nothing_but_what_the_layout_says(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        push(make_bundle(), device)
+        assert sorted(path.name for path in store(home).iterdir()) == ["blobs", "current", "releases", "staging"]
+        assert list((store(home) / "staging").iterdir()) == []
+        for blob in (store(home) / "blobs/sha256").iterdir():
+            assert hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name
+
+    def test_again_sends_nothing(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        first = push(make_bundle(), device)
+        before = tree(home)
+        second = push(make_bundle(), device)
+        assert (second.sent_files, second.sent_bytes, second.activated) == (0, 0, False)
+        assert second.kept_files == first.sent_files
+        assert second.release == first.release
+        assert tree(home) == before
+
+    def test_another_version_sends_what_changed(self, make_bundle, device: LocalConnection) -> None:
+        shared = {"runtime/numpy.so": b"n" * 100_000}
+        first = push(make_bundle(files=shared), device)
+        bundle = make_bundle(version="2", files=shared)
+        second = push(bundle, device)
+        # The model and the manifest; the runtime and `run` are there.
+        assert (second.sent_files, second.kept_files) == (2, 2)
+        assert second.sent_bytes == bundle.size_bytes - 100_000 - (bundle.path / "run").stat().st_size
+        assert second.release.parent == first.release.id
+        assert [release.current for release in releases(device)] == [False, True]
+
+    def test_two_models_do_not_touch_each_other(self, make_bundle, device: LocalConnection) -> None:
+        push(make_bundle(name="a"), device)
+        push(make_bundle(name="b"), device)
+        assert current_release(device, "a").name == "a"
+        assert current_release(device, "b").parent is None
+        with pytest.raises(UnknownNameError, match="a, b"):
+            current_release(device)
+        with pytest.raises(UnknownNameError, match="'c'"):
+            current_release(device, "c")
+
+    def test_content_that_was_there_as_a_plain_file_can_be_run(self, make_bundle, device: LocalConnection) -> None:
+        content = (make_bundle(version="2").path / "run").read_bytes()
+        push(make_bundle(files={"notes": content, "run": content + b"# other\n"}), device)
+        assert push(make_bundle(version="2"), device).activated
+
+    def test_a_damaged_blob_is_sent_again(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        shared = {"runtime/lib": b"library"}
+        push(make_bundle(files=shared), device)
+        blob = store(home) / "blobs/sha256" / hashlib.sha256(b"library").hexdigest()
+        damage(blob, b"librarz")
+        result = push(make_bundle(version="2", files=shared), device)
+        assert blob.read_bytes() == b"library"
+        assert (Path(result.release.path) / "runtime/lib").read_bytes() == b"library"
+        assert result.sent_files == 3
+
+    @pytest.mark.parametrize("how", ["changed", "removed", "manifest changed", "manifest removed"])
+    def test_a_damaged_release_is_mended(self, make_bundle, device: LocalConnection, home: Path, how: str) -> None:
+        bundle = make_bundle()
+        release = push(bundle, device).release
+        file = Path(release.path) / (MANIFEST_NAME if "manifest" in how else "model.onnx")
+        if "removed" in how:
+            file.unlink()
+        else:
+            damage(file, b"damaged")
+        listing = list_releases(device)
+        if "manifest" in how:
+            assert listing.damaged == (f"model/{release.id}",)
+            with pytest.raises(DeviceError, match="no current release"):
+                current_release(device)
+        else:
+            assert "model.onnx" in broken_files(device, listing.releases[0])
+        mended = push(bundle, device)
+        assert mended.release.current
+        assert broken_files(device, mended.release) == ""
+        assert list_releases(device).damaged == ()
+        assert mended.release.parent is None
+
+    def test_a_folder_that_is_not_ours_is_not_listed(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        release = push(make_bundle(), device).release
+        (store(home) / "releases/model/my own copy").mkdir()
+        (store(home) / "releases/Some Thing/x").mkdir(parents=True)
+        listing = list_releases(device)
+        assert (listing.releases, listing.damaged) == ((release,), ())
+
+    def test_nothing_there(self, device: LocalConnection) -> None:
+        assert releases(device) == ()
+        with pytest.raises(DeviceError, match="no current release") as caught:
+            current_release(device)
+        assert "edgedeploy push" in caught.value.mend
+
+    def test_the_longest_path(self, make_bundle, device: LocalConnection) -> None:
+        path = "/".join(["d" * 199] * 4 + ["f" * 199])
+        release = push(make_bundle(files={path: b"deep"}), device).release
+        assert (Path(release.path) / path).read_bytes() == b"deep"
+
+    @pytest.mark.parametrize("path", ["-", "-rf", " x", "x ", "a  b", "*", "$HOME", "it's", 'say "x"', "x: OK"])
+    def test_odd_paths(self, make_bundle, device: LocalConnection, path: str) -> None:
+        bundle = make_bundle(files={path: b"odd", f"folder/{path}": b"odder"})
+        release = push(bundle, device).release
+        assert (Path(release.path) / path).read_bytes() == b"odd"
+        assert not push(bundle, device).activated
+        damage(Path(release.path) / path, b"even")
+        assert broken_files(device, release) != ""
+
+
+class TestHealth:
+    def test_unhealthy_changes_nothing(self, make_bundle, device: LocalConnection) -> None:
+        good = push(make_bundle(), device).release
+        with pytest.raises(DeviceError, match="is not healthy") as caught:
+            push(make_bundle(version="2", healthy=False), device)
+        assert '{"healthy":false}' in caught.value.why
+        assert "loading model" in caught.value.why
+        assert releases(device) == (good,)
+
+    def test_unhealthy_at_first(self, make_bundle, device: LocalConnection) -> None:
+        with pytest.raises(DeviceError, match="is not healthy"):
+            push(make_bundle(healthy=False), device)
+        assert releases(device) == ()
+
+    def test_a_release_that_has_become_unhealthy_is_kept(
+        self, make_bundle, device: LocalConnection, home: Path
+    ) -> None:
+        content = b'#!/bin/sh\n[ -e "$HOME/well" ]\n'
+        bundle = make_bundle(files={"run": content})
+        (home / "well").touch()
+        release = push(bundle, device).release
+        (home / "well").unlink()
+        with pytest.raises(DeviceError, match="is not healthy"):
+            push(bundle, device)
+        assert releases(device) == (release,)
+
+
+class TestRollback:
+    def test_and_back_no_further(self, make_bundle, device: LocalConnection) -> None:
+        first = push(make_bundle(), device).release
+        second = push(make_bundle(version="2"), device).release
+        assert rollback(device) == first
+        assert current_release(device) == first
+        with pytest.raises(DeviceError, match="no release before") as caught:
+            rollback(device)
+        assert "first" in caught.value.why
+        assert push(make_bundle(version="2"), device).release == second
+
+    def test_parent_of_the_parent(self, make_bundle, device: LocalConnection) -> None:
+        ids = [push(make_bundle(version=version), device).release.id for version in "123"]
+        assert rollback(device).id == ids[1]
+        assert rollback(device).id == ids[0]
+
+    def test_to_a_damaged_release_is_refused(self, make_bundle, device: LocalConnection) -> None:
+        first = push(make_bundle(), device).release
+        second = push(make_bundle(version="2"), device).release
+        damage(Path(first.path) / "model.onnx", b"damaged")
+        with pytest.raises(DeviceError, match="is damaged") as caught:
+            rollback(device)
+        assert "model.onnx" in caught.value.why
+        assert current_release(device) == second
+
+    def test_to_a_release_that_is_gone_is_refused(self, make_bundle, device: LocalConnection) -> None:
+        first = push(make_bundle(), device).release
+        push(make_bundle(version="2"), device)
+        shutil.rmtree(first.path)
+        with pytest.raises(DeviceError, match="no release before") as caught:
+            rollback(device)
+        assert first.id in caught.value.why
+
+    def test_nothing_there(self, device: LocalConnection) -> None:
+        with pytest.raises(DeviceError, match="no current release"):
+            rollback(device)
+
+
+class TestPreflight:
+    def test_wrong_architecture(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        with pytest.raises(DeviceError, match="for sparc64"):
+            push(make_bundle(architecture="sparc64"), device)
+        assert not store(home).exists()
+
+    def test_wrong_python(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        bundle = make_bundle()
+        runtime = msgspec.structs.replace(bundle.manifest.runtime, python="2.6")
+        with pytest.raises(DeviceError, match=r"needs Python 2\.6"):
+            push(make_bundle(runtime=runtime), device)
+        assert not store(home).exists()
+
+    @pytest.mark.parametrize("tool", ["sha256sum", "tar"])
+    def test_missing_tool(
+        self, make_bundle, device: LocalConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str
+    ) -> None:
+        tools = tmp_path / "tools"
+        tools.mkdir()
+        for name in "sh tar sha256sum xargs readlink ln mv mkdir rm chmod df sync uname".split():
+            if name != tool:
+                (tools / name).symlink_to(str(shutil.which(name)))
+        monkeypatch.setenv("PATH", str(tools))
+        with pytest.raises(DeviceError, match=rf"has no {tool}\n"):
+            push(make_bundle(), device)
+
+    @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+    def test_a_home_that_cannot_be_written(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        home.chmod(0o500)
+        with pytest.raises(DeviceError, match="cannot be locked") as caught:
+            push(make_bundle(), device)
+        assert "home folder" in caught.value.mend
+
+
+class Untouchable:
+    """A device that must not be asked for anything."""
+
+    address = "device"
+    emulated = False
+
+    def run(self, *_: object, **__: object) -> Completed:
+        raise AssertionError("a command was run")
+
+    start = run
+
+
+_SOUND = FileEntry(path="run", size_bytes=1, sha256="0" * 64, executable=True)
+_hostile_names = st.sampled_from(
+    ["", ".", "..", "a/b", "../x", "A", "a b", "-rf", "a..b", "a\n", "$(id)", "a;b", "ä", "x" * 65, "a\x00"]
+) | st.text(max_size=5).filter(lambda text: not re.fullmatch("[a-z0-9._-]*", text))
+_hostile_paths = st.sampled_from(
+    ["", "/", "/etc/passwd", "..", "../x", "a/../../x", "a//b", "./a", "a/", "a\nb", "a\x00", "a\\b", "\ud800", 
+     "a\x1b[2J", "x" * 256, "x/" * 600 + "x", "\u202etxt"]
+)  # fmt: skip
+_hostile_hashes = st.sampled_from(
+    ["", "0" * 63, "0" * 65, "G" * 64, "A" * 64, "../" + "0" * 61, "0" * 63 + "\n", "٠" * 64]
+)
+_hostile_pythons = st.sampled_from(["", "3", "3/../../bin/sh", "-c", "3.11 ", "3.11\n", "3.x", "٣.١"])
+
+
+class TestHostileManifest:
+    @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.data())
+    def test_is_refused_before_anything_is_run(self, make_bundle, data: st.DataObject) -> None:
+        sound = make_bundle()
+        field = data.draw(st.sampled_from(["name", "version", "path", "sha256", "python"]))
+        manifest = sound.manifest
+        if field in ("name", "version"):
+            manifest = msgspec.structs.replace(manifest, **{field: data.draw(_hostile_names)})
+        elif field == "python":
+            runtime = msgspec.structs.replace(manifest.runtime, python=data.draw(_hostile_pythons))
+            manifest = msgspec.structs.replace(manifest, runtime=runtime)
+        else:
+            value = data.draw(_hostile_paths if field == "path" else _hostile_hashes)
+            files = (*manifest.files, msgspec.structs.replace(_SOUND, **{field: value}))
+            manifest = msgspec.structs.replace(manifest, files=files)
+        with pytest.raises(IntegrityError) as caught:
+            push(msgspec.structs.replace(sound, manifest=manifest), Untouchable())
+        assert "\x1b" not in str(caught.value)
+
+    def test_of_a_release_on_the_device_is_damaged(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        bundle = make_bundle()
+        content = (bundle.path / MANIFEST_NAME).read_bytes().replace(b'"model.onnx"', b'"../../../x"')
+        identity = f"1-{hashlib.sha256(content).hexdigest()[:12]}"
+        folder = store(home) / "releases/model" / identity
+        folder.mkdir(parents=True)
+        (folder / MANIFEST_NAME).write_bytes(content)
+        listing = list_releases(device)
+        assert (listing.releases, listing.damaged) == ((), (f"model/{identity}",))
+
+
+class TestTransfer:
+    def test_other_bytes_than_the_manifest_says_are_dropped(
+        self, make_bundle, device: LocalConnection, home: Path
+    ) -> None:
+        good = push(make_bundle(), device).release
+        bundle: Bundle = make_bundle(version="2", files={"weights": b"1234"})
+        damage(bundle.path / "weights", b"1235")
+        with pytest.raises(IntegrityError, match="dropped"):
+            push(bundle, device)
+        assert releases(device) == (good,)
+        assert not [path for path in (store(home) / "staging").rglob("*") if path.read_bytes() == b"1235"]
+        damage(bundle.path / "weights", b"1234")
+        assert push(bundle, device).activated
+
+    @pytest.mark.parametrize("content", [b"12", b"123456"])
+    def test_a_file_of_another_size(self, make_bundle, device: LocalConnection, content: bytes) -> None:
+        bundle: Bundle = make_bundle(files={"weights": b"1234"})
+        damage(bundle.path / "weights", content)
+        with pytest.raises(IntegrityError, match="manifest says 4"):
+            push(bundle, device)
+        assert releases(device) == ()
+
+    def test_one_that_was_cut_off_does_not_disturb_the_next(self, device: LocalConnection, home: Path) -> None:
+        """Its connection is lost, but its process ends only after the next push has begun to receive."""
+        home.mkdir(exist_ok=True)
+        (store(home)).mkdir()
+        assert device.run(["sh", "-c", PREPARE]).exit_status == 0
+        first = device.start(["sh", "-c", STORE])
+        second = device.start(["sh", "-c", STORE])
+        content = b"whole"
+        name = hashlib.sha256(content).hexdigest()
+        blob = transfer.Blob(home / "source", len(content))
+        blob.path.write_bytes(content)
+        archive = b"".join(transfer._tar_of_blobs({name: blob}))
+        second.stdin.write(archive[:600])
+        second.stdin.flush()
+        first.stdin.write(archive[:514])
+        assert first.wait(30.0).exit_status != 0
+        second.stdin.write(archive[600:])
+        assert second.wait(30.0).exit_status == 0
+        assert (store(home) / "blobs/sha256" / name).read_bytes() == content
+        assert list((store(home) / "staging").iterdir()) == []
+
+
+class TestLock:
+    def test_two_at_once(self, make_bundle, device: LocalConnection) -> None:
+        with device_lock(device):
+            with pytest.raises(BusyError, match=f"by .*@{os.uname().nodename}"):
+                push(make_bundle(), device)
+            with pytest.raises(BusyError):
+                rollback(device)
+        assert push(make_bundle(), device).activated
+
+    def test_of_a_process_that_was_killed(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        holder = device.start(["sh", "-c", LOCK, "edgedeploy", "somebody@host"])
+        assert holder.stdout.readline() == b"locked\n"
+        holder.kill()
+        assert (store(home) / "lock").is_symlink()
+        assert push(make_bundle(), device).activated
+        assert not (store(home) / "lock").is_symlink()
+
+    @pytest.mark.parametrize("target", ["another-boot {pid} me@there", "garbage", "", "{boot}", "{boot} x y"])
+    def test_of_another_boot_or_of_nobody(self, make_bundle, device: LocalConnection, home: Path, target: str) -> None:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        store(home).mkdir()
+        (store(home) / "lock").symlink_to(target.format(pid=os.getpid(), boot=boot) or " ")
+        assert push(make_bundle(), device).activated
+
+    def test_of_a_living_process_of_this_boot(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        store(home).mkdir()
+        (store(home) / "lock").symlink_to(f"{boot} {os.getpid()} me@there")
+        with pytest.raises(BusyError, match="me@there"):
+            push(make_bundle(), device)
