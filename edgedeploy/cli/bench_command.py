@@ -36,7 +36,8 @@ def command(device: str, name: str | None, profile: str, output: Path | None, ac
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
         release = api.current_release(connection, name)
         measurement = api.bench(connection, release, profile=profile, progress=out)
+    # Shown first: minutes of measuring are not to be lost because a file cannot be written.
+    out.result(measurement, *measurement_tables(measurement))
     if output:
         save_measurement(measurement, output)
-    out.result(measurement, *measurement_tables(measurement))
     return 0

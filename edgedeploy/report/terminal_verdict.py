@@ -22,7 +22,7 @@ def verdict_table(verdict: Verdict) -> Table:
     table = Table(
         box=None,
         pad_edge=False,
-        title=Text(f"{mark} contract {verdict.contract}: {verdict.outcome.value}", style=style),
+        title=Text(f"{mark} contract {verdict.contract}: {verdict.outcome.value}{_untold(verdict)}", style=style),
         title_justify="left",
     )
     table.add_column("limit")
@@ -40,3 +40,9 @@ def verdict_table(verdict: Verdict) -> Table:
             Text(line.reason),
         )
     return table
+
+
+def _untold(verdict: Verdict) -> str:
+    """A contract that holds, holds as far as it can be told: how far that is stands beside it."""
+    untold = sum(line.outcome is Outcome.CANNOT_BE_TOLD for line in verdict.lines)
+    return f" ({untold} of {len(verdict.lines)} lines cannot be told)" if untold else ""

@@ -1,0 +1,117 @@
+"""A release as deploy leaves it on a device, made by hand: the real runner under this machine's own onnxruntime."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+
+from edgedeploy.device.local import LocalConnection
+from edgedeploy.host_run import HostSession
+from edgedeploy.measure.ondevice import runner
+from edgedeploy.model.inspect import inspect_model
+from edgedeploy.values.bundle import FileEntry, Manifest, Release, Runtime, Source
+
+CLASSIFIER = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    classifier (float[N, 3] x) => (float[N, 2] y) <float[3, 2] w = {1, -2, 3, 4, -5, 6}> { y = MatMul(x, w) }
+"""
+
+MakeRelease = Callable[..., Release]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "device"
+
+
+@pytest.fixture
+def local(home: Path):
+    with LocalConnection("local:", home) as connection:
+        yield connection
+
+
+@pytest.fixture
+def make_release(home: Path) -> MakeRelease:
+    def make(
+        model: str = CLASSIFIER,
+        feeds: list[dict[str, np.ndarray]] | None = None,
+        *,
+        kept: Callable[[list[np.ndarray]], list[np.ndarray]] = lambda outputs: outputs,
+        source: Source | None = None,
+        target: str = "x86-64",
+        run: str = "",
+    ) -> Release:
+        """
+        Args:
+            feeds: golden inputs; by default four of `CLASSIFIER`.
+            kept: what is kept as golden outputs, given those of this machine.
+            run: shell lines before the runner is started.
+        """
+        folder = home / "releases" / "model" / "1-abc"
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "golden").mkdir(parents=True)
+        path = folder / "model.onnx"
+        path.write_bytes(onnx.parser.parse_model(model).SerializeToString())
+        session = HostSession(path, exact=True)
+        if feeds is None:
+            feeds = [{"x": np.array([[index, 1, -1]], np.float32)} for index in range(4)]
+        for index, feed in enumerate(feeds):
+            arrays = {f"input:{name}": array for name, array in feed.items()}
+            outputs = zip(session.output_names, kept(session.run(feed)), strict=True)
+            arrays |= {f"output:{name}": array for name, array in outputs}
+            np.savez(folder / "golden" / f"{index:04}.npz", **arrays)
+        (folder / "runner.py").write_bytes(Path(runner.__file__).read_bytes())
+        (folder / "run").write_text(f'#!/bin/sh\n{run}\nexec "{sys.executable}" -s -B "{folder}/runner.py" "$@"\n')
+        (folder / "run").chmod(0o755)
+        manifest = Manifest(
+            schema=1,
+            name="model",
+            version="1",
+            target=target,
+            architecture="x86_64",
+            model_file="model.onnx",
+            model=inspect_model(path),
+            runtime=Runtime(backend="onnxruntime", python="3.11", glibc="2.36", packages={}),
+            runner="run",
+            golden_samples=len(feeds),
+            source=source,
+            tools={},
+            files=tuple(_entry(folder, file) for file in sorted(folder.rglob("*")) if file.is_file()),
+        )
+        (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+        return Release(
+            device="local:", name="model", id="1-abc", path=str(folder), current=True, parent=None, manifest=manifest
+        )
+
+    return make
+
+
+@pytest.fixture
+def run_check() -> Callable[[Release], tuple[int, dict]]:
+    """`run check` in the release's folder: exit status and what it printed."""
+
+    def check(release: Release) -> tuple[int, dict]:
+        completed = subprocess.run([f"{release.path}/run", "check"], capture_output=True, check=False)
+        return completed.returncode, msgspec.json.decode(completed.stdout)
+
+    return check
+
+
+def _entry(folder: Path, file: Path) -> FileEntry:
+    content = file.read_bytes()
+    return FileEntry(
+        path=file.relative_to(folder).as_posix(),
+        size_bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        executable=file.name == "run",
+    )
