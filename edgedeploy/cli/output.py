@@ -42,7 +42,7 @@ class Output:
         from rich.console import Console
 
         # Piped output is read by programs and logs: no colours, no wrapping at 80 columns.
-        console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+        console = Console(width=None if sys.stdout.isatty() else 140, highlight=False, markup=False, emoji=False)
         for renderable in renderables:
             console.print(renderable)
 

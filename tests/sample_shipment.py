@@ -1,0 +1,185 @@
+"""A made-up shipment with every field filled: sample data, for looking at and for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from edgedeploy.measure.statistics import summary
+from edgedeploy.values.bundle import Source
+from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
+from edgedeploy.values.evidence import Evidence, Execution, PassEvidence
+from edgedeploy.values.measurement import Accuracy, Conditions, MeasuredRelease, Measurement, Timing
+from edgedeploy.values.model import ModelFacts, TensorFacts
+from edgedeploy.values.quality import Agreement, MetricFigure
+from edgedeploy.values.shipment import Shipment, ShippedBundle, ShippedContract, ShippedRelease
+
+AGREEMENT = Agreement(
+    samples=600, top1_match=0.9967, max_abs_error=0.071, mean_abs_error=0.0012, cosine=0.99871, sqnr_db=27.4
+)
+
+
+def model_facts(size_bytes: int, parameters: int) -> ModelFacts:
+    return ModelFacts(
+        format="onnx",
+        sha256="ab" * 32,
+        size_bytes=size_bytes,
+        producer="sample",
+        opset=17,
+        inputs=(TensorFacts(name="x", dtype="float32", shape=("N", 3, 48, 192)),),
+        outputs=(TensorFacts(name="y", dtype="float32", shape=("N", 2)),),
+        parameters=parameters,
+        macs=16_000_000,
+        macs_note="for x 1x3x48x192",
+        operators={"Conv": 53},
+    )
+
+
+def timing(samples_ms: Sequence[float], clock: str = "device") -> Timing:
+    return Timing(
+        clock=clock,  # type: ignore[arg-type]
+        profile="smoke",
+        load_ms=120.0,
+        first_inference_ms=31.0,
+        warmup_ms=(12.0, 11.0),
+        samples_ms=tuple(samples_ms),
+        summary=summary(samples_ms),
+    )
+
+
+def shipment(samples_ms: Sequence[float] = (10.0, 11.0, 12.5), clock: str = "device", **conditions: object) -> Shipment:
+    """One that holds, except for a line that cannot be told."""
+    metric = MetricFigure(name="top1", value=0.97, samples=600)
+    source = Source(
+        sha256="ab" * 32,
+        size_bytes=585_532,
+        parameters=133_628,
+        recipe="int8",
+        evaluation_sha256="cd" * 32,
+        metric=metric,
+    )
+    described = Conditions(
+        machine="aarch64",
+        kernel="Linux 6.1.0",
+        cpu="Arm Cortex-A72 r0p3",
+        cpu_features=("fp", "asimd", "crc32"),
+        cores=4,
+        os="Sample OS 12",
+        memory_total_bytes=4_000_000_000,
+        memory_available_bytes=3_100_000_000,
+        load_average_1min=0.2,
+        temperature_c=51.2,
+        governor="ondemand",
+        python="3.11.2",
+        runtime={"onnxruntime": "1.32.0"},
+        emulated=clock == "emulated",
+    )
+    return Shipment(
+        schema=1,
+        edgedeploy="0.1.0",
+        device="ssh://pi@192.0.2.7",
+        contract=ShippedContract(
+            name="sample", version="1.0", framework="sample", recipe="int8", metric="top1", evaluation="evaluation.npz"
+        ),
+        evidence=Evidence(
+            recipe="int8",
+            target="rpi4",
+            source=model_facts(585_532, 133_628),
+            result=model_facts(190_519, 127_220),
+            passes=(
+                PassEvidence(
+                    name="fold-constants", changed=True, refused=None, facts={"nodes_folded": 19}, size_bytes=583_000
+                ),
+                PassEvidence(name="quantize-dynamic", changed=False, refused="no MatMul", facts={}, size_bytes=583_000),
+            ),
+            calibration_samples=128,
+            evaluation_sha256="cd" * 32,
+            source_metric=metric,
+            max_drop=0.01,
+            executions=(
+                Execution(arithmetic="exact", isa="x86-64", metric=metric, agreement=AGREEMENT),
+                Execution(arithmetic="host", isa="x86-64 avx2", metric=metric, agreement=AGREEMENT),
+            ),
+            accepted=True,
+            reasons=("the sample is a sample",),
+            tools={"onnx": "1.23.2"},
+        ),
+        bundle=ShippedBundle(
+            sha256="ef" * 32, size_bytes=75_000_000, files=212, target="rpi4", packages={"onnxruntime": "1.32.0"}
+        ),
+        release=ShippedRelease(
+            id="1.0-efefefefefef",
+            parent="0.9-0123456789ab",
+            sent_files=3,
+            sent_bytes=191_000,
+            kept_files=209,
+            current=True,
+        ),
+        measurement=Measurement(
+            schema=1,
+            device="ssh://pi@192.0.2.7",
+            taken_at="2026-01-01T00:00:00+00:00",
+            release=MeasuredRelease(
+                name="sample",
+                version="1.0",
+                id="1.0-efefefefefef",
+                target="rpi4",
+                model_sha256="12" * 32,
+                model_size_bytes=190_519,
+                parameters=127_220,
+                bundle_size_bytes=75_000_000,
+                source=source,
+            ),
+            conditions=structs.replace(described, **conditions),
+            peak_rss_bytes=69_000_000,
+            timing=timing(samples_ms, clock),
+            accuracy=Accuracy(
+                evaluation="evaluation.npz",
+                evaluation_sha256="cd" * 32,
+                samples=600,
+                metric=metric,
+                host_metric=metric,
+                agreement=AGREEMENT,
+            ),
+            golden=structs.replace(AGREEMENT, samples=8, sqnr_db=None),
+        ),
+        verdict=Verdict(
+            contract="sample 1.0",
+            lines=(
+                VerdictLine(
+                    key="limits.metric_min",
+                    limit=0.95,
+                    figure=0.97,
+                    unit="share",
+                    outcome=Outcome.HOLDS,
+                    reason="top1 over 600 samples",
+                ),
+                VerdictLine(
+                    key="limits.target.rpi4.latency_p90_max_ms",
+                    limit=50.0,
+                    figure=None,
+                    unit="ms",
+                    outcome=Outcome.CANNOT_BE_TOLD,
+                    reason="p90 needs 64 samples, there are 3",
+                ),
+            ),
+            outcome=Outcome.HOLDS,
+        ),
+        remarks=("A remark.",),
+    )
+
+
+def refused() -> Shipment:
+    """One whose optimized model the guard refused, and which does not even load."""
+    whole = shipment()
+    return structs.replace(
+        whole,
+        evidence=structs.replace(
+            whole.evidence, accepted=False, result=None, executions=(), reasons=("the result does not load",)
+        ),
+        bundle=None,
+        release=None,
+        measurement=None,
+        verdict=None,
+    )
