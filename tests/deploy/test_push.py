@@ -294,7 +294,7 @@ _hostile_names = st.sampled_from(
     ["", ".", "..", "a/b", "../x", "A", "a b", "-rf", "a..b", "a\n", "$(id)", "a;b", "ä", "x" * 65, "a\x00"]
 ) | st.text(max_size=5).filter(lambda text: not re.fullmatch("[a-z0-9._-]*", text))
 _hostile_paths = st.sampled_from(
-    ["", "/", "/etc/passwd", "..", "../x", "a/../../x", "a//b", "./a", "a/", "a\nb", "a\x00", "a\\b", "\ud800", 
+    ["", "/", "/etc/passwd", "..", "../x", "a/../../x", "a//b", "./a", "a/", "a\nb", "a\x00", "a\\b", "\ud800",
      "a\x1b[2J", "x" * 256, "x/" * 600 + "x", "\u202etxt"]
 )  # fmt: skip
 _hostile_hashes = st.sampled_from(
