@@ -93,14 +93,16 @@ def list_(out: Output) -> int:
 def ssh(name: str, words: tuple[str, ...], out: Output) -> int:
     """Log in to board NAME (default: rpi4), or run COMMAND there, with the system's ssh.
 
-    The exit code is the command's. With --json: print the way in, and the line that would be run.
+    The exit code is the command's. Options stand before NAME. With --json: print the way in, and the line that would
+    be run.
     """
     from edgedeploy.device.emulator.board import board_access
     from edgedeploy.device.emulator.tools import find
 
     access = board_access(name)
     # As after any ssh, the words are joined and read by the board's shell.
-    line = [*_ssh_line(access), "--", *(words[1:] if words[:1] == ("--",) else words)]
+    remote = words[1:] if words[:1] == ("--",) else words
+    line = [*_ssh_line(access), *(("--", *remote) if remote else ())]
     if out.as_json:
         out.result({"access": access, "command": line})
         return 0

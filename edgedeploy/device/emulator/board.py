@@ -35,6 +35,7 @@ BOOT_TIMEOUT_S = 180.0
 """A boot takes 3 s on a machine that is idle; one that is busy, or emulates an emulator, may need far longer."""
 _ANSWER_TIMEOUT_S = 30.0
 _POWER_OFF_TIMEOUT_S = 20.0
+_LAST_LINES = 30  # a kernel that panics prints its reason and then some twenty lines
 _FILES = ("disk.ext4", "host_key", "host_key.pub", "id_ed25519", "id_ed25519.pub")
 # What rootfs/start writes on the console. Knocking before that would only be retried slowly by QEMU's network.
 _NETWORK_IS_UP = b"edgedeploy: the network is up"
@@ -399,4 +400,4 @@ def _last_words(folder: Path) -> str:
     lines: list[str] = []
     with contextlib.suppress(OSError):
         lines = [line for line in (folder / qemu.CONSOLE_LOG).read_text(errors="replace").splitlines() if line.strip()]
-    return "\n    ".join(("its console ends with:", *lines[-12:])) if lines else "its console is empty"
+    return "\n    ".join(("its console ends with:", *lines[-_LAST_LINES:])) if lines else "its console is empty"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -16,6 +15,7 @@ _FEATURES = (
     *("sparse_super", "large_file", "huge_file", "dir_nlink", "extra_isize", "metadata_csum"),
 )
 _JOURNAL_MB = 16
+_LEAST_MB = 64  # mke2fs takes no journal of that size for less
 _INODE_RATIO_BYTES = 8192
 # e2fsck(8): the exit status is a sum of bits; these are «errors corrected» and «the system should be rebooted».
 _MENDED = 1 | 2
@@ -29,9 +29,9 @@ def make_disk(root: Path, disk: Path, *, home: str, home_uid: int) -> None:
     Raises:
         HostError: a tool is missing, or there is no room.
     """
-    paths = sorted(path for folder, folders, files in os.walk(root) for path in _joined(folder, (*folders, *files)))
+    paths = sorted(root.rglob("*"))
     content_bytes = sum(_blocks_bytes(path.lstat().st_size) for path in paths)
-    size_mb = _JOURNAL_MB + 16 + int(content_bytes / 2**20 * 1.1)
+    size_mb = max(_LEAST_MB, _JOURNAL_MB + 16 + int(content_bytes / 2**20 * 1.1))
     _truncate(disk, size_mb)
     options = ["-q", "-F", "-t", "ext4", "-O", ",".join(_FEATURES), "-J", f"size={_JOURNAL_MB}", "-m", "0"]
     options += ["-b", "4096", "-i", str(_INODE_RATIO_BYTES), "-E", "lazy_itable_init=1,root_owner=0:0"]
@@ -41,7 +41,8 @@ def make_disk(root: Path, disk: Path, *, home: str, home_uid: int) -> None:
     for path in paths:
         place = f"/{path.relative_to(root)}"
         owner = home_uid if place == home or place.startswith(f"{home}/") else 0
-        lines += [f'set_inode_field "{place}" {field} {owner}' for field in ("uid", "gid")]
+        quoted = '"' + place.replace('"', '""') + '"'
+        lines += [f"set_inode_field {quoted} {field} {owner}" for field in ("uid", "gid")]
     _debugfs(disk, lines)
 
 
@@ -108,10 +109,6 @@ def _truncate(path: Path, size_mb: int) -> None:
             file.truncate(size_mb * 2**20)
     except OSError as error:
         raise unwritable(path, error) from error
-
-
-def _joined(folder: str, names: tuple[str, ...]) -> list[Path]:
-    return [Path(folder) / name for name in names]
 
 
 def _blocks_bytes(size_bytes: int) -> int:

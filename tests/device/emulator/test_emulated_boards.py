@@ -1,0 +1,215 @@
+"""What boards are by name, on the disk alone: nothing is built or booted here."""
+
+from __future__ import annotations
+
+import fcntl
+import stat
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from edgedeploy.device.emulator import board, image, qemu
+from edgedeploy.device.emulator.board import (
+    board_access,
+    board_down,
+    board_kill,
+    board_list,
+    board_status,
+    board_up,
+    emulated_board,
+)
+from edgedeploy.device.emulator.keys import new_key_pair
+from edgedeploy.device.emulator.locks import exclusive
+from edgedeploy.device.emulator.state import BoardState, board_folder, read_state, write_state
+from edgedeploy.device.emulator.tools import apt_line, need, run
+from edgedeploy.errors import BoardError, BusyError, DeviceError, HostError, UnknownNameError, UnsupportedError
+from edgedeploy.target.load import load_target
+
+STATE = BoardState(target="rpi4", image="0123456789abcdef", disk_mb=2048, phase="up", port=2222, boot_s=3.0)
+
+
+@pytest.fixture
+def folder() -> Path:
+    """A board `one` whose files are there and which crashed."""
+    folder = board_folder("one")
+    folder.mkdir(parents=True)
+    for name in board._FILES:
+        (folder / name).touch()
+    write_state(folder, STATE)
+    return folder
+
+
+def test_names() -> None:
+    for name in ("", "A", "a b", "../a", "a/b", ".a", "a" * 33, "-a", "a\n"):
+        with pytest.raises(UnknownNameError):
+            board_folder(name)
+    assert board_folder("rpi4-2.x_y").name == "rpi4-2.x_y"
+
+
+def test_a_board_that_was_never_made() -> None:
+    assert board_list() == ()
+    assert board_status("rpi4").state == "absent"
+    assert not board_down("rpi4").was_on
+    with pytest.raises(DeviceError) as caught:
+        board_access("rpi4")
+    assert caught.value.mend == "edgedeploy board up rpi4"
+    for function in (board_status, board_down, board_kill, board_access, board_up):
+        with pytest.raises(UnknownNameError):
+            function("nosuch")
+
+
+def test_a_target_that_cannot_be_emulated() -> None:
+    with pytest.raises(UnsupportedError, match="no emulated board"):
+        board_up("x86-64")
+
+
+def test_what_is_there_tells_the_condition(folder: Path) -> None:
+    def condition() -> str:
+        return board_status("one").state
+
+    assert condition() == "crashed"
+    write_state(folder, structs.replace(STATE, phase="off"))
+    assert condition() == "down"
+    with (folder / "power.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert condition() == "booting"
+        write_state(folder, STATE)
+        assert condition() == "up"
+        assert board_access("one").port == 2222
+    (folder / "disk.ext4").unlink()
+    assert condition() == "broken"
+    assert [status.name for status in board_list()] == ["one"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"target": 1}', b"\xff\x00", b'{"target": "rpi4"}'])
+def test_a_damaged_state_is_no_state(folder: Path, content: bytes) -> None:
+    (folder / "state.json").write_bytes(content)
+    assert read_state(folder) is None
+    assert board_status("one").state == "broken"
+    with pytest.raises(DeviceError, match="not up"):
+        board_access("one")
+    assert not board_down("one").was_on
+
+
+def test_state_survives_being_written() -> None:
+    folder = board_folder("two")
+    folder.mkdir(parents=True)
+    write_state(folder, STATE)
+    assert read_state(folder) == STATE
+
+
+def test_another_target_or_disk_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "need", lambda *_: None)
+    with pytest.raises(UnsupportedError, match="another disk in MiB: 2048, not 100"):
+        board_up("one", disk_mb=100)
+    write_state(folder, structs.replace(STATE, target="other"))
+    with pytest.raises(UnsupportedError, match="another target: other, not rpi4"):
+        board_up("one", target="rpi4")
+
+
+def test_deleting(folder: Path) -> None:
+    stop = board_down("one", delete=True)
+    assert (stop.was_on, stop.deleted) == (False, True)
+    assert not folder.exists()
+    assert board_list() == ()
+
+
+def test_a_failed_boot_cuts_the_power(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut: list[Path] = []
+    for name, replacement in {
+        "need": lambda *_: None,
+        "image_folder": lambda *_, **__: tmp_path / STATE.image,
+        "mend_disk": lambda _: False,
+        "_write_initramfs": lambda *_: None,
+    }.items():
+        monkeypatch.setattr(board, name, replacement)
+    monkeypatch.setattr(qemu, "cut_power", lambda folder: cut.append(folder) or True)
+    for error in (BoardError("QEMU does not start"), KeyboardInterrupt()):
+
+        def start(*_: object, error: BaseException = error, **__: object) -> int:
+            raise error
+
+        monkeypatch.setattr(qemu, "start", start)
+        with pytest.raises(type(error)), emulated_board("one"):
+            pytest.fail("it did not boot")
+        assert board_status("one").state == "down"
+    assert cut == [folder] * 2
+
+
+def test_secrets_are_for_the_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "copy_disk", lambda _, destination, __: destination.touch())
+    (tmp_path / "initramfs").write_bytes(b"base")
+    folder = board_folder("two")
+    board._make(folder, tmp_path, STATE)
+    board._write_initramfs("two", folder, tmp_path)
+    board._write_initramfs("two", folder, tmp_path)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for name in ("host_key", "id_ed25519", "initramfs"):
+        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+    first = (folder / "id_ed25519").read_bytes()
+    board._make(folder, tmp_path, STATE)
+    assert (folder / "id_ed25519").read_bytes() != first
+
+
+def test_keys_are_openssh_s(tmp_path: Path) -> None:
+    import paramiko
+
+    pair = new_key_pair()
+    (tmp_path / "key").write_bytes(pair.private)
+    key = paramiko.Ed25519Key.from_private_key_file(str(tmp_path / "key"))
+    assert f"{key.get_name()} {key.get_base64()}" == pair.public
+
+
+def test_an_image_s_name_changes_with_what_it_is_made_from() -> None:
+    emulation = load_target("rpi4").emulation
+    assert emulation is not None
+    same = structs.replace(emulation, cores=1, memory_mb=512, cpu="max", machine="virt,secure=on")
+    assert image.image_digest(same) == image.image_digest(emulation)
+    for change in ({"debian_release": "trixie"}, {"debian_architecture": "armhf"}, {"kernel_package": "linux"}):
+        assert image.image_digest(structs.replace(emulation, **change)) != image.image_digest(emulation)
+
+
+def test_an_image_that_is_there_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulation = load_target("rpi4").emulation
+    assert emulation is not None
+    built: list[Path] = []
+
+    def build(folder: Path, *_: object) -> None:
+        built.append(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "disk.ext4").touch()
+
+    monkeypatch.setattr(image, "_build", build)
+    folder = image.image_folder(emulation)
+    assert image.image_folder(emulation) == folder and built == [folder]
+    assert image.image_folder(emulation, rebuild=True) == folder and built == [folder] * 2
+
+
+def test_a_lock_keeps_others_out(tmp_path: Path) -> None:
+    with exclusive(tmp_path / "thing", "testing"):
+        with (
+            pytest.raises(BusyError, match="another edgedeploy is testing"),
+            exclusive(tmp_path / "thing", "testing", patience_s=0.0),
+        ):
+            pytest.fail("the lock is held")
+        with exclusive(tmp_path / "other", "testing", patience_s=0.0):
+            pass
+    with exclusive(tmp_path / "thing", "testing", patience_s=0.0):
+        pass
+
+
+def test_missing_tools_are_named_with_the_line_that_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgedeploy.device.emulator.tools._PATH", "/nonexistent")
+    with pytest.raises(HostError, match="qemu-system-aarch64, mke2fs, e2fsck are not installed") as caught:
+        need("qemu-system-aarch64", "mke2fs", "e2fsck")
+    assert caught.value.mend == apt_line("e2fsprogs", "qemu-system-arm")
+    assert caught.value.mend.endswith("apt-get install -y --no-install-recommends e2fsprogs qemu-system-arm")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert apt_line("x").startswith("sudo apt-get ")
+
+
+def test_a_tool_s_own_words(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match=r"cp failed \(exit status 1\)") as caught:
+        run("cp", str(tmp_path / "none"), str(tmp_path / "to"))
+    assert "No such file" in caught.value.why

@@ -1,0 +1,147 @@
+"""apt itself, on a repository in a folder: no network, real signatures left out by `trusted`."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edgedeploy.device.emulator import packages
+from edgedeploy.device.emulator.packages import Package, fetch, unpack
+from edgedeploy.errors import HostError
+
+
+class Repository:
+    """A folder that apt can fetch packages of architecture arm64 from."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "pool").mkdir(parents=True)
+
+    def add(self, name: str, version: str, depends: str = "", files: dict[str, str] | None = None) -> None:
+        tree = self.folder / "build" / f"{name}_{version}"
+        for place, content in {f"usr/share/doc/{name}/readme": name, **(files or {})}.items():
+            (tree / place).parent.mkdir(parents=True, exist_ok=True)
+            (tree / place).write_text(content)
+        (tree / "DEBIAN").mkdir()
+        control = f"Package: {name}\nVersion: {version}\nArchitecture: arm64\nMaintainer: a <a@b>\nDescription: d\n"
+        control += f"Depends: {depends}\n" if depends else ""
+        (tree / "DEBIAN/control").write_text(control)
+        deb = self.folder / "pool" / f"{name}_{version.replace(':', '')}.deb"
+        subprocess.run(["dpkg-deb", "-Znone", "--build", str(tree), str(deb)], check=True, capture_output=True)
+
+    def publish(self, suite: str, *, origin: str = "Debian", code_name: str | None = None) -> None:
+        stanzas = []
+        for deb in sorted((self.folder / "pool").glob("*.deb")):
+            control = subprocess.run(["dpkg-deb", "--field", str(deb)], check=True, capture_output=True, text=True)
+            digest = hashlib.sha256(deb.read_bytes()).hexdigest()
+            stanzas.append(f"{control.stdout}Filename: pool/{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {digest}\n")
+        index = self.folder / "dists" / suite / "main/binary-arm64/Packages"
+        index.parent.mkdir(parents=True, exist_ok=True)
+        index.write_text("\n".join(stanzas))
+        digest = hashlib.sha256(index.read_bytes()).hexdigest()
+        (self.folder / "dists" / suite / "Release").write_text(
+            f"Origin: {origin}\nSuite: {suite}\nCodename: {code_name or suite}\n"
+            "Architectures: arm64\nComponents: main\n"
+            f"SHA256:\n {digest} {index.stat().st_size} main/binary-arm64/Packages\n"
+        )
+
+
+@pytest.fixture
+def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The host's folder of sources, and a hook that must never run."""
+    folder = tmp_path / "sources.list.d"
+    folder.mkdir()
+    configuration = tmp_path / "apt.conf"
+    configuration.write_text(
+        f'Dir::Etc::sourcelist "/nonexistent";\nDir::Etc::sourceparts "{folder}";\n'
+        f'APT::Default-Release "trixie";\nAPT::Architectures {{ "amd64"; }};\n'
+        f'APT::Update::Pre-Invoke {{ "touch {tmp_path}/hook"; }};\n'
+        f'APT::Update::Post-Invoke {{ "touch {tmp_path}/hook"; }};\n'
+    )
+    monkeypatch.setenv("APT_CONFIG", str(configuration))
+    monkeypatch.setattr(packages, "KEYRING", tmp_path / "no keyring")
+    return folder
+
+
+def get(*names: str) -> dict[str, str]:
+    return {package.name: package.version for package in fetch(names, release="bookworm", architecture="arm64")}
+
+
+def test_packages_come_with_what_they_depend_on(apt: Path, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "debian")
+    repository.add("needed", "1:2.0-1")
+    repository.add("wanted", "1.0", depends="needed")
+    repository.add("other", "1.0")
+    repository.publish("bookworm")
+    (apt / "a.list").write_text(f"deb [arch=amd64 trusted=yes] copy:{repository.folder} bookworm main\n")
+    assert get("wanted") == {"wanted": "1.0", "needed": "1:2.0-1"}
+    assert not (tmp_path / "hook").exists()
+
+    # A newer version takes the place of the older one in the cache.
+    repository.add("wanted", "1.1", depends="needed")
+    repository.publish("bookworm")
+    assert get("wanted") == {"wanted": "1.1", "needed": "1:2.0-1"}
+    assert len(list((tmp_path / "cache").rglob("*.deb"))) == 2
+
+
+def test_other_people_s_packages_are_not_taken(apt: Path, tmp_path: Path) -> None:
+    debian, third, old = (Repository(tmp_path / name) for name in ("debian", "third", "old"))
+    debian.add("wanted", "1.0")
+    debian.publish("bookworm")
+    third.add("wanted", "9.0")
+    third.publish("bookworm", origin="Docker")
+    old.add("wanted", "8.0")
+    old.publish("oldstable", code_name="bullseye")
+    for repository, suite in ((debian, "bookworm"), (third, "bookworm"), (old, "oldstable")):
+        (apt / f"{repository.folder.name}.sources").write_text(
+            f"Types: deb\nURIs: copy:{repository.folder}\nSuites: {suite}\nComponents: main\nTrusted: yes\n"
+        )
+    (apt / "gone.list").write_text(f"deb [trusted=yes] copy:{tmp_path}/gone bookworm main\n")
+    assert get("wanted") == {"wanted": "1.0"}
+
+
+def test_a_release_known_by_its_role(apt: Path, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "debian")
+    repository.add("wanted", "1.0")
+    repository.publish("oldstable", code_name="bookworm")
+    (apt / "a.list").write_text(f"deb [trusted=yes] copy:{repository.folder} oldstable main\n")
+    assert get("wanted") == {"wanted": "1.0"}
+
+
+def test_a_host_without_debian_is_told_what_to_install(apt: Path, tmp_path: Path) -> None:
+    (apt / "ubuntu.list").write_text("deb http://127.0.0.1:9/ubuntu jammy main\n")
+    with pytest.raises(HostError, match="no keyring") as caught:
+        get("wanted")
+    assert caught.value.mend.endswith("apt-get install -y --no-install-recommends debian-archive-keyring")
+
+
+def test_a_package_that_does_not_exist_is_named(apt: Path, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "debian")
+    repository.add("other", "1.0")
+    repository.publish("bookworm")
+    (apt / "a.list").write_text(f"deb [trusted=yes] copy:{repository.folder} bookworm main\n")
+    with pytest.raises(HostError, match="apt cannot fetch") as caught:
+        get("wanted")
+    assert "wanted" in caught.value.why
+
+
+def test_unpacking_merges_into_usr_and_leaves_out(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "debian")
+    repository.add("one", "1.0", files={"bin/tool": "tool", "usr/bin/other": "other", "lib/x/y": "y"})
+    package = Package(name="one", version="1.0", path=repository.folder / "pool/one_1.0.deb")
+    root = tmp_path / "root"
+    unpack([package], root, leave_out=("usr/share/doc",))
+    assert (root / "bin").is_symlink() and (root / "usr/bin/tool").read_text() == "tool"
+    assert (root / "usr/lib/x/y").read_text() == "y"
+    assert list((root / "usr/share/doc").iterdir()) == []
+
+
+def test_a_damaged_package_is_named_and_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "one.deb"
+    path.write_bytes(b"!<arch>\nnonsense")
+    with pytest.raises(HostError, match=r"one\.deb cannot be unpacked"):
+        unpack([Package(name="one", version="1", path=path)], tmp_path / "root", leave_out=())
+    assert not path.exists()

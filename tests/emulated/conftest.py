@@ -1,0 +1,22 @@
+"""One emulated board for all tests of a session, in the developer's cache (its image takes a while to build)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgedeploy.device.emulator.board import BoardStatus, board_down, board_list, emulated_board
+
+
+@pytest.fixture(scope="session")
+def board() -> Iterator[BoardStatus]:
+    """A board of target `rpi4` that is up: `.name`, `.address` and more. Whoever cuts its power brings it up again."""
+    for other in board_list():
+        owner = other.name.removeprefix("pytest-").partition("-")[0]
+        if other.name.startswith("pytest-") and not Path(f"/proc/{owner}").exists():
+            board_down(other.name, delete=True)  # of a session that was killed
+    with emulated_board(f"pytest-{os.getpid()}", target="rpi4", delete=True) as status:
+        yield status
