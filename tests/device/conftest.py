@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +122,7 @@ def serve(folder: Path, home: Path, *, forced: bool = True) -> Iterator[Server]:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10.0) as probe:
                 if probe.recv(4) == b"SSH-":
                     break
+            time.sleep(0.03)
         else:
             pytest.fail(f"sshd does not listen: {(folder / 'log').read_text()}")
         yield server

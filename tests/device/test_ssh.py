@@ -13,12 +13,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 
 from edgedeploy.device.address import connect
 from edgedeploy.device.emulator.keys import new_key_pair
-from edgedeploy.errors import AuthenticationError, EdgedeployError, InvalidFileError, UnknownNameError, UnreachableError
+from edgedeploy.errors import AuthenticationError, InvalidFileError, UnreachableError
 
 pytestmark = pytest.mark.device
 
@@ -235,50 +233,6 @@ class TestConfig:
         (Path.home() / ".ssh" / "config").write_bytes(text.encode("latin-1"))
         with pytest.raises(InvalidFileError):
             connect("a")
-
-
-class TestAddress:
-    @pytest.mark.parametrize(
-        "address",
-        [
-            "ssh://me:hunter2@127.0.0.1",
-            "ssh://me:hunter2@127.0.0.1:notaport",
-            "ssh://me:hunter2/x@127.0.0.1",
-            "ssh://me:hunter2#x@127.0.0.1",
-            "ssh://me:22/hunter2@127.0.0.1",
-            "ssh://me:hunter2@[::1",
-            "me:hunter2@127.0.0.1",
-            "http://me:hunter2@127.0.0.1",
-        ],
-    )
-    def test_a_password_is_refused_and_not_repeated(self, address: str) -> None:
-        with pytest.raises(UnknownNameError) as caught:
-            connect(address)
-        assert "hunter2" not in str(caught.value)
-
-    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(st.text(alphabet="ssh:/@[]?#%. -aZ0\x00\n²é;", max_size=30).map(lambda text: f"ssh://{text}"))
-    @example("ssh://")
-    @example("ssh://host:0")
-    @example("ssh://host:65536")
-    @example("ssh://[::1")
-    @example("ssh://-oProxyCommand=x")
-    @example("ssh://me@host/folder")
-    @example("ssh://a\nb")
-    def test_malformed(self, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-        def no_network(*_: object, **__: object) -> None:
-            raise UnreachableError("not tried")
-
-        monkeypatch.setattr("edgedeploy.device.ssh._open_socket", no_network)
-        with pytest.raises(EdgedeployError):
-            connect(address)
-
-    @pytest.mark.parametrize(
-        "address", ["", "a b", "ssh:", "user@", "@host", "host:22", "-x", "ssh://h:0", "ssh://h/x"]
-    )
-    def test_not_an_address(self, address: str) -> None:
-        with pytest.raises(UnknownNameError):
-            connect(address)
 
 
 class TestLost:
