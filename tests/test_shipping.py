@@ -1,0 +1,101 @@
+"""The whole way on this machine, with the demo's real model: `local:` is a device like any other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from handed_over import hand_over
+
+from edgedeploy import api
+from edgedeploy.cli.main import cli
+from edgedeploy.errors import IntegrityError, UnknownNameError
+from edgedeploy.values.contract import Outcome
+from edgedeploy.values.shipment import Shipment
+
+pytestmark = pytest.mark.keeps_cache
+
+
+def test_contract_holds_and_the_report_is_there(tmp_path: Path) -> None:
+    contract = hand_over(tmp_path / "in")
+    words = [
+        "ship",
+        str(contract),
+        "--to",
+        f"local:{tmp_path / 'device'}",
+        "--report",
+        str(tmp_path / "report"),
+        "--json",
+    ]
+    result = CliRunner().invoke(cli, [*words, "--work", str(tmp_path / "work")], standalone_mode=False)
+    assert result.return_value == 0, result.output
+    shipment = json.loads(result.stdout)
+    assert shipment["verdict"]["outcome"] == "holds"
+    assert shipment["evidence"]["result"]["size_bytes"] < 0.55 * shipment["evidence"]["source"]["size_bytes"]
+    assert shipment["measurement"]["conditions"]["emulated"] is False
+    assert shipment["measurement"]["timing"]["clock"] == "device"
+    assert shipment["measurement"]["accuracy"]["samples"] == 80
+    assert json.loads((tmp_path / "report/report.json").read_text()) == shipment
+    assert "The contract holds" in (tmp_path / "report/index.html").read_text()
+    with api.connect(f"local:{tmp_path / 'device'}") as device:
+        assert api.current_release(device).id == shipment["release"]["id"]
+    assert api.open_bundle(tmp_path / "work/text-direction.bundle").manifest.version == "2.0"
+    assert api.inspect(tmp_path / "work/text-direction.onnx").opset >= 13
+
+
+def test_release_that_breaks_its_contract_is_taken_back_if_there_is_one_before(tmp_path: Path) -> None:
+    device = f"local:{tmp_path / 'device'}"
+
+    def ship(version: str, limits: str) -> Shipment:
+        return api.ship(api.load_contract(hand_over(tmp_path / version, version=version, limits=limits)), device)
+
+    first = ship("1", "size_max_bytes = 1000")
+    assert first.verdict and first.verdict.outcome is Outcome.BREAKS
+    assert first.release and first.release.current
+    assert "no release before it" in first.remarks[0]
+
+    second = ship("2", "size_max_bytes = 300000")
+    assert second.verdict and second.verdict.outcome is Outcome.HOLDS
+    assert second.release
+
+    third = ship("3", "size_max_bytes = 1000")
+    assert third.verdict and third.verdict.outcome is Outcome.BREAKS
+    assert third.release and not third.release.current
+    assert second.release.id in third.remarks[0]
+    with api.connect(device) as connection:
+        assert api.current_release(connection).id == second.release.id
+
+
+def test_refused_model_is_not_sent(tmp_path: Path) -> None:
+    contract = hand_over(tmp_path / "in", calibration_scale=0.001)
+    words = [
+        "ship",
+        str(contract),
+        "--to",
+        f"local:{tmp_path / 'device'}",
+        "--report",
+        str(tmp_path / "report"),
+        "--json",
+    ]
+    result = CliRunner().invoke(cli, words, standalone_mode=False)
+    assert result.return_value == 1, result.output
+    shipment = json.loads(result.stdout)
+    assert shipment["evidence"]["accepted"] is False
+    assert shipment["bundle"] is None
+    assert not (tmp_path / "device/.edgedeploy").exists()
+    assert "Refused" in (tmp_path / "report/index.html").read_text()
+
+
+def test_model_that_is_not_the_contracts_is_refused_first(tmp_path: Path) -> None:
+    contract = hand_over(tmp_path / "in")
+    (tmp_path / "in/model.onnx").unlink()
+    (tmp_path / "in/model.onnx").write_bytes(b"another one")
+    with pytest.raises(IntegrityError, match="not the model that the contract names"):
+        api.ship(api.load_contract(contract), f"local:{tmp_path / 'device'}")
+
+
+def test_unknown_target_is_known_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="no target 'nope'"):
+        api.ship(api.load_contract(hand_over(tmp_path / "in")), f"local:{tmp_path / 'device'}", target="nope")
