@@ -84,7 +84,7 @@ def _limit_mistakes(limits: Limits, *, shares: bool) -> Iterator[_Mistake]:
     stated = 0
     for keys, group in groups.items():
         if not is_name(keys[-1]):
-            yield keys, "a target has lower-case letters, digits, - _ and . in its name"
+            yield keys[:-1], f"{keys[-1]!r} is not the name of a target"
         for name, value in structs.asdict(group).items():
             if name == "target" or value is None:
                 continue

@@ -25,7 +25,7 @@ PROTOCOL = 1
 _LINE_LIMIT_BYTES = 1 << 20
 _ARRAYS_LIMIT_BYTES = 1 << 30
 """Of one message."""
-_SILENCE_LIMIT_S = 600.0
+SILENCE_LIMIT_S = 600.0
 """For one load or one inference, of a large model under emulation too. `bench` says every second that it is alive."""
 
 Arrays = dict[str, np.ndarray]
@@ -57,7 +57,7 @@ class _ArrayHeader(Struct, frozen=True):
 class Conversation:
     """Requests and answers with a runner. Requests may be sent ahead of the answers to those before."""
 
-    def __init__(self, connection: Connection, process: Process, silence_limit_s: float = _SILENCE_LIMIT_S) -> None:
+    def __init__(self, connection: Connection, process: Process, *, silence_limit_s: float = SILENCE_LIMIT_S) -> None:
         self._address = connection.address
         self._process = process
         self._silence = _SilenceLimit(process, silence_limit_s)
@@ -186,15 +186,20 @@ class Conversation:
 
 
 @contextlib.contextmanager
-def conversation(connection: Connection, release: Release) -> Iterator[Conversation]:
+def conversation(
+    connection: Connection, release: Release, *, silence_limit_s: float = SILENCE_LIMIT_S
+) -> Iterator[Conversation]:
     """Start the release's runner; it ends with the block, however the block ends.
+
+    Args:
+        silence_limit_s: a runner that is asked and says nothing for so long is taken for hung.
 
     Raises:
         DeviceError: it does not start, or speaks another version of the protocol.
         UnreachableError: the connection was lost.
     """
     process = connection.start([f"{release.path}/{release.manifest.runner}", "serve"])
-    talk = Conversation(connection, process)
+    talk = Conversation(connection, process, silence_limit_s=silence_limit_s)
     try:
         spoken = talk.ask({"do": "hello"}).get("protocol")
         if spoken != PROTOCOL:

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,73 @@ def test_the_memory_is_its_own(make_release):
     )
     completed = subprocess.run([sys.executable, "-c", program, f"{release.path}/run", "serve"], capture_output=True, check=True)  # fmt: skip  # noqa: E501
     assert json.loads(completed.stdout)["peak_rss_bytes"] < 100 << 20
+
+
+# -- the loop
+
+
+class SlowRelease:
+    """Each inference takes a quarter of a second on a clock of its own."""
+
+    def __init__(self):
+        self.manifest = {"golden_samples": 3}
+        self.outputs = ["y"]
+        self.session = self
+        self.now_s = 100.0
+        self.feeds = []
+
+    def golden(self, index):
+        return {"x": index}, []
+
+    def run(self, outputs, feed):
+        self.feeds.append(feed["x"])
+        self.now_s += 0.25
+
+
+class Listener:
+    def __init__(self):
+        self.heard = []
+
+    def send(self, message):
+        self.heard.append(message)
+
+
+@pytest.fixture
+def loop(monkeypatch):
+    release = SlowRelease()
+    monkeypatch.setattr(time, "monotonic", lambda: release.now_s)
+    monkeypatch.setattr(time, "perf_counter_ns", lambda: round(release.now_s * 1e9))
+    return runner.Loop(release, Listener())
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "max_count", "max_s", "samples"),
+    [
+        (8, 0.0, 100, 60.0, 8),
+        (1, 2.0, 100, 60.0, 8),
+        (0, 0.0, 100, 60.0, 0),
+        (100, 60.0, 5, 60.0, 5),
+        (100, 60.0, 1000, 1.5, 6),
+        (100, 60.0, 1000, 0.0, 1),
+    ],
+)
+def test_it_runs_until_both_minima_or_one_maximum(loop, count, seconds, max_count, max_s, samples):
+    assert list(loop.until("steady", count, seconds, max_count, max_s)) == [250_000_000] * samples
+
+
+def test_golden_inputs_are_taken_in_turn(loop):
+    loop.timed_ns()
+    loop.until("steady", 6, 0, 100, 60)
+    assert loop.release.feeds == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_it_tells_every_second_that_it_is_alive(loop):
+    """A slow model is not a dead device."""
+    loop.until("steady", 10, 0, 100, 60)
+    assert loop.channel.heard == [
+        {"is": "progress", "phase": "steady", "samples": 4, "elapsed_s": 1.0},
+        {"is": "progress", "phase": "steady", "samples": 8, "elapsed_s": 2.0},
+    ]
 
 
 # -- what the device says of itself

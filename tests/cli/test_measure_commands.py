@@ -1,0 +1,169 @@
+"""`bench`, `test` and `check` as a user types them, on this machine as the device."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from msgspec import structs
+
+from edgedeploy.cli.main import main
+from edgedeploy.measure.bench import PROFILES
+from edgedeploy.measure.ondevice import runner
+from edgedeploy.model.inspect import inspect_model
+from edgedeploy.values.bundle import Runtime
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def edgedeploy(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(PROFILES, "smoke", structs.replace(PROFILES["smoke"], min_s=0.0, warmup_s=0.0))
+
+    def run(*words: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["edgedeploy", *words])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Done(ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+class HostBackend:
+    """The real runner under the Python that runs the tests: no wheels have to be laid out."""
+
+    name = "onnxruntime"
+
+    def refuses(self, target):
+        return None
+
+    def lay_out(self, target, folder, progress):
+        (folder / "runner.py").write_bytes(Path(runner.__file__).read_bytes())
+        script = (
+            f'#!/bin/sh\nhere=$(dirname "$(readlink -f "$0")")\nexec "{sys.executable}" -s -B "$here/runner.py" "$@"\n'
+        )
+        (folder / "run").write_text(script)
+        (folder / "run").chmod(0o755)
+        return Runtime(backend=self.name, python=None, glibc=None, packages={}), "run"
+
+
+@pytest.fixture
+def device(tmp_path, monkeypatch):
+    """A model on `local:`, its labelled data and its contract."""
+    import edgedeploy.compile.backends.onnxruntime as backend
+    from edgedeploy import api
+
+    x = np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32)
+    labels = (x @ np.array([[1, -2], [3, 4], [-5, 6]])).argmax(axis=1)
+    np.savez(tmp_path / "evaluation.npz", x=x, labels=labels)
+    np.savez(tmp_path / "wrong.npz", z=x)
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        model (float[N, 3] x) => (float[N, 2] y) <float[3, 2] w = {1, -2, 3, 4, -5, 6}> { y = MatMul(x, w) }
+    """)
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    facts = inspect_model(tmp_path / "model.onnx")
+    (tmp_path / "contract.toml").write_text(f"""
+schema = 1
+[model]
+name = "model"
+version = "1"
+framework = "by hand"
+file = "model.onnx"
+sha256 = "{facts.sha256}"
+[data]
+evaluation = "evaluation.npz"
+[limits]
+metric_min = 0.9
+[limits.target.x86-64]
+latency_p90_max_ms = 1000
+""")
+    monkeypatch.setattr(backend, "BACKEND", HostBackend())
+    bundle = api.compile(tmp_path / "model.onnx", api.load_target("x86-64"), tmp_path / "bundle")
+    with api.connect("local:") as connection:
+        api.push(bundle, connection)
+    return tmp_path
+
+
+def test_from_a_release_to_a_verdict(device, edgedeploy):
+    timed = edgedeploy("bench", "local:", "--profile", "smoke", "-o", "bench.json")
+    assert timed.returncode == 0, timed.stderr
+    assert "latency" in timed.stdout and "p90" in timed.stdout and "not a latency" not in timed.stdout
+
+    tested = edgedeploy("test", "local:", "--evaluation", "evaluation.npz", "-o", "test.json")
+    assert tested.returncode == 0, tested.stderr
+    assert "100.00% on the device" in tested.stdout and "answers as the host does" in tested.stdout
+
+    checked = edgedeploy("check", "bench.json", "test.json", "--contract", "contract.toml", "--strict")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "latency_p90_max_ms" in checked.stdout and "cannot be told" not in checked.stdout
+    untimed = edgedeploy("check", "test.json", "--contract", "contract.toml")
+    assert untimed.returncode == 0
+    assert "holds (1 of 3 lines cannot be told)" in untimed.stdout
+    assert edgedeploy("check", "test.json", "--contract", "contract.toml", "--strict").returncode == 1
+
+
+def test_json_is_the_measurement_and_the_verdict(device, edgedeploy):
+    tested = edgedeploy("test", "local:", "--evaluation", "evaluation.npz", "--samples", "5", "--json", "-o", "t.json")
+    assert json.loads(tested.stdout) == json.loads((device / "t.json").read_text())
+    assert json.loads(tested.stdout)["accuracy"]["partial"] is True
+    checked = edgedeploy("check", "t.json", "--contract", "contract.toml", "--json")
+    assert checked.returncode == 1
+    verdict = json.loads(checked.stdout)
+    assert verdict["outcome"] == "cannot be told"
+    assert [line["key"] for line in verdict["lines"]] == [
+        "model.sha256",
+        "limits.metric_min",
+        "limits.target.x86-64.latency_p90_max_ms",
+    ]
+
+
+def test_a_test_that_fails_says_why_and_ends_with_1(device, edgedeploy):
+    release = next(device.rglob("releases/model/*/run"))
+    source = release.with_name("runner.py")
+    changed = source.read_text().replace("run(self.outputs, feed)", "run(self.outputs, {'x': -feed['x']})")
+    source.unlink()  # a hard link to the store, which stays as it was
+    source.write_text(changed)
+    for words in ([], ["--json"]):
+        tested = edgedeploy("test", "local:", "--evaluation", "evaluation.npz", *words)
+        assert tested.returncode == 1
+        assert "of the answers are the host's; 99.00% are needed" in tested.stdout + tested.stderr
+        assert not words or json.loads(tested.stdout)
+
+
+def test_mistakes_are_told(device, edgedeploy):
+    data = ["--evaluation", "evaluation.npz"]
+    for words, status, message in (
+        (["test", "local:", "--evaluation", "missing.npz"], 3, "missing.npz does not exist"),
+        (["test", "local:", "--evaluation", "wrong.npz"], 4, "'x'"),
+        (["test", "local:", *data, "--metric", "top9"], 6, "no metric 'top9'"),
+        (["test", "local:", *data, "--samples", "0"], 2, "--samples"),
+        (["test", "local:"], 2, "--evaluation"),
+        (["test", "local:", *data, "--name", "other"], 6, "no model 'other'"),
+        (["bench", "local:", "--profile", "eternal"], 2, "eternal"),
+        (["bench", "ssh://nobody@127.0.0.1:1"], 8, "refused"),
+        (["check", "contract.toml", "--contract", "contract.toml"], 3, "not a measurement"),
+        (["check", "--contract", "contract.toml"], 2, "MEASUREMENT"),
+    ):
+        done = edgedeploy(*words)
+        assert done.returncode == status, done.stderr
+        assert message in done.stderr
+
+
+def test_a_file_that_cannot_be_written_does_not_cost_the_figures(device, edgedeploy):
+    tested = edgedeploy("test", "local:", "--evaluation", "evaluation.npz", "-o", "/proc/nowhere/t.json")
+    assert tested.returncode == 7
+    assert "on the device" in tested.stdout
+    assert "cannot be written" in tested.stderr

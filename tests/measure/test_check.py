@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import pytest
+from msgspec import structs
+
+from edgedeploy.measure.check import check
+from edgedeploy.measure.statistics import summary
+from edgedeploy.values.contract import Contract, ContractData, ContractModel, Limits, Outcome, TargetLimits
+from edgedeploy.values.quality import MetricFigure
+
+MODEL_SHA256, DATA_SHA256 = "a" * 64, "d" * 64
+HOLDS, BREAKS, UNTOLD = Outcome.HOLDS, Outcome.BREAKS, Outcome.CANNOT_BE_TOLD
+
+
+def contract(*, parameters=None, evaluation_sha256=None, metric="top1", target=None, sha256=MODEL_SHA256, **limits):
+    """`target`: limits of rpi4."""
+    return Contract(
+        schema=1,
+        model=ContractModel(
+            name="model", version="1", framework="f", file="m.onnx", sha256=sha256, parameters=parameters
+        ),
+        data=ContractData(evaluation="e.npz", evaluation_sha256=evaluation_sha256, metric=metric),
+        limits=Limits(**limits, target={"rpi4": TargetLimits(**target)} if target else {}),
+    )
+
+
+def line(contract, measurement, key):
+    lines = {line.key: line for line in check(contract, measurement).lines}
+    return lines[key]
+
+
+# -- each limit: holds at it, breaks beyond it
+
+
+@pytest.mark.parametrize(
+    ("name", "held", "broken", "figure"),
+    [
+        ("metric_min", 0.96, 0.961, 0.96),
+        ("metric_max_drop", 0.01, 0.009, pytest.approx(0.01)),
+        ("agreement_top1_min", 0.995, 0.996, 0.995),
+        ("size_max_bytes", 400_000, 399_999, 400_000),
+        ("size_reduction_min", 0.6, 0.61, pytest.approx(0.6)),
+        ("parameters_max", 99_000, 98_999, 99_000),
+    ],
+)
+def test_limits(measurement, name, held, broken, figure):
+    found = line(contract(**{name: held}), measurement, f"limits.{name}")
+    assert (found.outcome, found.figure, found.limit) == (HOLDS, figure, held)
+    assert line(contract(**{name: broken}), measurement, f"limits.{name}").outcome is BREAKS
+
+
+@pytest.mark.parametrize(
+    ("name", "held", "broken"),
+    [
+        ("peak_memory_max_bytes", 66_000_000, 65_999_999),
+        ("latency_p50_max_ms", 14.0, 13.99),
+        ("latency_p90_max_ms", 18.0, 17.99),
+        ("latency_p99_max_ms", 19.0, 18.99),
+    ],
+)
+def test_limits_of_a_target(measurement, name, held, broken):
+    key = f"limits.target.rpi4.{name}"
+    assert line(contract(target={name: held}), measurement, key).outcome is HOLDS
+    assert line(contract(target={name: broken}), measurement, key).outcome is BREAKS
+    other = structs.replace(measurement, release=structs.replace(measurement.release, target="jetson"))
+    found = line(contract(target={name: held}), other, key)
+    assert (found.outcome, found.figure) == (UNTOLD, None)
+    assert "jetson" in found.reason
+
+
+def test_rounding_breaks_nothing(measurement):
+    """0.97 - 0.96 is 0.010000000000000009."""
+    assert line(contract(metric_max_drop=0.01), measurement, "limits.metric_max_drop").outcome is HOLDS
+
+
+# -- what cannot be told, and why
+
+
+def test_wall_clock_of_an_emulated_board_is_no_latency_but_its_memory_is(measurement):
+    limits = contract(
+        target={"latency_p50_max_ms": 1e9, "latency_p99_max_ms": 0.0, "peak_memory_max_bytes": 66_000_000}
+    )
+    for emulated in (
+        structs.replace(measurement, conditions=structs.replace(measurement.conditions, emulated=True)),
+        structs.replace(measurement, timing=structs.replace(measurement.timing, clock="emulated")),
+    ):
+        for name in ("latency_p50_max_ms", "latency_p99_max_ms"):
+            found = line(limits, emulated, f"limits.target.rpi4.{name}")
+            assert (found.outcome, found.figure) == (UNTOLD, None)
+            assert "not a latency" in found.reason
+        assert line(limits, emulated, "limits.target.rpi4.peak_memory_max_bytes").outcome is HOLDS
+        assert check(limits, emulated).outcome is HOLDS
+
+
+def test_a_percentile_needs_its_samples(measurement):
+    few = structs.replace(measurement.timing, summary=summary([10.0] * 100))
+    limits = contract(target={"latency_p90_max_ms": 50.0, "latency_p99_max_ms": 50.0})
+    measured = structs.replace(measurement, timing=few)
+    assert line(limits, measured, "limits.target.rpi4.latency_p90_max_ms").outcome is HOLDS
+    found = line(limits, measured, "limits.target.rpi4.latency_p99_max_ms")
+    assert (found.outcome, found.reason) == (UNTOLD, "p99 needs 662 samples; there are 100")
+
+
+LIMITS = {"metric_min": 0.9, "metric_max_drop": 0.1, "agreement_top1_min": 0.9}
+
+
+def untold(limits, measurement) -> dict[str, str]:
+    lines = check(limits, measurement).lines
+    return {line.key.removeprefix("limits."): line.reason for line in lines if line.outcome is UNTOLD}
+
+
+def test_without_a_test_there_is_no_accuracy(measurement):
+    assert untold(contract(**LIMITS), structs.replace(measurement, accuracy=None)) == dict.fromkeys(
+        LIMITS, "nothing was tested"
+    )
+
+
+def test_a_part_of_the_data_is_not_the_data(measurement):
+    part = structs.replace(measurement, accuracy=structs.replace(measurement.accuracy, partial=True, samples=20))
+    assert untold(contract(**LIMITS), part) == dict.fromkeys(LIMITS, "only the first 20 samples were tested")
+
+
+def test_other_data_is_not_the_contracts(measurement):
+    limits = contract(**LIMITS, evaluation_sha256="e" * 64)
+    assert set(untold(limits, measurement)) == set(LIMITS)
+    assert line(limits, measurement, "data.evaluation_sha256").outcome is BREAKS
+    same = contract(**LIMITS, evaluation_sha256=DATA_SHA256)
+    assert check(same, measurement).outcome is HOLDS and not untold(same, measurement)
+    assert untold(same, structs.replace(measurement, accuracy=None))["data.evaluation_sha256"] == "nothing was tested"
+
+
+def test_another_metric_is_not_the_contracts(measurement):
+    assert untold(contract(**LIMITS, metric="top5"), measurement) == dict.fromkeys(
+        ("metric_min", "metric_max_drop"), "top1 was measured, not top5"
+    )
+
+
+def test_data_without_labels_has_no_metric(measurement):
+    accuracy = structs.replace(measurement.accuracy, metric=None, host_metric=None)
+    assert set(untold(contract(**LIMITS), structs.replace(measurement, accuracy=accuracy))) == {
+        "metric_min",
+        "metric_max_drop",
+    }
+
+
+def test_outputs_that_are_no_scores_have_no_top_1(measurement):
+    agreement = structs.replace(measurement.accuracy.agreement, top1_match=None)
+    accuracy = structs.replace(measurement.accuracy, agreement=agreement)
+    assert set(untold(contract(**LIMITS), structs.replace(measurement, accuracy=accuracy))) == {"agreement_top1_min"}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"evaluation_sha256": "e" * 64}, "other data"),
+        ({"evaluation_sha256": None}, "other data"),
+        ({"metric": None}, "does not say how good"),
+        ({"metric": MetricFigure(name="top5", value=0.97, samples=600)}, "with top5"),
+        ({"metric": MetricFigure(name="top1", value=0.97, samples=500)}, "500 samples"),
+        ({"sha256": "c" * 64}, "another model"),
+    ],
+)
+def test_a_drop_is_told_against_the_same_data_only(measurement, change, reason):
+    release = structs.replace(measurement.release, source=structs.replace(measurement.release.source, **change))
+    told = untold(contract(metric_max_drop=0.01), structs.replace(measurement, release=release))
+    assert reason in told["metric_max_drop"]
+
+
+def test_without_its_source_a_release_has_no_drop_and_no_reduction(measurement):
+    bare = structs.replace(measurement, release=structs.replace(measurement.release, source=None))
+    assert set(untold(contract(metric_max_drop=0.01, size_reduction_min=0.1), bare)) == {
+        "metric_max_drop",
+        "size_reduction_min",
+    }
+
+
+def test_a_device_may_not_tell_its_memory(measurement):
+    limits = contract(target={"peak_memory_max_bytes": 1})
+    assert check(limits, structs.replace(measurement, peak_rss_bytes=None)).outcome is UNTOLD
+
+
+# -- what the contract claims
+
+
+def test_the_model_is_known_by_what_it_was_made_of(measurement):
+    found = line(contract(size_max_bytes=10**9), measurement, "model.sha256")
+    assert found.outcome is HOLDS and "recipe int8" in found.reason
+
+
+def test_the_very_file_that_was_handed_over_is_its_own_float_model(measurement):
+    release = structs.replace(measurement.release, model_sha256=MODEL_SHA256, source=None)
+    limits = contract(metric_max_drop=0.01, size_reduction_min=0.45, parameters=99_000)
+    found = {line.key: line for line in check(limits, structs.replace(measurement, release=release)).lines}
+    assert found["model.sha256"].outcome is found["model.parameters"].outcome is HOLDS
+    assert found["limits.metric_max_drop"].figure == pytest.approx(0.005)
+    assert (found["limits.size_reduction_min"].figure, found["limits.size_reduction_min"].outcome) == (0.0, BREAKS)
+
+
+def test_another_model_breaks_the_contract_however_good_it_is(measurement):
+    for release in (measurement.release, structs.replace(measurement.release, source=None)):
+        verdict = check(contract(metric_min=0.1, sha256="c" * 64), structs.replace(measurement, release=release))
+        assert verdict.outcome is BREAKS
+        assert {line.key: line.outcome for line in verdict.lines} == {
+            "model.sha256": BREAKS,
+            "limits.metric_min": HOLDS,
+        }
+
+
+def test_the_number_of_parameters_is_that_of_the_float_model(measurement):
+    assert line(contract(parameters=100_000), measurement, "model.parameters").outcome is HOLDS
+    assert line(contract(parameters=99_000), measurement, "model.parameters").outcome is BREAKS
+
+
+# -- the whole
+
+
+def test_one_broken_line_breaks_the_contract(measurement):
+    assert check(contract(metric_min=0.9, size_max_bytes=1), measurement).outcome is BREAKS
+
+
+def test_claims_alone_hold_no_contract(measurement):
+    limits = contract(metric_min=0.9, evaluation_sha256=DATA_SHA256)
+    verdict = check(limits, structs.replace(measurement, accuracy=None))
+    assert verdict.lines[0].outcome is HOLDS
+    assert verdict.outcome is UNTOLD
+
+
+def test_strictly_every_line_has_to_be_told(measurement):
+    limits = contract(size_max_bytes=10**9, metric_min=0.9)
+    untested = structs.replace(measurement, accuracy=None)
+    assert check(limits, untested).outcome is HOLDS
+    assert check(limits, untested, strict=True).outcome is UNTOLD
+    assert check(limits, measurement, strict=True).outcome is HOLDS
+    assert check(contract(size_max_bytes=1, metric_min=0.9), untested, strict=True).outcome is BREAKS
+
+
+def test_every_limit_has_one_line(measurement):
+    every = {name: 1 for name in Limits.__struct_fields__ if name != "target"}
+    target = dict.fromkeys(TargetLimits.__struct_fields__, 1)
+    keys = [line.key for line in check(contract(**every, target=target), measurement).lines]
+    expected = {f"limits.{name}" for name in every} | {f"limits.target.rpi4.{name}" for name in target}
+    assert {key for key in keys if key.startswith("limits.")} == expected
+    assert len(keys) == len(set(keys))
+
+
+def test_limits_of_a_metric_of_ones_own_are_not_percent(measurement):
+    assert line(contract(metric_min=0.9), measurement, "limits.metric_min").unit == "share"
+    assert line(contract(metric_min=0.9, metric="a.b:c"), measurement, "limits.metric_min").unit == ""

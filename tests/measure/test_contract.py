@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgedeploy.errors import InvalidFileError
+from edgedeploy.measure.contract import load_contract
+
+ROOT = Path(__file__).parents[2]
+CONTRACT = f"""\
+schema = 1
+[model]
+name = "model"
+version = "1"
+framework = "PyTorch"
+file = "model.onnx"
+sha256 = "{"a" * 64}"
+parameters = 100_000
+[data]
+evaluation = "data/evaluation.npz"
+[limits]
+metric_min = 0.95
+[limits.target.rpi4]
+latency_p90_max_ms = 50
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text: str):
+        (tmp_path / "contract.toml").write_text(text)
+        return load_contract(tmp_path / "contract.toml")
+
+    return load
+
+
+def test_a_contract_is_read(load, tmp_path):
+    contract = load(CONTRACT)
+    assert contract.folder == tmp_path
+    assert contract.data.metric == "top1" and contract.optimization.recipe == "int8"
+    assert contract.limits.target["rpi4"].latency_p90_max_ms == 50.0
+
+
+def test_the_demos_contract_is_sound():
+    assert load_contract(ROOT / "scripts" / "demo_contract.toml").model.name == "text-direction"
+
+
+def test_a_metric_of_ones_own_has_any_range(load):
+    text = CONTRACT.replace("[limits]", 'metric = "package.module:score"\n[limits]').replace(
+        "0.95", "-40.0\nmetric_max_drop = 3"
+    )
+    assert load(text).limits.metric_min == -40.0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("schema = 1", "schema = 2", "contract.toml:1: schema: this edgedeploy reads schema 1"),
+        ("schema = 1", 'folder = "/"\nschema = 1', ":1: folder: "),
+        ('name = "model"', 'name = "../up"', ":3: model.name: "),
+        ('version = "1"', 'version = ""', ":4: model.version: "),
+        ('"model.onnx"', '"/etc/passwd"', ":6: model.file: '/etc/passwd' is not a path inside"),
+        ('"model.onnx"', '"../model.onnx"', ":6: model.file: "),
+        ("a" * 64, "A" * 64, ":7: model.sha256: 64 lower-case"),
+        ("100_000", "0", ":8: model.parameters: "),
+        ("100_000", '"many"', ":8: model.parameters: "),
+        ("data/evaluation.npz", "~/evaluation.npz/..", ":10: data.evaluation: "),
+        ("[limits]", 'calibration = "/c.npz"\n[limits]', ":11: data.calibration: "),
+        ("[limits]", 'evaluation_sha256 = "abc"\n[limits]', ":11: data.evaluation_sha256: "),
+        ("[limits]", 'metric = "top3"\n[limits]', ":11: data.metric: there is no metric 'top3'"),
+        ("metric_min = 0.95", "metric_min = 95", ":12: limits.metric_min: 95.0 is not a share"),
+        ("metric_min = 0.95", "metric_min = nan", ":12: limits.metric_min: "),
+        ("metric_min = 0.95", "metric_max_drop = -0.01", ":12: limits.metric_max_drop: "),
+        ("metric_min = 0.95", "size_max_bytes = -5", ":12: limits.size_max_bytes: -5 is not a limit"),
+        ("metric_min = 0.95", "size_reduction_min = 45", ":12: limits.size_reduction_min: "),
+        ("metric_min = 0.95", "metrik_min = 0.95", ":12: limits.metrik_min: unknown key"),
+        ("latency_p90_max_ms = 50", "latency_p90_max_ms = inf", ":14: limits.target.rpi4.latency_p90_max_ms: inf"),
+        ("target.rpi4", 'target."\\u001b[2J"', "limits.target: '\\x1b[2J' is not the name"),
+        ("metric_min = 0.95\n[limits.target.rpi4]\nlatency_p90_max_ms = 50\n", "", ":11: limits: at least one limit"),
+        (
+            "metric_min = 0.95\n[limits.target.rpi4]\nlatency_p90_max_ms = 50\n",
+            "[limits.target.x]",
+            "at least one limit",
+        ),
+    ],
+)
+def test_mistakes_are_told_with_line_and_key(load, old, new, message):
+    assert CONTRACT.count(old) == 1
+    with pytest.raises(InvalidFileError) as caught:
+        load(CONTRACT.replace(old, new))
+    assert message in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+
+
+def test_a_missing_contract_is_told(tmp_path):
+    with pytest.raises(InvalidFileError, match="does not exist"):
+        load_contract(tmp_path / "contract.toml")
