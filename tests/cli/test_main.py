@@ -1,0 +1,148 @@
+"""The command as a whole: help, lazy imports, exit codes, interruption."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from edgedeploy import errors
+from edgedeploy.cli import main as cli_main
+
+EDGEDEPLOY = [sys.executable, "-c", "from edgedeploy.cli.main import main; main()"]
+HEAVY = {"jinja2", "numpy", "onnx", "onnx_ir", "onnxruntime", "paramiko", "rich", "cryptography", "msgspec"}
+
+
+def all_commands() -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = [()]
+    context = click.Context(cli_main.cli)
+    for name in cli_main.cli.list_commands(context):
+        found.append((name,))
+        command = cli_main.cli.get_command(context, name)
+        if isinstance(command, click.Group):
+            found += [(name, sub) for sub in command.list_commands(context)]
+    return found
+
+
+@pytest.mark.parametrize("words", all_commands(), ids=lambda words: " ".join(words) or "edgedeploy")
+def test_every_command_has_help(words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli_main.cli, [*words, "--help"])
+    assert result.exit_code == 0, result.output
+    assert "Usage:" in result.output
+    if words and words not in [("board",), ("board", "ssh")]:
+        assert "--json" in result.output
+        assert "--quiet" in result.output
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["push", "--help"], ["ship", "--help"]])
+def test_help_loads_nothing_heavy(words: list[str]) -> None:
+    program = (
+        "import sys\n"
+        "from edgedeploy.cli.main import cli\n"
+        "import edgedeploy.api\n"
+        f"cli.main({words!r}, standalone_mode=False)\n"
+        "print('\\nLOADED', *sorted(name for name in sys.modules if '.' not in name))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.rpartition("LOADED ")[2].split())
+    assert not loaded & HEAVY
+
+
+def test_unknown_command_suggests_the_near_one() -> None:
+    result = CliRunner().invoke(cli_main.cli, ["optimise"])
+    assert result.exit_code == 2
+    assert "Did you mean 'optimize'?" in result.output
+
+
+def test_exit_codes_in_help_are_those_of_the_errors() -> None:
+    text = CliRunner().invoke(cli_main.cli, ["--help"]).output
+    told = {int(code): meaning for code, meaning in re.findall(r"^ +(\d+)  (.+)$", text, re.MULTILINE)}
+    kinds = [
+        kind
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, errors.EdgedeployError) and kind is not errors.EdgedeployError
+    ]
+    assert {kind.exit_code: kind.meaning for kind in kinds} == {code: told[code] for code in told if 3 <= code < 130}
+    assert len({kind.exit_code for kind in kinds}) == len(kinds)
+    assert {0, 1, 2, 130} <= set(told)
+
+
+def test_error_is_a_message_with_its_exit_code_and_no_traceback(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*EDGEDEPLOY, "inspect", str(tmp_path / "nope.onnx")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == errors.InvalidFileError.exit_code
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli_main.cli, "main", broken)
+    with pytest.raises(ZeroDivisionError):
+        cli_main.main()
+
+
+def test_reader_that_goes_away_is_no_error() -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$@" | head -n 1', "sh", *EDGEDEPLOY, "recipes", "int8", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "{\n"
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_with_130_and_one_word(tmp_path: Path) -> None:
+    (tmp_path / "slow_data.py").write_text(
+        "import time\nprint('begun', flush=True)\ndef feeds():\n    time.sleep(60)\n    yield {}\n"
+    )
+    (tmp_path / "model.onnx").write_bytes(_model())
+    process = subprocess.Popen(
+        [
+            *EDGEDEPLOY,
+            "optimize",
+            "model.onnx",
+            "--recipe",
+            "fold",
+            "--evaluation",
+            "slow_data:feeds",
+            "-o",
+            "out.onnx",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.strip().splitlines()[-1] == "interrupted"
+    assert "Traceback" not in said
+    assert sorted(path.name for path in tmp_path.glob("*out.onnx*")) == []
+
+
+def _model() -> bytes:
+    import onnx.parser
+
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> g (float[N,2] x) => (float[N,2] y) { y = Relu (x) }'
+    )
+    content: bytes = model.SerializeToString()
+    return content
