@@ -115,10 +115,10 @@ def board_up(
         if state and not rebuild:
             _refuse_changes(name, state, chosen, disk_mb)
         if qemu.is_on(folder):
-            if state and not rebuild and _answers(folder, state):
+            if state and not rebuild and _is_whole(folder) and _answers(folder, state):
                 write_state(folder, structs.replace(state, phase="up"))
                 return board_status(name)
-            progress.note("it runs but does not answer: starting it again")
+            progress.note("it runs, but is damaged, does not answer or is to be rebuilt: its power is cut")
             qemu.cut_power(folder)
         image = image_folder(chosen.emulation, progress, rebuild=rebuild)
         if state is None or state.image != image.name or not _is_whole(folder) or rebuild:
