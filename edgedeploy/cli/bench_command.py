@@ -17,7 +17,7 @@ from edgedeploy.cli.output import Output, common_options, device_options
     type=click.Choice(["smoke", "standard", "long"]),
     default="standard",
     show_default=True,
-    help="smoke: 64 samples and 6 s; standard: 1,024 and 60 s; long: 600 s.",
+    help="At least. smoke: 64 samples and 6 s; standard: 1,024 and 60 s; long: 1,024 and 600 s.",
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the measurement there too."
@@ -27,7 +27,8 @@ from edgedeploy.cli.output import Output, common_options, device_options
 def command(device: str, name: str | None, profile: str, output: Path | None, accept_new: bool, out: Output) -> int:
     """Time the current release on DEVICE, with the device's own clock.
 
-    On an emulated board the figures are marked as such: they are not a latency, and no verdict uses them.
+    On an emulated board the figures are marked as such: they are not a latency, no verdict uses them, and the run is
+    short whatever the profile.
     """
     from edgedeploy import api
     from edgedeploy.measure.files import save_measurement

@@ -12,13 +12,21 @@ from edgedeploy.cli.output import Output, common_options
 
 @click.command(name="check")
 @click.argument("measurements", metavar="MEASUREMENT...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--contract", "contract_path", required=True, type=click.Path(path_type=Path), metavar="FILE")
-@click.option("--strict", is_flag=True, help="A line that cannot be told counts as broken.")
+@click.option(
+    "--contract",
+    "contract_path",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="TOML; see the README.",
+)
+@click.option("--strict", is_flag=True, help="The contract holds only if every line of it can be told.")
 @common_options
 def command(measurements: tuple[Path, ...], contract_path: Path, strict: bool, out: Output) -> int:
-    """Hold measurements of one release (from `bench`, `test` or `ship`) against a contract.
+    """Hold measurements of one release on one device, as `bench -o` and `test -o` write them, against a contract.
 
-    Exits 0 when the contract holds, 1 when a line breaks or none can be told.
+    Several are taken together: the timing of one, the accuracy of another. Exits 0 when the contract holds, 1 when a
+    line of it breaks or no limit can be told.
     """
     from edgedeploy import api
     from edgedeploy.measure.files import load_measurement
