@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from edgedeploy.errors import IntegrityError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_PATH_LIMIT_BYTES = 1024
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -25,8 +26,8 @@ def is_relative_path(path: str) -> bool:
     """Whether `path` stays inside the folder that it is relative to, on every system, and is in its one normal form."""
     parts = path.split("/")
     return (
-        0 < len(path) <= 1024
-        and path.isprintable()
+        path.isprintable()  # neither control characters nor surrogates
+        and len(path.encode()) <= _PATH_LIMIT_BYTES
         and "\\" not in path
         and all(0 < len(part.encode()) <= 255 and part not in (".", "..") for part in parts)
         and str(PurePosixPath(path)) == path

@@ -23,12 +23,12 @@ from rich.table import Table
 
 from edgedeploy import api
 from edgedeploy.agreement import AgreementAccumulator
-from edgedeploy.cli.output import readable_bytes
 from edgedeploy.dataset import open_dataset
 from edgedeploy.errors import EdgedeployError
 from edgedeploy.files import cache_folder
 from edgedeploy.host_run import HostSession, host_isa
 from edgedeploy.metrics import find_metric
+from edgedeploy.report.wording import bytes_in_words
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -108,7 +108,7 @@ def main() -> None:
             change = f"{size / source.stat().st_size - 1:+.1%}"
             table.add_row(
                 name,
-                readable_bytes(size),
+                bytes_in_words(size),
                 change,
                 f"{exact:.2%}",
                 f"{host:.2%}",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgedeploy.cli.output import Output, common_options, readable_bytes
+from edgedeploy.cli.output import Output, common_options
+from edgedeploy.report.wording import bytes_in_words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -77,11 +78,11 @@ def _table(bundle: Bundle) -> RenderableType:
         "bundle": str(bundle.path),
         "release": f"{manifest.name} {manifest.version}",
         "target": f"{manifest.target} ({manifest.architecture})",
-        "model": f"{readable_bytes(manifest.model.size_bytes)}, {manifest.model.parameters:,} parameters",
+        "model": f"{bytes_in_words(manifest.model.size_bytes)}, {manifest.model.parameters:,} parameters",
         "made by": source,
         "runtime": f"{packages}, for Python {manifest.runtime.python}, glibc {manifest.runtime.glibc} or newer",
         "golden": f"{manifest.golden_samples} samples",
-        "size": f"{readable_bytes(bundle.size_bytes)} in {len(manifest.files) + 1} files",
+        "size": f"{bytes_in_words(bundle.size_bytes)} in {len(manifest.files) + 1} files",
         "sha256": bundle.sha256,
     }
     table = Table(box=None, show_header=False, pad_edge=False)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgedeploy.cli.output import Output, common_options, readable_bytes
+from edgedeploy.cli.output import Output, common_options
+from edgedeploy.report.wording import bytes_in_words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -60,7 +61,7 @@ def _table(model: Path, facts: ModelFacts) -> RenderableType:
     rows = {
         "model": str(model),
         "format": f"{facts.format}, opset {facts.opset}" + (f", from {facts.producer}" if facts.producer else ""),
-        "size": f"{readable_bytes(facts.size_bytes)} ({facts.size_bytes:,} bytes)",
+        "size": f"{bytes_in_words(facts.size_bytes)} ({facts.size_bytes:,} bytes)",
         "sha256": facts.sha256,
         "inputs": "\n".join(_tensor(tensor) for tensor in facts.inputs) or "none",
         "outputs": "\n".join(_tensor(tensor) for tensor in facts.outputs) or "none",

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edgedeploy.report.wording import bytes_in_words
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -117,14 +119,5 @@ def device_options(command: Command) -> Command:
 
 def _amount(count: int, unit: str) -> str:
     if unit == "bytes":
-        return readable_bytes(count)
+        return bytes_in_words(count)
     return f"{count:,} {unit}" if unit else f"{count:,}"
-
-
-def readable_bytes(count: float) -> str:
-    """Bytes in decimal units, as disks and networks are sold: `585532` is `"586 kB"`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000 or unit == "GB":
-            return f"{count:.0f} B" if unit == "B" else f"{count:.3g} {unit}"
-        count /= 1000
-    raise AssertionError

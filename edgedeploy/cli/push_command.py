@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgedeploy.cli.output import Output, common_options, device_options, readable_bytes
+from edgedeploy.cli.output import Output, common_options, device_options
+from edgedeploy.report.wording import bytes_in_words
 
 
 @click.command(name="push")
@@ -26,7 +27,7 @@ def command(bundle: Path, device: str, accept_new: bool, out: Output) -> int:
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
         result = api.push(opened, connection, progress=out)
     release = result.release
-    sent = f"{result.sent_files} files, {readable_bytes(result.sent_bytes)} sent; {result.kept_files} were there"
+    sent = f"{result.sent_files} files, {bytes_in_words(result.sent_bytes)} sent; {result.kept_files} were there"
     if result.activated:
         before = f"; before it was {release.parent}" if release.parent else ""
         text = f"{release.name} {release.id} is current on {device} ({sent}){before}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from edgedeploy.cli.output import Output, common_options, device_options, readable_bytes
+from edgedeploy.cli.output import Output, common_options, device_options
+from edgedeploy.report.wording import bytes_in_words
 
 
 @click.command(name="releases")
@@ -31,7 +32,7 @@ def command(device: str, accept_new: bool, out: Output) -> int:
             release.id,
             manifest.target,
             manifest.source.recipe if manifest.source else "",
-            readable_bytes(manifest.model.size_bytes),
+            bytes_in_words(manifest.model.size_bytes),
             release.parent or "",
         )
     lines = [f"damaged: {name} (push its bundle again)" for name in listing.damaged]

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from edgedeploy.compile.backends import choose_backend
-from edgedeploy.compile.bundle import SCHEMA, encode_manifest, is_name, list_files, open_bundle, unlisted
+from edgedeploy.compile.bundle import SCHEMA, encode_manifest, list_files, open_bundle, unlisted
 from edgedeploy.compile.golden import write_golden
 from edgedeploy.errors import IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.files import replacing_folder, write_bytes
@@ -17,6 +17,7 @@ from edgedeploy.host_run import HostSession
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import PROTOBUF_LIMIT_BYTES, external_files, load_onnx, read_onnx
 from edgedeploy.progress import SILENT, Progress
+from edgedeploy.safe_paths import is_name
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Manifest, Source
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.model import ModelFacts

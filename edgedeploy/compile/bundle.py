@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,19 +12,12 @@ import msgspec
 
 from edgedeploy.errors import IntegrityError, InvalidFileError
 from edgedeploy.files import sha256_file, unreadable
+from edgedeploy.safe_paths import is_name, is_relative_path, is_sha256
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, FileEntry, Manifest
 
 SCHEMA = 1
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _MANIFEST_LIMIT_BYTES = 16 << 20
-_PATH_LIMIT_BYTES = 1024
-
-
-def is_name(text: str) -> bool:
-    """Whether `text` is in the alphabet of names and versions: it becomes part of paths on devices."""
-    return _NAME.fullmatch(text) is not None
 
 
 def open_bundle(path: Path, *, verify: bool = True) -> Bundle:
@@ -101,9 +93,9 @@ def _problems(manifest: Manifest) -> Sequence[str]:
             problems.append(f"{key} {text!r}: expected lower-case letters, digits, '.', '_', '-', at most 64")
     paths = [entry.path for entry in manifest.files]
     for entry in manifest.files:
-        if not _is_safe(entry.path):
+        if entry.path == MANIFEST_NAME or not is_relative_path(entry.path):
             problems.append(f"{entry.path!r} is not a path inside the bundle")
-        if entry.size_bytes < 0 or not _SHA256.fullmatch(entry.sha256):
+        if entry.size_bytes < 0 or not is_sha256(entry.sha256):
             problems.append(f"{entry.path!r} has no valid size and SHA-256")
     if paths != sorted(set(paths)):
         problems.append("its files are not in path order, or one is listed twice")
@@ -119,17 +111,6 @@ def _problems(manifest: Manifest) -> Sequence[str]:
     if any(entry.path == manifest.runner and not entry.executable for entry in manifest.files):
         problems.append(f"its runner {manifest.runner!r} is not executable")
     return problems
-
-
-def _is_safe(path: str) -> bool:
-    return (
-        0 < len(path.encode("utf-8", "replace")) <= _PATH_LIMIT_BYTES
-        # Control characters, and surrogates, which are no text and which no file system has to take.
-        and all(character.isprintable() for character in path)
-        and "\\" not in path
-        and path != MANIFEST_NAME
-        and all(part not in ("", ".", "..") for part in path.split("/"))
-    )
 
 
 def _read_manifest(path: Path) -> bytes:

@@ -8,7 +8,6 @@ whole or not at all, with the hash of each file; the copy that a bundle gets is 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import fnmatch
 import hashlib
 import os
@@ -17,15 +16,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from edgedeploy.errors import BusyError, HostError, IntegrityError, UnsupportedError
+from edgedeploy.errors import HostError, IntegrityError, UnsupportedError
 from edgedeploy.files import cache_folder, replacing_folder, sha256_file, unwritable, write_bytes
+from edgedeploy.locks import exclusive
 from edgedeploy.progress import Progress
 
 # The C library versions that uv has a platform for; an older one of these runs on every newer system.
@@ -44,9 +43,6 @@ _LAYOUT_VERSION = 1
 """Part of the cache's key: raise it when this module lays out other files from the same wheels."""
 
 _SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-
-_WAIT_S = 600.0
-"""For another process: a slow connection may take minutes for the wheels."""
 
 _NETWORK_WORDS = ("Failed to fetch", "error sending request", "dns error", "network was disabled", "timed out")
 
@@ -103,7 +99,7 @@ def lay_out_wheels(
         progress.step(f"laying out the runtime for {platform}, Python {python}")
         return _build(lock, kept, platform, python, leave_out)
 
-    with _only_one(kept.with_suffix(".lock"), progress):
+    with exclusive(kept, "laying out the same runtime", progress):
         layout = _kept_layout(kept) or build()
         try:
             _copy(kept / "files", folder, layout.files)
@@ -225,31 +221,6 @@ def _files_in(folder: Path) -> list[Path]:
 
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("."))
-
-
-@contextlib.contextmanager
-def _only_one(lock: Path, progress: Progress) -> Iterator[None]:
-    """Wait until no other process builds or copies the same layout."""
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        handle = lock.open("w")
-    except OSError as error:
-        raise unwritable(lock, error) from error
-    with handle:
-        deadline = time.monotonic() + _WAIT_S
-        waiting = False
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise BusyError(f"another edgedeploy has held {lock} for {_WAIT_S:.0f} s") from error
-            if not waiting:
-                progress.step("waiting for another edgedeploy that lays out the same runtime")
-                waiting = True
-            time.sleep(0.1)
-        yield
 
 
 def _environment() -> dict[str, str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from edgedeploy.values.contract import VerdictLine
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgedeploy.values.contract import VerdictLine
 
 
 def bytes_in_words(count: float) -> str:

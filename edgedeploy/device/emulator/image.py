@@ -19,12 +19,12 @@ import msgspec
 
 from edgedeploy.device.emulator.disk import make_disk
 from edgedeploy.device.emulator.initramfs import base_archive
-from edgedeploy.device.emulator.locks import exclusive
 from edgedeploy.device.emulator.packages import fetch
 from edgedeploy.device.emulator.tools import need
 from edgedeploy.device.emulator.userland import HOME, PACKAGES, USER_ID, make_userland, packaged
 from edgedeploy.errors import BoardError
 from edgedeploy.files import cache_folder, replacing_folder, unwritable
+from edgedeploy.locks import exclusive
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.values.target import Emulation
 

@@ -20,10 +20,9 @@ from edgedeploy.device.emulator.board import (
     emulated_board,
 )
 from edgedeploy.device.emulator.keys import new_key_pair
-from edgedeploy.device.emulator.locks import exclusive
 from edgedeploy.device.emulator.state import BoardState, board_folder, read_state, write_state
 from edgedeploy.device.emulator.tools import apt_line, need, run
-from edgedeploy.errors import BoardError, BusyError, DeviceError, HostError, UnknownNameError, UnsupportedError
+from edgedeploy.errors import BoardError, DeviceError, HostError, UnknownNameError, UnsupportedError
 from edgedeploy.target.load import load_target
 
 STATE = BoardState(target="rpi4", image="0123456789abcdef", disk_mb=2048, phase="up", port=2222, boot_s=3.0)
@@ -184,19 +183,6 @@ def test_an_image_that_is_there_is_not_built(monkeypatch: pytest.MonkeyPatch) ->
     folder = image.image_folder(emulation)
     assert image.image_folder(emulation) == folder and built == [folder]
     assert image.image_folder(emulation, rebuild=True) == folder and built == [folder] * 2
-
-
-def test_a_lock_keeps_others_out(tmp_path: Path) -> None:
-    with exclusive(tmp_path / "thing", "testing"):
-        with (
-            pytest.raises(BusyError, match="another edgedeploy is testing"),
-            exclusive(tmp_path / "thing", "testing", patience_s=0.0),
-        ):
-            pytest.fail("the lock is held")
-        with exclusive(tmp_path / "other", "testing", patience_s=0.0):
-            pass
-    with exclusive(tmp_path / "thing", "testing", patience_s=0.0):
-        pass
 
 
 def test_missing_tools_are_named_with_the_line_that_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
