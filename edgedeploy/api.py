@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgedeploy.deploy.push import push
     from edgedeploy.deploy.releases import current_release, releases, rollback
     from edgedeploy.device.address import connect
+    from edgedeploy.device.emulator.board import emulated_board
     from edgedeploy.errors import EdgedeployError
     from edgedeploy.measure.bench import bench
     from edgedeploy.measure.check import check
@@ -37,6 +38,7 @@ _WHERE = {
     "compile": ("compile.build", "compile_model"),
     "connect": ("device.address", "connect"),
     "current_release": ("deploy.releases", "current_release"),
+    "emulated_board": ("device.emulator.board", "emulated_board"),
     "inspect": ("model.inspect", "inspect_model"),
     "load_contract": ("measure.contract", "load_contract"),
     "load_recipe": ("optimize.recipe", "load_recipe"),
@@ -60,6 +62,7 @@ __all__ = [
     "compile",
     "connect",
     "current_release",
+    "emulated_board",
     "inspect",
     "load_contract",
     "load_recipe",

@@ -39,6 +39,7 @@ def ship(
     target: str | None = None,
     work: Path | None = None,
     profile: str = "smoke",
+    strict: bool = False,
     accept_new: bool = False,
     progress: Progress = SILENT,
 ) -> Shipment:
@@ -53,6 +54,7 @@ def ship(
         target: what to build for. By default the one target whose architecture the device reports.
         work: where the optimized model and the bundle are kept; by default nowhere.
         profile: how long `bench` measures: `"smoke"`, `"standard"` or `"long"`.
+        strict: the contract holds only if every line of it can be told.
 
     Returns:
         All that was seen. When the guard refuses the optimized model, `evidence` says why and the fields after it are
@@ -107,7 +109,7 @@ def ship(
             bench(connection, pushed.release, profile=profile, progress=progress),
             test(connection, pushed.release, evaluation, metric=contract.data.metric, progress=progress),
         )
-        verdict = check(contract, measurement)
+        verdict = check(contract, measurement, strict=strict)
         current, remarks = _settle(connection, pushed, verdict, progress)
     return structs.replace(
         shipment,

@@ -144,6 +144,7 @@ def _conditions(measurement: Measurement) -> list[tuple[str, str]]:
     conditions: Conditions = measurement.conditions
     rows: list[tuple[str, str | None]] = [
         ("machine", conditions.machine),
+        ("board", conditions.board),
         ("CPU", f"{conditions.cpu}, {conditions.cores} cores"),
         ("features", " ".join(conditions.cpu_features)),
         ("kernel", conditions.kernel),
