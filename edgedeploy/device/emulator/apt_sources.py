@@ -115,14 +115,18 @@ def for_release(sources: Iterable[AptSource], release: str) -> tuple[AptSource, 
     )
 
 
-def debian_sources(release: str) -> tuple[AptSource, ...]:
-    """Debian's own front door, for a host that has no source of that release."""
+def mirror_sources(mirror: str, release: str) -> tuple[AptSource, ...]:
+    """A Debian mirror that the user names (`http://HOST/debian`), for a host that has no source of that release.
+
+    Its security updates are looked for beside it, at `http://HOST/debian-security`, where most mirrors have them.
+    """
+    mirror = mirror.rstrip("/")
     return tuple(
         AptSource(uri=uri, suite=suite, components=("main",), options=(("Signed-By", str(KEYRING)),))
         for uri, suite in (
-            ("http://deb.debian.org/debian", release),
-            ("http://deb.debian.org/debian", f"{release}-updates"),
-            ("http://deb.debian.org/debian-security", f"{release}-security"),
+            (mirror, release),
+            (mirror, f"{release}-updates"),
+            (f"{mirror}-security", f"{release}-security"),
         )
     )
 

@@ -18,14 +18,17 @@ from edgedeploy.device.emulator.apt_sources import (
     KEYRING,
     AptSource,
     as_deb822,
-    debian_sources,
     for_release,
     host_sources,
+    mirror_sources,
 )
 from edgedeploy.device.emulator.tools import apt_line, need
 from edgedeploy.errors import HostError
 from edgedeploy.files import cache_folder, unwritable
 from edgedeploy.progress import SILENT, Progress
+
+MIRROR_VARIABLE = "EDGEDEPLOY_DEBIAN_MIRROR"
+"""Names a Debian mirror for a host that has no source of the board's release (Ubuntu, or another Debian)."""
 
 # The host's proxies, certificates and keys are wanted; its hooks would run for a system that is not the host, its
 # release and its pins would rule out the board's packages.
@@ -194,19 +197,25 @@ def _working_sources(apt: _Apt, release: str, progress: Progress) -> tuple[AptSo
             if not any(map(_is_update, working)):
                 progress.note("this machine's sources have no security updates: the board gets none")
             return working
+    mirror = os.environ.get(MIRROR_VARIABLE, "")
+    if not mirror:
+        raise HostError(
+            f"this machine's apt cannot fetch Debian {release}",
+            why=said,
+            mend="check the network; on a machine that is not Debian's, "
+            f"export {MIRROR_VARIABLE}=http://HOST/debian with a host from https://www.debian.org/mirror/list",
+        )
     if not KEYRING.is_file():
         raise HostError(
-            f"Debian {release} cannot be fetched, and {KEYRING}, which would check Debian's own mirror, is missing",
-            why=said,
-            mend=apt_line("debian-archive-keyring"),
+            f"{KEYRING}, which would check {mirror}, is missing", why=said, mend=apt_line("debian-archive-keyring")
         )
-    progress.note(f"no source of this machine has Debian {release}: taking it from Debian's own mirror")
-    working, said = _update(apt, debian_sources(release), release)
+    progress.note(f"no source of this machine has Debian {release}: taking it from {mirror}")
+    working, said = _update(apt, mirror_sources(mirror, release), release)
     if all(map(_is_update, working)):
         raise HostError(
-            f"Debian {release} cannot be fetched",
+            f"Debian {release} cannot be fetched from {mirror}",
             why=said,
-            mend="check the network and apt's proxy settings, then run the command again",
+            mend=f"check the network, apt's proxy settings and {MIRROR_VARIABLE}, then run the command again",
         )
     return working
 

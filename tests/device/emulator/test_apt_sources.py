@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from edgedeploy.device.emulator.apt_sources import (
     AptSource,
     as_deb822,
-    debian_sources,
     for_release,
     host_sources,
+    mirror_sources,
     parse_deb822,
     parse_one_line,
 )
@@ -99,7 +99,7 @@ def test_the_host_s_files(tmp_path: Path) -> None:
 
 
 def test_written_sources_say_the_same_when_read_again() -> None:
-    sources = debian_sources("bookworm")
+    sources = mirror_sources("http://mirror.example/debian/", "bookworm")
     text = as_deb822(sources, "arm64")
     assert text.count("Architectures: arm64\n") == 3
     assert [(again.uri, again.suite, again.components) for again in parse_deb822(text)] == [

@@ -111,11 +111,22 @@ def test_a_release_known_by_its_role(apt: Path, tmp_path: Path) -> None:
     assert get("wanted") == {"wanted": "1.0"}
 
 
-def test_a_host_without_debian_is_told_what_to_install(apt: Path, tmp_path: Path) -> None:
+def test_a_host_without_debian_is_told_what_to_do(apt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (apt / "ubuntu.list").write_text("deb http://127.0.0.1:9/ubuntu jammy main\n")
+    with pytest.raises(HostError, match="cannot fetch Debian bookworm") as caught:
+        get("wanted")
+    assert f"export {packages.MIRROR_VARIABLE}=http://" in caught.value.mend
+    monkeypatch.setenv(packages.MIRROR_VARIABLE, f"copy:{tmp_path}/debian")
     with pytest.raises(HostError, match="no keyring") as caught:
         get("wanted")
     assert caught.value.mend.endswith("apt-get install -y --no-install-recommends debian-archive-keyring")
+
+
+def test_a_mirror_that_does_not_answer_is_named(apt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "KEYRING", Path(__file__))
+    monkeypatch.setenv(packages.MIRROR_VARIABLE, "http://127.0.0.1:9/debian/")
+    with pytest.raises(HostError, match=r"cannot be fetched from http://127\.0\.0\.1:9/debian"):
+        get("wanted")
 
 
 def test_a_package_that_does_not_exist_is_named(apt: Path, tmp_path: Path) -> None:
