@@ -63,10 +63,15 @@ echo locked
 cat >/dev/null
 """
 
+# Removes what a push that died has left behind. A release that it had just moved aside gets its place back.
 PREPARE = """
 set -eu
 cd .edgedeploy
 mkdir -p blobs/sha256 releases current staging
+for aside in releases/*/*.replaced; do
+    whole=${aside%.replaced}
+    [ ! -e "$aside" ] || [ -e "$whole" ] || mv "$aside" "$whole"
+done
 rm -rf staging/* releases/*/*.partial releases/*/*.replaced current/.*.new
 """
 

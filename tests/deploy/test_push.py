@@ -150,6 +150,16 @@ class TestPush:
         assert list_releases(device).damaged == ()
         assert mended.release.parent is None
 
+    def test_a_release_that_was_moved_aside_when_the_power_went_comes_back(
+        self, make_bundle, device: LocalConnection, home: Path
+    ) -> None:
+        release = push(make_bundle(), device).release
+        folder = Path(release.path)
+        folder.rename(folder.with_name(f"{folder.name}.replaced"))
+        push(make_bundle(name="another"), device)
+        assert current_release(device, "model").id == release.id
+        assert not list(home.rglob("*.replaced"))
+
     def test_a_folder_that_is_not_ours_is_not_listed(self, make_bundle, device: LocalConnection, home: Path) -> None:
         release = push(make_bundle(), device).release
         (store(home) / "releases/model/my own copy").mkdir()
