@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+_PIPE_COLUMNS = 140
+
+
 class Output:
     """The command's standard output and standard error. Is a `Progress`, so it can be handed to the library."""
 
@@ -43,10 +46,18 @@ class Output:
             return
         from rich.console import Console
 
-        # Piped output is read by programs and logs: no colours, no wrapping at 80 columns.
-        console = Console(width=None if sys.stdout.isatty() else 140, highlight=False, markup=False, emoji=False)
-        for renderable in renderables:
-            console.print(renderable)
+        if sys.stdout.isatty():
+            console = Console(highlight=False, markup=False, emoji=False)
+            for renderable in renderables:
+                console.print(renderable)
+            return
+        # Piped output is read by programs and logs: no colours, no wrapping at 80 columns, no padding.
+        console = Console(width=_PIPE_COLUMNS, highlight=False, markup=False, emoji=False)
+        with console.capture() as capture:
+            for renderable in renderables:
+                console.print(renderable)
+        for line in capture.get().splitlines():
+            click.echo(line.rstrip())
 
     def step(self, text: str) -> None:
         self.finish()

@@ -9,6 +9,7 @@ from rich.text import Text
 from edgedeploy.report.comparison import comparison
 from edgedeploy.report.terminal_measurement import measurement_tables
 from edgedeploy.report.terminal_verdict import verdict_table
+from edgedeploy.report.wording import bytes_in_words
 from edgedeploy.values.shipment import Shipment
 
 
@@ -19,6 +20,11 @@ def shipment_tables(shipment: Shipment) -> tuple[RenderableType, ...]:
         parts += [Text(f"✗ refused: {reason}", style="bold red") for reason in shipment.evidence.reasons]
     elif shipment.evidence.reasons:
         parts += [Text(f"note: {reason}", style="dim") for reason in shipment.evidence.reasons]
+    if shipment.release:
+        sent, kept = shipment.release.sent_files, shipment.release.kept_files
+        parts.append(
+            f"sent {bytes_in_words(shipment.release.sent_bytes)} in {sent} files; {kept} were on the device already"
+        )
     if shipment.measurement:
         parts += ["", *measurement_tables(shipment.measurement)]
     if shipment.verdict:
