@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from edgedeploy.report.wording import bytes_in_words, percent_change
+from edgedeploy.report.wording import bytes_in_words, metric_change, metric_in_words, percent_change
+from edgedeploy.values.measurement import Accuracy
 from edgedeploy.values.quality import MetricFigure
 from edgedeploy.values.shipment import Shipment
 
@@ -14,6 +15,8 @@ class Row(Struct, frozen=True):
     before: str
     after: str
     change: str
+    exact: str = ""
+    """The figures before and after in full, where words round them."""
 
 
 def comparison(shipment: Shipment) -> tuple[Row, ...]:
@@ -27,6 +30,7 @@ def comparison(shipment: Shipment) -> tuple[Row, ...]:
                 bytes_in_words(source.size_bytes),
                 bytes_in_words(result.size_bytes),
                 percent_change(source.size_bytes, result.size_bytes),
+                f"{source.size_bytes:,} → {result.size_bytes:,} bytes",
             )
         )
         rows.append(
@@ -44,15 +48,29 @@ def comparison(shipment: Shipment) -> tuple[Row, ...]:
     for execution in shipment.evidence.executions:
         where = "exact arithmetic" if execution.arithmetic == "exact" else f"host ({execution.isa})"
         rows += _metric_row(where, float_metric, execution.metric)
-    if shipment.measurement and shipment.measurement.accuracy:
-        rows += _metric_row(
-            f"device ({shipment.measurement.conditions.cpu})", float_metric, shipment.measurement.accuracy.metric
-        )
+    if shipment.measurement and (accuracy := shipment.measurement.accuracy):
+        where = f"device ({shipment.measurement.conditions.cpu})"
+        if accuracy.partial:
+            where += f", first {accuracy.samples:,} samples only"
+        comparable = _is_over_same_data(accuracy, shipment.evidence.evaluation_sha256)
+        rows += _metric_row(where, float_metric if comparable else None, accuracy.metric)
     return tuple(rows)
+
+
+def _is_over_same_data(accuracy: Accuracy, evaluation_sha256: str | None) -> bool:
+    """Whether the device ran all that the float model was judged by, and nothing else: only then is a drop one."""
+    return not accuracy.partial and accuracy.evaluation_sha256 == evaluation_sha256
 
 
 def _metric_row(where: str, before: MetricFigure | None, after: MetricFigure | None) -> list[Row]:
     if after is None:
         return []
-    change = f"{(after.value - before.value) * 100:+.2f} points".replace("-", "−") if before else ""
-    return [Row(f"{after.name}, {where}", f"{before.value:.2%}" if before else "–", f"{after.value:.2%}", change)]
+    return [
+        Row(
+            f"{after.name}, {where}",
+            metric_in_words(before) if before else "–",
+            metric_in_words(after),
+            metric_change(before, after) if before else "",
+            f"{before.value if before else '–'} → {after.value}, {after.samples:,} samples",
+        )
+    ]

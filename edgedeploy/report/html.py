@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,14 @@ import msgspec
 from edgedeploy.files import write_bytes
 from edgedeploy.report.comparison import comparison
 from edgedeploy.report.plots import histogram, timeline
-from edgedeploy.report.wording import bytes_in_words, figure_in_words, milliseconds, relation
+from edgedeploy.report.wording import (
+    bytes_in_words,
+    limit_and_figure,
+    milliseconds,
+    relation,
+    sqnr_in_words,
+    verdict_counts,
+)
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.measurement import Conditions, Measurement, Timing
 from edgedeploy.values.quality import Agreement
@@ -24,7 +33,7 @@ _TONES = {Outcome.HOLDS.value: "holds", Outcome.BREAKS.value: "breaks", Outcome.
 _ANSWERS = {
     Outcome.HOLDS: "The contract holds",
     Outcome.BREAKS: "The contract is broken",
-    Outcome.CANNOT_BE_TOLD: "Cannot be told",
+    Outcome.CANNOT_BE_TOLD: "It cannot be told whether the contract holds",
 }
 
 
@@ -55,9 +64,9 @@ def render(shipment: Shipment) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    evidence, measurement, verdict = shipment.evidence, shipment.measurement, shipment.verdict
+    evidence, measurement = shipment.evidence, shipment.measurement
     timing = measurement.timing if measurement else None
-    outcome = verdict.outcome if verdict else Outcome.BREAKS
+    answer, outcome = _answer(shipment)
     sizes = (evidence.source.size_bytes, evidence.result.size_bytes if evidence.result else 0)
     return environment.get_template("page.html.jinja").render(
         shipment=shipment,
@@ -65,26 +74,70 @@ def render(shipment: Shipment) -> str:
         evidence=evidence,
         measurement=measurement,
         timing=timing,
-        answer=_ANSWERS[outcome] if verdict else "Refused",
+        answer=answer,
         mark=_MARKS[outcome.value],
         tone=_TONES[outcome.value],
+        counts=verdict_counts(shipment.verdict) if shipment.verdict else "",
         marks=_MARKS,
         tones=_TONES,
         rows=comparison(shipment),
-        bar_before=round(100 * sizes[0] / max(sizes), 2),
-        bar_after=round(100 * sizes[1] / max(sizes), 2),
+        bars=[round(100 * size / max(*sizes, 1), 2) for size in sizes],
+        labels_are_missing=_labels_are_missing(shipment),
         agreements=_agreements(shipment),
         percentiles=_percentiles(timing) if timing else (),
+        clock="emulated wall-clock in ms, not a latency" if timing and timing.clock == "emulated" else "latency in ms",
         # SVG of our own making, from numbers alone: the one thing that is not escaped again.
         histogram=Markup(_histogram(timing)) if timing else "",  # noqa: S704
-        timeline=Markup(_timeline(timing)) if timing else "",  # noqa: S704
+        timeline=Markup(timeline(timing.samples_ms, f"{_title(timing)}: samples in order")) if timing else "",  # noqa: S704
         conditions=_conditions(measurement) if measurement else (),
+        commands=_commands(shipment),
         bytes=bytes_in_words,
         ms=milliseconds,
-        figure=figure_in_words,
+        sqnr=sqnr_in_words,
+        limit_and_figure=limit_and_figure,
         relation=relation,
+        time=_time_in_words,
         breakable=_breakable,
     )
+
+
+def _answer(shipment: Shipment) -> tuple[str, Outcome]:
+    if shipment.verdict:
+        return _ANSWERS[shipment.verdict.outcome], shipment.verdict.outcome
+    if not shipment.evidence.accepted:
+        return "Refused", Outcome.BREAKS
+    return "Not judged", Outcome.CANNOT_BE_TOLD
+
+
+def _labels_are_missing(shipment: Shipment) -> bool:
+    """Whether data were run, and none of them had labels."""
+    accuracy = shipment.measurement.accuracy if shipment.measurement else None
+    was_run = bool(shipment.evidence.executions or accuracy)
+    return was_run and shipment.evidence.source_metric is None and not (accuracy and accuracy.metric)
+
+
+def _commands(shipment: Shipment) -> list[str]:
+    """What does it again, and what takes it back; ready to be pasted, but for the names in capitals."""
+    device = shlex.quote(shipment.device)
+    options = f" --target {shlex.quote(shipment.evidence.target)}" if shipment.evidence.target else ""
+    if shipment.measurement and shipment.measurement.timing:
+        options += f" --profile {shlex.quote(shipment.measurement.timing.profile)}"
+    commands = [f"edgedeploy ship CONTRACT --to {device}{options} --report FOLDER"]
+    if shipment.release:
+        name = shlex.quote(shipment.contract.name)
+        commands += [f"edgedeploy releases {device}", f"edgedeploy rollback {device} --name {name}"]
+    return commands
+
+
+def _time_in_words(taken_at: str) -> str:
+    """`"2026-01-31 09:05 UTC"`; what is no time in ISO 8601 stays as it is."""
+    try:
+        moment = datetime.fromisoformat(taken_at)
+    except ValueError:
+        return taken_at
+    if moment.tzinfo is None:
+        return f"{moment:%Y-%m-%d %H:%M}"
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _breakable(key: str) -> Markup:
@@ -134,10 +187,6 @@ def _title(timing: Timing) -> str:
 def _histogram(timing: Timing) -> str:
     marks = [(name, value) for name, value in _percentiles(timing) if name in ("p50", "p90", "p99")]
     return histogram(timing.samples_ms, marks, f"{_title(timing)}: distribution")
-
-
-def _timeline(timing: Timing) -> str:
-    return timeline(timing.samples_ms, f"{_title(timing)}: samples in order")
 
 
 def _conditions(measurement: Measurement) -> list[tuple[str, str]]:

@@ -1,31 +1,56 @@
-"""Plots as inline SVG: pure functions from figures to text. They take their colours from the page's style."""
+"""Plots as inline SVG: pure functions from figures to text. They take their colours from the page's style.
+
+Lengths are in units of the view box. Margins leave room for text of 24 units, which the page takes on narrow screens,
+where a unit is less than half a pixel.
+"""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 
 Scale = Callable[[float], float]
 
-_WIDTH, _HEIGHT = 640, 180
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 12, 34
+_WIDTH, _PLOT_HEIGHT = 760, 150
+_RIGHT, _BOTTOM = 32, 36
+_ROW = 24
 _MOST_BINS = 60
-_MOST_POINTS = 1500
+_MOST_POINTS = 2000
+
+_LARGEST_MS = 1e15
+_FLAT = 1e-9
+"""Spreads below this part of the value are noise of binary floating point, not of a clock."""
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """The area that data are drawn in, and how their values become places."""
+
+    left: float
+    top: float
+    x: Scale
+    y: Scale
+
+    @property
+    def base(self) -> float:
+        return self.top + _PLOT_HEIGHT
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """About `count` round numbers that cover [low, high].
+    """About `count` round numbers in [low, high], at least two of them where `count` is 5 or more.
 
-    P. S. Heckbert, «Nice Numbers for Graph Labels», Graphics Gems, 1990: steps of 1, 2 or 5 times a power of ten.
+    P. S. Heckbert, «Nice Numbers for Graph Labels», Graphics Gems, 1990: steps of 1, 2 or 5 times a power of ten,
+    whichever is near. Unlike his loose labels, the ticks stay inside the range.
     """
-    if not high > low:
+    if _is_flat(low, high):
         return [low]
     raw = (high - low) / max(1, count - 1)
     power = 10.0 ** math.floor(math.log10(raw))
     fraction = raw / power
-    step = power * next(nice for nice in (1.0, 2.0, 5.0, 10.0) if fraction <= nice * (1 + 1e-9))
+    step = power * next(nice for nice, below in ((1, 1.5), (2, 3), (5, 7), (10, math.inf)) if fraction < below)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [index * step for index in range(first, last + 1)]
@@ -39,7 +64,7 @@ def bin_count(samples: Sequence[float]) -> int:
     «The Choice of a Class Interval», 1926 (1 + log2 n bins).
     """
     spread = max(samples) - min(samples)
-    if spread == 0:
+    if _is_flat(min(samples), max(samples)):
         return 1
     bins = math.ceil(1 + math.log2(len(samples)))
     if len(samples) >= 4:
@@ -53,65 +78,113 @@ def bin_count(samples: Sequence[float]) -> int:
 
 
 def histogram(samples_ms: Sequence[float], marks: Sequence[tuple[str, float]], title: str) -> str:
-    """The distribution of timing samples in milliseconds, with named marks (p50 …) as vertical lines."""
-    low, high = min(samples_ms), max(samples_ms)
-    bins = bin_count(samples_ms)
+    """The distribution of timing samples, with named marks (p50 …) as vertical lines.
+
+    Under the axis each sample has a stroke of its own, so that what the bins hide is seen.
+
+    Args:
+        samples_ms: at least one, finite, in milliseconds.
+        marks: names, with values within the samples' range.
+    """
+    samples = _drawable(samples_ms)
+    low, high = _widened(min(samples), max(samples))
+    # One value is a bar in the middle of an axis that has some width.
+    bins = 3 if _is_flat(min(samples), max(samples)) else bin_count(samples)
     counts = [0] * bins
-    for sample in samples_ms:
-        place = int((sample - low) / (high - low) * bins) if high > low else 0
-        counts[min(place, bins - 1)] += 1
-    if high == low:
-        # One value: a bar in the middle of an axis that has some width.
-        margin = abs(low) * 0.05 or 0.5
-        low, high = low - margin, high + margin
-        counts = [0, counts[0], 0]
-        bins = 3
-    x, y = _scale(low, high, _LEFT, _WIDTH - _RIGHT), _scale(0, max(counts), _HEIGHT - _BOTTOM, _TOP)
-    width = (_WIDTH - _LEFT - _RIGHT) / bins
-    parts = []
+    for sample in samples:
+        counts[min(int((sample - low) / (high - low) * bins), bins - 1)] += 1
+
+    y_ticks = [tick for tick in nice_ticks(0, max(counts)) if tick == int(tick)]
+    left = _room_for(y_ticks)
+    x = _scale(low, high, left, _WIDTH - _RIGHT)
+    named = [(name, x(min(max(value, low), high))) for name, value in marks]
+    rows = _rows([at for _, at in named])
+    top = 10 + _ROW * (max(rows, default=-1) + 1)
+    frame = _Frame(left=left, top=top, x=x, y=_scale(0, max(counts), top + _PLOT_HEIGHT, top))
+
+    parts = [_x_axis(nice_ticks(low, high), frame), _y_axis(y_ticks, frame)]
+    width = (_WIDTH - _RIGHT - left) / bins
     for index, count in enumerate(counts):
         if count:
-            left = _LEFT + index * width
+            at = frame.y(count)
             parts.append(
-                f'<rect class="bar" x="{left:.2f}" y="{y(count):.2f}" width="{max(0.5, width - 1):.2f}" '
-                f'height="{y(0) - y(count):.2f}"/>'
+                f'<rect class="bar" x="{left + index * width:.2f}" y="{at:.2f}" width="{max(0.5, width - 1):.2f}" '
+                f'height="{frame.base - at:.2f}"/>'
             )
-    taken: list[float] = []
-    for name, value in marks:
-        at = x(value)
-        parts.append(f'<line class="mark" x1="{at:.2f}" x2="{at:.2f}" y1="{_TOP}" y2="{y(0):.2f}"/>')
-        # Names that would lie on each other go a line lower.
-        row = sum(1 for other in taken if abs(other - at) < 30)
-        taken.append(at)
-        anchor = "end" if at > _WIDTH - 60 else "start"
-        shift = -3 if anchor == "end" else 3
+    # Half a unit apart is the same stroke on any screen: this bounds the page's size whatever the number of samples.
+    places = sorted({round(x(sample) * 2) / 2 for sample in samples})
+    parts.append(f'<path class="rug" d="{"".join(f"M{at:g} {frame.base + 2:g}v7" for at in places)}"/>')
+    for (name, at), row in zip(named, rows, strict=True):
+        anchor, shift = ("end", -4) if _is_flipped(at) else ("start", 4)
+        baseline = _ROW * (row + 1) - 4
         parts.append(
-            f'<text class="name" x="{at + shift:.2f}" y="{_TOP + 9 + 12 * row}" text-anchor="{anchor}">'
-            f"{escape(name)}</text>"
+            f'<line class="mark" x1="{at:.2f}" x2="{at:.2f}" y1="{baseline - 8}" y2="{frame.base:g}"/>'
+            f'<text class="name" x="{at + shift:.2f}" y="{baseline}" text-anchor="{anchor}">{escape(name)}</text>'
         )
-    parts.append(_x_axis(low, high, x, "ms"))
-    parts.append(_y_axis(0, max(counts), y, whole=True))
-    least, most = min(samples_ms), max(samples_ms)
-    return _svg(title, f"Histogram of {len(samples_ms)} samples from {least:.4g} to {most:.4g} ms", parts)
+    description = f"Histogram of {_counted(samples)} from {min(samples):.4g} to {max(samples):.4g} ms"
+    told = "".join(f"; {name} {value:.4g} ms" for name, value in marks)
+    return _svg(title, description + told, frame, parts)
 
 
 def timeline(samples_ms: Sequence[float], title: str) -> str:
-    """Timing samples in the order they were taken: drift and outliers show here."""
-    step = max(1, math.ceil(len(samples_ms) / _MOST_POINTS))
-    low, high = min(samples_ms), max(samples_ms)
-    margin = (high - low) * 0.05 or abs(low) * 0.05 or 0.5
-    low, high = max(0.0, low - margin), high + margin
-    x = _scale(0, max(1, len(samples_ms) - 1), _LEFT, _WIDTH - _RIGHT)
-    y = _scale(low, high, _HEIGHT - _BOTTOM, _TOP)
-    parts = [
-        f'<circle class="dot" cx="{x(index):.2f}" cy="{y(value):.2f}" r="1.6"/>'
-        for index, value in enumerate(samples_ms)
-        if index % step == 0
-    ]
-    parts.append(_x_axis(0, max(1, len(samples_ms) - 1), x, "inference"))
-    parts.append(_y_axis(low, high, y))
-    drawn = "" if step == 1 else f"; every {step}th is drawn"
-    return _svg(title, f"{len(samples_ms)} samples in milliseconds, in the order they were taken{drawn}", parts)
+    """Timing samples in the order they were taken: drift and outliers show here.
+
+    Of more than 2,000 samples the lowest and the highest of each stretch are drawn, so that no outlier is lost.
+
+    Args:
+        samples_ms: at least one, finite, in milliseconds.
+    """
+    samples = _drawable(samples_ms)
+    low, high = _widened(min(samples), max(samples))
+    margin = (high - low) * 0.05
+    low, high = (max(0.0, low - margin) if low >= 0 else low - margin), high + margin
+    y_ticks = nice_ticks(low, high)
+    left, top = _room_for(y_ticks), 10
+    last = len(samples)
+    frame = _Frame(
+        left=left,
+        top=top,
+        x=_scale(1, last, left + 4, _WIDTH - _RIGHT) if last > 1 else _scale(0, 2, left, _WIDTH - _RIGHT),
+        y=_scale(low, high, top + _PLOT_HEIGHT, top),
+    )
+    x_ticks = [1.0, *(tick for tick in nice_ticks(1, last) if tick == int(tick) and tick > 1)]
+    if len(x_ticks) > 1 and frame.x(x_ticks[1]) - frame.x(1) < 30:
+        del x_ticks[1]
+    dots = "".join(f"M{frame.x(place):.1f} {frame.y(value):.1f}h0" for place, value in _thinned(samples))
+    parts = [_x_axis(x_ticks, frame), _y_axis(y_ticks, frame)]
+    parts.append(f'<path class="dots" style="stroke-width: {8 if last <= 20 else 4}px" d="{dots}"/>')
+    thinned = "; of each stretch the lowest and the highest are drawn" if last > _MOST_POINTS else ""
+    return _svg(title, f"{_counted(samples)} in milliseconds, in the order they were taken{thinned}", frame, parts)
+
+
+def _thinned(samples: Sequence[float]) -> list[tuple[int, float]]:
+    """Numbered from 1; beyond the most that are drawn, the extremes of stretches of equal length."""
+    numbered = list(enumerate(samples, start=1))
+    if len(numbered) <= _MOST_POINTS:
+        return numbered
+    stretch = math.ceil(2 * len(numbered) / _MOST_POINTS)
+    kept = []
+    for start in range(0, len(numbered), stretch):
+        piece = numbered[start : start + stretch]
+        extremes = {min(piece, key=lambda point: point[1]), max(piece, key=lambda point: point[1])}
+        kept += sorted(extremes)
+    return kept
+
+
+def _drawable(samples_ms: Sequence[float]) -> list[float]:
+    """Within 30,000 years: only a broken clock goes further, and arithmetic on what is here cannot overflow."""
+    return [min(max(sample, -_LARGEST_MS), _LARGEST_MS) for sample in samples_ms]
+
+
+def _is_flat(low: float, high: float) -> bool:
+    return not high - low > _FLAT * max(abs(low), abs(high), 1e-6)
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    if not _is_flat(low, high):
+        return low, high
+    margin = max(abs(low), abs(high)) * 0.05 or 0.5
+    return low - margin, high + margin
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Scale:
@@ -119,33 +192,69 @@ def _scale(low: float, high: float, start: float, end: float) -> Scale:
     return lambda value: start + (value - low) / span * (end - start)
 
 
-def _x_axis(low: float, high: float, x: Scale, unit: str) -> str:
-    base = _HEIGHT - _BOTTOM
-    parts = [f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{base}" y2="{base}"/>']
-    for tick in nice_ticks(low, high, 7):
-        at = x(tick)
-        parts.append(f'<line class="axis" x1="{at:.2f}" x2="{at:.2f}" y1="{base}" y2="{base + 4}"/>')
-        parts.append(f'<text class="tick" x="{at:.2f}" y="{base + 16}" text-anchor="middle">{_number(tick)}</text>')
-    middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(f'<text class="tick" x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle">{escape(unit)}</text>')
-    return "".join(parts)
+def _rows(places: Sequence[float]) -> list[int]:
+    """The line of text for each mark's name, counted from the top: the first where it lies on no other name."""
+    taken: list[tuple[int, float]] = []
+    for at in places:
+        begin = at - 60 if _is_flipped(at) else at
+        row = 0
+        while any(other_row == row and abs(begin - other) < 60 for other_row, other in taken):
+            row += 1
+        taken.append((row, begin))
+    return [row for row, _ in taken]
 
 
-def _y_axis(low: float, high: float, y: Scale, *, whole: bool = False) -> str:
-    ticks = [tick for tick in nice_ticks(low, high, 5) if not whole or tick == int(tick)]
-    return "".join(
-        f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(tick):.2f}" y2="{y(tick):.2f}"/>'
-        f'<text class="tick" x="{_LEFT - 6}" y="{y(tick) + 4:.2f}" text-anchor="end">{_number(tick)}</text>'
-        for tick in ticks
+def _is_flipped(at: float) -> bool:
+    """Near the right edge a mark's name stands to its left."""
+    return at > _WIDTH - 70
+
+
+def _x_axis(ticks: Sequence[float], frame: _Frame) -> str:
+    base = frame.base
+    labels = _labels(ticks)
+    return (
+        f'<path class="axis" d="M{frame.left:g} {base:g}H{_WIDTH - _RIGHT}'
+        + "".join(f"M{frame.x(tick):.2f} {base:g}v6" for tick in ticks)
+        + '"/>'
+        + "".join(
+            f'<text class="below" x="{frame.x(tick):.2f}" y="{base + 19:g}" text-anchor="middle">{label}</text>'
+            for tick, label in zip(ticks, labels, strict=True)
+        )
     )
 
 
-def _number(value: float) -> str:
-    return f"{value:.6g}"
+def _y_axis(ticks: Sequence[float], frame: _Frame) -> str:
+    return "".join(
+        f'<line class="grid" x1="{frame.left:g}" x2="{_WIDTH - _RIGHT}" y1="{frame.y(tick):.2f}" '
+        f'y2="{frame.y(tick):.2f}"/><text x="{frame.left - 8:g}" y="{frame.y(tick):.2f}" dy=".35em" '
+        f'text-anchor="end">{label}</text>'
+        for tick, label in zip(ticks, _labels(ticks), strict=True)
+    )
 
 
-def _svg(title: str, description: str, parts: Sequence[str]) -> str:
+def _room_for(ticks: Sequence[float]) -> float:
+    """The left margin: as wide as the longest label in the largest text."""
+    return 14 + 14 * max(len(label) for label in _labels(ticks))
+
+
+def _labels(ticks: Sequence[float]) -> list[str]:
+    """All with as many decimals as their step needs."""
+    if len(ticks) == 1:
+        return [f"{ticks[0]:.10g}"]
+    step = ticks[1] - ticks[0]
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    if decimals > 6 or max(abs(tick) for tick in ticks) >= 1e9:
+        return [f"{tick:.4g}" for tick in ticks]
+    return [f"{tick:.{decimals}f}" for tick in ticks]
+
+
+def _counted(samples: Sequence[float]) -> str:
+    return "1 sample" if len(samples) == 1 else f"{len(samples):,} samples"
+
+
+def _svg(title: str, description: str, frame: _Frame, parts: Sequence[str]) -> str:
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}. {escape(description)}">'
+        f'<svg viewBox="0 0 {_WIDTH} {frame.base + _BOTTOM:g}" role="img" '
+        f'aria-label="{escape(title)}. {escape(description)}">'
         f"<title>{escape(title)}</title><desc>{escape(description)}</desc>{''.join(parts)}</svg>"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgedeploy.report.wording import sqnr_in_words
 from edgedeploy.values.evidence import Evidence, Execution, PassEvidence
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _quality(evidence: Evidence) -> RenderableType:
     agreements = [execution.agreement for execution in executions]
     if all(agreement.top1_match is not None for agreement in agreements):
         table.add_row("same top-1 answer", "", *(f"{agreement.top1_match:.4f}" for agreement in agreements))
-    table.add_row("SQNR", "", *(_sqnr(agreement.sqnr_db) for agreement in agreements))
+    table.add_row("SQNR", "", *(sqnr_in_words(agreement) for agreement in agreements))
     table.add_row("cosine", "", *(f"{agreement.cosine:.6f}" for agreement in agreements))
     table.add_row("largest error", "", *(f"{agreement.max_abs_error:.3g}" for agreement in agreements))
     return table
@@ -79,10 +80,6 @@ def _metric(execution: Execution) -> str:
 
 def _change(before: float, execution: Execution) -> str:
     return "—" if execution.metric is None else f"{execution.metric.value - before:+.4f}"
-
-
-def _sqnr(sqnr_db: float | None) -> str:
-    return "no error" if sqnr_db is None else f"{sqnr_db:.1f} dB"
 
 
 def _passes(passes: tuple[PassEvidence, ...]) -> RenderableType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from edgedeploy.report.wording import bytes_in_words, milliseconds
+from edgedeploy.report.wording import bytes_in_words, metric_in_words, milliseconds, sqnr_in_words
 from edgedeploy.values.measurement import Accuracy, Conditions, Measurement, Timing
 from edgedeploy.values.quality import Agreement
 
@@ -57,7 +57,9 @@ def agreement_in_words(agreement: Agreement) -> str:
     parts = []
     if agreement.top1_match is not None:
         parts.append(f"top-1 match {agreement.top1_match:.2%}")
-    parts.append("equal" if agreement.sqnr_db is None else f"SQNR {agreement.sqnr_db:.1f} dB")
+    if agreement.nonfinite_elements:
+        parts.append(f"{agreement.nonfinite_elements:,} elements not finite")
+    parts.append("equal" if agreement.sqnr_db is None else f"SQNR {sqnr_in_words(agreement)}")
     parts.append(f"cosine {agreement.cosine:.5f}")
     parts.append(f"largest error {agreement.max_abs_error:.3g}")
     return f"{', '.join(parts)} ({agreement.samples} samples)"
@@ -83,9 +85,11 @@ def _timing_rows(table: Table, timing: Timing) -> None:
 
 def _accuracy_rows(table: Table, accuracy: Accuracy) -> None:
     if accuracy.metric:
-        host = f", {accuracy.host_metric.value:.2%} on the host in exact arithmetic" if accuracy.host_metric else ""
+        host = (
+            f", {metric_in_words(accuracy.host_metric)} on the host in exact arithmetic" if accuracy.host_metric else ""
+        )
         part = f", over the first {accuracy.samples:,} samples only" if accuracy.partial else ""
-        table.add_row(Text(accuracy.metric.name), f"{accuracy.metric.value:.2%} on the device{host}{part}")
+        table.add_row(Text(accuracy.metric.name), f"{metric_in_words(accuracy.metric)} on the device{host}{part}")
     else:
         table.add_row("metric", "none: the dataset has no labels")
     table.add_row("agreement", f"with the host: {agreement_in_words(accuracy.agreement)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from edgedeploy.report.wording import figure_in_words, relation
+from edgedeploy.report.wording import limit_and_figure, relation
 from edgedeploy.values.contract import Outcome, Verdict
 
 # A word and a sign, so that nothing hangs on colour.
@@ -32,10 +32,11 @@ def verdict_table(verdict: Verdict) -> Table:
     table.add_column("why", style="dim")
     for line in verdict.lines:
         mark, style = MARKS[line.outcome]
+        limit, figure = limit_and_figure(line)
         table.add_row(
             Text(line.key.removeprefix("limits.")),
-            f"{relation(line)} {figure_in_words(line.limit, line.unit)}",
-            figure_in_words(line.figure, line.unit),
+            Text(f"{relation(line)} {limit}"),
+            Text(figure),
             Text(f"{mark} {line.outcome.value}", style=style),
             Text(line.reason),
         )

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgedeploy.values.contract import VerdictLine
+    from edgedeploy.values.contract import Verdict, VerdictLine
+    from edgedeploy.values.quality import Agreement, MetricFigure
+
+_SQNR_FLOOR_DB = -300.0
+"""Stands for minus infinity, as `Agreement.sqnr_db` says."""
+_ROUNDING = 1e-9
+"""What `check` forgives: 0.97 - 0.96 is more than 0.01 in binary floating point, and not to be shown as more."""
 
 
 def bytes_in_words(count: float) -> str:
@@ -38,7 +44,71 @@ def figure_in_words(value: float | int | str | None, unit: str) -> str:
         return milliseconds(float(value))
     if unit == "share":
         return f"{value:.2%}"
-    return f"{value:,}"
+    return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}"
+
+
+def limit_and_figure(line: VerdictLine) -> tuple[str, str]:
+    """Both numbers of a verdict line, in words.
+
+    A drop is in points, for a percentage could be taken for one of the metric. Numbers that differ, but would read the
+    same when rounded, stand in full: 94.996 % is under a floor of 95 %, and the line has to show it.
+    """
+    limit, figure = line.limit, line.figure
+    words = figure_in_words(limit, line.unit), figure_in_words(figure, line.unit)
+    if isinstance(limit, str) or isinstance(figure, str) or figure is None:
+        return (_points(limit), words[1]) if _is_drop(line) and not isinstance(limit, str) else words
+    if _is_drop(line):
+        words = _points(limit), _points(figure)
+    if words[0] == words[1] and abs(limit - figure) > _ROUNDING:
+        unit = "" if line.unit == "share" else f" {line.unit}"
+        return f"{limit:,}{unit}", f"{figure:,}{unit}"
+    return words
+
+
+def metric_in_words(metric: MetricFigure) -> str:
+    """`"97.00%"` for the built-in metrics, which are shares; the plain number for one of the user's own."""
+    return f"{metric.value:.2%}" if _is_share(metric) else _signed_minus(f"{metric.value:.6g}")
+
+
+def metric_change(before: MetricFigure, after: MetricFigure) -> str:
+    """`"−0.33 points"` for shares, else the difference."""
+    change = after.value - before.value
+    return _signed_minus(f"{change * 100:+.2f} points" if _is_share(after) else f"{change:+.4g}")
+
+
+def sqnr_in_words(agreement: Agreement) -> str:
+    """`"31.2 dB"`; `"equal"` without any error; `"none"` where outputs are not finite or have noise alone."""
+    if agreement.sqnr_db is None:
+        return "equal"
+    return "none" if agreement.sqnr_db <= _SQNR_FLOOR_DB else _signed_minus(f"{agreement.sqnr_db:.1f} dB")
+
+
+def verdict_counts(verdict: Verdict) -> str:
+    """`"6 of 7 lines hold, 1 cannot be told"`: a contract that holds, holds as far as it can be told."""
+    outcomes = [line.outcome.value for line in verdict.lines]
+    parts = [f"{outcomes.count('holds')} of {len(outcomes)} lines hold"]
+    if broken := outcomes.count("breaks"):
+        parts.append(f"{broken} break" + ("s" if broken == 1 else ""))
+    if untold := outcomes.count("cannot be told"):
+        parts.append(f"{untold} cannot be told")
+    return ", ".join(parts)
+
+
+def _is_drop(line: VerdictLine) -> bool:
+    return line.unit == "share" and "drop" in line.key
+
+
+def _is_share(metric: MetricFigure) -> bool:
+    # A metric of the user's own is named package.module:function, and may have any range.
+    return ":" not in metric.name
+
+
+def _points(share: float) -> str:
+    return _signed_minus(f"{share * 100:.2f} points")
+
+
+def _signed_minus(number: str) -> str:
+    return number.replace("-", "−")
 
 
 def relation(line: VerdictLine) -> str:

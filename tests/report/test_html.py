@@ -5,7 +5,9 @@ from __future__ import annotations
 import html.parser
 import json
 import random
+import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -31,6 +33,7 @@ class _Checker(html.parser.HTMLParser):
         self.addresses: list[str] = []
         self.tags: set[str] = set()
         self.text: list[str] = []
+        self.handlers: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
@@ -39,6 +42,8 @@ class _Checker(html.parser.HTMLParser):
                 self.ids.append(str(value))
             if name == "aria-labelledby":
                 self.labels.append(str(value))
+            if name.startswith("on") or (name == "style" and tag not in ("i", "path")):
+                self.handlers.add(name)
             if name in ("src", "href", "xlink:href"):
                 self.addresses.append(str(value))
         if tag not in _VOID:
@@ -89,8 +94,10 @@ def test_page_is_well_formed_and_needs_nothing_else(name: str) -> None:
     assert "script" not in checker.tags
     assert len(checker.ids) == len(set(checker.ids))
     assert set(checker.labels) <= set(checker.ids)
+    assert checker.handlers == set()
     assert "default-src 'none'" in page
-    assert len(page) < 250_000
+    assert "url(" not in page
+    assert len(page) < 100_000
 
 
 def test_emulated_timing_is_never_called_latency() -> None:
@@ -112,6 +119,51 @@ def test_values_from_the_device_are_escaped() -> None:
     assert hostile in " ".join(checker.text)
 
 
+def test_every_text_is_escaped() -> None:
+    hostile = "\"'><script>alert(1)</script>&"
+    free = {"clock": "device", "format": "onnx", "outcome": "holds", "arithmetic": "host"}
+
+    def poisoned(value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            # The keys of structures are ours; those of mappings come from elsewhere too.
+            mapping = key in ("facts", "tools", "packages", "runtime", "operators")
+            return {hostile if mapping else name: poisoned(item, name) for name, item in value.items()}
+        if isinstance(value, list):
+            return [poisoned(item, key) for item in value]
+        return free.get(key, hostile) if isinstance(value, str) else value
+
+    document = poisoned(msgspec.json.decode(msgspec.json.encode(sample.shipment())))
+    assert document["measurement"]["conditions"]["cpu"] == hostile
+    checker = check(render(msgspec.convert(document, Shipment)))
+    assert "script" not in checker.tags
+    assert checker.handlers == set()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_on_its_ground(scheme: str) -> None:
+    """WCAG 2.2, success criterion 1.4.3, level AA: a contrast of at least 4.5 to 1."""
+    page = render(sample.shipment())
+    begin = page.index("@media screen and (prefers-color-scheme: dark)") if scheme == "dark" else 0
+    rules = page[page.index(":root", begin) : page.index("}", page.index(":root", begin))]
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", rules))
+    assert {"ink", "soft", "accent", "good", "bad", "open", "paper", "panel"} <= set(colours)
+    for text in ("ink", "soft", "accent", "good", "bad", "open"):
+        for ground in ("paper", "panel"):
+            assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+
+
+def contrast(one: str, other: str) -> float:
+    darker, lighter = sorted(luminance(colour) for colour in (one, other))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    """https://www.w3.org/TR/WCAG22/#dfn-relative-luminance"""
+    parts = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
 def test_refusal_says_why_and_that_nothing_was_measured() -> None:
     text = " ".join(check(render(sample.refused())).text)
     assert "Refused" in text
@@ -124,7 +176,7 @@ def test_refusal_says_why_and_that_nothing_was_measured() -> None:
     [
         (Outcome.HOLDS, "The contract holds"),
         (Outcome.BREAKS, "The contract is broken"),
-        (Outcome.CANNOT_BE_TOLD, "Cannot be told"),
+        (Outcome.CANNOT_BE_TOLD, "It cannot be told whether the contract holds"),
     ],
 )
 def test_answer_comes_first(outcome: Outcome, answer: str) -> None:
@@ -132,6 +184,55 @@ def test_answer_comes_first(outcome: Outcome, answer: str) -> None:
     shipment = structs.replace(shipment, verdict=structs.replace(shipment.verdict, outcome=outcome))
     page = render(shipment)
     assert answer in page[: page.index("</h1>")]
+
+
+def test_answer_says_how_much_of_it_was_told() -> None:
+    page = render(sample.shipment())
+    assert "1 of 2 lines hold, 1 cannot be told" in page[: page.index("</header>")]
+
+
+def test_sound_result_without_a_verdict_is_not_called_refused() -> None:
+    shipment = structs.replace(sample.shipment(), verdict=None)
+    title = " ".join(check(render(shipment)).text)
+    assert "Not judged" in title
+    assert "Refused" not in title
+
+
+def test_data_without_labels_are_said_to_have_none() -> None:
+    whole = sample.shipment()
+    assert whole.measurement and whole.measurement.accuracy
+    evidence = structs.replace(
+        whole.evidence,
+        source_metric=None,
+        executions=tuple(structs.replace(execution, metric=None) for execution in whole.evidence.executions),
+    )
+    accuracy = structs.replace(whole.measurement.accuracy, metric=None, host_metric=None)
+    shipment = structs.replace(
+        whole, evidence=evidence, measurement=structs.replace(whole.measurement, accuracy=accuracy)
+    )
+    assert "the evaluation data have no labels" in render(shipment)
+    assert "the evaluation data have no labels" not in render(whole)
+
+
+def test_outputs_that_are_not_finite_stand_out() -> None:
+    whole = sample.shipment()
+    assert whole.measurement
+    broken = structs.replace(sample.AGREEMENT, nonfinite_elements=1234, cosine=0.0, sqnr_db=-300.0)
+    page = render(structs.replace(whole, measurement=structs.replace(whole.measurement, golden=broken)))
+    assert "1,234 elements not finite" in page
+    assert "300.0 dB" not in page
+
+
+def test_commands_can_be_pasted() -> None:
+    shipment = structs.replace(sample.shipment(), device="ssh://pi@host; rm -rf ~")
+    text = "".join(check(render(shipment)).text)
+    assert "edgedeploy rollback 'ssh://pi@host; rm -rf ~' --name sample" in text
+    assert "edgedeploy rollback" not in render(sample.refused())
+
+
+def test_a_long_run_makes_no_large_page() -> None:
+    chance = random.Random(2)
+    assert len(render(sample.shipment([chance.lognormvariate(2, 0.5) for _ in range(50_000)]))) < 200_000
 
 
 def test_files_are_written_beside_others(tmp_path: Path) -> None:

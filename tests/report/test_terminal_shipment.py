@@ -6,10 +6,22 @@ import io
 
 import pytest
 import sample_shipment as sample
+from msgspec import structs
 from rich.console import Console
 
+from edgedeploy.report.comparison import comparison
 from edgedeploy.report.terminal_shipment import shipment_tables
-from edgedeploy.report.wording import bytes_in_words, milliseconds, percent_change
+from edgedeploy.report.wording import (
+    bytes_in_words,
+    limit_and_figure,
+    metric_change,
+    metric_in_words,
+    milliseconds,
+    percent_change,
+    sqnr_in_words,
+)
+from edgedeploy.values.contract import Outcome, VerdictLine
+from edgedeploy.values.quality import MetricFigure
 from edgedeploy.values.shipment import Shipment
 
 
@@ -55,3 +67,48 @@ def test_percent_change() -> None:
     assert percent_change(100, 45) == "−55.0%"
     assert percent_change(100, 103) == "+3.0%"
     assert percent_change(0, 5) == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "limit", "figure", "unit", "words"),
+    [
+        ("limits.metric_min", 0.95, 0.97, "share", ("95.00%", "97.00%")),
+        ("limits.metric_min", 0.95, 0.949996, "share", ("0.95", "0.949996")),
+        ("limits.metric_min", -12.5, -12.75, "", ("-12.5", "-12.75")),
+        ("limits.metric_max_drop", 0.01, 0.0033, "share", ("1.00 points", "0.33 points")),
+        ("limits.metric_max_drop", 0.01, -0.0033, "share", ("1.00 points", "−0.33 points")),
+        ("limits.metric_max_drop", 0.01, 0.97 - 0.96, "share", ("1.00 points", "1.00 points")),
+        ("limits.metric_max_drop", 0.01, None, "share", ("1.00 points", "–")),
+        ("limits.size_max_bytes", 150_000_000, 150_000_001, "bytes", ("150,000,000 bytes", "150,000,001 bytes")),
+        ("limits.target.rpi4.latency_p90_max_ms", 50.0, 50.01, "ms", ("50.0 ms", "50.01 ms")),
+        ("model.sha256", "ab", "cd", "", ("ab", "cd")),
+        ("model.sha256", "ab", "ab", "", ("ab", "ab")),
+    ],
+)
+def test_limit_and_figure_read_as_they_compare(
+    key: str, limit: float | str, figure: float | str | None, unit: str, words: tuple[str, str]
+) -> None:
+    line = VerdictLine(key=key, limit=limit, figure=figure, unit=unit, outcome=Outcome.HOLDS, reason="")
+    assert limit_and_figure(line) == words
+
+
+def test_metrics_of_the_users_own_are_no_percentages() -> None:
+    before = MetricFigure(name="my.metrics:negative_error", value=-12.5, samples=10)
+    after = structs.replace(before, value=-12.75)
+    assert metric_in_words(before) == "−12.5"
+    assert metric_change(before, after) == "−0.25"
+
+
+def test_sqnr() -> None:
+    found = [sqnr_in_words(structs.replace(sample.AGREEMENT, sqnr_db=value)) for value in (None, 27.44, -3.0, -300.0)]
+    assert found == ["equal", "27.4 dB", "−3.0 dB", "none"]
+
+
+@pytest.mark.parametrize("changes", [{"partial": True}, {"evaluation_sha256": "99" * 32}])
+def test_no_drop_is_told_against_other_data(changes: dict[str, object]) -> None:
+    whole = sample.shipment()
+    assert whole.measurement and whole.measurement.accuracy
+    assert comparison(whole)[-1].change == "+0.00 points"
+    accuracy = structs.replace(whole.measurement.accuracy, **changes)
+    other = structs.replace(whole, measurement=structs.replace(whole.measurement, accuracy=accuracy))
+    assert (comparison(other)[-1].before, comparison(other)[-1].change) == ("–", "")
