@@ -4,7 +4,7 @@ An error says three things: what happened, why, and what mends it. `cli` prints 
 inside edgedeploy is not one of these and keeps its traceback.
 
 Exit codes: 0 yes, 1 the answer is no, 2 the command line is wrong (click's own), 3 and up one per class below,
-130 interrupted.
+130 interrupted, 141 nobody reads the output any more.
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=30, metavar="N", help="of each command (30)")
     runs = parser.parse_args().runs
+    if runs < 1:
+        parser.error("--runs: at least one is needed")
     commands = {
         "edgedeploy --help": [str(Path(sys.executable).with_name("edgedeploy")), "--help"],
         'python -c "import click"': [sys.executable, "-c", "import click"],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
-from typing import NoReturn
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 import click
 
@@ -41,10 +43,39 @@ Exit codes:
   11  bytes do not match their SHA-256
   12  another edgedeploy is at work on the same thing
   13  an emulated board could not be built or booted
- 130  interrupted"""
+ 130  interrupted
+ 141  nobody reads the output any more (`edgedeploy … | head`)"""
+
+
+class _ReaderGone(Exception):
+    """Standard output or standard error is a pipe whose reader has gone."""
+
+
+@contextlib.contextmanager
+def _broken_pipes_told_apart() -> Iterator[None]:
+    """Click takes every broken pipe for its output's, and ends with 1: here that is the answer «no»."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        import select
+
+        outputs = select.poll()
+        for descriptor in (1, 2):
+            outputs.register(descriptor, 0)
+        if any(event & select.POLLERR for _, event in outputs.poll(0)):
+            raise _ReaderGone from error
+        raise RuntimeError("a pipe broke that is not the output's") from error
 
 
 class _LazyGroup(click.Group):
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _broken_pipes_told_apart():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _broken_pipes_told_apart():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -77,6 +108,12 @@ def cli() -> None:
     """Take a trained model to edge devices, and prove that it still works there."""
 
 
+def _say(text: str) -> None:
+    # The exit code is still an answer where nobody reads the words.
+    with contextlib.suppress(BrokenPipeError):
+        click.echo(text, err=True)
+
+
 def main() -> NoReturn:
     """Entry point. Turns errors into messages; everything else is in the library."""
     from edgedeploy.errors import EdgedeployError
@@ -85,18 +122,19 @@ def main() -> NoReturn:
         result = cli.main(standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
     except EdgedeployError as error:
-        click.echo(f"error: {error}", err=True)
+        _say(f"error: {error}")
         sys.exit(error.exit_code)
     except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
+        _say("interrupted")
         sys.exit(130)
     except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
+        _say("interrupted")
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(BrokenPipeError):
+            error.show()
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone (`edgedeploy … | head`): nothing is wrong, and nobody listens.
-        sys.stdout = None
-        sys.exit(0)
+    except _ReaderGone:
+        # As a shell tells it of a program that SIGPIPE ended: neither a yes nor a no. Nothing is left to be flushed.
+        sys.stdout = sys.stderr = None
+        sys.exit(141)

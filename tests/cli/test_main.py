@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
+import os
 import re
 import signal
 import subprocess
@@ -94,15 +96,42 @@ def test_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
         cli_main.main()
 
 
-def test_reader_that_goes_away_is_no_error() -> None:
-    done = subprocess.run(
-        ["sh", "-c", '"$@" | head -n 1', "sh", *EDGEDEPLOY, "recipes", "int8", "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout == "{\n"
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("words", [["recipes", "int8", "--json"], ["--help"], ["recipes", "--help"], ["--version"]])
+def test_reader_that_goes_away_is_neither_yes_nor_no(words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run([*EDGEDEPLOY, *words], stdout=writing, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code"),
+    [
+        (["inspect", "nope.onnx"], errors.InvalidFileError.exit_code),
+        (["optimise"], 2),
+    ],
+)
+def test_reader_of_messages_that_goes_away(words: list[str], exit_code: int, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run([*EDGEDEPLOY, *words], stdout=subprocess.PIPE, stderr=writing, cwd=tmp_path, check=False)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stdout) == (exit_code, b"")
+
+
+def test_pipe_that_breaks_elsewhere_is_not_taken_for_the_answer_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(click.Group, "invoke", broken)
+    monkeypatch.setattr(sys, "argv", ["edgedeploy", "recipes"])
+    with pytest.raises(RuntimeError, match="not the output's"):
+        cli_main.main()
 
 
 def test_ctrl_c_ends_with_130_and_one_word(tmp_path: Path) -> None:
