@@ -7,7 +7,7 @@ Each sample is one line of text in one of several fonts, sizes, colours and nois
 most 192 of width, BGR, (value / 255 - 0.5) / 0.5, zeros to the right of a short line
 (https://github.com/PaddlePaddle/PaddleOCR, tools/infer/predict_cls.py, `resize_norm_img`).
 
-Seeded: the same versions of Pillow and NumPy draw the same files.
+Seeded: the same versions of Pillow and NumPy draw the same arrays, whatever libraries the system has.
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ def draw_set(words: list[str], fonts: list[str], count: int, seed: int) -> tuple
     x = np.empty((count, 3, HEIGHT, WIDTH), dtype=np.float32)
     labels = np.arange(count, dtype=np.int64) % 2
     for index in range(count):
-        font = ImageFont.truetype(chance.choice(fonts), size=chance.randint(18, 44))
+        # The basic layout is Pillow's own; the other one is there or not, as the system has it, and draws otherwise.
+        layout = ImageFont.Layout.BASIC
+        font = ImageFont.truetype(chance.choice(fonts), size=chance.randint(18, 44), layout_engine=layout)
         image = disturb(draw(text_line(words, chance), font, chance), chance, noise)
         if labels[index]:
             image = image.transpose(Image.Transpose.ROTATE_180)
