@@ -34,8 +34,9 @@ def command(
 ) -> int:
     """Optimize, compile, push, bench, test and check what CONTRACT hands over.
 
-    Exits 0 when the contract holds on the device, 1 when it does not or when the optimized model was refused. What was
-    current on the device before stays reachable with `edgedeploy rollback`.
+    Exits 0 when the contract holds on the device, 1 when it does not or when the optimized model was refused. A release
+    that breaks its contract does not stay current where there was one before; `edgedeploy rollback` returns to that one
+    at any time.
     """
     from edgedeploy import api
     from edgedeploy.report.terminal_shipment import shipment_tables
