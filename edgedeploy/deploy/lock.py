@@ -5,34 +5,53 @@ from __future__ import annotations
 import contextlib
 import getpass
 import socket
+import threading
 from collections.abc import Iterator
 
-from edgedeploy.deploy.shell import LOCK, failed
-from edgedeploy.device.connection import Connection
+from edgedeploy.deploy.shell import LOCK, argv, failed
+from edgedeploy.device.connection import Connection, Process
 from edgedeploy.errors import BusyError
+
+_BEAT_S = 15.0
+_SILENCE_S = 120
+"""After which the device lets others in: several beats, on a slow and loaded network too."""
 
 
 @contextlib.contextmanager
-def device_lock(connection: Connection) -> Iterator[None]:
+def device_lock(connection: Connection) -> Iterator[str]:
     """Hold the device's lock. It is released when the block, this process or the connection ends.
+
+    Yields:
+        What proves that it is held, for `edgedeploy.deploy.shell.run`. A machine that slept or lost the network finds
+        that it is not any more, and changes nothing.
 
     Raises:
         BusyError: another edgedeploy holds it; the message says who.
         DeviceError: the device's home folder cannot be written.
     """
     me = f"{getpass.getuser()}@{socket.gethostname()}"
-    process = connection.start(["sh", "-c", LOCK, "edgedeploy", me])
+    process = connection.start(argv(LOCK, me, str(_SILENCE_S)))
+    done = threading.Event()
     try:
-        word, _, holder = process.stdout.readline().decode(errors="replace").strip().partition(" ")
+        word, _, rest = process.stdout.readline().decode(errors="replace").rstrip("\n").partition(" ")
         if word == "busy":
             raise BusyError(
-                f"{connection.address} is being pushed to by {holder}", mend="wait until it is done, then try again"
+                f"{connection.address} is being pushed to by {rest}", mend="wait until it is done, then try again"
             )
         if word != "locked":
             raise failed(connection, "be locked", process.wait(30.0))
-        yield
+        threading.Thread(target=_beat, args=(process, done), daemon=True).start()
+        yield rest
     finally:
+        done.set()
         with contextlib.suppress(Exception):  # the connection may be gone, and with it the lock
             process.stdin.close()
             process.wait(10.0)
         process.kill()
+
+
+def _beat(process: Process, done: threading.Event) -> None:
+    with contextlib.suppress(Exception):  # a lost connection is found by whoever uses it
+        while not done.wait(_BEAT_S):
+            process.stdin.write(b"\n")
+            process.stdin.flush()

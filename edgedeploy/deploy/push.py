@@ -7,8 +7,8 @@ from msgspec import Struct
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.preflight import check_device, check_manifest
 from edgedeploy.deploy.releases import broken_files, list_releases, release_id
-from edgedeploy.deploy.shell import ASSEMBLE, HEALTH, PREPARE, REMOVE, SWITCH, run
-from edgedeploy.deploy.transfer import Sent, send_missing, tar_of_links
+from edgedeploy.deploy.shell import ASSEMBLE_COPIES, ASSEMBLE_LINKS, HEALTH, PREPARE, REMOVE, SWITCH, run
+from edgedeploy.deploy.transfer import Sent, lines_of_copies, send_missing, tar_of_links
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import DeviceError
 from edgedeploy.progress import SILENT, Progress
@@ -46,8 +46,8 @@ def push(bundle: Bundle, connection: Connection, *, progress: Progress = SILENT)
     check_manifest(manifest)
     check_device(manifest, connection)
     identity = release_id(manifest.version, bundle.sha256)
-    with device_lock(connection):
-        run(connection, PREPARE, doing="prepare its store")
+    with device_lock(connection) as lock:
+        can_link = b"links" in run(connection, PREPARE, doing="prepare its store", lock=lock).stdout
         there = next(
             (r for r in list_releases(connection).releases if (r.name, r.id) == (manifest.name, identity)), None
         )
@@ -56,24 +56,18 @@ def push(bundle: Bundle, connection: Connection, *, progress: Progress = SILENT)
             progress.note(f"{identity} is on the device already")
             sent = Sent(0, 0, len({entry.sha256 for entry in manifest.files}) + 1)
         else:
-            sent = send_missing(bundle, connection, progress)
+            sent = send_missing(bundle, connection, progress, copies=not can_link)
             progress.step(f"assembling {identity}")
-            links = {entry.path: entry.sha256 for entry in manifest.files} | {MANIFEST_NAME: bundle.sha256}
-            prefix = f"releases/{manifest.name}/{identity}.partial"
-            run(
-                connection,
-                ASSEMBLE,
-                manifest.name,
-                identity,
-                *(f"./{entry.path}" for entry in manifest.files if entry.executable),
-                stdin=tar_of_links(prefix, links),
-                timeout_s=300.0,
-                doing="assemble the release",
-            )
+            _assemble(bundle, identity, connection, lock, can_link=can_link)
         was_current = there is not None and there.current
-        health = _check_health(connection, manifest.name, identity, keep=whole or was_current, progress=progress)
+        try:
+            health = _check_health(connection, manifest.name, identity, progress)
+        except DeviceError:
+            if not (whole or was_current):
+                run(connection, REMOVE, manifest.name, identity, doing="remove the release", lock=lock)
+            raise
         if not was_current:
-            run(connection, SWITCH, manifest.name, identity, "new", doing="switch the current release")
+            run(connection, SWITCH, manifest.name, identity, "new", doing="switch the current release", lock=lock)
         release = next(r for r in list_releases(connection).releases if (r.name, r.id) == (manifest.name, identity))
     return PushResult(
         release=release,
@@ -85,14 +79,31 @@ def push(bundle: Bundle, connection: Connection, *, progress: Progress = SILENT)
     )
 
 
-def _check_health(connection: Connection, name: str, identity: str, *, keep: bool, progress: Progress) -> str:
-    """Load the release there and run its golden inputs; remove it when that fails, unless `keep`."""
+def _assemble(bundle: Bundle, identity: str, connection: Connection, lock: str, *, can_link: bool) -> None:
+    """Give the contents on the device their places in the release's folder."""
+    manifest = bundle.manifest
+    contents = {entry.path: entry.sha256 for entry in manifest.files} | {MANIFEST_NAME: bundle.sha256}
+    run(
+        connection,
+        ASSEMBLE_LINKS if can_link else ASSEMBLE_COPIES,
+        manifest.name,
+        identity,
+        *(f"./{entry.path}" for entry in manifest.files if entry.executable),
+        stdin=tar_of_links(f"releases/{manifest.name}/{identity}.partial", contents)
+        if can_link
+        else lines_of_copies(contents),
+        timeout_s=300.0,
+        doing="assemble the release",
+        lock=lock,
+    )
+
+
+def _check_health(connection: Connection, name: str, identity: str, progress: Progress) -> str:
+    """Load the release there and run its golden inputs. Returns the last line that it said."""
     progress.step(f"checking the health of {identity}")
     completed = connection.run(["sh", "-c", HEALTH, "edgedeploy", name, identity], timeout_s=_HEALTH_TIMEOUT_S)
     said = completed.stdout.decode(errors="replace").strip()
     if completed.exit_status:
-        if not keep:
-            run(connection, REMOVE, name, identity, doing="remove the release")
         errors = completed.stderr.decode(errors="replace").strip()
         raise DeviceError(
             f"{identity} is not healthy on {connection.address}; what was current there still is",

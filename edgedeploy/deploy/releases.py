@@ -10,13 +10,14 @@ from msgspec import Struct, structs
 
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.preflight import check_manifest
-from edgedeploy.deploy.shell import LIST, PREPARE, SWITCH, VERIFY, run
+from edgedeploy.deploy.shell import LIST, PREPARE, SWITCH, VERIFY, argv, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import DeviceError, IntegrityError, UnknownNameError
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.values.bundle import Manifest, Release
 
 _VERIFY_TIMEOUT_S = 900.0
+_WRONG_SHOWN = 5
 
 
 class Listing(Struct, frozen=True):
@@ -108,8 +109,8 @@ def rollback(connection: Connection, name: str | None = None, *, progress: Progr
         DeviceError: there is none before, or it is not whole any more. What is current stays so.
         BusyError: another edgedeploy is at work there.
     """
-    with device_lock(connection):
-        run(connection, PREPARE, doing="prepare its store")
+    with device_lock(connection) as lock:
+        run(connection, PREPARE, doing="prepare its store", lock=lock)
         now = current_release(connection, name)
         before = next((r for r in releases(connection) if r.name == now.name and r.id == now.parent), None)
         if before is None:
@@ -126,23 +127,21 @@ def rollback(connection: Connection, name: str | None = None, *, progress: Progr
                 why=wrong,
                 mend="push that bundle again",
             )
-        run(connection, SWITCH, before.name, before.id, "keep", doing="switch the current release")
+        run(connection, SWITCH, before.name, before.id, "keep", doing="switch the current release", lock=lock)
     return structs.replace(before, current=True)
 
 
 def broken_files(connection: Connection, release: Release) -> str:
-    """What is wrong with a release's files, in sha256sum's words; empty when every one is whole."""
+    """What is wrong with a release's files, in sha256sum's words; empty only when every one was read and is whole."""
     lines = "".join(f"{entry.sha256}  ./{entry.path}\n" for entry in release.manifest.files)
-    answer = run(
-        connection,
-        VERIFY,
-        release.name,
-        release.id,
-        stdin=lines.encode(),
-        timeout_s=_VERIFY_TIMEOUT_S,
-        doing=f"read release {release.id}",
+    completed = connection.run(
+        argv(VERIFY, release.name, release.id), stdin=lines.encode(), timeout_s=_VERIFY_TIMEOUT_S
     )
-    return " | ".join(answer.stdout.decode(errors="replace").split("\n")).strip(" |")
+    if completed.exit_status == 0:
+        return ""
+    said = (completed.stdout + completed.stderr).decode(errors="replace").splitlines()
+    wrong = [line for line in said if not line.endswith(": OK")]
+    return " | ".join(wrong[:_WRONG_SHOWN]) or f"sha256sum ended with status {completed.exit_status}"
 
 
 def _manifest(content: bytes, identity: str) -> Manifest | None:

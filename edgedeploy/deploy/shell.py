@@ -17,34 +17,55 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edgedeploy.device.connection import Completed, Connection
-from edgedeploy.errors import DeviceError
+from edgedeploy.errors import BusyError, DeviceError
 
-# $1 is the Python that is wanted, or nothing; it may be there beside another one.
+# Before every script: tools translate what they say (a French sha256sum says «Réussi» for «OK»), and files get the
+# same modes whatever the user's mask is.
+_PREAMBLE = """LC_ALL=C
+export LC_ALL
+umask 022
+"""
+
+# $1 is the Python that is wanted, or nothing; it may be there beside another one. Of Python it says its version, the
+# bits of an address (Raspberry Pi OS has 32-bit programs on a 64-bit kernel) and the C library.
 PROBE = """
-for tool in sh tar sha256sum xargs readlink ln mv mkdir rm chmod df sync; do
+for tool in cat chmod cp df grep gzip ln ls mkdir mv readlink rm sha256sum sync tail tar uname wc xargs; do
     command -v "$tool" >/dev/null 2>&1 || printf 'missing %s\\n' "$tool"
 done
 printf 'machine %s\\n' "$(uname -m)"
 for python in "python$1" python3; do
-    version=$("$python" -I -S -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) && break
+    facts=$("$python" -I -S -c '
+import os, sys
+try:
+    libc = os.confstr("CS_GNU_LIBC_VERSION")
+except (OSError, ValueError):
+    libc = None
+print("%d.%d" % sys.version_info[:2], 64 if sys.maxsize > 2**32 else 32, libc or "another")
+' 2>/dev/null) && break
 done
-printf 'python %s\\n' "$version"
+printf 'python %s\\n' "$facts"
 """
 
-# Holds the lock while its standard input is open: it ends with the connection, however that ends. What a power cut
-# leaves behind is known by the boot it belongs to, what a killed process leaves behind by its number.
+# $1 says who we are, $2 for how many seconds we may be silent. Holds the lock while its standard input is open and a
+# line comes now and then: a machine that lost its power or its network says nothing, and sshd would wait for it for
+# hours. What a power cut of the device leaves is known by the boot it belongs to, what a killed process leaves by its
+# number. Says what the lock's link points to, which nobody else's does.
 LOCK = """
 set -eu
 mkdir -p .edgedeploy
 cd .edgedeploy
 boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo unknown)
 mine="$boot $$ $1"
+lives() {
+    # A number may be another process's by now.
+    kill -0 "$1" 2>/dev/null && { [ ! -r "/proc/$1/cmdline" ] || grep -q edgedeploy "/proc/$1/cmdline"; }
+}
 until ln -s "$mine" lock 2>/dev/null; do
     # Not for a lock: the place cannot be written. Once more, to be told why.
     [ -L lock ] || { ln -s "$mine" lock; break; }
     theirs=$(readlink lock || true)
     rest=${theirs#* }
-    if [ "${theirs%% *}" = "$boot" ] && kill -0 "${rest%% *}" 2>/dev/null; then
+    if [ "${theirs%% *}" = "$boot" ] && lives "${rest%% *}"; then
         printf 'busy %s\\n' "${rest#* }"
         exit 0
     fi
@@ -57,13 +78,24 @@ until ln -s "$mine" lock 2>/dev/null; do
     fi
     rm -f "lock.$$"
 done
-trap 'rm -f lock' EXIT
+trap '[ "$(readlink lock)" != "$mine" ] || rm -f lock' EXIT
 trap 'exit 0' HUP INT TERM PIPE
-echo locked
-cat >/dev/null
+printf 'locked %s\\n' "$mine"
+# Where there is no such tool, or one that wants other words, silence has no limit.
+limit="timeout $2"
+$limit true 2>/dev/null || limit=
+while $limit sh -c 'read -r line'; do :; done
 """
 
-# Removes what a push that died has left behind. A release that it had just moved aside gets its place back.
+# Before a script that changes what is on the device; $1 is what LOCK said. Ends with LOST when another has it now.
+LOST = 5
+_HELD = """
+[ "$(readlink .edgedeploy/lock)" = "$1" ] || exit 5
+shift
+"""
+
+# Removes what a push that died has left behind. A release that it had just moved aside gets its place back. Says
+# `links` where a file may have two names, which some file systems and Android do not allow.
 PREPARE = """
 set -eu
 cd .edgedeploy
@@ -73,34 +105,30 @@ for aside in releases/*/*.replaced; do
     [ ! -e "$aside" ] || [ -e "$whole" ] || mv "$aside" "$whole"
 done
 rm -rf staging/* releases/*/*.partial releases/*/*.replaced current/.*.new
+{ : >staging/one && ln staging/one staging/two && echo links; } 2>/dev/null || true
+rm -f staging/one staging/two
 """
 
 FREE_KIB = "df -Pk .edgedeploy | tail -n 1"
 
-# Reads hashes; says of each whether it is missing, and verifies every one that is there by reading it.
-MISSING = """
+# Reads hashes; prints those whose content is there and was read back whole just now. What is not itself is removed.
+PRESENT = """
 set -eu
 cd .edgedeploy/blobs/sha256
-trap 'rm -f ../../staging/present' EXIT
-: >../../staging/present
+list=../../staging/present
+trap 'rm -f "$list"' EXIT
 while read -r hash; do
-    if [ -f "$hash" ]; then
-        printf '%s  %s\\n' "$hash" "$hash" >>../../staging/present
-    else
-        printf 'missing %s\\n' "$hash"
-    fi
-done
-[ -s ../../staging/present ] || exit 0
-sha256sum -c ../../staging/present 2>/dev/null | while read -r hash verdict; do
-    if [ "$verdict" != OK ]; then
-        rm -f "${hash%:}"
-        printf 'missing %s\\n' "${hash%:}"
-    fi
+    [ ! -f "$hash" ] || printf '%s  %s\\n' "$hash" "$hash"
+done >"$list"
+[ -s "$list" ] || exit 0
+sha256sum -c "$list" 2>/dev/null | while read -r hash verdict; do
+    hash=${hash%:}
+    if [ "$verdict" = OK ]; then echo "$hash"; else rm -f "$hash"; fi
 done
 """
 
-# Reads a tar archive of blobs; each is verified before it gets its place. Ends with DAMAGED when one is not itself.
-# Its folder is its own: one whose connection was lost may still be at work when the next push begins.
+# Reads a tar archive of blobs, as gzip; each is verified before it gets its place. Ends with DAMAGED when one is not
+# itself. Its folder is its own: one whose connection was lost may still be at work when the next push begins.
 DAMAGED = 4
 STORE = """
 set -eu
@@ -108,7 +136,7 @@ cd .edgedeploy/staging
 staging=$PWD
 mkdir "$$" "$$/blobs"
 trap 'cd "$staging"; rm -rf "$$"' EXIT
-tar -x -f - -C "$$/blobs"
+gzip -dc | tar -x -f - -C "$$/blobs"
 cd "$$/blobs"
 ls | while read -r hash; do printf '%s  %s\\n' "$hash" "$hash"; done >../list
 sha256sum -c ../list >../verdicts 2>/dev/null || { grep -v ': OK$' ../verdicts >&2; exit 4; }
@@ -117,16 +145,16 @@ ls | xargs -n 200 sh -c 'mv -f "$@" ../../../blobs/sha256/' sh
 sync
 """
 
-# Reads a tar archive of folders and of hard links to blobs: the whole release in one process. What follows $2 are
-# the paths in it that are run; a blob that is already there may have come as a plain file.
-ASSEMBLE = """
+_ASSEMBLE = """
 set -eu
+name=$1
 id=$2
-cd .edgedeploy
-mkdir -p "releases/$1"
-tar -x -f -
-cd "releases/$1"
 shift 2
+cd .edgedeploy
+mkdir -p "releases/$name/$id.partial"
+%s
+cd "releases/$name"
+# What is run; a blob that is already there may have come as a plain file.
 [ $# = 0 ] || (cd "$id.partial" && chmod 755 "$@")
 sync
 [ ! -e "$id" ] || mv "$id" "$id.replaced"
@@ -135,12 +163,25 @@ sync
 rm -rf "$id.replaced"
 """
 
-# Reads lines as sha256sum writes them; prints nothing when all files of the release are as they should be. It writes
+# Reads a tar archive of folders and of hard links to blobs: the whole release in one process. What follows $2 are the
+# paths in it that are run.
+ASSEMBLE_LINKS = _ASSEMBLE % "tar -x -f -"
+
+# The same where there are no hard links; reads lines of a hash and a path.
+ASSEMBLE_COPIES = (
+    _ASSEMBLE
+    % """
+while IFS= read -r line; do
+    path="releases/$name/$id.partial/${line#* }"
+    mkdir -p "${path%/*}"
+    cp "blobs/sha256/${line%% *}" "$path"
+done"""
+)
+
+# Reads lines as sha256sum writes them; ends well only when all files of the release are as they should be. It writes
 # nothing: a full disk must not stand in the way back.
 VERIFY = """
-cd ".edgedeploy/releases/$1/$2" || exit 1
-sha256sum -c - 2>&1 | grep -v ': OK$' | head -n 5
-exit 0
+cd ".edgedeploy/releases/$1/$2" && sha256sum -c - 2>&1
 """
 
 HEALTH = 'exec ".edgedeploy/releases/$1/$2/run" check'
@@ -187,6 +228,13 @@ done
 """
 
 
+def argv(script: str, *arguments: str, lock: str | None = None) -> list[str]:
+    """The command that runs one of the scripts; with `lock`, only as long as that is the device's lock."""
+    if lock is None:
+        return ["sh", "-c", _PREAMBLE + script, "edgedeploy", *arguments]
+    return ["sh", "-c", _PREAMBLE + _HELD + script, "edgedeploy", lock, *arguments]
+
+
 def run(
     connection: Connection,
     script: str,
@@ -194,17 +242,26 @@ def run(
     stdin: bytes | Iterable[bytes] = b"",
     timeout_s: float = 120.0,
     doing: str,
+    lock: str | None = None,
 ) -> Completed:
     """Run one of the scripts on the device.
 
     Args:
+        lock: as `device_lock` gives it: the script runs only while that is held.
         doing: what it is for, to be read after «cannot» in the message when it fails.
 
     Raises:
         DeviceError: it ended with another status than 0; the message has the end of what it said.
+        BusyError: the lock is another's by now.
         UnreachableError: the connection was lost.
     """
-    completed = connection.run(["sh", "-c", script, "edgedeploy", *arguments], stdin=stdin, timeout_s=timeout_s)
+    completed = connection.run(argv(script, *arguments, lock=lock), stdin=stdin, timeout_s=timeout_s)
+    if lock is not None and completed.exit_status == LOST:
+        raise BusyError(
+            f"{connection.address} did not hear from us for too long, and has let others in",
+            why="this machine slept, or the network between was down",
+            mend="run the command again: what was current there still is",
+        )
     if completed.exit_status:
         raise failed(connection, doing, completed)
     return completed
@@ -212,7 +269,8 @@ def run(
 
 def failed(connection: Connection, doing: str, completed: Completed) -> DeviceError:
     """The error for a script that failed, with the usual causes named."""
-    said = completed.stderr.decode(errors="replace").strip()
+    # A login shell that lets nobody in says so on standard output.
+    said = (completed.stderr.strip() or completed.stdout[-1024:].strip()).decode(errors="replace")
     mend = ""
     if "No space left" in said:
         mend = "free space on the device; what was sent has been removed, and the current release is as it was"

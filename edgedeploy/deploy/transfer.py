@@ -8,7 +8,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from edgedeploy.deploy.shell import DAMAGED, FREE_KIB, MISSING, STORE, failed, run
+from edgedeploy.deploy.compression import gzip_when_it_pays
+from edgedeploy.deploy.shell import DAMAGED, FREE_KIB, PRESENT, STORE, argv, failed, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import DeviceError, IntegrityError
 from edgedeploy.files import read_chunks
@@ -43,8 +44,11 @@ def blobs(bundle: Bundle) -> dict[str, Blob]:
     return found
 
 
-def send_missing(bundle: Bundle, connection: Connection, progress: Progress) -> Sent:
+def send_missing(bundle: Bundle, connection: Connection, progress: Progress, *, copies: bool = False) -> Sent:
     """Bring every content of the bundle onto the device. Those that are there already are read and verified.
+
+    Args:
+        copies: the release will be copies of the contents, not hard links to them, and needs room of its own.
 
     Raises:
         DeviceError: there is not enough room, or the device's file system fails.
@@ -53,15 +57,15 @@ def send_missing(bundle: Bundle, connection: Connection, progress: Progress) -> 
     wanted = blobs(bundle)
     progress.step(f"comparing {len(wanted)} files with those on {connection.address}")
     names = "".join(f"{sha256}\n" for sha256 in sorted(wanted)).encode()
-    answer = run(connection, MISSING, stdin=names, timeout_s=_VERIFY_TIMEOUT_S, doing="list its files")
-    missing_names = {line.split()[-1] for line in answer.stdout.decode("ascii", "replace").splitlines()}
-    missing = {sha256: wanted[sha256] for sha256 in sorted(wanted) if sha256 in missing_names}
+    answer = run(connection, PRESENT, stdin=names, timeout_s=_VERIFY_TIMEOUT_S, doing="list its files")
+    present = set(answer.stdout.decode("ascii", "replace").split())
+    missing = {sha256: wanted[sha256] for sha256 in sorted(wanted) if sha256 not in present}
     total_bytes = sum(blob.size_bytes for blob in missing.values())
     if missing:
-        _check_room(connection, total_bytes)
+        _check_room(connection, total_bytes + (bundle.size_bytes if copies else 0))
         progress.step(f"sending to {connection.address}")
-        stream = _counted(_tar_of_blobs(missing), _tar_bytes(missing.values()), progress)
-        completed = connection.run(["sh", "-c", STORE], stdin=stream, timeout_s=_VERIFY_TIMEOUT_S)
+        stream = gzip_when_it_pays(_counted(_tar_of_blobs(missing), _tar_bytes(missing.values()), progress))
+        completed = connection.run(argv(STORE), stdin=stream, timeout_s=_VERIFY_TIMEOUT_S)
         if completed.exit_status == DAMAGED:
             raise IntegrityError(
                 f"{connection.address} received other bytes than were sent; it has dropped them",
@@ -93,6 +97,11 @@ def tar_of_links(prefix: str, links: Mapping[str, str]) -> Iterator[bytes]:
         entry.type, entry.linkname = tarfile.LNKTYPE, f"blobs/sha256/{sha256}"
         yield entry.tobuf(tarfile.GNU_FORMAT)
     yield _END_OF_ARCHIVE
+
+
+def lines_of_copies(contents: Mapping[str, str]) -> bytes:
+    """What makes a release where there are no hard links: a SHA-256 and a path on each line."""
+    return "".join(f"{sha256} {path}\n" for path, sha256 in sorted(contents.items())).encode()
 
 
 def _check_room(connection: Connection, needed_bytes: int) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import re
 import shutil
 import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,11 +23,11 @@ from edgedeploy.deploy import transfer
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, current_release, list_releases, releases, rollback
-from edgedeploy.deploy.shell import LOCK, PREPARE, STORE
+from edgedeploy.deploy.shell import LOCK, PREPARE, PROBE, STORE, argv
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.errors import BusyError, DeviceError, IntegrityError, UnknownNameError
-from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, FileEntry
+from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, FileEntry, Runtime
 
 
 @pytest.fixture
@@ -54,6 +59,23 @@ def damage(path: Path, content: bytes) -> None:
     with path.open("r+b") as file:
         file.truncate()
         file.write(content)
+
+
+FakeTool = Callable[[str, str], None]
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTool:
+    """A maker of tools that the device finds before its own."""
+    folder = tmp_path / "fake tools"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def make(name: str, script: str) -> None:
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+
+    return make
 
 
 class TestPush:
@@ -127,6 +149,53 @@ class TestPush:
         assert blob.read_bytes() == b"library"
         assert (Path(result.release.path) / "runtime/lib").read_bytes() == b"library"
         assert result.sent_files == 3
+
+    @pytest.mark.parametrize("script", ["kill -KILL $$", "exit 0", "echo nothing; exit 1"])
+    def test_what_was_not_verified_is_not_kept(
+        self, make_bundle, device: LocalConnection, tools: FakeTool, script: str
+    ) -> None:
+        """Killed for want of memory, say: silence is no «all is well»."""
+        first = push(make_bundle(files={"lib": b"library"}), device).release
+        second = push(make_bundle(version="2", files={"lib": b"library"}), device).release
+        real = shutil.which("sha256sum")
+        tools("sha256sum", f'case "$2" in *list) exec {real} "$@" ;; esac\n{script}')
+        if script != "exit 0":
+            assert broken_files(device, second) != ""
+            with pytest.raises(DeviceError, match="is damaged"):
+                rollback(device)
+        third = push(make_bundle(version="3", files={"lib": b"library"}), device)
+        assert third.kept_files == 0
+        assert first.id in [release.id for release in releases(device)]
+
+    def test_tools_that_speak_another_language(self, make_bundle, device: LocalConnection, tools: FakeTool) -> None:
+        real = shutil.which("sha256sum")
+        tools("sha256sum", f'[ "$LC_ALL" = C ] && exec {real} "$@"\n{real} "$@" | sed "s/OK$/Réussi/"')
+        push(make_bundle(files={"lib": b"library"}), device)
+        assert push(make_bundle(version="2", files={"lib": b"library"}), device).kept_files == 2
+
+    def test_modes_do_not_depend_on_the_users_mask(self, make_bundle, device: LocalConnection) -> None:
+        old = os.umask(0o077)
+        try:
+            release = push(make_bundle(files={"a/b": b"x"}), device).release
+        finally:
+            os.umask(old)
+        modes = {
+            path: stat.S_IMODE((Path(release.path) / path).stat().st_mode)
+            for path in ("", "a", "a/b", "run", MANIFEST_NAME)
+        }
+        assert modes == {"": 0o755, "a": 0o755, "a/b": 0o644, "run": 0o755, MANIFEST_NAME: 0o644}
+
+    def test_without_hard_links_files_are_copied(
+        self, make_bundle, device: LocalConnection, home: Path, tools: FakeTool
+    ) -> None:
+        """As on Android, and on some network file systems."""
+        real = shutil.which("ln")
+        tools("ln", f'[ "$1" = -s ] && exec {real} "$@"\necho "ln: Operation not permitted" >&2\nexit 1')
+        bundle = make_bundle(files={"a/b/two  words ": b"x", "-rf": b"y"})
+        release = push(bundle, device).release
+        assert broken_files(device, release) == ""
+        assert all(path.stat().st_nlink == 1 for path in Path(release.path).rglob("*") if path.is_file())
+        assert not push(bundle, device).activated
 
     @pytest.mark.parametrize("how", ["changed", "removed", "manifest changed", "manifest removed"])
     def test_a_damaged_release_is_mended(self, make_bundle, device: LocalConnection, home: Path, how: str) -> None:
@@ -214,6 +283,15 @@ class TestHealth:
             push(bundle, device)
         assert releases(device) == (release,)
 
+    def test_a_check_that_does_not_end(
+        self, make_bundle, device: LocalConnection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        good = push(make_bundle(), device).release
+        monkeypatch.setattr("edgedeploy.deploy.push._HEALTH_TIMEOUT_S", 0.3)
+        with pytest.raises(DeviceError, match="did not end"):
+            push(make_bundle(version="2", files={"run": b"#!/bin/sh\nsleep 20\n"}), device)
+        assert releases(device) == (good,)
+
 
 class TestRollback:
     def test_and_back_no_further(self, make_bundle, device: LocalConnection) -> None:
@@ -266,13 +344,52 @@ class TestPreflight:
             push(make_bundle(runtime=runtime), device)
         assert not store(home).exists()
 
+    @pytest.mark.parametrize(
+        ("machine", "python", "architecture", "wrong"),
+        [
+            ("aarch64", "3.11 64 glibc 2.36", "aarch64", None),
+            ("aarch64", "3.11 64 glibc 2.100", "aarch64", None),
+            ("aarch64", "3.11 64 glibc 2.31", "aarch64", r"needs glibc 2\.36, and .* has glibc 2\.31"),
+            ("aarch64", "3.11 64 another", "aarch64", r"needs glibc 2\.36, and .* has another C library"),
+            ("aarch64", "3.9 64 glibc 2.36", "aarch64", r"needs Python 3\.11, and .* has Python 3\.9"),
+            ("aarch64", None, "aarch64", "has no python3"),
+            # Raspberry Pi OS of 32 bits, whose kernel has 64.
+            ("aarch64", "3.11 32 glibc 2.36", "aarch64", "is for aarch64, and .* is aarch64 with 32-bit programs"),
+            ("aarch64", "3.11 32 glibc 2.36", "armv7l", None),
+            ("armv7l", "3.11 32 glibc 2.36", "armv6l", None),
+            ("armv6l", "3.11 32 glibc 2.36", "armv7l", "is for armv7l, and .* is armv6l"),
+            ("x86_64", "3.11 64 glibc 2.36", "aarch64", "is for aarch64, and .* is x86_64"),
+        ],
+    )
+    def test_what_the_device_is(
+        self, make_bundle, device: LocalConnection, home: Path, tools: FakeTool,
+        machine: str, python: str | None, architecture: str, wrong: str | None,
+    ) -> None:  # fmt: skip
+        tools("uname", f"echo {machine}")
+        for name in ("python3", "python3.11"):
+            tools(name, f"echo {python}" if python else "exit 127")
+        runtime = Runtime(backend="onnxruntime", python="3.11", glibc="2.36", packages={})
+        bundle = make_bundle(architecture=architecture, runtime=runtime)
+        if wrong is None:
+            assert push(bundle, device).activated
+        else:
+            with pytest.raises(DeviceError, match=wrong):
+                push(bundle, device)
+            assert not store(home).exists()
+
+    def test_python_says_what_is_expected_of_it(self, make_bundle, device: LocalConnection) -> None:
+        """The real one, of the machine that runs the tests."""
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        runtime = Runtime(backend="onnxruntime", python=version, glibc="2.17", packages={})
+        assert push(make_bundle(runtime=runtime), device).activated
+
     @pytest.mark.parametrize("tool", ["sha256sum", "tar"])
     def test_missing_tool(
         self, make_bundle, device: LocalConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str
     ) -> None:
         tools = tmp_path / "tools"
         tools.mkdir()
-        for name in "sh tar sha256sum xargs readlink ln mv mkdir rm chmod df sync uname".split():
+        for name in [*re.findall("for tool in (.*);", PROBE)[0].split(), "sh"]:
             if name != tool:
                 (tools / name).symlink_to(str(shutil.which(name)))
         monkeypatch.setenv("PATH", str(tools))
@@ -371,18 +488,18 @@ class TestTransfer:
         home.mkdir(exist_ok=True)
         (store(home)).mkdir()
         assert device.run(["sh", "-c", PREPARE]).exit_status == 0
-        first = device.start(["sh", "-c", STORE])
-        second = device.start(["sh", "-c", STORE])
+        first = device.start(argv(STORE))
+        second = device.start(argv(STORE))
         content = b"whole"
         name = hashlib.sha256(content).hexdigest()
         blob = transfer.Blob(home / "source", len(content))
         blob.path.write_bytes(content)
-        archive = b"".join(transfer._tar_of_blobs({name: blob}))
-        second.stdin.write(archive[:600])
+        archive = gzip.compress(b"".join(transfer._tar_of_blobs({name: blob})))
+        second.stdin.write(archive[:60])
         second.stdin.flush()
-        first.stdin.write(archive[:514])
+        first.stdin.write(archive[:50])
         assert first.wait(30.0).exit_status != 0
-        second.stdin.write(archive[600:])
+        second.stdin.write(archive[60:])
         assert second.wait(30.0).exit_status == 0
         assert (store(home) / "blobs/sha256" / name).read_bytes() == content
         assert list((store(home) / "staging").iterdir()) == []
@@ -398,12 +515,48 @@ class TestLock:
         assert push(make_bundle(), device).activated
 
     def test_of_a_process_that_was_killed(self, make_bundle, device: LocalConnection, home: Path) -> None:
-        holder = device.start(["sh", "-c", LOCK, "edgedeploy", "somebody@host"])
-        assert holder.stdout.readline() == b"locked\n"
+        holder = device.start(argv(LOCK, "somebody@host", "60"))
+        assert holder.stdout.readline().startswith(b"locked ")
         holder.kill()
         assert (store(home) / "lock").is_symlink()
         assert push(make_bundle(), device).activated
         assert not (store(home) / "lock").is_symlink()
+
+    def test_of_one_who_has_fallen_silent_is_given_up(self, make_bundle, device: LocalConnection) -> None:
+        """Its machine lost its power or its network: the connection is open still, for hours."""
+        holder = device.start(argv(LOCK, "somebody@host", "1"))
+        assert holder.stdout.readline().startswith(b"locked ")
+        assert holder.stdout.read() == b""  # ends by itself
+        assert holder.wait(30.0).exit_status == 0
+        assert push(make_bundle(), device).activated
+
+    def test_of_one_who_is_heard_now_and_then_is_kept(
+        self, make_bundle, device: LocalConnection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("edgedeploy.deploy.lock._BEAT_S", 0.1)
+        monkeypatch.setattr("edgedeploy.deploy.lock._SILENCE_S", 2)
+        with device_lock(device):
+            time.sleep(3.0)
+            with pytest.raises(BusyError):
+                push(make_bundle(), device)
+
+    def test_that_was_lost_lets_nothing_change(
+        self, make_bundle, device: LocalConnection, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """This machine slept, and another one has pushed since."""
+        good = push(make_bundle(), device).release
+        link = store(home) / "lock"
+
+        def sleep(*_: object) -> str:
+            link.unlink()
+            link.symlink_to("boot 1 another@there")
+            return "healthy"
+
+        monkeypatch.setattr("edgedeploy.deploy.push._check_health", sleep)
+        with pytest.raises(BusyError, match="did not hear from us"):
+            push(make_bundle(version="2"), device)
+        assert current_release(device) == good
+        assert str(link.readlink()) == "boot 1 another@there"
 
     @pytest.mark.parametrize("target", ["another-boot {pid} me@there", "garbage", "", "{boot}", "{boot} x y"])
     def test_of_another_boot_or_of_nobody(self, make_bundle, device: LocalConnection, home: Path, target: str) -> None:
@@ -415,6 +568,60 @@ class TestLock:
     def test_of_a_living_process_of_this_boot(self, make_bundle, device: LocalConnection, home: Path) -> None:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         store(home).mkdir()
-        (store(home) / "lock").symlink_to(f"{boot} {os.getpid()} me@there")
-        with pytest.raises(BusyError, match="me@there"):
-            push(make_bundle(), device)
+        for name, held in (("edgedeploy", True), ("another program with its number", False)):
+            process = subprocess.Popen(["sh", "-c", "sleep 60; exit", name])
+            try:
+                (store(home) / "lock").symlink_to(f"{boot} {process.pid} me@there")
+                if held:
+                    with pytest.raises(BusyError, match="me@there"):
+                        push(make_bundle(), device)
+                    (store(home) / "lock").unlink()
+                else:
+                    assert push(make_bundle(), device).activated
+            finally:
+                process.kill()
+                process.wait()
+
+
+class TestBusybox:
+    """On a device whose tools are all busybox's."""
+
+    @pytest.fixture
+    def device(self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalConnection:
+        busybox = shutil.which("busybox")
+        if busybox is None:
+            pytest.skip("needs busybox: apt-get install busybox")
+        applets = tmp_path / "applets"
+        applets.mkdir()
+        for name in subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split():
+            (applets / name).symlink_to(busybox)
+        monkeypatch.setenv("PATH", str(applets))
+        return LocalConnection("local:", home)
+
+    def test_all_of_it(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        files = {"runtime/lib": os.urandom(3 << 20), "two words/-x": b"", "it's": b"y"}
+        first = push(make_bundle(files=files), device).release
+        assert not push(make_bundle(files=files), device).activated
+        second = push(make_bundle(version="2", files=files), device)
+        # Its manifest and the model are new.
+        assert second.sent_files == 2
+        with device_lock(device), pytest.raises(BusyError):
+            push(make_bundle(version="3"), device)
+        damage(Path(second.release.path) / "model.onnx", b"damaged")
+        assert "model.onnx" in broken_files(device, second.release)
+        assert push(make_bundle(version="2", files=files), device).sent_files == 1
+        with pytest.raises(DeviceError, match="is not healthy"):
+            push(make_bundle(version="3", healthy=False), device)
+        assert rollback(device).id == first.id
+        damage(Path(second.release.path) / "runtime/lib", b"damaged")
+        with pytest.raises(IntegrityError, match="dropped"):
+            bundle = make_bundle(version="4", files={"weights": b"1234"})
+            damage(bundle.path / "weights", b"1235")
+            push(bundle, device)
+        assert [release.current for release in releases(device)] == [True, False]
+        assert list((store(home) / "staging").iterdir()) == []
+
+    def test_a_lock_is_given_up(self, device: LocalConnection) -> None:
+        holder = device.start(argv(LOCK, "somebody@host", "1"))
+        assert holder.stdout.readline().startswith(b"locked ")
+        assert holder.wait(30.0).exit_status == 0
