@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 from pathlib import Path
@@ -16,7 +15,7 @@ from edgedeploy.progress import SILENT, Progress
 if TYPE_CHECKING:
     from edgedeploy.device.ssh import SshSettings
 
-_FORMS = "ssh://user@host:port, a name in ~/.ssh/config, board:NAME, or local:"
+_FORMS = "ssh://user@host:port, a name in ~/.ssh/config, board:NAME, local: or local:FOLDER"
 _HOST_NAME = re.compile(r"(?:(?P<user>[^@\s/:]+)@)?(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.%a-z]+\])")
 
 
@@ -39,8 +38,7 @@ def connect(
     if address.startswith("local:"):
         from edgedeploy.device.local import LocalConnection
 
-        folder = address.removeprefix("local:")
-        return LocalConnection(address, Path(folder).expanduser().absolute() if folder else _local_home())
+        return LocalConnection(address, _local_folder(address.removeprefix("local:")))
 
     from edgedeploy.device.ssh import SshConnection, SshSettings
 
@@ -96,7 +94,7 @@ def _settings(
     *,
     accept_new: bool,
     timeout_s: float,
-    through: str = "",
+    through: str | None = None,
     towards: tuple[str, ...] = (),
 ) -> SshSettings:
     """What `~/.ssh/config` says of `host`, under what the address itself says.
@@ -105,40 +103,27 @@ def _settings(
         through: jump hosts that are given, instead of those in the file.
         towards: the hosts that this one is a jump host for, the device first.
     """
-    import paramiko
-
     from edgedeploy.device.ssh import SshSettings
+    from edgedeploy.device.ssh_config import host_config
 
-    path = Path.home() / ".ssh" / "config"
-    found: dict[str, object] = {}
-    if path.is_file():
-        try:
-            found = dict(paramiko.SSHConfig.from_path(str(path)).lookup(host))
-        except (OSError, UnicodeDecodeError, paramiko.ConfigParseError) as error:
-            raise InvalidFileError(f"{path} cannot be read as SSH's configuration", why=str(error)) from error
-    identities = found.get("identityfile", [])
-    named = found.get("userknownhostsfile")
-    known_hosts = [Path(word).expanduser() for word in str(named).split()] if named else []
-    configured_port = str(found.get("port", 22))
-    if not configured_port.isascii() or not configured_port.isdigit() or not 0 < int(configured_port) < 65536:
-        raise InvalidFileError(f"{path} gives {host} the port {configured_port!r}", mend="write a number up to 65535")
-    jump = through or str(found.get("proxyjump", "none"))
+    found = host_config(host)
     return SshSettings(
-        host=str(found.get("hostname", host)),
-        port=port or int(configured_port),
-        user=user or str(found.get("user", getpass.getuser())),
-        key_paths=tuple(Path(str(name)).expanduser() for name in identities) if isinstance(identities, list) else (),
-        only_these_keys=str(found.get("identitiesonly", "no")).lower() == "yes",
-        known_hosts=(*(known_hosts or [Path.home() / ".ssh" / "known_hosts"]), Path("/etc/ssh/ssh_known_hosts")),
+        host=found.host,
+        port=port or found.port,
+        user=user or found.user,
+        key_paths=found.key_paths,
+        only_these_keys=found.only_these_keys,
+        known_hosts=found.known_hosts,
+        known_as=found.known_as,
         accept_new=accept_new,
         timeout_s=timeout_s,
-        jump=_jump(jump, accept_new=accept_new, timeout_s=timeout_s, towards=(*towards, host)),
+        jump=_jump(through or found.jump, accept_new=accept_new, timeout_s=timeout_s, towards=(*towards, host)),
     )
 
 
-def _jump(text: str, *, accept_new: bool, timeout_s: float, towards: tuple[str, ...]) -> SshSettings | None:
+def _jump(text: str | None, *, accept_new: bool, timeout_s: float, towards: tuple[str, ...]) -> SshSettings | None:
     """The last hop of `ProxyJump a,b,c`, which itself goes through the ones before."""
-    if text == "none":
+    if text is None:
         return None
     *before, last = text.split(",")
     host, port, user = _split(last.strip() if "://" in last else f"ssh://{last.strip()}")
@@ -147,8 +132,19 @@ def _jump(text: str, *, accept_new: bool, timeout_s: float, towards: tuple[str, 
     if host in towards:
         raise InvalidFileError("ProxyJump in ~/.ssh/config goes in a circle", why=" → ".join((*towards, host)))
     return _settings(
-        host, port, user, accept_new=accept_new, timeout_s=timeout_s, through=",".join(before), towards=towards
+        host, port, user, accept_new=accept_new, timeout_s=timeout_s, through=",".join(before) or None, towards=towards
     )
+
+
+def _local_folder(text: str) -> Path:
+    if not text:
+        return _local_home()
+    if "\0" in text:
+        raise UnknownNameError(f"{text!r} is not a folder's name", mend=f"write {_FORMS}")
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise UnknownNameError(f"{text!r} is not a folder of this machine", why=str(error)) from error
 
 
 def _local_home() -> Path:

@@ -10,6 +10,9 @@ from typing import BinaryIO, Protocol
 
 from msgspec import Struct
 
+ANSWER_LIMIT_BYTES = 64 << 20
+"""Of what `run` takes from a command; one that says more is ended. Whoever expects more talks to a `Process`."""
+
 
 class Completed(Struct, frozen=True, kw_only=True):
     """A command that ended on the device."""
@@ -50,7 +53,8 @@ class Connection(Protocol):
 
         Raises:
             UnreachableError: the connection was lost.
-            DeviceError: it did not end within `timeout_s` (a limit on silence while `stdin` is being sent).
+            DeviceError: it did not end within `timeout_s` (a limit on silence while `stdin` is being sent), or it
+                answers more than `ANSWER_LIMIT_BYTES`.
         """
 
     def start(self, argv: Sequence[str]) -> Process:

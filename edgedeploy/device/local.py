@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from edgedeploy.device.connection import Completed
+from edgedeploy.device.connection import ANSWER_LIMIT_BYTES, Completed
 from edgedeploy.errors import DeviceError
 from edgedeploy.files import unwritable
 
@@ -41,7 +41,13 @@ class LocalConnection:
         watchdog = _Watchdog(timeout_s, process.kill)
         # Both directions at once: a command that writes while it is still being written to must not block us both.
         output: list[bytes] = []
-        reader = threading.Thread(target=lambda: output.append(process.stdout.read()), daemon=True)
+
+        def read() -> None:
+            output.append(process.stdout.read(ANSWER_LIMIT_BYTES + 1))
+            if len(output[0]) > ANSWER_LIMIT_BYTES:
+                process.kill()
+
+        reader = threading.Thread(target=read, daemon=True)
         reader.start()
         try:
             with watchdog:
@@ -59,7 +65,11 @@ class LocalConnection:
             raise
         if watchdog.expired:
             raise DeviceError(f"{argv[0]} did not end within {timeout_s:g} s on {self.address}")
-        return Completed(exit_status=completed.exit_status, stdout=b"".join(output), stderr=completed.stderr)
+        if len(output[0]) > ANSWER_LIMIT_BYTES:
+            raise DeviceError(
+                f"{argv[0]} on {self.address} says more than it should", why="its output was not read to the end"
+            )
+        return Completed(exit_status=completed.exit_status, stdout=output[0], stderr=completed.stderr)
 
     def start(self, argv: Sequence[str]) -> LocalProcess:
         return LocalProcess(argv, self._home)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, TypeVar, cast
 
 import paramiko
@@ -20,10 +21,21 @@ CHUNK_BYTES = 64 << 10
 _STDERR_LIMIT_BYTES = 64 << 10
 _KILLED = 137
 """Exit status of a shell that a signal ended: 128 + SIGKILL."""
+_BEGUN = b"edgedeploy: here\n"
+_NOISE_LIMIT_BYTES = 1 << 20
+# Files that login shells read may print; the command's own output begins after this line. And some shells put the
+# command in their own place, for which SSH then gives no status when a signal ended it: this one stays, and says 128 +
+# the signal's number.
+_WRAPPED = 'echo "$0: here"; "$@"; exit $?'
+
+
+def command_line(argv: Sequence[str]) -> bytes:
+    """What the server's login shell is given, so that `SshProcess` can follow it. Words are quoted here, once."""
+    return shlex.join(["sh", "-c", _WRAPPED, "edgedeploy", *argv]).encode()
 
 
 class SshProcess:
-    """A command on a device behind SSH. A `Process`."""
+    """A command on a device behind SSH, started with `command_line`. A `Process`."""
 
     def __init__(self, address: str, command: str, channel: paramiko.Channel) -> None:
         self._address = address
@@ -79,6 +91,12 @@ class SshProcess:
                 f"{self._command} is silent for too long on {self._address}", why="no answer in the time allowed"
             )
         return lost(self._address, error)
+
+    def too_much(self) -> DeviceError:
+        """The error for output without end."""
+        return DeviceError(
+            f"{self._command} on {self._address} says more than it should", why="its output was not read to the end"
+        )
 
     def send(self, data: memoryview) -> int:
         try:
@@ -179,6 +197,7 @@ class _Reader:
         self._process = process
         self._waiting = bytearray()
         self._ended = False
+        self._begun = False
 
     def read1(self, size: int = -1) -> bytes:
         if not self._waiting and not self._ended:
@@ -212,6 +231,25 @@ class _Reader:
         pass
 
     def _fill(self) -> None:
+        """Get at least one byte more, or find the end."""
+        self._receive()
+        if not self._begun:
+            self._skip_noise()
+            if not self._waiting and not self._ended:
+                self._receive()
+
+    def _skip_noise(self) -> None:
+        """Drop what comes before the command's output. Where the command never begins, that is all there is to know."""
+        while not self._begun and not self._ended:
+            _, mark, output = self._waiting.partition(_BEGUN)
+            if mark:
+                self._begun, self._waiting = True, output
+            elif len(self._waiting) > _NOISE_LIMIT_BYTES:
+                raise self._process.too_much()
+            else:
+                self._receive()
+
+    def _receive(self) -> None:
         chunk = self._process.receive(CHUNK_BYTES)
         self._waiting += chunk
         self._ended = not chunk

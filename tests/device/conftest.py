@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -21,7 +22,7 @@ from edgedeploy.device.emulator.keys import KeyPair, new_key_pair
 from edgedeploy.device.ssh import SshConnection, SshSettings
 
 # Sets the working folder, which sshd takes from the user database, and otherwise runs what was asked.
-_FORCED = """ForceCommand cd "$HOME" && exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n"""
+_FORCED = """ForceCommand {before}; cd "$HOME" && exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n"""
 
 
 @dataclass
@@ -85,11 +86,13 @@ def _private(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def serve(folder: Path, home: Path, *, forced: bool = True) -> Iterator[Server]:
+def serve(folder: Path, home: Path, *, forced: bool = True, before: str = ":", settings: str = "") -> Iterator[Server]:
     """An sshd in the foreground that keeps all its files in `folder`.
 
     Args:
         forced: commands run in `home`; otherwise in the user's real home folder, so that only harmless ones may be run.
+        before: what the shell does first, as the files of a login shell may.
+        settings: more lines for sshd_config.
     """
     program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if program is None:
@@ -107,7 +110,9 @@ def serve(folder: Path, home: Path, *, forced: bool = True) -> Iterator[Server]:
     (folder / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1\nHostKey {folder}/host_key\nAuthorizedKeysFile {folder}/authorized_keys\n"
         "StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-        f'PermitRootLogin prohibit-password\nMaxStartups 100\nSetEnv "HOME={home}"\n' + (_FORCED if forced else "")
+        f'PermitRootLogin prohibit-password\nMaxStartups 100\nSetEnv "HOME={home}"\n'
+        + settings
+        + (_FORCED.format(before=before) if forced else "")
     )
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -145,7 +150,7 @@ def new_sshd(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """A maker of further servers."""
     with contextlib.ExitStack() as stack:
 
-        def make(name: str, *, forced: bool = True) -> Server:
-            return stack.enter_context(serve(tmp_path / name, tmp_path / f"{name} home", forced=forced))
+        def make(name: str, **options: Any) -> Server:
+            return stack.enter_context(serve(tmp_path / name, tmp_path / f"{name} home", **options))
 
         yield make

@@ -47,7 +47,22 @@ def test_malformed(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
         connect(address)
 
 
-@pytest.mark.parametrize("address", ["", "a b", "ssh:", "user@", "@host", "host:22", "-x", "ssh://h:0", "ssh://h/x"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "a b",
+        "ssh:",
+        "user@",
+        "@host",
+        "host:22",
+        "-x",
+        "ssh://h:0",
+        "ssh://h/x",
+        "local:~nobody-here/x",
+        "local:a\0b",
+    ],
+)
 def test_not_an_address(address: str) -> None:
     with pytest.raises(UnknownNameError):
         connect(address)

@@ -102,6 +102,13 @@ def test_silence_of_a_command_that_takes_no_input_has_a_limit(connection: Connec
         connection.run(["sleep", "20"], stdin=bytes(32 << 20), timeout_s=0.5)
 
 
+@pytest.mark.parametrize("script", ["yes", "yes & cat >/dev/null"])
+def test_an_answer_has_a_limit(connection: Connection, script: str) -> None:
+    with pytest.raises(DeviceError, match="says more than it should"):
+        connection.run(["sh", "-c", script], stdin=(bytes(1 << 16) for _ in iter(int, 1)))
+    assert connection.run(["echo", "next"]).stdout == b"next\n"
+
+
 def test_a_child_that_keeps_the_output_open_does_not_outlast_the_limit(connection: Connection) -> None:
     with pytest.raises(DeviceError):
         connection.run(["sh", "-c", "sleep 20 & exit 0"], timeout_s=0.5)

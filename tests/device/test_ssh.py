@@ -14,9 +14,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from edgedeploy.deploy.releases import list_releases
 from edgedeploy.device.address import connect
 from edgedeploy.device.emulator.keys import new_key_pair
-from edgedeploy.errors import AuthenticationError, InvalidFileError, UnreachableError
+from edgedeploy.errors import AuthenticationError, DeviceError, InvalidFileError, UnreachableError, UnsupportedError
 
 pytestmark = pytest.mark.device
 
@@ -79,11 +80,40 @@ class TestHostKey:
         assert "127.0.0.1" not in (sshd.folder / "known_hosts").read_text()
         sshd.connect().close()
 
-    def test_a_line_that_is_no_key(self, sshd, tmp_path: Path) -> None:
+    def test_lines_for_others_and_broken_ones_do_not_matter(self, sshd, tmp_path: Path) -> None:
         known_hosts = tmp_path / "known_hosts"
-        known_hosts.write_text(f"{sshd.known_name} ssh-ed25519 not-base64\n")
-        with pytest.raises((InvalidFileError, AuthenticationError)):
-            sshd.connect(known_hosts=(known_hosts,))
+        known_hosts.write_text(
+            f"{sshd.known_name} ssh-ed25519 not-base64\n@cert-authority * {new_key_pair().public}\n"
+            f"[127.0.0.*]:* {sshd.host_key.public}\n"
+        )
+        sshd.connect(known_hosts=(known_hosts,)).close()
+
+    @pytest.mark.parametrize("accept_new", [False, True])
+    def test_revoked_is_refused_always(self, sshd, tmp_path: Path, accept_new: bool) -> None:
+        known_hosts = tmp_path / "known_hosts"
+        known_hosts.write_text(f"{sshd.known_name} {sshd.host_key.public}\n@revoked * {sshd.host_key.public}\n")
+        with pytest.raises(AuthenticationError, match="is revoked"):
+            sshd.connect(known_hosts=(known_hosts,), accept_new=accept_new)
+
+    def test_the_file_that_has_the_changed_key_is_named(self, sshd, tmp_path: Path) -> None:
+        (tmp_path / "second").write_text(f"{sshd.known_name} {new_key_pair().public}\n")
+        with pytest.raises(AuthenticationError) as caught:
+            sshd.connect(known_hosts=(tmp_path / "first", tmp_path / "second"))
+        assert str(tmp_path / "second") in caught.value.mend
+
+    def test_of_several_keys_the_known_one_is_asked_for(self, sshd, new_sshd, tmp_path: Path) -> None:
+        """The server has an Ed25519 key too, which is preferred where nothing is known."""
+        rsa_key = tmp_path / "host_rsa"
+        subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", rsa_key], check=True)
+        server = new_sshd("two-keys", settings=f"HostKey {rsa_key}\n")
+        (tmp_path / "known").write_text(f"{server.known_name} {rsa_key.with_suffix('.pub').read_text()}")
+        with server.connect(known_hosts=(tmp_path / "known",)) as connection:
+            assert says_hello(connection)
+
+    def test_nothing_weak_is_negotiated(self, new_sshd) -> None:
+        server = new_sshd("weak", settings="Ciphers aes128-cbc,3des-cbc\n")
+        with pytest.raises(UnreachableError, match="does not speak SSH with us"):
+            server.connect()
 
 
 class TestUserKey:
@@ -192,6 +222,33 @@ class TestConfig:
         with connect(sshd.address) as connection:
             assert says_hello(connection)
 
+    def test_included_files(self, sshd) -> None:
+        folder = Path.home() / ".ssh"
+        (folder / "more").mkdir(parents=True)
+        ssh_config(f"include more/* nothing-there\nUser {sshd.user}\n\nHost other\n  Port 1\n  Include more/*\n")
+        (folder / "more" / "pi").write_text(
+            f"Host pi\n  HostName 127.0.0.1\n  Port {sshd.port}\n  IdentityFile {sshd.folder}/user_key\n"
+            f"  UserKnownHostsFile {sshd.folder}/known_hosts\n"
+        )
+        (folder / "more" / "zero").write_text("Host zero\n  User nobody\n")
+        with connect("pi") as connection:
+            assert says_hello(connection)
+
+    def test_host_key_alias(self, sshd) -> None:
+        (Path.home() / "known").write_text(f"my-pi {sshd.host_key.public}\n")
+        ssh_config(
+            f"Host pi\n  HostName 127.0.0.1\n  Port {sshd.port}\n  User {sshd.user}\n  HostKeyAlias my-pi\n"
+            f"  IdentityFile {sshd.folder}/user_key\n  UserKnownHostsFile ~/known\n"
+        )
+        with connect("pi") as connection:
+            assert says_hello(connection)
+
+    def test_a_proxy_command_is_not_passed_over(self) -> None:
+        ssh_config("Host pi\n  ProxyCommand nc %h %p\n")
+        with pytest.raises(UnsupportedError, match="ProxyCommand") as caught:
+            connect("pi")
+        assert "ProxyJump" in caught.value.mend
+
     def test_proxy_jump(self, sshd, new_sshd: Callable[..., object]) -> None:
         bastion = new_sshd("bastion")
         ssh_config(
@@ -226,6 +283,9 @@ class TestConfig:
             "Host a\n  ProxyJump b\nHost b\n  ProxyJump c\nHost c\n  ProxyJump a\n",
             'Host "a\n',
             "\xff",
+            "Include config\n",
+            "Include 'x\n",
+            "CanonicalizeHostname yes\n",
         ],
     )
     def test_a_file_with_a_mistake(self, text: str) -> None:
@@ -266,6 +326,34 @@ class TestLost:
         connection.close()
         with pytest.raises(UnreachableError):
             connection.run(["echo", "x"])
+
+
+class TestNoise:
+    """What files of the login shell print before a command begins."""
+
+    @pytest.mark.parametrize("before", ["echo welcome; echo to my pi", "printf 'no end of line '", "seq 1 100000"])
+    def test_is_no_output(self, new_sshd, before: str) -> None:
+        with new_sshd("noisy", before=before).connect() as connection:
+            assert says_hello(connection)
+            process = connection.start(["sh", "-c", "read -r word; echo $word; cat"])
+            process.stdin.write(b"one\ntwo\n")
+            assert process.stdout.readline() == b"one\n"
+            assert process.stdout.read(4) == b"two\n"
+            assert process.wait(60.0).stdout == b""
+            assert connection.run(["true"]).stdout == b""
+
+    def test_without_end(self, new_sshd) -> None:
+        server = new_sshd("endless", before="yes")
+        with server.connect() as connection, pytest.raises(DeviceError, match="says more than it should"):
+            connection.run(["echo", "x"])
+
+    def test_of_a_shell_that_lets_nobody_in_is_told(self, new_sshd) -> None:
+        with new_sshd("nologin", before="echo This account is not available.; exit 1").connect() as connection:
+            answer = connection.run(["echo", "x"])
+            assert (answer.exit_status, answer.stdout) == (1, b"This account is not available.\n")
+            with pytest.raises(DeviceError, match="cannot list") as caught:
+                list_releases(connection)
+            assert "not available" in caught.value.why
 
 
 class TestWithoutForcedCommand:

@@ -1,0 +1,120 @@
+"""Which host keys are trusted: OpenSSH's known_hosts files (sshd(8), «SSH_KNOWN_HOSTS FILE FORMAT»)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fnmatch
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from msgspec import Struct
+
+from edgedeploy.errors import InvalidFileError
+from edgedeploy.files import unwritable
+
+
+class KnownKey(Struct, frozen=True, kw_only=True):
+    """A key that a file has for a host."""
+
+    path: Path
+    kind: str
+    """As in the file, e.g. `"ssh-ed25519"`."""
+    blob: bytes
+    """RFC 4253, section 6.6."""
+    revoked: bool
+
+
+def host_name(host: str, port: int) -> str:
+    """How a host is written in known_hosts."""
+    return host if port == 22 else f"[{host}]:{port}"
+
+
+def known_keys(paths: Iterable[Path], name: str) -> tuple[KnownKey, ...]:
+    """The keys that the files have for a host. A file that is missing is an empty one, a line that is no key is none.
+
+    Keys of certificate authorities are left out: a host is known by its own key here.
+
+    Args:
+        name: as `host_name` writes it.
+
+    Raises:
+        InvalidFileError: a file cannot be read.
+    """
+    found = []
+    for path in paths:
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise InvalidFileError(f"{path} cannot be read", why=error.strerror or "") from error
+        for line in content.decode(errors="replace").splitlines():
+            key = _key_for(line, name, path)
+            if key is not None:
+                found.append(key)
+    return tuple(found)
+
+
+def remember(path: Path, name: str, kind: str, blob: bytes) -> None:
+    """Add a key to a file, which is made if it is not there.
+
+    Raises:
+        HostError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with path.open("a+b") as file:
+            if not _ends_line(file):
+                file.write(b"\n")
+            file.write(f"{name} {kind} {base64.b64encode(blob).decode()}\n".encode())
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def fingerprint(kind: str, blob: bytes) -> str:
+    """Type and SHA-256 of a key, as `ssh-keygen -l` prints them."""
+    return f"{kind} SHA256:{base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip('=')}"
+
+
+def _key_for(line: str, name: str, path: Path) -> KnownKey | None:
+    fields = line.split()
+    marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
+    if len(fields) < 3 or fields[0].startswith("#") or marker not in ("", "@revoked") or not _names(fields[0], name):
+        return None
+    try:
+        blob = base64.b64decode(fields[2], validate=True)
+    except binascii.Error:
+        return None
+    return KnownKey(path=path, kind=fields[1], blob=blob, revoked=marker == "@revoked")
+
+
+def _names(hosts: str, name: str) -> bool:
+    """Whether the first field of a line is for the host: a hash of its name, or patterns of which none forbids it."""
+    if hosts.startswith("|"):
+        try:
+            _, version, salt, digest = hosts.split("|")
+            expected = hmac.digest(base64.b64decode(salt), name.lower().encode(), "sha1")
+            return version == "1" and hmac.compare_digest(expected, base64.b64decode(digest))
+        except ValueError:
+            return False
+    matches = False
+    for pattern in hosts.lower().split(","):
+        # Brackets are part of names here, not sets of characters.
+        if fnmatch.fnmatchcase(name.lower(), pattern.removeprefix("!").replace("[", "[[]")):
+            if pattern.startswith("!"):
+                return False
+            matches = True
+    return matches
+
+
+def _ends_line(file: BinaryIO) -> bool:
+    """Whether a file that was opened for appending is empty or ends with a line's end."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"

@@ -1,0 +1,101 @@
+"""What `~/.ssh/config` says of a host."""
+
+from __future__ import annotations
+
+import getpass
+import glob
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import paramiko
+from msgspec import Struct
+
+from edgedeploy.errors import InvalidFileError, UnsupportedError
+
+_MOST_INCLUDES = 16
+"""Files within files, as in OpenSSH: more are a circle."""
+
+
+class HostConfig(Struct, frozen=True, kw_only=True):
+    """A host's entries, or what holds without any."""
+
+    host: str
+    port: int
+    user: str
+    key_paths: tuple[Path, ...]
+    only_these_keys: bool
+    known_hosts: tuple[Path, ...]
+    known_as: str | None
+    """The name that known_hosts has it under, where that is another one (HostKeyAlias)."""
+    jump: str | None
+    """As ProxyJump has it: hosts to go through, separated by commas."""
+
+
+def host_config(host: str) -> HostConfig:
+    """Read `~/.ssh/config` and the files that it includes; a missing one is empty.
+
+    Raises:
+        InvalidFileError: it cannot be read, or has a mistake.
+        UnsupportedError: it asks for what edgedeploy does not do (ProxyCommand).
+    """
+    path = Path.home() / ".ssh" / "config"
+    found: dict[str, object] = {}
+    if path.is_file():
+        try:
+            found = dict(paramiko.SSHConfig.from_text("\n".join(_lines(path))).lookup(host))
+        except (OSError, ValueError, KeyError, paramiko.SSHException) as error:
+            raise InvalidFileError(f"{path} cannot be read as SSH's configuration", why=str(error)) from error
+    port = str(found.get("port", 22))
+    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise InvalidFileError(f"{path} gives {host} the port {port!r}", mend="write a number up to 65535")
+    jump = str(found.get("proxyjump", "none"))
+    if found.get("proxycommand") and jump == "none":
+        raise UnsupportedError(
+            f"{host} is reached by a ProxyCommand, which edgedeploy does not run",
+            why=f"{path} says so",
+            mend="name the host to go through with ProxyJump",
+        )
+    identities = found.get("identityfile", [])
+    return HostConfig(
+        host=str(found.get("hostname", host)),
+        port=int(port),
+        user=str(found.get("user", getpass.getuser())),
+        key_paths=tuple(_expanded(str(name)) for name in identities) if isinstance(identities, list) else (),
+        only_these_keys=str(found.get("identitiesonly", "no")).lower() == "yes",
+        known_hosts=(*_known_hosts(str(found.get("userknownhostsfile", ""))), Path("/etc/ssh/ssh_known_hosts")),
+        known_as=str(found["hostkeyalias"]) if found.get("hostkeyalias") else None,
+        jump=None if jump == "none" else jump,
+    )
+
+
+def _lines(path: Path, depth: int = 0) -> Iterator[str]:
+    """The lines of a file, with those of the files that it includes in their places; paramiko does not read them."""
+    if depth > _MOST_INCLUDES:
+        raise ValueError(f"{path} is included in a circle")
+    block = "Host *"
+    for line in path.read_text(encoding="utf-8").splitlines():
+        keyword, _, rest = line.strip().replace("=", " ", 1).partition(" ")
+        if keyword.lower() != "include":
+            if keyword.lower() in ("host", "match"):
+                block = line
+            yield line
+            continue
+        for pattern in shlex.split(rest):
+            for name in sorted(glob.glob(str(Path.home() / ".ssh" / _expanded(pattern)))):  # noqa: PTH207 (absolute too)
+                yield from _lines(Path(name), depth + 1)
+        # What follows belongs to the block that the line stood in, not to the included file's last one.
+        yield block
+
+
+def _known_hosts(words: str) -> tuple[Path, ...]:
+    if words.lower() == "none":
+        return (Path("/dev/null"),)
+    return tuple(_expanded(word) for word in words.split()) or (Path.home() / ".ssh" / "known_hosts",)
+
+
+def _expanded(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # ~somebody whom this machine does not know: no such file
+        return Path(name)
