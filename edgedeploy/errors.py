@@ -31,11 +31,13 @@ class EdgedeployError(Exception):
         self.mend = mend
 
     def __str__(self) -> str:
-        return "\n".join(
+        text = "\n".join(
             line
             for line in (self.what, self.why and f"  why: {self.why}", self.mend and f"  mend: {self.mend}")
             if line
         )
+        # Part of it may be a device's or a file's words: they must not command the terminal.
+        return "".join(character if character.isprintable() or character in "\n\t" else "�" for character in text)
 
 
 class InvalidFileError(EdgedeployError):

@@ -266,6 +266,12 @@ class TestHealth:
         assert "loading model" in caught.value.why
         assert releases(device) == (good,)
 
+    def test_what_the_device_says_does_not_command_the_terminal(self, make_bundle, device: LocalConnection) -> None:
+        script = b"#!/bin/sh\nprintf '\\033]0;owned\\007 \\302\\233 no memory' >&2; exit 1\n"
+        with pytest.raises(DeviceError, match="no memory") as caught:
+            push(make_bundle(files={"run": script}), device)
+        assert not {"\x1b", "\x07", "\x9b"} & set(str(caught.value))
+
     def test_unhealthy_at_first(self, make_bundle, device: LocalConnection) -> None:
         with pytest.raises(DeviceError, match="is not healthy"):
             push(make_bundle(healthy=False), device)
