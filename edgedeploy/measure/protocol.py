@@ -53,6 +53,11 @@ class _ArrayHeader(Struct, frozen=True):
     def size_bytes(self) -> int:
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
+    @property
+    def extent_bytes(self) -> int:
+        """What it would be without extents of 0: numpy makes no array where that is too large, even an empty one."""
+        return math.prod(extent or 1 for extent in self.shape) * np.dtype(self.dtype).itemsize
+
 
 class Conversation:
     """Requests and answers with a runner. Requests may be sent ahead of the answers to those before."""
@@ -60,7 +65,7 @@ class Conversation:
     def __init__(self, connection: Connection, process: Process, *, silence_limit_s: float = SILENCE_LIMIT_S) -> None:
         self._address = connection.address
         self._process = process
-        self._silence = _SilenceLimit(process, silence_limit_s)
+        self._silence = SilenceLimit(process, silence_limit_s)
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Send a request and return its answer, leaving out progress and arrays.
@@ -146,7 +151,9 @@ class Conversation:
             raise self._nonsense(str(error)) from error
         if not isinstance(message.get("is"), str):
             raise self._nonsense("a message without `is`")
-        if sum(header.size_bytes for header in headers) > _ARRAYS_LIMIT_BYTES:
+        if not _fits_64_bits(message):
+            raise self._nonsense("a number of more than 64 bits")
+        if sum(header.extent_bytes for header in headers) > _ARRAYS_LIMIT_BYTES:
             raise self._nonsense(f"arrays of more than {_ARRAYS_LIMIT_BYTES:,} bytes at once")
         return message, headers
 
@@ -223,7 +230,16 @@ def printable(text: str, *, limit: int = 200) -> str:
     return shown if len(text) <= limit else f"{shown}…"
 
 
-class _SilenceLimit:
+def _fits_64_bits(value: Any) -> bool:
+    """Whether all whole numbers in a message are such as devices have: others are neither floats nor shown in words."""
+    if isinstance(value, int):
+        return -(1 << 63) <= value < 1 << 64
+    if isinstance(value, dict):
+        return all(map(_fits_64_bits, value.values()))
+    return not isinstance(value, list) or all(map(_fits_64_bits, value))
+
+
+class SilenceLimit:
     """A context manager around waiting for a process: one that is silent for too long is killed, which wakes whoever
     waits. One thread for a whole conversation, since a message may take no more than microseconds."""
 

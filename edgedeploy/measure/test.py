@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 
 from msgspec import structs
@@ -11,8 +10,8 @@ from msgspec import structs
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import open_dataset
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError, IntegrityError
 from edgedeploy.host_run import HostSession
+from edgedeploy.measure.fetch import fetch_model
 from edgedeploy.measure.observation import observe
 from edgedeploy.measure.pipeline import stream
 from edgedeploy.measure.protocol import conversation
@@ -21,7 +20,6 @@ from edgedeploy.progress import SILENT, Progress
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import Accuracy, Measurement
 
-_FETCH_TIMEOUT_S = 600.0
 _ROUNDING = 1e-9
 """0.97 - 0.96 is more than 0.01 in binary floating point."""
 
@@ -56,7 +54,7 @@ def test(
     dataset = open_dataset(evaluation, release.manifest.model.inputs)
     chosen = find_metric(metric)
     # One thread: an emulated board computes on this machine at the same time.
-    host = HostSession(_fetch_model(connection, release, progress), exact=True, threads=1)
+    host = HostSession(fetch_model(connection, release, progress), exact=True, threads=1)
     names = [output.name for output in release.manifest.model.outputs]
     agreement, on_device, on_host = AgreementAccumulator(), chosen.start(), chosen.start()
     samples = feeds = 0
@@ -113,28 +111,3 @@ def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: floa
         if drop > max_drop + _ROUNDING:
             found.append(f"{accuracy.metric.name} is {drop:.4f} under the host's; {max_drop:g} is allowed")
     return tuple(found)
-
-
-def _fetch_model(connection: Connection, release: Release, progress: Progress) -> bytes:
-    manifest = release.manifest
-    progress.step(f"fetching the model from {connection.address}")
-    entry = next((entry for entry in manifest.files if entry.path == manifest.model_file), None)
-    if entry is None:
-        raise IntegrityError(f"the manifest of {release.id} does not list its model", mend="push the bundle again")
-    # One byte more than there should be, so that a longer file is known for one; no more, so that memory is bounded.
-    answer = connection.run(
-        ["head", "-c", str(entry.size_bytes + 1), f"{release.path}/{entry.path}"], timeout_s=_FETCH_TIMEOUT_S
-    )
-    if answer.exit_status:
-        raise DeviceError(
-            f"the model of {release.id} cannot be read on {connection.address}",
-            why=answer.stderr.decode(errors="replace").strip(),
-            mend="push the bundle again",
-        )
-    if hashlib.sha256(answer.stdout).hexdigest() != entry.sha256:
-        raise IntegrityError(
-            f"the model of {release.id} on {connection.address} is not the one that was pushed",
-            why="its SHA-256 is not the one in the manifest",
-            mend="push the bundle again",
-        )
-    return answer.stdout

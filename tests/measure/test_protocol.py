@@ -97,6 +97,9 @@ def test_an_error_on_the_device_is_told_without_what_a_terminal_would_obey():
         line({"is": "infer", "arrays": [{"name": "y", "dtype": "float32", "shape": [1] * 70}]}),
         line({"is": "infer", "arrays": [{"name": "y", "dtype": "float32", "shape": [2**30, 2**30]}]}),
         line({"is": "infer", "arrays": [{"name": str(i), "dtype": "uint8", "shape": [2**29]} for i in range(3)]}),
+        line({"is": "infer", "arrays": [{"name": "y", "dtype": "float32", "shape": [0, 2**62]}]}),
+        line({"is": "load", "load_ms": 10**400}),
+        line({"is": "load", "facts": {"sizes": [1 << 64]}}),
         b"x" * (2 << 20),
     ],
 )

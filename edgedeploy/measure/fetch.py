@@ -1,0 +1,72 @@
+"""The model of a release, back from the device it lies on."""
+
+from __future__ import annotations
+
+import hashlib
+
+from edgedeploy.device.connection import Connection
+from edgedeploy.errors import DeviceError, IntegrityError
+from edgedeploy.measure.protocol import SILENCE_LIMIT_S, SilenceLimit, printable
+from edgedeploy.progress import Progress
+from edgedeploy.values.bundle import Release
+
+_CHUNK_BYTES = 1 << 20
+
+
+def fetch_model(
+    connection: Connection, release: Release, progress: Progress, *, silence_limit_s: float = SILENCE_LIMIT_S
+) -> bytes:
+    """The release's model file, whatever its size, verified against the release's manifest.
+
+    Args:
+        silence_limit_s: a device that sends nothing for so long is taken for hung.
+
+    Raises:
+        IntegrityError: it is not the file that the manifest names.
+        DeviceError: it cannot be read there, or the device hangs.
+        UnreachableError: the connection was lost.
+    """
+    manifest = release.manifest
+    progress.step(f"fetching the model from {connection.address}")
+    entry = next((entry for entry in manifest.files if entry.path == manifest.model_file), None)
+    if entry is None:
+        raise IntegrityError(f"the manifest of {release.id} does not list its model", mend="push the bundle again")
+    # One byte more than there should be, so that a longer file is known for one; no more, so that memory is bounded,
+    # also where the device does not keep to it.
+    wanted_bytes = entry.size_bytes + 1
+    process = connection.start(["head", "-c", str(wanted_bytes), f"{release.path}/{entry.path}"])
+    silence = SilenceLimit(process, silence_limit_s)
+    content = bytearray()
+    try:
+        while len(content) < wanted_bytes:
+            with silence:
+                chunk = process.stdout.read(min(_CHUNK_BYTES, wanted_bytes - len(content)))
+            if not chunk:
+                break
+            content += chunk
+            progress.advance(len(content), entry.size_bytes, "bytes")
+        if silence.exceeded:
+            raise DeviceError(
+                f"{connection.address} stopped sending the model of {release.id}",
+                why=f"nothing came for {silence_limit_s:g} s, after {len(content):,} of {entry.size_bytes:,} bytes",
+                mend="look at the device, then try again",
+            )
+        # A longer file is wrong already: what else its device says is of no interest.
+        if len(content) < wanted_bytes:
+            ended = process.wait(10.0)
+            if ended.exit_status:
+                raise DeviceError(
+                    f"the model of {release.id} cannot be read on {connection.address}",
+                    why=printable(ended.stderr.decode(errors="replace").strip(), limit=1000),
+                    mend="push the bundle again",
+                )
+    finally:
+        silence.stop()
+        process.kill()
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise IntegrityError(
+            f"the model of {release.id} on {connection.address} is not the one that was pushed",
+            why="its SHA-256 is not the one in the manifest",
+            mend="push the bundle again",
+        )
+    return bytes(content)
