@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import sys
 from collections.abc import Iterator
@@ -45,6 +46,9 @@ Exit codes:
   13  an emulated board could not be built or booted
  130  interrupted
  141  nobody reads the output any more (`edgedeploy … | head`)"""
+
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _ReaderGone(Exception):
@@ -109,14 +113,14 @@ def cli() -> None:
 
 
 def _say(text: str) -> None:
-    # The exit code is still an answer where nobody reads the words.
-    with contextlib.suppress(BrokenPipeError):
+    # The exit code is still an answer where nobody reads the words, or where they cannot be written.
+    with contextlib.suppress(OSError):
         click.echo(text, err=True)
 
 
 def main() -> NoReturn:
     """Entry point. Turns errors into messages; everything else is in the library."""
-    from edgedeploy.errors import EdgedeployError
+    from edgedeploy.errors import EdgedeployError, HostError
 
     try:
         result = cli.main(standalone_mode=False)
@@ -131,10 +135,17 @@ def main() -> NoReturn:
         _say("interrupted")
         sys.exit(130)
     except click.ClickException as error:
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             error.show()
         sys.exit(error.exit_code)
     except _ReaderGone:
         # As a shell tells it of a program that SIGPIPE ended: neither a yes nor a no. Nothing is left to be flushed.
         sys.stdout = sys.stderr = None
         sys.exit(141)
+    except OSError as error:
+        # Files that are written say so by themselves; what is left is standard output, redirected to a full disk.
+        if error.errno not in _NO_SPACE:
+            raise
+        _say(f"error: {HostError('the output cannot be written', why=error.strerror, mend='free some space')}")
+        sys.stdout = None
+        sys.exit(HostError.exit_code)

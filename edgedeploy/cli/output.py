@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -29,7 +29,7 @@ class Output:
         self.as_json = as_json
         self.quiet = quiet
         self.verbose = verbose
-        self._live = sys.stderr.isatty() and not quiet
+        self._live = _is_terminal(sys.stderr) and not quiet
         self._step = ""
         self._step_begun = 0.0
         self._drawn = 0.0
@@ -46,7 +46,7 @@ class Output:
             return
         from rich.console import Console
 
-        if sys.stdout.isatty():
+        if _is_terminal(sys.stdout):
             console = Console(highlight=False, markup=False, emoji=False)
             for renderable in renderables:
                 console.print(renderable)
@@ -126,6 +126,11 @@ def device_options(command: Command) -> Command:
     return click.option(
         "--accept-new", is_flag=True, help="Trust an SSH host that is seen for the first time, and remember its key."
     )(command)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Python has no stream where the caller closed it, as some service managers do."""
+    return stream is not None and stream.isatty()
 
 
 def _amount(count: int, unit: str) -> str:

@@ -124,6 +124,20 @@ def test_reader_of_messages_that_goes_away(words: list[str], exit_code: int, tmp
     assert (done.returncode, done.stdout) == (exit_code, b"")
 
 
+def test_output_that_does_not_fit_is_said() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*EDGEDEPLOY, "recipes", "--json"], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == errors.HostError.exit_code
+    assert b"the output cannot be written" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_closed_streams_are_no_traceback() -> None:
+    command = 'exec "$@" 1>&- 2>&-'
+    done = subprocess.run(["sh", "-c", command, "sh", *EDGEDEPLOY, "recipes"], capture_output=True, check=False)
+    assert done.returncode == 0
+
+
 def test_pipe_that_breaks_elsewhere_is_not_taken_for_the_answer_no(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
@@ -155,6 +169,8 @@ def test_ctrl_c_ends_with_130_and_one_word(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
+        # A shell that starts the tests in the background has them ignore it, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"
