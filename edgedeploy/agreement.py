@@ -17,6 +17,9 @@ from edgedeploy.values.quality import Agreement
 
 SQNR_FLOOR_DB = -300.0
 """Stands for minus infinity (noise without signal, or an output that is not finite), which JSON cannot hold."""
+_TOO_LARGE = 1e140
+"""Elements from here on count as infinite: float64 holds the sum of as many squares of smaller ones as there can be.
+Only outputs in float64 get there."""
 
 
 class AgreementAccumulator:
@@ -50,14 +53,14 @@ class AgreementAccumulator:
             raise UnsupportedError(f"{len(outputs)} outputs cannot be compared with {len(reference_outputs)}")
         lengths = {output.shape[0] for output in reference_outputs if output.ndim}
         samples = lengths.pop() if len(lengths) == 1 else 1
-        matches = np.zeros(samples)
+        matches = np.zeros(1)  # grows to one for each sample where there are scores
         vectors = 0
         for index, (output, reference) in enumerate(zip(outputs, reference_outputs, strict=True)):
             _check_comparable(index, output, reference)
             self._add_elements(output, reference)
             if _is_scores(reference, samples):
                 same = _same_top(output, reference).reshape(samples, -1)
-                matches += same.sum(axis=1)
+                matches = matches + same.sum(axis=1)
                 vectors += same.shape[1]
         self._samples += samples
         if vectors:
@@ -84,7 +87,7 @@ class AgreementAccumulator:
 
     def _add_elements(self, output: np.ndarray, reference: np.ndarray) -> None:
         found, expected = output.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
-        sound = np.isfinite(found) & np.isfinite(expected)
+        sound = (np.abs(found) < _TOO_LARGE) & (np.abs(expected) < _TOO_LARGE)
         # Infinities that are meant (a mask of -inf before a softmax) agree when they are the same.
         self._nonfinite += int(np.count_nonzero(~sound & (found != expected)))
         if not sound.all():

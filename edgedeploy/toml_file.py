@@ -33,7 +33,7 @@ def load_toml(path: Path, kind: type[Value]) -> Value:
         raise InvalidFileError(f"{path} is not a text file in UTF-8", why=str(error)) from error
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits are a ValueError only
         raise InvalidFileError(f"{path} is not valid TOML", why=str(error)) from error
     try:
         return msgspec.convert(document, kind, strict=True)

@@ -119,3 +119,10 @@ def test_outputs_that_cannot_be_compared_are_refused():
     ):
         with pytest.raises(UnsupportedError):
             agreement(outputs, reference)
+
+
+def test_numbers_whose_squares_do_not_fit_count_as_infinite():
+    seen = AgreementAccumulator()
+    seen.add([np.array([[1.0, 1e200]])], [np.array([[1.0, 2.0]])])
+    figure = seen.figure()
+    assert (figure.nonfinite_elements, figure.cosine, figure.sqnr_db) == (1, 0.0, SQNR_FLOOR_DB)

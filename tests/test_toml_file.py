@@ -77,7 +77,10 @@ def test_an_error_names_file_line_and_key(tmp_path, text, line, words):
     assert [word for word in words if word not in message] == []
 
 
-@pytest.mark.parametrize("content", [b"title = ", b"title = 'x", b"\xff\xfe", b"a = 1\na = 2\n", b"\0"])
+@pytest.mark.parametrize(
+    "content",
+    [b"title = ", b"title = 'x", b"\xff\xfe", b"a = 1\na = 2\n", b"\0", b"a = 1" + b"0" * 5000, b"a = " + b"[" * 5000],
+)
 def test_what_is_no_toml_is_refused(tmp_path, content):
     path = tmp_path / "whole.toml"
     path.write_bytes(content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,9 @@ from edgedeploy.values.contract import Contract, Limits, TargetLimits
 SCHEMA = 1
 SHARE_METRICS = ("top1", "top5")
 """Metrics that are shares, in [0, 1]; a user's own may have any range."""
+
+_LARGEST = (1 << 63) - 1
+"""As TOML has it. NaN is not less."""
 
 _Mistake = tuple[tuple[str, ...], str]
 """The keys that lead to a value, and what is wrong with it."""
@@ -57,7 +59,7 @@ def _model_mistakes(contract: Contract) -> Iterator[_Mistake]:
         yield ("model", "file"), f"{model.file!r} is not a path inside the contract's folder"
     if not is_sha256(model.sha256):
         yield ("model", "sha256"), "64 lower-case hexadecimal digits are expected, as sha256sum prints them"
-    if model.parameters is not None and model.parameters < 1:
+    if model.parameters is not None and not 1 <= model.parameters <= _LARGEST:
         yield ("model", "parameters"), f"{model.parameters} is not a number of parameters"
 
 
@@ -91,7 +93,7 @@ def _limit_mistakes(limits: Limits, *, shares: bool) -> Iterator[_Mistake]:
             stated += 1
             if name in in_one and not 0 <= value <= 1:
                 yield (*keys, name), f"{value} is not a share from 0 to 1"
-            elif not math.isfinite(value) or (value < 0 and name != "metric_min"):
+            elif not abs(value) <= _LARGEST or (value < 0 and name != "metric_min"):
                 yield (*keys, name), f"{value} is not a limit"
     if not stated:
         yield ("limits",), f"at least one limit is needed, of: {', '.join(_limit_names())}"

@@ -53,7 +53,7 @@ def _state(conditions: Conditions) -> str:
 
 
 def agreement_in_words(agreement: Agreement) -> str:
-    """`"top-1 match 99.8 %, SQNR 31.2 dB, cosine 0.99960, largest error 0.0123 (600 samples)"`."""
+    """`"top-1 match 99.80%, SQNR 31.2 dB, cosine 0.99960, largest error 0.0123 (600 samples)"`."""
     parts = []
     if agreement.top1_match is not None:
         parts.append(f"top-1 match {agreement.top1_match:.2%}")

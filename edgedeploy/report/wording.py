@@ -16,11 +16,11 @@ _ROUNDING = 1e-9
 
 def bytes_in_words(count: float) -> str:
     """Bytes in decimal units, as disks and networks are sold: `585532` is `"586 kB"`."""
-    for unit in ("B", "kB", "MB"):
+    for unit in ("B", "kB", "MB", "GB"):
         if abs(count) < 999.5:
             return f"{count:.0f} B" if unit == "B" else f"{count:.3g} {unit}"
         count /= 1000
-    return f"{count:.3g} GB"
+    return f"{count:.3g} TB" if abs(count) < 999.5 else f"{count:,.0f} TB"
 
 
 def milliseconds(value: float | None) -> str:
@@ -119,7 +119,7 @@ def relation(line: VerdictLine) -> str:
 
 
 def percent_change(before: float, after: float) -> str:
-    """`"−71.2 %"`, `"+3.0 %"`; empty when there was nothing before."""
+    """`"−71.2%"`, `"+3.0%"`; empty when there was nothing before."""
     if not before:
         return ""
     change = after / before - 1

@@ -27,5 +27,5 @@ class Agreement(Struct, frozen=True, kw_only=True):
     sqnr_db: float | None
     """Signal to quantization noise ratio, 10·log10(Σ reference² / Σ error²); None when the error is exactly zero."""
     nonfinite_elements: int = 0
-    """Elements with NaN on either side or an infinity on one: left out of the errors. When there are any, cosine is 0
-    and sqnr_db is -300, which stands for minus infinity."""
+    """Elements that differ and are NaN or infinite, or as good as infinite (1e140 and beyond), on either side: left out
+    of the errors. When there are any, cosine is 0 and sqnr_db is -300, which stands for minus infinity."""

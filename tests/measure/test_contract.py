@@ -64,6 +64,8 @@ def test_a_metric_of_ones_own_has_any_range(load):
         ('"model.onnx"', '"../model.onnx"', ":6: model.file: "),
         ("a" * 64, "A" * 64, ":7: model.sha256: 64 lower-case"),
         ("100_000", "0", ":8: model.parameters: "),
+        ("100_000", "1" + "0" * 400, ":8: model.parameters: "),
+        ("metric_min = 0.95", "size_max_bytes = 1" + "0" * 400, ":12: limits.size_max_bytes: 1"),
         ("100_000", '"many"', ":8: model.parameters: "),
         ("data/evaluation.npz", "~/evaluation.npz/..", ":10: data.evaluation: "),
         ("[limits]", 'calibration = "/c.npz"\n[limits]', ":11: data.calibration: "),
