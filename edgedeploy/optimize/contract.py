@@ -8,8 +8,8 @@ works on a copy that `pipeline` keeps or throws away, so a refused or failed pas
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Hashable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -70,6 +70,12 @@ class Context:
         self.calibration = calibration
         self.probes = tuple(probes)
         self.progress = progress
+        self.reference: bytes | None = None
+        """The model as it was before the first pass that quantizes, serialized: what accuracy is recovered towards.
+        None until then. Set by the pipeline."""
+        self.memo: dict[Hashable, Any] = {}
+        """What was costly to find out, such as ranges on the calibration data, by what it depends on. A search hands
+        the same one to many runs."""
 
 
 class Pass(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name", tag=kebab_case):
@@ -80,6 +86,10 @@ class Pass(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     essential: ClassVar[bool] = False
     """Whether a recipe has failed when this pass refuses: the pass is what the recipe is for."""
     needs_calibration: ClassVar[bool] = False
+    quantizes: ClassVar[bool] = False
+    """Whether numbers get fewer bits, and with that every value another error than before."""
+    changes_interface: ClassVar[bool] = False
+    """Whether inputs may go, or get fixed extents. What stays keeps its name and type."""
 
     @classmethod
     def title(cls) -> str:

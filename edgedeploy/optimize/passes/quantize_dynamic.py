@@ -23,6 +23,7 @@ class QuantizeDynamic(Pass, frozen=True):
     """
 
     essential: ClassVar[bool] = True
+    quantizes: ClassVar[bool] = True
 
     operators: tuple[Literal["MatMul", "Gemm"], ...] = ("MatMul", "Gemm")
     per_channel: bool = True

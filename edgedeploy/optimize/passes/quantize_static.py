@@ -36,6 +36,7 @@ class QuantizeStatic(Pass, frozen=True):
     """
 
     essential: ClassVar[bool] = True
+    quantizes: ClassVar[bool] = True
     needs_calibration: ClassVar[bool] = True
 
     operators: tuple[LinearOperator, ...] = ("Conv", "MatMul", "Gemm")
