@@ -9,12 +9,13 @@ import numpy as np
 from msgspec import Struct
 
 from edgedeploy.agreement import AgreementAccumulator
+from edgedeploy.bootstrap import paired_change
 from edgedeploy.dataset import Sample
 from edgedeploy.errors import DatasetError, EdgedeployError
 from edgedeploy.host_run import HostSession
 from edgedeploy.metrics import Metric, MetricAccumulator
 from edgedeploy.progress import SILENT, Progress
-from edgedeploy.values.quality import Agreement, MetricFigure
+from edgedeploy.values.quality import Agreement, MetricChange, MetricFigure
 
 
 class ResultFailedError(Exception):
@@ -25,6 +26,8 @@ class Ran(Struct, frozen=True, kw_only=True):
     """What one session answered over all samples."""
 
     metric: MetricFigure | None
+    change: MetricChange | None
+    """Of the metric, from the reference's."""
     agreement: Agreement
     largest_difference: float
     """From the reference: of any element, relative to the largest magnitude of its output in its batch."""
@@ -73,7 +76,7 @@ def compare(
         samples=samples,
         reference_metric=reference_score.figure() if reference_score else None,
         reference_non_finite=reference_non_finite,
-        ran=tuple(score.figure() for score in scores),
+        ran=tuple(score.figure(reference_score) for score in scores),
     )
 
 
@@ -107,9 +110,13 @@ class _Score:
         if self._metric is not None:
             self._metric.add(outputs, labels)
 
-    def figure(self) -> Ran:
+    def figure(self, reference: MetricAccumulator | None) -> Ran:
+        change = None
+        if self._metric is not None and reference is not None:
+            change = paired_change(reference.scores(), self._metric.scores())
         return Ran(
             metric=self._metric.figure() if self._metric else None,
+            change=change,
             agreement=self._agreement.figure(),
             largest_difference=self._largest_difference,
             non_finite=self._non_finite,

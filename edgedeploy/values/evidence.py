@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from edgedeploy.values.model import ModelFacts
-from edgedeploy.values.quality import Agreement, MetricFigure
+from edgedeploy.values.quality import Agreement, MetricChange, MetricFigure
 
 
 class PassEvidence(Struct, frozen=True, kw_only=True):
@@ -31,6 +31,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     """Instruction-set features of the host that decide its integer kernels, e.g. `"x86-64 avx2"`."""
     metric: MetricFigure | None
     agreement: Agreement
+    change: MetricChange | None = None
+    """Of the metric, from the float model's."""
 
 
 class Evidence(Struct, frozen=True, kw_only=True):

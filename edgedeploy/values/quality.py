@@ -14,6 +14,20 @@ class MetricFigure(Struct, frozen=True, kw_only=True):
     samples: int
 
 
+class MetricChange(Struct, frozen=True, kw_only=True):
+    """A metric of a result minus that of the float model, over the same samples."""
+
+    value: float
+    low: float
+    high: float
+    """Bounds of the confidence interval: that of a larger number of such samples lies in it, with `confidence`."""
+    confidence: float
+    """In (0, 1)."""
+    samples: int
+    samples_changed: int
+    """Whose scores differ. With none, no loss was detected, which is not the same as no loss: `low` is below zero."""
+
+
 class Agreement(Struct, frozen=True, kw_only=True):
     """Outputs against a reference's outputs for the same inputs. Over all outputs of the model together."""
 
