@@ -1,0 +1,64 @@
+"""What every runtime on this machine offers alike: a loaded model that takes feeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol
+
+import numpy as np
+
+ModelFormat = Literal["onnx", "tflite"]
+
+_TFLITE_IDENTIFIER = b"TFL3"
+"""At offset 4: https://github.com/tensorflow/tensorflow, tensorflow/compiler/mlir/lite/schema/schema.fbs"""
+
+
+class Session(Protocol):
+    """A model that is loaded and ready to run. `HostSession` and `TfliteSession` are such."""
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """In the model's order."""
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """In the model's order."""
+
+    def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """All outputs, in the model's order.
+
+        Raises:
+            DatasetError: the model does not take this feed.
+            UnsupportedError: the model fails while it runs.
+        """
+
+
+SessionFactory = Callable[[bytes, bool], Session]
+"""Opens a serialized model; the second argument says whether in exact arithmetic."""
+
+
+def format_of(beginning: bytes) -> ModelFormat:
+    """Of a model, told by its first bytes. What is not TensorFlow Lite is taken for ONNX, which has no mark."""
+    return "tflite" if beginning[4:8] == _TFLITE_IDENTIFIER else "onnx"
+
+
+def runtime_of(format: ModelFormat) -> str:
+    """The runtime that runs models of this format, as its package is called."""
+    return {"onnx": "onnxruntime", "tflite": "ai-edge-litert"}[format]
+
+
+def open_session(content: bytes, format: ModelFormat, *, exact: bool) -> Session:
+    """Load a serialized model in the runtime of its format.
+
+    Raises:
+        InvalidFileError: it is not a model of this format.
+        UnsupportedError: the runtime refuses the model, in its own words.
+        HostError: the runtime is not installed.
+    """
+    if format == "tflite":
+        from edgedeploy.tflite_run import TfliteSession
+
+        return TfliteSession(content, exact=exact)
+    from edgedeploy.host_run import HostSession
+
+    return HostSession(content, exact=exact)

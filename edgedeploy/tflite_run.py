@@ -1,0 +1,220 @@
+"""Run a TensorFlow Lite model on this machine with ai-edge-litert, the extra `tflite`."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgedeploy.errors import DatasetError, HostError, InvalidFileError, UnsupportedError
+from edgedeploy.files import unreadable
+from edgedeploy.sessions import format_of
+
+_REDIRECTED = threading.Lock()
+
+
+def require_tflite(module: str) -> Any:
+    """Import one of the extra's modules.
+
+    Raises:
+        HostError: the extra is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise HostError(
+            f"{module.partition('.')[0].replace('_', '-')} is needed for TensorFlow Lite models and is not here",
+            why=str(error),
+            mend="pip install 'edgedeploy[tflite]'",
+        ) from error
+
+
+class TfliteSession:
+    """A TensorFlow Lite model that is loaded and ready to run: its first subgraph.
+
+    The attributes `input_names` and `output_names` are the names of the tensors, in the model's order. Where the model
+    takes or gives quantized integers, `run` also takes float32 (and quantizes it) and always gives float32.
+    """
+
+    def __init__(
+        self,
+        model: Path | bytes,
+        *,
+        exact: bool,
+        threads: int | None = None,
+        keep_all_tensors: bool = False,
+    ) -> None:
+        """
+        Args:
+            model: a file or its content.
+            exact: run the built-in kernels without a delegate. Their integer arithmetic is the one that TensorFlow
+                Lite's quantization specification asks for (https://ai.google.dev/edge/litert/models/quantization_spec).
+                Otherwise the model runs as ai-edge-litert runs it by default, with XNNPACK's kernels for this machine.
+            threads: of one operator; None takes as many as there are processors.
+            keep_all_tensors: keep what lies between the inputs and the outputs, for `tensors`.
+
+        Raises:
+            HostError: ai-edge-litert is not installed.
+            InvalidFileError: the file is missing or not a TensorFlow Lite model.
+            UnsupportedError: ai-edge-litert refuses the model, in its own words.
+        """
+        runtime = require_tflite("ai_edge_litert.interpreter")
+        name, content = _read(model)
+        kinds = runtime.OpResolverType
+        try:
+            with _announcing():
+                self._interpreter = runtime.Interpreter(
+                    model_content=content,
+                    num_threads=threads or os.cpu_count() or 1,
+                    experimental_op_resolver_type=(kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES if exact else kinds.BUILTIN),
+                    experimental_preserve_all_tensors=keep_all_tensors,
+                )
+                self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise UnsupportedError(f"ai-edge-litert does not load {name}", why=_words(error)) from error
+        self._inputs: list[dict[str, Any]] = self._interpreter.get_input_details()
+        self._outputs: list[dict[str, Any]] = self._interpreter.get_output_details()
+        self.input_names = tuple(str(detail["name"]) for detail in self._inputs)
+        self.output_names = tuple(str(detail["name"]) for detail in self._outputs)
+        self._shapes = {detail["name"]: tuple(int(n) for n in detail["shape"]) for detail in self._inputs}
+
+    def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """All outputs, in the model's order.
+
+        Dynamic extents (-1 in the file) take what the feed brings. Variables of the model (a recurrent state) begin
+        Dynamic extents (-1 in the file) take what the feed brings. Variable tensors, the state of an LSTM, begin anew
+        with each run, so that samples do not answer for each other; resource variables keep what was assigned to them.
+
+        Raises:
+            DatasetError: the feed does not fit the model (name, dtype or shape).
+            UnsupportedError: the model fails while it runs.
+        """
+        if set(feed) != set(self.input_names):
+            raise DatasetError(
+                "the model does not take this feed",
+                why=f"its inputs are {', '.join(map(repr, self.input_names))}; given: {', '.join(map(repr, feed))}",
+            )
+        arrays = {detail["name"]: _fitting(detail, feed[detail["name"]]) for detail in self._inputs}
+        try:
+            self._resize(arrays)
+            for detail in self._inputs:
+                self._interpreter.set_tensor(detail["index"], arrays[detail["name"]])
+            self._interpreter.reset_all_variables()
+            self._interpreter.invoke()
+            outputs = [self._interpreter.get_tensor(detail["index"]) for detail in self._outputs]
+        except (RuntimeError, ValueError) as error:
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in feed.items())
+            raise UnsupportedError(
+                "the model fails while it runs", why=_words(error), mend=f"check that it is made for inputs of {shapes}"
+            ) from error
+        return [_dequantized(detail, output) for detail, output in zip(self._outputs, outputs, strict=True)]
+
+    def tensors(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Every tensor with a name as the last `run` left it, one at a time, subgraph by subgraph.
+
+        Only of a session with `keep_all_tensors`. What holds no data (scratch space, a branch not taken) is left out.
+        """
+        for subgraph in range(self._interpreter.num_subgraphs()):
+            for detail in self._interpreter.get_tensor_details(subgraph):
+                if not detail["name"]:
+                    continue
+                try:
+                    yield detail["name"], self._interpreter.get_tensor(detail["index"], subgraph)
+                except ValueError:
+                    continue
+
+    def _resize(self, arrays: Mapping[str, np.ndarray]) -> None:
+        changed = False
+        for detail in self._inputs:
+            shape = arrays[detail["name"]].shape
+            if shape != self._shapes[detail["name"]]:
+                self._interpreter.resize_tensor_input(detail["index"], shape, strict=False)
+                self._shapes[detail["name"]] = shape
+                changed = True
+        if changed:
+            self._interpreter.allocate_tensors()
+
+
+def _read(model: Path | bytes) -> tuple[str, bytes]:
+    if isinstance(model, bytes):
+        name, content = "the model", model
+    else:
+        name = str(model)
+        try:
+            content = model.read_bytes()
+        except OSError as error:
+            raise unreadable(model, error) from error
+    if format_of(content[:8]) != "tflite":
+        raise InvalidFileError(f"{name} is not a TensorFlow Lite model")
+    return name, content
+
+
+def _fitting(detail: Mapping[str, Any], array: np.ndarray) -> np.ndarray:
+    """The array in the input's type, quantized if it has to be."""
+    name, shape = detail["name"], tuple(int(n) for n in _signature(detail))
+    if len(array.shape) != len(shape) or any(
+        want not in (-1, have) for want, have in zip(shape, array.shape, strict=True)
+    ):
+        raise DatasetError(
+            "the model does not take this feed", why=f"{name!r} has shape {array.shape}, expected {shape}"
+        )
+    wanted = np.dtype(detail["dtype"])
+    if array.dtype == wanted:
+        return np.ascontiguousarray(array)
+    if _is_quantized(detail) and array.dtype == np.float32:
+        scale, zero_point = detail["quantization"]
+        limits = np.iinfo(wanted)
+        return np.asarray(np.clip(np.rint(array / scale) + zero_point, limits.min, limits.max), dtype=wanted)
+    raise DatasetError(
+        "the model does not take this feed", why=f"{name!r} has dtype {array.dtype.name}, expected {wanted.name}"
+    )
+
+
+def _signature(detail: Mapping[str, Any]) -> Any:
+    """The shape with -1 where it is dynamic; older files have no signature, and none of their extents is."""
+    return detail["shape_signature"] if len(detail["shape_signature"]) else detail["shape"]
+
+
+def _is_quantized(detail: Mapping[str, Any]) -> bool:
+    """Whether the tensor holds integers for real numbers, with one scale for all of them."""
+    return bool(np.issubdtype(detail["dtype"], np.integer)) and float(detail["quantization"][0]) != 0.0
+
+
+def _dequantized(detail: Mapping[str, Any], output: np.ndarray) -> np.ndarray:
+    """real = (quantized - zero point) · scale: https://ai.google.dev/edge/litert/models/quantization_spec"""
+    if not _is_quantized(detail):
+        return output
+    scale, zero_point = detail["quantization"]
+    return ((output.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)).astype(np.float32)
+
+
+@contextlib.contextmanager
+def _announcing() -> Iterator[None]:
+    """While the runtime says once, on standard error, that it made its delegate; it has no setting that keeps it quiet.
+
+    What goes wrong is raised, not printed.
+    """
+    with _REDIRECTED, contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        sys.stderr.flush()
+        kept = os.dup(2)
+        stack.callback(os.close, kept)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        stack.callback(os.close, nowhere)
+        os.dup2(nowhere, 2)
+        stack.callback(os.dup2, kept, 2)
+        yield
+
+
+def _words(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 500 else text[:497] + "..."
