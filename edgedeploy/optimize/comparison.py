@@ -12,9 +12,9 @@ from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.bootstrap import paired_change
 from edgedeploy.dataset import Sample
 from edgedeploy.errors import DatasetError, EdgedeployError
-from edgedeploy.host_run import HostSession
 from edgedeploy.metrics import Metric, MetricAccumulator
 from edgedeploy.progress import SILENT, Progress
+from edgedeploy.sessions import Session
 from edgedeploy.values.quality import Agreement, MetricChange, MetricFigure
 
 
@@ -43,8 +43,8 @@ class Compared(Struct, frozen=True, kw_only=True):
 
 
 def compare(
-    reference: HostSession,
-    sessions: Sequence[HostSession],
+    reference: Session,
+    sessions: Sequence[Session],
     batches: Iterable[Sample],
     *,
     metric: Metric | None,
@@ -80,7 +80,7 @@ def compare(
     )
 
 
-def _run(session: HostSession, batch: Sample, expected: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _run(session: Session, batch: Sample, expected: Sequence[np.ndarray]) -> list[np.ndarray]:
     try:
         outputs = session.run(batch.feed)
     except EdgedeployError as error:

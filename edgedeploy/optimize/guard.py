@@ -1,4 +1,4 @@
-"""The guard: no result leaves `optimize` that does not load, lost its accuracy or grew.
+"""The guard: no result leaves `optimize` that does not load, lost its accuracy, grew or became slower.
 
 A result is held against the float model on the evaluation data. What is judged is exact arithmetic, that is each pair
 of QuantizeLinear and DequantizeLinear computed in float, since this machine's integer kernels are not the board's; what
@@ -7,21 +7,26 @@ those give stands beside it, named.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any, Literal
 
 import onnx
 from msgspec import Struct
 
 from edgedeploy.dataset import Dataset, Sample
 from edgedeploy.errors import EdgedeployError
-from edgedeploy.host_run import HostSession, host_isa
+from edgedeploy.host_run import host_isa
 from edgedeploy.metrics import Metric
 from edgedeploy.optimize.comparison import Compared, Ran, ResultFailedError, compare, relative_difference
 from edgedeploy.optimize.graph import complaint
+from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.progress import SILENT, Progress
+from edgedeploy.sessions import Session, format_of, open_session, runtime_of
 from edgedeploy.values.evidence import Execution
 from edgedeploy.values.quality import MetricFigure
+from edgedeploy.values.speed import SpeedFigure
 
 LEAST_SQNR_DB = 10.0
 """Where there are no labels, a result whose error has more than a tenth of the power of the signal is refused.
@@ -30,6 +35,9 @@ LEAST_SQNR_DB = 10.0
 _ROUNDING = 1e-9
 """Metrics are means of a few thousand numbers; a difference of two of them is not known better than this."""
 
+_SPEED_FEEDS = 4
+_SCALES_OF_THE_BATCH = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "MatMulIntegerToFloat")
+"""They take a scale from the whole batch: samples would answer for each other."""
 _BATCH_BYTES = 4 << 20
 _BATCH_SAMPLES = 16
 
@@ -44,20 +52,43 @@ class Data(Struct, frozen=True, kw_only=True):
     """When there is no dataset."""
 
 
+Allowance = Literal["larger", "loss", "slower", "unjudged"]
+"""What a user may allow by name: a result that is larger, that lost more than the budget, that is slower, or that could
+not be judged. What does not load or run, or gives NaN for numbers, is never let through."""
+
+
+class Objection(Struct, frozen=True):
+    """Something that speaks against a result."""
+
+    reason: str
+    allowance: Allowance | None = None
+    """By which name it may be allowed; None: it may not."""
+
+
 class Judgement(Struct, frozen=True, kw_only=True):
-    refusals: tuple[str, ...]
-    """Why the result must not leave; empty when it may."""
+    objections: tuple[Objection, ...]
+    """Those that were not allowed; the result must not leave unless this is empty."""
     notes: tuple[str, ...]
     """What is to be known all the same."""
     loads: bool = True
     """Whether onnxruntime loads the result."""
     source_metric: MetricFigure | None = None
     executions: tuple[Execution, ...] = ()
+    speed: SpeedFigure | None = None
+    """None when it was not judged."""
 
     @property
     def accepted(self) -> bool:
         """Whether nothing speaks against the result."""
-        return not self.refusals
+        return not self.objections
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Why the result must not leave; empty when it may. What would allow it is said."""
+        return tuple(
+            one.reason + (f" (--allow {one.allowance} would let it through)" if one.allowance else "")
+            for one in self.objections
+        )
 
 
 def judge(
@@ -69,6 +100,8 @@ def judge(
     metric: Metric | None,
     max_drop: float,
     tolerance: float | None,
+    speed: SpeedJudge | None = None,
+    allowed: Collection[Allowance] = (),
     progress: Progress = SILENT,
 ) -> Judgement:
     """Hold `result` against `source`.
@@ -78,32 +111,39 @@ def judge(
         source_size_bytes: of the source as it came, external data included.
         data: what to run them on; None when there is nothing.
         metric: judged when the data has labels; None when it has none.
-        max_drop: how much the metric may fall, in its own units; a fall of just this much is allowed.
+        max_drop: how much the metric may fall, in its own units; a fall of just this much is allowed. Where there are
+            no labels, the share of answers that may change: the accuracy cannot have fallen by more.
         tolerance: how far outputs may move relative to the largest, for a recipe that promises to keep results;
             None for one that does not.
+        speed: compares how fast they are; None leaves that unjudged.
+        allowed: objections of these kinds are notes only.
 
     Raises:
         DatasetError: the data does not fit the float model.
     """
-    refusals: list[str] = []
-    notes: list[str] = []
+    found = _Findings(allowed)
     if len(result) > source_size_bytes:
-        refusals.append(f"the result is larger than what came in: {len(result):,} bytes, not {source_size_bytes:,}")
-    if (objection := complaint(result)) is not None:
+        found.object(
+            f"the result is larger than what came in: {len(result):,} bytes, not {source_size_bytes:,}", "larger"
+        )
+    form = format_of(source[:8])
+    if form == "onnx" and (complained := complaint(result)) is not None:
         if complaint(source) is None:
-            refusals.append(f"the result is not valid ONNX: {objection}")
+            found.object(f"the result is not valid ONNX: {complained}")
         else:
-            notes.append(f"onnx's checker has something against the model as it came: {objection}")
+            found.note(f"onnx's checker has something against the model as it came: {complained}")
     try:
-        exact, host = HostSession(result, exact=True), HostSession(result, exact=False)
+        exact, host = open_session(result, form, exact=True), open_session(result, form, exact=False)
     except EdgedeployError as error:
-        refusals.append(f"onnxruntime does not load the result: {error.why or error.what}")
-        return Judgement(refusals=tuple(refusals), notes=tuple(notes), loads=False)
+        found.object(f"{runtime_of(form)} does not load the result: {error.why or error.what}")
+        return found.judgement(loads=False)
     if data is None:
-        refusals.append("the result could not be run: no data was given, and the model takes no input that was made up")
-        return Judgement(refusals=tuple(refusals), notes=tuple(notes))
+        found.object(
+            "the result could not be run: no data was given, and the model takes no input that was made up", "unjudged"
+        )
+        return found.judgement()
 
-    reference = HostSession(source, exact=True)
+    reference = open_session(source, form, exact=True)
     progress.step(f"comparing with the float model on {data.name}")
     try:
         compared = compare(
@@ -115,36 +155,29 @@ def judge(
             progress=progress,
         )
     except ResultFailedError as error:
-        refusals.append(f"the result does not run on {data.name}: {error}")
-        return Judgement(refusals=tuple(refusals), notes=tuple(notes))
+        found.object(f"the result does not run on {data.name}: {error}")
+        return found.judgement()
 
     judged, on_host = compared.ran
-    if judged.non_finite:
-        refusals.append(f"{judged.non_finite:,} elements are NaN or infinite where the float model gives numbers")
+    for objection in accuracy_objections(compared, data, metric, max_drop, tolerance):
+        found.object(objection.reason, objection.allowance)
     if compared.reference_non_finite:
-        notes.append(f"the float model itself gives NaN or infinity on {data.name}")
-    if tolerance is not None:
-        moved = f"an output moved by {judged.largest_difference:.2g} of the largest (allowed: {tolerance:.2g})"
-        if not judged.largest_difference <= tolerance:
-            refusals.append(f"the recipe promises to keep results, and {moved}")
-        elif judged.largest_difference:
-            notes.append(f"results stayed: at most {moved}")
-    if metric is not None:
-        refusals += _metric_refusals(compared, max_drop)
-        notes += _host_notes(compared, max_drop)
-    else:
-        notes.append(f"accuracy was not judged, for want of labels: only agreement with the float model on {data.name}")
-        if tolerance is None:
-            refusals += _agreement_refusals(judged, data)
+        found.note(f"the float model itself gives NaN or infinity on {data.name}")
+    if tolerance is not None and 0 < judged.largest_difference <= tolerance:
+        found.note(f"results stayed: at most {_moved(judged, tolerance)}")
+    for note in _metric_notes(compared, max_drop):
+        found.note(note)
+    if metric is None:
+        found.note(f"accuracy was not judged, for want of labels: only agreement with the float model on {data.name}")
+    figure = _judge_speed(source, result, speed, data, found, progress)
     isa = host_isa()
-    return Judgement(
-        refusals=tuple(refusals),
-        notes=tuple(notes),
+    return found.judgement(
         source_metric=compared.reference_metric,
         executions=tuple(
-            Execution(arithmetic=arithmetic, isa=isa, metric=ran.metric, agreement=ran.agreement)
+            Execution(arithmetic=arithmetic, isa=isa, metric=ran.metric, change=ran.change, agreement=ran.agreement)
             for arithmetic, ran in (("exact", judged), ("host", on_host))
         ),
+        speed=figure,
     )
 
 
@@ -153,49 +186,126 @@ def within(before: float, after: float, max_drop: float) -> bool:
     return before - after <= max_drop + _ROUNDING
 
 
-def _metric_refusals(compared: Compared, max_drop: float) -> Iterable[str]:
-    before, after = compared.reference_metric, compared.ran[0].metric
-    if before is None or after is None:
+class _Findings:
+    """What speaks against a result and what is to be known of it, as it is found."""
+
+    def __init__(self, allowed: Collection[Allowance]) -> None:
+        self._allowed = allowed
+        self._objections: list[Objection] = []
+        self._notes: list[str] = []
+
+    def object(self, reason: str, allowance: Allowance | None = None) -> None:
+        if allowance is not None and allowance in self._allowed:
+            self.note(f"allowed by name ({allowance}): {reason}")
+        else:
+            self._objections.append(Objection(reason, allowance))
+
+    def note(self, text: str) -> None:
+        self._notes.append(text)
+
+    def judgement(self, **figures: Any) -> Judgement:
+        return Judgement(objections=tuple(self._objections), notes=tuple(self._notes), **figures)
+
+
+def accuracy_objections(
+    compared: Compared, data: Data, metric: Metric | None, max_drop: float, tolerance: float | None = None
+) -> list[Objection]:
+    """What speaks against the first result that was compared, as far as its outputs go."""
+    judged = compared.ran[0]
+    found: list[Objection] = []
+    if judged.non_finite:
+        found.append(
+            Objection(f"{judged.non_finite:,} elements are NaN or infinite where the float model gives numbers")
+        )
+    if tolerance is not None and not judged.largest_difference <= tolerance:
+        found.append(Objection(f"the recipe promises to keep results, and {_moved(judged, tolerance)}", "loss"))
+    before, after = compared.reference_metric, judged.metric
+    if metric is not None and before is not None and after is not None:
+        if not within(before.value, after.value, max_drop):
+            found.append(
+                Objection(
+                    f"{after.name} fell from {before.value:.4f} to {after.value:.4f} in exact arithmetic, by "
+                    f"{before.value - after.value:.4f}; allowed is {max_drop:g}",
+                    "loss",
+                )
+            )
+    elif tolerance is None:
+        found += _agreement_objections(judged, data, max_drop)
+    return found
+
+
+def _agreement_objections(judged: Ran, data: Data, max_drop: float) -> Iterable[Objection]:
+    sqnr_db, match = judged.agreement.sqnr_db, judged.agreement.top1_match
+    if sqnr_db is not None and sqnr_db < LEAST_SQNR_DB:
+        yield Objection(
+            f"outputs differ too much from the float model's to be let through without labels: SQNR {sqnr_db:.1f} dB "
+            f"on {data.name}, and {LEAST_SQNR_DB:g} dB is the least",
+            "loss",
+        )
+    # Of inputs that were made up, answers are close to arbitrary in the float model too.
+    elif data.dataset is not None and match is not None and not within(1.0, match, max_drop):
+        yield Objection(
+            f"{1 - match:.1%} of the answers changed on {data.name}, and {max_drop:.1%} is the budget: without labels "
+            "the accuracy may have fallen by as much (labelled --evaluation data would tell)",
+            "loss",
+        )
+
+
+def _moved(judged: Ran, tolerance: float) -> str:
+    return f"an output moved by {judged.largest_difference:.2g} of the largest (allowed: {tolerance:.2g})"
+
+
+def _metric_notes(compared: Compared, max_drop: float) -> Iterable[str]:
+    before, judged = compared.reference_metric, compared.ran[0]
+    after, host = judged.metric, compared.ran[1].metric
+    if before is None or after is None or host is None or judged.change is None:
         return
     if not within(before.value, after.value, max_drop):
-        yield (
-            f"{after.name} fell from {before.value:.4f} to {after.value:.4f} in exact arithmetic, by "
-            f"{before.value - after.value:.4f}; allowed is {max_drop:g}"
-        )
-
-
-def _host_notes(compared: Compared, max_drop: float) -> Iterable[str]:
-    before, judged, host = compared.reference_metric, compared.ran[0].metric, compared.ran[1].metric
-    if before is None or judged is None or host is None:
         return
-    if within(before.value, judged.value, max_drop) and not within(before.value, host.value, max_drop):
+    # Where every output is the same, bit for bit, no number of samples would show a loss.
+    if judged.agreement.sqnr_db is not None and -judged.change.low > max_drop + _ROUNDING:
+        yield (
+            f"{after.samples:,} samples are too few to be sure that {after.name} fell by no more than {max_drop:g}: "
+            f"with {judged.change.confidence:.0%} confidence it changed by {judged.change.low:+.4f} to "
+            f"{judged.change.high:+.4f}"
+        )
+    if not within(before.value, host.value, max_drop):
         yield (
             f"this machine's own integer kernels ({host_isa()}) give {host.name} {host.value:.4f} where exact "
-            f"arithmetic gives {judged.value:.4f}; measure on the board"
+            f"arithmetic gives {after.value:.4f}; measure on the board"
         )
 
 
-def _agreement_refusals(judged: Ran, data: Data) -> Iterable[str]:
-    sqnr_db = judged.agreement.sqnr_db
-    if sqnr_db is not None and sqnr_db < LEAST_SQNR_DB:
-        yield (
-            f"outputs differ too much from the float model's to be let through without labels: SQNR {sqnr_db:.1f} dB "
-            f"on {data.name}, and {LEAST_SQNR_DB:g} dB is the least"
+def _judge_speed(
+    source: bytes, result: bytes, speed: SpeedJudge | None, data: Data, found: _Findings, progress: Progress
+) -> SpeedFigure | None:
+    if speed is None:
+        found.note("speed was not judged")
+        return None
+    progress.step("comparing the speed with the float model's")
+    samples = data.dataset.samples() if data.dataset is not None else iter(data.generated)
+    figure = speed.compare(source, result, [sample.feed for sample in itertools.islice(samples, _SPEED_FEEDS)])
+    if figure.slower:
+        found.object(
+            f"the result is slower than the float model: {figure.ratio:.2f} times its {figure.currency} "
+            f"({figure.low:.2f} to {figure.high:.2f}; {figure.where})",
+            "slower",
         )
+    return figure
 
 
-def _batches(data: Data, reference: HostSession, result: bytes) -> Iterable[Sample]:
+def _batches(data: Data, reference: Session, result: bytes) -> Iterable[Sample]:
     if data.dataset is None:
         return data.generated
     return data.dataset.batches(_batch_size(data.dataset, reference, result))
 
 
-def _batch_size(dataset: Dataset, reference: HostSession, result: bytes) -> int:
+def _batch_size(dataset: Dataset, reference: Session, result: bytes) -> int:
     """How many samples to run at once, so that the figures are those of one at a time."""
-    graph = onnx.load_from_string(result).graph
-    if any(node.op_type == "DynamicQuantizeLinear" for node in graph.node):
-        # Its scale comes from the whole batch: samples would answer for each other.
-        return 1
+    if format_of(result[:8]) == "onnx":
+        graph = onnx.load_from_string(result).graph
+        if any(node.op_type in _SCALES_OF_THE_BATCH for node in graph.node):
+            return 1
     pair: list[Sample] = []
     for sample in dataset.samples():
         pair.append(sample)

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import importlib.metadata
-import itertools
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
-import numpy as np
-import onnx
-import onnx_ir as ir
 
-from edgedeploy.dataset import Sample, open_dataset
 from edgedeploy.errors import DatasetError, EdgedeployError, UnsupportedError
 from edgedeploy.files import replacing_file
-from edgedeploy.host_run import HostSession
-from edgedeploy.metrics import find_metric
 from edgedeploy.model.inspect import inspect_model
-from edgedeploy.model.load import load_onnx
-from edgedeploy.optimize.contract import Context, first_line
-from edgedeploy.optimize.generated import generated_samples
 from edgedeploy.optimize.graph import serialized
-from edgedeploy.optimize.guard import Data, Judgement, is_sane_drop, judge
+from edgedeploy.optimize.guard import Allowance, Judgement, is_sane_drop
 from edgedeploy.optimize.pipeline import run_passes
 from edgedeploy.optimize.recipe import Recipe
+from edgedeploy.optimize.search.files import write_search
+from edgedeploy.optimize.search.search import SearchSettings, search
+from edgedeploy.optimize.speed import SpeedJudge
+from edgedeploy.optimize.subject import Subject
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.values.evidence import Evidence, PassEvidence
 from edgedeploy.values.model import ModelFacts
+from edgedeploy.values.search import Search
 from edgedeploy.values.target import Target
 
-_PROBES = 2
 _TOOLS = ("edgedeploy", "onnx", "onnx_ir", "onnxruntime", "numpy")
 
 
@@ -45,13 +39,16 @@ def optimize(
     metric: str = "top1",
     max_drop: float = 0.01,
     target: Target | None = None,
+    speed: SpeedJudge | None = None,
+    allowed: Collection[Allowance] = (),
+    search_settings: SearchSettings | None = None,
     progress: Progress = SILENT,
 ) -> Evidence:
     """Apply `recipe` to `model`; write `output`, and `output` + `.evidence.json`, only if the guard accepts the result.
 
     Args:
         model: an ONNX file.
-        recipe: from `load_recipe`.
+        recipe: from `load_recipe`. One that is a search also leaves its trials beside `output`, accepted or not.
         output: the file to write. What it was stays as it was when the result is not accepted.
         calibration: dataset whose values give quantizers their ranges; labels in it are not used.
         evaluation: dataset that the result is judged on. Without labels only agreement is judged; without the dataset,
@@ -59,6 +56,9 @@ def optimize(
         metric: `"top1"`, `"top5"` or `"package.module:function"`.
         max_drop: how much the metric may fall, in its own units (0.01 is one point of accuracy).
         target: the kind of board that the result is for; chooses the type of quantized activations.
+        speed: compares the result's speed with the model's; None leaves that unjudged.
+        allowed: objections of the guard that are not to stop the result.
+        search_settings: of a recipe that is a search; None takes the defaults.
         progress: hears what is going on.
 
     Returns:
@@ -74,64 +74,56 @@ def optimize(
     if not is_sane_drop(max_drop):
         raise UnsupportedError(f"max_drop is {max_drop}; a number of at least 0 is expected")
     _refuse_to_overwrite(model, output)
-    source = inspect_model(model)
-    if source.format != "onnx":
-        raise UnsupportedError(f"{model} is a {source.format} model", why="recipes work on ONNX models")
     if recipe.needs_calibration and calibration is None:
         raise DatasetError(
             f"recipe {recipe.name!r} needs calibration data",
             why="quantized activations get their ranges from sample inputs",
             mend="add --calibration FILE.npz with some dozens of typical inputs",
         )
-    judged_metric = find_metric(metric)
-    proto = load_onnx(model)
-    # Taken before the passes: onnx_ir's weights are views of the proto, and renaming one renames it there.
-    source_bytes = proto.SerializeToString()
-    data = _Datasets(calibration, evaluation, source, source_bytes)
-    # Where the file leaves extents open, work is counted at those of the data.
-    shapes = {name: array.shape for name, array in data.probes[0].items()} if data.probes else {}
-    source = inspect_model(model, shapes)
-    context = Context(target=target, calibration=data.calibration, probes=data.probes, progress=progress)
-    graph = _taken_apart(proto, model)
-    unchanged_bytes = serialized(graph)
-    changed, passes = run_passes(graph, recipe.passes, context)
-    result_bytes = serialized(changed)
-    # What one pass adds, another may take away again.
-    any_change = result_bytes != unchanged_bytes
-    if not any_change:
-        result_bytes = _as_it_came(model, source, source_bytes)
-    judgement = judge(
-        source_bytes,
-        result_bytes,
-        source_size_bytes=source.size_bytes,
-        data=data.for_judging(),
-        metric=judged_metric if data.has_labels else None,
-        max_drop=max_drop,
-        tolerance=recipe.tolerance,
-        progress=progress,
+    subject = Subject(
+        model, calibration=calibration, evaluation=evaluation, metric=metric, target=target, progress=progress
     )
-    refusals = [*_unmet(recipe, passes), *judgement.refusals]
-    notes = [*data.notes(), *judgement.notes]
-    if not any_change and not refusals:
+    searched: Search | None = None
+    if recipe.is_search:
+        found = search(
+            subject,
+            recipe,
+            search_settings or SearchSettings(),
+            output,
+            max_drop=max_drop,
+            speed=speed,
+            allowed=allowed,
+        )
+        content, passes, judgement, searched = found.content, found.passes, found.judgement, found.search
+        write_search(output, searched)
+    else:
+        content, passes = _apply(subject, recipe)
+        judgement = subject.judge(content, max_drop=max_drop, tolerance=recipe.tolerance, speed=speed, allowed=allowed)
+    unmet = [] if recipe.is_search else _unmet(recipe, passes)
+    refusals = [*unmet, *judgement.refusals]
+    notes = [*subject.data.notes(), *judgement.notes]
+    if content == subject.as_it_came() and not refusals:
         notes.append("there was nothing to do: the result is the model as it came")
     evidence = Evidence(
         recipe=recipe.name,
         target=target.name if target else None,
-        source=source,
-        result=_result_facts(result_bytes, output.name, shapes, judgement),
+        source=subject.facts,
+        result=_result_facts(content, output.name, subject.shapes, judgement),
         passes=passes,
         calibration_samples=max((int(step.facts.get("calibration_samples", 0)) for step in passes), default=0),
-        evaluation_sha256=data.evaluation.sha256 if data.evaluation else None,
+        evaluation_sha256=subject.data.evaluation.sha256 if subject.data.evaluation else None,
         source_metric=judgement.source_metric,
         max_drop=max_drop,
         executions=judgement.executions,
+        speed=judgement.speed,
+        search=searched,
         accepted=not refusals,
         # Why it was refused comes first.
         reasons=(*refusals, *notes),
         tools={tool: importlib.metadata.version(tool.replace("_", "-")) for tool in _TOOLS},
     )
     if evidence.accepted:
-        _write(output, result_bytes, evidence)
+        _write(output, content, evidence)
     return evidence
 
 
@@ -140,51 +132,13 @@ def evidence_path(model: Path) -> Path:
     return model.with_name(f"{model.name}.evidence.json")
 
 
-class _Datasets:
-    """What there is to run models on, opened and checked before any work is done."""
-
-    def __init__(self, calibration: str | None, evaluation: str | None, facts: ModelFacts, source: bytes) -> None:
-        self.calibration = open_dataset(calibration, facts.inputs) if calibration is not None else None
-        self.evaluation = open_dataset(evaluation, facts.inputs) if evaluation is not None else None
-        self.has_labels = self.evaluation is not None and self.evaluation.has_labels
-        self._generated: tuple[Sample, ...] = ()
-        # A model that does not load, or data that it does not run on, are known before minutes of work.
-        session = HostSession(source, exact=True)
-        dataset = self.evaluation or self.calibration
-        if dataset is None:
-            self._generated = generated_samples(facts.inputs, lambda feed: _runs(session, feed))
-        chosen = itertools.islice(dataset.samples(), _PROBES) if dataset else self._generated[:_PROBES]
-        self.probes = tuple(sample.feed for sample in chosen)
-        """A few feeds that passes are checked on."""
-        for probe in self.probes:
-            session.run(probe)
-
-    def for_judging(self) -> Data | None:
-        """The best there is: evaluation data, else calibration data, else generated inputs."""
-        if self.evaluation is not None:
-            return Data(name="the evaluation data", dataset=self.evaluation)
-        if self.calibration is not None:
-            return Data(name="the calibration data", dataset=self.calibration)
-        if self._generated:
-            return Data(name="generated inputs", dataset=None, generated=self._generated)
-        return None
-
-    def notes(self) -> list[str]:
-        """What speaks against trusting the figures."""
-        if self.calibration and self.evaluation and self.calibration.sha256 == self.evaluation.sha256:
-            return [
-                "calibration and evaluation data are the same: the result was judged on what it was made with, and may "
-                "do worse on other data"
-            ]
-        return []
-
-
-def _runs(session: HostSession, feed: dict[str, np.ndarray]) -> bool:
-    try:
-        session.run(feed)
-    except EdgedeployError:
-        return False
-    return True
+def _apply(subject: Subject, recipe: Recipe) -> tuple[bytes, tuple[PassEvidence, ...]]:
+    graph = subject.graph()
+    unchanged = serialized(graph)
+    changed, passes = run_passes(graph, recipe.passes, subject.context())
+    content = serialized(changed)
+    # What one pass adds, another may take away again.
+    return (subject.as_it_came() if content == unchanged else content), passes
 
 
 def _refuse_to_overwrite(model: Path, output: Path) -> None:
@@ -194,20 +148,6 @@ def _refuse_to_overwrite(model: Path, output: Path) -> None:
             why="the float model is what every later figure is held against",
             mend="name another file with -o",
         )
-
-
-def _taken_apart(proto: onnx.ModelProto, model: Path) -> ir.Model:
-    try:
-        return ir.from_proto(proto)
-    except Exception as error:
-        # onnx_ir wraps whatever it stumbles over in classes of its own and of the standard library.
-        raise UnsupportedError(f"{model} cannot be taken apart", why=first_line(error)) from error
-
-
-def _as_it_came(model: Path, source: ModelFacts, embedded: bytes) -> bytes:
-    """The model byte for byte, where that is one file; with external data, the one file that it becomes."""
-    content = model.read_bytes()
-    return content if len(content) == source.size_bytes else embedded
 
 
 def _unmet(recipe: Recipe, passes: tuple[PassEvidence, ...]) -> list[str]:

@@ -5,6 +5,18 @@ description = "…"       what it does, when to use it, what it costs
 [[passes]]
 name = "fold-constants"
 …                       the pass's settings
+
+A recipe with variants is a search: its passes prepare the model, then each variant is tried and the best that keeps
+the budget is taken.
+
+[[variants]]
+name = "int8"
+mixed = true            layers that cost too much accuracy may stay in float
+passes = [{ name = "quantize-static" }, …]
+[pruning]               tried before the best variants
+pass = { name = "prune-channels", … }
+ratios = [0.1, 0.2]     takes the place of the pass's setting `ratio`
+[[finish]]              passes, after each variant
 """
 
 from __future__ import annotations
@@ -23,6 +35,23 @@ from edgedeploy.optimize.registry import pass_types
 from edgedeploy.toml_file import load_toml
 
 
+class Variant(Struct, frozen=True, kw_only=True):
+    """One way to go on after the preparation of a search."""
+
+    name: str
+    passes: tuple[Pass, ...]
+    mixed: bool = False
+    """Whether layers may stay in float where that is what keeps the budget: passes that take `keep_float` get it."""
+
+
+class Pruning(Struct, frozen=True, kw_only=True):
+    """What a search removes before the best variants."""
+
+    step: Pass
+    """Takes a setting `ratio`."""
+    ratios: tuple[float, ...]
+
+
 class Recipe(Struct, frozen=True, kw_only=True):
     """One recipe, its passes validated and built."""
 
@@ -31,6 +60,14 @@ class Recipe(Struct, frozen=True, kw_only=True):
     title: str
     description: str
     passes: tuple[Pass, ...]
+    variants: tuple[Variant, ...] = ()
+    pruning: Pruning | None = None
+    finish: tuple[Pass, ...] = ()
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it has variants to choose from."""
+        return bool(self.variants)
 
     @property
     def needs_calibration(self) -> bool:
@@ -48,12 +85,25 @@ class Recipe(Struct, frozen=True, kw_only=True):
 @functools.cache
 def _file_kind() -> Any:
     """What a recipe file holds. Made from the passes that exist, so a new pass needs no list to be edited."""
-    one_pass = Union[pass_types()]  # type: ignore[valid-type]  # noqa: UP007
+    one_pass: Any = Union[pass_types()]  # noqa: UP007
+    strict: Any = {"frozen": True, "forbid_unknown_fields": True, "kw_only": True}
+    variant: Any = msgspec.defstruct(
+        "VariantTable", [("name", str), ("passes", tuple[one_pass, ...]), ("mixed", bool, False)], **strict
+    )
+    pruning: Any = msgspec.defstruct(
+        "PruningTable", [("step", one_pass, msgspec.field(name="pass")), ("ratios", tuple[float, ...])], **strict
+    )
     return msgspec.defstruct(
         "RecipeFile",
-        [("title", str), ("description", str), ("passes", tuple[one_pass, ...])],  # type: ignore[valid-type]
-        frozen=True,
-        forbid_unknown_fields=True,
+        [
+            ("title", str),
+            ("description", str),
+            ("passes", tuple[one_pass, ...]),
+            ("variants", tuple[variant, ...], ()),
+            ("pruning", pruning | None, None),
+            ("finish", tuple[one_pass, ...], ()),
+        ],
+        **strict,
     )
 
 
@@ -70,11 +120,25 @@ def load_recipe(name_or_path: str) -> Recipe:
     content = load_toml(path, _file_kind())
     if not content.passes:
         raise InvalidFileError(f"{path}:1: passes: a recipe has at least one", mend="add a [[passes]] table")
+    if not content.variants and (content.pruning or content.finish):
+        raise InvalidFileError(
+            f"{path}:1: variants: a recipe with `pruning` or `finish` is a search, and has none to try",
+            mend="add a [[variants]] table",
+        )
+    names = [variant.name for variant in content.variants]
+    if twice := sorted(name for name in set(names) if names.count(name) > 1):
+        raise InvalidFileError(f"{path}:1: variants: two are called {twice[0]!r}", mend="give each a name of its own")
+    pruning = content.pruning
+    if pruning is not None and not hasattr(pruning.step, "ratio"):
+        raise InvalidFileError(f"{path}:1: pruning.pass: {pruning.step.title()} has no setting `ratio`")
     return Recipe(
         name=path.stem,
         title=content.title,
         description=content.description.strip(),
         passes=content.passes,
+        variants=tuple(Variant(name=one.name, passes=one.passes, mixed=one.mixed) for one in content.variants),
+        pruning=Pruning(step=pruning.step, ratios=pruning.ratios) if pruning else None,
+        finish=content.finish,
     )
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from edgedeploy.report.wording import sqnr_in_words
 from edgedeploy.values.evidence import Evidence, Execution, PassEvidence
+from edgedeploy.values.search import Search
+from edgedeploy.values.speed import SpeedFigure
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,6 +21,10 @@ def evidence_table(evidence: Evidence) -> RenderableType:
     parts: list[RenderableType] = [_size(evidence)]
     if evidence.executions:
         parts.append(_quality(evidence))
+    if evidence.speed is not None:
+        parts.append(Text(_speed(evidence.speed)))
+    if evidence.search is not None:
+        parts.append(_search(evidence.search))
     parts.append(_passes(evidence.passes))
     parts += [Text(f"- {reason}") for reason in evidence.reasons]
     if evidence.accepted:
@@ -65,6 +71,8 @@ def _quality(evidence: Evidence) -> RenderableType:
     if source is not None:
         table.add_row(source.name, f"{source.value:.4f}", *(_metric(execution) for execution in executions))
         table.add_row("change", "", *(_change(source.value, execution) for execution in executions))
+        if any(execution.change is not None for execution in executions):
+            table.add_row("  with 95 % confidence", "", *(_interval(execution) for execution in executions))
     agreements = [execution.agreement for execution in executions]
     if all(agreement.top1_match is not None for agreement in agreements):
         table.add_row("same top-1 answer", "", *(f"{agreement.top1_match:.4f}" for agreement in agreements))
@@ -74,12 +82,67 @@ def _quality(evidence: Evidence) -> RenderableType:
     return table
 
 
+def _speed(speed: SpeedFigure) -> str:
+    """`"speed: 0.71 of the float model's host time (0.69 to 0.73; …)"`."""
+    return (
+        f"speed: {speed.ratio:.2f} of the float model's {speed.currency} ({speed.low:.2f} to {speed.high:.2f}; "
+        f"{speed.where})\n"
+    )
+
+
+def _search(search: Search) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+
+    minutes, seconds = divmod(round(search.seconds), 60)
+    ended = "" if search.ended == "all tried" else ", until its time was up"
+    table = Table(
+        title=f"{len(search.trials)} trials in {minutes} min {seconds:02d} s{ended}; objective {search.objective}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("trial")
+    for header in ("bytes", "lost", "SQNR", "speed"):
+        table.add_column(header, justify="right")
+    table.add_column("")
+    for trial in search.trials:
+        marks = [
+            "chosen" if trial.name == search.chosen else "",
+            "on the front" if trial.name in search.front else "",
+            "over the budget" if trial.over_budget else "",
+            trial.refused or "",
+            search.rejected.get(trial.name, ""),
+        ]
+        table.add_row(
+            trial.name,
+            "—" if trial.size_bytes is None else f"{trial.size_bytes:,}",
+            "—" if trial.size_bytes is None else f"{trial.loss:.4f}",
+            "—" if trial.sqnr_db is None else f"{trial.sqnr_db:.1f} dB",
+            "—" if trial.speed is None else f"{trial.speed.ratio:.2f}",
+            ", ".join(mark for mark in marks if mark),
+            style="bold" if trial.name == search.chosen else "dim" if trial.over_budget or trial.refused else "",
+        )
+    if search.layers:
+        costly = ", ".join(
+            f"{layer.layer} ({'—' if layer.sqnr_db is None else f'{layer.sqnr_db:.0f} dB'})"
+            for layer in search.layers[:5]
+        )
+        table.caption = f"layers that cost most when quantized alone: {costly}"
+        table.caption_justify = "left"
+    return table
+
+
 def _metric(execution: Execution) -> str:
     return "—" if execution.metric is None else f"{execution.metric.value:.4f}"
 
 
 def _change(before: float, execution: Execution) -> str:
     return "—" if execution.metric is None else f"{execution.metric.value - before:+.4f}"
+
+
+def _interval(execution: Execution) -> str:
+    change = execution.change
+    return "—" if change is None else f"{change.low:+.4f} … {change.high:+.4f}"
 
 
 def _passes(passes: tuple[PassEvidence, ...]) -> RenderableType:

@@ -6,6 +6,8 @@ from msgspec import Struct
 
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.quality import Agreement, MetricChange, MetricFigure
+from edgedeploy.values.search import Search
+from edgedeploy.values.speed import SpeedFigure
 
 
 class PassEvidence(Struct, frozen=True, kw_only=True):
@@ -51,6 +53,10 @@ class Evidence(Struct, frozen=True, kw_only=True):
     max_drop: float
     executions: tuple[Execution, ...]
     """In exact arithmetic first: the one that is judged."""
+    speed: SpeedFigure | None = None
+    """None when it was not judged."""
+    search: Search | None = None
+    """What was tried, when the recipe is a search."""
     accepted: bool
     reasons: tuple[str, ...]
     """Why it was not accepted, or what is to be known although it was; one sentence each."""

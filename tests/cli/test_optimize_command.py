@@ -65,7 +65,7 @@ def test_json(invoke):
     assert evidence["accepted"] is True and evidence["recipe"] == "fold"
     assert list(evidence) == [
         "recipe", "target", "source", "result", "passes", "calibration_samples", "evaluation_sha256", "source_metric",
-        "max_drop", "executions", "accepted", "reasons", "tools",
+        "max_drop", "executions", "speed", "search", "accepted", "reasons", "tools",
     ]  # fmt: skip
 
 
@@ -85,7 +85,8 @@ def test_a_wrong_command_line(invoke, arguments, message):
 def test_recipes(invoke):
     listed = invoke("recipes")
     assert listed.return_value == 0
-    assert [line.split()[0] for line in listed.output.splitlines()] == ["fold", "int8", "int8-dynamic"]
+    names = [line.split()[0] for line in listed.output.splitlines()]
+    assert names == sorted(names) and {"auto", "fold", "int8", "int8-dynamic"} <= set(names)
     assert {"name", "title", "needs_calibration", "passes"} == set(json.loads(invoke("recipes", "--json").output)[0])
     shown = invoke("recipes", "int8")
     assert "quantize-static" in shown.output and "per_channel = true" in shown.output

@@ -1,0 +1,145 @@
+"""Tries ways of optimizing one model and says what each costs and saves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import onnx_ir as ir
+from msgspec import structs
+
+from edgedeploy.dataset import Sample
+from edgedeploy.errors import EdgedeployError
+from edgedeploy.host_run import HostSession
+from edgedeploy.metrics import Metric
+from edgedeploy.optimize.comparison import ResultFailedError, compare
+from edgedeploy.optimize.contract import Context, Pass
+from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.guard import Data, accuracy_objections
+from edgedeploy.optimize.pipeline import run_passes
+from edgedeploy.optimize.search.journal import Journal
+from edgedeploy.optimize.search.samples import RememberingSession, choose_samples
+from edgedeploy.optimize.speed import SpeedJudge
+from edgedeploy.optimize.subject import Subject
+from edgedeploy.progress import SILENT
+from edgedeploy.values.evidence import PassEvidence
+from edgedeploy.values.search import Trial
+
+_SPEED_FEEDS = 4
+
+
+class Evaluator:
+    """The prepared model, the samples, and what was tried so far."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        prepared: ir.Model,
+        finish: Sequence[Pass],
+        *,
+        data: Data,
+        max_drop: float,
+        speed: SpeedJudge | None,
+        journal: Journal,
+        folder: Path,
+    ) -> None:
+        """
+        Args:
+            prepared: where every trial begins; it stays as it is.
+            finish: passes after each trial's own.
+            data: what the trials are judged on, a part of it.
+            folder: where results are kept until the search has ended.
+        """
+        self._subject = subject
+        self._prepared = prepared
+        self._finish = tuple(finish)
+        self._data = data
+        self._max_drop = max_drop
+        self._speed = speed
+        self._journal = journal
+        self._folder = folder
+        # One for all trials: what calibration found out serves them all.
+        self._context: Context = subject.context(SILENT)
+        session = HostSession(subject.content, exact=True)
+        self.samples: tuple[Sample, ...] = choose_samples(data, session)
+        self.reference = RememberingSession(session)
+        self.trials: dict[str, Trial] = {}
+        """By name, in the order they were tried."""
+        self._steps: dict[str, tuple[Pass, ...]] = {}
+
+    @property
+    def metric(self) -> Metric | None:
+        return self._subject.metric
+
+    def build(self, passes: Sequence[Pass]) -> tuple[bytes, tuple[PassEvidence, ...]]:
+        """The prepared model after these passes and the finish, with the evidence of each."""
+        self._context.reference = None
+        changed, evidence = run_passes(self._prepared, (*passes, *self._finish), self._context)
+        return serialized(changed), evidence
+
+    def attempt(self, name: str, passes: Sequence[Pass]) -> Trial:
+        """Try these passes, or remember what came of them."""
+        self._steps[name] = tuple(passes)
+        known = self._journal.trial(passes)
+        if known is None:
+            begun = time.monotonic()
+            known = structs.replace(self._attempt(name, passes), seconds=time.monotonic() - begun)
+            self._journal.add_trial(passes, known)
+        self.trials[name] = known = structs.replace(known, name=name)
+        return known
+
+    def passes_of(self, name: str) -> tuple[Pass, ...]:
+        """What the trial of that name was made with, without preparation and finish."""
+        return self._steps[name]
+
+    def content(self, name: str) -> bytes:
+        """The result of a trial, built anew where a search that was resumed has it no more."""
+        path = self._path(name)
+        if not path.exists():
+            path.write_bytes(self.build(self._steps[name])[0])
+        return path.read_bytes()
+
+    def time(self, name: str) -> Trial:
+        """Measure how fast the trial's result is, if it was not."""
+        trial = self.trials[name]
+        if self._speed is None or trial.speed is not None or trial.refused is not None:
+            return trial
+        feeds = [sample.feed for sample in self.samples[:_SPEED_FEEDS]]
+        begun = time.monotonic()
+        figure = self._speed.compare(self._subject.content, self.content(name), feeds)
+        trial = structs.replace(trial, speed=figure, seconds=trial.seconds + time.monotonic() - begun)
+        self.trials[name] = trial
+        self._journal.add_trial(self._steps[name], trial)
+        return trial
+
+    def _attempt(self, name: str, passes: Sequence[Pass]) -> Trial:
+        described = tuple(msgspec.json.decode(msgspec.json.encode(list(passes))))
+        content, evidence = self.build(passes)
+        undone = [done for step, done in zip(passes, evidence, strict=False) if step.essential and not done.changed]
+        if undone:
+            why = f"{undone[0].name}: {undone[0].refused or 'it found nothing to change'}"
+            return Trial(name=name, passes=described, refused=why)
+        try:
+            session = HostSession(content, exact=True)
+            compared = compare(self.reference, (session,), self.samples, metric=self.metric)
+        except (ResultFailedError, EdgedeployError) as error:
+            return Trial(name=name, passes=described, refused=f"its result does not run: {error}")
+        self._path(name).write_bytes(content)
+        judged = compared.ran[0]
+        objections = accuracy_objections(compared, self._data, self.metric, self._max_drop)
+        return Trial(
+            name=name,
+            passes=described,
+            size_bytes=len(content),
+            metric=judged.metric.value if judged.metric else None,
+            change=judged.change,
+            top1_match=judged.agreement.top1_match,
+            sqnr_db=judged.agreement.sqnr_db,
+            samples=compared.samples,
+            over_budget=objections[0].reason if objections else None,
+        )
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{list(self._steps).index(name):04d}.onnx"

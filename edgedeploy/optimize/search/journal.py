@@ -1,0 +1,128 @@
+"""What a search has found out, kept as it goes, so that one that was stopped can go on where it was.
+
+One JSON value per line: the header, which says what the search is of, then a trial or a layer's damage each. A line
+that is cut short, as a power cut leaves it, is dropped with all behind it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgedeploy.errors import HostError, InvalidFileError
+from edgedeploy.files import unreadable, unwritable
+from edgedeploy.optimize.contract import Pass
+from edgedeploy.values.search import LayerDamage, Trial
+
+_SCHEMA = 1
+
+
+class _TrialLine(msgspec.Struct, tag_field="is", tag="trial"):
+    trial: Trial
+    key: str
+
+
+class _LayerLine(msgspec.Struct, tag_field="is", tag="layer"):
+    layer: LayerDamage
+    variant: str
+
+
+_Line = _TrialLine | _LayerLine
+
+
+class Journal:
+    """Trials and layers already looked at, by what they depend on."""
+
+    def __init__(self, path: Path, subject: dict[str, Any]) -> None:
+        """
+        Args:
+            path: the journal's file; one of another subject is begun anew.
+            subject: all that decides the outcome of a trial: hashes of model and data, metric, budget, versions.
+
+        Raises:
+            HostError: the file cannot be written.
+            InvalidFileError: something that is no file has its name.
+        """
+        self._path = path
+        self._trials: dict[str, Trial] = {}
+        self._layers: dict[str, dict[str, LayerDamage]] = {}
+        self.resumed = 0
+        """How many trials were found in the file."""
+        header = msgspec.json.encode({"schema": _SCHEMA, **subject}, order="sorted")
+        kept = self._read(header)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if kept is None:
+                path.write_bytes(header + b"\n")
+            else:
+                os.truncate(path, kept)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        self.resumed = len(self._trials)
+
+    def trial(self, passes: Sequence[Pass]) -> Trial | None:
+        """The trial of these passes, if there was one."""
+        return self._trials.get(_key(passes))
+
+    def layers(self, variant: str) -> dict[str, LayerDamage]:
+        """What is known of the layers when this variant quantizes them, by layer."""
+        return self._layers.get(variant, {})
+
+    def add_trial(self, passes: Sequence[Pass], trial: Trial) -> None:
+        """Keep a trial; it takes the place of what was known of the same passes."""
+        key = _key(passes)
+        self._trials[key] = trial
+        self._append(_TrialLine(trial, key))
+
+    def add_layer(self, variant: str, layer: LayerDamage) -> None:
+        """Keep what a layer costs."""
+        self._layers.setdefault(variant, {})[layer.layer] = layer
+        self._append(_LayerLine(layer, variant))
+
+    def remove(self) -> None:
+        """The search has come to its end: its results are elsewhere."""
+        self._path.unlink(missing_ok=True)
+
+    def _append(self, line: _Line) -> None:
+        try:
+            with self._path.open("ab") as file:
+                file.write(msgspec.json.encode(line) + b"\n")
+        except OSError as error:
+            raise HostError(
+                f"{self._path} cannot be written", why=error.strerror or str(error), mend="free some space"
+            ) from error
+
+    def _read(self, header: bytes) -> int | None:
+        """Take in the file; how many of its bytes are sound, or None when it is another search's or not there."""
+        try:
+            with self._path.open("rb") as file:
+                if file.readline() != header + b"\n":
+                    return None
+                sound = file.tell()
+                decoder = msgspec.json.Decoder(_Line)
+                for text in file:
+                    if not text.endswith(b"\n"):
+                        break
+                    line = decoder.decode(text)
+                    sound += len(text)
+                    if isinstance(line, _TrialLine):
+                        self._trials[line.key] = line.trial
+                    else:
+                        self._layers.setdefault(line.variant, {})[line.layer.layer] = line.layer
+                return sound
+        except FileNotFoundError:
+            return None
+        except msgspec.MsgspecError:
+            return sound
+        except OSError as error:
+            problem: InvalidFileError = unreadable(self._path, error)
+            raise problem from error
+
+
+def _key(passes: Sequence[Pass]) -> str:
+    return hashlib.sha256(msgspec.json.encode(list(passes))).hexdigest()

@@ -1,0 +1,136 @@
+"""Mixed precision: which layers cost the accuracy, and how few of them have to stay in float.
+
+The damage of each layer is what quantizing it alone does to the model's outputs. Layers then stay in float from the
+costliest on: 1, 2, 4 … of them until the budget holds, and back by halves to the fewest that do. Damages do not simply
+add up, but their order has been found to serve: Wu et al. 2020, Integer Quantization for Deep Learning Inference
+(https://arxiv.org/abs/2004.09602), section 5, «partial quantization», takes the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import onnx_ir as ir
+from msgspec import structs
+
+from edgedeploy.agreement import AgreementAccumulator
+from edgedeploy.dataset import Sample
+from edgedeploy.errors import EdgedeployError
+from edgedeploy.host_run import HostSession
+from edgedeploy.optimize.contract import Pass
+from edgedeploy.optimize.linear import find_linear
+from edgedeploy.optimize.search.evaluator import Evaluator
+from edgedeploy.optimize.search.journal import Journal
+from edgedeploy.progress import Progress
+from edgedeploy.values.search import LayerDamage, Trial
+
+_SAMPLES = 12
+
+
+def can_be_mixed(passes: Sequence[Pass]) -> bool:
+    """Whether one of these passes can leave layers in float."""
+    return any(_names_layers(step) for step in passes)
+
+
+def keeping(passes: Sequence[Pass], layers: Sequence[str]) -> tuple[Pass, ...]:
+    """The same passes, with these layers left in float by the first that names layers: the one that costs accuracy."""
+    changed = list(passes)
+    for index, step in enumerate(changed):
+        if _names_layers(step):
+            kept: tuple[str, ...] = step.keep_float  # type: ignore[attr-defined]
+            changed[index] = structs.replace(step, keep_float=tuple(sorted({*kept, *layers})))
+            break
+    return tuple(changed)
+
+
+def layer_names(model: ir.Model) -> dict[str, str]:
+    """Of each layer that a quantizer would take its name and operator: that of its node's first output."""
+    found, _ = find_linear(model, ("Conv", "MatMul", "Gemm"))
+    return {one.node.outputs[0].name: one.operator for one in found if one.node.outputs[0].name}
+
+
+def damages(
+    evaluator: Evaluator,
+    variant: str,
+    passes: Sequence[Pass],
+    layers: dict[str, str],
+    journal: Journal,
+    progress: Progress,
+    out_of_time: Callable[[], bool],
+) -> list[LayerDamage]:
+    """What each layer costs when it alone is quantized by the variant, the costliest first.
+
+    Stops when time is up: layers that were not looked at are not in the list.
+    """
+    known = dict(journal.layers(variant))
+    samples = evaluator.samples[:_SAMPLES]
+    progress.step(f"looking at {len(layers)} layers of {variant}")
+    for number, (layer, operator) in enumerate(layers.items(), start=1):
+        if layer not in known:
+            if out_of_time():
+                break
+            others = [name for name in layers if name != layer]
+            content, _ = evaluator.build(_bare(keeping(passes, others)))
+            known[layer] = LayerDamage(layer=layer, operator=operator, sqnr_db=_sqnr_db(evaluator, content, samples))
+            journal.add_layer(variant, known[layer])
+        progress.advance(number, len(layers), "layers")
+    found = [known[layer] for layer in layers if layer in known]
+    return sorted(found, key=lambda one: float("inf") if one.sqnr_db is None else one.sqnr_db)
+
+
+def fewest_in_float(
+    evaluator: Evaluator,
+    variant: str,
+    passes: Sequence[Pass],
+    costliest: Sequence[LayerDamage],
+    out_of_time: Callable[[], bool],
+) -> Trial | None:
+    """Try the variant with as few of the costliest layers in float as keep the budget; None when none does."""
+
+    def attempt(count: int) -> Trial:
+        kept = [one.layer for one in costliest[:count]]
+        layers = "layer" if count == 1 else "layers"
+        return evaluator.attempt(f"{variant}, {count} {layers} in float", keeping(passes, kept))
+
+    def holds(trial: Trial) -> bool:
+        return trial.refused is None and trial.over_budget is None
+
+    count, failed, best = 1, 0, None
+    # Where nearly all has to stay in float, nothing is won.
+    while count < len(costliest) and not out_of_time():
+        trial = attempt(count)
+        if holds(trial):
+            best = trial
+            break
+        failed, count = count, count * 2
+    while best is not None and count - failed > 1 and not out_of_time():
+        middle = (failed + count) // 2
+        trial = attempt(middle)
+        if holds(trial):
+            best, count = trial, middle
+        else:
+            failed = middle
+    return best
+
+
+def _names_layers(step: Pass) -> bool:
+    return step.quantizes and step.essential and hasattr(step, "keep_float")
+
+
+def _bare(passes: Sequence[Pass]) -> tuple[Pass, ...]:
+    """Up to the quantizer: what recovers accuracy afterwards would hide what a layer costs."""
+    for index, step in enumerate(passes):
+        if _names_layers(step):
+            return tuple(passes[: index + 1])
+    return tuple(passes)
+
+
+def _sqnr_db(evaluator: Evaluator, content: bytes, samples: Sequence[Sample]) -> float | None:
+    agreement = AgreementAccumulator()
+    try:
+        session = HostSession(content, exact=True)
+        for sample in samples:
+            agreement.add(session.run(sample.feed), evaluator.reference.run(sample.feed))
+    except EdgedeployError:
+        return -300.0
+    return agreement.figure().sqnr_db

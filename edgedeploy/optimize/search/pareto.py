@@ -1,0 +1,50 @@
+"""Which trials are worth a look, and which of them is best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from edgedeploy.values.search import Objective, Trial
+
+
+def front(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials that no other beats: none is as good in size, loss and speed and better in one of them.
+
+    Trials that were refused do not count. One whose speed was not measured stands with a ratio of 1, as the float
+    model: it is neither preferred nor beaten for it. (V. Pareto's order; H. T. Kung et al., On Finding the Maxima of a
+    Set of Vectors, JACM 1975.)
+
+    Returns:
+        Them, the smallest first.
+    """
+    judged = sorted((trial for trial in trials if trial.size_bytes is not None), key=lambda trial: _figures(trial))
+    return [one for one in judged if not any(_beats(other, one) for other in judged)]
+
+
+def rank(trial: Trial, objective: Objective, source_size_bytes: int) -> tuple[float, float]:
+    """What is minimized, and what decides between trials that are as good.
+
+    `size`: bytes relative to the model's. `speed`: time or instructions relative to the model's. `balanced`: their
+    geometric mean, so that a half of one is worth as much as a half of the other.
+    """
+    size = (trial.size_bytes or source_size_bytes) / source_size_bytes
+    speed = trial.speed.ratio if trial.speed is not None else 1.0
+    if objective == "size":
+        return size, speed
+    if objective == "speed":
+        return speed, size
+    return math.sqrt(size * speed), size
+
+
+def _figures(trial: Trial) -> tuple[float, float, float]:
+    return (
+        float(trial.size_bytes or 0),
+        max(trial.loss, 0.0),
+        trial.speed.ratio if trial.speed is not None else 1.0,
+    )
+
+
+def _beats(other: Trial, one: Trial) -> bool:
+    better, worse = _figures(other), _figures(one)
+    return better != worse and all(a <= b for a, b in zip(better, worse, strict=True))

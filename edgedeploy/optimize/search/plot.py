@@ -1,0 +1,97 @@
+"""A search's trials as a picture: size against what it cost, the front joined by a line."""
+
+from __future__ import annotations
+
+from html import escape
+
+from edgedeploy.values.search import Search, Trial
+
+_WIDTH, _HEIGHT = 860, 520
+_LEFT, _RIGHT, _TOP, _BOTTOM = 90, 250, 48, 64
+_STYLE = """
+text { font: 14px system-ui, sans-serif; fill: #1b1f24 }
+.quiet { fill: #59636e; font-size: 12px }
+.grid { stroke: #d1d9e0 }
+.front { fill: none; stroke: #0a6dc2; stroke-width: 2 }
+.within { fill: #0a6dc2 } .over { fill: none; stroke: #c2410c; stroke-width: 2 }
+.chosen { fill: none; stroke: #1a7f37; stroke-width: 3 }
+rect { fill: #ffffff }
+@media (prefers-color-scheme: dark) {
+  text { fill: #e6edf3 } .quiet { fill: #9198a1 } .grid { stroke: #3d444d } rect { fill: #0d1117 }
+  .front { stroke: #58a6ff } .within { fill: #58a6ff } .over { stroke: #f0883e } .chosen { stroke: #3fb950 }
+}"""
+
+
+def front_svg(search: Search) -> str:
+    """An SVG document: across, the size relative to the model's; up, the loss in points (or answers changed, in per
+    cent). Trials within the budget are discs, others rings; the chosen one has a green ring around it."""
+    trials = [trial for trial in search.trials if trial.size_bytes is not None]
+    labelled = any(trial.change is not None for trial in trials)
+    losses = [_loss(trial) for trial in trials]
+    # One that is ruined would press all others into a line at the bottom.
+    top = max([1.0, *(loss for trial, loss in zip(trials, losses, strict=True) if trial.over_budget is None)]) * 2
+    right = max([1.0, *(_size(trial, search) for trial in trials)])
+    plot_width, plot_height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
+
+    def x(size: float) -> float:
+        return _LEFT + plot_width * size / right
+
+    def y(loss: float) -> float:
+        return _TOP + plot_height * (1 - min(max(loss, -0.1 * top), top) / top)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="Size against loss of {len(trials)} trials"><style>{_STYLE}</style>',
+        f'<rect width="{_WIDTH}" height="{_HEIGHT}"/>',
+        f'<text x="{_LEFT}" y="26">{len(trials)} trials, objective {escape(search.objective)}</text>',
+    ]
+    for step in range(6):
+        at, value = _LEFT + plot_width * step / 5, right * step / 5
+        parts.append(f'<line class="grid" x1="{at:.1f}" y1="{_TOP}" x2="{at:.1f}" y2="{_HEIGHT - _BOTTOM}"/>')
+        parts.append(
+            f'<text class="quiet" x="{at:.1f}" y="{_HEIGHT - _BOTTOM + 20}" text-anchor="middle">{value:.0%}</text>'
+        )
+        level = top * step / 5
+        parts.append(
+            f'<line class="grid" x1="{_LEFT}" y1="{y(level):.1f}" x2="{_LEFT + plot_width}" y2="{y(level):.1f}"/>'
+        )
+        parts.append(f'<text class="quiet" x="{_LEFT - 8}" y="{y(level) + 4:.1f}" text-anchor="end">{level:.3g}</text>')
+    parts.append(
+        f'<text class="quiet" x="{_LEFT + plot_width / 2}" y="{_HEIGHT - 18}" text-anchor="middle">'
+        "size, of the model as it came</text>"
+    )
+    lost = "metric lost, in points" if labelled else "answers changed, in %"
+    parts.append(
+        f'<text class="quiet" transform="translate(24 {_TOP + plot_height / 2}) rotate(-90)" text-anchor="middle">'
+        f"{lost}</text>"
+    )
+    on_front = [trial for trial in trials if trial.name in search.front]
+    points = " ".join(f"{x(_size(trial, search)):.1f},{y(_loss(trial)):.1f}" for trial in on_front)
+    parts.append(f'<polyline class="front" points="{points}"/>')
+    for trial, loss in zip(trials, losses, strict=True):
+        at_x, at_y = x(_size(trial, search)), y(loss)
+        kind = "within" if trial.over_budget is None else "over"
+        title = escape(f"{trial.name}: {trial.size_bytes:,} bytes, {loss:.2f}")
+        parts.append(f'<circle class="{kind}" cx="{at_x:.1f}" cy="{at_y:.1f}" r="5"><title>{title}</title></circle>')
+        if trial.name == search.chosen:
+            parts.append(f'<circle class="chosen" cx="{at_x:.1f}" cy="{at_y:.1f}" r="10"/>')
+    legend = _WIDTH - _RIGHT + 24
+    rows = [trial for trial in on_front if trial.name != search.chosen][:14]
+    if search.chosen:
+        parts.append(f'<text x="{legend}" y="{_TOP + 8}">chosen: {escape(search.chosen)}</text>')
+    for number, trial in enumerate(rows, start=2):
+        parts.append(
+            f'<text class="quiet" x="{legend}" y="{_TOP + 8 + 20 * number}">{escape(trial.name)} '
+            f"({_size(trial, search):.0%})</text>"
+        )
+    parts.append("</svg>\n")
+    return "\n".join(parts)
+
+
+def _size(trial: Trial, search: Search) -> float:
+    return (trial.size_bytes or 0) / search.source_size_bytes
+
+
+def _loss(trial: Trial) -> float:
+    """In points of the metric, or in per cent of the answers."""
+    return 100 * trial.loss

@@ -1,0 +1,84 @@
+"""The samples that a search judges its trials on: few enough to be run dozens of times, spread over all of the data."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from edgedeploy.dataset import Dataset, Sample
+from edgedeploy.optimize.guard import Data
+from edgedeploy.sessions import Session
+
+_MOST_SAMPLES = 512
+_LEAST_SAMPLES = 48
+_MOST_BYTES = 96 << 20
+_SECONDS = 3.0
+"""That the float model may take for all of them: a trial takes about as long again."""
+
+
+class RememberingSession:
+    """A session whose answers are kept, up to a limit: the float model answers each trial's samples alike."""
+
+    def __init__(self, session: Session, *, limit_bytes: int = 256 << 20) -> None:
+        self._session = session
+        self._room_bytes = limit_bytes
+        self._answers: dict[bytes, list[np.ndarray]] = {}
+        self.input_names = session.input_names
+        self.output_names = session.output_names
+
+    def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """As `Session.run`."""
+        key = _digest(feed)
+        if (known := self._answers.get(key)) is not None:
+            return known
+        outputs = self._session.run(feed)
+        size_bytes = sum(output.nbytes for output in outputs)
+        if size_bytes <= self._room_bytes:
+            self._room_bytes -= size_bytes
+            self._answers[key] = outputs
+        return outputs
+
+
+def _digest(feed: Mapping[str, np.ndarray]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for name, array in sorted(feed.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data if array.size else b"")
+    return digest.digest()
+
+
+def choose_samples(data: Data, session: Session) -> tuple[Sample, ...]:
+    """Samples at equal distances through the data, as many as time and memory allow.
+
+    Args:
+        session: the float model; how long it takes for one sample decides how many there are.
+    """
+    if data.dataset is None:
+        return data.generated
+    first = next(iter(data.dataset.samples()))
+    session.run(first.feed)
+    begun = time.perf_counter()
+    session.run(first.feed)
+    seconds = max(time.perf_counter() - begun, 1e-6)
+    feed_bytes = max(1, sum(array.nbytes for array in first.feed.values()))
+    wanted = min(_MOST_SAMPLES, max(_LEAST_SAMPLES, int(_SECONDS / seconds)), max(1, _MOST_BYTES // feed_bytes))
+    return tuple(_spread(data.dataset, wanted))
+
+
+def _spread(dataset: Dataset, wanted: int) -> Iterator[Sample]:
+    if dataset.count is None:
+        # Where only running it tells how many there are, the first have to do.
+        yield from itertools.islice(dataset.samples(), wanted)
+        return
+    chosen = set(spread_indices(dataset.count, wanted))
+    yield from (sample for index, sample in enumerate(dataset.samples()) if index in chosen)
+
+
+def spread_indices(count: int, wanted: int) -> Sequence[int]:
+    """`wanted` of `count` indices, or all, at distances that differ by one at most."""
+    wanted = min(wanted, count)
+    return [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]

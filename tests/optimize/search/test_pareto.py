@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgedeploy.optimize.search.pareto import front, rank
+from edgedeploy.optimize.search.samples import spread_indices
+from edgedeploy.values.quality import MetricChange
+from edgedeploy.values.search import Trial
+from edgedeploy.values.speed import SpeedFigure
+
+
+def trial(name: str, size: int | None, loss: float = 0.0, ratio: float | None = None) -> Trial:
+    speed = None
+    if ratio is not None:
+        speed = SpeedFigure(
+            currency="host time", unit="ms", source=1.0, result=ratio, ratio=ratio, low=ratio, high=ratio,
+            slower=False, samples=9, where="here",
+        )  # fmt: skip
+    change = MetricChange(value=-loss, low=-loss, high=-loss, confidence=0.95, samples=9, samples_changed=0)
+    return Trial(name=name, passes=(), size_bytes=size, change=change, speed=speed)
+
+
+def test_what_another_beats_is_not_on_the_front():
+    small, fast, good, beaten = (
+        trial("small", 10, 0.02, 1.0),
+        trial("fast", 20, 0.02, 0.5),
+        trial("good", 30, 0.0, 1.0),
+        trial("beaten", 30, 0.02, 0.6),
+    )
+    assert [one.name for one in front([beaten, good, fast, small, trial("refused", None)])] == ["small", "fast", "good"]
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 3), st.sampled_from([0.5, 1.0, 2.0])), max_size=12))
+def test_each_is_on_the_front_or_beaten_by_one_that_is(figures):
+    trials = [trial(str(i), size, loss / 100, ratio) for i, (size, loss, ratio) in enumerate(figures)]
+    kept = front(trials)
+    for one in trials:
+        assert one in kept or any(
+            a.size_bytes <= one.size_bytes and a.loss <= one.loss and a.speed.ratio <= one.speed.ratio for a in kept
+        )
+
+
+def test_objectives_want_what_they_say():
+    small, fast = trial("small", 25, 0.0, 1.0), trial("fast", 60, 0.0, 0.4)
+    assert rank(small, "size", 100) < rank(fast, "size", 100)
+    assert rank(fast, "speed", 100) < rank(small, "speed", 100)
+    assert rank(fast, "balanced", 100) < rank(small, "balanced", 100)
+
+
+@given(st.integers(1, 5000), st.integers(1, 600))
+def test_samples_are_spread_over_all_of_the_data(count, wanted):
+    chosen = list(spread_indices(count, wanted))
+    assert len(chosen) == len(set(chosen)) == min(count, wanted)
+    assert chosen == sorted(chosen) and chosen[0] >= 0 and chosen[-1] < count
+    gaps = {b - a for a, b in itertools.pairwise(chosen)}
+    assert max(gaps, default=0) - min(gaps, default=0) <= 1
