@@ -1,32 +1,48 @@
 """The range of values that intermediate tensors take on sample data.
 
-Memory does not grow with the number of samples, nor with the size of the tensors: the minimum and the maximum of each
-tensor are computed inside the model, by ReduceMin and ReduceMax nodes that are added to a copy of it, so that only two
-numbers per tensor and run ever leave the runtime.
+Memory does not grow with the number of samples: the tensors' values leave the runtime for one sample at a time, their
+extremes are noted, they are counted into a histogram per tensor where one is needed, and they go. Where a single
+sample's values would take too much memory, the samples are run several times, each time for some of the tensors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+import hashlib
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import onnx_ir as ir
-from msgspec import Struct
+from msgspec import Struct, field
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from edgedeploy.dataset import Dataset
 from edgedeploy.errors import DatasetError
 from edgedeploy.host_run import HostSession
-from edgedeploy.optimize.contract import Context, Refused
+from edgedeploy.optimize.clipping import entropy_range, least_squares_range, percentile_range
+from edgedeploy.optimize.contract import Context, Feed, Refused
 from edgedeploy.optimize.graph import copy_of, serialized
+from edgedeploy.optimize.histogram import Histogram, HistogramBuilder, Range
 
-Method = Literal["min-max", "mean-min-max"]
+Method = Literal["min-max", "mean-min-max", "percentile", "entropy", "mse"]
+"""How a range is chosen:
 
+- `min-max`: the smallest and the largest value of all.
+- `mean-min-max`: the mean over samples of each sample's smallest and largest, which gives the rare extremes of few
+  samples less weight (the moving average of Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.1, with
+  equal weights).
+- `percentile`, `entropy`, `mse`: `clipping.percentile_range`, `entropy_range`, `least_squares_range`.
+"""
+METHODS: tuple[Method, ...] = get_args(Method)
+DEFAULT_PERCENTILE = 99.99
 
-class Range(Struct, frozen=True):
-    """The interval that a tensor's values were seen in; zero lies in it."""
-
-    low: float
-    high: float
+_FROM_EXTREMES: frozenset[Method] = frozenset(("min-max", "mean-min-max"))
+_MOST_BYTES = 256 * 2**20
+"""Of values that leave the runtime at once, told from the first sample."""
+_KEPT_MODELS = 8
+"""So many models' findings are kept: some 20 kB per tensor."""
 
 
 class Calibrated(Struct, frozen=True):
@@ -37,67 +53,239 @@ class Calibrated(Struct, frozen=True):
 
 
 def calibrate(
-    model: ir.Model, tensors: Sequence[str], context: Context, *, method: Method = "min-max", limit: int = 0
+    model: ir.Model,
+    tensors: Sequence[str],
+    context: Context,
+    *,
+    method: Method = "min-max",
+    limit: int = 0,
+    percentile: float = DEFAULT_PERCENTILE,
 ) -> Calibrated:
     """Run the calibration samples through the model and return the range of each named tensor.
+
+    What was found is kept in `context.memo`: the same model, dataset and limit are not run a second time for tensors
+    that were watched already, and of methods that need histograms any is had from those of any other.
 
     Args:
         model: the float model.
         tensors: names of float32 values of the main graph.
         context: where the dataset and the listener are.
-        method: `"min-max"` takes the smallest and largest value of all; `"mean-min-max"` the mean over samples of each
-            sample's smallest and largest, which gives the rare extremes of few samples less weight (the moving average
-            of Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.1, with equal weights).
+        method: how each range is chosen.
         limit: at most this many samples; 0 takes all.
+        percentile: setting of the method of that name.
 
     Raises:
-        Refused: there is no dataset.
+        Refused: there is no dataset, or a tensor is none of the main graph or not of float32.
         DatasetError: the dataset is empty or does not fit, or a value is not finite on it.
+        UnsupportedError: onnxruntime does not run the model.
     """
+    return calibrate_all(model, tensors, context, methods=(method,), limit=limit, percentile=percentile)[method]
+
+
+def calibrate_all(
+    model: ir.Model,
+    tensors: Sequence[str],
+    context: Context,
+    *,
+    methods: Sequence[Method] = METHODS,
+    limit: int = 0,
+    percentile: float = DEFAULT_PERCENTILE,
+) -> dict[Method, Calibrated]:
+    """The ranges by each of several methods, from one pass over the samples: to choose a method per tensor.
+
+    Arguments and errors are those of `calibrate`.
+    """
+    findings = _observe(model, tensors, context, limit, histograms=not _FROM_EXTREMES.issuperset(methods))
+    return {
+        method: Calibrated({name: findings.range(name, method, percentile) for name in tensors}, findings.samples)
+        for method in methods
+    }
+
+
+def collect_histograms(
+    model: ir.Model, tensors: Sequence[str], context: Context, *, limit: int = 0
+) -> dict[str, Histogram]:
+    """The histogram of each named tensor, for those who choose ranges by rules of their own (`clipping.squared_error`).
+
+    Arguments and errors are those of `calibrate`.
+    """
+    findings = _observe(model, tensors, context, limit, histograms=True)
+    return {name: findings.histograms[name] for name in tensors}
+
+
+class _Extremes(Struct):
+    """Of one tensor; zero is among the values of each sample."""
+
+    low: float = 0.0
+    high: float = 0.0
+    mean_low: float = 0.0
+    mean_high: float = 0.0
+
+    def add(self, low: float, high: float, seen: int) -> None:
+        """Take in a sample, `seen` samples having come before it."""
+        low, high = min(low, 0.0), max(high, 0.0)
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        self.mean_low += (low - self.mean_low) / (seen + 1)
+        self.mean_high += (high - self.mean_high) / (seen + 1)
+
+
+class _Findings(Struct):
+    """What is known of one model on one dataset; kept in `Context.memo`."""
+
+    samples: int = 0
+    extremes: dict[str, _Extremes] = field(default_factory=dict)
+    histograms: dict[str, Histogram] = field(default_factory=dict)
+    chosen: dict[tuple[str, Method, float], Range] = field(default_factory=dict)
+
+    def range(self, name: str, method: Method, percentile: float) -> Range:
+        key = (name, method, percentile)
+        if key not in self.chosen:
+            self.chosen[key] = self._choose(name, method, percentile)
+        return self.chosen[key]
+
+    def _choose(self, name: str, method: Method, percentile: float) -> Range:
+        extremes = self.extremes[name]
+        match method:
+            case "min-max":
+                return Range(extremes.low, extremes.high)
+            case "mean-min-max":
+                return Range(extremes.mean_low, extremes.mean_high)
+            case "percentile":
+                return percentile_range(self.histograms[name], percentile)
+            case "entropy":
+                return entropy_range(self.histograms[name])
+            case "mse":
+                return least_squares_range(self.histograms[name])
+
+
+def _observe(model: ir.Model, tensors: Sequence[str], context: Context, limit: int, *, histograms: bool) -> _Findings:
+    """Find out what is not yet known of these tensors. Findings of a pass that does not reach its end are dropped."""
     if context.calibration is None:
         raise Refused("it needs calibration data")
-    dataset = context.calibration
-    session = HostSession(_with_extremes(model, tensors), exact=False)
-    low = np.zeros(len(tensors))
-    high = np.zeros(len(tensors))
-    seen = 0
-    total = min(dataset.count, limit) if dataset.count and limit else dataset.count or limit or None
-    for sample in dataset.batches(1):
-        if limit and seen >= limit:
-            break
-        extremes = np.array([float(output) for output in session.run(sample.feed)], dtype=np.float64)
-        if not np.isfinite(extremes).all():
-            where = tensors[int(np.flatnonzero(~np.isfinite(extremes))[0]) // 2]
+    values = ir.convenience.create_value_mapping(model.graph, include_subgraphs=False)
+    if strangers := [name for name in tensors if name not in values]:
+        raise Refused(f"{strangers[0]!r} is not a value of the main graph, so its range cannot be watched")
+    for name in tensors:
+        # A type that the model does not tell is seen by onnxruntime.
+        if (dtype := values[name].dtype) not in (None, ir.DataType.FLOAT):
+            raise Refused(f"{name!r} holds {dtype}, and only ranges of FLOAT are watched")
+    content = serialized(model)
+    findings = _findings(context, (hashlib.sha256(content).hexdigest(), context.calibration.spec, limit))
+    known = findings.histograms if histograms else findings.extremes
+    missing = [name for name in dict.fromkeys(tensors) if name not in known]
+    if missing:
+        watched = _watch(model, missing, context, context.calibration, limit, histograms=histograms)
+        findings.samples = watched.samples
+        findings.extremes |= watched.extremes
+        findings.histograms |= watched.histograms
+    return findings
+
+
+def _findings(context: Context, key: tuple[str, str, int]) -> _Findings:
+    """What is kept under `key`; the findings that were asked for least recently make room for new ones."""
+    kept: dict[tuple[str, str, int], _Findings] = context.memo.setdefault("calibration", {})
+    findings = kept.pop(key, None) or _Findings()
+    while len(kept) >= _KEPT_MODELS:
+        del kept[next(iter(kept))]
+    kept[key] = findings
+    return findings
+
+
+def _watch(
+    model: ir.Model, tensors: Sequence[str], context: Context, dataset: Dataset, limit: int, *, histograms: bool
+) -> _Findings:
+    """Run the samples, as many times as there are groups of tensors."""
+    samples = itertools.islice(dataset.batches(1), limit or None)
+    first = next(samples, None)
+    if first is None:
+        raise DatasetError(f"{dataset.spec} has no samples to calibrate on", mend="give a dataset with samples")
+    groups = _groups(tensors, _sizes(model, tensors, first.feed))
+    known = min(dataset.count, limit) if dataset.count and limit else dataset.count or limit or None
+    found = _Findings()
+    for number, group in enumerate(groups):
+        session = HostSession(_showing(model, group), exact=False)
+        extremes = {name: _Extremes() for name in group}
+        builders = {name: HistogramBuilder() for name in group} if histograms else {}
+        stream = (
+            itertools.chain([first], samples) if not number else itertools.islice(dataset.batches(1), limit or None)
+        )
+        seen = 0
+        for sample in stream:
+            where = f"{dataset.spec}: sample {seen}"
+            # Nothing here holds on to the arrays: they are gone before the next sample runs.
+            _take(where, zip(group, session.run(sample.feed), strict=True), extremes, builders, seen)
+            seen += 1
+            done, total = number * (found.samples or seen) + seen, known and known * len(groups)
+            context.progress.advance(done, total, "samples" if len(groups) == 1 else "runs")
+        found.samples = found.samples or seen
+        found.extremes |= extremes
+        found.histograms |= {name: builder.finish() for name, builder in builders.items()}
+    return found
+
+
+def _take(
+    where: str,
+    values: Iterable[tuple[str, np.ndarray]],
+    extremes: dict[str, _Extremes],
+    builders: dict[str, HistogramBuilder],
+    seen: int,
+) -> None:
+    """Take in one sample's values; `seen` samples came before it."""
+    for name, array in values:
+        if not array.size:
+            extremes[name].add(0.0, 0.0, seen)
+            continue
+        # NaN goes through both, which it does not through onnxruntime's ReduceMin and ReduceMax.
+        low, high = float(np.minimum.reduce(array, axis=None)), float(np.maximum.reduce(array, axis=None))
+        if not (math.isfinite(low) and math.isfinite(high)):
             raise DatasetError(
-                f"{dataset.spec}: sample {seen} makes the model compute a value that is not finite",
-                why=f"tensor {where!r} holds NaN or infinity, so it has no range to quantize",
+                f"{where} makes the model compute a value that is not finite",
+                why=f"tensor {name!r} holds NaN or infinity, so it has no range to quantize",
                 mend="remove the sample, or check how it was prepared",
             )
-        lows, highs = np.minimum(extremes[0::2], 0.0), np.maximum(extremes[1::2], 0.0)
-        if method == "min-max":
-            low, high = np.minimum(low, lows), np.maximum(high, highs)
-        else:
-            low, high = low + (lows - low) / (seen + 1), high + (highs - high) / (seen + 1)
-        seen += 1
-        context.progress.advance(seen, total, "samples")
-    if not seen:
-        raise DatasetError(f"{dataset.spec} has no samples to calibrate on", mend="give a dataset with samples")
-    ranges = {name: Range(float(a), float(b)) for name, a, b in zip(tensors, low, high, strict=True)}
-    return Calibrated(ranges, seen)
+        extremes[name].add(low, high, seen)
+        if builders:
+            builders[name].add(array, low, high)
 
 
-def _with_extremes(model: ir.Model, tensors: Sequence[str]) -> bytes:
-    """The model with, for each tensor, its minimum and its maximum as the only outputs."""
-    watched = copy_of(model)
-    graph = watched.graph
-    values = ir.convenience.create_value_mapping(graph, include_subgraphs=False)
-    graph.outputs.clear()
-    for number, name in enumerate(tensors):
-        for operator in ("ReduceMin", "ReduceMax"):
-            node = ir.node(operator, [values[name]], {"keepdims": 0}, name=f"edgedeploy:{operator}:{number}")
-            output = node.outputs[0]
-            output.name = f"edgedeploy:{operator}:{number}"
-            output.type, output.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape([])
-            graph.append(node)
-            graph.outputs.append(output)
-    return serialized(watched)
+def _sizes(model: ir.Model, tensors: Sequence[str], feed: Feed) -> list[int]:
+    """Bytes of each tensor on this feed, without any of them leaving the runtime."""
+    probe = copy_of(model)
+    values = ir.convenience.create_value_mapping(probe.graph, include_subgraphs=False)
+    nodes = [ir.node("Size", [values[name]], name=f"edgedeploy:size:{name}") for name in tensors]
+    _show(probe, nodes, ir.DataType.INT64)
+    return [4 * int(size) for size in HostSession(serialized(probe), exact=True).run(feed)]
+
+
+def _groups(tensors: Sequence[str], sizes: Sequence[int]) -> list[list[str]]:
+    """The tensors in their order, in as few runs of them as keep each within `_MOST_BYTES`, if any single one does."""
+    groups: list[list[str]] = []
+    room = 0
+    for name, size in zip(tensors, sizes, strict=True):
+        if not groups or size > room:
+            groups.append([])
+            room = _MOST_BYTES
+        groups[-1].append(name)
+        room -= size
+    return groups
+
+
+def _showing(model: ir.Model, tensors: Sequence[str]) -> bytes:
+    """The model with these tensors as its only outputs, without what they do not depend on."""
+    shown = copy_of(model)
+    values = ir.convenience.create_value_mapping(shown.graph, include_subgraphs=False)
+    # Behind a node of its own even an input or a weight can be an output.
+    nodes = [ir.node("Identity", [values[name]], name=f"edgedeploy:shown:{name}") for name in tensors]
+    _show(shown, nodes, ir.DataType.FLOAT)
+    RemoveUnusedNodesPass()(shown)
+    return serialized(shown)
+
+
+def _show(model: ir.Model, nodes: Sequence[ir.Node], dtype: ir.DataType) -> None:
+    """Append `nodes` and make what they give the model's only outputs."""
+    model.graph.outputs.clear()
+    for node in nodes:
+        output = node.outputs[0]
+        output.name, output.type = node.name, ir.TensorType(dtype)
+        model.graph.append(node)
+        model.graph.outputs.append(output)

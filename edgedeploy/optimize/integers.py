@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
-from edgedeploy.optimize.calibration import Range
+from edgedeploy.optimize.histogram import Range
 from edgedeploy.values.target import Target
 
 WEIGHT_MAX = 127

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from edgedeploy.optimize.calibration import Range
+from edgedeploy.optimize.histogram import Range
 from edgedeploy.optimize.integers import activation_grid, quantize_bias, quantize_weight, signed_activations
 from edgedeploy.values.target import Cpu, OperatingSystem, Target
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.calibration import Method, calibrate
+from edgedeploy.optimize.calibration import DEFAULT_PERCENTILE, Method, calibrate
 from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError
 from edgedeploy.optimize.graph import (
     add_initializer,
@@ -45,14 +45,19 @@ class QuantizeStatic(Pass, frozen=True):
     activations: Literal["auto", "s8", "u8"] = "auto"
     """Signed or unsigned; `auto` takes what the target multiplies without saturation."""
     calibration: Method = "min-max"
+    """How ranges are chosen: `min-max`, `mean-min-max`, `percentile`, `entropy` or `mse` (optimize/calibration.py)."""
     calibration_samples: int = 0
     """At most this many; 0 takes all."""
+    percentile: float = DEFAULT_PERCENTILE
+    """Of the values that a range reaches to on either side, for the calibration of that name."""
 
     def __post_init__(self) -> None:
         if not self.operators:
             raise ValueError("operators must name one at least")
         if self.calibration_samples < 0:
             raise ValueError("calibration_samples must not be negative")
+        if not 50 < self.percentile <= 100:
+            raise ValueError("percentile must be above 50 and at most 100")
 
     def requires(self, model: ir.Model, context: Context) -> str | None:
         if context.calibration is None:
@@ -73,7 +78,14 @@ class QuantizeStatic(Pass, frozen=True):
         whole = {_quantized_output(one.node): one for one in found if one.operator == "Conv"}
         tensors = list(dict.fromkeys((*(one.input for one in found), *whole)))
         names = [value.name or "" for value in tensors]
-        seen = calibrate(model, names, context, method=self.calibration, limit=self.calibration_samples)
+        seen = calibrate(
+            model,
+            names,
+            context,
+            method=self.calibration,
+            limit=self.calibration_samples,
+            percentile=self.percentile,
+        )
         signed = signed_activations(self.activations, context.target)
         grids = {value: activation_grid(seen.ranges[value.name or ""], signed=signed) for value in tensors}
         for value in tensors:
