@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,6 @@ class TfliteSession:
     def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """All outputs, in the model's order.
 
-        Dynamic extents (-1 in the file) take what the feed brings. Variables of the model (a recurrent state) begin
         Dynamic extents (-1 in the file) take what the feed brings. Variable tensors, the state of an LSTM, begin anew
         with each run, so that samples do not answer for each other; resource variables keep what was assigned to them.
 
@@ -104,7 +103,7 @@ class TfliteSession:
             )
         arrays = {detail["name"]: _fitting(detail, feed[detail["name"]]) for detail in self._inputs}
         try:
-            self._resize(arrays)
+            self._resize({name: array.shape for name, array in arrays.items()})
             for detail in self._inputs:
                 self._interpreter.set_tensor(detail["index"], arrays[detail["name"]])
             self._interpreter.reset_all_variables()
@@ -116,6 +115,16 @@ class TfliteSession:
                 "the model fails while it runs", why=_words(error), mend=f"check that it is made for inputs of {shapes}"
             ) from error
         return [_dequantized(detail, output) for detail, output in zip(self._outputs, outputs, strict=True)]
+
+    def tensor(self, index: int) -> np.ndarray | None:
+        """A copy of a tensor of the first subgraph, by its number, as the last `run` left it; None when it has no data.
+
+        Only of a session with `keep_all_tensors`.
+        """
+        try:
+            return np.asarray(self._interpreter.get_tensor(index))
+        except ValueError:
+            return None
 
     def tensors(self) -> Iterator[tuple[str, np.ndarray]]:
         """Every tensor with a name as the last `run` left it, one at a time, subgraph by subgraph.
@@ -131,10 +140,24 @@ class TfliteSession:
                 except ValueError:
                     continue
 
-    def _resize(self, arrays: Mapping[str, np.ndarray]) -> None:
+    def shapes_at(self, inputs: Mapping[str, Sequence[int]]) -> list[tuple[int, ...]]:
+        """The shapes of the first subgraph's tensors, by their number, for inputs of these shapes.
+
+        Raises:
+            UnsupportedError: the model does not take them.
+        """
+        try:
+            self._resize(inputs)
+            details = self._interpreter.get_tensor_details()
+        except (RuntimeError, ValueError) as error:
+            raise UnsupportedError("the model does not take inputs of these shapes", why=_words(error)) from error
+        shapes = {int(detail["index"]): tuple(int(extent) for extent in detail["shape"]) for detail in details}
+        return [shapes.get(index, ()) for index in range(max(shapes, default=-1) + 1)]
+
+    def _resize(self, shapes: Mapping[str, Sequence[int]]) -> None:
         changed = False
         for detail in self._inputs:
-            shape = arrays[detail["name"]].shape
+            shape = tuple(shapes[detail["name"]])
             if shape != self._shapes[detail["name"]]:
                 self._interpreter.resize_tensor_input(detail["index"], shape, strict=False)
                 self._shapes[detail["name"]] = shape

@@ -60,7 +60,9 @@ def _table(model: Path, facts: ModelFacts) -> RenderableType:
     table.add_column()
     rows = {
         "model": str(model),
-        "format": f"{facts.format}, opset {facts.opset}" + (f", from {facts.producer}" if facts.producer else ""),
+        "format": facts.format
+        + (f", opset {facts.opset}" if facts.opset else "")
+        + (f", from {facts.producer}" if facts.producer else ""),
         "size": f"{bytes_in_words(facts.size_bytes)} ({facts.size_bytes:,} bytes)",
         "sha256": facts.sha256,
         "inputs": "\n".join(_tensor(tensor) for tensor in facts.inputs) or "none",

@@ -12,7 +12,7 @@ import onnx
 from edgedeploy.errors import UnsupportedError
 from edgedeploy.files import read_chunks
 from edgedeploy.model.graphs import nodes
-from edgedeploy.model.load import external_files, read_onnx
+from edgedeploy.model.load import external_files, is_tflite, read_onnx
 from edgedeploy.model.macs import count_macs
 from edgedeploy.model.shapes import shapes_at_batch_one
 from edgedeploy.model.weights import count_parameters
@@ -23,15 +23,20 @@ def inspect_model(path: Path, input_shapes: Mapping[str, Sequence[int]] | None =
     """Read a model's facts.
 
     Args:
-        path: an `.onnx` file; its external data is looked for beside it.
+        path: an `.onnx` file; its external data is looked for beside it. Or a `.tflite` file.
         input_shapes: extents for dynamic inputs, by input name, for counting MACs. What is not given is 1 for a first
             (batch) extent and unknown else.
 
     Raises:
         InvalidFileError: the file or its external data is missing or not what it should be.
-        UnsupportedError: it is TensorFlow Lite, or over 2 GB in one file; an input has no tensor type; a shape in
-            `input_shapes` contradicts the model.
+        UnsupportedError: it is over 2 GB in one file; an input has no tensor type; a shape in `input_shapes`
+            contradicts the model.
+        HostError: it is TensorFlow Lite, and the extra `tflite` is not installed.
     """
+    if is_tflite(path):
+        from edgedeploy.model.tflite_facts import inspect_tflite
+
+        return inspect_tflite(path, input_shapes or {})
     model = read_onnx(path)
     data_files = external_files(model, path)
     digest, size_bytes = hashlib.sha256(), 0

@@ -10,12 +10,10 @@ from google.protobuf.message import DecodeError, Message  # type: ignore[import-
 from edgedeploy.errors import InvalidFileError, UnsupportedError
 from edgedeploy.files import unreadable
 from edgedeploy.model.graphs import tensors
+from edgedeploy.sessions import format_of
 
 PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
 """The largest message that protobuf can write or read: https://protobuf.dev/programming-guides/proto-limits/"""
-
-_TFLITE_IDENTIFIER = b"TFL3"
-"""At offset 4: https://github.com/tensorflow/tensorflow, tensorflow/compiler/mlir/lite/schema/schema.fbs"""
 
 _KNOWN_BEGINNINGS = {
     b"\x89PNG": "a PNG picture",
@@ -29,6 +27,15 @@ _KNOWN_BEGINNINGS = {
 }
 
 
+def is_tflite(path: Path) -> bool:
+    """Whether a file says of itself that it is TensorFlow Lite; a file that cannot be read does not."""
+    try:
+        with path.open("rb") as file:
+            return format_of(file.read(8)) == "tflite"
+    except OSError:
+        return False
+
+
 def read_onnx(path: Path) -> onnx.ModelProto:
     """Read a model without its external data.
 
@@ -40,9 +47,9 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         with path.open("rb") as file:
             beginning = file.read(64)
             size_bytes = path.stat().st_size
-            if beginning[4:8] == _TFLITE_IDENTIFIER:
+            if format_of(beginning) == "tflite":
                 raise UnsupportedError(
-                    f"{path} is a TensorFlow Lite model, which edgedeploy cannot take yet", mend="give it as ONNX"
+                    f"{path} is a TensorFlow Lite model, which this step does not take", mend="give it as ONNX"
                 )
             if size_bytes > PROTOBUF_LIMIT_BYTES:
                 raise UnsupportedError(

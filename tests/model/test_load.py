@@ -73,8 +73,10 @@ def test_a_folder_and_a_missing_file_are_refused(tmp_path):
 def test_tensorflow_lite_is_recognised_by_its_content(tmp_path):
     path = tmp_path / "m.onnx"
     path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(100))
-    with pytest.raises(UnsupportedError, match="TensorFlow Lite"):
+    with pytest.raises(InvalidFileError, match="TensorFlow Lite"):
         inspect_model(path)
+    with pytest.raises(UnsupportedError, match="TensorFlow Lite"):
+        load.read_onnx(path)
 
 
 def test_a_file_that_protobuf_cannot_hold_is_refused_unread(tmp_path):
