@@ -12,11 +12,54 @@ from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.evidence import Evidence, Execution, PassEvidence
 from edgedeploy.values.measurement import Accuracy, Conditions, MeasuredRelease, Measurement, Timing
 from edgedeploy.values.model import ModelFacts, TensorFacts
-from edgedeploy.values.quality import Agreement, MetricFigure
+from edgedeploy.values.quality import Agreement, MetricChange, MetricFigure
+from edgedeploy.values.search import LayerDamage, Search, Trial
 from edgedeploy.values.shipment import Shipment, ShippedBundle, ShippedContract, ShippedRelease
+from edgedeploy.values.speed import SpeedFigure
 
 AGREEMENT = Agreement(
     samples=600, top1_match=0.9967, max_abs_error=0.071, mean_abs_error=0.0012, cosine=0.99871, sqnr_db=27.4
+)
+
+CHANGE = MetricChange(value=0.0, low=-0.0117, high=0.0083, confidence=0.95, samples=600, samples_changed=4)
+SPEED = SpeedFigure(
+    currency="guest instructions",
+    unit="instructions",
+    source=180_900_000.0,
+    result=119_900_000.0,
+    ratio=0.663,
+    low=0.6629,
+    high=0.6631,
+    slower=False,
+    samples=20,
+    where="board:rpi4 (cortex-a72)",
+)
+SEARCH = Search(
+    objective="balanced",
+    source_size_bytes=585_532,
+    trials=(
+        Trial(name="as prepared", passes=(), size_bytes=519_218, change=CHANGE, sqnr_db=129.1, samples=512),
+        Trial(name="int8", passes=(), size_bytes=190_519, change=CHANGE, sqnr_db=24.0, samples=512, speed=SPEED),
+        Trial(
+            name="30% pruned, int8",
+            passes=(),
+            size_bytes=150_000,
+            change=structs.replace(CHANGE, value=-0.04, low=-0.06, high=-0.02),
+            sqnr_db=9.0,
+            samples=512,
+            over_budget="top1 fell from 0.9700 to 0.9300 in exact arithmetic",
+        ),
+        Trial(name="int8-dynamic", passes=(), refused="quantize-dynamic: there is no MatMul or Gemm"),
+    ),
+    front=("int8", "as prepared"),
+    layers=(
+        LayerDamage(layer="conv2d_1.tmp_0", operator="Conv", sqnr_db=24.1),
+        LayerDamage(layer="linear_0.tmp_0", operator="MatMul", sqnr_db=None),
+    ),
+    chosen="int8",
+    rejected={},
+    ended="all tried",
+    seconds=83.2,
 )
 
 
@@ -98,9 +141,11 @@ def shipment(samples_ms: Sequence[float] = (10.0, 11.0, 12.5), clock: str = "dev
             source_metric=metric,
             max_drop=0.01,
             executions=(
-                Execution(arithmetic="exact", isa="x86-64", metric=metric, agreement=AGREEMENT),
+                Execution(arithmetic="exact", isa="x86-64", metric=metric, agreement=AGREEMENT, change=CHANGE),
                 Execution(arithmetic="host", isa="x86-64 avx2", metric=metric, agreement=AGREEMENT),
             ),
+            speed=SPEED,
+            search=SEARCH,
             accepted=True,
             reasons=("the sample is a sample",),
             tools={"onnx": "1.23.2"},

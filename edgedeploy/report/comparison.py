@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from edgedeploy.report.wording import bytes_in_words, metric_change, metric_in_words, percent_change
+from edgedeploy.report.wording import (
+    bytes_in_words,
+    interval_in_words,
+    metric_change,
+    metric_in_words,
+    percent_change,
+    speed_in_words,
+)
 from edgedeploy.values.measurement import Accuracy
-from edgedeploy.values.quality import MetricFigure
+from edgedeploy.values.quality import MetricChange, MetricFigure
 from edgedeploy.values.shipment import Shipment
 
 
@@ -47,7 +54,18 @@ def comparison(shipment: Shipment) -> tuple[Row, ...]:
     float_metric = shipment.evidence.source_metric
     for execution in shipment.evidence.executions:
         where = "exact arithmetic" if execution.arithmetic == "exact" else f"host ({execution.isa})"
-        rows += _metric_row(where, float_metric, execution.metric)
+        rows += _metric_row(where, float_metric, execution.metric, execution.change)
+    if (speed := shipment.evidence.speed) is not None:
+        rows.append(
+            Row(
+                f"{speed.currency} ({speed.where})",
+                speed_in_words(speed.source, speed),
+                speed_in_words(speed.result, speed),
+                f"{percent_change(1.0, speed.ratio)} "
+                f"({percent_change(1.0, speed.low)} … {percent_change(1.0, speed.high)})",
+                f"{speed.source} → {speed.result} {speed.unit}, {speed.samples:,} samples",
+            )
+        )
     if shipment.measurement and (accuracy := shipment.measurement.accuracy):
         where = f"device ({shipment.measurement.conditions.cpu})"
         if accuracy.partial:
@@ -62,15 +80,18 @@ def _is_over_same_data(accuracy: Accuracy, evaluation_sha256: str | None) -> boo
     return not accuracy.partial and accuracy.evaluation_sha256 == evaluation_sha256
 
 
-def _metric_row(where: str, before: MetricFigure | None, after: MetricFigure | None) -> list[Row]:
+def _metric_row(
+    where: str, before: MetricFigure | None, after: MetricFigure | None, change: MetricChange | None = None
+) -> list[Row]:
     if after is None:
         return []
+    interval = f" ({interval_in_words(after, change)})" if change is not None else ""
     return [
         Row(
             f"{after.name}, {where}",
             metric_in_words(before) if before else "–",
             metric_in_words(after),
-            metric_change(before, after) if before else "",
+            metric_change(before, after) + interval if before else "",
             f"{before.value if before else '–'} → {after.value}, {after.samples:,} samples",
         )
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 from edgedeploy.files import write_bytes
 from edgedeploy.report.comparison import comparison
 from edgedeploy.report.plots import histogram, timeline
+from edgedeploy.report.search_plot import front_svg
 from edgedeploy.report.wording import (
     bytes_in_words,
     limit_and_figure,
@@ -73,6 +75,8 @@ def render(shipment: Shipment) -> str:
         contract=shipment.contract,
         evidence=evidence,
         measurement=measurement,
+        search=evidence.search,
+        front=_as_address(front_svg(evidence.search)) if evidence.search else "",
         timing=timing,
         answer=answer,
         mark=_MARKS[outcome.value],
@@ -99,6 +103,11 @@ def render(shipment: Shipment) -> str:
         time=_time_in_words,
         breakable=_breakable,
     )
+
+
+def _as_address(svg: str) -> str:
+    """An SVG as a `data:` address: as an image it has its own styles, which do not meet the page's."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode('ascii')}"
 
 
 def _answer(shipment: Shipment) -> tuple[str, Outcome]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgedeploy.values.contract import Verdict, VerdictLine
-    from edgedeploy.values.quality import Agreement, MetricFigure
+    from edgedeploy.values.quality import Agreement, MetricChange, MetricFigure
+from edgedeploy.values.speed import SpeedFigure
 
 _SQNR_FLOOR_DB = -300.0
 """Stands for minus infinity, as `Agreement.sqnr_db` says."""
@@ -74,6 +75,18 @@ def metric_change(before: MetricFigure, after: MetricFigure) -> str:
     """`"−0.33 points"` for shares, else the difference."""
     change = after.value - before.value
     return _signed_minus(f"{change * 100:+.2f} points" if _is_share(after) else f"{change:+.4g}")
+
+
+def interval_in_words(metric: MetricFigure, change: MetricChange) -> str:
+    """`"−1.17 … +0.50 with 95% confidence"`: what a change may be when all such samples are counted."""
+    scale, digits = (100, "+.2f") if _is_share(metric) else (1, "+.4g")
+    low, high = (_signed_minus(format(bound * scale, digits)) for bound in (change.low, change.high))
+    return f"{low} … {high} with {change.confidence:.0%} confidence"
+
+
+def speed_in_words(value: float, speed: SpeedFigure) -> str:
+    """`"12.3 ms"`, or `"20.3 million instructions"`."""
+    return milliseconds(value) if speed.unit == "ms" else f"{value / 1e6:,.4g} million instructions"
 
 
 def sqnr_in_words(agreement: Agreement) -> str:

@@ -10,6 +10,7 @@ from msgspec import structs
 from rich.console import Console
 
 from edgedeploy.report.comparison import comparison
+from edgedeploy.report.terminal_evidence import evidence_table
 from edgedeploy.report.terminal_shipment import shipment_tables
 from edgedeploy.report.wording import (
     bytes_in_words,
@@ -39,6 +40,16 @@ def test_before_after_and_verdict_are_there() -> None:
     for words in ("586 kB", "191 kB", "−67.5%", "97.00%", "holds", "cannot be told", "A remark."):
         assert words in text
     assert text.index("586 kB") < text.index("contract sample 1.0")
+
+
+def test_speed_and_search_are_there() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(evidence_table(sample.shipment().evidence))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "0.66 of the float model's guest instructions (0.66 to 0.66; board:rpi4" in text
+    assert "4 trials in 1 min 23 s; objective balanced" in text
+    assert "over the budget" in text and "there is no MatMul" in text and "conv2d_1.tmp_0 (24 dB)" in text
+    assert "-0.0117 … +0.0083" in text
 
 
 def test_refusal_says_why() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from edgedeploy.files import write_bytes
-from edgedeploy.optimize.search.plot import front_svg
+from edgedeploy.report.search_plot import front_svg
 from edgedeploy.values.search import Search
 
 
