@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from html import escape
 
+from edgedeploy.report.plots import nice_ticks
 from edgedeploy.values.search import Search, Trial
 
 _WIDTH, _HEIGHT = 860, 520
 _LEFT, _RIGHT, _TOP, _BOTTOM = 90, 250, 48, 64
+_WORTH_SHOWING = 10.0
 _STYLE = """
 text { font: 14px system-ui, sans-serif; fill: #1b1f24 }
 .quiet { fill: #59636e; font-size: 12px }
@@ -28,8 +30,8 @@ def front_svg(search: Search) -> str:
     trials = [trial for trial in search.trials if trial.size_bytes is not None]
     labelled = any(trial.change is not None for trial in trials)
     losses = [_loss(trial) for trial in trials]
-    # One that is ruined would press all others into a line at the bottom.
-    top = max([1.0, *(loss for trial, loss in zip(trials, losses, strict=True) if trial.over_budget is None)]) * 2
+    # One that is ruined would press all others into a line at the bottom: it stands at the top edge.
+    top = 1.1 * max([1.0, *(loss for loss in losses if loss <= _WORTH_SHOWING)])
     right = max([1.0, *(_size(trial, search) for trial in trials)])
     plot_width, plot_height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
@@ -41,21 +43,20 @@ def front_svg(search: Search) -> str:
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="Size against loss of {len(trials)} trials"><style>{_STYLE}</style>',
+        f'aria-label="Size against loss of {len(trials)} results"><style>{_STYLE}</style>',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}"/>',
-        f'<text x="{_LEFT}" y="26">{len(trials)} trials, objective {escape(search.objective)}</text>',
+        f'<text x="{_LEFT}" y="26">{len(trials)} results, objective {escape(search.objective)}</text>',
     ]
-    for step in range(6):
-        at, value = _LEFT + plot_width * step / 5, right * step / 5
+    for value in nice_ticks(0.0, right):
+        at = x(value)
         parts.append(f'<line class="grid" x1="{at:.1f}" y1="{_TOP}" x2="{at:.1f}" y2="{_HEIGHT - _BOTTOM}"/>')
         parts.append(
             f'<text class="quiet" x="{at:.1f}" y="{_HEIGHT - _BOTTOM + 20}" text-anchor="middle">{value:.0%}</text>'
         )
-        level = top * step / 5
-        parts.append(
-            f'<line class="grid" x1="{_LEFT}" y1="{y(level):.1f}" x2="{_LEFT + plot_width}" y2="{y(level):.1f}"/>'
-        )
-        parts.append(f'<text class="quiet" x="{_LEFT - 8}" y="{y(level) + 4:.1f}" text-anchor="end">{level:.3g}</text>')
+    for value in nice_ticks(0.0, top):
+        at = y(value)
+        parts.append(f'<line class="grid" x1="{_LEFT}" y1="{at:.1f}" x2="{_LEFT + plot_width}" y2="{at:.1f}"/>')
+        parts.append(f'<text class="quiet" x="{_LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{value:.3g}</text>')
     parts.append(
         f'<text class="quiet" x="{_LEFT + plot_width / 2}" y="{_HEIGHT - 18}" text-anchor="middle">'
         "size, of the model as it came</text>"

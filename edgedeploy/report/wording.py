@@ -78,10 +78,10 @@ def metric_change(before: MetricFigure, after: MetricFigure) -> str:
 
 
 def interval_in_words(metric: MetricFigure, change: MetricChange) -> str:
-    """`"−1.17 … +0.50 with 95% confidence"`: what a change may be when all such samples are counted."""
+    """`"−1.17 … +0.50"`: what a change may be when all such samples are counted, in the unit of `metric_change`."""
     scale, digits = (100, "+.2f") if _is_share(metric) else (1, "+.4g")
     low, high = (_signed_minus(format(bound * scale, digits)) for bound in (change.low, change.high))
-    return f"{low} … {high} with {change.confidence:.0%} confidence"
+    return f"{low} … {high}"
 
 
 def speed_in_words(value: float, speed: SpeedFigure) -> str:

@@ -39,7 +39,7 @@ class Trial(Struct, frozen=True, kw_only=True):
     def loss(self) -> float:
         """What it costs: the fall of the metric, or without labels the share of answers that changed."""
         if self.change is not None:
-            return -self.change.value
+            return 0.0 - self.change.value
         return 0.0 if self.top1_match is None else 1.0 - self.top1_match
 
 

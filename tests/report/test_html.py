@@ -113,7 +113,7 @@ def test_trials_of_a_search_are_told() -> None:
     for words in ("4 trials", "30% pruned, int8", "top1 fell from 0.9700", "there is no MatMul", "conv2d_1.tmp_0"):
         assert words in text
     assert "180.9 million instructions" in text and "−33.7%" in text
-    assert "−1.17 … +0.83 with 95% confidence" in text
+    assert "(−1.17 … +0.83)" in text
 
 
 def test_a_shipment_without_a_search_has_no_word_of_one() -> None:
