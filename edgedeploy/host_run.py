@@ -34,7 +34,9 @@ class HostSession:
     The attributes `input_names` and `output_names` are in the model's order.
     """
 
-    def __init__(self, model: Path | bytes, *, exact: bool, threads: int | None = None) -> None:
+    def __init__(
+        self, model: Path | bytes, *, exact: bool, threads: int | None = None, plan_memory: bool = True
+    ) -> None:
         """
         Args:
             model: a file, whose external data is found beside it, or a serialized model that has none.
@@ -44,6 +46,8 @@ class HostSession:
                 kernels.
             threads: of one operator; None leaves it to onnxruntime (one per physical core). Sums in float may differ in
                 the last digit between numbers of threads.
+            plan_memory: take one block for all intermediate tensors of a run (onnxruntime's default). With many large
+                outputs that block comes on top of theirs, and gains nothing.
 
         Raises:
             InvalidFileError: the file is missing or not an ONNX model.
@@ -54,6 +58,7 @@ class HostSession:
         options.inter_op_num_threads = 1
         if threads is not None:
             options.intra_op_num_threads = threads
+        options.enable_mem_pattern = plan_memory
         if exact:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         name = str(model) if isinstance(model, Path) else "the model"

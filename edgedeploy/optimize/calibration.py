@@ -39,7 +39,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 DEFAULT_PERCENTILE = 99.99
 
 _FROM_EXTREMES: frozenset[Method] = frozenset(("min-max", "mean-min-max"))
-_MOST_BYTES = 256 * 2**20
+_MOST_BYTES = 512 * 2**20
 """Of values that leave the runtime at once, told from the first sample."""
 _KEPT_MODELS = 8
 """So many models' findings are kept: some 20 kB per tensor."""
@@ -203,7 +203,7 @@ def _watch(
     known = min(dataset.count, limit) if dataset.count and limit else dataset.count or limit or None
     found = _Findings()
     for number, group in enumerate(groups):
-        session = HostSession(_showing(model, group), exact=False)
+        session = HostSession(_showing(model, group), exact=False, plan_memory=False)
         extremes = {name: _Extremes() for name in group}
         builders = {name: HistogramBuilder() for name in group} if histograms else {}
         stream = (
