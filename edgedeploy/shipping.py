@@ -22,6 +22,7 @@ from edgedeploy.measure.observation import merge
 from edgedeploy.measure.test import test
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipe import load_recipe
+from edgedeploy.optimize.search.search import SearchSettings
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.target.load import load_target, target_names
 from edgedeploy.values.bundle import Bundle
@@ -83,6 +84,10 @@ def ship(
             # A contract that states no drop is judged by its floor alone, on the device.
             max_drop=1.0 if limits.metric_max_drop is None else limits.metric_max_drop,
             target=chosen,
+            allowed=contract.optimization.allow,
+            search_settings=SearchSettings(
+                objective=contract.optimization.objective, time_budget_s=contract.optimization.time_budget_s
+            ),
             progress=progress,
         )
         shipment = Shipment(

@@ -46,6 +46,8 @@ def _mistakes(contract: Contract) -> Iterator[_Mistake]:
         yield ("schema",), f"this edgedeploy reads schema {SCHEMA}, the file has {contract.schema}"
     yield from _model_mistakes(contract)
     yield from _data_mistakes(contract)
+    if not 0 < contract.optimization.time_budget_s <= _LARGEST:
+        yield ("optimization", "time_budget_s"), f"{contract.optimization.time_budget_s} s is not a time to search in"
     yield from _limit_mistakes(contract.limits, shares=contract.data.metric in SHARE_METRICS)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Iterable
-from typing import Any, Literal
+from typing import Any
 
 import onnx
 from msgspec import Struct
@@ -24,6 +24,7 @@ from edgedeploy.optimize.graph import complaint
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.sessions import Session, format_of, open_session, runtime_of
+from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import Execution
 from edgedeploy.values.quality import MetricFigure
 from edgedeploy.values.speed import SpeedFigure
@@ -50,11 +51,6 @@ class Data(Struct, frozen=True, kw_only=True):
     dataset: Dataset | None
     generated: tuple[Sample, ...] = ()
     """When there is no dataset."""
-
-
-Allowance = Literal["larger", "loss", "slower", "unjudged"]
-"""What a user may allow by name: a result that is larger, that lost more than the budget, that is slower, or that could
-not be judged. What does not load or run, or gives NaN for numbers, is never let through."""
 
 
 class Objection(Struct, frozen=True):

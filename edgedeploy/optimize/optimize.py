@@ -13,7 +13,7 @@ from edgedeploy.errors import DatasetError, EdgedeployError, UnsupportedError
 from edgedeploy.files import replacing_file
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.graph import serialized
-from edgedeploy.optimize.guard import Allowance, Judgement, is_sane_drop
+from edgedeploy.optimize.guard import Judgement, is_sane_drop
 from edgedeploy.optimize.pipeline import run_passes
 from edgedeploy.optimize.recipe import Recipe
 from edgedeploy.optimize.search.files import write_search
@@ -21,6 +21,7 @@ from edgedeploy.optimize.search.search import SearchSettings, search
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.optimize.subject import Subject
 from edgedeploy.progress import SILENT, Progress
+from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import Evidence, PassEvidence
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.search import Search

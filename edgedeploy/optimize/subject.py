@@ -18,9 +18,10 @@ from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import load_onnx
 from edgedeploy.optimize.contract import Context, first_line
 from edgedeploy.optimize.generated import generated_samples
-from edgedeploy.optimize.guard import Allowance, Data, Judgement, judge
+from edgedeploy.optimize.guard import Data, Judgement, judge
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.progress import SILENT, Progress
+from edgedeploy.values.contract import Allowance
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target
 

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
+
+from edgedeploy.values.search import Objective
+
+
+Allowance = Literal["larger", "loss", "slower", "unjudged"]
+"""What may be allowed by name: a result that is larger, that lost more than the budget, that is slower, or that could
+not be judged. What does not load or run, or gives NaN for numbers, is never let through."""
 
 
 class ContractModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,6 +36,12 @@ class ContractData(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class ContractOptimization(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recipe: str = "int8"
+    objective: Objective = "balanced"
+    """Of a recipe that is a search."""
+    time_budget_s: float = 600.0
+    """Of a recipe that is a search."""
+    allow: tuple[Allowance, ...] = ()
+    """Objections of the guard that are not to stop the result."""
 
 
 class TargetLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

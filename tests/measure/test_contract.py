@@ -74,6 +74,8 @@ def test_a_metric_of_ones_own_has_any_range(load):
         ("metric_min = 0.95", "metric_min = 95", ":12: limits.metric_min: 95.0 is not a share"),
         ("metric_min = 0.95", "metric_min = nan", ":12: limits.metric_min: "),
         ("metric_min = 0.95", "metric_max_drop = -0.01", ":12: limits.metric_max_drop: "),
+        ("[limits]", "[optimization]\ntime_budget_s = 0.0\n[limits]", ":12: optimization.time_budget_s: 0.0 s is not"),
+        ("[limits]", '[optimization]\nallow = ["anything"]\n[limits]', "optimization.allow"),
         ("metric_min = 0.95", "size_max_bytes = -5", ":12: limits.size_max_bytes: -5 is not a limit"),
         ("metric_min = 0.95", "size_reduction_min = 45", ":12: limits.size_reduction_min: "),
         ("metric_min = 0.95", "metrik_min = 0.95", ":12: limits.metrik_min: unknown key"),

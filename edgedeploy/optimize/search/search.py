@@ -21,7 +21,7 @@ from msgspec import Struct, structs
 
 from edgedeploy.errors import UnsupportedError
 from edgedeploy.optimize.contract import Pass
-from edgedeploy.optimize.guard import Allowance, Judgement
+from edgedeploy.optimize.guard import Judgement
 from edgedeploy.optimize.pipeline import run_passes
 from edgedeploy.optimize.recipe import Recipe, Variant
 from edgedeploy.optimize.search import mixed
@@ -31,6 +31,7 @@ from edgedeploy.optimize.search.journal import Journal
 from edgedeploy.optimize.search.pareto import front, rank
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.optimize.subject import Subject
+from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import PassEvidence
 from edgedeploy.values.search import LayerDamage, Objective, Search, Trial
 
