@@ -11,7 +11,7 @@ class SpeedFigure(Struct, frozen=True, kw_only=True):
     """Two models compared in one currency, in one run."""
 
     currency: Literal["host time", "guest instructions"]
-    """Wall-clock time on this machine, or instructions that an emulated board executed: work, not time."""
+    """Processor time of one thread on this machine, or instructions that an emulated board executed: work, not time."""
     unit: Literal["ms", "instructions"]
     source: float
     """Of the float model, per inference, in `unit`: the median."""

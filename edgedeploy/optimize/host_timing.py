@@ -1,0 +1,139 @@
+"""Speed on this machine: two models timed in turn."""
+
+from __future__ import annotations
+
+import gc
+import math
+import statistics
+import time
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from edgedeploy.host_run import HostSession, host_isa
+from edgedeploy.optimize.contract import Feed
+from edgedeploy.optimize.paired_ratio import RatioFigure, median_ratio
+from edgedeploy.sessions import Session, format_of
+from edgedeploy.values.speed import SpeedFigure
+
+TOLERANCE = 0.03
+"""How far above 1 a ratio must lie, with its whole interval, to be called slower. That far apart were two sessions of
+the same model: where the buffers of a session happen to lie counts (Mytkowicz, Diwan, Hauswirth and Sweeney, Producing
+Wrong Data Without Doing Anything Obviously Wrong!, ASPLOS 2009)."""
+
+_LEAST_SAMPLE_S = 0.002
+"""A sample shorter than that runs its feeds several times: reading the clock and filling the caches anew would show."""
+_LEAST_PAIRS, _MOST_PAIRS = 9, 51
+_BUDGET_S = 1.0
+"""Of one round, once both models are loaded and `_LEAST_PAIRS` are measured."""
+
+
+class HostTiming:
+    """Compares the time that onnxruntime (or ai-edge-litert) needs on this machine, as it comes, with one thread.
+
+    What is taken is the processor time of the thread that runs the model. With one thread it is the time of the
+    computation itself, without the waits while other programs have the processor.
+    """
+
+    def compare(self, source: bytes, candidate: bytes, feeds: Sequence[Feed]) -> SpeedFigure:
+        """Both models on the same feeds, in turn: source, candidate, candidate, source, and so on.
+
+        There are two rounds, each with both models loaded anew, now the one first and now the other: so that neither
+        always has the better place in memory. What seems slower is measured once more, and called slower if it is
+        again; the figures are those of the last measurement.
+
+        Raises:
+            InvalidFileError, UnsupportedError, HostError: a model does not load.
+            DatasetError, UnsupportedError: a model does not run on a feed.
+            ValueError: there is no feed.
+        """
+        if not feeds:
+            raise ValueError("speed is compared on at least one feed")
+        measured = _measure(source, candidate, feeds)
+        if _is_slower(measured.ratio()):
+            measured = _measure(source, candidate, feeds)
+        ratio = measured.ratio()
+        return SpeedFigure(
+            currency="host time",
+            unit="ms",
+            source=1000 * statistics.median(measured.source_s),
+            result=1000 * statistics.median(measured.candidate_s),
+            ratio=ratio.value,
+            low=ratio.low,
+            high=ratio.high,
+            slower=_is_slower(ratio),
+            samples=ratio.pairs,
+            where=f"{host_isa()}, 1 thread",
+        )
+
+
+class _Pairs(Struct, frozen=True):
+    """Seconds per inference, measured one right after the other."""
+
+    source_s: list[float]
+    candidate_s: list[float]
+
+    def ratio(self) -> RatioFigure:
+        return median_ratio(self.source_s, self.candidate_s)
+
+
+def _measure(source: bytes, candidate: bytes, feeds: Sequence[Feed]) -> _Pairs:
+    pairs = _Pairs([], [])
+    # The first session of a process has a place in memory that no later one has.
+    first = _open(source)
+    one, other = _open(source), _open(candidate)
+    _round(pairs, one, other, feeds)
+    del one, other
+    other, one = _open(candidate), _open(source)
+    _round(pairs, one, other, feeds)
+    del first
+    return pairs
+
+
+def _round(pairs: _Pairs, source: Session, candidate: Session, feeds: Sequence[Feed]) -> None:
+    # The first run allocates, the second tells how long one takes.
+    for _ in range(2):
+        quicker_s = min(_seconds(session, feeds) for session in (source, candidate)) / len(feeds)
+    count = _inferences_per_sample(quicker_s, len(feeds))
+    both = [(source, pairs.source_s), (candidate, pairs.candidate_s)]
+    begun = time.monotonic()
+    was_collecting = gc.isenabled()
+    # As timeit does: a collection of garbage in the middle of an inference is not the model's time.
+    gc.disable()
+    try:
+        for pair in range(_MOST_PAIRS):
+            if pair >= _LEAST_PAIRS and time.monotonic() - begun >= _BUDGET_S:
+                break
+            chosen = [feeds[(pair + turn) % len(feeds)] for turn in range(count)]
+            for session, found_s in both if pair % 2 == 0 else reversed(both):
+                found_s.append(_seconds(session, chosen) / count)
+    finally:
+        if was_collecting:
+            gc.enable()
+
+
+def _seconds(session: Session, feeds: Sequence[Feed]) -> float:
+    begun_ns = time.thread_time_ns()
+    for feed in feeds:
+        session.run(feed)
+    # A clock that has not moved on would make a ratio infinite.
+    return max(1, time.thread_time_ns() - begun_ns) / 1e9
+
+
+def _inferences_per_sample(seconds: float, feeds: int) -> int:
+    """How many inferences make a sample: one, or as many rounds of all feeds as it takes, so that samples are alike."""
+    if seconds >= _LEAST_SAMPLE_S:
+        return 1
+    return feeds * math.ceil(_LEAST_SAMPLE_S / (seconds * feeds))
+
+
+def _is_slower(ratio: RatioFigure) -> bool:
+    return ratio.low > 1 + TOLERANCE
+
+
+def _open(content: bytes) -> Session:
+    if format_of(content[:8]) == "tflite":
+        from edgedeploy.tflite_run import TfliteSession
+
+        return TfliteSession(content, exact=False, threads=1)
+    return HostSession(content, exact=False, threads=1)

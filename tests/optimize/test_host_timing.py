@@ -1,0 +1,75 @@
+"""Speed on this machine. Models differ by so much work that no load of the machine hides it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+
+from edgedeploy.errors import DatasetError, UnsupportedError
+from edgedeploy.optimize import host_timing
+from edgedeploy.optimize.host_timing import HostTiming, _inferences_per_sample
+
+_FEEDS = [{"x": np.full((1, 64), value, np.float32)} for value in (0.5, 1.0, 2.0)]
+
+
+def _chain(length: int) -> bytes:
+    """A model of so many matrix products in a row."""
+    lines = [f"v{index + 1} = MatMul(v{index}, w)" for index in range(length)]
+    text = f"""<ir_version: 8, opset_import: ["": 17]>
+    g (float[1,64] x) => (float[1,64] y) {{ v0 = Identity(x) {" ".join(lines)} y = Relu(v{length}) }}"""
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.eye(64, dtype=np.float32), "w"))
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def test_more_work_is_slower_and_less_is_not() -> None:
+    little, much = _chain(2), _chain(80)
+    slower = HostTiming().compare(little, much, _FEEDS)
+    assert slower.slower
+    assert 1 < slower.low <= slower.ratio <= slower.high
+    assert slower.source < slower.result
+    faster = HostTiming().compare(much, little, _FEEDS)
+    assert not faster.slower
+    assert faster.low <= faster.ratio <= faster.high < 1
+    assert (faster.currency, faster.unit) == ("host time", "ms")
+    assert faster.samples >= 18
+    assert faster.where.endswith("1 thread")
+
+
+def test_slower_is_only_what_seems_so_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: Iterator[float] = iter([1.5, 1.0])
+
+    def measure(source: bytes, candidate: bytes, feeds: Any) -> Any:
+        factor = next(rounds)
+        return host_timing._Pairs([1.0] * 20, [factor] * 20)
+
+    monkeypatch.setattr(host_timing, "_measure", measure)
+    figure = HostTiming().compare(b"", b"", _FEEDS)
+    assert not figure.slower
+    assert figure.ratio == 1.0
+    rounds = iter([1.5, 1.4])
+    figure = HostTiming().compare(b"", b"", _FEEDS)
+    assert figure.slower
+    assert figure.ratio == 1.4
+
+
+@pytest.mark.parametrize(
+    ("seconds", "feeds", "count"), [(0.5, 4, 1), (0.002, 4, 1), (0.0011, 1, 2), (0.0015, 4, 4), (0.0001, 3, 21)]
+)
+def test_short_inferences_are_timed_in_whole_rounds_of_the_feeds(seconds: float, feeds: int, count: int) -> None:
+    assert _inferences_per_sample(seconds, feeds) == count
+
+
+def test_models_that_do_not_load_or_run_are_told() -> None:
+    with pytest.raises(ValueError, match="feed"):
+        HostTiming().compare(_chain(1), _chain(1), [])
+    with pytest.raises(DatasetError):
+        HostTiming().compare(_chain(1), _chain(1), [{"x": np.zeros((1, 5), np.float32)}])
+    with pytest.raises(UnsupportedError):
+        HostTiming().compare(_chain(1), _chain(1).replace(b"Relu", b"Rely"), _FEEDS)
