@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgedeploy import bound_inputs
 from edgedeploy.errors import DatasetError, InvalidFileError, UnsupportedError
 
 # onnxruntime's wheels report to their maker unless this is set before they are loaded (Privacy.md in the package): they
@@ -73,18 +74,24 @@ class HostSession:
             raise UnsupportedError(f"onnxruntime does not load {name}", why=_words(error)) from error
         self.input_names = tuple(value.name for value in self._session.get_inputs())
         self.output_names = tuple(value.name for value in self._session.get_outputs())
+        bound = bound_inputs.read(self._session.get_modelmeta().custom_metadata_map)
+        self._bound = {name: value for name, value in bound.items() if name not in self.input_names}
         self._options = onnxruntime.RunOptions()
         self._options.log_severity_level = _severity()
 
     def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """All outputs, in the model's order.
 
+        Arrays for inputs that were bound to a constant (`fix-input`) are left out when they hold that constant.
+
         Raises:
-            DatasetError: onnxruntime rejects the feed (name, dtype or shape).
+            DatasetError: onnxruntime rejects the feed (name, dtype or shape), or it holds another value than an input
+                was bound to.
             UnsupportedError: the model fails while it runs, or an output is not a tensor.
         """
+        taken = bound_inputs.without_bound(feed, self._bound)
         try:
-            outputs = self._session.run(None, dict(feed), self._options)
+            outputs = self._session.run(None, taken, self._options)
         except (_state.InvalidArgument, ValueError) as error:
             raise DatasetError("the model does not take this feed", why=_words(error)) from error
         except Exception as error:

@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 
 from edgedeploy.host_run import HostSession
+from edgedeploy.optimize.branches import branches_of, inline, nodes_within, taken_branch
 from edgedeploy.optimize.contract import Context, Facts, Pass
 from edgedeploy.optimize.graph import (
     NameAuthority,
@@ -18,10 +19,10 @@ from edgedeploy.optimize.graph import (
     all_nodes,
     constant,
     drop_if_unused,
-    integer_attribute,
     is_operator,
     opset,
 )
+from edgedeploy.optimize.shapes import forget_shapes, infer_shapes, known_integers
 
 _log = logging.getLogger(__name__)
 
@@ -29,9 +30,13 @@ _RANDOM = frozenset("RandomNormal RandomNormalLike RandomUniform RandomUniformLi
 # A weight that is stored in 8 bits and dequantized at run time is what a quantized model is made of.
 _KEPT = frozenset({"DequantizeLinear"})
 
+_MOST_ROUNDS = 20
+"""Each round takes a branch, of branches within branches, or tells a shape that another depended on."""
+
 
 class FoldConstants(Pass, frozen=True):
-    """Replace nodes whose inputs are all known by their results, and shapes that are known by their values.
+    """Replace nodes whose inputs are all known by their results, known shapes by their values, and `If` whose condition
+    is known by the branch that is taken.
 
     Each node is computed by onnxruntime, the runtime that would compute it otherwise. A result that is larger than
     what it is made from (a tensor filled with one value, a repeated one) stays a node: folding it would make the file
@@ -50,18 +55,42 @@ class FoldConstants(Pass, frozen=True):
             raise ValueError("growth_limit_bytes must not be negative")
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
-        folded = shapes = 0
-        nodes = list(all_nodes(model))
+        # Where shapes were inferred, a branch that is gone or a shape that is known tells more of them.
+        has_shapes = any(value.shape is not None for node in all_nodes(model) for value in node.outputs[:1])
+        total = {"nodes_folded": 0, "shapes_folded": 0, "branches_taken": 0}
+        for _ in range(_MOST_ROUNDS):
+            found = self._fold_once(model, context)
+            for name, count in found.items():
+                total[name] += count
+            if not any(found.values()):
+                break
+            if has_shapes:
+                forget_shapes(model)
+                infer_shapes(model)
+        return model, {**total}
+
+    def _fold_once(self, model: ir.Model, context: Context) -> dict[str, int]:
+        folded = shapes = branches = 0
         names = NameAuthority(model)
+        nodes = list(all_nodes(model))
+        gone: set[ir.Node] = set()
         for number, node in enumerate(nodes, start=1):
             context.progress.advance(number, len(nodes), "nodes")
+            if node in gone:
+                continue
             if (known := _known_shape(node)) is not None:
                 _replace(node, [known], model.graph, names)
                 shapes += 1
+            elif (branch := taken_branch(node)) is not None:
+                gone.update(
+                    inner for other in branches_of(node) if other is not branch for inner in nodes_within(other)
+                )
+                inline(node, branch, names)
+                branches += 1
             elif self._is_foldable(node) and (results := self._compute(node, model)) is not None:
                 _replace(node, results, model.graph, names)
                 folded += 1
-        return model, {"nodes_folded": folded, "shapes_folded": shapes}
+        return {"nodes_folded": folded, "shapes_folded": shapes, "branches_taken": branches}
 
     def _is_foldable(self, node: ir.Node) -> bool:
         return (
@@ -126,21 +155,23 @@ def _fits(output: onnx.ValueInfoProto, limit_bytes: int) -> bool:
 
 
 def _known_shape(node: ir.Node) -> np.ndarray | None:
-    """The result of a `Shape` or `Size` whose input's shape holds for every input of the model."""
-    if not is_operator(node, "Shape", "Size") or node.outputs[0].is_graph_output():
+    """The result of a `Shape` or `Size`, or of arithmetic on shapes, that holds for every input of the model."""
+    if not node.outputs or node.outputs[0].is_graph_output():
         return None
-    source = node.inputs[0]
-    if source is None or source.shape is None:
+    if is_operator(node, "Size"):
+        source = node.inputs[0]
+        extents = None if source is None or source.shape is None else list(source.shape)
+        if extents is None or not all(isinstance(extent, int) and extent >= 0 for extent in extents):
+            return None
+        return np.array(math.prod(extents), dtype=np.int64)
+    if not is_operator(node, "Shape", "Gather", "Slice", "Concat"):
         return None
-    extents = list(source.shape)
-    if is_operator(node, "Shape"):
-        # Negative and out-of-range bounds mean what they mean in a Python slice (ONNX, Shape-15).
-        end = node.attributes.get("end")
-        extents = extents[integer_attribute(node, "start", 0) : None if end is None else end.as_int()]
-    if not all(isinstance(extent, int) and extent >= 0 for extent in extents):
+    known = known_integers(node.outputs[0])
+    if known is None or any(element is None for element in known.reshape(-1)):
         return None
-    known = np.array(extents, dtype=np.int64)
-    return known if is_operator(node, "Shape") else np.array(known.prod(), dtype=np.int64)
+    # What is taken from constants alone keeps the type that these have.
+    kind = node.outputs[0].dtype or (ir.DataType.INT64 if is_operator(node, "Shape") else None)
+    return known.astype(kind.numpy()) if kind in (ir.DataType.INT64, ir.DataType.INT32) else None
 
 
 def _replace(node: ir.Node, results: list[np.ndarray], weights: ir.Graph, names: NameAuthority) -> None:

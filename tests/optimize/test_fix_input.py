@@ -1,0 +1,152 @@
+"""fix-input: inputs and dimensions that become constants."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgedeploy.dataset import open_dataset
+from edgedeploy.errors import DatasetError
+from edgedeploy.host_run import HostSession
+from edgedeploy.optimize.contract import Context
+from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.passes.fix_input import FixInput
+from edgedeploy.optimize.passes.fold_constants import FoldConstants
+from edgedeploy.optimize.passes.infer_shapes import InferShapes
+from edgedeploy.optimize.passes.remove_dead_code import RemoveDeadCode
+from edgedeploy.optimize.passes.strip_metadata import StripMetadata
+from edgedeploy.optimize.pipeline import run_passes
+from edgedeploy.values.model import TensorFacts
+
+TWO_RATES = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    g (float[N,4] x, int64 sr) => (float[N,4] y) <int64 wide = {16000}> {
+        c = Equal(sr, wide)
+        y = If (c) <
+            then_branch = t () => (float[N,4] p) { p = Relu(x) },
+            else_branch = e () => (float[N,4] q) { q = Neg(x) }
+        >
+    }"""
+X = np.array([[-1.0, 2.0, 3.0, -4.0]], np.float32)
+
+
+def _feed(rate):
+    return {"x": X, "sr": np.array(rate, np.int64)}
+
+
+def test_the_branch_of_the_bound_rate_stays(build, apply, run, operators):
+    model = build(TWO_RATES)
+    fixed, evidence = apply(FixInput(inputs={"sr": 16000}), model, _feed(16000))
+    assert evidence.refused is None and evidence.facts["inputs_bound"] == 1
+    assert [value.name for value in fixed.graph.inputs] == ["x"]
+    folded, evidence = apply(FoldConstants(), fixed, _feed(16000))
+    assert operators(folded) == ["Relu"]
+    assert evidence.facts["branches_taken"] == 1
+    np.testing.assert_array_equal(run(folded, x=X)[0], np.maximum(X, 0))
+
+
+def test_data_with_another_value_is_refused_with_the_values(build, apply, tmp_path):
+    model = build(TWO_RATES)
+    with pytest.raises(DatasetError, match="8000 for input 'sr', and the model was bound to 16000"):
+        apply(FixInput(inputs={"sr": 16000}), model, _feed(8000))
+    # Not only the first samples are looked at.
+    np.savez(tmp_path / "c.npz", x=np.zeros((3, 1, 4), np.float32), sr=np.array([16000, 16000, 8000]))
+    facts = [TensorFacts(name="x", dtype="float32", shape=("N", 4)), TensorFacts(name="sr", dtype="int64", shape=())]
+    context = Context(calibration=open_dataset(str(tmp_path / "c.npz"), facts))
+    with pytest.raises(DatasetError, match="8000"):
+        apply(FixInput(inputs={"sr": 16000}), model, context=context)
+
+
+def test_the_fixed_model_takes_data_that_was_made_for_the_model_as_it_came(build, apply):
+    fixed, _ = apply(FixInput(inputs={"sr": 16000}), build(TWO_RATES), _feed(16000))
+    stripped, _ = apply(StripMetadata(shorten_names=True), fixed, _feed(16000))
+    session = HostSession(serialized(stripped), exact=True)
+    np.testing.assert_array_equal(session.run(_feed(16000))[0], np.maximum(X, 0))
+    np.testing.assert_array_equal(session.run({"x": X})[0], np.maximum(X, 0))
+    with pytest.raises(DatasetError, match="bound to 16000"):
+        session.run(_feed(8000))
+    with pytest.raises(DatasetError, match="nobody"):
+        session.run({**_feed(16000), "nobody": X})
+
+
+def test_metadata_of_that_name_never_hides_an_input_that_the_model_has(build):
+    model = build(TWO_RATES)
+    model.metadata_props["edgedeploy.bound_inputs"] = '{"sr": 8000}'
+    session = HostSession(serialized(model), exact=True)
+    np.testing.assert_array_equal(session.run(_feed(16000))[0], np.maximum(X, 0))
+    model.metadata_props["edgedeploy.bound_inputs"] = "[not json"
+    assert HostSession(serialized(model), exact=True).run(_feed(16000))
+
+
+def test_a_second_time_there_is_nothing_left_to_do(build, apply):
+    step = FixInput(inputs={"sr": 16000}, dimensions={"N": 1})
+    once, _ = apply(step, build(TWO_RATES), _feed(16000))
+    twice, evidence = apply(step, once, _feed(16000))
+    assert evidence.refused is None and not evidence.changed
+    assert serialized(twice) == serialized(once)
+    _, evidence = apply(FixInput(inputs={"sr": 8000}), once)
+    assert "bound before, to 16000" in evidence.refused
+    _, evidence = apply(FixInput(dimensions={"N": 2}), once)
+    assert "bound before, to 1" in evidence.refused
+
+
+SHAPES = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    g (float[N,C,S] x, float[N] w) => (float[N,M] y) <int64[1] tail = {-1}, int64 k = {0}, int64[1] zero = {0}> {
+        s = Shape(x)
+        n = Gather(s, k)
+        row = Unsqueeze(n, zero)
+        target = Concat <axis = 0> (row, tail)
+        y = Reshape(x, target)
+    }"""
+
+
+@pytest.mark.parametrize("dimensions", [{"N": 2}, {"x:0": 2}, {"N": 2, "x:1": 3, "S": 4}])
+def test_dimensions_by_name_and_by_axis(build, run, operators, dimensions):
+    probe = {"x": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "w": np.zeros(2, np.float32)}
+    passes = [FixInput(dimensions=dimensions), InferShapes(), FoldConstants(), RemoveDeadCode()]
+    result, evidence = run_passes(build(SHAPES), passes, Context(probes=[probe]))
+    assert [one.refused for one in evidence] == [None] * 4
+    assert operators(result) == ["Reshape"], "the shape that it reshapes to is known"
+    assert result.graph.inputs[0].shape[0] == 2
+    if "N" in dimensions:
+        assert result.graph.inputs[1].shape[0] == 2 and result.graph.outputs[0].shape[0] == 2
+    np.testing.assert_array_equal(run(result, **probe)[0], probe["x"].reshape(2, 12))
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        (FixInput(inputs={"rate": 1}), "no input 'rate'"),
+        (FixInput(inputs={"srr": 1}), "there is 'sr'"),
+        (FixInput(inputs={"sr": 0.5}), "0.5 is nothing that input 'sr'"),
+        (FixInput(inputs={"sr": [1, 2]}), "shape"),
+        (FixInput(inputs={"x": 1.0}), "dynamic dimensions"),
+        (FixInput(dimensions={"M": 1}), "there is 'N'"),
+        (FixInput(dimensions={"x:5": 1}), "no axis 5"),
+        (FixInput(dimensions={"z:0": 1}), "no input 'z'"),
+        (FixInput(dimensions={"x:1": 5}), "has the extent 4 already"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_reason(build, apply, step, reason):
+    model = build(TWO_RATES)
+    result, evidence = apply(step, model)
+    assert reason in evidence.refused
+    assert serialized(result) == serialized(model)
+
+
+def test_a_number_fills_an_input_of_known_shape(build, apply, run):
+    model = build(
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[N,2] x, float[1,2] b, bool[1] c) => (float[N,2] y) '
+        "{ s = Add(x, b) y = Where(c, s, x) }"
+    )
+    probe = {"x": np.ones((3, 2), np.float32), "b": np.full((1, 2), 0.1, np.float32), "c": np.array([True])}
+    fixed, evidence = apply(FixInput(inputs={"b": 0.1, "c": True}), model, probe)
+    assert evidence.refused is None
+    np.testing.assert_allclose(run(fixed, x=probe["x"])[0], 1.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"dimensions": {"N": 0}}])
+def test_settings_are_checked(settings):
+    with pytest.raises(ValueError):
+        FixInput(**settings)
