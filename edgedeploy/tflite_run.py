@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,14 +126,14 @@ class TfliteSession:
         except ValueError:
             return None
 
-    def tensors(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Every tensor with a name as the last `run` left it, one at a time, subgraph by subgraph.
+    def tensors(self, names: Collection[str]) -> Iterator[tuple[str, np.ndarray]]:
+        """Copies of these tensors as the last `run` left them, one at a time, subgraph by subgraph.
 
-        Only of a session with `keep_all_tensors`. What holds no data (scratch space, a branch not taken) is left out.
+        Only of a session with `keep_all_tensors`. What holds no data (a branch not taken) is left out.
         """
         for subgraph in range(self._interpreter.num_subgraphs()):
             for detail in self._interpreter.get_tensor_details(subgraph):
-                if not detail["name"]:
+                if detail["name"] not in names:
                     continue
                 try:
                     yield detail["name"], self._interpreter.get_tensor(detail["index"], subgraph)

@@ -72,7 +72,8 @@ class Builder:
         options = schema.DepthwiseConv2DOptionsT(
             strideH=1, strideW=1, dilationHFactor=1, dilationWFactor=1, depthMultiplier=1
         )
-        return self.operator("DEPTHWISE_CONV_2D", [x, weights, -1], output, options)
+        bias = self.constant(f"bias{output}", np.zeros(filters.shape[3], np.float32))
+        return self.operator("DEPTHWISE_CONV_2D", [x, weights, bias], output, options)
 
     def dense(self, x: int, weights: int | np.ndarray, output: int, bias: int = -1) -> int:
         """A FULLY_CONNECTED; weights (out, in)."""

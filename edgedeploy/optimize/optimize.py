@@ -21,13 +21,17 @@ from edgedeploy.optimize.search.search import SearchSettings, search
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.optimize.subject import Subject
 from edgedeploy.progress import SILENT, Progress
+from edgedeploy.sessions import ModelFormat
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import Evidence, PassEvidence
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.search import Search
 from edgedeploy.values.target import Target
 
-_TOOLS = ("edgedeploy", "onnx", "onnx_ir", "onnxruntime", "numpy")
+_TOOLS: dict[ModelFormat, tuple[str, ...]] = {
+    "onnx": ("edgedeploy", "onnx", "onnx_ir", "onnxruntime", "numpy"),
+    "tflite": ("edgedeploy", "ai_edge_quantizer", "ai_edge_litert", "numpy"),
+}
 
 
 def optimize(
@@ -48,7 +52,7 @@ def optimize(
     """Apply `recipe` to `model`; write `output`, and `output` + `.evidence.json`, only if the guard accepts the result.
 
     Args:
-        model: an ONNX file.
+        model: an ONNX file, or a TensorFlow Lite file.
         recipe: from `load_recipe`. One that is a search also leaves its trials beside `output`, accepted or not.
         output: the file to write. What it was stays as it was when the result is not accepted.
         calibration: dataset whose values give quantizers their ranges; labels in it are not used.
@@ -68,9 +72,10 @@ def optimize(
     Raises:
         InvalidFileError: `model` or a dataset is missing or malformed.
         DatasetError: a dataset does not fit the model, or the recipe needs calibration data and there is none.
-        UnsupportedError: the model cannot be taken (not ONNX, over 2 GB), or a setting makes no sense.
+        UnsupportedError: the model cannot be taken (over 2 GB, its runtime does not load it), or a setting makes no
+            sense.
         UnknownNameError: there is no such metric.
-        HostError: `output` cannot be written.
+        HostError: `output` cannot be written, or a TensorFlow Lite model came and the extra `tflite` is not installed.
     """
     if not is_sane_drop(max_drop):
         raise UnsupportedError(f"max_drop is {max_drop}; a number of at least 0 is expected")
@@ -121,7 +126,7 @@ def optimize(
         accepted=not refusals,
         # Why it was refused comes first.
         reasons=(*refusals, *notes),
-        tools={tool: importlib.metadata.version(tool.replace("_", "-")) for tool in _TOOLS},
+        tools={tool: importlib.metadata.version(tool.replace("_", "-")) for tool in _TOOLS[subject.format]},
     )
     if evidence.accepted:
         _write(output, content, evidence)
@@ -134,6 +139,10 @@ def evidence_path(model: Path) -> Path:
 
 
 def _apply(subject: Subject, recipe: Recipe) -> tuple[bytes, tuple[PassEvidence, ...]]:
+    if subject.format == "tflite":
+        from edgedeploy.optimize.tflite.pipeline import run_passes as run_tflite_passes
+
+        return run_tflite_passes(subject.content, recipe.passes, subject.context())
     graph = subject.graph()
     unchanged = serialized(graph)
     changed, passes = run_passes(graph, recipe.passes, subject.context())

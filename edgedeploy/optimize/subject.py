@@ -12,7 +12,6 @@ import onnx_ir as ir
 
 from edgedeploy.dataset import Sample, open_dataset
 from edgedeploy.errors import EdgedeployError, UnsupportedError
-from edgedeploy.host_run import HostSession
 from edgedeploy.metrics import Metric, find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import load_onnx
@@ -21,6 +20,7 @@ from edgedeploy.optimize.generated import generated_samples
 from edgedeploy.optimize.guard import Data, Judgement, judge
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.progress import SILENT, Progress
+from edgedeploy.sessions import Session, open_session
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target
@@ -45,19 +45,17 @@ class Subject:
         Raises:
             InvalidFileError: `model` or a dataset is missing or malformed.
             DatasetError: a dataset does not fit the model.
-            UnsupportedError: the model cannot be taken: not ONNX, over 2 GB, or onnxruntime does not load it.
+            UnsupportedError: the model cannot be taken: over 2 GB, or its runtime does not load it.
+            HostError: it is TensorFlow Lite, and the extra `tflite` is not installed.
             UnknownNameError: there is no such metric.
         """
         facts = inspect_model(model)
-        if facts.format != "onnx":
-            raise UnsupportedError(f"{model} is a {facts.format} model", why="recipes work on ONNX models")
         judged_metric = find_metric(metric)
         self.path = model
         self.target = target
         self.progress = progress
-        self._proto = load_onnx(model)
-        # Taken before the passes: onnx_ir's weights are views of the proto, and renaming one renames it there.
-        self.content = self._proto.SerializeToString()
+        self.format = facts.format
+        self.content = model.read_bytes() if facts.format == "tflite" else load_onnx(model).SerializeToString()
         """The model in one piece, its external data embedded."""
         self.data = Datasets(calibration, evaluation, facts, self.content)
         self.metric: Metric | None = judged_metric if self.data.has_labels else None
@@ -69,8 +67,10 @@ class Subject:
         """The model in objects of its own.
 
         Raises:
-            UnsupportedError: onnx_ir cannot take it apart.
+            UnsupportedError: onnx_ir cannot take it apart, or it is not ONNX.
         """
+        if self.format != "onnx":
+            raise UnsupportedError(f"{self.path} is a {self.format} model", why="this step works on ONNX models")
         try:
             return ir.from_proto(onnx.load_from_string(self.content))
         except Exception as error:
@@ -124,7 +124,7 @@ class Datasets:
         self.has_labels = self.evaluation is not None and self.evaluation.has_labels
         self._generated: tuple[Sample, ...] = ()
         # A model that does not load, or data that it does not run on, are known before minutes of work.
-        session = HostSession(source, exact=True)
+        session = open_session(source, facts.format, exact=True)
         dataset = self.evaluation or self.calibration
         if dataset is None:
             self._generated = generated_samples(facts.inputs, lambda feed: _runs(session, feed))
@@ -154,7 +154,7 @@ class Datasets:
         return []
 
 
-def _runs(session: HostSession, feed: dict[str, np.ndarray]) -> bool:
+def _runs(session: Session, feed: dict[str, np.ndarray]) -> bool:
     try:
         session.run(feed)
     except EdgedeployError:

@@ -1,0 +1,122 @@
+"""Which operators of a TensorFlow Lite graph a pass quantizes. The rest stay in float.
+
+An operator is known by the name of its first output, as in a recipe's `keep_float`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import numpy as np
+
+from edgedeploy.model.tflite_file import constant, operator_name, shape, tensor_name, type_name
+
+LINEAR: dict[str, tuple[int, int]] = {
+    "CONV_2D": (0, 1),
+    "DEPTHWISE_CONV_2D": (0, 1),
+    "TRANSPOSE_CONV": (2, 1),
+    "FULLY_CONNECTED": (0, 1),
+    "BATCH_MATMUL": (0, 1),
+}
+"""The operators that multiply by weights: which operand is the input, which the weight."""
+
+DENSE = ("FULLY_CONNECTED", "BATCH_MATMUL")
+
+# What may be computed in 8 bits between operators that are: the operators that move values, average them, add or
+# multiply two, or clamp. Functions that are steep somewhere (softmax, division, roots), and norms made of several
+# operators, stay in float: quantized, they are what ruins models.
+_FOLLOWERS = frozenset(
+    "ADD MUL CONCATENATION PAD MIRROR_PAD RESHAPE TRANSPOSE STRIDED_SLICE SLICE SPLIT PACK UNPACK SPACE_TO_DEPTH "
+    "MAX_POOL_2D AVERAGE_POOL_2D RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR HARD_SWISH LOGISTIC MEAN".split()
+)
+
+WORTHWHILE_ELEMENTS = 1024
+"""Weights with fewer elements are not worth a scale per channel and an operator that decodes them; TensorFlow's own
+quantizer draws the line there too (`dynamic_legacy_wi8_afp32` in ai_edge_quantizer/recipe.py)."""
+
+
+class Operator:
+    """An operator of the first graph, with what selection asks of it."""
+
+    def __init__(self, model: Any, operator: Any) -> None:
+        self._model = model
+        self._tensors = model.subgraphs[0].tensors
+        self.kind = operator_name(model, operator)
+        self.inputs = tuple(int(index) for index in operator.inputs)
+        self.outputs = tuple(int(index) for index in operator.outputs)
+        self.name = tensor_name(self._tensors[self.outputs[0]]) if self.outputs else ""
+
+    def weight(self) -> np.ndarray | None:
+        """The constant float32 weight of a linear operator with a float32 input; None when it is not such a one."""
+        if self.kind not in LINEAR:
+            return None
+        data, weight = (self.inputs[place] for place in LINEAR[self.kind])
+        if type_name(self._tensors[data]) != "FLOAT32" or type_name(self._tensors[weight]) != "FLOAT32":
+            return None
+        return constant(self._model, self._tensors[weight])
+
+    def data_inputs(self) -> Iterator[int]:
+        """The float operands that are not constants."""
+        for index in self.inputs:
+            if index >= 0 and type_name(self._tensors[index]) == "FLOAT32":
+                tensor = self._tensors[index]
+                if constant(self._model, tensor) is None:
+                    yield index
+
+    def follows(self) -> bool:
+        """Whether it may be computed in 8 bits where its inputs are."""
+        if self.kind == "MEAN":
+            # Over height and width it is a pooling; over channels it is the beginning of a norm.
+            axes = constant(self._model, self._tensors[self.inputs[1]])
+            rank = len(shape(self._tensors[self.inputs[0]]))
+            return axes is not None and rank == 4 and {int(axis) % rank for axis in axes.ravel()} == {1, 2}
+        return self.kind in _FOLLOWERS
+
+
+def operators(model: Any) -> list[Operator]:
+    """Those of the first graph, in the order in which they run."""
+    return [Operator(model, one) for one in model.subgraphs[0].operators]
+
+
+def linear(found: Collection[Operator], kinds: Collection[str], keep_float: Collection[str]) -> list[Operator]:
+    """The operators of these kinds that have a weight to quantize and are not to stay in float."""
+    return [one for one in found if one.kind in kinds and one.name not in keep_float and one.weight() is not None]
+
+
+def worthwhile(found: Collection[Operator], least_elements: int = WORTHWHILE_ELEMENTS) -> list[Operator]:
+    """Those whose weight is large enough for quantizing it alone to make the file smaller."""
+    return [one for one in found if (weight := one.weight()) is not None and weight.size >= least_elements]
+
+
+def integer_region(
+    found: Collection[Operator], seeds: Collection[Operator], model: Any, keep_float: Collection[str]
+) -> list[Operator]:
+    """`seeds` and what lies between them: what can be computed in 8 bits without leaving them.
+
+    An operator follows when all its inputs come from the region and some of its results go into it: what leads from the
+    region to an output of the model, or to an operator in float, is computed in float, which is the same work there and
+    costs no accuracy.
+    """
+    chosen = {one.outputs[0]: one for one in seeds}
+    inside = {index for one in seeds for index in one.outputs}
+    for one in found:
+        if one.outputs and one.outputs[0] not in chosen and one.follows() and one.name not in keep_float:
+            data = list(one.data_inputs())
+            if data and inside.issuperset(data):
+                chosen[one.outputs[0]] = one
+                inside.update(one.outputs)
+    fixed = {one.outputs[0] for one in seeds}
+    for one in reversed(list(found)):
+        if not one.outputs or one.outputs[0] not in chosen or one.outputs[0] in fixed:
+            continue
+        readers = [other for other in found if set(one.outputs) & set(other.inputs)]
+        if not any(reader.outputs[0] in chosen for reader in readers):
+            del chosen[one.outputs[0]]
+    return [one for one in found if one.outputs and one.outputs[0] in chosen]
+
+
+def weight_bytes(found: Collection[Operator]) -> int:
+    """What the float32 weights of these operators take."""
+    return sum(math.prod(weight.shape) * 4 for one in found if (weight := one.weight()) is not None)
