@@ -57,15 +57,19 @@ class NameAuthority:
                 if value.name:
                     self._uses[value.name] = self._uses.get(value.name, 0) + 1
 
+    def new(self, wish: str) -> str:
+        """`wish`, or `wish` with a number behind it, that no value of the model has."""
+        free, number = wish, 0
+        while self._uses.get(free, 0):
+            number += 1
+            free = f"{wish}_{number}"
+        self._uses[free] = 1
+        return free
+
     def renamed(self, name: str) -> str:
         """A name for the value that is called `name` now and leaves that name: the same where it was the only one."""
         self._uses[name] = self._uses.get(name, 1) - 1
-        free, number = name, 0
-        while self._uses.get(free, 0):
-            number += 1
-            free = f"{name}_{number}"
-        self._uses[free] = 1
-        return free
+        return self.new(name)
 
 
 def replace_input(node: ir.Node, position: int, value: ir.Value) -> None:

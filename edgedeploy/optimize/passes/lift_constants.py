@@ -26,8 +26,7 @@ class LiftConstants(Pass, frozen=True):
         # An initializer that is also an input is a default that a caller may override. Nobody does on a device, and
         # IR version 3 knew no other way to write a weight.
         common.RemoveInitializersFromInputsPass()(model)
-        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-        _lift_out_of_subgraphs(model)
+        lift_constants(model)
         if model.ir_version is None or model.ir_version < 4:
             model.ir_version = 4
         return model, {
@@ -39,6 +38,12 @@ class LiftConstants(Pass, frozen=True):
         for value in after.graph.initializers.values():
             if value.is_graph_input():
                 raise PostconditionError(f"initializer {value.name!r} is still an input")
+
+
+def lift_constants(model: ir.Model) -> None:
+    """Turn Constant nodes, of subgraphs too, into initializers of the main graph."""
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    _lift_out_of_subgraphs(model)
 
 
 def _lift_out_of_subgraphs(model: ir.Model) -> None:

@@ -10,7 +10,8 @@ import onnx.version_converter
 import onnx_ir as ir
 
 from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError, Refused, first_line
-from edgedeploy.optimize.graph import all_nodes, opset
+from edgedeploy.optimize.graph import NameAuthority, all_nodes, integer_attribute, is_operator, opset
+from edgedeploy.optimize.passes.lift_constants import lift_constants
 
 _log = logging.getLogger(__name__)
 
@@ -18,7 +19,9 @@ _log = logging.getLogger(__name__)
 class UpgradeOpset(Pass, frozen=True):
     """Raise the operator set to `to` when it is older; a newer one stays.
 
-    Quantization per channel needs 13 (`axis` of DequantizeLinear), HardSwish 14.
+    Quantization per channel needs 13 (`axis` of DequantizeLinear), HardSwish 14. What onnx's version converter gets
+    wrong is done here: Upsample and the first Resize, whose pixels lie elsewhere than those of later ones, and Hardmax,
+    which flattened its input until 13.
     """
 
     tolerance: ClassVar[float | None] = 1e-6
@@ -68,6 +71,10 @@ def _means_the_same(model: ir.Model, source: int, to: int) -> bool:
 
 def _converted(model: ir.Model, to: int) -> ir.Model:
     graph = model.graph
+    had_constants = any(is_operator(node, "Constant") for node in all_nodes(model))
+    resized = _outputs_of_first_resizes(model)
+    if opset(model) < 13 <= to:
+        _flatten_around_hardmax(model)
     inputs = [(value.type, value.shape) for value in graph.inputs]
     outputs = [(value.type, value.shape) for value in graph.outputs]
     try:
@@ -82,8 +89,49 @@ def _converted(model: ir.Model, to: int) -> ir.Model:
         for value, (kind, shape) in zip(values, promised, strict=True):
             value.type, value.shape = kind, shape
     converted.metadata_props.update(model.metadata_props)
+    for node in all_nodes(converted):
+        if is_operator(node, "Resize") and node.outputs[0].name in resized:
+            # ONNX, Resize-10 and Upsample-9: x_original = floor(x_resized / scale) for nearest, and no half a pixel.
+            node.attributes.add(ir.AttrString("coordinate_transformation_mode", "asymmetric"))
+            node.attributes.add(ir.AttrString("nearest_mode", "floor"))
+    if not had_constants:
+        # Attributes that became inputs are nodes now; what comes later looks for weights among initializers.
+        lift_constants(converted)
     converted.producer_name, converted.producer_version = model.producer_name, model.producer_version
     return converted
+
+
+def _outputs_of_first_resizes(model: ir.Model) -> frozenset[str]:
+    """Names of what Upsample, and Resize as it was in opset 10, give. The converter keeps names."""
+    first = ("Upsample", "Resize") if opset(model) <= 10 else ()
+    return frozenset(node.outputs[0].name or "" for node in all_nodes(model) if is_operator(node, *first))
+
+
+def _flatten_around_hardmax(model: ir.Model) -> None:
+    """Write out what Hardmax did until opset 13: flatten to a matrix, one maximum for each row, and the shape back."""
+    names = NameAuthority(model)
+    for node in all_nodes(model):
+        if not is_operator(node, "Hardmax"):
+            continue
+        graph, source, result = node.graph, node.inputs[0], node.outputs[0]
+        assert graph is not None and source is not None
+        axis = integer_attribute(node, "axis", 1)
+        name = result.name or "hardmax"
+        shape = ir.node("Shape", [source])
+        flat = ir.node("Flatten", [source], {"axis": axis})
+        back = ir.node("Reshape", [result, shape.outputs[0]])
+        final = back.outputs[0]
+        graph.insert_before(node, [shape, flat])
+        graph.insert_after(node, back)
+        final.type, final.shape = result.type, result.shape
+        ir.convenience.replace_all_uses_with(result, final, replace_graph_outputs=True)
+        back.replace_input_with(0, result)
+        node.replace_input_with(0, flat.outputs[0])
+        node.attributes.add(ir.AttrInt64("axis", 1))
+        result.shape = None
+        for value, kind in ((shape.outputs[0], "shape"), (flat.outputs[0], "flat"), (result, "rows")):
+            value.name = names.new(f"{name}:{kind}")
+        final.name = name
 
 
 def _ir_version_for(version: int) -> int:
