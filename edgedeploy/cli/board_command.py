@@ -29,20 +29,29 @@ def command() -> None:
 @command.command()
 @click.argument("name", default="rpi4")
 @click.option("--target", metavar="TARGET", help="What it is an instance of. Default: the target of its own name.")
+@click.option(
+    "--count", "counting", is_flag=True, help="A board whose clock counts instructions, for `bench`. It is slower."
+)
 @click.option("--disk-mb", type=click.IntRange(min=1), help="Size of a new board's disk in MiB. Default: 2048.")
 @click.option("--rebuild", is_flag=True, help="Make image and board anew, from the packages of today.")
 @common_options
-def up(name: str, target: str | None, disk_mb: int | None, rebuild: bool, out: Output) -> int:
-    """Boot board NAME (default: rpi4), building what is missing. Returns when it has been logged in to."""
+def up(name: str, target: str | None, counting: bool, disk_mb: int | None, rebuild: bool, out: Output) -> int:
+    """Boot board NAME (default: rpi4), building what is missing. Returns when it has been logged in to.
+
+    A board counts instructions (--count) from when it is made, or never: give it a name of its own.
+    """
     import time
 
     from edgedeploy.device.emulator.board import board_up
 
     begun = time.monotonic()
-    status = board_up(name, target=target, disk_mb=disk_mb, rebuild=rebuild, progress=out)
+    status = board_up(
+        name, target=target, counting=True if counting else None, disk_mb=disk_mb, rebuild=rebuild, progress=out
+    )
     took_s = time.monotonic() - begun
     boot = f", {status.boot_s:.1f} s at its last boot" if status.boot_s is not None else ""
-    out.result(status, f"{status.address} is up (took {took_s:.1f} s{boot}; SSH on 127.0.0.1:{status.port})")
+    counts = " and counts instructions" if status.counting else ""
+    out.result(status, f"{status.address} is up{counts} (took {took_s:.1f} s{boot}; SSH on 127.0.0.1:{status.port})")
     return 0
 
 

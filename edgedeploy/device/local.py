@@ -27,6 +27,7 @@ class LocalConnection:
     """
 
     emulated = False
+    counts_instructions = False
 
     def __init__(self, address: str, home: Path) -> None:
         self.address = address

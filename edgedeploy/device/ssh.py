@@ -66,9 +66,12 @@ class SshConnection:
         AuthenticationError: the host key is unknown or has changed, or no key of ours is accepted.
     """
 
-    def __init__(self, address: str, settings: SshSettings, *, emulated: bool = False) -> None:
+    def __init__(
+        self, address: str, settings: SshSettings, *, emulated: bool = False, counts_instructions: bool = False
+    ) -> None:
         self.address = address
         self.emulated = emulated
+        self.counts_instructions = counts_instructions
         self._clients: list[paramiko.SSHClient] = []
         try:
             self._client = self._connect(settings)

@@ -39,7 +39,9 @@ def test_status_and_list(one: Path) -> None:
     code, said = invoke("list", "--json")
     assert code == 0
     (row,) = json.loads(said)
-    assert list(row) == [*("name", "address", "target", "state", "port", "pid", "boot_s", "disk_mb", "image", "folder")]
+    assert list(row) == [
+        *("name", "address", "target", "counting", "state", "port", "pid", "boot_s", "disk_mb", "image", "folder")
+    ]
     assert (row["state"], row["port"], row["boot_s"]) == ("up", 2222, 3.21)
 
 

@@ -415,6 +415,7 @@ class Untouchable:
 
     address = "device"
     emulated = False
+    counts_instructions = False
 
     def run(self, *_: object, **__: object) -> Completed:
         raise AssertionError("a command was run")

@@ -20,6 +20,7 @@ class Scripted:
 
     address = "ssh://device"
     emulated = False
+    counts_instructions = False
 
     def __init__(self, said: bytes, *, exit_status: int = 1, errors: bytes = b"") -> None:
         self.stdin = io.BytesIO()

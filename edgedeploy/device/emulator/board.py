@@ -50,6 +50,8 @@ class BoardStatus(Struct, frozen=True, kw_only=True):
     address: str
     """What `--to` and the other commands take: `board:NAME`."""
     target: str
+    counting: bool
+    """Whether its clock counts instructions: one nanosecond each."""
     state: Condition
     """`absent`: never made. `crashed`: its QEMU ended by itself or was killed. `broken`: files are missing or damaged.
     The next `up` makes or mends it, whichever it is."""
@@ -80,6 +82,7 @@ def board_up(
     name: str = DEFAULT_BOARD,
     *,
     target: str | None = None,
+    counting: bool | None = None,
     disk_mb: int | None = None,
     rebuild: bool = False,
     timeout_s: float = BOOT_TIMEOUT_S,
@@ -92,6 +95,8 @@ def board_up(
 
     Args:
         name: of the board; also of its target, unless `target` is given or the board exists.
+        counting: make a board whose clock counts instructions, one nanosecond each. It has a single core, and is
+            several times slower. Default: as the board is; a new one does not.
         disk_mb: size of the disk of a board that is made now, in MiB. Default: `DEFAULT_DISK_MB`.
         rebuild: make the image and the board anew, from the packages of today. Releases on the board are lost.
         timeout_s: for the boot alone.
@@ -99,7 +104,7 @@ def board_up(
     Raises:
         HostError: a tool is missing, packages cannot be fetched, or there is no room.
         UnknownNameError: no target has that name.
-        UnsupportedError: the target has no emulated board, or the board exists with another target or disk size.
+        UnsupportedError: the target has no emulated board, or the board exists with another target, clock or disk size.
         BoardError: it does not boot; the message has the end of its console.
         BusyError: another edgedeploy has been at work on it for too long.
     """
@@ -113,7 +118,7 @@ def board_up(
             )
         need(qemu.program(chosen), "mke2fs", "e2fsck", "resize2fs", "cp")
         if state and not rebuild:
-            _refuse_changes(name, state, chosen, disk_mb)
+            _refuse_changes(name, state, chosen, counting, disk_mb)
         if qemu.is_on(folder):
             if state and not rebuild and _is_whole(folder) and _answers(folder, state):
                 write_state(folder, structs.replace(state, phase="up"))
@@ -129,6 +134,7 @@ def board_up(
                 image=image.name,
                 disk_mb=disk_mb or (state.disk_mb if state else DEFAULT_DISK_MB),
                 port=state.port if state else None,
+                counting=counting if counting is not None else state is not None and state.counting,
             )
             progress.step(f"making board {name}")
             refuse_small_disk(image / "disk.ext4", state.disk_mb)
@@ -189,6 +195,7 @@ def board_status(name: str = DEFAULT_BOARD) -> BoardStatus:
         name=name,
         address=f"board:{name}",
         target=state.target if state else name if name in target_names() else "",
+        counting=state is not None and state.counting,
         state=_condition(folder, state, on),
         port=state.port if state and on else None,
         pid=qemu.process_id(folder) if on else None,
@@ -224,6 +231,7 @@ def emulated_board(
     name: str = DEFAULT_BOARD,
     *,
     target: str | None = None,
+    counting: bool | None = None,
     disk_mb: int | None = None,
     delete: bool = False,
     progress: Progress = SILENT,
@@ -235,10 +243,10 @@ def emulated_board(
     """
     with contextlib.suppress(UnknownNameError):
         if board_status(name).state == "up":
-            yield board_up(name, target=target, disk_mb=disk_mb, progress=progress)
+            yield board_up(name, target=target, counting=counting, disk_mb=disk_mb, progress=progress)
             return
     try:
-        yield board_up(name, target=target, disk_mb=disk_mb, progress=progress)
+        yield board_up(name, target=target, counting=counting, disk_mb=disk_mb, progress=progress)
     finally:
         with contextlib.suppress(UnknownNameError):
             board_down(name, delete=delete, progress=progress)
@@ -269,8 +277,13 @@ def _known(name: str) -> Path:
     return folder
 
 
-def _refuse_changes(name: str, state: BoardState, target: Target, disk_mb: int | None) -> None:
-    for what, has, wanted in (("target", state.target, target.name), ("disk in MiB", state.disk_mb, disk_mb)):
+def _refuse_changes(name: str, state: BoardState, target: Target, counting: bool | None, disk_mb: int | None) -> None:
+    clocks = {None: None, True: "counts instructions", False: "tells time"}
+    for what, has, wanted in (
+        ("target", state.target, target.name),
+        ("clock", clocks[state.counting], clocks[counting]),
+        ("disk in MiB", state.disk_mb, disk_mb),
+    ):
         if wanted is not None and wanted != has:
             raise UnsupportedError(
                 f"board {name} exists with another {what}: {has}, not {wanted}",
@@ -325,7 +338,7 @@ def _boot(
         _write_initramfs(name, folder, image)
         state = structs.replace(state, phase="booting")
         write_state(folder, state)
-        port = qemu.start(target, emulation, folder, kernel=image / "kernel", port=state.port)
+        port = qemu.start(target, emulation, folder, kernel=image / "kernel", port=state.port, counting=state.counting)
         state = structs.replace(state, port=port)
         write_state(folder, state)
         host_key = (folder / "host_key.pub").read_text().strip()
@@ -393,6 +406,7 @@ def _access(folder: Path, state: BoardState) -> BoardAccess:
         user=USER,
         key_path=folder / "id_ed25519",
         known_hosts_path=folder / "known_hosts",
+        counting=state.counting,
     )
 
 

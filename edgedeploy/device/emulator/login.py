@@ -24,6 +24,8 @@ class BoardAccess(Struct, frozen=True, kw_only=True):
     user: str
     key_path: Path
     known_hosts_path: Path
+    counting: bool = False
+    """Whether the board's clock counts instructions."""
 
 
 def wait_for_login(access: BoardAccess, still_on: Callable[[], bool], deadline: float) -> bool:

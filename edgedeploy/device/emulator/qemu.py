@@ -43,7 +43,14 @@ def program(target: Target) -> str:
 
 
 def command_line(
-    emulator: str, emulation: Emulation, folder: Path, *, kernel: Path, port: int, console: int
+    emulator: str,
+    emulation: Emulation,
+    folder: Path,
+    *,
+    kernel: Path,
+    port: int,
+    console: int,
+    counting: bool = False,
 ) -> list[str]:
     """How a board is started.
 
@@ -55,14 +62,23 @@ def command_line(
         folder: of the board, with its `disk.ext4` and `initramfs`.
         port: on the loopback address, which leads to the board's port 22.
         console: the number of the inherited socket that listens for whoever wants to talk to the serial console.
+        counting: the board's clock goes on by one nanosecond with each instruction, and it has one core: with more,
+            whose instructions they are would depend on this machine
+            (https://www.qemu.org/docs/master/devel/tcg-icount.html).
     """
+    execution = (
+        # While the board waits, its clock goes with this machine's: if it leapt to the next timer (sleep=off), whatever
+        # the board awaits from outside would always be too late.
+        ("-smp", "1", "-accel", "tcg,thread=single", "-icount", "shift=0,sleep=on")
+        if counting
+        else ("-smp", str(emulation.cores), "-accel", "tcg,thread=multi")
+    )
     return [
         emulator,
         *("-machine", emulation.machine),
         *("-cpu", emulation.cpu),
-        *("-smp", str(emulation.cores)),
         *("-m", str(emulation.memory_mb)),
-        *("-accel", "tcg,thread=multi"),
+        *execution,
         *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-daemonize"),
         *("-pidfile", str(folder / "qemu.pid")),
         *("-chardev", f"socket,id=console,fd={console},server=on,wait=off,logfile={_escaped(folder / CONSOLE_LOG)}"),
@@ -79,7 +95,15 @@ def command_line(
     ]
 
 
-def start(target: Target, emulation: Emulation, folder: Path, *, kernel: Path, port: int | None = None) -> int:
+def start(
+    target: Target,
+    emulation: Emulation,
+    folder: Path,
+    *,
+    kernel: Path,
+    port: int | None = None,
+    counting: bool = False,
+) -> int:
     """Start a board; return the loopback port that its SSH has.
 
     QEMU goes into the background in a session of its own: it goes on when edgedeploy ends, and a Ctrl-C in the terminal
@@ -87,6 +111,7 @@ def start(target: Target, emulation: Emulation, folder: Path, *, kernel: Path, p
 
     Args:
         port: taken if it is free.
+        counting: as `command_line` has it.
 
     Raises:
         HostError: QEMU is not installed.
@@ -99,8 +124,17 @@ def start(target: Target, emulation: Emulation, folder: Path, *, kernel: Path, p
         with _power_lock(folder) as lock, _console_socket(folder) as console:
             for _ in range(_ATTEMPTS):
                 taken = _free_port(port)
+                line = command_line(
+                    emulator,
+                    emulation,
+                    folder,
+                    kernel=kernel,
+                    port=taken,
+                    console=console.fileno(),
+                    counting=counting,
+                )
                 result = subprocess.run(
-                    command_line(emulator, emulation, folder, kernel=kernel, port=taken, console=console.fileno()),
+                    line,
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
                     text=True,

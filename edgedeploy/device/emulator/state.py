@@ -21,6 +21,8 @@ class BoardState(Struct, frozen=True, kw_only=True):
     image: str
     """The image that its disk was copied from, by the name of its folder."""
     disk_mb: int
+    counting: bool = False
+    """Whether its clock counts instructions."""
     phase: Literal["off", "booting", "up"] = "off"
     """What we last did with it. Not `off`, and yet not running: it crashed, or we did."""
     port: int | None = None

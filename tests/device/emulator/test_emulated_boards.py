@@ -98,10 +98,16 @@ def test_state_survives_being_written() -> None:
     assert read_state(folder) == STATE
 
 
-def test_another_target_or_disk_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_target_clock_or_disk_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board, "need", lambda *_: None)
     with pytest.raises(UnsupportedError, match="another disk in MiB: 2048, not 100"):
         board_up("one", disk_mb=100)
+    with pytest.raises(UnsupportedError, match="another clock: tells time, not counts instructions"):
+        board_up("one", counting=True)
+    write_state(folder, structs.replace(STATE, counting=True))
+    assert board_status("one").counting
+    with pytest.raises(UnsupportedError, match="another clock: counts instructions, not tells time"):
+        board_up("one", counting=False)
     write_state(folder, structs.replace(STATE, target="other"))
     with pytest.raises(UnsupportedError, match="another target: other, not rpi4"):
         board_up("one", target="rpi4")

@@ -78,6 +78,15 @@ def test_command_line(tmp_path: Path) -> None:
     assert "restrict=on" in network and "hostfwd=tcp:127.0.0.1:2222-:22" in network
     assert f"{tmp_path}/a,,b/disk.ext4" in words[words.index("-drive") + 1]
     assert "fd=7" in words[words.index("-chardev") + 1]
+    assert "-icount" not in words
+
+
+def test_a_counting_board_has_one_core_and_a_nanosecond_an_instruction(tmp_path: Path) -> None:
+    words = qemu.command_line("qemu", EMULATION, tmp_path, kernel=Path("/k"), port=2222, console=7, counting=True)
+    assert words[words.index("-smp") + 1] == "1"
+    assert words[words.index("-icount") + 1].startswith("shift=0,")
+    assert words[words.index("-accel") + 1] == "tcg,thread=single"
+    assert len([word for word in words if word in ("-smp", "-accel")]) == 2
 
 
 def test_on_and_off(folder: Path) -> None:
