@@ -10,20 +10,20 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, get_args
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 from msgspec import Struct, field
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgedeploy.dataset import Dataset
 from edgedeploy.errors import DatasetError
 from edgedeploy.host_run import HostSession
 from edgedeploy.optimize.clipping import entropy_range, least_squares_range, percentile_range
 from edgedeploy.optimize.contract import Context, Feed, Refused
-from edgedeploy.optimize.graph import copy_of, serialized
+from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.histogram import Histogram, HistogramBuilder, Range
 
 Method = Literal["min-max", "mean-min-max", "percentile", "entropy", "mse"]
@@ -174,7 +174,7 @@ def _observe(model: ir.Model, tensors: Sequence[str], context: Context, limit: i
     known = findings.histograms if histograms else findings.extremes
     missing = [name for name in dict.fromkeys(tensors) if name not in known]
     if missing:
-        watched = _watch(model, missing, context, context.calibration, limit, histograms=histograms)
+        watched = _watch(content, missing, context, context.calibration, limit, histograms=histograms)
         findings.samples = watched.samples
         findings.extremes |= watched.extremes
         findings.histograms |= watched.histograms
@@ -192,18 +192,19 @@ def _findings(context: Context, key: tuple[str, str, int]) -> _Findings:
 
 
 def _watch(
-    model: ir.Model, tensors: Sequence[str], context: Context, dataset: Dataset, limit: int, *, histograms: bool
+    content: bytes, tensors: Sequence[str], context: Context, dataset: Dataset, limit: int, *, histograms: bool
 ) -> _Findings:
     """Run the samples, as many times as there are groups of tensors."""
     samples = itertools.islice(dataset.batches(1), limit or None)
     first = next(samples, None)
     if first is None:
         raise DatasetError(f"{dataset.spec} has no samples to calibrate on", mend="give a dataset with samples")
-    groups = _groups(tensors, _sizes(model, tensors, first.feed))
+    groups = _groups(tensors, _sizes(content, tensors, first.feed))
     known = min(dataset.count, limit) if dataset.count and limit else dataset.count or limit or None
     found = _Findings()
     for number, group in enumerate(groups):
-        session = HostSession(_showing(model, group), exact=False, plan_memory=False)
+        shown = _telling(content, "Identity", group, onnx.TensorProto.FLOAT)
+        session = HostSession(shown, exact=False, plan_memory=False)
         extremes = {name: _Extremes() for name in group}
         builders = {name: HistogramBuilder() for name in group} if histograms else {}
         stream = (
@@ -248,13 +249,10 @@ def _take(
             builders[name].add(array, low, high)
 
 
-def _sizes(model: ir.Model, tensors: Sequence[str], feed: Feed) -> list[int]:
+def _sizes(content: bytes, tensors: Sequence[str], feed: Feed) -> list[int]:
     """Bytes of each tensor on this feed, without any of them leaving the runtime."""
-    probe = copy_of(model)
-    values = ir.convenience.create_value_mapping(probe.graph, include_subgraphs=False)
-    nodes = [ir.node("Size", [values[name]], name=f"edgedeploy:size:{name}") for name in tensors]
-    _show(probe, nodes, ir.DataType.INT64)
-    return [4 * int(size) for size in HostSession(serialized(probe), exact=True).run(feed)]
+    session = HostSession(_telling(content, "Size", tensors, onnx.TensorProto.INT64), exact=True)
+    return [4 * int(size) for size in session.run(feed)]
 
 
 def _groups(tensors: Sequence[str], sizes: Sequence[int]) -> list[list[str]]:
@@ -270,22 +268,32 @@ def _groups(tensors: Sequence[str], sizes: Sequence[int]) -> list[list[str]]:
     return groups
 
 
-def _showing(model: ir.Model, tensors: Sequence[str]) -> bytes:
-    """The model with these tensors as its only outputs, without what they do not depend on."""
-    shown = copy_of(model)
-    values = ir.convenience.create_value_mapping(shown.graph, include_subgraphs=False)
-    # Behind a node of its own even an input or a weight can be an output.
-    nodes = [ir.node("Identity", [values[name]], name=f"edgedeploy:shown:{name}") for name in tensors]
-    _show(shown, nodes, ir.DataType.FLOAT)
-    RemoveUnusedNodesPass()(shown)
-    return serialized(shown)
+def _telling(content: bytes, operator: str, tensors: Sequence[str], dtype: int) -> bytes:
+    """The model with `operator` of each of these tensors as its only outputs, without what they do not depend on.
+
+    Identity lets even an input or a weight be an output.
+    """
+    model = onnx.load_from_string(content)
+    graph = model.graph
+    needed = set(tensors)
+    kept: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):
+        if not needed.isdisjoint(node.output):
+            needed.update(_read_by(node))
+            kept.append(node)
+    nodes = [onnx.helper.make_node(operator, [name], [f"edgedeploy:{operator}:{name}"]) for name in tensors]
+    outputs = [onnx.helper.make_tensor_value_info(node.output[0], dtype, None) for node in nodes]
+    del graph.node[:], graph.output[:]
+    graph.node.extend([*reversed(kept), *nodes])
+    graph.output.extend(outputs)
+    return bytes(model.SerializeToString())
 
 
-def _show(model: ir.Model, nodes: Sequence[ir.Node], dtype: ir.DataType) -> None:
-    """Append `nodes` and make what they give the model's only outputs."""
-    model.graph.outputs.clear()
-    for node in nodes:
-        output = node.outputs[0]
-        output.name, output.type = node.name, ir.TensorType(dtype)
-        model.graph.append(node)
-        model.graph.outputs.append(output)
+def _read_by(node: onnx.NodeProto) -> Iterator[str]:
+    """Names that `node` reads; all that are read in its subgraphs are among them, their own too."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            yield from (output.name for output in graph.output)
+            for inner in graph.node:
+                yield from _read_by(inner)

@@ -12,7 +12,7 @@ from edgedeploy.optimize.histogram import HALF, Histogram, Range
 from edgedeploy.optimize.integers import activation_grid
 
 _LEVELS = 256
-_ENTROPY_CANDIDATES = 256
+_ENTROPY_CANDIDATES = 128
 _ALMOST_NOTHING = 1e-4
 _FEW_BINS = HALF
 """What a histogram is coarsened to before its entropy is taken: finer ones measure noise."""

@@ -86,12 +86,12 @@ class Histogram(Struct, frozen=True, kw_only=True, eq=False):
 class HistogramBuilder:
     """Counts the values of one tensor as they come.
 
-    Holds two fixed arrays, together less than 200 kB: the counts, and values that wait until there are enough of them
+    Holds two fixed arrays, together less than 300 kB: the counts, and values that wait until there are enough of them
     to be worth a round of counting.
     """
 
     def __init__(self) -> None:
-        self._counts = np.zeros(_BINS, dtype=np.int64)
+        self._tables = np.zeros(_WAYS * _BINS, dtype=np.int64)
         self._exponent = _SMALLEST_EXPONENT
         self._low = 0.0
         self._high = 0.0
@@ -121,10 +121,11 @@ class HistogramBuilder:
     def finish(self) -> Histogram:
         """What was counted so far."""
         self._count_waiting()
-        occupied = np.flatnonzero(self._counts)
+        all_counts = self._tables.reshape(_WAYS, _BINS).sum(axis=0)
+        occupied = np.flatnonzero(all_counts)
         first = min(int(occupied[0]), _CENTRE) if occupied.size else _CENTRE
         last = max(int(occupied[-1]), _CENTRE) if occupied.size else _CENTRE
-        counts = self._counts[first : last + 1]
+        counts = all_counts[first : last + 1]
         small = counts.max() <= np.iinfo(np.uint32).max
         return Histogram(
             counts=counts.astype(np.uint32 if small else np.uint64),
@@ -151,19 +152,20 @@ class HistogramBuilder:
             np.multiply(part, per_bin, out=scaled[: part.size])
             np.copyto(bins, scaled[: part.size], casting="unsafe")
             np.add(bins, _OFFSETS[: part.size], out=bins)
-            self._counts += np.bincount(bins, minlength=_WAYS * _BINS).reshape(_WAYS, _BINS).sum(axis=0)
+            self._tables += np.bincount(bins, minlength=_WAYS * _BINS)
 
     def _widen(self, exponent: int) -> None:
         """Make the bins so wide that values below 2^`exponent` in magnitude fit."""
+        if self._exponent >= exponent:
+            return
+        counts = self._tables.reshape(_WAYS, _BINS).sum(axis=0)
+        if not counts.any():
+            self._exponent = exponent
         while self._exponent < exponent:
-            if exponent - self._exponent > _ALL_INTO_ONE:
-                total = self._counts.sum()
-                self._counts[:] = 0
-                self._counts[_CENTRE] = total
-                self._exponent = exponent
-            else:
-                self._counts = np.bincount(_JOINED, self._counts, minlength=_BINS).astype(np.int64)
-                self._exponent += 1
+            counts = np.bincount(_JOINED, counts, minlength=_BINS).astype(np.int64)
+            # All but the last few doublings may be skipped: those alone make every bin part of bin 0.
+            self._exponent = max(self._exponent + 1, exponent - HALF.bit_length())
+        self._tables[:_BINS], self._tables[_BINS:] = counts, 0
 
 
 def _in_twice_the_width(numbers: np.ndarray) -> np.ndarray:
@@ -172,5 +174,3 @@ def _in_twice_the_width(numbers: np.ndarray) -> np.ndarray:
 
 
 _JOINED = _in_twice_the_width(np.arange(-_CENTRE, _CENTRE + 1)) + _CENTRE
-_ALL_INTO_ONE = HALF.bit_length()
-# After so many doublings every bin has become part of bin 0.
