@@ -117,9 +117,7 @@ class Evaluator:
     def _attempt(self, name: str, passes: Sequence[Pass]) -> Trial:
         described = tuple(msgspec.json.decode(msgspec.json.encode(list(passes))))
         content, evidence = self.build(passes)
-        undone = [done for step, done in zip(passes, evidence, strict=False) if step.essential and not done.changed]
-        if undone:
-            why = f"{undone[0].name}: {undone[0].refused or 'it found nothing to change'}"
+        if (why := _unmet(passes, evidence)) is not None:
             return Trial(name=name, passes=described, refused=why)
         try:
             session = HostSession(content, exact=True)
@@ -143,3 +141,16 @@ class Evaluator:
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{list(self._steps).index(name):04d}.onnx"
+
+
+def _unmet(passes: Sequence[Pass], evidence: Sequence[PassEvidence]) -> str | None:
+    """Why these passes are not what they are meant to be: one that they are for did nothing.
+
+    A quantizer behind another one may: it takes what the first has left, if it has left something.
+    """
+    has_quantized = False
+    for step, done in zip(passes, evidence, strict=False):
+        if step.essential and not done.changed and not (step.quantizes and has_quantized):
+            return f"{done.name}: {done.refused or 'it found nothing to change'}"
+        has_quantized = has_quantized or (step.quantizes and done.changed)
+    return None
