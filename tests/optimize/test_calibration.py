@@ -11,7 +11,9 @@ from edgedeploy.optimize import calibration
 from edgedeploy.optimize.calibration import METHODS, calibrate, calibrate_all, collect_histograms
 from edgedeploy.optimize.clipping import squared_error
 from edgedeploy.optimize.contract import Context, Refused
+from edgedeploy.optimize.graph import constant
 from edgedeploy.optimize.histogram import Range
+from edgedeploy.optimize.passes.quantize_static import QuantizeStatic
 from edgedeploy.values.model import TensorFacts
 
 INPUTS = (TensorFacts(name="x", dtype="float32", shape=("N", 2)),)
@@ -246,3 +248,28 @@ def test_memory_does_not_grow_with_the_number_of_samples(build, context, method)
     few, many = peak(8), peak(64)
     # A sample's values of both tensors are 512 kB, and those of 56 samples more 29 MB.
     assert many < few + 200_000
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_quantize_static_takes_its_ranges_from_each_method(build, apply, run, context, method):
+    rng = np.random.default_rng(4)
+    rows, weight = rng.standard_normal((32, 64)), rng.standard_normal((64, 8)).astype(np.float32)
+    rows[3, 5] = 50.0
+    model = build(
+        '<ir_version: 8, opset_import: ["" : 13]> g (float[N,64] x) => (float[N,8] y) { y = MatMul(x, w) }', w=weight
+    )
+    context = context(rows)
+    result, evidence = apply(QuantizeStatic(calibration=method, percentile=99.0), model, context=context)
+    assert evidence.refused is None
+    (scale,) = (constant(node.inputs[1]) for node in result.graph if node.op_type == "QuantizeLinear")
+    seen = calibrate(model, ["x"], context, method=method, percentile=99.0).ranges["x"]
+    assert scale == pytest.approx((seen.high - seen.low) / 255, rel=1e-6)
+    usual = rows[10:].astype(np.float32)
+    error = run(result, x=usual)[0] - usual @ weight
+    assert np.sqrt((error**2).mean()) < (1.0 if method == "min-max" else 0.7)
+
+
+@pytest.mark.parametrize("percentile", [50.0, 100.5])
+def test_quantize_static_checks_its_percentile(percentile):
+    with pytest.raises(ValueError, match="percentile"):
+        QuantizeStatic(percentile=percentile)
