@@ -87,6 +87,34 @@ def drop_if_unused(value: ir.Value) -> None:
         del value.graph.initializers[value.name]
 
 
+def replace_by(old: ir.Node, new: ir.Node) -> None:
+    """Put `new`, which has one output, in the place of `old` and remove what was there for `old` alone.
+
+    The output keeps name, type and shape, also where it is an output of the graph.
+    """
+    graph = old.graph
+    assert isinstance(graph, ir.Graph)
+    result, value = old.outputs[0], new.outputs[0]
+    name, value.shape, value.type = result.name, result.shape, result.type
+    graph.insert_before(old, new)
+    ir.convenience.replace_all_uses_with(result, value, replace_graph_outputs=True)
+    remove_if_unused(old)
+    value.name = name
+
+
+def remove_if_unused(node: ir.Node) -> None:
+    """Remove the node when nothing reads what it gives, and then what only it read."""
+    graph = node.graph
+    if graph is None or any(value.uses() or value.is_graph_output() for value in node.outputs):
+        return
+    inputs = {value: value.producer() for value in node.inputs if value is not None}
+    graph.remove(node, safe=True)
+    for value, producer in inputs.items():
+        drop_if_unused(value)
+        if producer is not None:
+            remove_if_unused(producer)
+
+
 def only_consumer(value: ir.Value) -> ir.Node | None:
     """The one node that reads `value`, once; None when there are more, or when it is an output of the graph."""
     uses = list(value.uses())

@@ -22,7 +22,8 @@ from edgedeploy.optimize.graph import (
     is_operator,
     opset,
 )
-from edgedeploy.optimize.shapes import forget_shapes, infer_shapes, known_integers
+from edgedeploy.optimize.observed_shapes import tell_shapes
+from edgedeploy.optimize.shapes import known_integers
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +66,7 @@ class FoldConstants(Pass, frozen=True):
             if not any(found.values()):
                 break
             if has_shapes:
-                forget_shapes(model)
-                infer_shapes(model)
+                tell_shapes(model, context.probes)
         return model, {**total}
 
     def _fold_once(self, model: ir.Model, context: Context) -> dict[str, int]:

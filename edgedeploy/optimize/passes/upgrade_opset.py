@@ -16,6 +16,10 @@ from edgedeploy.optimize.passes.lift_constants import lift_constants
 _log = logging.getLogger(__name__)
 
 
+_SHELTER = "edgedeploy.unchanged"
+"""A domain that the converter knows nothing of: nodes in it stay as they are."""
+
+
 class UpgradeOpset(Pass, frozen=True):
     """Raise the operator set to `to` when it is older; a newer one stays.
 
@@ -74,6 +78,11 @@ def _converted(model: ir.Model, to: int) -> ir.Model:
     had_constants = any(is_operator(node, "Constant") for node in all_nodes(model))
     resized = _outputs_of_first_resizes(model)
     if opset(model) < 13 <= to:
+        for node in all_nodes(model):
+            if _is_over_last_axis(node):
+                # Flattened or not is the same there, but where the rank is not known the converter flattens.
+                node.domain, node.attributes["axis"] = _SHELTER, ir.AttrInt64("axis", -1)
+        model.opset_imports[_SHELTER] = 1
         _flatten_around_hardmax(model)
     inputs = [(value.type, value.shape) for value in graph.inputs]
     outputs = [(value.type, value.shape) for value in graph.outputs]
@@ -89,7 +98,10 @@ def _converted(model: ir.Model, to: int) -> ir.Model:
         for value, (kind, shape) in zip(values, promised, strict=True):
             value.type, value.shape = kind, shape
     converted.metadata_props.update(model.metadata_props)
+    converted.opset_imports.pop(_SHELTER, None)
     for node in all_nodes(converted):
+        if node.domain == _SHELTER:
+            node.domain = ""
         if is_operator(node, "Resize") and node.outputs[0].name in resized:
             # ONNX, Resize-10 and Upsample-9: x_original = floor(x_resized / scale) for nearest, and no half a pixel.
             node.attributes.add(ir.AttrString("coordinate_transformation_mode", "asymmetric"))
@@ -99,6 +111,13 @@ def _converted(model: ir.Model, to: int) -> ir.Model:
         lift_constants(converted)
     converted.producer_name, converted.producer_version = model.producer_name, model.producer_version
     return converted
+
+
+def _is_over_last_axis(node: ir.Node) -> bool:
+    if not is_operator(node, "Softmax", "LogSoftmax", "Hardmax") or node.inputs[0] is None:
+        return False
+    axis, shape = integer_attribute(node, "axis", 1), node.inputs[0].shape
+    return axis == -1 or (shape is not None and axis == len(shape) - 1)
 
 
 def _outputs_of_first_resizes(model: ir.Model) -> frozenset[str]:

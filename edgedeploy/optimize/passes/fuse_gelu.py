@@ -1,0 +1,123 @@
+"""x · Φ(x), written out with Erf or with Tanh, is one operator."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import onnx_ir as ir
+from msgspec import Struct
+
+from edgedeploy.optimize.contract import Context, Facts, Pass
+from edgedeploy.optimize.graph import all_nodes, is_operator, only_consumer, opset, replace_by
+from edgedeploy.optimize.polynomials import is_close, polynomial, product, scalar
+
+_MICROSOFT = "com.microsoft"
+_TANH_SLOPE = math.sqrt(2.0 / math.pi)
+_CUBE = 0.044715
+
+
+class FuseGelu(Pass, frozen=True):
+    """Recognize GELU written out, exactly with Erf or approximated with Tanh, and make it one node.
+
+    GELU is from Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415: x · (1 + erf(x/√2)) / 2, or
+    x · (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2. Up to nine passes over the tensor become one. ONNX has it since
+    opset 20; onnxruntime has operators of its own for models that are older.
+    """
+
+    tolerance: ClassVar[float | None] = 1e-4
+
+    form: Literal["auto", "onnx", "onnxruntime"] = "auto"
+    """ONNX's `Gelu`, or onnxruntime's `Gelu` and `FastGelu`. `auto` takes ONNX's where the opset has it, and
+    onnxruntime's where it has not and the target runs nothing else."""
+
+    def requires(self, model: ir.Model, context: Context) -> str | None:
+        if self._domain(model, context) is None and any(_match(node) for node in all_nodes(model)):
+            return (
+                f"the model's operator set is {opset(model)}, and Gelu needs 20 (or a target that is sure to run "
+                "onnxruntime, which has a Gelu of its own)"
+            )
+        return None
+
+    def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
+        domain = self._domain(model, context)
+        fused = {"erf": 0, "tanh": 0}
+        for node in all_nodes(model):
+            if (match := _match(node)) is None:
+                continue
+            assert domain is not None
+            if domain:
+                name = "Gelu" if match.kind == "erf" else "FastGelu"
+                replacement = ir.node(name, [match.x], domain=domain, name=match.result.name)
+                model.opset_imports.setdefault(domain, 1)
+            else:
+                exact = {} if match.kind == "erf" else {"approximate": "tanh"}
+                replacement = ir.node("Gelu", [match.x], exact, name=match.result.name)
+            replace_by(match.result, replacement)
+            fused[match.kind] += 1
+        return model, {"fused_erf": fused["erf"], "fused_tanh": fused["tanh"]}
+
+    def _domain(self, model: ir.Model, context: Context) -> str | None:
+        """Of the operator to use; None when there is none to use."""
+        if self.form != "onnxruntime" and opset(model) >= 20:
+            return ""
+        only_onnxruntime = context.target is not None and set(context.target.backends) == {"onnxruntime"}
+        if self.form == "onnxruntime" or (self.form == "auto" and only_onnxruntime):
+            return _MICROSOFT
+        return None
+
+
+class _Match(Struct, frozen=True, kw_only=True, eq=False):
+    x: ir.Value
+    result: ir.Node
+    """The node that gives the GELU of x."""
+    kind: Literal["erf", "tanh"]
+
+
+def _match(gate: ir.Node) -> _Match | None:
+    """The GELU that the Erf or Tanh `gate` is in the middle of."""
+    if not is_operator(gate, "Erf", "Tanh"):
+        return None
+    kind: Literal["erf", "tanh"] = "erf" if is_operator(gate, "Erf") else "tanh"
+    inner = {1: math.sqrt(0.5)} if kind == "erf" else {1: _TANH_SLOPE, 3: _TANH_SLOPE * _CUBE}
+    shifted = only_consumer(gate.outputs[0])
+    if shifted is None or not is_operator(shifted, "Add") or shifted.graph is not gate.graph:
+        return None
+    if not any(scalar(value) == 1.0 for value in shifted.inputs):
+        return None
+    for x in _bases(gate.inputs[0]):
+        if not is_close(polynomial(gate.inputs[0], x), inner):
+            continue
+        # The product of (1 + gate), x and 1/2 in any order.
+        rest = {0: 1.0}
+        current = shifted
+        while (after := only_consumer(current.outputs[0])) is not None and after.graph is gate.graph:
+            position = 0 if after.inputs[0] is current.outputs[0] else 1
+            if is_operator(after, "Mul"):
+                factor = polynomial(after.inputs[1 - position], x)
+            elif is_operator(after, "Div") and position == 0 and (divisor := scalar(after.inputs[1])):
+                factor = {0: 1.0 / divisor}
+            else:
+                break
+            larger = None if factor is None else product(rest, factor)
+            if larger is None:
+                break
+            rest, current = larger, after
+            if is_close(rest, {1: 0.5}):
+                return _Match(x=x, result=current, kind=kind)
+    return None
+
+
+def _bases(value: ir.Value | None) -> list[ir.Value]:
+    """What `value` may be a polynomial of: every value that sums and products lead back to."""
+    found: dict[ir.Value, None] = {}
+    ahead = [(value, 0)]
+    while ahead:
+        one, depth = ahead.pop()
+        if one is None or scalar(one) is not None or one in found or depth > 8:
+            continue
+        found[one] = None
+        node = one.producer()
+        if node is not None and is_operator(node, "Add", "Mul", "Div", "Pow"):
+            ahead += [(source, depth + 1) for source in node.inputs]
+    return list(found)
