@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -19,8 +20,10 @@ from edgedeploy.dataset import Dataset, Sample
 from edgedeploy.errors import EdgedeployError
 from edgedeploy.host_run import host_isa
 from edgedeploy.metrics import Metric
+from edgedeploy.optimize.board import Board
 from edgedeploy.optimize.comparison import Compared, Ran, ResultFailedError, compare, relative_difference
 from edgedeploy.optimize.graph import complaint
+from edgedeploy.optimize.sampling import spread
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.sessions import Session, format_of, open_session, runtime_of
@@ -37,6 +40,9 @@ _ROUNDING = 1e-9
 """Metrics are means of a few thousand numbers; a difference of two of them is not known better than this."""
 
 _SPEED_FEEDS = 4
+_LEAST_BOARD_SAMPLES = 16
+_BOARD_S = 120.0
+"""How long a board may take to answer: an emulated one is some hundred times slower than this machine."""
 _SCALES_OF_THE_BATCH = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "MatMulIntegerToFloat")
 """They take a scale from the whole batch: samples would answer for each other."""
 _BATCH_BYTES = 4 << 20
@@ -97,6 +103,7 @@ def judge(
     max_drop: float,
     tolerance: float | None,
     speed: SpeedJudge | None = None,
+    board: Board | None = None,
     allowed: Collection[Allowance] = (),
     progress: Progress = SILENT,
 ) -> Judgement:
@@ -112,6 +119,7 @@ def judge(
         tolerance: how far outputs may move relative to the largest, for a recipe that promises to keep results;
             None for one that does not.
         speed: compares how fast they are; None leaves that unjudged.
+        board: runs the result too, on as many samples as it has time for; None for none.
         allowed: objections of these kinds are notes only.
 
     Raises:
@@ -165,6 +173,7 @@ def judge(
         found.note(note)
     if metric is None:
         found.note(f"accuracy was not judged, for want of labels: only agreement with the float model on {data.name}")
+    on_board = _judge_on_board(reference, result, board, data, metric, max_drop, found, progress)
     figure = _judge_speed(source, result, speed, data, found, progress)
     isa = host_isa()
     return found.judgement(
@@ -172,7 +181,8 @@ def judge(
         executions=tuple(
             Execution(arithmetic=arithmetic, isa=isa, metric=ran.metric, change=ran.change, agreement=ran.agreement)
             for arithmetic, ran in (("exact", judged), ("host", on_host))
-        ),
+        )
+        + on_board,
         speed=figure,
     )
 
@@ -204,7 +214,12 @@ class _Findings:
 
 
 def accuracy_objections(
-    compared: Compared, data: Data, metric: Metric | None, max_drop: float, tolerance: float | None = None
+    compared: Compared,
+    data: Data,
+    metric: Metric | None,
+    max_drop: float,
+    tolerance: float | None = None,
+    where: str = "in exact arithmetic",
 ) -> list[Objection]:
     """What speaks against the first result that was compared, as far as its outputs go."""
     judged = compared.ran[0]
@@ -220,7 +235,7 @@ def accuracy_objections(
         if not within(before.value, after.value, max_drop):
             found.append(
                 Objection(
-                    f"{after.name} fell from {before.value:.4f} to {after.value:.4f} in exact arithmetic, by "
+                    f"{after.name} fell from {before.value:.4f} to {after.value:.4f} {where}, by "
                     f"{before.value - after.value:.4f}; allowed is {max_drop:g}",
                     "loss",
                 )
@@ -270,6 +285,47 @@ def _metric_notes(compared: Compared, max_drop: float) -> Iterable[str]:
             f"this machine's own integer kernels ({host_isa()}) give {host.name} {host.value:.4f} where exact "
             f"arithmetic gives {after.value:.4f}; measure on the board"
         )
+
+
+def _judge_on_board(
+    reference: Session,
+    result: bytes,
+    board: Board | None,
+    data: Data,
+    metric: Metric | None,
+    max_drop: float,
+    found: _Findings,
+    progress: Progress,
+) -> tuple[Execution, ...]:
+    """What the board's own kernels answer. A part of the data may have to do: then only a loss that chance does not
+    explain speaks against the result."""
+    if board is None:
+        return ()
+    progress.step(f"running the result on {board.where}")
+    first = next(iter(data.dataset.samples() if data.dataset is not None else data.generated))
+    try:
+        session = board.session(result)
+        begun = time.monotonic()
+        session.run(first.feed)
+        affordable = max(_LEAST_BOARD_SAMPLES, int(_BOARD_S / max(time.monotonic() - begun, 1e-3)))
+        samples = data.generated if data.dataset is None else spread(data.dataset, affordable)
+        compared = compare(reference, (session,), samples, metric=metric, total=affordable, progress=progress)
+    except ResultFailedError as error:
+        found.object(f"the result does not run on {board.where}: {error}")
+        return ()
+    judged = compared.ran[0]
+    whole = data.dataset is None or data.dataset.count is None or affordable >= data.dataset.count
+    for objection in accuracy_objections(compared, data, metric, max_drop, where=f"on {board.where}"):
+        by_chance = objection.allowance == "loss" and judged.change is not None and -judged.change.high <= max_drop
+        if whole or not by_chance:
+            found.object(objection.reason, objection.allowance)
+        else:
+            found.note(f"{objection.reason}; {compared.samples:,} samples cannot tell that from chance")
+    return (
+        Execution(
+            arithmetic="board", isa=board.where, metric=judged.metric, change=judged.change, agreement=judged.agreement
+        ),
+    )
 
 
 def _judge_speed(

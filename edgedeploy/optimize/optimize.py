@@ -12,6 +12,7 @@ import msgspec
 from edgedeploy.errors import DatasetError, EdgedeployError, UnsupportedError
 from edgedeploy.files import replacing_file
 from edgedeploy.model.inspect import inspect_model
+from edgedeploy.optimize.board import Board
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.guard import Judgement, is_sane_drop
 from edgedeploy.optimize.pipeline import run_passes
@@ -45,6 +46,7 @@ def optimize(
     max_drop: float = 0.01,
     target: Target | None = None,
     speed: SpeedJudge | None = None,
+    board: Board | None = None,
     allowed: Collection[Allowance] = (),
     search_settings: SearchSettings | None = None,
     progress: Progress = SILENT,
@@ -62,6 +64,7 @@ def optimize(
         max_drop: how much the metric may fall, in its own units (0.01 is one point of accuracy).
         target: the kind of board that the result is for; chooses the type of quantized activations.
         speed: compares the result's speed with the model's; None leaves that unjudged.
+        board: runs the result too, so that accuracy is judged there as well; None for none.
         allowed: objections of the guard that are not to stop the result.
         search_settings: of a recipe that is a search; None takes the defaults.
         progress: hears what is going on.
@@ -98,13 +101,16 @@ def optimize(
             output,
             max_drop=max_drop,
             speed=speed,
+            board=board,
             allowed=allowed,
         )
         content, passes, judgement, searched = found.content, found.passes, found.judgement, found.search
         write_search(output, searched)
     else:
         content, passes = _apply(subject, recipe)
-        judgement = subject.judge(content, max_drop=max_drop, tolerance=recipe.tolerance, speed=speed, allowed=allowed)
+        judgement = subject.judge(
+            content, max_drop=max_drop, tolerance=recipe.tolerance, speed=speed, board=board, allowed=allowed
+        )
     unmet = [] if recipe.is_search else _unmet(recipe, passes)
     refusals = [*unmet, *judgement.refusals]
     notes = [*subject.data.notes(), *judgement.notes]

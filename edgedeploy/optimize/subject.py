@@ -15,6 +15,7 @@ from edgedeploy.errors import EdgedeployError, UnsupportedError
 from edgedeploy.metrics import Metric, find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import load_onnx
+from edgedeploy.optimize.board import Board
 from edgedeploy.optimize.contract import Context, first_line
 from edgedeploy.optimize.generated import generated_samples
 from edgedeploy.optimize.guard import Data, Judgement, judge
@@ -98,6 +99,7 @@ class Subject:
         max_drop: float,
         tolerance: float | None,
         speed: SpeedJudge | None,
+        board: Board | None = None,
         allowed: Collection[Allowance] = (),
     ) -> Judgement:
         """Hold a result against the model, on the best data there is."""
@@ -110,6 +112,7 @@ class Subject:
             max_drop=max_drop,
             tolerance=tolerance,
             speed=speed,
+            board=board,
             allowed=allowed,
             progress=self.progress,
         )

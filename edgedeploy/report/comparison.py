@@ -11,6 +11,7 @@ from edgedeploy.report.wording import (
     metric_in_words,
     percent_change,
     speed_in_words,
+    where_in_words,
 )
 from edgedeploy.values.measurement import Accuracy
 from edgedeploy.values.quality import MetricChange, MetricFigure
@@ -53,8 +54,7 @@ def comparison(shipment: Shipment) -> tuple[Row, ...]:
             rows.append(Row("MACs", f"{source.macs:,}", f"{result.macs:,}", change))
     float_metric = shipment.evidence.source_metric
     for execution in shipment.evidence.executions:
-        where = "exact arithmetic" if execution.arithmetic == "exact" else f"host ({execution.isa})"
-        rows += _metric_row(where, float_metric, execution.metric, execution.change)
+        rows += _metric_row(where_in_words(execution), float_metric, execution.metric, execution.change)
     if (speed := shipment.evidence.speed) is not None:
         rows.append(
             Row(

@@ -21,6 +21,7 @@ from edgedeploy.report.wording import (
     relation,
     sqnr_in_words,
     verdict_counts,
+    where_in_words,
 )
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.measurement import Conditions, Measurement, Timing
@@ -160,9 +161,7 @@ def _breakable(key: str) -> Markup:
 def _agreements(shipment: Shipment) -> list[tuple[str, Agreement]]:
     found = [
         (
-            "optimized against float, exact arithmetic on the host"
-            if execution.arithmetic == "exact"
-            else f"optimized against float, the host's kernels ({execution.isa})",
+            f"optimized against float on the host: {where_in_words(execution)}",
             execution.agreement,
         )
         for execution in shipment.evidence.executions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgedeploy.report.wording import sqnr_in_words
+from edgedeploy.report.wording import sqnr_in_words, where_in_words
 from edgedeploy.values.evidence import Evidence, Execution, PassEvidence
 from edgedeploy.values.search import Search
 from edgedeploy.values.speed import SpeedFigure
@@ -66,8 +66,7 @@ def _quality(evidence: Evidence) -> RenderableType:
     table.add_column("")
     table.add_column("float", justify="right")
     for execution in executions:
-        exact = execution.arithmetic == "exact"
-        table.add_column("exact arithmetic" if exact else f"host kernels ({execution.isa})", justify="right")
+        table.add_column(where_in_words(execution), justify="right")
     if source is not None:
         table.add_row(source.name, f"{source.value:.4f}", *(_metric(execution) for execution in executions))
         table.add_row("change", "", *(_change(source.value, execution) for execution in executions))

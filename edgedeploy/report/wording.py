@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgedeploy.values.contract import Verdict, VerdictLine
+    from edgedeploy.values.evidence import Execution
     from edgedeploy.values.quality import Agreement, MetricChange, MetricFigure
-from edgedeploy.values.speed import SpeedFigure
+    from edgedeploy.values.speed import SpeedFigure
 
 _SQNR_FLOOR_DB = -300.0
 """Stands for minus infinity, as `Agreement.sqnr_db` says."""
@@ -87,6 +88,11 @@ def interval_in_words(metric: MetricFigure, change: MetricChange) -> str:
 def speed_in_words(value: float, speed: SpeedFigure) -> str:
     """`"12.3 ms"`, or `"20.3 million instructions"`."""
     return milliseconds(value) if speed.unit == "ms" else f"{value / 1e6:,.4g} million instructions"
+
+
+def where_in_words(execution: Execution) -> str:
+    """`"exact arithmetic"`, `"host (x86-64 avx2)"` or `"board:rpi4 (cortex-a72)"`."""
+    return {"exact": "exact arithmetic", "host": f"host ({execution.isa})"}.get(execution.arithmetic, execution.isa)
 
 
 def sqnr_in_words(agreement: Agreement) -> str:

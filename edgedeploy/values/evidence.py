@@ -24,13 +24,13 @@ class PassEvidence(Struct, frozen=True, kw_only=True):
 
 
 class Execution(Struct, frozen=True, kw_only=True):
-    """One way of running the result on the host, and how it compares with the float model there."""
+    """One way of running the result, and how it compares with the float model on the host."""
 
     arithmetic: str
-    """`"exact"` (each QDQ pair evaluated in float: what a kernel without saturation gives) or `"host"` (this
-    machine's integer kernels)."""
+    """`"exact"` (each QDQ pair evaluated in float: what a kernel without saturation gives), `"host"` (this machine's
+    integer kernels) or `"board"` (those of an emulated board's core)."""
     isa: str
-    """Instruction-set features of the host that decide its integer kernels, e.g. `"x86-64 avx2"`."""
+    """Instruction-set features of the host that decide its integer kernels, e.g. `"x86-64 avx2"`, or the board."""
     metric: MetricFigure | None
     agreement: Agreement
     change: MetricChange | None = None

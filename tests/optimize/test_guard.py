@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedeploy.dataset import Sample, open_dataset
+from edgedeploy.host_run import HostSession
 from edgedeploy.metrics import find_metric
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.guard import Data, judge, within
 from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.speed import SpeedFigure
 
 INPUTS = (TensorFacts(name="x", dtype="float32", shape=("N", 3)),)
 X = np.random.default_rng(3).standard_normal((100, 3)).astype(np.float32)
@@ -32,7 +34,9 @@ def data(tmp_path):
 
 @pytest.fixture
 def hold(build):
-    def against(result, data, *, source=FLOAT, labelled=True, max_drop=0.01, tolerance=None, source_size_bytes=10_000):
+    def against(
+        result, data, *, source=FLOAT, labelled=True, max_drop=0.01, tolerance=None, source_size_bytes=10_000, **more
+    ):
         return judge(
             serialized(build(source)),
             result if isinstance(result, bytes) else serialized(build(result)),
@@ -41,6 +45,7 @@ def hold(build):
             metric=find_metric("top1") if labelled else None,
             max_drop=max_drop,
             tolerance=tolerance,
+            **more,
         )
 
     return against
@@ -200,3 +205,80 @@ def test_samples_do_not_answer_for_each_other(hold, data):
     judgement = hold(mixing, data(x=X, labels=LABELS), source=mixing)
     # One at a time, x - max(x) is zero everywhere and class 0 wins.
     assert judgement.source_metric.value == pytest.approx(float((LABELS == 0).mean()))
+
+
+class Elsewhere:
+    """Runs models on this machine and changes a share of their answers, as another core's kernels may."""
+
+    where = "board:test (imaginary)"
+
+    def __init__(self, wrong_share: float) -> None:
+        self._every = round(1 / wrong_share) if wrong_share else 0
+
+    def session(self, model):
+        inner, board = HostSession(model, exact=False), self
+
+        class Session:
+            input_names, output_names = inner.input_names, inner.output_names
+            runs = 0
+
+            def run(self, feed):
+                self.runs += 1
+                outputs = inner.run(feed)
+                return [-output for output in outputs] if board._every and self.runs % board._every == 0 else outputs
+
+        return Session()
+
+
+def test_what_the_board_answers_is_judged_too(hold, data):
+    labelled = data(x=X, labels=LABELS)
+    same = hold(FLOAT, labelled, board=Elsewhere(0))
+    assert same.accepted
+    assert [one.arithmetic for one in same.executions] == ["exact", "host", "board"]
+    assert same.executions[2].isa == "board:test (imaginary)" and same.executions[2].change.value == 0.0
+
+    other = hold(FLOAT, labelled, board=Elsewhere(0.2), max_drop=0.05)
+    assert not other.accepted
+    assert "on board:test (imaginary)" in other.refusals[0] and "0.8000" in other.refusals[0]
+    assert other.executions[0].metric.value == 1.0, "exact arithmetic has nothing to say against it"
+
+
+def test_what_may_be_allowed_is_allowed_by_its_name_only(hold, data):
+    labelled = data(x=X, labels=LABELS)
+    assert "--allow loss would let it through" in hold(_wrong(0.3), labelled).refusals[0]
+    assert not hold(_wrong(0.3), labelled, allowed=("larger", "slower")).accepted
+    allowed = hold(_wrong(0.3), labelled, allowed=("loss",))
+    assert allowed.accepted and any("allowed by name (loss): top1 fell" in note for note in allowed.notes)
+    assert hold(FLOAT, labelled, source_size_bytes=10, allowed=("larger",)).accepted
+    # What does not load or gives NaN is never let through.
+    everything = ("larger", "loss", "slower", "unjudged")
+    assert not hold(b"not a model at all", labelled, allowed=everything).accepted
+    source = HEAD + "g (float[N,3] x) => (float[N,3] y) { y = Abs(x) }"
+    nan = HEAD + "g (float[N,3] x) => (float[N,3] y) { y = Log(x) }"
+    assert not hold(nan, data(x=X), labelled=False, source=source, allowed=everything).accepted
+
+
+def test_without_labels_the_answers_that_change_are_counted(hold, data):
+    judgement = hold(_wrong(0.03), data(x=X), labelled=False)
+    assert not judgement.accepted and "3.0% of the answers changed" in judgement.refusals[0]
+    assert hold(_wrong(0.03), data(x=X), labelled=False, max_drop=0.05).accepted
+
+
+def test_what_is_slower_is_refused_and_what_was_measured_is_told(hold, data):
+    class Judge:
+        def __init__(self, ratio):
+            self.ratio = ratio
+
+        def compare(self, source, candidate, feeds):
+            assert feeds and all(feed["x"].shape == (1, 3) for feed in feeds)
+            return SpeedFigure(
+                currency="guest instructions", unit="instructions", source=100.0, result=100.0 * self.ratio,
+                ratio=self.ratio, low=self.ratio, high=self.ratio, slower=self.ratio > 1, samples=8, where="a board",
+            )  # fmt: skip
+
+    labelled = data(x=X, labels=LABELS)
+    slow = hold(FLOAT, labelled, speed=Judge(1.3))
+    assert not slow.accepted and "1.30 times its guest instructions" in slow.refusals[0]
+    assert slow.speed is not None and slow.speed.result == 130.0
+    assert hold(FLOAT, labelled, speed=Judge(1.3), allowed=("slower",)).accepted
+    assert hold(FLOAT, labelled, speed=Judge(0.6)).accepted

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from edgedeploy.dataset import Dataset, Sample
+from edgedeploy.dataset import Sample
 from edgedeploy.optimize.guard import Data
+from edgedeploy.optimize.sampling import spread
 from edgedeploy.sessions import Session
 
 _MOST_SAMPLES = 512
@@ -66,19 +66,4 @@ def choose_samples(data: Data, session: Session) -> tuple[Sample, ...]:
     seconds = max(time.perf_counter() - begun, 1e-6)
     feed_bytes = max(1, sum(array.nbytes for array in first.feed.values()))
     wanted = min(_MOST_SAMPLES, max(_LEAST_SAMPLES, int(_SECONDS / seconds)), max(1, _MOST_BYTES // feed_bytes))
-    return tuple(_spread(data.dataset, wanted))
-
-
-def _spread(dataset: Dataset, wanted: int) -> Iterator[Sample]:
-    if dataset.count is None:
-        # Where only running it tells how many there are, the first have to do.
-        yield from itertools.islice(dataset.samples(), wanted)
-        return
-    chosen = set(spread_indices(dataset.count, wanted))
-    yield from (sample for index, sample in enumerate(dataset.samples()) if index in chosen)
-
-
-def spread_indices(count: int, wanted: int) -> Sequence[int]:
-    """`wanted` of `count` indices, or all, at distances that differ by one at most."""
-    wanted = min(wanted, count)
-    return [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]
+    return tuple(spread(data.dataset, wanted))

@@ -20,6 +20,7 @@ import onnx_ir as ir
 from msgspec import Struct, structs
 
 from edgedeploy.errors import UnsupportedError
+from edgedeploy.optimize.board import Board
 from edgedeploy.optimize.contract import Pass
 from edgedeploy.optimize.guard import Judgement
 from edgedeploy.optimize.pipeline import run_passes
@@ -71,6 +72,7 @@ def search(
     *,
     max_drop: float,
     speed: SpeedJudge | None,
+    board: Board | None = None,
     allowed: Collection[Allowance] = (),
 ) -> Found:
     """Try the recipe's variants on the model and return the best that the guard accepts.
@@ -107,7 +109,7 @@ def search(
         )
         walk = _Walk(subject, recipe, settings, evaluator, journal, clock, prepared)
         walk.run()
-        found = _settle(walk, preparation, max_drop=max_drop, speed=speed, allowed=allowed)
+        found = _settle(walk, preparation, max_drop=max_drop, speed=speed, board=board, allowed=allowed)
     if found.search.ended == "all tried":
         journal.remove()
     return found
@@ -256,6 +258,7 @@ def _settle(
     *,
     max_drop: float,
     speed: SpeedJudge | None,
+    board: Board | None,
     allowed: Collection[Allowance],
 ) -> Found:
     """Hold the best against all of the data, in turn, until the guard accepts one."""
@@ -269,7 +272,7 @@ def _settle(
     for trial in [*ahead[:2], *candidates]:
         subject.progress.step(f"judging {trial.name} on all of the data")
         content, evidence = evaluator.build(evaluator.passes_of(trial.name))
-        judgement = subject.judge(content, max_drop=max_drop, tolerance=None, speed=speed, allowed=allowed)
+        judgement = subject.judge(content, max_drop=max_drop, tolerance=None, speed=speed, board=board, allowed=allowed)
         outcome = Found(
             content=content, passes=(*preparation, *evidence), judgement=judgement, search=_summary(walk, None, {})
         )
@@ -282,7 +285,7 @@ def _settle(
     if first is None:
         # Not even the prepared model holds: it says why.
         content, evidence = evaluator.build(())
-        judgement = subject.judge(content, max_drop=max_drop, tolerance=None, speed=speed, allowed=allowed)
+        judgement = subject.judge(content, max_drop=max_drop, tolerance=None, speed=speed, board=board, allowed=allowed)
         first = Found(
             content=content, passes=(*preparation, *evidence), judgement=judgement, search=_summary(walk, None, {})
         )

@@ -5,8 +5,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgedeploy.optimize.sampling import spread_indices
 from edgedeploy.optimize.search.pareto import front, rank
-from edgedeploy.optimize.search.samples import spread_indices
 from edgedeploy.values.quality import MetricChange
 from edgedeploy.values.search import Trial
 from edgedeploy.values.speed import SpeedFigure

@@ -1,0 +1,23 @@
+"""A part of a dataset that stands for all of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+from edgedeploy.dataset import Dataset, Sample
+
+
+def spread(dataset: Dataset, wanted: int) -> Iterator[Sample]:
+    """`wanted` samples at equal distances; the first ones where only running the dataset tells how many it has."""
+    if dataset.count is None:
+        yield from itertools.islice(dataset.samples(), wanted)
+        return
+    chosen = set(spread_indices(dataset.count, wanted))
+    yield from (sample for index, sample in enumerate(dataset.samples()) if index in chosen)
+
+
+def spread_indices(count: int, wanted: int) -> Sequence[int]:
+    """`wanted` of `count` indices, or all, at distances that differ by one at most."""
+    wanted = min(wanted, count)
+    return [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]
