@@ -12,7 +12,6 @@ from msgspec import structs
 
 from edgedeploy.dataset import Sample
 from edgedeploy.errors import EdgedeployError
-from edgedeploy.host_run import HostSession
 from edgedeploy.metrics import Metric
 from edgedeploy.optimize.comparison import ResultFailedError, compare
 from edgedeploy.optimize.contract import Context, Pass
@@ -24,6 +23,7 @@ from edgedeploy.optimize.search.samples import RememberingSession, choose_sample
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.optimize.subject import Subject
 from edgedeploy.progress import SILENT
+from edgedeploy.sessions import Session, open_session
 from edgedeploy.values.evidence import PassEvidence
 from edgedeploy.values.search import Trial
 
@@ -36,7 +36,7 @@ class Evaluator:
     def __init__(
         self,
         subject: Subject,
-        prepared: ir.Model,
+        prepared: ir.Model | None,
         finish: Sequence[Pass],
         *,
         data: Data,
@@ -47,7 +47,8 @@ class Evaluator:
     ) -> None:
         """
         Args:
-            prepared: where every trial begins; it stays as it is.
+            prepared: where every trial begins; it stays as it is. None for TensorFlow Lite: those models come prepared
+                by their converter.
             finish: passes after each trial's own.
             data: what the trials are judged on, a part of it.
             folder: where results are kept until the search has ended.
@@ -62,7 +63,7 @@ class Evaluator:
         self._folder = folder
         # One for all trials: what calibration found out serves them all.
         self._context: Context = subject.context(SILENT)
-        session = HostSession(subject.content, exact=True)
+        session = self._open(subject.content)
         self.samples: tuple[Sample, ...] = choose_samples(data, session)
         self.reference = RememberingSession(session)
         self.trials: dict[str, Trial] = {}
@@ -76,6 +77,10 @@ class Evaluator:
     def build(self, passes: Sequence[Pass]) -> tuple[bytes, tuple[PassEvidence, ...]]:
         """The prepared model after these passes and the finish, with the evidence of each."""
         self._context.reference = None
+        if self._prepared is None:
+            from edgedeploy.optimize.tflite.pipeline import run_passes as run_tflite_passes
+
+            return run_tflite_passes(self._subject.content, (*passes, *self._finish), self._context)
         changed, evidence = run_passes(self._prepared, (*passes, *self._finish), self._context)
         return serialized(changed), evidence
 
@@ -120,7 +125,7 @@ class Evaluator:
         if (why := _unmet(passes, evidence)) is not None:
             return Trial(name=name, passes=described, refused=why)
         try:
-            session = HostSession(content, exact=True)
+            session = self._open(content)
             compared = compare(self.reference, (session,), self.samples, metric=self.metric)
         except (ResultFailedError, EdgedeployError) as error:
             return Trial(name=name, passes=described, refused=f"its result does not run: {error}")
@@ -138,6 +143,9 @@ class Evaluator:
             samples=compared.samples,
             over_budget=objections[0].reason if objections else None,
         )
+
+    def _open(self, content: bytes) -> Session:
+        return open_session(content, self._subject.format, exact=True)
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{list(self._steps).index(name):04d}.onnx"

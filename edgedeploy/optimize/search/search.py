@@ -95,7 +95,7 @@ def search(
     journal = Journal(journal_path(output), _identity(subject, recipe, max_drop, speed is not None))
     if journal.resumed:
         subject.progress.note(f"going on with a search that was stopped after {journal.resumed} trials")
-    prepared, preparation = run_passes(subject.graph(), recipe.passes, subject.context())
+    prepared, preparation = _prepare(subject, recipe)
     with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
         evaluator = Evaluator(
             subject,
@@ -113,6 +113,12 @@ def search(
     if found.search.ended == "all tried":
         journal.remove()
     return found
+
+
+def _prepare(subject: Subject, recipe: Recipe) -> tuple[ir.Model | None, tuple[PassEvidence, ...]]:
+    if subject.format != "onnx":
+        return None, ()
+    return run_passes(subject.graph(), recipe.passes, subject.context())
 
 
 class _Clock:
@@ -139,7 +145,7 @@ class _Walk:
         evaluator: Evaluator,
         journal: Journal,
         clock: _Clock,
-        prepared: ir.Model,
+        prepared: ir.Model | None,
     ) -> None:
         self.subject = subject
         self.recipe = recipe
@@ -221,7 +227,7 @@ class _Walk:
         yield from sorted(over, key=lambda variant: trials[variant.name].loss)[:2]
 
     def _mix(self, variant: Variant) -> None:
-        layers = mixed.layer_names(self._prepared)
+        layers = mixed.layer_names(self._prepared) if self._prepared is not None else {}
         if len(layers) < 2:
             return
         damages = mixed.damages(
