@@ -1,0 +1,250 @@
+"""quantize-weights, and how weights are stored in fewer bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights
+from edgedeploy.optimize.storage import Int8Weight, store_float16, store_int8
+
+RNG = np.random.default_rng(5)
+
+
+def _normal(*shape, scale=1.0, dtype=np.float32):
+    return (RNG.standard_normal(shape) * scale).astype(dtype)
+
+
+def _sqnr_db(outputs, expected):
+    return 10 * np.log10((expected**2).sum() / ((outputs - expected) ** 2).sum())
+
+
+def _loaded_operators(model, tmp_path):
+    """Operators that are left when onnxruntime has loaded the model, subgraphs included."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.optimized_model_filepath = str(tmp_path / "loaded.onnx")
+    onnxruntime.InferenceSession(serialized(model), options, providers=["CPUExecutionProvider"])
+
+    def operators(graph):
+        for node in graph.node:
+            yield node.op_type
+            for attribute in node.attribute:
+                yield from operators(attribute.g)
+
+    return set(operators(onnx.load(tmp_path / "loaded.onnx").graph))
+
+
+# Channels of very different sizes: one scale for all would lose the small ones.
+SPREAD = np.logspace(-3, 1, 16).astype(np.float32)
+CASES = {
+    "Conv": ("(float[1,16,8,8] x) => (float[1,16,6,6] y) { y = Conv(x, w) }", {"w": _normal(16, 16, 3, 3)}, 1),
+    "ConvTranspose": (
+        "(float[1,16,8,8] x) => (float[1,16,10,10] y) { y = ConvTranspose(x, w) }",
+        {"w": _normal(16, 16, 3, 3)},
+        1,
+    ),
+    "grouped ConvTranspose": (
+        "(float[1,16,8,8] x) => (float[1,16,10,10] y) { y = ConvTranspose <group = 4> (x, w) }",
+        {"w": _normal(16, 4, 3, 3)},
+        1,
+    ),
+    "MatMul": ("(float[4,16] x) => (float[4,16] y) { y = MatMul(x, w) }", {"w": _normal(16, 16) * SPREAD}, 1),
+    "weights on the left": (
+        "(float[16,4] x) => (float[16,4] y) { y = MatMul(w, x) }",
+        {"w": _normal(16, 16) * SPREAD[:, None]},
+        1,
+    ),
+    "stacked": ("(float[2,4,16] x) => (float[2,4,16] y) { y = MatMul(x, w) }", {"w": _normal(2, 16, 16)}, 1),
+    "Gemm": ("(float[4,16] x) => (float[4,16] y) { y = Gemm(x, w, b) }", {"w": _normal(16, 16), "b": _normal(16)}, 1),
+    "transposed Gemm": (
+        "(float[4,16] x) => (float[4,16] y) { y = Gemm <transB = 1> (x, w) }",
+        {"w": _normal(16, 16) * SPREAD[:, None]},
+        1,
+    ),
+    "embedding": (
+        "(int64[4] x) => (float[4,16] y) { y = Gather(w, x) }",
+        {"w": _normal(16, 16) * SPREAD[:, None]},
+        1,
+    ),
+    "LSTM": (
+        "(float[5,1,16] x) => (float[5,2,1,8] y) { y = LSTM <hidden_size = 8, direction = 'bidirectional'> (x, w, r) }",
+        {"w": _normal(2, 32, 16), "r": _normal(2, 32, 8)},
+        2,
+    ),
+    "GRU": (
+        "(float[5,1,16] x) => (float[5,1,1,8] y) { y = GRU <hidden_size = 8> (x, w, r) }",
+        {"w": _normal(1, 24, 16), "r": _normal(1, 24, 8)},
+        2,
+    ),
+    "shared": (
+        "(float[4,16] x) => (float[4,16] y) { h = MatMul(x, w) y = Gemm(h, w) }",
+        {"w": _normal(16, 16)},
+        1,
+    ),
+    "branches": (
+        """(float[4,16] x) => (float[4,16] y) {
+            s = ReduceSum <keepdims = 0> (x)
+            z = Constant <value = float {0.0}> ()
+            c = Greater(s, z)
+            y = If (c) <
+                then_branch = t () => (float[4,16] p) { p = MatMul(x, w) },
+                else_branch = e () => (float[4,16] q) { n = Neg(x) q = MatMul(n, w) }
+            >
+        }""",
+        {"w": _normal(16, 16)},
+        1,
+    ),
+    "a loop": (
+        """(float[4,16] x) => (float[4,16] y) {
+            n = Constant <value = int64 {3}> ()
+            t = Constant <value = bool {1}> ()
+            y = Loop (n, t, x) <body = b (int64 i, bool go, float[4,16] h) => (bool on, float[4,16] k) {
+                on = Identity(go)
+                k = MatMul(h, w)
+            }>
+        }""",
+        {"w": _normal(16, 16, scale=0.2)},
+        1,
+    ),
+}
+
+
+def _feed(text):
+    if "int64[4] x" in text:
+        return {"x": np.array([0, 3, 15, 7])}
+    extents = text[text.index("[") + 1 : text.index("]")]
+    return {"x": _normal(*(int(extent) for extent in extents.split(",")))}
+
+
+@pytest.mark.parametrize("form", ["int8", "float16"])
+@pytest.mark.parametrize("case", CASES)
+def test_weights_of_any_operator(build, apply, run, tmp_path, case, form):
+    text, weights, count = CASES[case]
+    model = build(f'<ir_version: 8, opset_import: ["" : 13]> g {text.replace(chr(39), chr(34))}', **weights)
+    feed = _feed(text)
+    expected = run(model, **feed)[0]
+    before = _loaded_operators(model, tmp_path)
+    result, evidence = apply(QuantizeWeights(weights=form, smallest=100), model, feed)
+    assert evidence.refused is None
+    assert evidence.facts["weights_stored"] == count
+    assert all(array.const_value.size < 100 or array.dtype.itemsize < 4 for array in result.graph.initializers.values())
+    for exact in (True, False):
+        assert _sqnr_db(run(result, **feed, exact=exact)[0], expected) > (30 if form == "int8" else 50)
+    # What runs is the float model: nothing gives weights back in each run.
+    assert _loaded_operators(result, tmp_path) == before
+
+
+def test_weights_within_branches_and_equal_names(build, apply, run, tmp_path):
+    model = build(
+        """
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[4,16] x, bool c) => (float[4,16] y) {
+            w = Identity(x)
+            y = If (c) <
+                then_branch = t () => (float[4,16] p) { p = MatMul(w, v) },
+                else_branch = e () => (float[4,16] q) { q = MatMul(w, v) }
+            >
+        }""",
+        v=_normal(16, 16),
+    )
+    # The weight moves into each branch, as exporters write it: two values of one name.
+    for branch in list(model.graphs())[1:]:
+        (node,) = branch
+        weight = model.graph.initializers["v"]
+        tensor = ir.tensor(weight.const_value.numpy() * 2, name="v:int8")
+        inner = ir.Value(name="v:int8", shape=weight.shape, type=weight.type, const_value=tensor)
+        branch.register_initializer(inner)
+        node.replace_input_with(1, inner)
+    del model.graph.initializers["v"]
+    x = _normal(4, 16)
+    for condition in (True, False):
+        feed = {"x": x, "c": np.array(condition)}
+        expected = run(model, **feed)[0]
+        result, evidence = apply(QuantizeWeights(), model, feed)
+        assert evidence.facts["weights_stored"] == 2
+        assert _sqnr_db(run(result, **feed)[0], expected) > 30
+    assert not {"Cast", "Mul"} & _loaded_operators(result, tmp_path)
+
+
+def test_weights_in_float16_become_smaller_too(build, apply, run, tmp_path):
+    text = '<ir_version: 8, opset_import: ["" : 13]> g (float16[4,16] x) => (float16[4,16] y) { y = MatMul(x, w) }'
+    model = build(text, w=_normal(16, 16, dtype=np.float16))
+    x = _normal(4, 16, dtype=np.float16)
+    expected = run(model, x=x)[0].astype(np.float64)
+    result, evidence = apply(QuantizeWeights(), model, {"x": x})
+    assert evidence.facts["weights_stored"] == 1
+    assert _sqnr_db(run(result, x=x)[0], expected) > 30
+    assert "Mul" not in _loaded_operators(result, tmp_path)
+    _, evidence = apply(QuantizeWeights(weights="float16"), model, {"x": x})
+    assert "16 bits already" in evidence.refused
+
+
+TWO_LAYERS = """
+    <ir_version: 8, opset_import: ["" : 13]>
+    g (float[4,32] x) => (float[4,32] y) { h = MatMul(x, w) y = MatMul(h, v) }"""
+
+
+def test_layers_can_stay_in_float(build, apply):
+    model = build(TWO_LAYERS, w=_normal(32, 32), v=_normal(32, 32))
+    result, evidence = apply(QuantizeWeights(keep_float=("h", "gone")), model)
+    assert "w" in result.graph.initializers and "v" not in result.graph.initializers
+    assert evidence.facts["unknown_layers"] == 1
+    assert evidence.facts["left_in_float"] == "1 MatMul: the settings keep it in float"
+    result, _ = apply(QuantizeWeights(only=("h",)), model)
+    assert "v" in result.graph.initializers and "w" not in result.graph.initializers
+    _, evidence = apply(QuantizeWeights(only=("gone",)), model)
+    assert "the settings name other layers only" in evidence.refused
+
+
+@pytest.mark.parametrize(
+    ("node", "weights", "reason"),
+    [
+        ("y = MatMul(x, w)", {"w": _normal(8, 8)}, "1 MatMul: it is small"),
+        ("y = Add(x, w)", {"w": _normal(64, 8)}, "1 Add: it is no matrix of weights"),
+        ("y = MatMul(x, w)", {"w": np.full((8, 64), np.nan, np.float32)}, "1 MatMul: it is not finite"),
+        ("y = MatMul(x, x)", {}, "there is no weight to store in fewer bits"),
+    ],
+)
+def test_what_is_left_is_said(build, apply, node, weights, reason):
+    model = build(
+        f'<ir_version: 8, opset_import: ["" : 13]> g (float[8,8] x) => (float[a,b] y) {{ {node} }}', **weights
+    )
+    _, evidence = apply(QuantizeWeights(), model)
+    assert reason in evidence.refused
+
+
+def test_numbers_beyond_float16_stay(build, apply):
+    model = build(TWO_LAYERS, w=_normal(32, 32, scale=1e5), v=_normal(32, 32))
+    _, evidence = apply(QuantizeWeights(weights="float16"), model)
+    assert evidence.facts["weights_stored"] == 1 and "65504" in evidence.facts["left_in_float"]
+
+
+@settings(deadline=None)
+@given(
+    hnp.arrays(
+        np.float32,
+        hnp.array_shapes(min_dims=2, max_dims=4, max_side=5),
+        elements=st.floats(-(2.0**100), 2.0**100, width=32),
+    ),
+    st.data(),
+)
+def test_the_error_is_half_a_step_at_most(weight, data):
+    axes = tuple(data.draw(st.sets(st.integers(0, weight.ndim - 1))))
+    stored = store_int8(weight, axes)
+    assert isinstance(stored, Int8Weight)
+    assert stored.scales.shape == tuple(extent if axis in axes else 1 for axis, extent in enumerate(weight.shape))
+    step = stored.scales.astype(np.float64)
+    assert (np.abs(stored.array - weight) <= step * 0.5001).all()
+
+
+def test_half_precision_is_exact_where_it_can_be():
+    weight = np.array([[1.0, -65504.0], [0.5, 2.0**-14]], np.float32)
+    np.testing.assert_array_equal(store_float16(weight).array, weight)
