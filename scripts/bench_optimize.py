@@ -1,0 +1,131 @@
+"""Real models out of packages through several tools: which come out smaller, as good and not slower.
+
+Usage: scripts/bench_optimize [--models NAME,NAME] [--tools NAME,NAME] [--quick] [--on board:NAME] …
+
+Prints a table of models and tools; its last line says how many models each tool brought through. A run over all models
+also writes docs/bench_optimize.md. Raw figures stand in FOLDER/results, one JSON for each model and tool, and in
+FOLDER/results.json; what is there and was made from the same model, data and tool is not made again (--again does).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from bench_report import Figures, Results, document, print_table
+from bench_tools import TOOLS, Settings, Tool
+from wild_models import CATALOGUE, DEFAULT_FOLDER, ROOT, Ready, models
+
+from edgedeploy.host_run import host_isa
+
+_QUICK_MODELS = ("ocr-direction", "silero-vad-16k-op15", "magika", "squeezenet")
+_QUICK_LIMIT = 100
+_JUDGE_SECONDS = 900
+_DOCUMENT = ROOT / "docs" / "bench_optimize.md"
+
+
+def measured(settings: Settings, ready: Ready, tool: Tool, limit: int | None, again: bool) -> Figures:
+    """The figures of `tool` on one model, from FOLDER/results when they are still true."""
+    place = settings.folder / "results" / ready.name
+    place.mkdir(parents=True, exist_ok=True)
+    record, out = place / f"{tool.name}.json", place / f"{tool.name}.onnx"
+    made_from = _made_from(settings, ready, tool, limit)
+    if record.exists() and not again:
+        known: Figures = json.loads(record.read_text(encoding="utf-8"))
+        if known["made_from"] == made_from:
+            return known
+    print(f"{ready.name}: {tool.title} …", file=sys.stderr, flush=True)
+    out.unlink(missing_ok=True)
+    outcome = tool.run(settings, ready, out)
+    figures: Figures = {
+        "made_from": made_from,
+        "seconds": round(outcome.seconds, 1),
+        "failure": outcome.failure,
+        "note": outcome.note,
+        "source_bytes": ready.path.stat().st_size,
+    }
+    if outcome.failure is None:
+        # External data, if a tool wrote any, belongs to the model.
+        figures["bytes"] = sum(path.stat().st_size for path in place.glob(f"{out.name}*") if path.suffix != ".json")
+        figures |= _judged(settings, ready, out, limit)
+    record.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return figures
+
+
+def _judged(settings: Settings, ready: Ready, out: Path, limit: int | None) -> Figures:
+    command: list[str | Path] = [sys.executable, ROOT / "scripts" / "bench_judge.py", ready.path, out]
+    command += [ready.evaluation, ready.metric]
+    command += ["--limit", str(limit)] if limit else []
+    command += ["--on", settings.on] if settings.on else []
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=_JUDGE_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return {"loads": True, "error": f"does not come through the evaluation data in {_JUDGE_SECONDS} s"}
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        return {"loads": False, "error": f"crashed while it was judged: {last[:200]}"}
+    figures: Figures = json.loads(done.stdout)
+    return figures
+
+
+def _made_from(settings: Settings, ready: Ready, tool: Tool, limit: int | None) -> str:
+    digest = hashlib.sha256(repr((tool.version(settings), ready.metric, limit, settings.on)).encode())
+    judges = [ROOT / "scripts" / name for name in ("bench_judge.py", "wild_metrics.py")]
+    for path in (ready.path, ready.calibration, ready.evaluation, *judges):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _chosen(text: str | None, known: list[str], parser: argparse.ArgumentParser) -> list[str]:
+    names = text.split(",") if text else known
+    for name in names:
+        if name not in known:
+            parser.error(f"no {name!r}; there are {', '.join(known)}")
+    return names
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    all_models, all_tools = [model.name for model in CATALOGUE], [tool.name for tool in TOOLS]
+    parser.add_argument("--models", metavar="NAME,NAME", help=f"of {', '.join(all_models)}")
+    parser.add_argument("--tools", metavar="NAME,NAME", help=f"of {', '.join(all_tools)}")
+    parser.add_argument("--quick", action="store_true", help="four models, 100 samples, one minute for auto")
+    parser.add_argument("--on", metavar="board:NAME", help="count instructions on this emulated board too")
+    parser.add_argument("--objective", default="balanced", choices=("size", "speed", "balanced"), help="of auto")
+    parser.add_argument("--auto-seconds", type=int, default=300, metavar="SECONDS", help="budget of auto (300)")
+    parser.add_argument("--limit", type=int, default=600, metavar="SECONDS", help="for each tool and model (600)")
+    parser.add_argument("--again", action="store_true", help="do not take over results of earlier runs")
+    parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="for models, data and results")
+    arguments = parser.parse_args()
+    chosen_models = arguments.models or (",".join(_QUICK_MODELS) if arguments.quick else None)
+    corpus = models(arguments.folder, _chosen(chosen_models, all_models, parser))
+    names = _chosen(arguments.tools, all_tools, parser)
+    tools = [tool for tool in TOOLS if tool.name in names]
+    settings = Settings(
+        folder=arguments.folder.resolve(),
+        objective=arguments.objective,
+        auto_seconds=60 if arguments.quick else arguments.auto_seconds,
+        limit_seconds=arguments.limit,
+        on=arguments.on,
+    )
+    limit = _QUICK_LIMIT if arguments.quick else None
+    results: Results = {}
+    for ready in corpus:
+        for tool in tools:
+            results[ready.name, tool.name] = measured(settings, ready, tool, limit, arguments.again)
+    raw = [{"model": model, "tool": tool, **figures} for (model, tool), figures in results.items()]
+    text = json.dumps({"host": host_isa(), "results": raw}, indent=1) + "\n"
+    (settings.folder / "results.json").write_text(text, encoding="utf-8")
+    print_table(results, corpus, tools)
+    if len(corpus) == len(CATALOGUE) and not arguments.quick:
+        command = " ".join(["scripts/bench_optimize", *sys.argv[1:]])
+        _DOCUMENT.write_text(document(results, corpus, tools, command, settings), encoding="utf-8")
+        print(_DOCUMENT)
+
+
+if __name__ == "__main__":
+    main()
