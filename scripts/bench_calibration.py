@@ -299,10 +299,10 @@ def document(sections: Sequence[str], missed: Sequence[str]) -> str:
 
 
 def memory_limit_gb() -> float:
-    """Three quarters of what is free, 16 GB at most: enough to see what happens, and the machine lives on."""
+    """Half of what is free, 10 GB at most: enough to see what happens, and whatever else runs lives on."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
-            return float(min(16, int(0.75 * int(line.split()[1]) * 1024 / 1e9)))
+            return float(min(10, int(0.5 * int(line.split()[1]) * 1024 / 1e9)))
     return 4.0
 
 
