@@ -36,3 +36,6 @@ class LayerChoice:
         """How many of the names no node of the model has. An earlier pass may have removed the node."""
         names = {node.outputs[0].name for node in all_nodes(model) if node.outputs}
         return len((self._keep_float | self._only) - names)
+
+
+ALL_LAYERS = LayerChoice((), ())

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from msgspec import Struct
 
 from edgedeploy.optimize.graph import all_nodes, constant, float_attribute, integer_attribute, is_operator
+from edgedeploy.optimize.layer_choice import ALL_LAYERS, LayerChoice
 
 LinearOperator = Literal["Conv", "MatMul", "Gemm"]
 
@@ -37,14 +38,23 @@ class Left(Struct, frozen=True):
     reason: str
 
 
-def find_linear(model: ir.Model, operators: Sequence[LinearOperator]) -> tuple[list[Linear], list[Left]]:
-    """The nodes of the main graph that can be quantized, and those of the same operators that cannot."""
+def find_linear(
+    model: ir.Model, operators: Sequence[LinearOperator], choice: LayerChoice = ALL_LAYERS
+) -> tuple[list[Linear], list[Left]]:
+    """The nodes of the main graph that can be quantized, and those of the same operators that cannot or are not to be.
+
+    Layers that read one weight go together: when one of them stays in float, all do.
+    """
     found: list[Linear] = []
     left: list[Left] = []
     for node in all_nodes(model):
         if not is_operator(node, *operators):
             continue
-        outcome = _linear(node) if node.graph is model.graph else "it is inside a subgraph"
+        outcome = (
+            choice.objection((node.outputs[0].name or "",))
+            or ("it is inside a subgraph" if node.graph is not model.graph else None)
+            or _linear(node)
+        )
         if isinstance(outcome, Linear):
             found.append(outcome)
         else:

@@ -7,53 +7,18 @@ constant folding), which is why weights are given back by Cast and Mul here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
 
-from edgedeploy.optimize.graph import NameAuthority
+from edgedeploy.optimize.additions import Additions
 from edgedeploy.optimize.integers import WEIGHT_MAX
 
+FLOAT = ir.DataType.FLOAT
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 _NODE_BYTES = 60
 """What a node takes in a file, with short names."""
-
-
-class Restoration:
-    """Puts nodes that compute weights at the head of the main graph, where every subgraph sees what they give."""
-
-    def __init__(self, model: ir.Model) -> None:
-        self._graph = model.graph
-        self._names = NameAuthority(model)
-        self._head = next(iter(model.graph))
-
-    def weight(self, name: str, array: np.ndarray) -> ir.Value:
-        """A new initializer."""
-        tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=self._names.new(name))
-        value = ir.Value(
-            name=tensor.name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
-        )
-        self._graph.register_initializer(value)
-        return value
-
-    def node(
-        self,
-        operator: str,
-        inputs: Iterable[ir.Value],
-        name: str,
-        shape: tuple[int, ...],
-        dtype: ir.DataType,
-        **attributes: int,
-    ) -> ir.Value:
-        """The output of a new node."""
-        node = ir.node(operator, list(inputs), attributes)
-        output = node.outputs[0]
-        output.name, output.shape, output.type = self._names.new(name), ir.Shape(shape), ir.TensorType(dtype)
-        self._graph.insert_before(self._head, node)
-        return output
 
 
 class Stored(Struct, frozen=True, kw_only=True, eq=False):
@@ -72,7 +37,7 @@ class Stored(Struct, frozen=True, kw_only=True, eq=False):
         """What is given back, float64."""
         raise NotImplementedError
 
-    def restore(self, at: Restoration, name: str) -> ir.Value:
+    def restore(self, at: Additions, name: str) -> ir.Value:
         """Nodes that give the weight back; `name` is that of the weight."""
         raise NotImplementedError
 
@@ -90,9 +55,16 @@ class Float16Weight(Stored, frozen=True, kw_only=True, eq=False):
     def array(self) -> np.ndarray:
         return self.halves.astype(np.float64)
 
-    def restore(self, at: Restoration, name: str) -> ir.Value:
+    def restore(self, at: Additions, name: str) -> ir.Value:
         halves = at.weight(f"{name}:float16", self.halves)
-        return at.node("Cast", [halves], f"{name}:float", self.halves.shape, self.dtype, to=int(self.dtype))
+        return at.node(
+            "Cast",
+            [halves],
+            f"{name}:float",
+            shape=self.halves.shape,
+            dtype=self.dtype,
+            attributes={"to": int(self.dtype)},
+        )
 
 
 class Int8Weight(Stored, frozen=True, kw_only=True, eq=False):
@@ -109,14 +81,16 @@ class Int8Weight(Stored, frozen=True, kw_only=True, eq=False):
     def array(self) -> np.ndarray:
         return self.integers.astype(np.float64) * self.scales.astype(np.float64)
 
-    def restore(self, at: Restoration, name: str) -> ir.Value:
+    def restore(self, at: Additions, name: str) -> ir.Value:
         shape = self.integers.shape
         integers, scales = at.weight(f"{name}:int8", self.integers), at.weight(f"{name}:scale", self.scales)
         # In float32 whatever the weight's type: onnxruntime has no kernels to multiply halves, so it would not fold.
-        real = at.node("Cast", [integers], f"{name}:real", shape, ir.DataType.FLOAT, to=int(ir.DataType.FLOAT))
-        weight = at.node("Mul", [real, scales], f"{name}:float", shape, ir.DataType.FLOAT)
-        if self.dtype != ir.DataType.FLOAT:
-            weight = at.node("Cast", [weight], f"{name}:cast", shape, self.dtype, to=int(self.dtype))
+        real = at.node("Cast", [integers], f"{name}:real", shape=shape, dtype=FLOAT, attributes={"to": int(FLOAT)})
+        weight = at.node("Mul", [real, scales], f"{name}:float", shape=shape, dtype=FLOAT)
+        if self.dtype != FLOAT:
+            weight = at.node(
+                "Cast", [weight], f"{name}:cast", shape=shape, dtype=self.dtype, attributes={"to": int(self.dtype)}
+            )
         return weight
 
 

@@ -135,6 +135,7 @@ ROWS = _normal(32, 8)
         ("y = Gemm <transB = 1> (x, w, b)", {"w": _normal(5, 8), "b": _normal(1, 5)}),
         ("y = Gemm(x, w, b)", {"w": _normal(8, 5), "b": _normal()}),
         ("y = Gemm(x, w)", {"w": _normal(8, 5)}),
+        ("a = MatMul(x, w) y = MatMul(a, v)", {"w": _normal(8, 8), "v": _normal(8, 5)}),
         ("a = MatMul(x, w) c = MatMul(x, w) y = Add(a, c)", {"w": _normal(8, 5)}),
     ],
 )
@@ -189,6 +190,28 @@ def test_layers_of_the_same_model_may_differ(build, apply, run, calibrated):
     _, evidence = apply(QuantizeStatic(), model, context=calibrated(ROWS))
     assert evidence.facts["nodes_quantized"] == 1
     assert evidence.facts["left_in_float"] == "1 Gemm: it transposes or scales its input"
+
+
+@pytest.mark.parametrize("step", [QuantizeStatic, QuantizeDynamic])
+def test_layers_can_be_kept_in_float(build, apply, calibrated, step):
+    model = build(
+        """
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[N,8] x) => (float[N,8] y) { h = MatMul(x, v) k = MatMul(h, w) y = MatMul(k, w) }""",
+        v=_normal(8, 8),
+        w=_normal(8, 8),
+    )
+    context = calibrated(ROWS)
+    result, evidence = apply(step(keep_float=("h", "gone")), model, context=context)
+    assert evidence.facts["nodes_quantized"] == 2 and evidence.facts["unknown_layers"] == 1
+    assert evidence.facts["left_in_float"] == "1 MatMul: the settings keep it in float"
+    assert "v" in result.graph.initializers and "w" not in result.graph.initializers
+    result, evidence = apply(step(only=("h",)), model, context=context)
+    assert evidence.facts["nodes_quantized"] == 1
+    assert "w" in result.graph.initializers and "v" not in result.graph.initializers
+    # Its weight would be in the file twice.
+    _, evidence = apply(step(keep_float=("h", "k")), model, context=context)
+    assert "its weight is also read in float" in evidence.refused
 
 
 def test_static_refuses_what_it_cannot_take(build, apply, calibrated):

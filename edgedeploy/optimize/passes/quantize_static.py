@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 import numpy as np
 import onnx_ir as ir
 
+from edgedeploy.optimize.additions import Additions
 from edgedeploy.optimize.calibration import DEFAULT_PERCENTILE, Method, calibrate
 from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError
 from edgedeploy.optimize.graph import (
-    add_initializer,
     all_nodes,
     constant,
     is_operator,
@@ -19,6 +19,7 @@ from edgedeploy.optimize.graph import (
     replace_input,
 )
 from edgedeploy.optimize.integers import Grid, activation_grid, quantize_bias, quantize_weight, signed_activations
+from edgedeploy.optimize.layer_choice import LayerChoice
 from edgedeploy.optimize.linear import Linear, LinearOperator, find_linear, summary
 
 _QUANTIZED = tuple("QuantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul MatMulInteger ConvInteger".split())
@@ -50,6 +51,10 @@ class QuantizeStatic(Pass, frozen=True):
     """At most this many; 0 takes all."""
     percentile: float = DEFAULT_PERCENTILE
     """Of the values that a range reaches to on either side, for the calibration of that name."""
+    keep_float: tuple[str, ...] = ()
+    """Layers, by the name of their first output, that stay in float."""
+    only: tuple[str, ...] = ()
+    """If not empty, just these layers are quantized."""
 
     def __post_init__(self) -> None:
         if not self.operators:
@@ -59,6 +64,10 @@ class QuantizeStatic(Pass, frozen=True):
         if not 50 < self.percentile <= 100:
             raise ValueError("percentile must be above 50 and at most 100")
 
+    @property
+    def _choice(self) -> LayerChoice:
+        return LayerChoice(self.keep_float, self.only)
+
     def requires(self, model: ir.Model, context: Context) -> str | None:
         if context.calibration is None:
             return "it needs calibration data"
@@ -67,14 +76,15 @@ class QuantizeStatic(Pass, frozen=True):
             return f"the model's operator set is {opset(model)}, and it needs {needed} (put upgrade-opset before it)"
         if any(is_operator(node, *_QUANTIZED) for node in all_nodes(model)):
             return "the model is quantized already"
-        found, left = find_linear(model, self.operators)
+        found, left = find_linear(model, self.operators, self._choice)
         if not found:
             what = " or ".join(self.operators)
             return f"there is no {what} that can be quantized" + (f" ({summary(left)})" if left else "")
         return None
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
-        found, left = find_linear(model, self.operators)
+        found, left = find_linear(model, self.operators, self._choice)
+        unknown = self._choice.unknown(model)
         whole = {_quantized_output(one.node): one for one in found if one.operator == "Conv"}
         tensors = list(dict.fromkeys((*(one.input for one in found), *whole)))
         names = [value.name or "" for value in tensors]
@@ -91,18 +101,20 @@ class QuantizeStatic(Pass, frozen=True):
         for value in tensors:
             grids[value] = grids[_origin(value, grids)]
 
+        additions = Additions(model)
         readers: dict[ir.Value, list[Linear]] = {value: [] for value in tensors}
         for one in found:
             readers[one.input].append(one)
         for one in found:
-            self._quantize_weights(model.graph, one, grids[one.input])
+            self._quantize_weights(additions, one, grids[one.input])
         for value in tensors:
-            _quantize_activation(model.graph, value, grids[value], None if value in whole else readers[value])
+            _quantize_activation(additions, value, grids[value], None if value in whole else readers[value])
         model.graph.sort()
         return model, {
             "nodes_quantized": len(found),
             "nodes_left_in_float": len(left),
             "left_in_float": summary(left),
+            "unknown_layers": unknown,
             "activation_tensors": len(tensors),
             "activation_type": "s8" if signed else "u8",
             "calibration_samples": seen.samples,
@@ -115,11 +127,11 @@ class QuantizeStatic(Pass, frozen=True):
             scale = constant(node.inputs[1])
             if scale is None or not (np.isfinite(scale) & (scale > 0)).all():
                 raise PostconditionError(f"{node.op_type} {node.name!r} has a scale that is not a positive number")
-        weights = {one.weight.name for one in find_linear(before, self.operators)[0]}
+        weights = {one.weight.name for one in find_linear(before, self.operators, self._choice)[0]}
         if kept := sorted(name for name in weights & set(after.graph.initializers) if name):
             raise PostconditionError(f"the float copy of weight {kept[0]!r} is still in the model")
 
-    def _quantize_weights(self, graph: ir.Graph, one: Linear, grid: Grid) -> None:
+    def _quantize_weights(self, at: Additions, one: Linear, grid: Grid) -> None:
         """Put a DequantizeLinear between the node and its weight, and its bias."""
         weight = constant(one.weight)
         assert weight is not None
@@ -127,12 +139,12 @@ class QuantizeStatic(Pass, frozen=True):
         integers, scales = quantize_weight(weight, axis, bias=one.bias, input_scale=grid.scale)
         # Named after the node: a weight may be shared, and its readers' scales may differ.
         name = one.node.outputs[0].name or "linear"
-        replace_input(one.node, 1, _dequantized(graph, f"{name}:weight", integers, scales, axis))
+        replace_input(one.node, 1, _dequantized(at, f"{name}:weight", integers, scales, axis))
         if one.bias is not None:
             bias_scales = (np.float64(grid.scale) * scales.astype(np.float64)).astype(np.float32)
             bias = quantize_bias(one.bias, bias_scales)
             bias_axis = 0 if axis is not None else None
-            replace_input(one.node, 2, _dequantized(graph, f"{name}:bias", bias, bias_scales, bias_axis))
+            replace_input(one.node, 2, _dequantized(at, f"{name}:bias", bias, bias_scales, bias_axis))
 
 
 def _quantized_output(node: ir.Node) -> ir.Value:
@@ -155,36 +167,31 @@ def _origin(value: ir.Value, grids: dict[ir.Value, Grid]) -> ir.Value:
     return value
 
 
-def _dequantized(graph: ir.Graph, name: str, integers: np.ndarray, scales: np.ndarray, axis: int | None) -> ir.Value:
+def _dequantized(at: Additions, name: str, integers: np.ndarray, scales: np.ndarray, axis: int | None) -> ir.Value:
     inputs = [
-        add_initializer(graph, f"{name}:quantized", integers),
-        add_initializer(graph, f"{name}:scale", scales),
-        add_initializer(graph, f"{name}:zero_point", np.zeros(scales.shape, dtype=integers.dtype)),
+        at.weight(f"{name}:quantized", integers),
+        at.weight(f"{name}:scale", scales),
+        at.weight(f"{name}:zero_point", np.zeros(scales.shape, dtype=integers.dtype)),
     ]
     attributes = {} if axis is None else {"axis": axis}
-    node = ir.node("DequantizeLinear", inputs, attributes)
-    node.outputs[0].name = f"{name}:dequantized"
-    graph.append(node)
-    return node.outputs[0]
+    return at.node("DequantizeLinear", inputs, f"{name}:dequantized", attributes=attributes)
 
 
-def _quantize_activation(graph: ir.Graph, value: ir.Value, grid: Grid, readers: list[Linear] | None) -> None:
+def _quantize_activation(at: Additions, value: ir.Value, grid: Grid, readers: list[Linear] | None) -> None:
     """Put a QuantizeLinear and a DequantizeLinear behind `value`, for these readers; None: for all."""
     name = value.name or "activation"
-    scale = add_initializer(graph, f"{name}:scale", np.array(grid.scale, dtype=np.float32))
-    zero_point = add_initializer(graph, f"{name}:zero_point", np.array(grid.zero_point, dtype=grid.dtype))
-    dequantize = ir.node("DequantizeLinear", [ir.Value(), scale, zero_point])
-    result = dequantize.outputs[0]
-    result.name = f"{name}:dequantized"
-    if readers is None:
-        if value.is_graph_output():
-            value.name, result.name = f"{name}:float", name
-            result.type, result.shape = value.type, value.shape
-        ir.convenience.replace_all_uses_with(value, result, replace_graph_outputs=True)
-    else:
+    scale = at.weight(f"{name}:scale", np.array(grid.scale, dtype=np.float32))
+    zero_point = at.weight(f"{name}:zero_point", np.array(grid.zero_point, dtype=grid.dtype))
+    quantized = at.node("QuantizeLinear", [value, scale, zero_point], f"{name}:quantized")
+    result = at.node("DequantizeLinear", [quantized, scale, zero_point], f"{name}:dequantized", like=value)
+    if readers is not None:
         for reader in readers:
             reader.node.replace_input_with(0, result)
-    quantize = ir.node("QuantizeLinear", [value, scale, zero_point])
-    quantize.outputs[0].name = f"{name}:quantized"
-    dequantize.replace_input_with(0, quantize.outputs[0])
-    graph.extend([quantize, dequantize])
+        return
+    quantizer = quantized.producer()
+    assert quantizer is not None
+    if value.is_graph_output():
+        at.take_place(value, result)
+    else:
+        ir.convenience.replace_all_uses_with(value, result)
+    quantizer.replace_input_with(0, value)

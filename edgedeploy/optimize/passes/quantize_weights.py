@@ -7,11 +7,12 @@ from typing import ClassVar, Literal
 
 import onnx_ir as ir
 
+from edgedeploy.optimize.additions import Additions
 from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError, Refused
 from edgedeploy.optimize.graph import opset, replace_input
 from edgedeploy.optimize.layer_choice import LayerChoice
 from edgedeploy.optimize.linear import Left, summary
-from edgedeploy.optimize.storage import Restoration, Stored, sqnr_db, store_float16, store_int8
+from edgedeploy.optimize.storage import Stored, sqnr_db, store_float16, store_int8
 from edgedeploy.optimize.stored_weights import StoredWeight, find_weights
 
 
@@ -76,10 +77,10 @@ class QuantizeWeights(Pass, frozen=True):
         ratios = [sqnr_db(weight.array, stored) for weight, stored in taken]
         if finite := [ratio for ratio in ratios if math.isfinite(ratio)]:
             facts["least_weight_sqnr_db"] = round(min(finite), 1)
-        restoration = Restoration(model)
+        additions = Additions(model, at_head=True)
         for weight, stored in taken:
             name = weight.value.name or "weight"
-            restored = stored.restore(restoration, name)
+            restored = stored.restore(additions, name)
             for use in list(weight.value.uses()):
                 replace_input(use.node, use.idx, restored)
         return model, facts
