@@ -28,7 +28,7 @@ def command(device: str, name: str | None, profile: str, output: Path | None, ac
     """Time the current release on DEVICE, with the device's own clock.
 
     On an emulated board the figures are marked as such: they are not a latency, no verdict uses them, and the run is
-    short whatever the profile.
+    short whatever the profile. One that counts instructions (`board up --count`) says how many an inference takes.
     """
     from edgedeploy import api
     from edgedeploy.measure.files import save_measurement

@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import DeviceError, UnknownNameError
+from edgedeploy.measure.counting import instruction_count, instructions
 from edgedeploy.measure.observation import observe
 from edgedeploy.measure.protocol import Arrays, Conversation, conversation
 from edgedeploy.measure.statistics import summary
@@ -41,6 +42,9 @@ PROFILES = {
 _EMULATED = Profile(warmup=1, warmup_s=0.0, min_samples=64, min_s=0.0, max_s=15.0)
 """Whatever the profile: seconds of an emulated board are this machine's, and no number of them makes a latency. What
 is wanted of it is that the release runs, its outputs and its memory."""
+_COUNTING = Profile(warmup=3, warmup_s=0.0, min_samples=32, min_s=0.0, max_s=10.0)
+"""Counts of the same work differ in the fourth digit: dozens of them are more than enough. A second of such a board's
+clock is 10^9 instructions, and takes several of this machine's."""
 
 
 def bench(
@@ -49,7 +53,7 @@ def bench(
     """Load the release in a fresh process on the device, and time its inferences there on the golden inputs.
 
     On an emulated board (`connection.emulated`) the timing's clock is `"emulated"`: it is no latency, and the run is
-    short whatever the profile.
+    short whatever the profile. On one whose clock counts instructions, there is no timing but a count.
 
     Args:
         profile: `"smoke"` (64 samples and 6 s), `"standard"` (1,024 and 60 s) or `"long"` (1,024 and 600 s).
@@ -62,17 +66,22 @@ def bench(
     """
     if profile not in PROFILES:
         raise UnknownNameError(f"there is no profile {profile!r}", mend=f"choose one of: {', '.join(PROFILES)}")
-    bounds = _EMULATED if connection.emulated else PROFILES[profile]
+    bounds = _COUNTING if connection.counts_instructions else _EMULATED if connection.emulated else PROFILES[profile]
     with conversation(connection, release) as talk:
         progress.step(f"loading {release.id} on {connection.address}")
         loaded = talk.ask({"do": "load"})
-        progress.step(f"timing on {connection.address} ({profile})")
+        doing = "counting instructions" if connection.counts_instructions else "timing"
+        progress.step(f"{doing} on {connection.address} ({profile})")
         found, arrays = _timed(talk, bounds, progress)
         golden = _golden(talk, release, progress)
         observed = observe(talk, connection, release)
-    samples_ms = _milliseconds(talk, arrays, "samples_ns")
-    if not samples_ms:
+    if not talk.output(arrays, "samples_ns").size:
         raise DeviceError(f"{connection.address} returned no timing samples")
+    if connection.counts_instructions:
+        warmup, counted = (instructions(talk, arrays, name) for name in ("warmup_ns", "samples_ns"))
+        count = instruction_count(talk.field(found, "first_ns", int), warmup, counted)
+        return structs.replace(observed, count=count, golden=golden)
+    samples_ms = _milliseconds(talk, arrays, "samples_ns")
     elapsed_s = talk.field(found, "elapsed_s", float)
     timing = Timing(
         clock="emulated" if connection.emulated else "device",

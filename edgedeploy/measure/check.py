@@ -11,6 +11,7 @@ from edgedeploy.values.quality import MetricFigure
 
 _ROUNDING = 1e-9
 """0.97 - 0.96 is more than 0.01 in binary floating point; a limit is not broken by that."""
+_COUNTED = "instructions are work, not time: measure on a real board"
 _EMULATED = "emulated wall-clock is not a latency: measure on a real board"
 _HASH_DIGITS = 12
 
@@ -196,6 +197,8 @@ def _peak_memory(measurement: Measurement) -> _Told:
 
 def _latency(measurement: Measurement, percentile: str) -> _Told:
     timing = measurement.timing
+    if timing is None and measurement.count is not None:
+        return None, _COUNTED
     if timing is None:
         return None, "nothing was timed"
     if timing.clock == "emulated" or measurement.conditions.emulated:

@@ -60,6 +60,7 @@ def merge(one: Measurement, other: Measurement) -> Measurement:
         other,
         peak_rss_bytes=max(peaks, default=None),
         timing=other.timing or one.timing,
+        count=other.count or one.count,
         accuracy=other.accuracy or one.accuracy,
         golden=other.golden or one.golden,
     )

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgedeploy.report.wording import bytes_in_words, metric_in_words, milliseconds, sqnr_in_words
-from edgedeploy.values.measurement import Accuracy, Conditions, Measurement, Timing
+from edgedeploy.values.measurement import Accuracy, Conditions, InstructionCount, Measurement, Timing
 from edgedeploy.values.quality import Agreement
 
 
@@ -27,6 +27,8 @@ def measurement_tables(measurement: Measurement) -> tuple[Table, ...]:
     row("release", f"{measurement.release.name} {measurement.release.id} for {measurement.release.target}")
     if measurement.timing:
         _timing_rows(table, measurement.timing)
+    if measurement.count:
+        _count_rows(table, measurement.count)
     if measurement.accuracy:
         _accuracy_rows(table, measurement.accuracy)
     if measurement.golden:
@@ -81,6 +83,12 @@ def _timing_rows(table: Table, timing: Timing) -> None:
     table.add_row("", before)
     for note in summary.notes:
         table.add_row("", Text(note, style="dim"))
+
+
+def _count_rows(table: Table, count: InstructionCount) -> None:
+    figures = f"{count.per_inference:,.0f} per inference (p50, n = {count.n}, MAD {count.mad:,.0f})"
+    table.add_row("instructions", f"{figures}; work, not a latency")
+    table.add_row("", f"least {count.least:,}, most {count.most:,}, first inference {count.first_inference:,}")
 
 
 def _accuracy_rows(table: Table, accuracy: Accuracy) -> None:

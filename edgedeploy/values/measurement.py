@@ -67,6 +67,21 @@ class Timing(Struct, frozen=True, kw_only=True):
     """Importing the runtime, before the model is loaded."""
 
 
+class InstructionCount(Struct, frozen=True, kw_only=True):
+    """The loop, on an emulated board whose clock counts instructions. It is work, not time, and never a latency."""
+
+    n: int
+    per_inference: float
+    """The median."""
+    least: int
+    most: int
+    mad: float
+    """Median absolute deviation from the median, not scaled."""
+    first_inference: int
+    warmup: tuple[int, ...]
+    samples: tuple[int, ...]
+
+
 class Accuracy(Struct, frozen=True, kw_only=True):
     """A labelled dataset run on the device."""
 
@@ -98,7 +113,7 @@ class MeasuredRelease(Struct, frozen=True, kw_only=True):
 
 
 class Measurement(Struct, frozen=True, kw_only=True):
-    """One run. `bench` fills `timing`, `test` fills `accuracy`, `ship` both."""
+    """One run. `bench` fills `timing` or `count`, `test` fills `accuracy`, `ship` both."""
 
     schema: int
     device: str
@@ -109,6 +124,8 @@ class Measurement(Struct, frozen=True, kw_only=True):
     peak_rss_bytes: int | None
     """Largest resident set of the runner's process, the runtime included."""
     timing: Timing | None = None
+    count: InstructionCount | None = None
+    """In place of `timing`, where the board's clock counts instructions."""
     accuracy: Accuracy | None = None
     golden: Agreement | None = None
     """Outputs for the bundle's golden inputs against its golden outputs."""

@@ -4,6 +4,7 @@ import pytest
 from msgspec import structs
 
 from edgedeploy.measure.check import check
+from edgedeploy.measure.counting import instruction_count
 from edgedeploy.measure.statistics import summary
 from edgedeploy.values.contract import Contract, ContractData, ContractModel, Limits, Outcome, TargetLimits
 from edgedeploy.values.quality import MetricFigure
@@ -90,6 +91,13 @@ def test_wall_clock_of_an_emulated_board_is_no_latency_but_its_memory_is(measure
             assert "not a latency" in found.reason
         assert line(limits, emulated, "limits.target.rpi4.peak_memory_max_bytes").outcome is HOLDS
         assert check(limits, emulated).outcome is HOLDS
+
+
+def test_instructions_are_no_latency(measurement):
+    counted = structs.replace(measurement, timing=None, count=instruction_count(9, [], [8, 8]))
+    found = line(contract(target={"latency_p50_max_ms": 1e9}), counted, "limits.target.rpi4.latency_p50_max_ms")
+    assert (found.outcome, found.figure) == (UNTOLD, None)
+    assert "not time" in found.reason
 
 
 def test_a_percentile_needs_its_samples(measurement):

@@ -222,7 +222,7 @@ def loop(monkeypatch):
     release = SlowRelease()
     monkeypatch.setattr(time, "monotonic", lambda: release.now_s)
     monkeypatch.setattr(time, "perf_counter_ns", lambda: round(release.now_s * 1e9))
-    return runner.Loop(release, Listener())
+    return runner.Loop(release, Listener(), {})
 
 
 @pytest.mark.parametrize(

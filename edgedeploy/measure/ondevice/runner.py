@@ -8,10 +8,12 @@ little-endian, in C order, back to back. Nothing is ever unpickled. Requests and
 
     {"do": "hello"}                       → "conditions": what this device is, "protocol": 1
     {"do": "load", "threads": N|null}     → "import_ms", "load_ms"
+        + array "model", uint8: the bytes of another model, in place of the release's own
     {"do": "infer"} + arrays              → "elapsed_ns" + arrays: the outputs
     {"do": "bench", "warmup": N, "warmup_s": S, "min_samples": N, "min_s": S, "max_samples": N, "max_s": S}
                                           → a "progress" message a second, then "first_ns", "elapsed_s" + arrays:
                                             "warmup_ns" and "samples_ns", int64
+        + arrays "I:NAME": feed I, in place of the golden inputs; what the model does not take is left out
     {"do": "golden", "index": I}          → arrays "output:NAME" as kept and "found:NAME" as computed now
     {"do": "memory"}                      → "peak_rss_bytes"
     {"do": "quit"}
@@ -29,7 +31,7 @@ import os
 import platform
 import sys
 import time
-from typing import IO, Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import IO, Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 Message = Dict[str, Any]
 Arrays = Dict[str, Any]  # numpy is imported with the runtime, not before: its time is part of `import_ms`
@@ -64,8 +66,11 @@ class Release:
         self.runtime: Dict[str, str] = {}
         self.outputs: List[str] = [output["name"] for output in self.manifest["model"]["outputs"]]
 
-    def load(self, threads: Optional[int] = None) -> Tuple[int, int]:
-        """Import the runtime and load the model, each timed, in nanoseconds."""
+    def load(self, threads: Optional[int] = None, model: Any = None) -> Tuple[int, int]:
+        """Import the runtime and load the model, each timed, in nanoseconds.
+
+        `model` is an array of bytes: another model, which is then run in place of the release's own.
+        """
         begun = time.perf_counter_ns()
         import numpy
         import onnxruntime
@@ -77,8 +82,10 @@ class Release:
         # Threads that spin between inferences disturb the measurement, and the application on the board.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.intra_op_num_threads = threads or cores()
-        path = os.path.join(HERE, self.manifest["model_file"])
-        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        content = os.path.join(HERE, self.manifest["model_file"]) if model is None else model.tobytes()
+        self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        if model is not None:
+            self.outputs = [output.name for output in self.session.get_outputs()]
         self.runtime = {"onnxruntime": onnxruntime.__version__, "numpy": numpy.__version__}
         return imported - begun, time.perf_counter_ns() - imported
 
@@ -320,16 +327,28 @@ class Channel:
 
 
 class Loop:
-    """Inferences of the golden inputs in turn, each timed; the host hears of it once a second."""
+    """Inferences of the golden inputs, or of `given`, in turn, each timed; the host hears of it once a second."""
 
-    def __init__(self, release: Release, channel: Channel) -> None:
+    def __init__(self, release: Release, channel: Channel, given: Arrays) -> None:
         if release.session is None:
             raise RequestError("load the model first")
-        self.feeds = [release.golden(index)[0] for index in range(release.manifest["golden_samples"])]
+        if given:
+            self.feeds = self.listed(given, {taken.name for taken in release.session.get_inputs()})
+        else:
+            self.feeds = [release.golden(index)[0] for index in range(release.manifest["golden_samples"])]
         if not self.feeds:
             raise RequestError("the release has no golden samples")
         self.release, self.channel = release, channel
         self.turn = 0
+
+    def listed(self, given: Arrays, taken: Set[str]) -> List[Arrays]:
+        feeds: Dict[int, Arrays] = {}
+        for key, values in given.items():
+            index, _, name = key.partition(":")
+            feed = feeds.setdefault(int(index), {})
+            if name in taken:
+                feed[name] = values
+        return [feeds[index] for index in sorted(feeds)]
 
     def timed_ns(self) -> int:
         feed = self.feeds[self.turn % len(self.feeds)]
@@ -355,14 +374,14 @@ class Loop:
         return times_ns
 
 
-def bench(release: Release, channel: Channel, request: Message) -> None:
+def bench(release: Release, channel: Channel, request: Message, arrays: Arrays) -> None:
     """The timed loop. The first inference, the warm-up and the steady state are kept apart."""
     import numpy
 
     warmup, warmup_s = int(request["warmup"]), float(request["warmup_s"])
     min_samples, min_s = int(request["min_samples"]), float(request["min_s"])
     max_samples, max_s = int(request["max_samples"]), float(request["max_s"])
-    loop = Loop(release, channel)
+    loop = Loop(release, channel, arrays)
     # As timeit does: a collection of garbage in the middle of an inference is not the model's time.
     gc.collect()
     gc.disable()
@@ -389,7 +408,7 @@ def answer(release: Release, channel: Channel, request: Message, arrays: Arrays)
     if do == "hello":
         channel.send({"is": "hello", "protocol": PROTOCOL, "conditions": conditions(release.runtime)})
     elif do == "load":
-        import_ns, load_ns = release.load(request.get("threads"))
+        import_ns, load_ns = release.load(request.get("threads"), arrays.get("model"))
         channel.send({"is": "load", "import_ms": import_ns / 1e6, "load_ms": load_ns / 1e6})
     elif do == "infer":
         begun = time.perf_counter_ns()
@@ -397,7 +416,7 @@ def answer(release: Release, channel: Channel, request: Message, arrays: Arrays)
         elapsed_ns = time.perf_counter_ns() - begun
         channel.send({"is": "infer", "elapsed_ns": elapsed_ns}, list(zip(release.outputs, outputs)))
     elif do == "bench":
-        bench(release, channel, request)
+        bench(release, channel, request, arrays)
     elif do == "golden":
         feed, kept = release.golden(int(request["index"]))
         found = release.infer(feed)

@@ -1,0 +1,83 @@
+"""Counting instructions on a board whose clock counts them: how much work inferences are, not how long they take.
+
+QEMU's `-icount shift=0` moves the guest's clock on by one nanosecond with each instruction that the guest executes
+(https://www.qemu.org/docs/master/devel/tcg-icount.html), so what the runner takes for nanoseconds are instructions:
+those of the model, and of the kernel's timer while it runs. The load of the machine that emulates changes none of them.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgedeploy.errors import DeviceError
+from edgedeploy.measure.protocol import Arrays, Conversation
+from edgedeploy.measure.statistics import median_absolute_deviation
+from edgedeploy.values.measurement import InstructionCount
+
+Feed = Mapping[str, np.ndarray]
+
+
+def count_model(talk: Conversation, model: bytes, feeds: Sequence[Feed], *, samples: int) -> tuple[int, ...]:
+    """Load a model in the runner in place of what it had, and count the instructions of its inferences.
+
+    Args:
+        talk: with a runner on a counting board; it may have run other models before.
+        model: serialized.
+        feeds: taken in turn; arrays for inputs that the model does not have are left out.
+        samples: how many inferences are counted, after one that is not.
+
+    Returns:
+        Instructions of each, in order.
+
+    Raises:
+        DeviceError: the model does not load or run there, in the runtime's own words; or the runner ended.
+        UnreachableError: the connection was lost.
+    """
+    talk.send({"do": "load", "threads": 1}, {"model": np.frombuffer(model, np.uint8)})
+    talk.receive()
+    bounds = {"warmup": 0, "warmup_s": 0.0, "min_samples": samples, "min_s": 0.0, "max_s": 3600.0}
+    talk.send(
+        {"do": "bench", **bounds, "max_samples": samples},
+        {f"{index}:{name}": array for index, feed in enumerate(feeds) for name, array in feed.items()},
+    )
+    while True:
+        message, arrays = talk.receive()
+        if message["is"] != "progress":
+            break
+    counts = instructions(talk, arrays, "samples_ns")
+    if len(counts) != samples:
+        raise DeviceError(f"the runner counted {len(counts)} inferences, and {samples} were asked for")
+    return counts
+
+
+def instructions(talk: Conversation, arrays: Arrays, name: str) -> tuple[int, ...]:
+    """What a counting board's clock gave for nanoseconds.
+
+    Raises:
+        DeviceError: they are none.
+    """
+    counted = talk.output(arrays, name)
+    if counted.dtype != np.int64 or counted.ndim != 1 or (counted <= 0).any():
+        raise DeviceError("the device sends counts that are none", why=f"{name}: {counted.dtype} {counted.shape}")
+    return tuple(counted.tolist())
+
+
+def instruction_count(first: int, warmup: Sequence[int], counted: Sequence[int]) -> InstructionCount:
+    """The figures of one run.
+
+    Args:
+        first, warmup, counted: instructions of the inferences, in the order they were made; at least one is counted.
+    """
+    return InstructionCount(
+        n=len(counted),
+        per_inference=statistics.median(counted),
+        least=min(counted),
+        most=max(counted),
+        mad=median_absolute_deviation(counted),
+        first_inference=first,
+        warmup=tuple(warmup),
+        samples=tuple(counted),
+    )
