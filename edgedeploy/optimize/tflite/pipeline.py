@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,10 @@ from edgedeploy.optimize.comparison import relative_difference
 from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError, Refused, first_line
 from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic
 from edgedeploy.optimize.passes.quantize_static import QuantizeStatic
+from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights
 from edgedeploy.optimize.passes.strip_metadata import StripMetadata
 from edgedeploy.optimize.tflite import graph
-from edgedeploy.optimize.tflite.quantize import Float16, IntegerWeights, quantize
+from edgedeploy.optimize.tflite.quantize import Quantization, quantize
 from edgedeploy.optimize.tflite.select import DENSE, LINEAR
 from edgedeploy.tflite_run import TfliteSession
 from edgedeploy.values.evidence import PassEvidence
@@ -135,33 +136,39 @@ def _kinds(operators: Collection[str]) -> tuple[str, ...]:
 
 def _quantize_static(step: QuantizeStatic, content: bytes, context: Context) -> tuple[bytes, Facts]:
     kinds = _kinds(step.operators)
-    scheme = IntegerWeights(
+    wanted = Quantization(
         scheme="static",
         # One graph of integers is what the runtimes are made for: whatever multiplies by weights belongs to it.
         kinds=(*kinds, "TRANSPOSE_CONV") if "CONV_2D" in kinds else kinds,
-        keep_float=_keep_float(step),
+        keep_float=step.keep_float,
+        only=step.only,
         calibration=step.calibration,
         calibration_samples=step.calibration_samples,
         percentile=step.percentile,
     )
-    return quantize(content, scheme, context)
+    return quantize(content, wanted, context)
 
 
 def _quantize_dynamic(step: QuantizeDynamic, content: bytes, context: Context) -> tuple[bytes, Facts]:
-    # Never convolutions: three times slower than float with XNNPACK on nine real models.
-    scheme = IntegerWeights(scheme="dynamic", kinds=_kinds(step.operators), keep_float=_keep_float(step))
-    return quantize(content, scheme, context)
+    # Never convolutions: three times slower than float with XNNPACK, on each of nine real models.
+    wanted = Quantization(scheme="dynamic", kinds=_kinds(step.operators), keep_float=step.keep_float, only=step.only)
+    return quantize(content, wanted, context)
 
 
-def _quantize_weights(step: Pass, content: bytes, context: Context) -> tuple[bytes, Facts]:
-    # Four bits where the step says so, and there only for matrix products: no runtime multiplies convolutions by them.
-    bits: Literal[4, 8] = 4 if getattr(step, "bits", 8) == 4 else 8
-    scheme = IntegerWeights(scheme="weights", kinds=tuple(LINEAR), bits=bits, keep_float=_keep_float(step))
-    return quantize(content, scheme, context)
+def _quantize_weights(step: QuantizeWeights, content: bytes, context: Context) -> tuple[bytes, Facts]:
+    wanted = Quantization(
+        scheme="float16" if step.weights == "float16" else "weights",
+        kinds=tuple(LINEAR),
+        smallest=step.smallest,
+        keep_float=step.keep_float,
+        only=step.only,
+    )
+    return quantize(content, wanted, context)
 
 
 def _convert_float16(step: Pass, content: bytes, context: Context) -> tuple[bytes, Facts]:
-    return quantize(content, Float16(kinds=tuple(LINEAR), keep_float=_keep_float(step)), context)
+    # A runtime that computes in float16 does so from float16 weights: there is nothing else to convert.
+    return quantize(content, Quantization(scheme="float16", kinds=tuple(LINEAR)), context)
 
 
 def _compact(step: Pass, content: bytes, context: Context) -> tuple[bytes, Facts]:
@@ -177,10 +184,6 @@ def _strip_metadata(step: StripMetadata, content: bytes, context: Context) -> tu
         return content, {}
     after = write_tflite(model, content)
     return after, {"removed_bytes": len(content) - len(after)}
-
-
-def _keep_float(step: Pass) -> tuple[str, ...]:
-    return tuple(getattr(step, "keep_float", ()))
 
 
 _COUNTERPARTS: dict[str, Counterpart] = {

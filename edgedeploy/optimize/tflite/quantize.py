@@ -28,6 +28,7 @@ from edgedeploy.optimize.tflite.calibrate import calibrate
 from edgedeploy.optimize.tflite.select import (
     DENSE,
     LINEAR,
+    WORTHWHILE_ELEMENTS,
     Operator,
     integer_region,
     linear,
@@ -36,33 +37,30 @@ from edgedeploy.optimize.tflite.select import (
 )
 from edgedeploy.tflite_run import require_tflite
 
-Scheme = Literal["static", "dynamic", "weights"]
-
 # ai-edge-quantizer's names where they are not the schema's.
 _ITS_NAMES = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}
 
 
-class IntegerWeights(Struct, frozen=True, kw_only=True):
-    """Weights in integers, symmetric, one scale per output channel."""
+class Quantization(Struct, frozen=True, kw_only=True):
+    """What is to be done with which weights: integers are symmetric, with a scale per output channel."""
 
-    scheme: Scheme
-    """`"static"`: activations in int8 too, with calibrated ranges; `"dynamic"`: activations quantized as the model
-    runs; `"weights"`: decoded to float as the model runs."""
+    scheme: Literal["static", "dynamic", "weights", "float16"]
+    """`"static"`: weights and activations in int8, with calibrated ranges. `"dynamic"`: weights in int8, activations
+    quantized as the model runs. `"weights"`: weights in integers, decoded to float as the model is loaded; `"float16"`:
+    the same with float16."""
     kinds: tuple[str, ...]
     """Operators whose weights are quantized, as the schema calls them."""
     bits: Literal[4, 8] = 8
-    """Of weights of matrix products; those of convolutions have 8."""
+    """Of weights of matrix products that are decoded; all others have 8."""
     keep_float: tuple[str, ...] = ()
+    """Operators that stay in float, by the name of their first output."""
+    only: tuple[str, ...] = ()
+    """If not empty, the only ones that do not."""
+    smallest: int = WORTHWHILE_ELEMENTS
+    """Weights of fewer elements stay in float, but for `"static"`, whose integers should not be interrupted."""
     calibration: Method = "min-max"
     calibration_samples: int = 0
     percentile: float = DEFAULT_PERCENTILE
-
-
-class Float16(Struct, frozen=True, kw_only=True):
-    """Weights in float16, decoded to float32 as the model is loaded."""
-
-    kinds: tuple[str, ...]
-    keep_float: tuple[str, ...] = ()
 
 
 class _Prepared(Struct, frozen=True):
@@ -72,10 +70,16 @@ class _Prepared(Struct, frozen=True):
     names: dict[str, str]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    fused: dict[str, str]
     facts: Facts
 
+    def numbered(self, names: Collection[str]) -> list[str]:
+        """What operators of these names are called now; those that a clamp was fused into have its name."""
+        now = {original: new for new, original in self.names.items()}
+        return [now.get(self.fused.get(name, name), name) for name in names]
 
-def quantize(content: bytes, scheme: IntegerWeights | Float16, context: Context) -> tuple[bytes, Facts]:
+
+def quantize(content: bytes, wanted: Quantization, context: Context) -> tuple[bytes, Facts]:
     """Quantize a float model.
 
     Raises:
@@ -85,36 +89,32 @@ def quantize(content: bytes, scheme: IntegerWeights | Float16, context: Context)
     """
     prepared = _prepare(content, context)
     model = prepared.model
-    renamed = {original: new for new, original in prepared.names.items()}
-    kept = tuple(renamed[name] for name in scheme.keep_float if name in renamed)
+    kept, only = prepared.numbered(wanted.keep_float), prepared.numbered(wanted.only)
     found = operators(model)
-    seeds = linear(found, scheme.kinds, kept)
-    static = isinstance(scheme, IntegerWeights) and scheme.scheme == "static"
-    if static:
-        chosen = integer_region(found, seeds, model, kept)
-    else:
-        chosen = seeds = worthwhile(seeds)
+    seeds = linear(found, wanted.kinds, kept, only)
+    static = wanted.scheme == "static"
+    if not static:
+        seeds = worthwhile(seeds, wanted.smallest)
     if not seeds:
-        raise Refused(f"there is no {' or '.join(scheme.kinds)} with a constant float weight that is worth quantizing")
-    numbered = write_tflite(model)
-    samples = 0
-    ranges: dict[str, dict[str, np.ndarray]] | None = None
-    if static:
-        assert isinstance(scheme, IntegerWeights)
-        ranges, samples = _ranges(numbered, prepared.inputs, chosen, model, scheme, context)
-    result = _run(numbered, _recipe(scheme, chosen), ranges)
+        raise Refused(f"there is no {' or '.join(wanted.kinds)} with a constant float weight that is worth quantizing")
     facts: Facts = {
         "nodes_quantized": len(seeds),
         "nodes_left_in_float": sum(one.kind in LINEAR for one in found) - len(seeds),
         **prepared.facts,
     }
+    numbered = write_tflite(model)
     if static:
+        chosen = integer_region(found, seeds, kept)
+        ranges, samples = _ranges(numbered, prepared.inputs, chosen, model, wanted, context)
+        result = _run(numbered, _recipe(wanted, chosen), ranges)
         facts |= {
             "between_them_quantized": _listed(one.kind for one in chosen if one.kind not in LINEAR),
             "activation_type": "s8",
             "calibration_samples": samples,
         }
-    return _finish(result, prepared, content), facts
+    else:
+        result = _run(numbered, _recipe(wanted, seeds), None)
+    return _finish(result, prepared, content, encode=wanted.scheme != "weights"), facts
 
 
 def is_quantized_model(model: Any) -> bool:
@@ -143,15 +143,22 @@ def _prepare(content: bytes, context: Context) -> _Prepared:
     if decoded:
         facts["weights_decoded"] = decoded
     if fused:
-        facts["activations_fused"] = fused
-    return _Prepared(model, names, inputs, outputs, facts)
+        facts["activations_fused"] = len(fused)
+    return _Prepared(model, names, inputs, outputs, fused, facts)
 
 
-def _finish(result: bytes, prepared: _Prepared, source: bytes) -> bytes:
+def _finish(result: bytes, prepared: _Prepared, source: bytes, *, encode: bool) -> bytes:
+    """The quantized model under its own names.
+
+    Args:
+        encode: store what was decoded from float16 and not taken up as float16 again. Not where weights are decoded
+            from integers: with both kinds of decoders in a model, XNNPACK decodes all weights anew in each run instead
+            of once (1.2 to 1.8 times slower on three real models; with one kind, as fast as float).
+    """
     model = read_tflite(result)
     graph.restore_names(model, prepared.names)
     graph.set_interface(model, prepared.inputs, prepared.outputs)
-    if prepared.facts.get("weights_decoded"):
+    if encode and "weights_decoded" in prepared.facts:
         graph.encode_constants(model)
     graph.compact(model)
     model.signatureDefs = model.signatureDefs or None
@@ -163,21 +170,21 @@ def _ranges(
     inputs: Sequence[str],
     chosen: Collection[Operator],
     model: Any,
-    scheme: IntegerWeights,
+    wanted: Quantization,
     context: Context,
 ) -> tuple[dict[str, dict[str, np.ndarray]], int]:
     """In ai-edge-quantizer's form, of every activation that the chosen operators read or write."""
     tensors = model.subgraphs[0].tensors
     watched = {tensor_name(tensors[index]) for one in chosen for index in (*one.data_inputs(), *one.outputs)}
-    seen = calibrate(content, inputs, watched, context, method=scheme.calibration, limit=scheme.calibration_samples)
+    seen = calibrate(content, inputs, watched, context, method=wanted.calibration, limit=wanted.calibration_samples)
     ranges = {}
     for name in watched:
-        chosen_range = seen.range(name, scheme.calibration, scheme.percentile)
+        chosen_range = seen.range(name, wanted.calibration, wanted.percentile)
         ranges[name] = {"min": np.array([chosen_range.low]), "max": np.array([chosen_range.high])}
     return ranges, seen.samples
 
 
-def _recipe(scheme: IntegerWeights | Float16, chosen: Collection[Operator]) -> list[dict[str, Any]]:
+def _recipe(wanted: Quantization, chosen: Collection[Operator]) -> list[dict[str, Any]]:
     """What ai-edge-quantizer is to do: this with the chosen operators, nothing with the rest."""
     managers = require_tflite("ai_edge_quantizer.recipe_manager")
     types = require_tflite("ai_edge_quantizer.qtyping")
@@ -190,16 +197,16 @@ def _recipe(scheme: IntegerWeights | Float16, chosen: Collection[Operator]) -> l
         if not hasattr(names, kind):
             continue
         name = names(kind)
-        if isinstance(scheme, Float16):
+        if wanted.scheme == "float16":
             half = types.TensorQuantizationConfig(num_bits=16, dtype=types.TensorDataType.FLOAT)
             config = types.OpQuantizationConfig(weight_tensor_config=half, explicit_dequantize=True)
             manager.add_quantization_config(scope, name, config, algorithms.FLOAT_CASTING)
-        elif scheme.scheme == "static":
+        elif wanted.scheme == "static":
             manager.add_static_config(scope, name, 8, 8)
-        elif scheme.scheme == "dynamic":
+        elif wanted.scheme == "dynamic":
             manager.add_dynamic_config(scope, name, 8)
         else:
-            manager.add_weight_only_config(scope, name, scheme.bits if kind in DENSE else 8)
+            manager.add_weight_only_config(scope, name, wanted.bits if kind in DENSE else 8)
     recipe: list[dict[str, Any]] = manager.get_quantization_recipe()
     return recipe
 

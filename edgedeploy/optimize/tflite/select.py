@@ -5,7 +5,6 @@ An operator is known by the name of its first output, as in a recipe's `keep_flo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -32,9 +31,9 @@ _FOLLOWERS = frozenset(
     "MAX_POOL_2D AVERAGE_POOL_2D RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR HARD_SWISH LOGISTIC MEAN".split()
 )
 
-WORTHWHILE_ELEMENTS = 1024
-"""Weights with fewer elements are not worth a scale per channel and an operator that decodes them; TensorFlow's own
-quantizer draws the line there too (`dynamic_legacy_wi8_afp32` in ai_edge_quantizer/recipe.py)."""
+WORTHWHILE_ELEMENTS = 256
+"""Weights with fewer elements are not worth a scale and a zero point per channel (12 bytes) and an operator that
+decodes them (about 200 with its tensor)."""
 
 
 class Operator:
@@ -80,18 +79,32 @@ def operators(model: Any) -> list[Operator]:
     return [Operator(model, one) for one in model.subgraphs[0].operators]
 
 
-def linear(found: Collection[Operator], kinds: Collection[str], keep_float: Collection[str]) -> list[Operator]:
-    """The operators of these kinds that have a weight to quantize and are not to stay in float."""
-    return [one for one in found if one.kind in kinds and one.name not in keep_float and one.weight() is not None]
+def linear(
+    found: Collection[Operator], kinds: Collection[str], keep_float: Collection[str], only: Collection[str] = ()
+) -> list[Operator]:
+    """The operators of these kinds that have a weight to quantize and are not to stay in float.
+
+    Args:
+        keep_float: names of those that stay.
+        only: if not empty, names of the only ones that do not.
+    """
+    return [
+        one
+        for one in found
+        if one.kind in kinds
+        and one.name not in keep_float
+        and (not only or one.name in only)
+        and one.weight() is not None
+    ]
 
 
-def worthwhile(found: Collection[Operator], least_elements: int = WORTHWHILE_ELEMENTS) -> list[Operator]:
+def worthwhile(found: Collection[Operator], least_elements: int) -> list[Operator]:
     """Those whose weight is large enough for quantizing it alone to make the file smaller."""
     return [one for one in found if (weight := one.weight()) is not None and weight.size >= least_elements]
 
 
 def integer_region(
-    found: Collection[Operator], seeds: Collection[Operator], model: Any, keep_float: Collection[str]
+    found: Collection[Operator], seeds: Collection[Operator], keep_float: Collection[str]
 ) -> list[Operator]:
     """`seeds` and what lies between them: what can be computed in 8 bits without leaving them.
 
@@ -115,8 +128,3 @@ def integer_region(
         if not any(reader.outputs[0] in chosen for reader in readers):
             del chosen[one.outputs[0]]
     return [one for one in found if one.outputs and one.outputs[0] in chosen]
-
-
-def weight_bytes(found: Collection[Operator]) -> int:
-    """What the float32 weights of these operators take."""
-    return sum(math.prod(weight.shape) * 4 for one in found if (weight := one.weight()) is not None)
