@@ -36,6 +36,16 @@ def nodes_within(graph: ir.Graph) -> Iterator[ir.Node]:
     return iter(list(ir.traversal.RecursiveGraphIterator(graph)))
 
 
+def release(graph: ir.Graph) -> None:
+    """Let the nodes of a graph that was taken out of the model read nothing of the model any more.
+
+    They would count as readers of the weights and values around them, which then look as if they were used.
+    """
+    for node in nodes_within(graph):
+        for position in range(len(node.inputs)):
+            node.replace_input_with(position, None)
+
+
 def inline(node: ir.Node, branch: ir.Graph, names: NameAuthority) -> None:
     """Put the nodes of `branch` in the place of the `If` node that it belongs to."""
     graph = node.graph
@@ -57,6 +67,8 @@ def inline(node: ir.Node, branch: ir.Graph, names: NameAuthority) -> None:
         _hand_over(graph, node, value, result)
     condition = node.inputs[0]
     graph.remove(node, safe=True)
+    for other in branches_of(node):
+        release(other)
     if condition is not None:
         drop_if_unused(condition)
 

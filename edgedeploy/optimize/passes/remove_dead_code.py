@@ -7,6 +7,7 @@ from typing import ClassVar
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from edgedeploy.optimize.branches import branches_of, release
 from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError
 from edgedeploy.optimize.graph import all_nodes, constant, drop_if_unused, integer_attribute, is_operator, opset
 
@@ -22,7 +23,17 @@ class RemoveDeadCode(Pass, frozen=True):
             if _does_nothing(node, opset(model)):
                 _bypass(node)
         # Removing a node can leave a subgraph's initializer without a reader, and the other way round.
-        common.RemoveUnusedNodesPass()(model)
+        with_branches = [node for node in all_nodes(model) if branches_of(node)]
+        while True:
+            common.RemoveUnusedNodesPass()(model)
+            gone = [node for node in with_branches if node.graph is None]
+            if not gone:
+                break
+            # What only they read is dead now, too.
+            for node in gone:
+                for branch in branches_of(node):
+                    release(branch)
+            with_branches = [node for node in with_branches if node.graph is not None]
         _remove_unused_initializers(model)
         common.RemoveUnusedFunctionsPass()(model)  # type: ignore[no-untyped-call]
         common.RemoveUnusedOpsetsPass()(model)
