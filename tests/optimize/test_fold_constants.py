@@ -70,6 +70,16 @@ def test_what_would_grow_the_file_stays_a_node(build, apply, operators, node):
     assert not evidence.changed
 
 
+def test_what_is_made_from_a_weight_that_is_needed_all_the_same_stays(build, apply, operators):
+    model = build(
+        '<ir_version: 8, opset_import: ["" : 13]> g (float[N,32] x) => (float[N,32] y) '
+        "{ t = Transpose(w) a = MatMul(x, w) y = MatMul(a, t) }",
+        w=np.eye(32, dtype=np.float32),
+    )
+    result, evidence = apply(FoldConstants(), model)
+    assert operators(result) == operators(model) and not evidence.changed
+
+
 def test_random_and_dequantized_values_stay(build, apply, operators):
     model = build("""
         <ir_version: 8, opset_import: ["" : 13]>

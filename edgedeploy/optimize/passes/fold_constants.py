@@ -40,8 +40,8 @@ class FoldConstants(Pass, frozen=True):
     is known by the branch that is taken.
 
     Each node is computed by onnxruntime, the runtime that would compute it otherwise. A result that is larger than
-    what it is made from (a tensor filled with one value, a repeated one) stays a node: folding it would make the file
-    larger.
+    what it is made from (a tensor filled with one value, a repeated one), or made from a weight that is needed all the
+    same, stays a node: folding it would make the file larger.
     """
 
     # The numbers are those that the runtime would have computed. But a runtime packs weights that it knows for kernels
@@ -121,7 +121,9 @@ class FoldConstants(Pass, frozen=True):
             opset_imports=[onnx.helper.make_opsetid("", opset(model))],
             ir_version=model.ir_version or 8,
         )
-        limit = sum(value.const_value.nbytes for value in inputs.values() if value.const_value is not None)
+        # A weight that something else reads stays in the file, and the result would come on top.
+        freed = [value for value in inputs.values() if all(reader is node for reader, _ in value.uses())]
+        limit = sum(value.const_value.nbytes for value in freed if value.const_value is not None)
         limit += self.growth_limit_bytes
         try:
             # The extent of the result is looked at before it is computed: a few bytes can expand to gigabytes.
