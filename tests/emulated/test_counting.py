@@ -74,7 +74,10 @@ def test_bench_reports_a_count_and_no_latency(
     counting: BoardStatus, models: tuple[bytes, bytes], tmp_path: Path
 ) -> None:
     (tmp_path / "model.onnx").write_bytes(models[0])
-    bundle = api.compile(tmp_path / "model.onnx", api.load_target("rpi4"), tmp_path / "bundle", golden_samples=2)
+    np.savez(tmp_path / "golden.npz", x=np.concatenate([feed["x"] for feed in FEEDS]))
+    bundle = api.compile(
+        tmp_path / "model.onnx", api.load_target("rpi4"), tmp_path / "bundle", golden=str(tmp_path / "golden.npz")
+    )
     with emulated_board(counting.name), api.connect(counting.address) as device:
         measured = api.bench(device, api.push(bundle, device).release)
     assert measured.timing is None
