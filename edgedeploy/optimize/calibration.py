@@ -19,7 +19,7 @@ import onnx_ir as ir
 from msgspec import Struct, field
 
 from edgedeploy.dataset import Dataset
-from edgedeploy.errors import DatasetError
+from edgedeploy.errors import DatasetError, UnsupportedError
 from edgedeploy.host_run import HostSession
 from edgedeploy.optimize.clipping import entropy_range, least_squares_range, percentile_range
 from edgedeploy.optimize.contract import Context, Feed, Refused
@@ -75,9 +75,9 @@ def calibrate(
         percentile: setting of the method of that name.
 
     Raises:
-        Refused: there is no dataset, or a tensor is none of the main graph or not of float32.
+        Refused: there is no dataset, or a tensor is none of the main graph, not of float32, or cannot be watched.
         DatasetError: the dataset is empty or does not fit, or a value is not finite on it.
-        UnsupportedError: onnxruntime does not run the model.
+        UnsupportedError: the model fails while it runs.
     """
     return calibrate_all(model, tensors, context, methods=(method,), limit=limit, percentile=percentile)[method]
 
@@ -203,8 +203,7 @@ def _watch(
     known = min(dataset.count, limit) if dataset.count and limit else dataset.count or limit or None
     found = _Findings()
     for number, group in enumerate(groups):
-        shown = _telling(content, "Identity", group, onnx.TensorProto.FLOAT)
-        session = HostSession(shown, exact=False, plan_memory=False)
+        session = _session(content, "Identity", group, onnx.TensorProto.FLOAT, once=False)
         extremes = {name: _Extremes() for name in group}
         builders = {name: HistogramBuilder() for name in group} if histograms else {}
         stream = (
@@ -251,7 +250,7 @@ def _take(
 
 def _sizes(content: bytes, tensors: Sequence[str], feed: Feed) -> list[int]:
     """Bytes of each tensor on this feed, without any of them leaving the runtime."""
-    session = HostSession(_telling(content, "Size", tensors, onnx.TensorProto.INT64), exact=True)
+    session = _session(content, "Size", tensors, onnx.TensorProto.INT64, once=True)
     return [4 * int(size) for size in session.run(feed)]
 
 
@@ -266,6 +265,14 @@ def _groups(tensors: Sequence[str], sizes: Sequence[int]) -> list[list[str]]:
         groups[-1].append(name)
         room -= size
     return groups
+
+
+def _session(content: bytes, operator: str, tensors: Sequence[str], dtype: int, *, once: bool) -> HostSession:
+    """To run what `_telling` makes; for a single run, optimizing it would take longer than it saves."""
+    try:
+        return HostSession(_telling(content, operator, tensors, dtype), exact=once, plan_memory=False)
+    except UnsupportedError as error:
+        raise Refused(f"onnxruntime does not let its values be watched: {error.why}") from error
 
 
 def _telling(content: bytes, operator: str, tensors: Sequence[str], dtype: int) -> bytes:

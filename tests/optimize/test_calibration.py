@@ -193,6 +193,32 @@ def test_numbers_that_are_no_floats_are_refused(build, context):
         calibrate(model, ["y"], context([[1, 2]]))
 
 
+def test_numbers_of_an_untold_type_are_refused_too(build, context):
+    model = build("""
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[N,2] x) => (float[N,2] y) { i = Cast <to = 7> (x) y = Cast <to = 1> (i) }""")
+    with pytest.raises(Refused, match="does not let its values be watched"):
+        calibrate(model, ["i"], context([[1, 2]]))
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_values_that_branches_read_are_still_there(build, context, monkeypatch, groups):
+    if groups > 1:
+        monkeypatch.setattr(calibration, "_MOST_BYTES", 4)
+    model = build("""
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[N,2] x) => (float[N,2] z) <bool yes = {1}, float[2] k = {2.0, 3.0}> {
+            a = Mul(x, k)
+            y = If (yes) <
+                then_branch = t () => (float[N,2] p) { p = Neg(a) },
+                else_branch = e () => (float[N,2] q) { q = Relu(a) }
+            >
+            z = Add(y, y)
+        }""")
+    ranges = calibrate(model, ["a", "y", "z"], context([[1, 2], [3, 4]])).ranges
+    assert ranges == {"a": Range(0.0, 12.0), "y": Range(-12.0, 0.0), "z": Range(-24.0, 0.0)}
+
+
 @pytest.mark.parametrize("method", ["min-max", "mse"])
 def test_many_tensors_are_watched_in_groups(build, context, method, runs, monkeypatch):
     model, context = build(MODEL), context([[1, 2], [-3, 0.5], [4, 4]])
