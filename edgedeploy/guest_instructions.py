@@ -26,6 +26,7 @@ from edgedeploy.errors import BusyError, DeviceError, UnsupportedError
 from edgedeploy.locks import PATIENCE_S, exclusive
 from edgedeploy.measure.counting import Feed, count_model
 from edgedeploy.measure.protocol import Conversation, conversation
+from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.host_timing import HostTiming
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.progress import SILENT, Progress
@@ -102,8 +103,9 @@ class GuestInstructions:
         `low` and `high` are the least and the largest ratio of two inferences of the same feed.
 
         Raises:
+            ResultFailedError: the candidate does not load or run on the board.
             UnsupportedError: models of that format are not run on boards.
-            DeviceError: a model does not load or run on the board.
+            DeviceError: the source does not load or run on the board.
             HostError, BoardError, BusyError, UnreachableError: there is no board, or it is lost.
             ValueError: there is no feed.
         """
@@ -115,7 +117,10 @@ class GuestInstructions:
         before = self._counted(source, feeds, few)
         if many * statistics.median(before) <= _WORK:
             before = self._counted(source, feeds, many)
-        after = self._counted(candidate, feeds, len(before))
+        try:
+            after = self._counted(candidate, feeds, len(before))
+        except DeviceError as error:
+            raise ResultFailedError(f"on {self._named.address}: {error.why or error.what}") from error
         ratios = [b / a for a, b in zip(before, after, strict=True)]
         return SpeedFigure(
             currency="guest instructions",
@@ -156,7 +161,7 @@ class _Runner:
             self._talk = None
             self._talks.close()
             raise DeviceError(
-                f"a model does not run on {self._connection.address}", why=error.why or error.what, mend=error.mend
+                f"the model does not run on {self._connection.address}", why=error.why or error.what, mend=error.mend
             ) from error
 
 

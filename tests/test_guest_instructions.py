@@ -14,6 +14,7 @@ from edgedeploy.device.emulator.state import boards_folder
 from edgedeploy.errors import BusyError, DeviceError, UnknownNameError, UnsupportedError
 from edgedeploy.guest_instructions import speed_judge
 from edgedeploy.measure.counting import Feed
+from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.host_timing import HostTiming
 from edgedeploy.progress import SILENT
 
@@ -67,6 +68,20 @@ def test_a_large_model_is_counted_a_few_times(runner: Runner) -> None:
     with speed_judge("board:rpi4") as judge:
         assert judge.compare(b"huge", b"float", FEEDS).samples == 3
     assert runner.asked == [(b"huge", 3), (b"float", 3)]
+
+
+def test_a_candidate_that_fails_is_told_from_a_board_that_does(monkeypatch: pytest.MonkeyPatch, runner: Runner) -> None:
+    def count(model: bytes, feeds: Sequence[Feed], samples: int) -> tuple[int, ...]:
+        if model == b"bad":
+            raise DeviceError("the model does not run", why="unknown operator")
+        return (1000,) * samples
+
+    monkeypatch.setattr(runner, "count", count)
+    with speed_judge("board:rpi4") as judge:
+        with pytest.raises(ResultFailedError, match="on board:rpi4: unknown operator"):
+            judge.compare(b"float", b"bad", FEEDS)
+        with pytest.raises(DeviceError, match="the model does not run"):
+            judge.compare(b"bad", b"float", FEEDS)
 
 
 def test_who_judges() -> None:

@@ -336,7 +336,11 @@ def _judge_speed(
         return None
     progress.step("comparing the speed with the float model's")
     samples = data.dataset.samples() if data.dataset is not None else iter(data.generated)
-    figure = speed.compare(source, result, [sample.feed for sample in itertools.islice(samples, _SPEED_FEEDS)])
+    try:
+        figure = speed.compare(source, result, [sample.feed for sample in itertools.islice(samples, _SPEED_FEEDS)])
+    except ResultFailedError as error:
+        found.object(f"the result does not run where its speed is judged: {error}")
+        return None
     if figure.slower:
         found.object(
             f"the result is slower than the float model: {figure.ratio:.2f} times its {figure.currency} "

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from edgedeploy.errors import EdgedeployError
 from edgedeploy.host_run import HostSession, host_isa
+from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.contract import Feed
 from edgedeploy.optimize.paired_ratio import RatioFigure, median_ratio
 from edgedeploy.sessions import Session, format_of
@@ -43,8 +45,9 @@ class HostTiming:
         again; the figures are those of the last measurement.
 
         Raises:
-            InvalidFileError, UnsupportedError, HostError: a model does not load.
-            DatasetError, UnsupportedError: a model does not run on a feed.
+            ResultFailedError: the candidate does not load, or run on a feed.
+            InvalidFileError, UnsupportedError, HostError: the source does not load.
+            DatasetError, UnsupportedError: the source does not run on a feed.
             ValueError: there is no feed.
         """
         if not feeds:
@@ -81,19 +84,19 @@ def _measure(source: bytes, candidate: bytes, feeds: Sequence[Feed]) -> _Pairs:
     pairs = _Pairs([], [])
     # The first session of a process has a place in memory that no later one has.
     first = _open(source)
-    one, other = _open(source), _open(candidate)
+    one = _ready(source, feeds)
+    other = _ready_candidate(candidate, feeds)
     _round(pairs, one, other, feeds)
     del one, other
-    other, one = _open(candidate), _open(source)
+    other = _ready_candidate(candidate, feeds)
+    one = _ready(source, feeds)
     _round(pairs, one, other, feeds)
     del first
     return pairs
 
 
 def _round(pairs: _Pairs, source: Session, candidate: Session, feeds: Sequence[Feed]) -> None:
-    # The first run allocates, the second tells how long one takes.
-    for _ in range(2):
-        quicker_s = min(_seconds(session, feeds) for session in (source, candidate)) / len(feeds)
+    quicker_s = min(_seconds(session, feeds) for session in (source, candidate)) / len(feeds)
     count = _inferences_per_sample(quicker_s, len(feeds))
     both = [(source, pairs.source_s), (candidate, pairs.candidate_s)]
     begun = time.monotonic()
@@ -129,6 +132,20 @@ def _inferences_per_sample(seconds: float, feeds: int) -> int:
 
 def _is_slower(ratio: RatioFigure) -> bool:
     return ratio.low > 1 + TOLERANCE
+
+
+def _ready(content: bytes, feeds: Sequence[Feed]) -> Session:
+    session = _open(content)
+    for feed in feeds:  # the first run of each shape allocates
+        session.run(feed)
+    return session
+
+
+def _ready_candidate(content: bytes, feeds: Sequence[Feed]) -> Session:
+    try:
+        return _ready(content, feeds)
+    except EdgedeployError as error:
+        raise ResultFailedError(error.why or error.what) from error
 
 
 def _open(content: bytes) -> Session:

@@ -20,5 +20,6 @@ class SpeedJudge(Protocol):
             feeds: one sample each; at least one.
 
         Raises:
-            EdgedeployError: one of them cannot be run where speed is judged.
+            ResultFailedError: the candidate does not load or run where speed is judged.
+            EdgedeployError: the source does not, or nothing can be judged there.
         """

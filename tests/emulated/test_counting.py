@@ -12,8 +12,8 @@ from handed_over import hand_over
 
 from edgedeploy import api
 from edgedeploy.device.emulator.board import BoardStatus, board_down, board_status, emulated_board
-from edgedeploy.errors import DeviceError
 from edgedeploy.guest_instructions import speed_judge
+from edgedeploy.optimize.comparison import ResultFailedError
 
 pytestmark = pytest.mark.emulated
 
@@ -63,7 +63,7 @@ def test_integers_are_less_work_than_floats(counting: BoardStatus, models: tuple
         assert figure.high < 1
         assert not figure.slower
         assert figure.where == f"{counting.address} (cortex-a72)"
-        with pytest.raises(DeviceError, match="does not run on board:"):
+        with pytest.raises(ResultFailedError, match="on board:"):
             judge.compare(models[0], b"no model", FEEDS)
         again = judge.compare(models[1], models[0], FEEDS)
     assert again.slower

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edgedeploy.dataset import Sample, open_dataset
 from edgedeploy.host_run import HostSession
 from edgedeploy.metrics import find_metric
+from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.guard import Data, judge, within
 from edgedeploy.values.model import TensorFacts
@@ -282,3 +283,12 @@ def test_what_is_slower_is_refused_and_what_was_measured_is_told(hold, data):
     assert slow.speed is not None and slow.speed.result == 130.0
     assert hold(FLOAT, labelled, speed=Judge(1.3), allowed=("slower",)).accepted
     assert hold(FLOAT, labelled, speed=Judge(0.6)).accepted
+
+
+def test_what_does_not_run_where_its_speed_is_judged_is_never_let_through(hold, data):
+    class Judge:
+        def compare(self, source, candidate, feeds):
+            raise ResultFailedError("on board:rpi4: unknown operator")
+
+    judgement = hold(FLOAT, data(x=X, labels=LABELS), speed=Judge(), allowed=("larger", "loss", "slower", "unjudged"))
+    assert not judgement.accepted and "on board:rpi4: unknown operator" in judgement.refusals[0]

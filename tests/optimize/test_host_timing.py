@@ -12,6 +12,7 @@ import pytest
 
 from edgedeploy.errors import DatasetError, UnsupportedError
 from edgedeploy.optimize import host_timing
+from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.host_timing import HostTiming, _inferences_per_sample
 
 _FEEDS = [{"x": np.full((1, 64), value, np.float32)} for value in (0.5, 1.0, 2.0)]
@@ -71,5 +72,8 @@ def test_models_that_do_not_load_or_run_are_told() -> None:
         HostTiming().compare(_chain(1), _chain(1), [])
     with pytest.raises(DatasetError):
         HostTiming().compare(_chain(1), _chain(1), [{"x": np.zeros((1, 5), np.float32)}])
+    unknown = _chain(1).replace(b"Relu", b"Rely")
+    with pytest.raises(ResultFailedError, match="Rely"):
+        HostTiming().compare(_chain(1), unknown, _FEEDS)
     with pytest.raises(UnsupportedError):
-        HostTiming().compare(_chain(1), _chain(1).replace(b"Relu", b"Rely"), _FEEDS)
+        HostTiming().compare(unknown, _chain(1), _FEEDS)

@@ -113,8 +113,12 @@ class Evaluator:
             return trial
         feeds = [sample.feed for sample in self.samples[:_SPEED_FEEDS]]
         begun = time.monotonic()
-        figure = self._speed.compare(self._subject.content, self.content(name), feeds)
-        trial = structs.replace(trial, speed=figure, seconds=trial.seconds + time.monotonic() - begun)
+        try:
+            figure = self._speed.compare(self._subject.content, self.content(name), feeds)
+            trial = structs.replace(trial, speed=figure)
+        except ResultFailedError as error:
+            trial = structs.replace(trial, refused=f"its result does not run where speed is judged: {error}")
+        trial = structs.replace(trial, seconds=trial.seconds + time.monotonic() - begun)
         self.trials[name] = trial
         self._journal.add_trial(self._steps[name], trial)
         return trial
