@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 from edgedeploy.values.search import Objective, Trial
 
+_AS_GOOD = 0.04
+"""Sizes or speeds that differ by less are as good as each other."""
+
 
 def front(trials: Sequence[Trial]) -> list[Trial]:
     """The trials that no other beats: none is as good in size, loss and speed and better in one of them.
@@ -22,12 +25,20 @@ def front(trials: Sequence[Trial]) -> list[Trial]:
     return [one for one in judged if not any(_beats(other, one) for other in judged)]
 
 
-def rank(trial: Trial, objective: Objective, source_size_bytes: int) -> tuple[float, float]:
+def rank(trial: Trial, objective: Objective, source_size_bytes: int) -> tuple[float, float, float]:
     """What is minimized, and what decides between trials that are as good.
 
     `size`: bytes relative to the model's. `speed`: time or instructions relative to the model's. `balanced`: their
-    geometric mean, so that a half of one is worth as much as a half of the other.
+    geometric mean, so that a half of one is worth as much as a half of the other. Between trials that differ by no more
+    than a few per cent the one closer to the float model's outputs comes first: that is worth more, and the search's
+    samples show losses of whole answers only.
     """
+    reached, other = _reached(trial, objective, source_size_bytes)
+    noise_db = -trial.sqnr_db if trial.sqnr_db is not None else -math.inf
+    return round(math.log(reached) / math.log(1 + _AS_GOOD)), noise_db, other
+
+
+def _reached(trial: Trial, objective: Objective, source_size_bytes: int) -> tuple[float, float]:
     size = (trial.size_bytes or source_size_bytes) / source_size_bytes
     speed = trial.speed.ratio if trial.speed is not None else 1.0
     if objective == "size":

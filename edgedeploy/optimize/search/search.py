@@ -189,7 +189,7 @@ class _Walk:
         near = [trial for trial in sound if trial.change is not None and trial.change.high >= 0]
         return sorted(near, key=self._rank)
 
-    def _rank(self, trial: Trial) -> tuple[float, float]:
+    def _rank(self, trial: Trial) -> tuple[float, float, float]:
         return rank(trial, self.settings.objective, self._source_size_bytes)
 
     def _late(self) -> bool:

@@ -4,6 +4,7 @@ import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from edgedeploy.optimize.sampling import spread_indices
 from edgedeploy.optimize.search.pareto import front, rank
@@ -44,10 +45,17 @@ def test_each_is_on_the_front_or_beaten_by_one_that_is(figures):
 
 
 def test_objectives_want_what_they_say():
-    small, fast = trial("small", 25, 0.0, 1.0), trial("fast", 60, 0.0, 0.4)
+    small, fast = trial("small", 25, 0.0, 1.0), trial("fast", 60, 0.0, 0.3)
     assert rank(small, "size", 100) < rank(fast, "size", 100)
     assert rank(fast, "speed", 100) < rank(small, "speed", 100)
     assert rank(fast, "balanced", 100) < rank(small, "balanced", 100)
+
+
+def test_between_as_good_as_equals_the_one_with_less_noise_is_better():
+    noisy, clear, far = trial("noisy", 800, 0.0, 0.55), trial("clear", 802, 0.0, 0.56), trial("far", 800, 0.0, 0.7)
+    noisy, clear, far = (structs.replace(one, sqnr_db=db) for one, db in ((noisy, 17.5), (clear, 31.4), (far, 99.0)))
+    for objective in ("speed", "balanced"):
+        assert sorted([noisy, clear, far], key=lambda one: rank(one, objective, 3000)) == [clear, noisy, far]
 
 
 @given(st.integers(1, 5000), st.integers(1, 600))
