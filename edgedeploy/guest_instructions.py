@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx.parser
 
@@ -24,13 +25,12 @@ from edgedeploy.device.emulator.board import BoardStatus, board_status, emulated
 from edgedeploy.device.emulator.state import board_folder
 from edgedeploy.errors import BusyError, DeviceError, UnsupportedError
 from edgedeploy.locks import PATIENCE_S, exclusive
-from edgedeploy.measure.counting import Feed, count_model
+from edgedeploy.measure.counting import Feed, count_model, load_model
 from edgedeploy.measure.protocol import Conversation, conversation
 from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.host_timing import HostTiming
-from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.progress import SILENT, Progress
-from edgedeploy.sessions import format_of
+from edgedeploy.sessions import Session, format_of
 from edgedeploy.target.load import load_target
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.speed import SpeedFigure
@@ -51,8 +51,8 @@ _CARRIER = """<ir_version: 8, opset_import: ["": 13]> carrier (float[1] x) => (f
 
 
 @contextlib.contextmanager
-def speed_judge(address: str | None, *, progress: Progress = SILENT) -> Iterator[SpeedJudge]:
-    """Who judges speed, for the length of a `with` block.
+def speed_judge(address: str | None, *, progress: Progress = SILENT) -> Iterator[HostTiming | GuestInstructions]:
+    """Who judges speed, for the length of a `with` block; a board can also be asked for what it answers.
 
     Args:
         address: `board:NAME`: an emulated board. Its instructions are counted on another one of the same target,
@@ -77,7 +77,8 @@ def speed_judge(address: str | None, *, progress: Progress = SILENT) -> Iterator
 
 
 class GuestInstructions:
-    """Compares how many instructions an emulated board executes for an inference of each model. A `SpeedJudge`.
+    """Compares how many instructions an emulated board executes for an inference of each model, and runs models there
+    for what they answer. A `SpeedJudge` and a `Board`; its attribute `where` names board and core.
 
     The board has the runtime, and a runner that stays: only models go there. Each is counted once on the same feeds.
     """
@@ -92,7 +93,7 @@ class GuestInstructions:
             UnknownNameError: there is no such board, nor a target of that name.
         """
         named = board_status(address.removeprefix("board:"))
-        self._where = f"{address} ({_core(named.target)})"
+        self.where = f"{address} ({_core(named.target)})"
         self._named, self._stack, self._progress = named, stack, progress
         self._runner: _Runner | None = None
         self._counts: dict[tuple[str, str, int], tuple[int, ...]] = {}
@@ -132,14 +133,32 @@ class GuestInstructions:
             high=max(ratios),
             slower=min(ratios) > 1 + TOLERANCE,
             samples=len(ratios),
-            where=self._where,
+            where=self.where,
         )
+
+    def session(self, model: bytes) -> Session:
+        """The model, loaded on the board, until the next one is counted or asked for.
+
+        Raises:
+            ResultFailedError: it does not load there.
+            UnsupportedError: models of that format are not run on boards.
+            HostError, BoardError, BusyError, UnreachableError: there is no board, or it is lost.
+        """
+        if format_of(model[:8]) == "tflite":
+            raise UnsupportedError("TensorFlow Lite models are not run on emulated boards", mend="leave --on out")
+        try:
+            return _OnBoard(model, self._ready().loaded(model))
+        except DeviceError as error:
+            raise ResultFailedError(f"on {self._named.address}: {error.why or error.what}") from error
+
+    def _ready(self) -> _Runner:
+        self._runner = self._runner or _Runner(_own_board(self._named, self._stack, self._progress), self._stack)
+        return self._runner
 
     def _counted(self, model: bytes, feeds: Sequence[Feed], samples: int) -> tuple[int, ...]:
         key = (hashlib.sha256(model).hexdigest(), _digest(feeds), samples)
         if key not in self._counts:
-            self._runner = self._runner or _Runner(_own_board(self._named, self._stack, self._progress), self._stack)
-            self._counts[key] = self._runner.count(model, feeds, samples)
+            self._counts[key] = self._ready().count(model, feeds, samples)
         return self._counts[key]
 
 
@@ -153,16 +172,55 @@ class _Runner:
         self._talk: Conversation | None = None
 
     def count(self, model: bytes, feeds: Sequence[Feed], samples: int) -> tuple[int, ...]:
-        if self._talk is None:
-            self._talk = self._talks.enter_context(conversation(self._connection, self._release))
         try:
-            return count_model(self._talk, model, feeds, samples=samples)
+            return count_model(self._open(), model, feeds, samples=samples)
         except DeviceError as error:
             self._talk = None
             self._talks.close()
             raise DeviceError(
                 f"the model does not run on {self._connection.address}", why=error.why or error.what, mend=error.mend
             ) from error
+
+    def loaded(self, model: bytes) -> Conversation:
+        """The conversation, the model being what it is about now."""
+        try:
+            talk = self._open()
+            load_model(talk, model)
+        except DeviceError:
+            self._talk = None
+            self._talks.close()
+            raise
+        return talk
+
+    def _open(self) -> Conversation:
+        if self._talk is None:
+            self._talk = self._talks.enter_context(conversation(self._connection, self._release))
+        return self._talk
+
+
+class _OnBoard:
+    """A model on the board. A `Session`."""
+
+    def __init__(self, model: bytes, talk: Conversation) -> None:
+        graph = onnx.load_from_string(model).graph
+        known = {initializer.name for initializer in graph.initializer}
+        self.input_names = tuple(value.name for value in graph.input if value.name not in known)
+        self.output_names = tuple(value.name for value in graph.output)
+        self._talk = talk
+
+    def run(self, feed: Feed) -> list[np.ndarray]:
+        """All outputs, in the model's order.
+
+        Raises:
+            UnsupportedError: the model fails on this feed.
+            UnreachableError: the board was lost.
+        """
+        self._talk.send({"do": "infer"}, {name: array for name, array in feed.items() if name in self.input_names})
+        try:
+            _, arrays = self._talk.receive()
+            return [self._talk.output(arrays, name) for name in self.output_names]
+        except DeviceError as error:
+            raise UnsupportedError("the model fails on the board", why=error.why or error.what) from error
 
 
 def _own_board(named: BoardStatus, stack: contextlib.ExitStack, progress: Progress) -> BoardStatus:

@@ -36,8 +36,7 @@ def count_model(talk: Conversation, model: bytes, feeds: Sequence[Feed], *, samp
         DeviceError: the model does not load or run there, in the runtime's own words; or the runner ended.
         UnreachableError: the connection was lost.
     """
-    talk.send({"do": "load", "threads": 1}, {"model": np.frombuffer(model, np.uint8)})
-    talk.receive()
+    load_model(talk, model)
     bounds = {"warmup": 0, "warmup_s": 0.0, "min_samples": samples, "min_s": 0.0, "max_s": 3600.0}
     talk.send(
         {"do": "bench", **bounds, "max_samples": samples},
@@ -51,6 +50,17 @@ def count_model(talk: Conversation, model: bytes, feeds: Sequence[Feed], *, samp
     if len(counts) != samples:
         raise DeviceError(f"the runner counted {len(counts)} inferences, and {samples} were asked for")
     return counts
+
+
+def load_model(talk: Conversation, model: bytes) -> None:
+    """Load a model in the runner in place of what it had, to run with one thread.
+
+    Raises:
+        DeviceError: the model does not load there, in the runtime's own words; or the runner ended.
+        UnreachableError: the connection was lost.
+    """
+    talk.send({"do": "load", "threads": 1}, {"model": np.frombuffer(model, np.uint8)})
+    talk.receive()
 
 
 def instructions(talk: Conversation, arrays: Arrays, name: str) -> tuple[int, ...]:
