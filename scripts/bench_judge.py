@@ -27,11 +27,11 @@ _SPEED_FEEDS = 4
 def judge(source: Path, result: Path, evaluation: Path, metric: str, limit: int | None) -> dict[str, object]:
     """Figures of `result`; `error` says why there are none."""
     try:
-        exact, host = HostSession(result, exact=True), HostSession(result, exact=False)
+        exact, host = (HostSession(result, exact=arithmetic, threads=1) for arithmetic in (True, False))
     except EdgedeployError as error:
         return {"loads": False, "error": error.why or error.what}
     dataset = open_dataset(str(evaluation), inspect_model(source).inputs)
-    reference = HostSession(source, exact=False)
+    reference = HostSession(source, exact=False, threads=1)
     scores = {name: find_metric(metric).start() for name in ("float", "exact", "host")}
     agreement = AgreementAccumulator()
     try:

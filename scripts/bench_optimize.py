@@ -4,7 +4,8 @@ Usage: scripts/bench_optimize [--models NAME,NAME] [--tools NAME,NAME] [--quick]
 
 Prints a table of models and tools; its last line says how many models each tool brought through. A run over all models
 also writes docs/bench_optimize.md. Raw figures stand in FOLDER/results, one JSON for each model and tool, and in
-FOLDER/results.json; what is there and was made from the same model, data and tool is not made again (--again does).
+FOLDER/results.json. What is there and was made from the same model, data and tool is not made again (--again does);
+of tools that --tools leaves out, it is shown.
 """
 
 from __future__ import annotations
@@ -23,21 +24,26 @@ from wild_models import CATALOGUE, DEFAULT_FOLDER, ROOT, Ready, models
 from edgedeploy.host_run import host_isa
 
 _QUICK_MODELS = ("ocr-direction", "silero-vad-16k-op15", "magika", "squeezenet")
-_QUICK_LIMIT = 100
+_QUICK_SAMPLES = 100
 _JUDGE_SECONDS = 900
 _DOCUMENT = ROOT / "docs" / "bench_optimize.md"
 
 
-def measured(settings: Settings, ready: Ready, tool: Tool, limit: int | None, again: bool) -> Figures:
-    """The figures of `tool` on one model, from FOLDER/results when they are still true."""
-    place = settings.folder / "results" / ready.name
+def known(settings: Settings, ready: Ready, tool: Tool, limit: int | None) -> Figures | None:
+    """The figures of `tool` on one model from an earlier run; None when there are none or they are no longer true."""
+    record = _place(settings, ready) / f"{tool.name}.json"
+    if not record.exists():
+        return None
+    figures: Figures = json.loads(record.read_text(encoding="utf-8"))
+    return figures if figures["made_from"] == _made_from(settings, ready, tool, limit) else None
+
+
+def measured(settings: Settings, ready: Ready, tool: Tool, limit: int | None) -> Figures:
+    """The figures of `tool` on one model, made now."""
+    place = _place(settings, ready)
     place.mkdir(parents=True, exist_ok=True)
-    record, out = place / f"{tool.name}.json", place / f"{tool.name}.onnx"
     made_from = _made_from(settings, ready, tool, limit)
-    if record.exists() and not again:
-        known: Figures = json.loads(record.read_text(encoding="utf-8"))
-        if known["made_from"] == made_from:
-            return known
+    out = place / f"{tool.name}.onnx"
     print(f"{ready.name}: {tool.title} …", file=sys.stderr, flush=True)
     out.unlink(missing_ok=True)
     outcome = tool.run(settings, ready, out)
@@ -50,10 +56,16 @@ def measured(settings: Settings, ready: Ready, tool: Tool, limit: int | None, ag
     }
     if outcome.failure is None:
         # External data, if a tool wrote any, belongs to the model.
-        figures["bytes"] = sum(path.stat().st_size for path in place.glob(f"{out.name}*") if path.suffix != ".json")
+        files = [out, *place.glob(f"{out.name}.data"), *place.glob(f"{out.name}_data")]
+        figures["bytes"] = sum(path.stat().st_size for path in files)
         figures |= _judged(settings, ready, out, limit)
-    record.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(figures, indent=1) + "\n"
+    (place / f"{tool.name}.json").write_text(text, encoding="utf-8")
     return figures
+
+
+def _place(settings: Settings, ready: Ready) -> Path:
+    return settings.folder / "results" / ready.name
 
 
 def _judged(settings: Settings, ready: Ready, out: Path, limit: int | None) -> Figures:
@@ -94,6 +106,7 @@ def main() -> None:
     parser.add_argument("--models", metavar="NAME,NAME", help=f"of {', '.join(all_models)}")
     parser.add_argument("--tools", metavar="NAME,NAME", help=f"of {', '.join(all_tools)}")
     parser.add_argument("--quick", action="store_true", help="four models, 100 samples, one minute for auto")
+    parser.add_argument("--samples", type=int, metavar="N", help="judge on the first N evaluation samples only")
     parser.add_argument("--on", metavar="board:NAME", help="count instructions on this emulated board too")
     parser.add_argument("--objective", default="balanced", choices=("size", "speed", "balanced"), help="of auto")
     parser.add_argument("--auto-seconds", type=int, default=300, metavar="SECONDS", help="budget of auto (300)")
@@ -112,18 +125,22 @@ def main() -> None:
         limit_seconds=arguments.limit,
         on=arguments.on,
     )
-    limit = _QUICK_LIMIT if arguments.quick else None
+    limit = arguments.samples or (_QUICK_SAMPLES if arguments.quick else None)
     results: Results = {}
     for ready in corpus:
-        for tool in tools:
-            results[ready.name, tool.name] = measured(settings, ready, tool, limit, arguments.again)
+        for tool in TOOLS:
+            figures = None if arguments.again and tool in tools else known(settings, ready, tool, limit)
+            if figures is None and tool in tools:
+                figures = measured(settings, ready, tool, limit)
+            if figures is not None:
+                results[ready.name, tool.name] = figures
     raw = [{"model": model, "tool": tool, **figures} for (model, tool), figures in results.items()]
     text = json.dumps({"host": host_isa(), "results": raw}, indent=1) + "\n"
     (settings.folder / "results.json").write_text(text, encoding="utf-8")
-    print_table(results, corpus, tools)
+    print_table(results, corpus)
     if len(corpus) == len(CATALOGUE) and not arguments.quick:
         command = " ".join(["scripts/bench_optimize", *sys.argv[1:]])
-        _DOCUMENT.write_text(document(results, corpus, tools, command, settings), encoding="utf-8")
+        _DOCUMENT.write_text(document(results, corpus, command, settings), encoding="utf-8")
         print(_DOCUMENT)
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from bench_tools import Settings, Tool
+from bench_tools import TOOLS, Settings, Tool
 from rich.console import Console
 from rich.table import Table
 from wild_models import Ready, facts
@@ -67,22 +67,23 @@ def totals(results: Results, corpus: list[Ready], tools: Iterable[Tool]) -> dict
     return counts
 
 
-def print_table(results: Results, corpus: list[Ready], tools: list[Tool]) -> None:
+def print_table(results: Results, corpus: list[Ready]) -> None:
+    """The table in the terminal."""
     table = Table(title=f"size · metric in points · time, each against the float model; host {host_isa()}")
-    for heading in ("model", *(tool.title for tool in tools)):
+    for heading in ("model", *(tool.title for tool in TOOLS)):
         table.add_column(heading)
     for ready in corpus:
-        row = (cell(results.get((ready.name, tool.name)), "[red]{}[/red]") for tool in tools)
+        row = (cell(results.get((ready.name, tool.name)), "[red]{}[/red]") for tool in TOOLS)
         table.add_row(ready.name, *row)
     table.add_section()
-    counts = totals(results, corpus, tools)
-    table.add_row("brought through", *(counts[tool.name] for tool in tools))
+    counts = totals(results, corpus, TOOLS)
+    table.add_row("brought through", *(counts[tool.name] for tool in TOOLS))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-def document(results: Results, corpus: list[Ready], tools: list[Tool], command: str, settings: Settings) -> str:
+def document(results: Results, corpus: list[Ready], command: str, settings: Settings) -> str:
     """docs/bench_optimize.md."""
-    others = [tool for tool in tools if tool.name != "float"]
+    others = [tool for tool in TOOLS if tool.name != "float"]
     counts = totals(results, corpus, others)
     lines = [
         "# Real models through edgedeploy and other tools",
@@ -110,22 +111,25 @@ def document(results: Results, corpus: list[Ready], tools: list[Tool], command: 
         lines.append(f"| {ready.name} | " + " | ".join(cells) + " |")
     lines.append("| **brought through** | " + " | ".join(f"**{counts[tool.name]}**" for tool in others) + " |")
     lines += ["", *_reasons(results, corpus, others), *_tools_in_words(settings)]
-    lines += [
-        "",
-        "## The models",
-        "",
-        "| model | what it is | package | opset | bytes | operators | judged by | float |",
-    ]
-    lines.append("|---|---|---|---|---|---|---|---|")
-    for ready in corpus:
-        found = facts(ready.path)
-        score = results.get((ready.name, "float"), {}).get("metric_float")
-        lines.append(
-            f"| {ready.name} | {ready.model.about} | {ready.model.origin} | {found.opset} | {found.size:,} | "
-            f"{found.operators} | {ready.model.judged_by} | {'—' if score is None else f'{score:.3f}'} |"
-        )
+    lines += ["", "## The models", "", *_models(results, corpus)]
     lines += ["", "## Agreement", "", *_agreement(results, corpus, others)]
     return "\n".join(lines) + "\n"
+
+
+def _models(results: Results, corpus: list[Ready]) -> list[str]:
+    lines = [
+        "| model | what it is | package | opset | bytes | operators | judged by | samples | float |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for ready in corpus:
+        found = facts(ready.path)
+        came = results.get((ready.name, "float"), {})
+        score = f"{came['metric_float']:.3f} |" if "metric_float" in came else "— |"
+        lines.append(
+            f"| {ready.name} | {ready.model.about} | {ready.model.origin} | {found.opset} | {found.size:,} | "
+            f"{found.operators} | {ready.model.judged_by} | {came.get('samples', '—')} | {score}"
+        )
+    return lines
 
 
 def _reasons(results: Results, corpus: list[Ready], tools: list[Tool]) -> list[str]:

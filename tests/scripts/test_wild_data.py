@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import onnxruntime
+import pytest
+import wild_files
+import wild_models
+import wild_signals
+import wild_sounds
+import wild_topologies
+from peers import feeds
+
+from edgedeploy.dataset import open_dataset
+from edgedeploy.model.inspect import inspect_model
+
+WHOLE = """<ir_version: 8, opset_import: ["": 17]>
+stateful (float[N, 3] x, float[2, N, 4] state, int64 rate) => (float[N, 3] y) {
+    y = Identity(x)
+    unused = Identity(state)
+    also_unused = Identity(rate)
+}"""
+BATCHED = """<ir_version: 8, opset_import: ["": 17]> batched (float[N, 3] x) => (float[N, 3] y) { y = Identity(x) }"""
+
+
+@pytest.mark.parametrize(
+    ("text", "arrays"),
+    [
+        (BATCHED, {"x": np.arange(12, dtype=np.float32).reshape(4, 3), "labels": np.arange(8).reshape(4, 2)}),
+        (
+            WHOLE,
+            {
+                "x": np.arange(12, dtype=np.float32).reshape(4, 1, 3),
+                "state": np.arange(32, dtype=np.float32).reshape(4, 2, 1, 4),
+                "rate": np.full(4, 16000),
+                "labels": np.arange(12).reshape(4, 1, 3),
+            },
+        ),
+    ],
+)
+def test_other_tools_are_given_the_samples_that_edgedeploy_reads(tmp_path: Path, text, arrays):
+    model, data = tmp_path / "model.onnx", tmp_path / "data.npz"
+    onnx.save(onnx.parser.parse_model(text), model)
+    np.savez(data, **arrays)
+    ours = list(open_dataset(str(data), inspect_model(model).inputs).samples())
+    theirs = list(feeds.samples(model, data))
+    assert len(ours) == len(theirs) == 4
+    for sample, (feed, labels) in zip(ours, theirs, strict=True):
+        assert sample.feed.keys() == feed.keys()
+        for name in feed:
+            np.testing.assert_array_equal(sample.feed[name], feed[name], strict=True)
+        np.testing.assert_array_equal(sample.labels, labels, strict=True)
+
+
+def test_a_file_is_its_first_and_last_bytes_without_white_space_at_the_edges():
+    short = wild_files.file_features(b"  abc \n")
+    assert short[:4].tolist() == [*b"abc", 256] and short[-4:].tolist() == [256, *b"abc"]
+    long = wild_files.file_features(b"\n" + b"a" * 3000 + b"b" * 3000 + b" ")
+    assert long.shape == (2048,) and set(long[:1024]) == {ord("a")} and set(long[1024:]) == {ord("b")}
+
+
+def test_windows_overlap_by_their_context():
+    sound = np.arange(3 * wild_sounds.WINDOW, dtype=np.float32)
+    windows = wild_sounds.windows_of(sound)
+    assert windows.shape == (3, wild_sounds.CONTEXT + wild_sounds.WINDOW)
+    assert not windows[0, : wild_sounds.CONTEXT].any()
+    np.testing.assert_array_equal(windows[1, : wild_sounds.CONTEXT], windows[0, -wild_sounds.CONTEXT :])
+
+
+def test_notes_sound_where_the_labels_say_so():
+    sounds, active = wild_sounds.notes(4, seed=3)
+    power = (sounds[:, : 172 * 254, 0].reshape(4, 172, -1) ** 2).mean(axis=2)
+    sounding = active.any(axis=2)
+    assert sounding.any() and not sounding.all()
+    assert power[sounding].mean() > 50 * power[~sounding].mean()
+
+
+def test_spindles_lie_where_the_labels_say_so_and_seeds_tell_recordings_apart():
+    raw, scalogram, labels = wild_signals.sleep(3, seed=5)
+    assert raw.shape == (3, 1, 7500) and scalogram.shape == (3, 15, 7500) and labels.shape == (3, 7500)
+    inside = labels == 1
+    assert inside.any() and scalogram.max(axis=1)[inside].mean() > scalogram.max(axis=1)[~inside].mean() + 0.5
+    assert np.array_equal(raw, wild_signals.sleep(3, seed=5)[0])
+    assert not np.array_equal(raw, wild_signals.sleep(3, seed=6)[0])
+
+
+def test_a_topology_gets_weights_of_its_real_size_and_answers_that_differ(tmp_path: Path):
+    light = Path(onnx.__file__).parent / "backend/test/data/light/light_squeezenet.onnx"
+    wild_topologies.with_random_weights(light, tmp_path / "a.onnx", seed=1)
+    wild_topologies.with_random_weights(light, tmp_path / "b.onnx", seed=1)
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+    assert (tmp_path / "a.onnx").stat().st_size > 4 * 1_200_000 > 100 * light.stat().st_size / 3
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
+    (taken,) = session.get_inputs()
+    import wild_pictures
+
+    answers = {
+        int(session.run(None, {taken.name: picture[np.newaxis]})[0].argmax())
+        for picture in wild_pictures.imagenet_scenes(6, seed=9)
+    }
+    assert len(answers) > 1
+
+
+def test_the_catalogue_names_every_model_once_and_metrics_that_are_there():
+    import wild_metrics
+
+    names = [model.name for model in wild_models.CATALOGUE]
+    assert len(set(names)) == len(names) == 24
+    for model in wild_models.CATALOGUE:
+        module, _, function = model.metric.partition(":")
+        assert model.metric == "top1" or (module == "scripts.wild_metrics" and hasattr(wild_metrics, function))
+
+
+def test_what_is_not_in_the_catalogue_is_said():
+    with pytest.raises(ValueError, match="no such model: nothing; there are ocr-direction"):
+        wild_models.models(names=["nothing"])
