@@ -6,6 +6,8 @@ more than was seen.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from edgedeploy.optimize.histogram import HALF, Histogram, Range
@@ -19,8 +21,9 @@ _FEW_BINS = HALF
 
 _FRACTIONS = 2.0 ** (-np.arange(0, 97) / 12)
 """Of the largest value, for a first look: 12 steps to each halving, down to 1/256."""
-_CLOSER = 2.0 ** (np.arange(-6, 7) / 72)
-"""Around what the first look found."""
+_PROMISING = 24
+_CLOSER: tuple[float, ...] = tuple((2.0 ** (np.arange(-8, 9) / 96)).tolist())
+"""Of an end that was found, for a closer look: as far as its neighbours of the first."""
 
 
 def percentile_range(histogram: Histogram, percentile: float) -> Range:
@@ -88,26 +91,29 @@ def entropy_range(histogram: Histogram) -> Range:
 def least_squares_range(histogram: Histogram) -> Range:
     """The range with the least expected squared error of rounding and clipping, over the histogram.
 
-    Both ends are searched, each for itself, since the grid need not be symmetric: a first look at all pairs, then a
-    closer one around what it found, with the grid's own rounding. The range that was seen is among the candidates, so
-    the `squared_error` of the result is never above its.
+    Both ends are searched, each for itself, since the grid need not be symmetric: a first look at many pairs, then
+    closer ones around the best so far, with the grid's own rounding. The range that was seen is among the candidates,
+    so the `squared_error` of the result is never above its.
     """
     if len(histogram.counts) == 1:
         return histogram.seen
     counts, values = _occupied(histogram)
     best = seen = histogram.seen
     least = _squared_error(counts, values, seen)
-    centre = _first_look(counts, values, seen)
-    for side in ("high", "low") * 2:
-        for factor in _CLOSER:
-            candidate = Range(
-                max(seen.low, centre.low * (float(factor) if side == "low" else 1.0)),
-                min(seen.high, centre.high * (float(factor) if side == "high" else 1.0)),
-            )
+
+    def look_at(candidates: Iterable[Range]) -> None:
+        nonlocal best, least
+        for candidate in candidates:
             error = _squared_error(counts, values, candidate)
             if error < least:
                 best, least = candidate, error
+
+    look_at(_first_look(counts, values, seen))
+    for _ in range(2):
         centre = best
+        look_at(Range(centre.low, min(seen.high, centre.high * factor)) for factor in _CLOSER)
+        centre = best
+        look_at(Range(max(seen.low, centre.low * factor), centre.high) for factor in _CLOSER)
     return best
 
 
@@ -132,8 +138,8 @@ def _squared_error(counts: np.ndarray, values: np.ndarray, chosen: Range) -> flo
     return float(counts @ (errors * errors))
 
 
-def _first_look(counts: np.ndarray, values: np.ndarray, seen: Range) -> Range:
-    """The best of many pairs of ends, told from sums over the bins before and after them.
+def _first_look(counts: np.ndarray, values: np.ndarray, seen: Range) -> list[Range]:
+    """The most promising of many pairs of ends, told from sums over the bins before and after them.
 
     Errors of rounding are taken as evenly spread over a step s, s²/12 each (W. R. Bennett, Spectra of quantized
     signals, 1948), but for values that round to zero, whose error is the value.
@@ -153,8 +159,11 @@ def _first_look(counts: np.ndarray, values: np.ndarray, seen: Range) -> Range:
     rounded = moments[0][above] - moments[0][below][:, None] - (moments[0][zero_end] - moments[0][zero_start])
     to_zero = moments[2][zero_end] - moments[2][zero_start]
     errors = clipped_high + clipped_low[:, None] + step**2 / 12 * rounded + to_zero
-    low, high = np.unravel_index(int(np.argmin(errors)), errors.shape)
-    return Range(float(lows[low]), float(highs[high]))
+    promising = np.argsort(errors, axis=None)[:_PROMISING]
+    return [
+        Range(float(lows[row]), float(highs[column]))
+        for row, column in zip(*divmod(promising, len(highs)), strict=True)
+    ]
 
 
 def _coarsened(histogram: Histogram, bins: int) -> Histogram:
