@@ -36,6 +36,21 @@ def nodes_within(graph: ir.Graph) -> Iterator[ir.Node]:
     return iter(list(ir.traversal.RecursiveGraphIterator(graph)))
 
 
+def live_nodes(graph: ir.Graph) -> set[ir.Node]:
+    """The nodes, of subgraphs too, that the graph's outputs depend on."""
+    live: set[ir.Node] = set()
+    ahead = list(graph.outputs)
+    while ahead:
+        node = ahead.pop().producer()
+        if node is None or node in live:
+            continue
+        live.add(node)
+        ahead += [value for value in node.inputs if value is not None]
+        for branch in branches_of(node):
+            ahead.extend(branch.outputs)
+    return live
+
+
 def release(graph: ir.Graph) -> None:
     """Let the nodes of a graph that was taken out of the model read nothing of the model any more.
 

@@ -1,4 +1,4 @@
-"""Constants that are added to or multiplied with a convolution's output go into its weights and bias."""
+"""Constants that are added to or multiplied with what a weighted node gives go into its weights and bias."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from edgedeploy.optimize.absorb import Affine, absorb, channels_are_last, output_channels, output_rank
 from edgedeploy.optimize.contract import Context, Facts, Pass
-from edgedeploy.optimize.convolution import Affine, absorb, output_channels
 from edgedeploy.optimize.graph import all_nodes, constant, is_operator, only_consumer
 
 
 class FoldAffine(Pass, frozen=True):
-    """Fold Add, Sub, Mul and Div by constants per channel into the convolution before them.
+    """Fold Add, Sub, Mul and Div by constants per channel into the Conv, ConvTranspose, Gemm or MatMul before them.
 
-    Exporters write a convolution's bias as an Add of its own; an integer convolution then lacks its bias and gets one
-    rounding more.
+    Exporters write a bias as an Add of its own; an integer kernel then lacks its bias and gets one rounding more.
     """
 
     tolerance: ClassVar[float | None] = 1e-4
@@ -28,31 +27,31 @@ class FoldAffine(Pass, frozen=True):
                 continue
             for position in (0, 1):
                 value = node.inputs[position]
-                convolution = value.producer() if value is not None else None
-                if convolution is None or only_consumer(convolution.outputs[0]) is not node:
+                weighted = value.producer() if value is not None else None
+                if weighted is None or only_consumer(weighted.outputs[0]) is not node:
                     continue
-                affine = _affine(node, position, convolution)
-                if affine is not None and absorb(convolution, affine, node):
+                affine = _affine(node, position, weighted)
+                if affine is not None and absorb(weighted, affine, node):
                     folded += 1
                     break
         return model, {"folded": folded}
 
 
-def _affine(node: ir.Node, position: int, convolution: ir.Node) -> Affine | None:
-    """What `node` does to each channel of its operand at `position`, which `convolution` makes."""
-    other = constant(node.inputs[1 - position])
-    weight = constant(convolution.inputs[1]) if len(convolution.inputs) > 1 else None
-    channels = output_channels(convolution)
-    if other is None or weight is None or channels is None or other.dtype != np.float32:
+def _affine(node: ir.Node, position: int, weighted: ir.Node) -> Affine | None:
+    """What `node` does to each channel of its operand at `position`, which `weighted` makes."""
+    other, channels = constant(node.inputs[1 - position]), output_channels(weighted)
+    if other is None or channels is None or other.dtype != np.float32:
         return None
-    # Broadcasting must neither add axes to the output nor vary along any axis but the channels'.
-    rank = weight.ndim
-    if other.ndim > rank or (other.size != 1 and (other.ndim < rank - 1 or other.size != channels)):
+    # Broadcasting must neither add axes to the output nor vary along any axis but the channels'. A rank that is not
+    # known is at least one.
+    if other.ndim > (output_rank(weighted) or 1):
         return None
-    aligned = other.reshape((1,) * (rank - other.ndim) + other.shape)
-    if other.size != 1 and aligned.shape[1] != channels:
-        return None
-    operand = np.broadcast_to(aligned.reshape(-1).astype(np.float64), (channels,))
+    if other.size != 1:
+        from_last = 0 if channels_are_last(weighted) else (output_rank(weighted) or 2) - 2
+        along = other.shape[other.ndim - 1 - from_last] if other.ndim > from_last else 1
+        if along != channels or other.size != channels:
+            return None
+    operand = np.broadcast_to(other.reshape(-1).astype(np.float64), (channels,))
     ones, zeros = np.ones(channels), np.zeros(channels)
     match node.op_type:
         case "Add":

@@ -1,4 +1,4 @@
-"""Batch normalization after a convolution is a convolution with other weights."""
+"""Batch normalization behind or before a node with weights is the node with other weights."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from edgedeploy.optimize.absorb import Affine, absorb, absorb_before, channels_are_last, output_rank
 from edgedeploy.optimize.contract import Context, Facts, Pass
-from edgedeploy.optimize.convolution import Affine, absorb
 from edgedeploy.optimize.graph import (
     all_nodes,
     constant,
@@ -20,8 +20,9 @@ from edgedeploy.optimize.graph import (
 
 
 class FoldBatchNormalization(Pass, frozen=True):
-    """Fold BatchNormalization into the weights of the convolution before it.
+    """Fold BatchNormalization into the Conv, ConvTranspose, Gemm or MatMul before it, or else into the one behind it.
 
+    Into a convolution behind it only where that does not pad: the zeros that it pads with are not normalized.
     y = (x - mean) / sqrt(variance + epsilon) * scale + bias is one factor and one summand per channel (Ioffe and
     Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 2), computed here in 64 bits.
     """
@@ -35,17 +36,28 @@ class FoldBatchNormalization(Pass, frozen=True):
             if not is_operator(node, "BatchNormalization"):
                 continue
             affine = _affine(node)
-            convolution = node.inputs[0].producer() if node.inputs[0] is not None else None
-            if (
-                affine is not None
-                and convolution is not None
-                and only_consumer(convolution.outputs[0]) is node
-                and absorb(convolution, affine, node)
-            ):
+            if affine is not None and (_into_previous(node, affine) or _into_next(node, affine)):
                 folded += 1
             else:
                 left += 1
         return model, {"folded": folded, "left": left}
+
+
+def _into_previous(node: ir.Node, affine: Affine) -> bool:
+    previous = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if previous is None or only_consumer(previous.outputs[0]) is not node:
+        return False
+    # Channels are the second axis of what is normalized: the last of a matrix alone.
+    if channels_are_last(previous) and output_rank(previous) != 2:
+        return False
+    return absorb(previous, affine, node)
+
+
+def _into_next(node: ir.Node, affine: Affine) -> bool:
+    following = only_consumer(node.outputs[0])
+    if following is None or following.inputs[0] is not node.outputs[0]:
+        return False
+    return absorb_before(node, affine, following)
 
 
 def _affine(node: ir.Node) -> Affine | None:

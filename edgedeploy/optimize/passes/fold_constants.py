@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as ir
 
 from edgedeploy.host_run import HostSession
-from edgedeploy.optimize.branches import branches_of, inline, nodes_within, taken_branch
+from edgedeploy.optimize.branches import branches_of, inline, live_nodes, nodes_within, taken_branch
 from edgedeploy.optimize.contract import Context, Facts, Pass
 from edgedeploy.optimize.graph import (
     NameAuthority,
@@ -73,10 +73,11 @@ class FoldConstants(Pass, frozen=True):
         folded = shapes = branches = 0
         names = NameAuthority(model)
         nodes = list(all_nodes(model))
+        live = live_nodes(model.graph)
         gone: set[ir.Node] = set()
         for number, node in enumerate(nodes, start=1):
             context.progress.advance(number, len(nodes), "nodes")
-            if node in gone:
+            if node in gone or node not in live:
                 continue
             if (known := _known_shape(node)) is not None:
                 _replace(node, [known], model.graph, names)
@@ -87,7 +88,7 @@ class FoldConstants(Pass, frozen=True):
                 )
                 inline(node, branch, names)
                 branches += 1
-            elif self._is_foldable(node) and (results := self._compute(node, model)) is not None:
+            elif self._is_foldable(node) and (results := self._compute(node, model, live)) is not None:
                 _replace(node, results, model.graph, names)
                 folded += 1
         return {"nodes_folded": folded, "shapes_folded": shapes, "branches_taken": branches}
@@ -106,7 +107,7 @@ class FoldConstants(Pass, frozen=True):
             and not any(attribute.is_ref() for attribute in node.attributes.values())
         )
 
-    def _compute(self, node: ir.Node, model: ir.Model) -> list[np.ndarray] | None:
+    def _compute(self, node: ir.Node, model: ir.Model, live: set[ir.Node]) -> list[np.ndarray] | None:
         """The node's outputs, or None when it cannot or should not be computed now."""
         inputs = {value.name: value for value in node.inputs if value is not None}
         graph = onnx.helper.make_graph(
@@ -122,7 +123,11 @@ class FoldConstants(Pass, frozen=True):
             ir_version=model.ir_version or 8,
         )
         # A weight that something else reads stays in the file, and the result would come on top.
-        freed = [value for value in inputs.values() if all(reader is node for reader, _ in value.uses())]
+        freed = [
+            value
+            for value in inputs.values()
+            if not any(reader in live and reader is not node for reader, _ in value.uses())
+        ]
         limit = sum(value.const_value.nbytes for value in freed if value.const_value is not None)
         limit += self.growth_limit_bytes
         try:
