@@ -41,7 +41,7 @@ _ROUNDING = 1e-9
 
 _SPEED_FEEDS = 4
 _LEAST_BOARD_SAMPLES = 16
-_BOARD_S = 120.0
+_BOARD_S = 60.0
 """How long a board may take to answer: an emulated one is some hundred times slower than this machine."""
 _SCALES_OF_THE_BATCH = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "MatMulIntegerToFloat")
 """They take a scale from the whole batch: samples would answer for each other."""

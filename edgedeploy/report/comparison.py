@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from edgedeploy.report.wording import (
     bytes_in_words,
@@ -85,13 +85,19 @@ def _metric_row(
 ) -> list[Row]:
     if after is None:
         return []
-    interval = f" ({interval_in_words(after, change)})" if change is not None else ""
+    told = metric_change(before, after) if before else ""
+    part = ""
+    if before and change is not None:
+        # Paired: of a board that ran a part of the samples, against the float model on that part.
+        told = metric_change(before, structs.replace(before, value=before.value + change.value))
+        told += f" ({interval_in_words(after, change)})"
+        part = f", {after.samples:,} of {before.samples:,} samples" if after.samples < before.samples else ""
     return [
         Row(
-            f"{after.name}, {where}",
+            f"{after.name}, {where}{part}",
             metric_in_words(before) if before else "–",
             metric_in_words(after),
-            metric_change(before, after) + interval if before else "",
+            told,
             f"{before.value if before else '–'} → {after.value}, {after.samples:,} samples",
         )
     ]

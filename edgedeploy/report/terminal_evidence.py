@@ -73,6 +73,8 @@ def _quality(evidence: Evidence) -> RenderableType:
         if any(execution.change is not None for execution in executions):
             table.add_row("  with 95 % confidence", "", *(_interval(execution) for execution in executions))
     agreements = [execution.agreement for execution in executions]
+    if len({agreement.samples for agreement in agreements}) > 1:
+        table.add_row("samples", "", *(f"{agreement.samples:,}" for agreement in agreements))
     if all(agreement.top1_match is not None for agreement in agreements):
         table.add_row("same top-1 answer", "", *(f"{agreement.top1_match:.4f}" for agreement in agreements))
     table.add_row("SQNR", "", *(sqnr_in_words(agreement) for agreement in agreements))
@@ -136,6 +138,9 @@ def _metric(execution: Execution) -> str:
 
 
 def _change(before: float, execution: Execution) -> str:
+    if execution.change is not None:
+        # Paired: of a board that ran a part of the samples, against the float model on that part.
+        return f"{execution.change.value:+.4f}"
     return "—" if execution.metric is None else f"{execution.metric.value - before:+.4f}"
 
 
