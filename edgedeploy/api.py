@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgedeploy.device.address import connect
     from edgedeploy.device.emulator.board import emulated_board
     from edgedeploy.errors import EdgedeployError
+    from edgedeploy.guest_instructions import speed_judge
     from edgedeploy.measure.bench import bench
     from edgedeploy.measure.check import check
     from edgedeploy.measure.contract import load_contract
@@ -50,6 +51,7 @@ _WHERE = {
     "releases": ("deploy.releases", "releases"),
     "rollback": ("deploy.releases", "rollback"),
     "ship": ("shipping", "ship"),
+    "speed_judge": ("guest_instructions", "speed_judge"),
     "target_names": ("target.load", "target_names"),
     "test": ("measure.test", "test"),
     "write_report": ("report.html", "write_report"),
@@ -74,6 +76,7 @@ __all__ = [
     "releases",
     "rollback",
     "ship",
+    "speed_judge",
     "target_names",
     "test",
     "write_report",

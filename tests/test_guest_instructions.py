@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import onnx.parser
 import pytest
 
 from edgedeploy import guest_instructions
-from edgedeploy.device.emulator.board import board_status
 from edgedeploy.device.emulator.state import boards_folder
-from edgedeploy.errors import BusyError, DeviceError, UnknownNameError, UnsupportedError
-from edgedeploy.guest_instructions import speed_judge
+from edgedeploy.errors import DeviceError, UnknownNameError, UnsupportedError
+from edgedeploy.guest_instructions import GuestInstructions, speed_judge
 from edgedeploy.measure.counting import Feed
 from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.host_timing import HostTiming
-from edgedeploy.progress import SILENT
 
 FEEDS = [{"x": np.zeros((1, 3), np.float32)}, {"x": np.ones((1, 3), np.float32)}]
 COUNTS = {b"float": 20_000_000, b"lean": 12_000_000, b"alike": 20_100_000, b"worse": 20_900_000, b"huge": 2 * 10**9}
@@ -32,12 +30,20 @@ class Runner:
         self.asked.append((model, samples))
         return tuple(COUNTS[model] + 100 * index for index in range(samples))
 
+    def load(self, model: bytes) -> None:
+        if b"bad" in model:
+            raise DeviceError("the runner cannot do that", why="unknown operator")
+
+    def infer(self, model: bytes, feed: Feed) -> dict[str, np.ndarray]:
+        if "x" not in feed:
+            raise DeviceError("the runner cannot do that", why="x is missing")
+        return {"second": feed["x"] + 2, "first": feed["x"] + 1, "n": np.array(len(feed))}
+
 
 @pytest.fixture
 def runner(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runner]:
     runner = Runner()
-    monkeypatch.setattr(guest_instructions, "_Runner", lambda *_: runner)
-    monkeypatch.setattr(guest_instructions, "_own_board", lambda *_: None)
+    monkeypatch.setattr(guest_instructions, "BoardRunner", lambda *_: runner)
     yield runner
 
 
@@ -102,60 +108,19 @@ def test_nothing_is_booted_for_what_cannot_be_judged() -> None:
     assert not boards_folder().exists()
 
 
-def test_whoever_counts_meanwhile_has_a_board_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    booted: list[tuple[str, str | None]] = []
-
-    @contextlib.contextmanager
-    def emulated_board(name: str, *, target: str | None = None, **_: object) -> Iterator[None]:
-        booted.append((name, target))
-        yield
-
-    monkeypatch.setattr(guest_instructions, "emulated_board", emulated_board)
-    named = board_status("rpi4")
-    with contextlib.ExitStack() as one, contextlib.ExitStack() as other:
-        guest_instructions._own_board(named, one, SILENT)
-        guest_instructions._own_board(named, other, SILENT)
-        one.close()
-        guest_instructions._own_board(named, one, SILENT)
-        assert booted == [("rpi4-counting", "rpi4"), ("rpi4-counting-2", "rpi4"), ("rpi4-counting", "rpi4")]
-        monkeypatch.setattr(guest_instructions, "_MOST_BOARDS", 2)
-        with pytest.raises(BusyError, match="2 others"):
-            guest_instructions._own_board(named, one, SILENT)
-
-
-def test_a_model_that_fails_there_ends_only_its_own_runner(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[int] = []
-
-    class Connection:
-        address = "board:rpi4-counting"
-
-        def __enter__(self) -> Connection:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-    @contextlib.contextmanager
-    def conversation(*_: object) -> Iterator[int]:
-        started.append(len(started))
-        yield started[-1]
-
-    def count_model(talk: int, model: bytes, feeds: object, *, samples: int) -> tuple[int, ...]:
-        if model == b"bad":
-            raise DeviceError("the runner cannot do that", why="unknown operator")
-        return (talk,) * samples
-
-    for name, replacement in {
-        "connect": lambda *_: Connection(),
-        "_carrier": lambda *_: None,
-        "conversation": conversation,
-        "count_model": count_model,
-    }.items():
-        monkeypatch.setattr(guest_instructions, name, replacement)
-    with contextlib.ExitStack() as stack:
-        runner = guest_instructions._Runner(board_status("rpi4"), stack)
-        assert runner.count(b"good", FEEDS, 1) == (0,)
-        with pytest.raises(DeviceError, match="does not run on board:rpi4-counting") as caught:
-            runner.count(b"bad", FEEDS, 1)
-        assert caught.value.why == "unknown operator"
-        assert runner.count(b"good", FEEDS, 1) == (1,)
+def test_a_model_answers_from_the_board(runner: Runner) -> None:
+    text = """<ir_version: 3, opset_import: ["": 17]>
+    g (float[1,3] x, float[1] w) => (float[1,3] first, float[1,3] second, int64 n) <float[1] w = {1}>
+    { first = Add(x, w) second = Add(first, w) n = Size(x) }"""
+    model = onnx.parser.parse_model(text).SerializeToString()
+    with speed_judge("board:rpi4") as judge:
+        assert isinstance(judge, GuestInstructions)
+        session = judge.session(model)
+        assert (session.input_names, session.output_names) == (("x",), ("first", "second", "n"))
+        answers = session.run({"x": np.zeros((1, 3), np.float32), "bound": np.ones(1)})
+        assert [float(answer.max()) for answer in answers] == [1.0, 2.0, 1.0]
+        with pytest.raises(UnsupportedError) as caught:
+            session.run({})
+        assert caught.value.why == "x is missing"
+        with pytest.raises(ResultFailedError, match="unknown operator"):
+            judge.session(b"a bad one")

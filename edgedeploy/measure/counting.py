@@ -20,12 +20,22 @@ from edgedeploy.values.measurement import InstructionCount
 Feed = Mapping[str, np.ndarray]
 
 
-def count_model(talk: Conversation, model: bytes, feeds: Sequence[Feed], *, samples: int) -> tuple[int, ...]:
-    """Load a model in the runner in place of what it had, and count the instructions of its inferences.
+def load_model(talk: Conversation, model: bytes) -> None:
+    """Load a model in the runner in place of what it had, to run with one thread.
+
+    Raises:
+        DeviceError: the model does not load there, in the runtime's own words; or the runner ended.
+        UnreachableError: the connection was lost.
+    """
+    talk.send({"do": "load", "threads": 1}, {"model": np.frombuffer(model, np.uint8)})
+    talk.receive()
+
+
+def count_inferences(talk: Conversation, feeds: Sequence[Feed], *, samples: int) -> tuple[int, ...]:
+    """Count the instructions of inferences of the model that is loaded.
 
     Args:
-        talk: with a runner on a counting board; it may have run other models before.
-        model: serialized.
+        talk: with a runner on a counting board.
         feeds: taken in turn; arrays for inputs that the model does not have are left out.
         samples: how many inferences are counted, after one that is not.
 
@@ -33,10 +43,9 @@ def count_model(talk: Conversation, model: bytes, feeds: Sequence[Feed], *, samp
         Instructions of each, in order.
 
     Raises:
-        DeviceError: the model does not load or run there, in the runtime's own words; or the runner ended.
+        DeviceError: the model does not run there, in the runtime's own words; or the runner ended.
         UnreachableError: the connection was lost.
     """
-    load_model(talk, model)
     bounds = {"warmup": 0, "warmup_s": 0.0, "min_samples": samples, "min_s": 0.0, "max_s": 3600.0}
     talk.send(
         {"do": "bench", **bounds, "max_samples": samples},
@@ -50,17 +59,6 @@ def count_model(talk: Conversation, model: bytes, feeds: Sequence[Feed], *, samp
     if len(counts) != samples:
         raise DeviceError(f"the runner counted {len(counts)} inferences, and {samples} were asked for")
     return counts
-
-
-def load_model(talk: Conversation, model: bytes) -> None:
-    """Load a model in the runner in place of what it had, to run with one thread.
-
-    Raises:
-        DeviceError: the model does not load there, in the runtime's own words; or the runner ended.
-        UnreachableError: the connection was lost.
-    """
-    talk.send({"do": "load", "threads": 1}, {"model": np.frombuffer(model, np.uint8)})
-    talk.receive()
 
 
 def instructions(talk: Conversation, arrays: Arrays, name: str) -> tuple[int, ...]:

@@ -67,7 +67,7 @@ def compare(
         if reference_score is not None:
             reference_score.add(expected, batch.labels)
         for session, score in zip(sessions, scores, strict=True):
-            score.add(_run(session, batch, expected), expected, batch.labels)
+            score.add(run_result(session, batch, expected), expected, batch.labels)
         samples += batch.size
         progress.advance(samples, total, "samples")
     if not samples:
@@ -80,7 +80,12 @@ def compare(
     )
 
 
-def _run(session: Session, batch: Sample, expected: Sequence[np.ndarray]) -> list[np.ndarray]:
+def run_result(session: Session, batch: Sample, expected: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What a result answers where the float model answers `expected`.
+
+    Raises:
+        ResultFailedError: nothing, or something of another shape.
+    """
     try:
         outputs = session.run(batch.feed)
     except EdgedeployError as error:

@@ -21,7 +21,7 @@ from edgedeploy.errors import EdgedeployError
 from edgedeploy.host_run import host_isa
 from edgedeploy.metrics import Metric
 from edgedeploy.optimize.board import Board
-from edgedeploy.optimize.comparison import Compared, Ran, ResultFailedError, compare, relative_difference
+from edgedeploy.optimize.comparison import Compared, Ran, ResultFailedError, compare, relative_difference, run_result
 from edgedeploy.optimize.graph import complaint
 from edgedeploy.optimize.sampling import spread
 from edgedeploy.optimize.speed import SpeedJudge
@@ -306,7 +306,7 @@ def _judge_on_board(
     try:
         session = board.session(result)
         begun = time.monotonic()
-        session.run(first.feed)
+        run_result(session, first, reference.run(first.feed))
         affordable = max(_LEAST_BOARD_SAMPLES, int(_BOARD_S / max(time.monotonic() - begun, 1e-3)))
         samples = data.generated if data.dataset is None else spread(data.dataset, affordable)
         compared = compare(reference, (session,), samples, metric=metric, total=affordable, progress=progress)

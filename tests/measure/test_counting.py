@@ -12,7 +12,7 @@ from rich.console import Console
 
 from edgedeploy.errors import DeviceError
 from edgedeploy.measure.bench import bench
-from edgedeploy.measure.counting import count_model, instruction_count
+from edgedeploy.measure.counting import count_inferences, instruction_count, load_model
 from edgedeploy.measure.observation import merge
 from edgedeploy.measure.protocol import conversation
 from edgedeploy.report.terminal_measurement import measurement_tables
@@ -31,13 +31,15 @@ def other() -> bytes:
 
 def test_another_model_runs_in_place_of_the_release_s(local, make_release):
     with conversation(local, make_release()) as talk:
-        counts = count_model(talk, other(), FEEDS, samples=7)
+        load_model(talk, other())
+        counts = count_inferences(talk, FEEDS, samples=7)
         assert len(counts) == 7 and min(counts) > 0
         talk.send({"do": "infer"}, {"z": np.array([[1, 2, 3]], np.float32)})
         _, arrays = talk.receive()
         assert {name: array.tolist() for name, array in arrays.items()} == {"twice": [[2.0, 4.0, 6.0]]}
         assert talk.ask({"do": "load"})["is"] == "load"
-        assert len(count_model(talk, other(), FEEDS[:1], samples=3)) == 3
+        load_model(talk, other())
+        assert len(count_inferences(talk, FEEDS[:1], samples=3)) == 3
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,8 @@ def test_another_model_runs_in_place_of_the_release_s(local, make_release):
 )
 def test_what_does_not_load_or_run_is_told_in_the_runtime_s_words(local, make_release, model, feeds, why):
     with conversation(local, make_release()) as talk, pytest.raises(DeviceError) as caught:
-        count_model(talk, other() if model is None else model, feeds, samples=3)
+        load_model(talk, other() if model is None else model)
+        count_inferences(talk, feeds, samples=3)
     assert why in caught.value.why.lower()
 
 

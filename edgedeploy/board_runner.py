@@ -1,0 +1,147 @@
+"""A runner on an emulated board that counts instructions: it stays, and takes one model after the other.
+
+Like `shipping`, this stands above the rooms: it builds, boots, sends and runs with what they offer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import onnx
+import onnx.parser
+
+from edgedeploy.compile.build import compile_model
+from edgedeploy.deploy.push import push
+from edgedeploy.deploy.releases import list_releases, release_id
+from edgedeploy.device.address import connect
+from edgedeploy.device.connection import Connection
+from edgedeploy.device.emulator.board import BoardStatus, emulated_board
+from edgedeploy.device.emulator.state import board_folder
+from edgedeploy.errors import BusyError, DeviceError
+from edgedeploy.locks import PATIENCE_S, exclusive
+from edgedeploy.measure.counting import Feed, count_inferences, load_model
+from edgedeploy.measure.protocol import Arrays, Conversation, conversation
+from edgedeploy.progress import SILENT, Progress
+from edgedeploy.target.load import load_target
+from edgedeploy.values.bundle import Release
+from edgedeploy.values.target import Target
+
+_MOST_BOARDS = 8
+_SYNC_TIMEOUT_S = 600.0
+_CARRIER = """<ir_version: 8, opset_import: ["": 13]> carrier (float[1] x) => (float[1] y) { y = Identity(x) }"""
+"""A model that does nothing: it brings the runtime and the runner to the board, which then take the others."""
+
+_Answer = TypeVar("_Answer")
+
+
+class BoardRunner:
+    """A board, booted, and a runner on it.
+
+    A runner that fails is ended. One that has had other models before gets a second chance, as a new process: what is
+    left of those is no fault of the next.
+    """
+
+    def __init__(self, named: BoardStatus, stack: contextlib.ExitStack, progress: Progress = SILENT) -> None:
+        """
+        Args:
+            named: a board that counts, or one whose target is meant: then another one of that target is booted.
+            stack: ends the runner, the connection and the board, unless that was up before.
+
+        Raises:
+            HostError, BoardError, BusyError, UnreachableError: there is no such board to be had.
+        """
+        board = _own_board(named, stack, progress)
+        progress.step(f"bringing the runtime to {board.address}")
+        self._connection = stack.enter_context(connect(board.address))
+        self._release = _carrier(self._connection, load_target(board.target))
+        self._talks = stack.enter_context(contextlib.ExitStack())
+        self._talk: Conversation | None = None
+        self._loaded: bytes | None = None
+
+    def load(self, model: bytes) -> None:
+        """Load a model, if it is not the one that is loaded.
+
+        Raises:
+            DeviceError: it does not load there, in the runtime's own words.
+        """
+        self._do(model, lambda talk: None)
+
+    def count(self, model: bytes, feeds: Sequence[Feed], samples: int) -> tuple[int, ...]:
+        """Instructions of so many inferences of a model; `count_inferences` says more.
+
+        Raises:
+            DeviceError: the model does not load or run there, in the runtime's own words.
+            UnreachableError: the board was lost.
+        """
+        return self._do(model, lambda talk: count_inferences(talk, feeds, samples=samples))
+
+    def infer(self, model: bytes, feed: Feed) -> Arrays:
+        """The model's outputs, by name.
+
+        Raises:
+            DeviceError, UnreachableError: as `count`.
+        """
+
+        def ask(talk: Conversation) -> Arrays:
+            talk.send({"do": "infer"}, feed)
+            return talk.receive()[1]
+
+        return self._do(model, ask)
+
+    def _do(self, model: bytes, work: Callable[[Conversation], _Answer]) -> _Answer:
+        while True:
+            is_new = self._talk is None
+            try:
+                if self._talk is None:
+                    self._talk = self._talks.enter_context(conversation(self._connection, self._release))
+                if self._loaded != model:
+                    load_model(self._talk, model)
+                    self._loaded = model
+                return work(self._talk)
+            except DeviceError:
+                self._talk = self._loaded = None
+                self._talks.close()
+                if is_new:
+                    raise
+
+
+def _own_board(named: BoardStatus, stack: contextlib.ExitStack, progress: Progress) -> BoardStatus:
+    """A counting board that is up, and that no other process counts on meanwhile."""
+    if named.counting:
+        stack.enter_context(_claim(named.name, progress, PATIENCE_S))
+        return stack.enter_context(emulated_board(named.name, progress=progress))
+    for number in range(1, _MOST_BOARDS + 1):
+        name = f"{named.name}-counting" + (f"-{number}" if number > 1 else "")
+        try:
+            stack.enter_context(_claim(name, SILENT, 0.0))
+        except BusyError:
+            continue
+        return stack.enter_context(emulated_board(name, target=named.target, counting=True, progress=progress))
+    raise BusyError(f"{_MOST_BOARDS} others count on boards like {named.name}", mend="wait for one of them")
+
+
+def _claim(name: str, progress: Progress, patience_s: float) -> contextlib.AbstractContextManager[None]:
+    path = board_folder(name)
+    return exclusive(path.with_name(f"{path.name}.count"), f"counting on {name}", progress, patience_s=patience_s)
+
+
+def _carrier(connection: Connection, target: Target) -> Release:
+    """The release that brings runtime and runner; it is sent when the board has not got it."""
+    with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
+        model = Path(folder) / "carrier.onnx"
+        model.write_bytes(onnx.parser.parse_model(_CARRIER).SerializeToString())
+        bundle = compile_model(
+            model, target, Path(folder) / "bundle", name="carrier", backend="onnxruntime", golden_samples=1
+        )
+        identity = release_id(bundle.manifest.version, bundle.sha256)
+        for release in list_releases(connection).releases:
+            if (release.name, release.id) == ("carrier", identity):
+                return release
+        release = push(bundle, connection).release
+        # Else the kernel writes it out while it is being counted.
+        connection.run(["sync"], timeout_s=_SYNC_TIMEOUT_S)
+        return release
