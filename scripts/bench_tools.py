@@ -168,7 +168,7 @@ def _edgedeploy_version(recipe: str) -> Callable[[Settings], str]:
         digest = hashlib.sha256(repr((recipe, settings.on)).encode())
         if recipe == "auto":
             digest.update(repr((settings.objective, settings.auto_seconds)).encode())
-        for path in sorted([*(ROOT / "edgedeploy").rglob("*.py"), *(ROOT / "quantize").glob("*.toml")]):
+        for path in sorted([*(ROOT / "edgedeploy" / "optimize").rglob("*.py"), *(ROOT / "quantize").glob("*.toml")]):
             digest.update(path.read_bytes())
         return digest.hexdigest()
 

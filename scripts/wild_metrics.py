@@ -103,6 +103,46 @@ def spindle_f1(outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray:
     return _f1(outputs[1][:, : labels.shape[1], 0] > 0.0, labels > 0)
 
 
+def atoms_mapped(outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray:
+    """Share of the product's atoms whose origin is right: of the reactants' atoms of its element, the one that it and
+    that attend most to each other.
+
+    Args:
+        outputs: attention (tokens, tokens) of one reaction first.
+        labels: (1, 3, tokens) as of `wild_reactions.reactions`.
+    """
+    elements, classes, wanted = labels[0]
+    both = outputs[0] + outputs[0].T
+    hits = []
+    for atom in np.flatnonzero(wanted != _PADDING):
+        rivals = np.flatnonzero((classes != _PADDING) & (elements == elements[atom]))
+        hits.append(classes[rivals[both[atom, rivals].argmax()]] == wanted[atom])
+    return np.array([np.mean(hits)])
+
+
+def same_answer(outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray:
+    """1 for each sample whose largest element of the first output is the one at `labels` (samples,)."""
+    same: np.ndarray = (outputs[0].reshape(len(labels), -1).argmax(axis=1) == labels).astype(np.float64)
+    return same
+
+
+def frames_right(outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray:
+    """Share of each sample's frames whose best class is right: scores (frames, samples, classes) first, labels
+    (samples, frames)."""
+    shares: np.ndarray = (labels == outputs[0].argmax(axis=-1).T).mean(axis=1)
+    return shares
+
+
+def cosine_to_float(outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray:
+    """Cosine of the angle between each sample's first output and that of the float model, `labels` (samples, elements);
+    0.99 is where the error has about 2 % of the signal's power (17 dB)."""
+    found = outputs[0].reshape(len(labels), -1).astype(np.float64)
+    wanted = labels.astype(np.float64)
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+    cosines: np.ndarray = (found * wanted).sum(axis=1) / np.maximum(lengths, 1e-30)
+    return np.where(np.isfinite(cosines), cosines, 0.0)
+
+
 def _f1(found: np.ndarray, right: np.ndarray) -> np.ndarray:
     """2·hits / (found + right) of each sample; 1 where there is nothing to find and nothing was found."""
     axes = tuple(range(1, right.ndim))

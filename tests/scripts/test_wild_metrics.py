@@ -96,3 +96,13 @@ def test_notes_and_spindles_are_judged_by_their_own_output():
     inside = np.array([[0, 1, 1, 0]], dtype=np.uint8)
     logits = np.array([[-1.0, 2.0, 2.0, -1.0, 5.0]])[..., np.newaxis]
     assert wild_metrics.spindle_f1([np.zeros((1, 1, 3)), logits], inside).tolist() == [1.0]
+
+
+def test_an_atom_comes_from_the_one_of_its_element_that_attends_most():
+    # Tokens: two carbons and an oxygen react, a carbon and an oxygen come out.
+    labels = np.array([[[6, 6, 8, 6, 8], [0, 1, 2, -1, -1], [-1, -1, -1, 1, 2]]])
+    attention = np.zeros((5, 5), dtype=np.float32)
+    attention[3] = [0.1, 0.2, 0.9, 0, 0]
+    assert wild_metrics.atoms_mapped([attention], labels).tolist() == [1.0]
+    attention[0, 3] = 0.5
+    assert wild_metrics.atoms_mapped([attention], labels).tolist() == [0.5]
