@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedeploy.dataset import Sample, open_dataset
+from edgedeploy.errors import UnsupportedError
 from edgedeploy.host_run import HostSession
 from edgedeploy.metrics import find_metric
 from edgedeploy.optimize.comparison import ResultFailedError
@@ -242,6 +243,21 @@ def test_what_the_board_answers_is_judged_too(hold, data):
     assert not other.accepted
     assert "on board:test (imaginary)" in other.refusals[0] and "0.8000" in other.refusals[0]
     assert other.executions[0].metric.value == 1.0, "exact arithmetic has nothing to say against it"
+
+
+def test_what_fails_on_the_board_is_refused(hold, data):
+    class Broken(Elsewhere):
+        def session(self, model):
+            session = super().session(model)
+
+            def run(feed):
+                raise UnsupportedError("the model fails on the board", why="an operator it lacks")
+
+            session.run = run
+            return session
+
+    judgement = hold(FLOAT, data(x=X, labels=LABELS), board=Broken(0), allowed=("larger", "loss", "slower", "unjudged"))
+    assert "board:test (imaginary): an operator it lacks" in judgement.refusals[0]
 
 
 def test_what_may_be_allowed_is_allowed_by_its_name_only(hold, data):
