@@ -1,6 +1,6 @@
 """Hold one optimized model against its float model, in a process of its own: a model that crashes takes nothing along.
 
-Usage: python scripts/bench_judge.py SOURCE RESULT EVALUATION METRIC [--limit N] [--on board:NAME]
+Usage: python scripts/bench_judge.py SOURCE RESULT EVALUATION METRIC [--limit N] [--stream FILE] [--on board:NAME]
 
 Prints one JSON object. What is judged is exact arithmetic (each QDQ pair evaluated in float); this machine's integer
 kernels stand beside it. Runs each sample alone. Speed is the processor time of one thread, the two models run in turn.
@@ -12,6 +12,9 @@ import argparse
 import itertools
 import json
 from pathlib import Path
+
+import numpy as np
+import wild_sounds
 
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import open_dataset
@@ -58,6 +61,20 @@ def judge(source: Path, result: Path, evaluation: Path, metric: str, limit: int 
     }
 
 
+def in_a_stream(source: Path, result: Path, recording: Path) -> dict[str, object]:
+    """F1 of both models with their own states, in exact arithmetic."""
+    with np.load(recording) as file:
+        stream = {name: file[name] for name in file.files}
+    scores = {}
+    for name, path in (("float", source), ("exact", result)):
+        session = HostSession(path, exact=True, threads=1)
+        try:
+            scores[f"stream_{name}"] = wild_sounds.stream_f1(session.run, session.input_names, stream)
+        except EdgedeployError as error:
+            return {"error": f"in a stream: {error}"}
+    return dict(scores)
+
+
 def guest_instructions(address: str, source: Path, result: Path, evaluation: Path) -> dict[str, object]:
     """Instructions of both models on an emulated board, per inference."""
     from edgedeploy.guest_instructions import speed_judge
@@ -76,9 +93,12 @@ def main() -> None:
     parser.add_argument("evaluation", type=Path)
     parser.add_argument("metric")
     parser.add_argument("--limit", type=int, help="judge on the first N samples only")
+    parser.add_argument("--stream", type=Path, metavar="FILE", help="a recording for a model with states")
     parser.add_argument("--on", metavar="board:NAME", help="count instructions on this emulated board too")
     arguments = parser.parse_args()
     figures = judge(arguments.source, arguments.result, arguments.evaluation, arguments.metric, arguments.limit)
+    if arguments.stream and "error" not in figures:
+        figures |= in_a_stream(arguments.source, arguments.result, arguments.stream)
     if arguments.on and "error" not in figures:
         figures |= guest_instructions(arguments.on, arguments.source, arguments.result, arguments.evaluation)
     print(json.dumps(figures))

@@ -72,6 +72,7 @@ def _judged(settings: Settings, ready: Ready, out: Path, limit: int | None) -> F
     command: list[str | Path] = [sys.executable, ROOT / "scripts" / "bench_judge.py", ready.path, out]
     command += [ready.evaluation, ready.metric]
     command += ["--limit", str(limit)] if limit else []
+    command += ["--stream", ready.stream] if ready.stream else []
     command += ["--on", settings.on] if settings.on else []
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=_JUDGE_SECONDS, check=False)
@@ -87,7 +88,8 @@ def _judged(settings: Settings, ready: Ready, out: Path, limit: int | None) -> F
 def _made_from(settings: Settings, ready: Ready, tool: Tool, limit: int | None) -> str:
     digest = hashlib.sha256(repr((tool.version(settings), ready.metric, limit, settings.on)).encode())
     judges = [ROOT / "scripts" / name for name in ("bench_judge.py", "wild_metrics.py")]
-    for path in (ready.path, ready.calibration, ready.evaluation, *judges):
+    data = (ready.path, ready.calibration, ready.evaluation, *([ready.stream] if ready.stream else []))
+    for path in (*data, *judges):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -77,6 +77,9 @@ class WildModel:
     judged_by: str
     """What the samples are and what the metric is, in words."""
     trained: bool = True
+    stream: Callable[[Sources], Arrays] | None = None
+    """Makes a recording on which the model runs with its own states: samples that each have the float model's state
+    hide errors that add up."""
     calibration: int = 100
     evaluation: int = 300
 
@@ -89,6 +92,11 @@ class Ready:
     path: Path
     calibration: Path
     evaluation: Path
+
+    @property
+    def stream(self) -> Path | None:
+        """A recording for `wild_sounds.stream_f1`."""
+        return self.path.with_name("stream.npz") if self.model.stream else None
 
     @property
     def name(self) -> str:
@@ -282,6 +290,11 @@ def _sound(sources: Sources, part: str, seconds: float, seed: int) -> tuple[np.n
     return wild_sounds.recorded(sources.package("espeakng_loader"), words, seconds, seed)
 
 
+def _stream(sources: Sources) -> Arrays:
+    sound, voiced, clear = _sound(sources, "evaluation", 60.0, 20268)
+    return {"sound": sound, "voiced": voiced, "clear": clear}
+
+
 def _voice(name: str) -> Callable[[Sources, int, int], Pair]:
     def draw(sources: Sources, part: str, count: int, seed: int) -> Arrays:
         import wild_sounds
@@ -371,6 +384,7 @@ def _silero(name: str, file: str, about: str) -> WildModel:
         _voice(name),
         f"{_METRICS}:voice_accuracy",
         "windows of synthesized speech in noise, voice or none",
+        stream=_stream,
         evaluation=600,
     )
 
@@ -433,6 +447,7 @@ CATALOGUE: tuple[WildModel, ...] = (
         _drawn(_voice_sequence),
         f"{_METRICS}:voice_accuracy",
         "runs of 16 windows of synthesized speech in noise",
+        stream=_stream,
         evaluation=200,
     ),
     WildModel(
@@ -595,6 +610,9 @@ def _ready(sources: Sources, model: WildModel) -> Ready:
     calibration.pop("labels", None)
     _put(ready.calibration, lambda path: np.savez_compressed(path, allow_pickle=False, **calibration))
     _put(ready.evaluation, lambda path: np.savez_compressed(path, allow_pickle=False, **evaluation))
+    if ready.stream and model.stream:
+        recording = model.stream(sources)
+        _put(ready.stream, lambda path: np.savez_compressed(path, allow_pickle=False, **recording))
     stamp.write_text(made_from, encoding="utf-8")
     return ready
 

@@ -10,7 +10,7 @@ import ctypes
 import functools
 import multiprocessing
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -181,6 +181,31 @@ def runs_of_windows(
         "c": np.stack(cell)[chosen],
         "labels": labels[chosen],
     }
+
+
+def stream_f1(run: Runner, names: Collection[str], stream: Mapping[str, np.ndarray], length: int = 16) -> float:
+    """F1 of voice over the clear windows of a whole recording, the model fed with its own states, as it is in use.
+
+    Args:
+        run: a model of silero-vad.
+        names: of its inputs.
+        stream: `sound`, `voiced` and `clear`, as of `conversation`.
+        length: windows at a time, for the model that takes a sequence.
+    """
+    windows = windows_of(stream["sound"])
+    whole = "h" in names
+    states = ("h", "c") if whole else ("state",)
+    feed: Arrays = {name: np.zeros((1 if whole else 2, 1, 128), dtype=np.float32) for name in states}
+    if "sr" in names:
+        feed["sr"] = np.array(RATE, dtype=np.int64)
+    found: list[np.ndarray] = []
+    step = length if whole else 1
+    for start in range(0, len(windows), step):
+        voice, *after = run({"input": windows[start : start + step], **feed})
+        found.append(voice.reshape(-1) > 0.5)
+        feed |= dict(zip(states, after, strict=True))
+    decided, wanted = np.concatenate(found)[stream["clear"]], stream["voiced"][stream["clear"]] > 0
+    return float(2 * (decided & wanted).sum() / max(decided.sum() + wanted.sum(), 1))
 
 
 def notes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -25,6 +25,7 @@ def test_a_result_that_is_smaller_as_good_and_not_slower_is_brought_through():
     [
         ({"bytes": 601}, ["size"], "**-40%** · -0.5 · ×0.80"),
         ({"metric_exact": 0.9399}, ["accuracy"], "-72% · **-1.0** · ×0.80"),
+        ({"stream_float": 0.98, "stream_exact": 0.0}, ["accuracy"], "-72% · **-98.0** · ×0.80"),
         ({"slower": True, "ratio": 1.4}, ["speed"], "-72% · -0.5 · **×1.40**"),
         ({"failure": "refused: it grew"}, ["refused: it grew"], "**refused**"),
         ({"failure": "ValueError: no"}, ["ValueError: no"], "**fails**"),

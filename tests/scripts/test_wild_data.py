@@ -71,6 +71,19 @@ def test_windows_overlap_by_their_context():
     np.testing.assert_array_equal(windows[1, : wild_sounds.CONTEXT], windows[0, -wild_sounds.CONTEXT :])
 
 
+def test_in_a_stream_a_model_is_fed_with_its_own_states():
+    def remembers(feed):
+        # Says «voice» as soon as it has seen a loud window, by its state.
+        after = feed["state"] + np.abs(feed["input"][:, wild_sounds.CONTEXT :]).max()
+        return [np.array([[float(after.max() > 0.5)]]), after]
+
+    loud = np.zeros(4 * wild_sounds.WINDOW, dtype=np.float32)
+    loud[wild_sounds.WINDOW] = 1.0
+    stream = {"sound": loud, "voiced": np.array([0, 1, 1, 1]), "clear": np.array([True, True, True, False])}
+    assert wild_sounds.stream_f1(remembers, ["input", "state"], stream) == 1.0
+    assert wild_sounds.stream_f1(remembers, ["input", "state"], stream | {"voiced": np.array([1, 0, 1, 1])}) == 0.5
+
+
 def test_notes_sound_where_the_labels_say_so():
     sounds, active = wild_sounds.notes(4, seed=3)
     power = (sounds[:, : 172 * 254, 0].reshape(4, 172, -1) ** 2).mean(axis=2)
