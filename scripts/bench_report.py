@@ -104,11 +104,13 @@ def document(results: Results, corpus: list[Ready], command: str, settings: Sett
         "`scripts/wild-models.lock`; the other tools run in environments of their own, pinned in `scripts/peers/`.",
         "Each runs in a process of its own with a time limit, on the same calibration samples.",
         "",
-        "A cell has three figures against the float model: size; metric in points, in exact arithmetic (each QDQ pair",
-        "computed in float), and for models with states the worse of single windows, which have the float model's state,",
-        "and of a recording in which the model has its own; processor time of one thread on this machine, the two models",
-        f"run in turn. ✓ stands for brought through: the result loads, is at least {_LEAST_SAVING:.0%} smaller, lost at "
-        f"most {_MOST_DROP:.0%} of the metric, and is not slower.",
+        "A cell has three figures against the float model. Size. The metric in points, in exact arithmetic (each QDQ",
+        "pair computed in float); for models with states the worse of single windows, which have the float model's",
+        "state, and of a recording in which the model has its own. Processor time of one thread on this machine, the",
+        "two models run in turn.",
+        "",
+        f"✓ stands for brought through: the result loads, is at least {_LEAST_SAVING:.0%} smaller, lost at most "
+        f"{_MOST_DROP:.0%} of the metric, and is not slower.",
         f"Slower means that the whole 95 % interval of the ratio lies above {1 + TOLERANCE:.2f}, twice. What falls "
         "short is bold.",
         "",
