@@ -147,5 +147,6 @@ def _table(boards: Sequence[BoardStatus]) -> Table:
         table.add_column(heading, overflow="fold")
     for board in boards:
         boot = "" if board.boot_s is None else f"{board.boot_s:.1f} s"
-        table.add_row(board.address, board.target, board.state, str(board.port or ""), boot, board.folder)
+        state = f"{board.state}, counts instructions" if board.counting else board.state
+        table.add_row(board.address, board.target, state, str(board.port or ""), boot, board.folder)
     return table

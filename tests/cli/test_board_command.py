@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 from edgedeploy.cli.main import cli
 from edgedeploy.device.emulator import board
 from edgedeploy.device.emulator.state import BoardState, board_folder, write_state
 from edgedeploy.errors import DeviceError, UnknownNameError
+
+STATE = BoardState(target="rpi4", image="ab", disk_mb=2048, phase="up", port=2222, boot_s=3.21)
 
 
 def invoke(*words: str) -> tuple[int, str]:
@@ -27,7 +30,7 @@ def one(monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir(parents=True)
     for name in board._FILES:
         (folder / name).touch()
-    write_state(folder, BoardState(target="rpi4", image="ab", disk_mb=2048, phase="up", port=2222, boot_s=3.21))
+    write_state(folder, STATE)
     monkeypatch.setattr(board.qemu, "is_on", lambda _: True)
     return folder
 
@@ -43,6 +46,9 @@ def test_status_and_list(one: Path) -> None:
         *("name", "address", "target", "counting", "state", "port", "pid", "boot_s", "disk_mb", "image", "folder")
     ]
     assert (row["state"], row["port"], row["boot_s"]) == ("up", 2222, 3.21)
+    assert "counts" not in said
+    write_state(one, structs.replace(STATE, counting=True))
+    assert "up, counts instructions" in invoke("list")[1]
 
 
 def test_down_of_what_is_not_up() -> None:
