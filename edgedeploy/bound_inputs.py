@@ -59,6 +59,7 @@ def disagreement(name: str, array: np.ndarray, value: object) -> DatasetError:
     found = str(array.item()) if array.size == 1 else f"an array of shape {array.shape}"
     return DatasetError(
         f"the data has {found} for input {name!r}, and the model was bound to {value}",
-        why="a model that is bound to one value of an input answers as if every sample had it",
+        # Said again with its figures: of a result that does not run, only the reason is shown.
+        why=f"it has {found} for input {name!r}, which is bound to {value}: the model answers as if every sample had that",
         mend="give data with that value, or bind the input to what the data holds",
     )

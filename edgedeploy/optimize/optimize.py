@@ -183,7 +183,11 @@ def _result_facts(
         path = Path(folder) / name
         path.write_bytes(content)
         try:
-            return inspect_model(path, shapes) if judgement.loads else None
+            if not judgement.loads:
+                return None
+            # An input that was bound to a constant has gone.
+            kept = {value.name for value in inspect_model(path).inputs}
+            return inspect_model(path, {name: shape for name, shape in shapes.items() if name in kept})
         except EdgedeployError:
             return None
 

@@ -10,12 +10,14 @@ from edgedeploy.errors import DatasetError
 from edgedeploy.host_run import HostSession
 from edgedeploy.optimize.contract import Context
 from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.passes.fix_input import FixInput
 from edgedeploy.optimize.passes.fold_constants import FoldConstants
 from edgedeploy.optimize.passes.infer_shapes import InferShapes
 from edgedeploy.optimize.passes.remove_dead_code import RemoveDeadCode
 from edgedeploy.optimize.passes.strip_metadata import StripMetadata
 from edgedeploy.optimize.pipeline import run_passes
+from edgedeploy.optimize.recipe import load_recipe
 from edgedeploy.values.model import TensorFacts
 
 TWO_RATES = """
@@ -67,6 +69,28 @@ def test_the_fixed_model_takes_data_that_was_made_for_the_model_as_it_came(build
         session.run(_feed(8000))
     with pytest.raises(DatasetError, match="nobody"):
         session.run({**_feed(16000), "nobody": X})
+
+
+def test_a_recipe_with_it_is_judged_on_data_of_the_model_as_it_came(build, tmp_path):
+    source, recipe, data = tmp_path / "model.onnx", tmp_path / "fixed.toml", tmp_path / "data.npz"
+    source.write_bytes(serialized(build(TWO_RATES)))
+    recipe.write_text(
+        'title = "Fixed"\ndescription = "At 16 kHz."\n[[passes]]\nname = "fix-input"\ninputs = { sr = 16000 }\n'
+        '[[passes]]\nname = "fold-constants"\n[[passes]]\nname = "remove-dead-code"\n'
+    )
+    samples = np.random.default_rng(2).standard_normal((5, 1, 4)).astype(np.float32)
+    np.savez(data, x=samples, sr=np.full(5, 16000))
+    output = tmp_path / "fixed.onnx"
+    evidence = optimize(source, load_recipe(str(recipe)), output, evaluation=str(data))
+    assert evidence.accepted, evidence.reasons
+    assert evidence.result is not None and [one.name for one in evidence.result.inputs] == ["x"]
+    assert evidence.executions[0].agreement.max_abs_error == 0.0
+    # One sample of another rate, late in the data: no result.
+    np.savez(data, x=samples, sr=np.array([16000] * 4 + [8000]))
+    with pytest.raises(DatasetError, match="8000 for input 'sr'"):
+        optimize(source, load_recipe(str(recipe)), tmp_path / "other.onnx", calibration=str(data))
+    evidence = optimize(source, load_recipe(str(recipe)), tmp_path / "other.onnx", evaluation=str(data))
+    assert not evidence.accepted and "8000 for input 'sr', which is bound to 16000" in " ".join(evidence.reasons)
 
 
 def test_metadata_of_that_name_never_hides_an_input_that_the_model_has(build):
