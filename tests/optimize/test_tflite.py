@@ -23,7 +23,7 @@ from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic
 from edgedeploy.optimize.passes.quantize_static import QuantizeStatic
 from edgedeploy.optimize.passes.strip_metadata import StripMetadata
 from edgedeploy.optimize.recipe import load_recipe
-from edgedeploy.optimize.tflite.pipeline import run_passes
+from edgedeploy.optimize.tflite.pipeline import layer_names, run_passes
 from edgedeploy.optimize.tflite.quantize import Quantization, quantize
 from edgedeploy.optimize.tflite.select import LINEAR
 from edgedeploy.tflite_run import TfliteSession
@@ -104,6 +104,32 @@ def test_calibration_looks_at_no_more_samples_than_it_may_and_not_twice(context)
         _, (evidence,) = run_passes(small_network(), [QuantizeStatic(calibration_samples=3)], context)
         assert evidence.facts["calibration_samples"] == 3
     assert len(context.memo) == 1
+
+
+def test_what_calibration_saw_serves_whatever_asks_for_less(context):
+    run_passes(small_network(), [QuantizeStatic(calibration="mse")], context)
+    (known,) = context.memo.values()
+    kept = {"keep_float": ("conv1",)}
+    _, (evidence,) = run_passes(small_network(), [QuantizeStatic(calibration="min-max", **kept)], context)
+    assert evidence.changed
+    assert list(context.memo.values()) == [known]
+
+
+def test_what_calibration_did_not_see_is_looked_at(context):
+    run_passes(small_network(), [QuantizeStatic(keep_float=("conv1",))], context)
+    (known,) = context.memo.values()
+    _, (evidence,) = run_passes(small_network(), [QuantizeStatic(calibration="mse")], context)
+    assert evidence.changed, evidence.refused
+    (found,) = context.memo.values()
+    assert found.tensors > known.tensors
+
+
+def test_layers_are_named():
+    assert layer_names(small_network(half=True)) == {
+        "conv1": "CONV_2D",
+        "conv2": "CONV_2D",
+        "logits": "FULLY_CONNECTED",
+    }
 
 
 def test_static_quantization_needs_data():

@@ -227,7 +227,7 @@ class _Walk:
         yield from sorted(over, key=lambda variant: trials[variant.name].loss)[:2]
 
     def _mix(self, variant: Variant) -> None:
-        layers = mixed.layer_names(self._prepared) if self._prepared is not None else {}
+        layers = self._layer_names()
         if len(layers) < 2:
             return
         damages = mixed.damages(
@@ -244,6 +244,13 @@ class _Walk:
         best = mixed.fewest_in_float(self.evaluator, variant.name, variant.passes, damages, self.clock.out_of_time)
         if best is not None:
             self._show(best)
+
+    def _layer_names(self) -> dict[str, str]:
+        if self._prepared is not None:
+            return mixed.layer_names(self._prepared)
+        from edgedeploy.optimize.tflite.pipeline import layer_names
+
+        return layer_names(self.subject.content)
 
     def _pruned(self) -> Iterator[tuple[str, tuple[Pass, ...], float]]:
         if self.recipe.pruning is None:

@@ -26,6 +26,8 @@ class TensorRanges:
 
     def __init__(self, tensors: Collection[str], *, histograms: bool) -> None:
         self.samples = 0
+        self.tensors = frozenset(tensors)
+        self.histograms = histograms
         self._extremes = {name: np.zeros(2) for name in tensors}
         self._means = {name: np.zeros(2) for name in tensors}
         self._builders = {name: HistogramBuilder() for name in tensors} if histograms else {}
@@ -86,11 +88,12 @@ def calibrate(
         raise Refused("it needs calibration data")
     histograms = method not in _FROM_EXTREMES
     digest = hashlib.sha256(content).hexdigest()
-    key = ("tflite ranges", digest, dataset.spec, limit, frozenset(tensors))
-    for kept in (histograms, True):
-        if (*key, kept) in context.memo:
-            found: TensorRanges = context.memo[(*key, kept)]
-            return found
+    key = ("tflite ranges", digest, dataset.spec, limit)
+    known: TensorRanges | None = context.memo.get(key)
+    if known is not None:
+        if known.tensors.issuperset(tensors) and known.histograms >= histograms:
+            return known
+        tensors, histograms = known.tensors | set(tensors), known.histograms or histograms
     session = TfliteSession(content, exact=False, keep_all_tensors=True)
     ranges = TensorRanges(tensors, histograms=histograms)
     total = min(dataset.count, limit) if dataset.count and limit else dataset.count or limit or None
@@ -112,5 +115,5 @@ def calibrate(
         context.progress.advance(ranges.samples, total, "samples")
     if not ranges.samples:
         raise DatasetError(f"{dataset.spec} has no samples to calibrate on", mend="give a dataset with samples")
-    context.memo[(*key, histograms)] = ranges
+    context.memo[key] = ranges
     return ranges

@@ -22,7 +22,7 @@ from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights
 from edgedeploy.optimize.passes.strip_metadata import StripMetadata
 from edgedeploy.optimize.tflite import graph
 from edgedeploy.optimize.tflite.quantize import Quantization, quantize
-from edgedeploy.optimize.tflite.select import DENSE, LINEAR
+from edgedeploy.optimize.tflite.select import DENSE, LINEAR, operators
 from edgedeploy.tflite_run import TfliteSession
 from edgedeploy.values.evidence import PassEvidence
 
@@ -55,6 +55,11 @@ def run_passes(content: bytes, passes: Sequence[Pass], context: Context) -> tupl
         if evidence[-1].refused and step.title() in _COUNTERPARTS:
             context.progress.note(f"{step.title()} left the model as it was: {evidence[-1].refused}")
     return state.content, tuple(evidence)
+
+
+def layer_names(content: bytes) -> dict[str, str]:
+    """Of each operator that multiplies by weights its name, that of its first output, and its kind."""
+    return {one.name: one.kind for one in operators(read_tflite(content)) if one.kind in LINEAR and one.name}
 
 
 class _State:

@@ -125,6 +125,6 @@ def integer_region(
         if not one.outputs or one.outputs[0] not in chosen or one.outputs[0] in fixed:
             continue
         readers = [other for other in found if set(one.outputs) & set(other.inputs)]
-        if not any(reader.outputs[0] in chosen for reader in readers):
+        if not any(reader.outputs and reader.outputs[0] in chosen for reader in readers):
             del chosen[one.outputs[0]]
     return [one for one in found if one.outputs and one.outputs[0] in chosen]
