@@ -43,13 +43,13 @@ class FixInput(Pass, frozen=True):
     """Extents: of a dimension by its name in the model (`batch`), or by input and axis (`input:0`)."""
 
     def __post_init__(self) -> None:
-        if not (self.inputs or self.dimensions):
-            raise ValueError("inputs or dimensions must name one at least")
         for name, extent in self.dimensions.items():
             if extent < 1:
                 raise ValueError(f"dimensions: {name} must be at least 1")
 
     def requires(self, model: ir.Model, context: Context) -> str | None:
+        if not (self.inputs or self.dimensions):
+            return "its settings name no input and no dimension to bind"
         inputs = {value.name or "": value for value in model.graph.inputs}
         known = read(model.metadata_props)
         for name in self.inputs:

@@ -36,8 +36,7 @@ _MOST_ROUNDS = 20
 
 
 class FoldConstants(Pass, frozen=True):
-    """Replace nodes whose inputs are all known by their results, known shapes by their values, and `If` whose condition
-    is known by the branch that is taken.
+    """Compute what is known, shapes too, and take the branch of an `If` whose condition is known.
 
     Each node is computed by onnxruntime, the runtime that would compute it otherwise. A result that is larger than
     what it is made from (a tensor filled with one value, a repeated one), or made from a weight that is needed all the
