@@ -1,0 +1,160 @@
+"""Passes that give back accuracy: they keep results, or come closer to the float model, or are undone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgedeploy.dataset import open_dataset
+from edgedeploy.optimize.contract import Context
+from edgedeploy.optimize.passes.correct_bias import CorrectBias
+from edgedeploy.optimize.passes.equalize_ranges import EqualizeRanges
+from edgedeploy.optimize.passes.quantize_static import QuantizeStatic
+from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights
+from edgedeploy.optimize.pipeline import run_passes
+from edgedeploy.optimize.recovery import HeldOut, known, quantized_layers, reference_of
+from edgedeploy.values.model import TensorFacts
+
+RNG = np.random.default_rng(21)
+NETWORK = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    g (float[N,3,8,8] x) => (float[N,5] y) {
+        a = Conv <pads = [1,1,1,1]> (x, w, b)
+        r = Relu(a)
+        d = Conv <group = 8, pads = [1,1,1,1]> (r, v, c)
+        s = Relu(d)
+        e = Conv (s, u)
+        p = GlobalAveragePool(e)
+        f = Flatten(p)
+        y = Gemm <transB = 1> (f, m, n)
+    }"""
+
+
+def weights(uneven: float = 1.0) -> dict[str, np.ndarray]:
+    """`uneven`: how far the channels of the first layer differ, and those of the second the other way."""
+    spread = np.geomspace(1, uneven, 8)
+    arrays = {
+        "w": RNG.standard_normal((8, 3, 3, 3)) * spread[:, None, None, None],
+        "b": RNG.standard_normal(8) * spread,
+        "v": RNG.standard_normal((8, 1, 3, 3)) / spread[:, None, None, None],
+        "c": RNG.standard_normal(8),
+        "u": RNG.standard_normal((6, 8, 1, 1)),
+        "m": RNG.standard_normal((5, 6)),
+        "n": RNG.standard_normal(5),
+    }
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+@pytest.fixture
+def context(tmp_path):
+    x = RNG.standard_normal((48, 3, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "c.npz", x=x)
+    facts = (TensorFacts(name="x", dtype="float32", shape=("N", 3, 8, 8)),)
+    return Context(calibration=open_dataset(str(tmp_path / "c.npz"), facts), probes=[{"x": x[:1]}])
+
+
+def test_equalized_layers_give_the_same_results_and_have_even_ranges(build, context, run):
+    model = build(NETWORK, **weights(uneven=300))
+    result, (evidence,) = run_passes(model, [EqualizeRanges()], context)
+    assert evidence.changed and evidence.facts["pairs_equalized"] == 2
+    assert evidence.facts["unevenness_after"] < 3 < evidence.facts["unevenness_before"]
+    x = RNG.standard_normal((4, 3, 8, 8)).astype(np.float32)
+    for got, wanted in zip(run(result, x=x), run(model, x=x), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_even_layers_quantize_better(build, context):
+    model = build(NETWORK, **weights(uneven=300))
+    # One scale for a whole weight is where unevenness hurts most.
+    static = QuantizeStatic(per_channel=False)
+    figures = {}
+    for name, passes in {"plain": [static], "equalized": [EqualizeRanges(), static]}.items():
+        context.reference = None
+        result, evidence = run_passes(model, passes, context)
+        assert all(step.changed for step in evidence)
+        figures[name] = HeldOut(context).sqnr_db(result)
+    assert figures["equalized"] > figures["plain"] + 6
+
+
+@pytest.mark.parametrize(
+    ("between", "reason"),
+    [
+        ("r = HardSwish(a)", "HardSwish comes behind it"),
+        ("r0 = Relu(a) r = Add(r0, a)", "several read its output"),
+    ],
+)
+def test_what_does_not_commute_with_a_scale_is_left(build, context, between, reason):
+    text = f"""<ir_version: 8, opset_import: ["" : 17]> g (float[N,3,8,8] x) => (float[N,4,8,8] y) {{
+        a = Conv <pads = [1,1,1,1]> (x, w) {between} y = Conv (r, u) }}"""
+    model = build(
+        text,
+        w=RNG.standard_normal((4, 3, 3, 3)).astype(np.float32),
+        u=RNG.standard_normal((4, 4, 1, 1)).astype(np.float32),
+    )
+    _, (evidence,) = run_passes(model, [EqualizeRanges()], context)
+    assert not evidence.changed and reason in evidence.refused
+
+
+def test_channels_without_weights_stay(build, context, run):
+    given = weights(uneven=100)
+    given["w"][3] = 0
+    given["v"][5] = 0
+    model = build(NETWORK, **given)
+    result, (evidence,) = run_passes(model, [EqualizeRanges()], context)
+    assert evidence.changed
+    x = RNG.standard_normal((2, 3, 8, 8)).astype(np.float32)
+    assert np.isfinite(run(result, x=x)[0]).all()
+
+
+@pytest.mark.parametrize(
+    "quantizer", [QuantizeStatic(), QuantizeStatic(per_channel=False), QuantizeWeights(smallest=8)]
+)
+def test_layers_are_found_again_with_the_weights_they_compute_with(build, context, quantizer):
+    model = build(NETWORK, **weights())
+    result, _ = run_passes(model, [quantizer], context)
+    layers = quantized_layers(result, reference_of(context))
+    # Alone, weights of a few dozen elements are not worth the nodes that give them back.
+    stored = {"a", "d"} if isinstance(quantizer, QuantizeWeights) else {"a", "d", "e", "y"}
+    assert {layer.name for layer in layers} == stored
+    for layer in layers:
+        original = known(layer.original.inputs[1])
+        step = np.abs(original).max() / 127
+        assert 0 < np.abs(layer.weight - original).max() <= step * 0.51
+        assert (layer.grid is None) == isinstance(quantizer, QuantizeWeights)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_corrected_biases_bring_the_outputs_closer(build, context, per_channel):
+    model = build(NETWORK, **weights())
+    # A range that is too small: every value beyond is cut off, which shifts means.
+    static = QuantizeStatic(calibration="percentile", percentile=97.0, per_channel=per_channel)
+    result, (_, evidence) = run_passes(model, [static, CorrectBias()], context)
+    assert evidence.changed, evidence.refused
+    assert evidence.facts["sqnr_after_db"] > evidence.facts["sqnr_before_db"]
+    assert HeldOut(context).sqnr_db(result) == pytest.approx(evidence.facts["sqnr_after_db"], abs=0.01)
+
+
+def test_what_does_not_help_is_undone(build, context, monkeypatch):
+    model = build(NETWORK, **weights())
+    from edgedeploy.optimize.passes import correct_bias
+
+    # As if the data seen had nothing to do with the data held out.
+    monkeypatch.setattr(
+        correct_bias,
+        "_mean_errors",
+        lambda reference, layers, context: {one.name: np.full(9, 50.0)[: len(_channels(one))] for one in layers},
+    )
+    quantized, _ = run_passes(model, [QuantizeStatic()], context)
+    context.reference = None
+    result, (_, evidence) = run_passes(model, [QuantizeStatic(), CorrectBias()], context)
+    assert not evidence.changed and "it does not help: SQNR" in evidence.refused
+    assert HeldOut(context).sqnr_db(result) == HeldOut(context).sqnr_db(quantized)
+
+
+def _channels(layer) -> np.ndarray:
+    return known(layer.original.inputs[2]) if len(layer.original.inputs) > 2 else np.zeros(layer.weight.shape[0])
+
+
+def test_without_a_quantizer_before_it_there_is_nothing_to_correct(build, context):
+    _, (evidence,) = run_passes(build(NETWORK, **weights()), [CorrectBias()], context)
+    assert "put it behind a quantizer" in evidence.refused
