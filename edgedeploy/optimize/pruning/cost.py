@@ -1,0 +1,62 @@
+"""What a model costs when some of its channels have gone, from the widths of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from edgedeploy.optimize.pruning.cells import Cell
+from edgedeploy.optimize.pruning.coupling import Coupling
+
+Objective = Literal["macs", "bytes"]
+
+
+class Cost:
+    """MACs on the sample, or bytes of weights, of the layers; elementwise work is not counted (`model/macs.py`)."""
+
+    def __init__(self, coupling: Coupling, cells: Sequence[Cell], objective: Objective) -> None:
+        self._whole = [layer.macs if objective == "macs" else layer.weight_bytes for layer in coupling.layers]
+        cell_of = {int(root): number for number, cell in enumerate(cells) for root in cell.roots}
+        self._cells = cells
+        self._shares = [
+            tuple(
+                _shares(coupling, atoms, cell_of, cells) for atoms in (layer.inputs, layer.outputs) if atoms is not None
+            )
+            for layer in coupling.layers
+        ]
+        self._touched = [
+            [place for place, shares in enumerate(self._shares) if any(number in share for share in shares)]
+            for number in range(len(cells))
+        ]
+
+    @property
+    def total(self) -> float:
+        """Of all layers, nothing removed."""
+        return float(sum(self._whole))
+
+    def of(self, removed: Sequence[int]) -> float:
+        """With so many channels of each cell removed."""
+        return sum(self._layer(place, removed) for place in range(len(self._whole)))
+
+    def saved(self, removed: Sequence[int], number: int, more: int) -> float:
+        """What goes when cell `number` loses `more` channels in all."""
+        changed = list(removed)
+        changed[number] = more
+        return sum(self._layer(place, removed) - self._layer(place, changed) for place in self._touched[number])
+
+    def _layer(self, place: int, removed: Sequence[int]) -> float:
+        cost = float(self._whole[place])
+        for share in self._shares[place]:
+            cost *= 1.0 - sum(part * removed[number] for number, part in share.items())
+        return cost
+
+
+def _shares(coupling: Coupling, atoms: np.ndarray, cell_of: dict[int, int], cells: Sequence[Cell]) -> dict[int, float]:
+    """By how much of its width a layer shrinks for one channel of each cell."""
+    counts: dict[int, int] = {}
+    for root in coupling.atoms.roots(atoms).tolist():
+        if (number := cell_of.get(root)) is not None:
+            counts[number] = counts.get(number, 0) + 1
+    return {number: count / len(atoms) / len(cells[number].roots) for number, count in counts.items()}

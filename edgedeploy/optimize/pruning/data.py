@@ -1,0 +1,120 @@
+"""Running calibration samples for what pruning wants to know."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from edgedeploy.dataset import Dataset
+from edgedeploy.errors import DatasetError
+from edgedeploy.host_run import HostSession
+from edgedeploy.optimize.contract import Feed
+from edgedeploy.optimize.graph import is_operator, serialized
+from edgedeploy.optimize.pruning.coupling import Layer
+from edgedeploy.optimize.pruning.rows import Form
+from edgedeploy.optimize.pruning.watch import Watcher
+from edgedeploy.optimize.sampling import spread
+
+_ROWS_PER_INPUT = 6
+"""Rows for each unknown of a least-squares problem."""
+_LEAST_ROWS = 2048
+_MOST_ROWS = 16384
+_JUDGED_SAMPLES = 12
+
+
+class Samples:
+    """Up to a number of calibration samples, spread over the dataset."""
+
+    def __init__(self, dataset: Dataset, limit: int) -> None:
+        self._dataset = dataset
+        self._limit = limit
+        self.count = min(limit, dataset.count) if dataset.count is not None else limit
+
+    def feeds(self, wanted: int | None = None) -> Iterator[Feed]:
+        """The first or all of them.
+
+        Raises:
+            DatasetError: there are none.
+        """
+        found = False
+        for sample in spread(self._dataset, min(wanted or self._limit, self._limit)):
+            found = True
+            yield sample.feed
+        if not found:
+            raise DatasetError(f"{self._dataset.spec} has no samples", mend="give a dataset with samples")
+
+    def needed(self, form: Form, layer: Layer, shape: tuple[int, ...], inputs: int) -> tuple[int, int]:
+        """How many samples to run for a layer, and how many rows to take of each.
+
+        Args:
+            shape: of the layer's output on a sample (of a ConvTranspose, its input).
+            inputs: unknowns per output.
+        """
+        axis = len(shape) - 1 if layer.operator in ("MatMul", "Gemm") else 1
+        places = max(math.prod(shape) // max(shape[axis], 1), 1)
+        rows = min(max(_ROWS_PER_INPUT * inputs, _LEAST_ROWS), _MOST_ROWS)
+        samples = min(max(-(-rows // places), min(24, self.count)), self.count)
+        return samples, -(-rows // samples)
+
+
+def scores_of(model: ir.Model) -> list[str]:
+    """Names of what the outputs are judged by: behind a Softmax or Sigmoid large differences vanish."""
+    names: list[str] = []
+    for output in model.graph.outputs:
+        value: ir.Value = output
+        node = value.producer()
+        while node is not None and is_operator(node, "Softmax", "LogSoftmax", "Sigmoid", "Identity", "Flatten"):
+            source = node.inputs[0]
+            if source is None or source.is_graph_input() or source.is_initializer():
+                break
+            value, node = source, source.producer()
+        if output.dtype in (None, ir.DataType.FLOAT) and value.name and node is not None:
+            names.append(value.name)
+    return list(dict.fromkeys(names))
+
+
+class OutputJudge:
+    """How far a changed model's outputs are from the model's own, on a few samples."""
+
+    def __init__(self, model: ir.Model, samples: Samples) -> None:
+        self._names = scores_of(model)
+        self._feeds = list(samples.feeds(_JUDGED_SAMPLES))
+        watcher = Watcher(model, self._names)
+        self._expected = [watcher.run(feed) for feed in self._feeds]
+        self._power = []
+        for number in range(len(self._names)):
+            every = np.concatenate([outputs[number].ravel() for outputs in self._expected]).astype(np.float64)
+            self._power.append(max(float(((every - every.mean()) ** 2).sum()), 1e-12))
+
+    def error(self, model: ir.Model) -> float:
+        """Squared error as a share of the outputs' variance, mean over outputs."""
+        watcher = Watcher(model, self._names)
+        errors = [0.0] * len(self._names)
+        for feed, expected in zip(self._feeds, self._expected, strict=True):
+            for number, (got, wanted) in enumerate(zip(watcher.run(feed), expected, strict=True)):
+                if got.shape != wanted.shape:
+                    return math.inf
+                errors[number] += float(((got.astype(np.float64) - wanted) ** 2).sum())
+        return sum(error / power for error, power in zip(errors, self._power, strict=True)) / max(len(errors), 1)
+
+
+def shapes_on(model: ir.Model, feed: Feed) -> Mapping[str, tuple[int, ...]]:
+    """The extents of every value of the main graph on one feed; values that are no tensors are left out."""
+    watched = model.clone()
+    graph = watched.graph
+    names = [value.name for node in graph for value in node.outputs if value.name]
+    values = ir.convenience.create_value_mapping(graph, include_subgraphs=False)
+    told = [name for name in names if isinstance(values[name].type, ir.TensorType | None)]
+    graph.outputs.clear()
+    for name in told:
+        node = ir.node("Shape", [values[name]])
+        node.outputs[0].name, node.outputs[0].type = f"edgedeploy:shape:{name}", ir.TensorType(ir.DataType.INT64)
+        graph.append(node)
+        graph.outputs.append(node.outputs[0])
+    outputs = HostSession(serialized(watched), exact=True).run(feed)
+    found = {name: tuple(int(extent) for extent in shape) for name, shape in zip(told, outputs, strict=True)}
+    found.update({name: array.shape for name, array in feed.items()})
+    return found

@@ -1,0 +1,223 @@
+"""What losing channels costs: the order in which those of a cell go, and the damage after each step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from edgedeploy.errors import EdgedeployError
+from edgedeploy.optimize.graph import constant
+from edgedeploy.optimize.pruning.cells import Cell
+from edgedeploy.optimize.pruning.coupling import Coupling
+from edgedeploy.optimize.pruning.data import OutputJudge, Samples
+from edgedeploy.optimize.pruning.elimination import Elimination
+from edgedeploy.optimize.pruning.moments import Gatherer, Moments
+from edgedeploy.optimize.pruning.ranking import Estimate
+from edgedeploy.optimize.pruning.reconstruct import bias_of
+from edgedeploy.optimize.pruning.rewrite import Operand, rewrite
+from edgedeploy.optimize.pruning.rows import Form, form_of, matrices, rows_by_root, weights_from
+from edgedeploy.optimize.pruning.watch import Watcher
+from edgedeploy.progress import Progress
+
+Importance = Literal["activations", "magnitude"]
+
+_MOST_BYTES = 256 << 20
+"""Of moments that are kept at a time."""
+_LARGEST_INVERSE = 2500
+"""Inputs of a layer whose weights may make up for each other; an inverse for more takes minutes."""
+_PROBED_SHARE = 0.35
+"""Of a cell's levels: where its effect on the model's outputs is tried."""
+
+
+def by_magnitude(model: ir.Model, coupling: Coupling, cells: Sequence[Cell], at_most: float) -> list[Estimate]:
+    """Channels with small filters first: the damage is their share of the squared weights of the layers that give them.
+
+    The L2 form of Li et al. 2017, https://arxiv.org/abs/1608.08710, section 3.1.
+    """
+    nodes = list(model.graph)
+    return [_magnitude(nodes, coupling, cell, at_most) for cell in cells]
+
+
+def _magnitude(nodes: Sequence[ir.Node], coupling: Coupling, cell: Cell, at_most: float) -> Estimate:
+    scores = np.zeros(len(cell.roots))
+    place = {int(root): number for number, root in enumerate(cell.roots)}
+    for number in cell.producers:
+        layer = coupling.layers[number]
+        weight = constant(nodes[layer.node].inputs[1])
+        assert weight is not None and layer.outputs is not None
+        squares = np.moveaxis(weight, layer.output_axis, 0).astype(np.float64) ** 2
+        energy = squares.reshape(len(squares), -1).sum(axis=1)
+        atoms = coupling.atoms.roots(layer.outputs)[: len(energy)]
+        for root, part in zip(atoms.tolist(), (energy / max(energy.sum(), 1e-30)).tolist(), strict=True):
+            if root in place:
+                scores[place[root]] += part
+    order = cell.roots[np.argsort(scores, kind="stable")]
+    cumulated = np.concatenate([[0.0], np.cumsum(np.sort(scores, kind="stable"))])
+    levels = cell.levels(at_most)
+    return Estimate(order=order, damage=cumulated[[cell.removed_at(level) for level in range(levels + 1)]])
+
+
+def by_activations(
+    model: ir.Model,
+    coupling: Coupling,
+    cells: Sequence[Cell],
+    samples: Samples,
+    at_most: float,
+    *,
+    make_up: bool,
+    progress: Progress,
+) -> list[Estimate]:
+    """Channels whose loss changes least what follows, on the calibration samples.
+
+    Within a cell, channels are removed greedily by the error they cause in the layers that read them (`elimination`).
+    Each cell is then tried alone at one level, and its damage is scaled so that it is the error seen at the model's
+    outputs: an error of a tenth means little in one layer and much in another.
+
+    Args:
+        make_up: whether the layers that follow will be made to make up for it.
+    """
+    nodes = list(model.graph)
+    judge = OutputJudge(model, samples)
+    found: dict[int, Estimate] = {}
+    for group in _groups(coupling, nodes, cells):
+        moments = _moments(model, coupling, nodes, [cells[number] for number in group], samples)
+        for number in group:
+            found[number] = _estimate(model, coupling, nodes, cells[number], moments, judge, at_most, make_up)
+            progress.advance(len(found), len(cells), "groups of channels")
+    return [found[number] for number in range(len(cells))]
+
+
+def _groups(coupling: Coupling, nodes: Sequence[ir.Node], cells: Sequence[Cell]) -> Iterator[list[int]]:
+    """Cells whose layers' moments fit in memory together, in order."""
+    group: list[int] = []
+    layers: set[int] = set()
+    for number, cell in enumerate(cells):
+        wanted = layers | set(cell.consumers)
+        if group and sum(_bytes(coupling, nodes, layer) for layer in wanted) > _MOST_BYTES:
+            yield group
+            group, wanted = [], set(cell.consumers)
+        group.append(number)
+        layers = wanted
+    if group:
+        yield group
+
+
+def _bytes(coupling: Coupling, nodes: Sequence[ir.Node], number: int) -> int:
+    layer = coupling.layers[number]
+    form = form_of(nodes[layer.node], layer)
+    weight = constant(nodes[layer.node].inputs[1])
+    assert weight is not None
+    groups, inputs, _ = matrices(form, weight).shape
+    return int(8 * groups * inputs * inputs)
+
+
+def _moments(
+    model: ir.Model, coupling: Coupling, nodes: Sequence[ir.Node], cells: Sequence[Cell], samples: Samples
+) -> dict[int, Moments]:
+    layers = sorted({layer for cell in cells for layer in cell.consumers})
+    if not layers:
+        return {}
+    forms: dict[int, Form] = {
+        number: form_of(nodes[coupling.layers[number].node], coupling.layers[number]) for number in layers
+    }
+    sizes = {}
+    for number in layers:
+        weight = constant(nodes[coupling.layers[number].node].inputs[1])
+        assert weight is not None
+        sizes[number] = matrices(forms[number], weight).shape[1]
+    sources = {number: nodes[coupling.layers[number].node].inputs[0] for number in layers}
+    names = list(dict.fromkeys(value.name or "" for value in sources.values() if value is not None))
+    watcher = Watcher(model, names)
+    gatherer = Gatherer(forms, lambda number: max(1, -(-min(max(4 * sizes[number], 1024), 12288) // samples.count)), 0)
+    for feed in samples.feeds():
+        values = dict(zip(names, watcher.run(feed), strict=True))
+        for number in layers:
+            source = sources[number]
+            assert source is not None
+            gatherer.add(number, values[source.name or ""])
+    return gatherer.found
+
+
+def _estimate(
+    model: ir.Model,
+    coupling: Coupling,
+    nodes: Sequence[ir.Node],
+    cell: Cell,
+    moments: dict[int, Moments],
+    judge: OutputJudge,
+    at_most: float,
+    make_up: bool,
+) -> Estimate:
+    levels = cell.levels(at_most)
+    if not levels:
+        return Estimate(order=cell.roots, damage=np.zeros(1))
+    probed = max(1, round(levels * _PROBED_SHARE))
+    replacements: dict[Operand, np.ndarray] = {}
+    if not cell.consumers:
+        estimate = _magnitude(nodes, coupling, cell, at_most)
+        removed = estimate.order[: cell.removed_at(probed)]
+    else:
+        eliminations = {
+            number: _elimination(coupling, nodes, number, moments[number], make_up) for number in cell.consumers
+        }
+        left, order, damage = cell.roots, [], [0.0]
+        removed = cell.roots[:0]
+        for level in range(1, levels + 1):
+            many = cell.removed_at(level) - cell.removed_at(level - 1)
+            scores = np.sum([one.scores(left) for one in eliminations.values()], axis=0)
+            chosen = np.argsort(scores, kind="stable")[:many]
+            damage.append(damage[-1] + sum(one.remove(left[chosen]) for one in eliminations.values()))
+            order.append(left[chosen])
+            left = np.delete(left, chosen)
+            if level == probed:
+                removed = np.concatenate(order)
+                if make_up:
+                    for number, one in eliminations.items():
+                        replacements |= _made_up(coupling, nodes, number, one, frozenset(removed.tolist()))
+        estimate = Estimate(order=np.concatenate([*order, left]), damage=np.maximum.accumulate(damage))
+    try:
+        seen = judge.error(rewrite(model, coupling, frozenset(removed.tolist()), replacements, tell_shapes=False))
+    except EdgedeployError:
+        # It does not run without them, whatever the walk made of it: they stay.
+        return Estimate(order=cell.roots, damage=np.zeros(1))
+    if not np.isfinite(seen):
+        return Estimate(order=cell.roots, damage=np.zeros(1))
+    factor = seen / max(float(estimate.damage[probed]), 1e-12)
+    return Estimate(order=estimate.order, damage=estimate.damage * factor)
+
+
+def _elimination(
+    coupling: Coupling, nodes: Sequence[ir.Node], number: int, moments: Moments, make_up: bool
+) -> Elimination:
+    layer = coupling.layers[number]
+    form = form_of(nodes[layer.node], layer)
+    weight = constant(nodes[layer.node].inputs[1])
+    assert weight is not None and layer.inputs is not None
+    stacked = matrices(form, weight)
+    rows = rows_by_root(form, coupling.atoms.roots(layer.inputs))
+    return Elimination(stacked, moments, rows, make_up=make_up and stacked.shape[1] <= _LARGEST_INVERSE)
+
+
+def _made_up(
+    coupling: Coupling, nodes: Sequence[ir.Node], number: int, one: Elimination, removed: frozenset[int]
+) -> dict[Operand, np.ndarray]:
+    """The layer's new weights and bias, without what was removed."""
+    layer = coupling.layers[number]
+    node = nodes[layer.node]
+    form = form_of(node, layer)
+    weight = constant(node.inputs[1])
+    assert weight is not None and layer.inputs is not None
+    whole = weights_from(form, one.weights.astype(np.float32), weight.shape)
+    mask = ~np.isin(coupling.atoms.roots(layer.inputs), list(removed))
+    if layer.outputs is not None and np.isin(coupling.atoms.roots(layer.outputs), list(removed)).any():
+        # The layer loses outputs of the same cell too; the trial goes without new weights there.
+        return {}
+    made: dict[Operand, np.ndarray] = {(layer.node, 1): np.compress(mask, whole, axis=layer.input_axis)}
+    bias = bias_of(nodes, coupling, layer)
+    if bias is not None:
+        change = one.bias_change(matrices(form, weight).astype(np.float64)).reshape(-1)
+        made[bias.operand] = (bias.values + change).astype(np.float32).reshape(bias.shape)
+    return made

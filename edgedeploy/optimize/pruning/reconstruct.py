@@ -1,0 +1,165 @@
+"""New weights for layers that lost inputs, so that they give what they gave.
+
+Layer by layer in the order in which they run, each takes the inputs that the pruned model now gives it, errors of the
+layers before included, and is fitted to what it gave in the whole model: least squares with normal equations, He et al.
+2017 (https://arxiv.org/abs/1707.06168, section 3.1, equation 1 with β fixed). The rows are taken at sampled places, so
+that memory depends on a layer's width only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx_ir as ir
+from msgspec import Struct
+
+from edgedeploy.optimize.graph import constant, float_attribute, is_operator, only_consumer
+from edgedeploy.optimize.pruning.coupling import Coupling, Layer
+from edgedeploy.optimize.pruning.data import Samples
+from edgedeploy.optimize.pruning.moments import Moments, gather
+from edgedeploy.optimize.pruning.rewrite import Kept, Operand, rewrite
+from edgedeploy.optimize.pruning.rows import Form, form_of, matrices, rows_by_root, weights_from
+from edgedeploy.optimize.pruning.watch import Watcher
+from edgedeploy.progress import Progress
+
+_RIDGE = 0.01
+"""Of the mean variance of an input. It draws towards the old weights, not towards zero."""
+_MOST_INPUTS = 6000
+
+
+class Bias(Struct, frozen=True, kw_only=True, eq=False):
+    """Where a layer's bias is, or would be."""
+
+    operand: Operand
+    values: np.ndarray
+    """float64, shape (channels,); zeros where there is none yet."""
+    shape: tuple[int, ...]
+    """Of the operand."""
+
+
+def bias_of(nodes: Sequence[ir.Node], coupling: Coupling, layer: Layer) -> Bias | None:
+    """The bias of a Conv or Gemm, or the Add behind a MatMul; None where there is no place for one per channel."""
+    node = nodes[layer.node]
+    if layer.outputs is None or layer.operator == "ConvTranspose":
+        return None
+    channels = len(layer.outputs)
+    position, place = 2, layer.node
+    holder: ir.Node = node
+    if layer.operator == "MatMul":
+        reader = only_consumer(node.outputs[0])
+        if reader is None or not is_operator(reader, "Add") or reader.graph is not node.graph:
+            return None
+        position = 1 if reader.inputs[0] is node.outputs[0] else 0
+        holder, place = reader, nodes.index(reader)
+    value = holder.inputs[position] if len(holder.inputs) > position else None
+    if value is None:
+        return Bias(operand=(place, position), values=np.zeros(channels), shape=(-1,))
+    array = constant(value)
+    if array is None or array.dtype != np.float32 or array.size != channels or array.shape[-1:] != (channels,):
+        return None
+    return Bias(
+        operand=(place, position), values=array.astype(np.float64).ravel(), shape=(1,) * (array.ndim - 1) + (-1,)
+    )
+
+
+def reconstruct(
+    model: ir.Model,
+    coupling: Coupling,
+    removed: frozenset[int],
+    samples: Samples,
+    shapes: Mapping[str, tuple[int, ...]],
+    progress: Progress,
+) -> tuple[dict[Operand, np.ndarray], int]:
+    """New weights and biases for `rewrite`, and how many layers got some."""
+    nodes = list(model.graph)
+    kept = Kept(coupling, removed)
+    replacements: dict[Operand, np.ndarray] = {}
+    wanted = [layer for layer in coupling.layers if _can_be_fitted(nodes, layer, kept)]
+    fitted = 0
+    for done, layer in enumerate(wanted):
+        node = nodes[layer.node]
+        form = form_of(node, layer)
+        weight = constant(node.inputs[1])
+        source = node.inputs[0]
+        assert weight is not None and source is not None and source.name
+        stacked = matrices(form, weight)
+        seen = source.name if layer.operator == "ConvTranspose" else node.outputs[0].name or ""
+        count, rows = samples.needed(form, layer, shapes[seen], stacked.shape[1])
+        now = Watcher(rewrite(model, coupling, removed, replacements, tell_shapes=False), [source.name])
+        before = Watcher(model, [source.name])
+        moments = gather(
+            form, ((now.run(feed)[0], before.run(feed)[0]) for feed in samples.feeds(count)), rows, layer.node
+        )
+        replacements |= _fit(nodes, coupling, layer, form, stacked, moments, kept)
+        fitted += 1
+        progress.advance(done + 1, len(wanted), "layers fitted")
+    return replacements, fitted
+
+
+def _can_be_fitted(nodes: Sequence[ir.Node], layer: Layer, kept: Kept) -> bool:
+    if layer.kind == "depthwise" or layer.inputs is None or kept.mask(layer.inputs).all():
+        return False
+    node = nodes[layer.node]
+    weight = constant(node.inputs[1])
+    if weight is None or weight.dtype != np.float32 or _inputs(node, layer) > _MOST_INPUTS:
+        return False
+    return float_attribute(node, "alpha", 1.0) == 1.0 and float_attribute(node, "beta", 1.0) == 1.0
+
+
+def _inputs(node: ir.Node, layer: Layer) -> int:
+    weight = constant(node.inputs[1])
+    assert weight is not None
+    window = math.prod(weight.shape[2:]) if layer.operator == "Conv" else 1
+    return int(weight.shape[layer.input_axis]) * window
+
+
+def _fit(
+    nodes: Sequence[ir.Node],
+    coupling: Coupling,
+    layer: Layer,
+    form: Form,
+    stacked: np.ndarray,
+    moments: Moments,
+    kept: Kept,
+) -> dict[Operand, np.ndarray]:
+    assert layer.inputs is not None and layer.outputs is not None
+    roots = coupling.atoms.roots(layer.inputs)
+    inside = np.zeros(stacked.shape[1], dtype=bool)
+    for root, rows in rows_by_root(form, roots).items():
+        inside[rows] = kept.mask(np.array([root]))[0]
+    per_group = len(layer.outputs) // form.groups
+    outside = np.repeat(kept.mask(layer.outputs[:per_group]), stacked.shape[2] // per_group)
+    target = stacked[:, :, outside].astype(np.float64)
+    begin = target[:, inside]
+
+    bias = bias_of(nodes, coupling, layer)
+    if bias is None:
+        square, cross = moments.square / moments.rows, moments.cross / moments.rows
+        mean = other_mean = None
+    else:
+        square, cross, mean, other_mean = moments.centred()
+    inputs = square.shape[1]
+    # With few rows the weights hold on to what they were.
+    ridge = _RIDGE * (1.0 + 10.0 * inputs / moments.rows) * np.trace(square, axis1=1, axis2=2) / inputs
+    system = square + np.maximum(ridge, 1e-10)[:, None, None] * np.eye(inputs)
+    weights = begin + np.linalg.solve(system, cross @ target - square @ begin)
+
+    full = list(stacked.shape)
+    weight = constant(nodes[layer.node].inputs[1])
+    assert weight is not None
+    shape = list(weight.shape)
+    full[1], full[2] = weights.shape[1:]
+    shape[layer.input_axis] = int(kept.mask(layer.inputs).sum())
+    shape[layer.output_axis] = int(kept.mask(layer.outputs).sum()) // (
+        form.groups if layer.operator == "ConvTranspose" else 1
+    )
+    made: dict[Operand, np.ndarray] = {
+        (layer.node, 1): weights_from(form, weights.astype(np.float32), tuple(shape)).astype(np.float32)
+    }
+    if bias is not None and mean is not None and other_mean is not None:
+        values = bias.values.reshape(form.groups, -1)[:, outside]
+        values = values + np.einsum("gi,gio->go", other_mean, target) - np.einsum("gi,gio->go", mean, weights)
+        made[bias.operand] = values.astype(np.float32).reshape(bias.shape)
+    return made

@@ -1,0 +1,165 @@
+"""Making a graph without some of its channels: really smaller tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from edgedeploy.optimize.graph import add_initializer, constant, copy_of, replace_input
+from edgedeploy.optimize.pruning.coupling import Coupling
+from edgedeploy.optimize.pruning.edits import Cut, Edit, Extent, GroupCount, Selection, SliceBounds, SplitSizes
+from edgedeploy.optimize.shapes import forget_shapes, infer_shapes
+
+Operand = tuple[int, int]
+"""Place of a node in the main graph, and of an operand among its inputs."""
+
+
+class Kept:
+    """Which channels stay."""
+
+    def __init__(self, coupling: Coupling, removed: frozenset[int]) -> None:
+        """
+        Args:
+            removed: the sets of atoms that go, by their roots.
+        """
+        self._atoms = coupling.atoms
+        self._removed = np.array(sorted(removed), dtype=np.int64)
+
+    def mask(self, atoms: np.ndarray) -> np.ndarray:
+        """Whether each atom stays; bool, the same shape."""
+        return ~np.isin(self._atoms.roots(atoms), self._removed)
+
+    def count(self, atoms: np.ndarray) -> int:
+        """How many stay."""
+        return int(self.mask(atoms).sum())
+
+
+def rewrite(
+    model: ir.Model,
+    coupling: Coupling,
+    removed: frozenset[int],
+    replacements: Mapping[Operand, np.ndarray] | None = None,
+    *,
+    tell_shapes: bool = True,
+) -> ir.Model:
+    """A copy of `model` without the removed channels.
+
+    Args:
+        model: the one that `coupling` was found in.
+        removed: sets of atoms, by their roots; none of them pinned.
+        replacements: constants that take the place of cut ones, in their new shape; a third operand that was absent
+            is added (a bias).
+        tell_shapes: whether to infer the shapes of the smaller values, which otherwise are not told at all.
+    """
+    result = copy_of(model)
+    nodes = list(result.graph)
+    kept = Kept(coupling, removed)
+    cuts: dict[Operand, list[Cut]] = {}
+    for edit in coupling.edits:
+        if isinstance(edit, Cut):
+            cuts.setdefault((edit.node, edit.position), []).append(edit)
+        else:
+            _apply(result.graph, nodes[edit.node], edit, kept)
+    made: dict[tuple[ir.Value, bytes], ir.Value] = {}
+    given = replacements or {}
+    for (place, position), several in cuts.items():
+        if (place, position) not in given:
+            _cut(result.graph, nodes[place], position, several, kept, made)
+    for (place, position), array in given.items():
+        node = nodes[place]
+        old = node.inputs[position] if len(node.inputs) > position else None
+        if len(node.inputs) <= position:
+            node.resize_inputs(position + 1)
+        name = (old.name if old is not None else None) or f"{node.outputs[0].name}:bias"
+        replace_input(node, position, add_initializer(result.graph, f"{name}:pruned", array))
+    forget_shapes(result)
+    if tell_shapes:
+        infer_shapes(result)
+    return result
+
+
+def _cut(
+    graph: ir.Graph,
+    node: ir.Node,
+    position: int,
+    cuts: list[Cut],
+    kept: Kept,
+    made: dict[tuple[ir.Value, bytes], ir.Value],
+) -> None:
+    old = node.inputs[position]
+    array = constant(old)
+    assert old is not None and array is not None
+    key = b""
+    for cut in cuts:
+        mask = kept.mask(cut.atoms)
+        if not mask.all():
+            array = np.compress(mask, array, axis=cut.axis)
+            key += bytes([cut.axis]) + np.packbits(mask).tobytes()
+    if not key:
+        return
+    # Layers that share a weight and lose the same go on sharing it.
+    new = made.get((old, key))
+    if new is None:
+        new = made[old, key] = add_initializer(graph, f"{old.name}:pruned", array)
+    replace_input(node, position, new)
+
+
+def _apply(graph: ir.Graph, node: ir.Node, edit: Edit, kept: Kept) -> None:
+    match edit:
+        case GroupCount(atoms=atoms):
+            node.attributes["group"] = ir.AttrInt64("group", kept.count(atoms))
+        case Extent(position=position, element=element, atoms=atoms):
+            array = constant(node.inputs[position])
+            assert array is not None
+            changed = array.copy()
+            changed.reshape(-1)[element] = kept.count(atoms)
+            _set(graph, node, position, changed)
+        case SplitSizes(parts=parts):
+            sizes = [kept.count(part) for part in parts]
+            if len(node.inputs) > 1:
+                _set(graph, node, 1, np.array(sizes, dtype=np.int64))
+            elif "split" in node.attributes or not _splits_by_input(node):
+                node.attributes["split"] = ir.AttrInt64s("split", sizes)
+            else:
+                # Equal parts may not be equal any more.
+                node.attributes.pop("num_outputs", None)
+                node.resize_inputs(2)
+                _set(graph, node, 1, np.array(sizes, dtype=np.int64))
+        case SliceBounds(entry=entry, before=before, inside=inside):
+            begin = kept.count(before)
+            bounds = (begin, begin + kept.count(inside))
+            for position, name, bound in ((1, "starts", bounds[0]), (2, "ends", bounds[1])):
+                if len(node.inputs) > 1:
+                    array = constant(node.inputs[position])
+                    assert array is not None
+                    changed = array.copy()
+                    changed[entry] = bound
+                    _set(graph, node, position, changed)
+                else:
+                    values = list(node.attributes[name].as_ints())
+                    values[entry] = bound
+                    node.attributes[name] = ir.AttrInt64s(name, values)
+        case Selection(indices=indices, atoms=atoms):
+            mask = kept.mask(atoms)
+            new_place = np.cumsum(mask) - 1
+            old = constant(node.inputs[1])
+            assert old is not None
+            _set(graph, node, 1, new_place[indices[mask[indices]]].astype(old.dtype))
+
+
+def _set(graph: ir.Graph, node: ir.Node, position: int, array: np.ndarray) -> None:
+    """A new constant where it differs from the old one."""
+    old = node.inputs[position]
+    known = constant(old)
+    if known is not None and np.array_equal(known, array):
+        return
+    name = (old.name if old is not None else None) or f"{node.outputs[0].name}:sizes"
+    replace_input(node, position, add_initializer(graph, f"{name}:pruned", array))
+
+
+def _splits_by_input(node: ir.Node) -> bool:
+    graph = node.graph
+    assert isinstance(graph, ir.Graph)
+    return graph.opset_imports.get("", 0) >= 13
