@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.passes.fold_constants import FoldConstants
 from edgedeploy.optimize.passes.infer_shapes import InferShapes
 
@@ -78,6 +79,26 @@ def test_what_is_made_from_a_weight_that_is_needed_all_the_same_stays(build, app
     )
     result, evidence = apply(FoldConstants(), model)
     assert operators(result) == operators(model) and not evidence.changed
+
+
+def test_pieces_that_a_weight_is_cut_into_replace_it(build, apply, run, operators):
+    # PyTorch's exporter writes the gates of an LSTM in another order like this.
+    model = build(
+        """
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[N,32] x) => (float[N,32] y) <int64[1] zero = {0}, int64[1] half = {16}, int64[1] end = {32}> {
+            a = Slice(w, zero, half, zero)
+            b = Slice(w, half, end, zero)
+            c = Concat <axis = 0> (b, a)
+            y = MatMul(x, c)
+        }""",
+        w=np.arange(1024, dtype=np.float32).reshape(32, 32),
+    )
+    x = np.ones((2, 32), np.float32)
+    result, evidence = apply(FoldConstants(), model, {"x": x})
+    assert operators(result) == ["MatMul"] and evidence.facts["nodes_folded"] == 3
+    assert len(serialized(result)) < len(serialized(model))
+    np.testing.assert_array_equal(run(result, x=x)[0], run(model, x=x)[0])
 
 
 def test_random_and_dequantized_values_stay(build, apply, operators):

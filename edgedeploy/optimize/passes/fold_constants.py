@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from typing import ClassVar
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 
-from edgedeploy.host_run import HostSession
 from edgedeploy.optimize.branches import branches_of, inline, live_nodes, nodes_within, taken_branch
+from edgedeploy.optimize.constant_nodes import ConstantNode, is_constant
 from edgedeploy.optimize.contract import Context, Facts, Pass
-from edgedeploy.optimize.graph import (
-    NameAuthority,
-    add_initializer,
-    all_nodes,
-    constant,
-    drop_if_unused,
-    is_operator,
-    opset,
-)
+from edgedeploy.optimize.graph import NameAuthority, add_initializer, all_nodes, drop_if_unused, is_operator
 from edgedeploy.optimize.observed_shapes import tell_shapes
 from edgedeploy.optimize.shapes import known_integers
-
-_log = logging.getLogger(__name__)
-
-_RANDOM = frozenset("RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial".split())
-# A weight that is stored in 8 bits and dequantized at run time is what a quantized model is made of.
-_KEPT = frozenset({"DequantizeLinear"})
 
 _MOST_ROUNDS = 20
 """Each round takes a branch, of branches within branches, or tells a shape that another depended on."""
@@ -72,92 +56,63 @@ class FoldConstants(Pass, frozen=True):
         folded = shapes = branches = 0
         names = NameAuthority(model)
         nodes = list(all_nodes(model))
-        live = live_nodes(model.graph)
+        growth = _Growth(model, self.growth_limit_bytes)
         gone: set[ir.Node] = set()
         for number, node in enumerate(nodes, start=1):
             context.progress.advance(number, len(nodes), "nodes")
-            if node in gone or node not in live:
+            if node in gone or node not in growth.live:
                 continue
             if (known := _known_shape(node)) is not None:
                 _replace(node, [known], model.graph, names)
                 shapes += 1
             elif (branch := taken_branch(node)) is not None:
-                gone.update(
-                    inner for other in branches_of(node) if other is not branch for inner in nodes_within(other)
-                )
+                for other in branches_of(node):
+                    gone.update(() if other is branch else nodes_within(other))
                 inline(node, branch, names)
                 branches += 1
-            elif self._is_foldable(node) and (results := self._compute(node, model, live)) is not None:
+            elif is_constant(node) and growth.allows(node) and (results := growth.alone(node).results()) is not None:
                 _replace(node, results, model.graph, names)
                 folded += 1
         return {"nodes_folded": folded, "shapes_folded": shapes, "branches_taken": branches}
 
-    def _is_foldable(self, node: ir.Node) -> bool:
-        return (
-            node.domain in ("", "ai.onnx")
-            and node.op_type not in _RANDOM
-            and node.op_type not in _KEPT
-            and len(node.inputs) > 0
-            and all(value is None or constant(value) is not None for value in node.inputs)
-            and any(value is not None for value in node.inputs)
-            and not any(value.is_graph_output() for value in node.outputs)
-            # A body may read values of the graph around it, which are not among the node's inputs.
-            and not any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values())
-            and not any(attribute.is_ref() for attribute in node.attributes.values())
-        )
 
-    def _compute(self, node: ir.Node, model: ir.Model, live: set[ir.Node]) -> list[np.ndarray] | None:
-        """The node's outputs, or None when it cannot or should not be computed now."""
-        inputs = {value.name: value for value in node.inputs if value is not None}
-        graph = onnx.helper.make_graph(
-            [ir.to_proto(node)],
-            "one_node",
-            [],
-            [onnx.ValueInfoProto(name=value.name) for value in node.outputs if value.name],
-            [_tensor_proto(value) for value in inputs.values()],
-        )
-        alone = onnx.helper.make_model(
-            graph,
-            opset_imports=[onnx.helper.make_opsetid("", opset(model))],
-            ir_version=model.ir_version or 8,
-        )
-        # A weight that something else reads stays in the file, and the result would come on top.
-        freed = [
-            value
-            for value in inputs.values()
-            if not any(reader in live and reader is not node for reader, _ in value.uses())
-        ]
-        limit = sum(value.const_value.nbytes for value in freed if value.const_value is not None)
-        limit += self.growth_limit_bytes
-        try:
-            # The extent of the result is looked at before it is computed: a few bytes can expand to gigabytes.
-            inferred = onnx.shape_inference.infer_shapes(alone, strict_mode=True, data_prop=True)
-            if not all(_fits(output, limit) for output in inferred.graph.output):
-                return None
-            results = HostSession(inferred.SerializeToString(), exact=True).run({})
-        except Exception:
-            # A node that cannot be computed here (no kernel for its types, wrong inputs in a branch that is never
-            # taken) is no reason to fail: it stays as it is, and the runtime has the last word on it.
-            _log.debug("%s %r is not folded", node.op_type, node.name, exc_info=True)
-            return None
-        return results
+class _Growth:
+    """Tells which nodes may be replaced by their results without the file becoming larger."""
 
+    def __init__(self, model: ir.Model, limit_bytes: int) -> None:
+        self.live = live_nodes(model.graph)
+        self._model = model
+        self._limit_bytes = limit_bytes
+        self._alone: dict[ir.Node, ConstantNode] = {}
 
-def _tensor_proto(value: ir.Value) -> onnx.TensorProto:
-    assert value.const_value is not None
-    proto: onnx.TensorProto = ir.to_proto(value.const_value)
-    proto.name = value.name or ""
-    return proto
+    def alone(self, node: ir.Node) -> ConstantNode:
+        # Its inputs are constants, so it stays what it is.
+        if node not in self._alone:
+            self._alone[node] = ConstantNode(node, self._model)
+        return self._alone[node]
 
+    def allows(self, node: ir.Node) -> bool:
+        result_bytes = self.alone(node).result_bytes
+        if result_bytes is None:
+            return False
+        freed = 0
+        for value in dict.fromkeys(value for value in node.inputs if value is not None):
+            assert value.const_value is not None
+            readers = {reader for reader, _ in value.uses() if reader in self.live}
+            if readers <= {node}:
+                freed += value.const_value.nbytes
+            elif self._all_go(value.const_value.nbytes, readers):
+                # Pieces that a weight is cut into are as large as the weight, which nobody reads then.
+                freed += result_bytes
+        return result_bytes <= freed + self._limit_bytes
 
-def _fits(output: onnx.ValueInfoProto, limit_bytes: int) -> bool:
-    kind = output.type.tensor_type
-    if not output.type.HasField("tensor_type") or not kind.HasField("shape") or not kind.elem_type:
-        return False
-    if kind.elem_type == onnx.TensorProto.STRING or any(not extent.HasField("dim_value") for extent in kind.shape.dim):
-        return False
-    item_bytes = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).itemsize
-    return bool(math.prod(extent.dim_value for extent in kind.shape.dim) * item_bytes <= limit_bytes)
+    def _all_go(self, weight_bytes: int, readers: set[ir.Node]) -> bool:
+        """Whether all readers of a weight can be replaced by results that are no larger than it together."""
+        if not all(is_constant(reader) for reader in readers):
+            return False
+        sizes = [self.alone(reader).result_bytes for reader in readers]
+        known = [size for size in sizes if size is not None]
+        return len(known) == len(sizes) and sum(known) <= weight_bytes + self._limit_bytes
 
 
 def _known_shape(node: ir.Node) -> np.ndarray | None:
