@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from msgspec import Struct
 
@@ -40,22 +38,30 @@ def activation_grid(seen: Range, *, signed: bool) -> Grid:
     return Grid(float(scale), zero_point, signed)
 
 
-def signed_activations(wanted: Literal["auto", "s8", "u8"], target: Target | None) -> bool:
-    """Whether activations are signed.
+def weight_max(target: Target | None) -> int:
+    """The largest integer of weights: 127, or 63 where kernels would saturate.
 
-    Arm's kernels multiply signed with signed. On x86 without VNNI, unsigned times signed saturates in 16 bits
-    (`vpmaddubsw`) and loses accuracy; with VNNI it does not, and is faster. Signed is exact everywhere, so it is what a
-    result for no target in particular gets. Source: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
-    (When and why do I need to try U8U8, «Data type selection»).
+    On x86 without VNNI, `vpmaddubsw` adds two products of unsigned and signed 8-bit integers in 16 bits: 2 · 255 · 127
+    does not fit, 2 · 255 · 63 does (what onnxruntime calls `reduce_range`). Source:
+    https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html, «When and why do I need to try U8U8».
     """
-    if wanted != "auto":
-        return wanted == "s8"
-    vnni = target is not None and any(feature in target.cpu.features for feature in ("avx_vnni", "avx512_vnni"))
-    return not vnni
+    return WEIGHT_MAX // 2 if saturates(target) else WEIGHT_MAX
+
+
+def saturates(target: Target | None) -> bool:
+    """Whether the target's kernels lose sums of products of 8 bits."""
+    if target is None or target.architecture != "x86_64":
+        return False
+    return not any(feature in target.cpu.features for feature in ("avx_vnni", "avx512_vnni"))
 
 
 def quantize_weight(
-    weight: np.ndarray, axis: int | None, *, bias: np.ndarray | None = None, input_scale: float = 1.0
+    weight: np.ndarray,
+    axis: int | None,
+    *,
+    bias: np.ndarray | None = None,
+    input_scale: float = 1.0,
+    weight_max: int = WEIGHT_MAX,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Symmetric signed 8-bit weights.
 
@@ -64,20 +70,21 @@ def quantize_weight(
         axis: of the output channels, each of which gets a scale; None gives one scale to all.
         bias: float32, shape (channels,): scales are raised where the bias, stored in 32 bits in units of
             `input_scale` · scale, would not fit.
+        weight_max: the largest integer.
 
     Returns:
         int8 of the shape of `weight`, and float32 scales of shape (channels,) or ().
     """
     other_axes = tuple(i for i in range(weight.ndim) if i != axis) if axis is not None else None
     largest = np.abs(weight.astype(np.float64)).max(axis=other_axes, initial=0.0)
-    scales = np.asarray(largest / WEIGHT_MAX)
+    scales = np.asarray(largest / weight_max)
     if bias is not None:
         needed = np.abs(bias.astype(np.float64)) / (input_scale * _BIAS_MAX)
         # Half of the range is left, so that rounding of the product to 32 bits cannot overflow it.
         scales = np.maximum(scales, 2 * (needed if axis is not None else needed.max(initial=0.0)))
     scales = np.where(scales < np.finfo(np.float32).tiny, 1.0, scales).astype(np.float32)
     aligned = scales if axis is None else np.expand_dims(scales, other_axes or ())
-    integers = np.clip(np.rint(weight.astype(np.float64) / aligned), -WEIGHT_MAX, WEIGHT_MAX)
+    integers = np.clip(np.rint(weight.astype(np.float64) / aligned), -weight_max, weight_max)
     return integers.astype(np.int8), scales
 
 

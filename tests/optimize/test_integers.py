@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from edgedeploy.optimize.histogram import Range
-from edgedeploy.optimize.integers import activation_grid, quantize_bias, quantize_weight, signed_activations
+from edgedeploy.optimize.integers import activation_grid, quantize_bias, quantize_weight, weight_max
 from edgedeploy.values.target import Cpu, OperatingSystem, Target
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**100), max_value=2.0**100)
@@ -81,16 +81,16 @@ def _target(architecture, *features):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "target", "signed"),
+    ("target", "largest"),
     [
-        ("auto", None, True),
-        ("auto", _target("aarch64", "asimd"), True),
-        ("auto", _target("aarch64", "asimd", "asimddp"), True),
-        ("auto", _target("x86_64", "avx2"), True),
-        ("auto", _target("x86_64", "avx2", "avx512_vnni"), False),
-        ("u8", _target("aarch64", "asimd"), False),
-        ("s8", _target("x86_64", "avx_vnni"), True),
+        (None, 127),
+        (_target("aarch64", "asimd"), 127),
+        (_target("x86_64", "avx2"), 63),
+        (_target("x86_64", "avx2", "avx512_vnni"), 127),
+        (_target("x86_64", "avx_vnni"), 127),
     ],
 )
-def test_the_target_chooses_the_type_of_activations(wanted, target, signed):
-    assert signed_activations(wanted, target) is signed
+def test_weights_are_smaller_where_kernels_saturate(target, largest):
+    assert weight_max(target) == largest
+    integers, _ = quantize_weight(np.array([[1.0, -2.0]], np.float32), None, weight_max=weight_max(target))
+    assert np.abs(integers).max() == largest
