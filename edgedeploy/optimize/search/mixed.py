@@ -16,12 +16,12 @@ from msgspec import structs
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import Sample
 from edgedeploy.errors import EdgedeployError
-from edgedeploy.host_run import HostSession
 from edgedeploy.optimize.contract import Pass
 from edgedeploy.optimize.linear import find_linear
 from edgedeploy.optimize.search.evaluator import Evaluator
 from edgedeploy.optimize.search.journal import Journal
 from edgedeploy.progress import Progress
+from edgedeploy.sessions import format_of, open_session
 from edgedeploy.values.search import LayerDamage, Trial
 
 _SAMPLES = 12
@@ -128,7 +128,7 @@ def _bare(passes: Sequence[Pass]) -> tuple[Pass, ...]:
 def _sqnr_db(evaluator: Evaluator, content: bytes, samples: Sequence[Sample]) -> float | None:
     agreement = AgreementAccumulator()
     try:
-        session = HostSession(content, exact=True)
+        session = open_session(content, format_of(content[:8]), exact=True)
         for sample in samples:
             agreement.add(session.run(sample.feed), evaluator.reference.run(sample.feed))
     except EdgedeployError:
