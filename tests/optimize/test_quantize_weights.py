@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic
+from edgedeploy.optimize.passes.quantize_remaining_weights import QuantizeRemainingWeights
 from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights
 from edgedeploy.optimize.storage import Int8Weight, store_float16, store_int8
 
@@ -219,6 +221,18 @@ def test_what_is_left_is_said(build, apply, node, weights, reason):
     )
     _, evidence = apply(QuantizeWeights(), model)
     assert reason in evidence.refused
+
+
+def test_what_a_quantizer_left_becomes_smaller(build, apply, run):
+    model = build(TWO_LAYERS, w=_normal(32, 32), v=_normal(32, 32))
+    x = _normal(4, 32)
+    expected = run(model, x=x)[0]
+    half, _ = apply(QuantizeDynamic(keep_float=("h",)), model, {"x": x})
+    result, evidence = apply(QuantizeRemainingWeights(), half, {"x": x})
+    assert evidence.facts["weights_stored"] == 1
+    assert _sqnr_db(run(result, x=x)[0], expected) > 30
+    _, evidence = apply(QuantizeRemainingWeights(), result, {"x": x})
+    assert evidence.refused is None and not evidence.changed
 
 
 def test_numbers_beyond_float16_stay(build, apply):

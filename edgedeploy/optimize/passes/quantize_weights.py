@@ -61,9 +61,8 @@ class QuantizeWeights(Pass, frozen=True):
             else:
                 left.append(Left(weight.readers[0].op_type, outcome))
                 left_bytes += weight.size_bytes
-        if not taken:
+        if not taken and self.essential:
             raise Refused("there is no weight to store in fewer bits" + (f" ({summary(left)})" if left else ""))
-
         facts: Facts = {
             "weights_stored": len(taken),
             "weight_bytes_before": sum(weight.size_bytes for weight, _ in taken),
@@ -77,6 +76,8 @@ class QuantizeWeights(Pass, frozen=True):
         ratios = [sqnr_db(weight.array, stored) for weight, stored in taken]
         if finite := [ratio for ratio in ratios if math.isfinite(ratio)]:
             facts["least_weight_sqnr_db"] = round(min(finite), 1)
+        if not taken:
+            return model, facts
         additions = Additions(model, at_head=True)
         for weight, stored in taken:
             name = weight.value.name or "weight"
