@@ -14,6 +14,7 @@ from edgedeploy.errors import EdgedeployError
 from edgedeploy.model.macs import count_macs
 from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError, Refused
 from edgedeploy.optimize.graph import all_nodes, is_operator, serialized
+from edgedeploy.optimize.observed_shapes import tell_shapes
 from edgedeploy.optimize.pruning.cells import Cell, Unprunable, find_cells
 from edgedeploy.optimize.pruning.cost import Cost, Objective
 from edgedeploy.optimize.pruning.coupling import Coupling, find_coupling
@@ -76,6 +77,7 @@ class PruneChannels(Pass, frozen=True, kw_only=True):
         assert context.calibration is not None
         samples = Samples(context.calibration, self.samples)
         feed = next(samples.feeds(1))
+        tell_shapes(model, [feed])
         try:
             shapes = shapes_on(model, feed)
         except EdgedeployError as error:

@@ -97,16 +97,13 @@ class Walk:
                 self.atoms.pin(channels.atoms, reason)
 
 
-def find_coupling(
-    model: ir.Model, shapes: Mapping[str, tuple[int, ...]], keep: Sequence[str] = (), smallest: int = 1
-) -> Coupling:
+def find_coupling(model: ir.Model, shapes: Mapping[str, tuple[int, ...]], keep: Sequence[str] = ()) -> Coupling:
     """Walk the graph.
 
     Args:
         model: its nodes in an order in which they can run.
         shapes: extents of every value on a sample, by name.
         keep: names of layers (of their first outputs) whose output channels all stay.
-        smallest: layers with no more output channels than this stay as they are.
     """
     # The rules import this module for its types.
     from edgedeploy.optimize.pruning.rules import apply_rule
@@ -122,8 +119,8 @@ def find_coupling(
                 continue
             if layer.name in wanted:
                 walk.atoms.pin(layer.outputs, "the settings keep it")
-            elif layer.kind != "depthwise" and len(layer.outputs) <= smallest:
-                walk.atoms.pin(layer.outputs, f"a layer has {smallest} channels or fewer")
+            elif layer.kind != "depthwise" and len(layer.outputs) == 1:
+                walk.atoms.pin(layer.outputs, "a layer has a single channel")
         for value in node.outputs:
             channels = walk.channels(value)
             if channels is None:
