@@ -15,7 +15,7 @@ from edgedeploy.dataset import open_dataset
 from edgedeploy.errors import DatasetError, UnsupportedError
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.tflite_file import operator_name, read_tflite, tensor_name, write_tflite
-from edgedeploy.optimize.contract import Context
+from edgedeploy.optimize.contract import Context, Pass
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.passes.fold_constants import FoldConstants
 from edgedeploy.optimize.passes.merge_duplicate_initializers import MergeDuplicateInitializers
@@ -223,6 +223,12 @@ def test_passes_that_prepare_onnx_graphs_say_that_they_have_nothing_to_do(contex
     content, (evidence,) = run_passes(small_network(), [FoldConstants()], context)
     assert content == small_network()
     assert evidence.refused == "TensorFlow Lite models come prepared by their converter"
+
+    class ChangesResults(Pass, frozen=True):
+        pass
+
+    _, (evidence,) = run_passes(small_network(), [ChangesResults()], context)
+    assert evidence.refused == "it works on ONNX models only"
 
 
 def test_tidying_keeps_results(context):

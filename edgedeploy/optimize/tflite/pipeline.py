@@ -31,6 +31,9 @@ _log = logging.getLogger(__name__)
 Counterpart = Callable[[Any, bytes, Context], tuple[bytes, Facts]]
 """Takes a pass, the model and what a pass may use; gives the model as it is afterwards. Raises `Refused`."""
 
+_PREPARED = "TensorFlow Lite models come prepared by their converter"
+_NO_COUNTERPART = "it works on ONNX models only"
+
 _KINDS = {
     "Conv": ("CONV_2D", "DEPTHWISE_CONV_2D"),
     "ConvTranspose": ("TRANSPOSE_CONV",),
@@ -72,7 +75,7 @@ class _State:
     def apply(self, step: Pass) -> PassEvidence:
         counterpart = _COUNTERPARTS.get(step.title())
         if counterpart is None:
-            return self._evidence(step, refused="TensorFlow Lite models come prepared by their converter")
+            return self._evidence(step, refused=_PREPARED if step.tolerance is not None else _NO_COUNTERPART)
         if step.quantizes and self._context.reference is None:
             self._context.reference = self.content
         try:
