@@ -7,6 +7,9 @@ constant folding), which is why weights are given back by Cast and Mul here.
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
@@ -16,6 +19,10 @@ from edgedeploy.optimize.integers import WEIGHT_MAX
 
 FLOAT = ir.DataType.FLOAT
 FLOAT16_MAX = float(np.finfo(np.float16).max)
+
+_INT4_DIVISORS = (-8.0, -8.5, -9.0, -7.5, -7.0, 7.0, 7.5, 8.0)
+"""What the largest number of a block is divided by to give the scale: beyond the grid's end it is cut off a little, and
+the others are rounded less."""
 
 _NODE_BYTES = 60
 """What a node takes in a file, with short names."""
@@ -94,6 +101,87 @@ class Int8Weight(Stored, frozen=True, kw_only=True, eq=False):
         return weight
 
 
+class Int4Weight(Stored, frozen=True, kw_only=True, eq=False):
+    """integers · scales in blocks of each row, two integers to a byte.
+
+    A row is all that shares an index along the row axes. It is cut into blocks with a scale each; of a block of 2n
+    integers the first n are the lower halves of n bytes, the others the upper ones, so that taking them apart is two
+    operations and no shuffle.
+    """
+
+    integers: np.ndarray
+    """int8 from -8 to 7, shape (rows, blocks, integers per block); the last block of a row is filled with zeros."""
+    scales: np.ndarray
+    """float16, shape (rows, blocks, 1)."""
+    shape: tuple[int, ...]
+    """Of the weight."""
+    row_axes: tuple[int, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return self.integers.size // 2 + self.scales.nbytes + 12 * _NODE_BYTES
+
+    @property
+    def array(self) -> np.ndarray:
+        blocks = self.integers.astype(np.float64) * self.scales.astype(np.float64)
+        rows = blocks.reshape(len(blocks), -1)[:, : self._row_length]
+        return rows.reshape(self._turned_shape).transpose(self._back)
+
+    @property
+    def _order(self) -> tuple[int, ...]:
+        """The weight's axes, those of rows first."""
+        return (*self.row_axes, *(axis for axis in range(len(self.shape)) if axis not in self.row_axes))
+
+    @property
+    def _back(self) -> tuple[int, ...]:
+        return tuple(int(axis) for axis in np.argsort(self._order))
+
+    @property
+    def _turned_shape(self) -> tuple[int, ...]:
+        return tuple(self.shape[axis] for axis in self._order)
+
+    @property
+    def _row_length(self) -> int:
+        return math.prod(self.shape) // max(len(self.integers), 1)
+
+    def restore(self, at: Additions, name: str) -> ir.Value:
+        rows, blocks, length = self.integers.shape
+        unsigned = (self.integers.astype(np.int16) + 8).astype(np.uint8)
+        packed = unsigned[:, :, : length // 2] | (unsigned[:, :, length // 2 :] << 4)
+        half = {"shape": (rows, blocks, length // 2), "dtype": FLOAT}
+        whole = {"shape": (rows, blocks, length), "dtype": FLOAT}
+
+        def number(value: float) -> ir.Value:
+            return at.weight(f"{name}:number", np.array(value, dtype=np.float32))
+
+        def step(operator: str, inputs: list[ir.Value], kind: dict[str, Any], **attributes: int) -> ir.Value:
+            return at.node(operator, inputs, f"{name}:{operator}", **kind, attributes=attributes)
+
+        both = step("Cast", [at.weight(f"{name}:int4", packed)], half, to=int(FLOAT))
+        upper = step("Floor", [step("Mul", [both, number(1 / 16)], half)], half)
+        lower = step("Sub", [both, step("Mul", [upper, number(16)], half)], half)
+        integers = step("Sub", [step("Concat", [lower, upper], whole, axis=2), number(8)], whole)
+        scales = at.weight(f"{name}:scale", self.scales)
+        scale = step("Cast", [scales], {"shape": self.scales.shape, "dtype": FLOAT}, to=int(FLOAT))
+        weight = step("Mul", [integers, scale], whole)
+
+        def reshaped(value: ir.Value, shape: tuple[int, ...]) -> ir.Value:
+            target = at.weight(f"{name}:shape", np.array(shape, dtype=np.int64))
+            return step("Reshape", [value, target], {"shape": shape, "dtype": FLOAT})
+
+        if blocks * length != self._row_length:
+            weight = reshaped(weight, (rows, blocks * length))
+            bounds = [at.weight(f"{name}:bound", np.array([bound])) for bound in (0, self._row_length, 1)]
+            weight = step("Slice", [weight, *bounds], {"shape": (rows, self._row_length), "dtype": FLOAT})
+        weight = reshaped(weight, self._turned_shape)
+        if self._back != tuple(range(len(self.shape))):
+            turned = {"perm": self._back}
+            weight = at.node("Transpose", [weight], f"{name}:turned", shape=self.shape, dtype=FLOAT, attributes=turned)
+        if self.dtype != FLOAT:
+            weight = step("Cast", [weight], {"shape": self.shape, "dtype": self.dtype}, to=int(self.dtype))
+        return weight
+
+
 def store_float16(weight: np.ndarray) -> Float16Weight | str:
     """`weight` in half precision, or why that cannot be.
 
@@ -125,6 +213,46 @@ def store_int8(weight: np.ndarray, row_axes: tuple[int, ...]) -> Int8Weight | st
     scales = np.where(scales < np.finfo(np.float32).tiny, 1.0, scales).astype(np.float32)
     integers = np.clip(np.rint(exact / scales), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
     return Int8Weight(dtype=ir.DataType.from_numpy(weight.dtype), integers=integers, scales=scales)
+
+
+def store_int4(weight: np.ndarray, row_axes: tuple[int, ...], block: int) -> Int4Weight | str:
+    """`weight` in 4-bit integers with a scale for each `block` of every row, or why that cannot be.
+
+    Of a number of scales the one with the least squared error is taken. A scale may be negative: the grid reaches from
+    -8 to 7, and the larger end serves the larger number.
+
+    Args:
+        weight: floats of any shape.
+        block: even.
+    """
+    if not np.isfinite(weight).all():
+        return "it is not finite"
+    order = (*row_axes, *(axis for axis in range(weight.ndim) if axis not in row_axes))
+    rows = math.prod(weight.shape[axis] for axis in row_axes)
+    flat = weight.astype(np.float64).transpose(order).reshape(rows, -1)
+    flat = np.pad(flat, ((0, 0), (0, -flat.shape[1] % block)))
+    blocks = flat.reshape(rows, -1, block)
+    extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2, keepdims=True), axis=2)
+    if float(np.abs(extreme).max(initial=0.0)) > FLOAT16_MAX:
+        return "it holds numbers beyond what float16 can (65504)"
+    scales = np.zeros(extreme.shape, dtype=np.float16)
+    integers = np.zeros(blocks.shape, dtype=np.int8)
+    least = np.full(extreme.shape, np.inf)
+    for divisor in _INT4_DIVISORS:
+        tried = (extreme / divisor).astype(np.float16)
+        divided = np.divide(blocks, tried, out=np.zeros_like(blocks), where=tried != 0)
+        rounded = np.clip(np.rint(divided), -8, 7)
+        error = np.square(rounded * tried - blocks).sum(axis=2, keepdims=True)
+        better = error < least
+        scales, least = np.where(better, tried, scales), np.where(better, error, least)
+        integers = np.where(better, rounded, integers).astype(np.int8)
+    return Int4Weight(
+        dtype=ir.DataType.from_numpy(weight.dtype),
+        integers=integers,
+        scales=scales,
+        shape=weight.shape,
+        row_axes=row_axes,
+    )
 
 
 def sqnr_db(weight: np.ndarray, stored: Stored) -> float:

@@ -15,7 +15,7 @@ from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic
 from edgedeploy.optimize.passes.quantize_remaining_weights import QuantizeRemainingWeights
 from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights
-from edgedeploy.optimize.storage import Int8Weight, store_float16, store_int8
+from edgedeploy.optimize.storage import Int4Weight, Int8Weight, store_float16, store_int4, store_int8
 
 RNG = np.random.default_rng(5)
 
@@ -119,6 +119,9 @@ CASES = {
 }
 
 
+LEAST_SQNR_DB = {"int8": 30, "float16": 50, "int4": 12}
+
+
 def _feed(text):
     if "int64[4] x" in text:
         return {"x": np.array([0, 3, 15, 7])}
@@ -126,7 +129,7 @@ def _feed(text):
     return {"x": _normal(*(int(extent) for extent in extents.split(",")))}
 
 
-@pytest.mark.parametrize("form", ["int8", "float16"])
+@pytest.mark.parametrize("form", ["int8", "float16", "int4"])
 @pytest.mark.parametrize("case", CASES)
 def test_weights_of_any_operator(build, apply, run, tmp_path, case, form):
     text, weights, count = CASES[case]
@@ -139,7 +142,7 @@ def test_weights_of_any_operator(build, apply, run, tmp_path, case, form):
     assert evidence.facts["weights_stored"] == count
     assert all(array.const_value.size < 100 or array.dtype.itemsize < 4 for array in result.graph.initializers.values())
     for exact in (True, False):
-        assert _sqnr_db(run(result, **feed, exact=exact)[0], expected) > (30 if form == "int8" else 50)
+        assert _sqnr_db(run(result, **feed, exact=exact)[0], expected) > LEAST_SQNR_DB[form]
     # What runs is the float model: nothing gives weights back in each run.
     assert _loaded_operators(result, tmp_path) == before
 
@@ -262,3 +265,38 @@ def test_the_error_is_half_a_step_at_most(weight, data):
 def test_half_precision_is_exact_where_it_can_be():
     weight = np.array([[1.0, -65504.0], [0.5, 2.0**-14]], np.float32)
     np.testing.assert_array_equal(store_float16(weight).array, weight)
+
+
+@pytest.mark.parametrize("block", [2, 32])
+@pytest.mark.parametrize(
+    ("node", "weights"),
+    [
+        ("(float[3,64] x) => (float[3,96] y) { y = MatMul(x, w) }", _normal(64, 96)),
+        ("(float[3,64] x) => (float[3,96] y) { y = Gemm <transB = 1> (x, w) }", _normal(96, 64)),
+        # Rows of 45 do not fill their blocks.
+        ("(float[1,5,8,8] x) => (float[1,96,6,6] y) { y = Conv(x, w) }", _normal(96, 5, 3, 3)),
+        ("(float[1,64,8] x) => (float[1,70,10] y) { y = ConvTranspose(x, w) }", _normal(64, 70, 3)),
+    ],
+)
+def test_four_bits(build, apply, run, tmp_path, node, weights, block):
+    model = build(f'<ir_version: 8, opset_import: ["" : 13]> g {node}', w=weights)
+    feed = _feed(node)
+    expected = run(model, **feed)[0]
+    result, evidence = apply(QuantizeWeights(weights="int4", block=block), model, feed)
+    # A scale for every two numbers takes as much as the numbers.
+    assert evidence.facts["weights_in_int4"] == (block > 2)
+    assert _sqnr_db(run(result, **feed)[0], expected) > 18
+    assert _loaded_operators(result, tmp_path) == _loaded_operators(model, tmp_path)
+    size = len(serialized(result))
+    assert size < len(serialized(model)) * (0.3 if block > 2 else 0.4)
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.float32, (3, 11), elements=st.floats(-1000, 1000, width=32)), st.sampled_from([(0,), (1,), ()]))
+def test_four_bits_lose_a_step_at_most(weight, axes):
+    stored = store_int4(weight, axes, 4)
+    assert isinstance(stored, Int4Weight) and stored.array.shape == weight.shape
+    assert stored.integers.min() >= -8 and stored.integers.max() <= 7
+    error = np.abs(stored.array - weight)
+    # The largest of a block is cut off by a step and a half; numbers below what float16 resolves are lost.
+    assert (error <= 1.6 * np.abs(stored.scales.astype(np.float64)).max() + 1e-6).all()

@@ -12,12 +12,12 @@ from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionErro
 from edgedeploy.optimize.graph import opset, replace_input
 from edgedeploy.optimize.layer_choice import LayerChoice
 from edgedeploy.optimize.linear import Left, summary
-from edgedeploy.optimize.storage import Stored, sqnr_db, store_float16, store_int8
+from edgedeploy.optimize.storage import Int4Weight, Stored, sqnr_db, store_float16, store_int4, store_int8
 from edgedeploy.optimize.stored_weights import StoredWeight, find_weights
 
 
 class QuantizeWeights(Pass, frozen=True):
-    """Store the weights of any operator in 8 bits per channel, or in float16; compute in float.
+    """Store the weights of any operator in 8 bits per channel, 4 bits per block or in float16; compute in float.
 
     Weights are given back to float by Cast and Mul, which onnxruntime computes once, when it loads the model (it keeps
     DequantizeLinear): inference then runs as that of the float model does, and takes the same memory. Other runtimes
@@ -28,8 +28,11 @@ class QuantizeWeights(Pass, frozen=True):
     essential: ClassVar[bool] = True
     quantizes: ClassVar[bool] = True
 
-    weights: Literal["int8", "float16"] = "int8"
-    """`int8` is symmetric with a scale per output channel; `float16` takes any constant, not only weights."""
+    weights: Literal["int8", "float16", "int4"] = "int8"
+    """`int8` is symmetric with a scale per output channel; `float16` takes any constant, not only weights; `int4` has a
+    scale per block, and is `int8` for weights that get no smaller so."""
+    block: int = 32
+    """How many numbers of a row share a scale in `int4`."""
     smallest: int = 256
     """Weights of fewer elements stay in float: they save less than the nodes that give them back take."""
     keep_float: tuple[str, ...] = ()
@@ -40,11 +43,14 @@ class QuantizeWeights(Pass, frozen=True):
     def __post_init__(self) -> None:
         if self.smallest < 0:
             raise ValueError("smallest must not be negative")
+        if self.block < 2 or self.block % 2:
+            raise ValueError("block must be even, and 2 at least")
 
     def requires(self, model: ir.Model, context: Context) -> str | None:
-        # Mul broadcasts in both directions since 7.
-        if opset(model) < 7:
-            return f"the model's operator set is {opset(model)}, and it needs 7 (put upgrade-opset before it)"
+        # Mul broadcasts in both directions since 7, Slice takes bounds as inputs since 10.
+        needed = 10 if self.weights == "int4" else 7
+        if opset(model) < needed:
+            return f"the model's operator set is {opset(model)}, and it needs {needed} (put upgrade-opset before it)"
         return None
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
@@ -65,6 +71,7 @@ class QuantizeWeights(Pass, frozen=True):
             raise Refused("there is no weight to store in fewer bits" + (f" ({summary(left)})" if left else ""))
         facts: Facts = {
             "weights_stored": len(taken),
+            "weights_in_int4": sum(isinstance(stored, Int4Weight) for _, stored in taken),
             "weight_bytes_before": sum(weight.size_bytes for weight, _ in taken),
             "weight_bytes_after": sum(stored.size_bytes for _, stored in taken),
             "weights_left_in_float": len(left),
@@ -103,6 +110,10 @@ class QuantizeWeights(Pass, frozen=True):
             return "it is no matrix of weights"
         else:
             outcome = store_int8(array, weight.row_axes)
+            if self.weights == "int4" and isinstance(outcome, Stored):
+                smaller = store_int4(array, weight.row_axes, self.block)
+                if isinstance(smaller, Stored) and smaller.size_bytes < outcome.size_bytes:
+                    outcome = smaller
         if isinstance(outcome, Stored) and outcome.size_bytes >= array.nbytes:
             return "it would not become smaller"
         return outcome
