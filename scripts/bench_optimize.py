@@ -114,12 +114,13 @@ def main() -> None:
     parser.add_argument("--auto-seconds", type=int, default=300, metavar="SECONDS", help="budget of auto (300)")
     parser.add_argument("--limit", type=int, default=600, metavar="SECONDS", help="for each tool and model (600)")
     parser.add_argument("--again", action="store_true", help="do not take over results of earlier runs")
+    parser.add_argument("--show", action="store_true", help="run no tool, only show what earlier runs left")
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="for models, data and results")
     arguments = parser.parse_args()
     chosen_models = arguments.models or (",".join(_QUICK_MODELS) if arguments.quick else None)
     corpus = models(arguments.folder, _chosen(chosen_models, all_models, parser))
     names = _chosen(arguments.tools, all_tools, parser)
-    tools = [tool for tool in TOOLS if tool.name in names]
+    tools = [tool for tool in TOOLS if tool.name in names and not arguments.show]
     settings = Settings(
         folder=arguments.folder.resolve(),
         objective=arguments.objective,
@@ -141,7 +142,9 @@ def main() -> None:
     (settings.folder / "results.json").write_text(text, encoding="utf-8")
     print_table(results, corpus)
     if len(corpus) == len(CATALOGUE) and not arguments.quick:
-        command = " ".join(["scripts/bench_optimize", *sys.argv[1:]])
+        command = "scripts/bench_optimize" + (f" --samples {limit}" if limit else "")
+        command += f" --objective {settings.objective} --auto-seconds {settings.auto_seconds}"
+        command += f" --on {settings.on}" if settings.on else ""
         _DOCUMENT.write_text(document(results, corpus, command, settings), encoding="utf-8")
         print(_DOCUMENT)
 

@@ -112,7 +112,7 @@ def document(results: Results, corpus: list[Ready], command: str, settings: Sett
         f"✓ stands for brought through: the result loads, is at least {_LEAST_SAVING:.0%} smaller, lost at most "
         f"{_MOST_DROP:.0%} of the metric, and is not slower.",
         f"Slower means that the whole 95 % interval of the ratio lies above {1 + TOLERANCE:.2f}, twice. What falls "
-        "short is bold.",
+        "short is bold; — was not run.",
         "",
         "| model | " + " | ".join(tool.title for tool in others) + " |",
         "|---|" + "---|" * len(others),
