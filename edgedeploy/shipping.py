@@ -16,6 +16,7 @@ from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import DeviceError, IntegrityError, UnsupportedError
 from edgedeploy.files import sha256_file
+from edgedeploy.guest_instructions import speed_judge
 from edgedeploy.measure.bench import bench
 from edgedeploy.measure.check import check
 from edgedeploy.measure.observation import merge
@@ -23,6 +24,7 @@ from edgedeploy.measure.test import test
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipe import load_recipe
 from edgedeploy.optimize.search.search import SearchSettings
+from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.target.load import load_target, target_names
 from edgedeploy.values.bundle import Bundle
@@ -73,6 +75,8 @@ def ship(
         evaluation = _dataset(contract, contract.data.evaluation)
         limits = contract.limits
 
+        # A real device is not asked: how fast it is, `bench` measures there with the release itself.
+        judge = stack.enter_context(_speed_judge(device, progress))
         optimized = folder / f"{contract.model.name}.onnx"
         evidence = optimize(
             model,
@@ -84,6 +88,7 @@ def ship(
             # A contract that states no drop is judged by its floor alone, on the device.
             max_drop=1.0 if limits.metric_max_drop is None else limits.metric_max_drop,
             target=chosen,
+            speed=judge,
             allowed=contract.optimization.allow,
             search_settings=SearchSettings(
                 objective=contract.optimization.objective, time_budget_s=contract.optimization.time_budget_s
@@ -124,6 +129,13 @@ def ship(
         verdict=verdict,
         remarks=remarks,
     )
+
+
+def _speed_judge(device: str, progress: Progress) -> contextlib.AbstractContextManager[SpeedJudge | None]:
+    """By instructions on an emulated board, by time on this machine; nobody for another device."""
+    if device.startswith("board:"):
+        return speed_judge(device, progress=progress)
+    return speed_judge(None) if device.startswith("local:") else contextlib.nullcontext()
 
 
 def _handed_over(contract: Contract) -> Path:
