@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from edgedeploy.dataset import open_dataset
+from edgedeploy.optimize import layer_inputs
 from edgedeploy.optimize.contract import Context
+from edgedeploy.optimize.layer_inputs import Gram, as_rows, from_rows, objection
 from edgedeploy.optimize.passes.correct_bias import CorrectBias
 from edgedeploy.optimize.passes.equalize_ranges import EqualizeRanges
 from edgedeploy.optimize.passes.quantize_static import QuantizeStatic
 from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights
+from edgedeploy.optimize.passes.round_adaptively import RoundAdaptively
 from edgedeploy.optimize.pipeline import run_passes
-from edgedeploy.optimize.recovery import HeldOut, known, quantized_layers, reference_of
+from edgedeploy.optimize.recovery import HeldOut, QuantizedLayer, known, quantized_layers, reference_of
 from edgedeploy.values.model import TensorFacts
 
 RNG = np.random.default_rng(21)
@@ -158,3 +161,45 @@ def _channels(layer) -> np.ndarray:
 def test_without_a_quantizer_before_it_there_is_nothing_to_correct(build, context):
     _, (evidence,) = run_passes(build(NETWORK, **weights()), [CorrectBias()], context)
     assert "put it behind a quantizer" in evidence.refused
+
+
+# With one scale for a whole uneven weight it is the rounding of weights that costs, not that of activations.
+@pytest.mark.parametrize("quantizer", [QuantizeStatic(per_channel=False), QuantizeWeights(smallest=8)])
+def test_weights_rounded_anew_bring_the_outputs_closer(build, context, quantizer):
+    model = build(NETWORK, **weights(uneven=30))
+    _, (_, evidence) = run_passes(model, [quantizer, RoundAdaptively()], context)
+    assert evidence.changed, evidence.refused
+    assert evidence.facts["layers_left"] == 0 or isinstance(quantizer, QuantizeWeights)
+    assert evidence.facts["layer_error_ratio"] < 1.0 and evidence.facts["weights_moved"] > 0
+    assert evidence.facts["sqnr_after_db"] > evidence.facts["sqnr_before_db"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("y = Conv <pads = [1,0,2,1], strides = [2,1], dilations = [1,2]> (x, w)", (4, 3, 3, 2)),
+        ("y = Conv <group = 3, pads = [1,1,1,1]> (x, w)", (6, 1, 3, 3)),
+        ("t = Transpose <perm = [0,2,3,1]> (x) y = MatMul(t, w)", (3, 4)),
+        ("f = Flatten(x) y = Gemm <transB = 1> (f, w)", (4, 147)),
+        ("f = Flatten(x) y = Gemm(f, w)", (147, 4)),
+    ],
+)
+def test_rows_times_weights_are_what_the_layer_computes(build, run, text, shape):
+    """The oracle of the rows: each layer's output, from the rows of its inputs alone."""
+    head = '<ir_version: 8, opset_import: ["" : 17]> g (float[N,3,7,7] x) => (float[M] y) {'
+    weight = RNG.standard_normal(shape).astype(np.float32)
+    model = build(f"{head} {text} }}".replace("float[M] y", "float y"), w=weight)
+    node = next(node for node in model.graph if node.outputs[0].name == "y")
+    layer = QuantizedLayer(node, node, weight, None)
+    assert objection(layer, 2048) is None
+    x = RNG.standard_normal((2, 3, 7, 7)).astype(np.float32)
+    source = {"Conv": x, "MatMul": x.transpose(0, 2, 3, 1), "Gemm": x.reshape(2, -1)}[node.op_type]
+    groups = Gram(layer).groups
+    rows = layer_inputs._rows(layer, source, groups, 10**6, np.random.default_rng(0))
+    computed = np.einsum("gnd,gcd->gnc", rows, as_rows(layer, weight.astype(np.float64)))
+    expected = run(model, x=x)[0]
+    if node.op_type == "Conv":
+        expected = np.moveaxis(expected, 1, -1)
+    expected = expected.reshape(len(rows[0]), groups, -1).transpose(1, 0, 2)
+    np.testing.assert_allclose(computed, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(from_rows(layer, as_rows(layer, weight)), weight)

@@ -1,0 +1,143 @@
+"""What layers are multiplied with on calibration data, as rows of a matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from edgedeploy.host_run import HostSession
+from edgedeploy.optimize.contract import Context
+from edgedeploy.optimize.graph import integer_attribute, integers_attribute, is_operator, serialized
+from edgedeploy.optimize.recovery import QuantizedLayer, seen_samples
+
+_AT_ONCE = 12
+"""Layers whose inputs leave the runtime together; bounds the memory."""
+
+
+class Gram:
+    """XᵀX of a layer's inputs, for each group of a convolution; X has a row per position that was looked at."""
+
+    def __init__(self, layer: QuantizedLayer) -> None:
+        self._layer = layer
+        node = layer.original
+        self.groups = integer_attribute(node, "group", 1) if is_operator(node, "Conv") else 1
+        self.width = _width(layer, self.groups)
+        self.products = np.zeros((self.groups, self.width, self.width))
+        self.rows = 0
+
+    def add(self, source: np.ndarray, positions: int, chance: np.random.Generator) -> None:
+        """Take in one sample's input, at no more than so many positions."""
+        found = _rows(self._layer, source, self.groups, positions, chance)
+        self.products += np.einsum("gnd,gne->gde", found, found, optimize=True)
+        self.rows += found.shape[1]
+
+
+def objection(layer: QuantizedLayer, largest: int) -> str | None:
+    """Why the inputs of a layer are not collected, or None."""
+    node = layer.original
+    if is_operator(node, "Conv"):
+        auto_pad = node.attributes.get("auto_pad")
+        if auto_pad is not None and auto_pad.as_string() != "NOTSET":
+            return "its padding depends on its input"
+        if layer.weight.ndim not in (3, 4):
+            return "it is no convolution in one or two dimensions"
+    elif layer.weight.ndim != 2:
+        return "its weight is no matrix"
+    groups = integer_attribute(node, "group", 1) if is_operator(node, "Conv") else 1
+    return f"each output reads more than {largest:,} numbers" if _width(layer, groups) > largest else None
+
+
+def collect(
+    reference: ir.Model, layers: Sequence[QuantizedLayer], context: Context, *, positions: int
+) -> Iterator[tuple[QuantizedLayer, Gram]]:
+    """XᵀX of each layer on what the float model feeds it.
+
+    Args:
+        positions: rows that each sample may give to a layer; a convolution has many.
+    """
+    assert context.calibration is not None
+    for begin in range(0, len(layers), _AT_ONCE):
+        some = layers[begin : begin + _AT_ONCE]
+        grams = [Gram(layer) for layer in some]
+        chance = np.random.default_rng(0)
+        session = HostSession(_showing_inputs(reference, some), exact=False)
+        for sample in seen_samples(context.calibration):
+            for gram, source in zip(grams, session.run(sample.feed), strict=True):
+                gram.add(source, positions, chance)
+        context.progress.advance(min(begin + _AT_ONCE, len(layers)), len(layers), "layers")
+        yield from zip(some, grams, strict=True)
+
+
+def as_rows(layer: QuantizedLayer, weight: np.ndarray) -> np.ndarray:
+    """A weight of the layer as (groups, channels of a group, numbers that each reads), in the order of `Gram`."""
+    node = layer.original
+    if is_operator(node, "Conv"):
+        groups = integer_attribute(node, "group", 1)
+        return weight.reshape(groups, weight.shape[0] // groups, -1)
+    transposed = is_operator(node, "Gemm") and integer_attribute(node, "transB", 0)
+    return (weight if transposed else weight.T)[np.newaxis]
+
+
+def from_rows(layer: QuantizedLayer, rows: np.ndarray) -> np.ndarray:
+    """The inverse of `as_rows`."""
+    node = layer.original
+    if is_operator(node, "Conv"):
+        return rows.reshape(layer.weight.shape)
+    transposed = is_operator(node, "Gemm") and integer_attribute(node, "transB", 0)
+    return rows[0] if transposed else rows[0].T
+
+
+def _width(layer: QuantizedLayer, groups: int) -> int:
+    if is_operator(layer.original, "Conv"):
+        return int(np.prod(layer.weight.shape[1:]))
+    return int(as_rows(layer, layer.weight).shape[2])
+
+
+def _showing_inputs(reference: ir.Model, layers: Sequence[QuantizedLayer]) -> bytes:
+    shown = reference.clone()
+    nodes = {node.outputs[0].name: node for node in shown.graph if node.outputs}
+    shown.graph.outputs.clear()
+    for index, layer in enumerate(layers):
+        # A value may be read by several layers, or be an input of the graph; outputs must differ.
+        node = ir.node("Identity", [nodes[layer.name].inputs[0]])
+        output = node.outputs[0]
+        output.name = f"edgedeploy:input:{index}"
+        output.type, output.shape = ir.TensorType(ir.DataType.FLOAT), None
+        shown.graph.append(node)
+        shown.graph.outputs.append(output)
+    return serialized(shown)
+
+
+def _rows(
+    layer: QuantizedLayer, source: np.ndarray, groups: int, positions: int, chance: np.random.Generator
+) -> np.ndarray:
+    """Float64, shape (groups, rows, width)."""
+    if not is_operator(layer.original, "Conv"):
+        flat = source.reshape(-1, source.shape[-1]).astype(np.float64)
+        if len(flat) > positions:
+            flat = flat[chance.choice(len(flat), positions, replace=False)]
+        return flat[np.newaxis]
+    node = layer.original
+    kernel = layer.weight.shape[2:]
+    rank = len(kernel)
+    strides = integers_attribute(node, "strides") or (1,) * rank
+    dilations = integers_attribute(node, "dilations") or (1,) * rank
+    pads = integers_attribute(node, "pads") or (0,) * (2 * rank)
+    padded = np.pad(source, [(0, 0), (0, 0), *((pads[i], pads[i + rank]) for i in range(rank))])
+    spans = [(kernel[i] - 1) * dilations[i] + 1 for i in range(rank)]
+    counts = [(padded.shape[2 + i] - spans[i]) // strides[i] + 1 for i in range(rank)]
+    total = int(np.prod(counts)) * source.shape[0]
+    chosen = np.arange(total) if total <= positions else chance.choice(total, positions, replace=False)
+    sample, *corners = np.unravel_index(chosen, (source.shape[0], *counts))
+    index = [
+        (corners[i] * strides[i])[:, np.newaxis] + (np.arange(kernel[i]) * dilations[i])[np.newaxis]
+        for i in range(rank)
+    ]
+    if rank == 1:
+        patches = padded[sample[:, None], :, index[0]].transpose(0, 2, 1)
+    else:
+        patches = padded[sample[:, None, None], :, index[0][:, :, None], index[1][:, None, :]].transpose(0, 3, 1, 2)
+    grouped = patches.reshape(len(chosen), groups, -1).transpose(1, 0, 2)
+    return grouped.astype(np.float64)
