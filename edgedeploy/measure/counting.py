@@ -37,7 +37,7 @@ def count_inferences(talk: Conversation, feeds: Sequence[Feed], *, samples: int)
     Args:
         talk: with a runner on a counting board.
         feeds: taken in turn; arrays for inputs that the model does not have are left out.
-        samples: how many inferences are counted, after one that is not.
+        samples: how many inferences are counted, after two that are not.
 
     Returns:
         Instructions of each, in order.
@@ -46,7 +46,7 @@ def count_inferences(talk: Conversation, feeds: Sequence[Feed], *, samples: int)
         DeviceError: the model does not run there, in the runtime's own words; or the runner ended.
         UnreachableError: the connection was lost.
     """
-    bounds = {"warmup": 0, "warmup_s": 0.0, "min_samples": samples, "min_s": 0.0, "max_s": 3600.0}
+    bounds = {"warmup": 1, "warmup_s": 0.0, "min_samples": samples, "min_s": 0.0, "max_s": 3600.0}
     talk.send(
         {"do": "bench", **bounds, "max_samples": samples},
         {f"{index}:{name}": array for index, feed in enumerate(feeds) for name, array in feed.items()},

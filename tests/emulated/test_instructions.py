@@ -52,7 +52,8 @@ def test_counts_are_the_same_again_and_after_a_boot(counting: BoardStatus, model
         # The first time it was up before, and stays so.
         board_down(counting.name)
     assert board_status(counting.name).state == "down"
-    assert max(counts) / min(counts) < 1.001
+    # 0.14 % was the most that was seen in 40 processes; the kernel's timer runs a little more in some than in others.
+    assert max(counts) / min(counts) < 1.002
     # An inference is some 11 million multiply-accumulates, of which NEON does 4 at once, and what surrounds them.
     assert 10_000_000 < counts[0] < 50_000_000
 
@@ -67,7 +68,7 @@ def test_integers_are_less_work_than_floats(counting: BoardStatus, models: tuple
             judge.compare(models[0], b"no model", FEEDS)
         again = judge.compare(models[1], models[0], FEEDS)
     assert again.slower
-    assert again.ratio == pytest.approx(1 / figure.ratio, rel=1e-3)
+    assert again.ratio == pytest.approx(1 / figure.ratio, rel=2e-3)
 
 
 def test_bench_reports_a_count_and_no_latency(
