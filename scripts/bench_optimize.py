@@ -45,7 +45,9 @@ def measured(settings: Settings, ready: Ready, tool: Tool, limit: int | None) ->
     made_from = _made_from(settings, ready, tool, limit)
     out = place / f"{tool.name}.onnx"
     print(f"{ready.name}: {tool.title} …", file=sys.stderr, flush=True)
-    out.unlink(missing_ok=True)
+    # A search would go on where an earlier one, perhaps of other code, was stopped.
+    for left in place.glob(f"{out.name}*"):
+        left.unlink()
     outcome = tool.run(settings, ready, out)
     figures: Figures = {
         "made_from": made_from,
