@@ -26,7 +26,7 @@ from edgedeploy.values.speed import SpeedFigure
 
 TOLERANCE = 0.01
 """How far above 1 a ratio must lie, with its whole interval, to be called slower. Medians for the same model differ
-by up to 0.14 % between processes and boots; a hundredth more work is no reason to refuse a model."""
+by up to 0.13 % between processes and boots; a hundredth more work is no reason to refuse a model."""
 
 _SAMPLES = (3, 8)
 """Inferences that are counted per model, of large models and of small ones."""
