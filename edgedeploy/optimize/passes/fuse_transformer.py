@@ -77,6 +77,11 @@ class FuseTransformer(Pass, frozen=True):
         options.enable_attention = self.attention
         # The approximation by tanh moves results by more than rounding.
         options.enable_gelu_approximation = False
+        # It says on standard error what it did not find; what matters of that is in the evidence.
+        chatter = logging.getLogger("onnxruntime")
+        level = chatter.level
+        if not _log.isEnabledFor(logging.DEBUG):
+            chatter.setLevel(logging.CRITICAL)
         try:
             optimizer = optimize_by_fusion(
                 proto,
@@ -89,6 +94,8 @@ class FuseTransformer(Pass, frozen=True):
             # Its patterns take for granted what the exporters they are made for write, and end in anything.
             _log.debug("onnxruntime.transformers", exc_info=True)
             raise Refused(f"onnxruntime's fusions gave up ({type(error).__name__}: {first_line(error)})") from error
+        finally:
+            chatter.setLevel(level)
         fused: onnx.ModelProto = optimizer.model
         return fused
 
