@@ -300,3 +300,34 @@ def test_four_bits_lose_a_step_at_most(weight, axes):
     error = np.abs(stored.array - weight)
     # The largest of a block is cut off by a step and a half; numbers below what float16 resolves are lost.
     assert (error <= 1.6 * np.abs(stored.scales.astype(np.float64)).max() + 1e-6).all()
+
+
+def test_products_in_integers(build, apply, run):
+    model = build(
+        """
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[3,70] x, bool c) => (float[3,96] y) {
+            h = MatMul(x, w)
+            y = If (c) <
+                then_branch = t () => (float[3,96] p) { p = MatMul(h, v) },
+                else_branch = e () => (float[3,96] q) { k = MatMul(h, v) q = Gemm(k, v) }
+            >
+        }""",
+        w=_normal(70, 96),
+        v=_normal(96, 96, scale=0.1),
+    )
+    x = _normal(3, 70)
+    for condition in (True, False):
+        feed = {"x": x, "c": np.array(condition)}
+        expected = run(model, **feed)[0]
+        result, evidence = apply(QuantizeWeights(weights="int4", products="integer"), model, feed)
+        assert evidence.refused is None and evidence.facts["weights_in_int4"] == 2
+        # `v` is also read by a Gemm, so both of its readers take it as floats.
+        assert sum(node.op_type == "MatMulNBits" for node in result.graph) == 1
+        assert _sqnr_db(run(result, **feed)[0], expected) > 15
+
+
+@pytest.mark.parametrize("settings", [{"smallest": -1}, {"block": 3}, {"products": "integer"}])
+def test_settings_are_checked(settings):
+    with pytest.raises(ValueError):
+        QuantizeWeights(**settings)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from typing import ClassVar, Literal
 
+import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.additions import Additions
 from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError, Refused
-from edgedeploy.optimize.graph import opset, replace_input
+from edgedeploy.optimize.graph import is_operator, opset, replace_input
 from edgedeploy.optimize.layer_choice import LayerChoice
 from edgedeploy.optimize.linear import Left, summary
 from edgedeploy.optimize.storage import Int4Weight, Stored, sqnr_db, store_float16, store_int4, store_int8
 from edgedeploy.optimize.stored_weights import StoredWeight, find_weights
+
+_KERNEL_BLOCKS = (16, 32, 64, 128, 256)
 
 
 class QuantizeWeights(Pass, frozen=True):
@@ -33,6 +36,9 @@ class QuantizeWeights(Pass, frozen=True):
     scale per block, and is `int8` for weights that get no smaller so."""
     block: int = 32
     """How many numbers of a row share a scale in `int4`."""
+    products: Literal["float", "integer"] = "float"
+    """How MatMul multiplies by weights in `int4`: as in the float model, or with onnxruntime's MatMulNBits. That leaves
+    them packed in memory, and takes a fraction of float's time for a single row at a time, but more for many."""
     smallest: int = 256
     """Weights of fewer elements stay in float: they save less than the nodes that give them back take."""
     keep_float: tuple[str, ...] = ()
@@ -45,6 +51,8 @@ class QuantizeWeights(Pass, frozen=True):
             raise ValueError("smallest must not be negative")
         if self.block < 2 or self.block % 2:
             raise ValueError("block must be even, and 2 at least")
+        if self.products == "integer" and (self.weights != "int4" or self.block not in _KERNEL_BLOCKS):
+            raise ValueError(f"integer products need weights in int4, and a block of {_KERNEL_BLOCKS}")
 
     def requires(self, model: ir.Model, context: Context) -> str | None:
         # Mul broadcasts in both directions since 7, Slice takes bounds as inputs since 10.
@@ -86,11 +94,20 @@ class QuantizeWeights(Pass, frozen=True):
         if not taken:
             return model, facts
         additions = Additions(model, at_head=True)
+        multiplying: list[tuple[StoredWeight, Int4Weight]] = []
         for weight, stored in taken:
-            name = weight.value.name or "weight"
-            restored = stored.restore(additions, name)
+            if self.products == "integer" and isinstance(stored, Int4Weight) and _multiplies(weight):
+                multiplying.append((weight, stored))
+                continue
+            restored = stored.restore(additions, weight.value.name or "weight")
             for use in list(weight.value.uses()):
                 replace_input(use.node, use.idx, restored)
+        # Last, since they replace nodes, and what was added stands before the first of these.
+        for weight, stored in multiplying:
+            known: dict[str, ir.Value] = {}
+            for node in weight.readers:
+                stored.multiply(additions, node, weight.value.name or "weight", known)
+            model.opset_imports["com.microsoft"] = 1
         return model, facts
 
     def ensures(self, before: ir.Model, after: ir.Model, facts: Facts) -> None:
@@ -117,3 +134,12 @@ class QuantizeWeights(Pass, frozen=True):
         if isinstance(outcome, Stored) and outcome.size_bytes >= array.nbytes:
             return "it would not become smaller"
         return outcome
+
+
+def _multiplies(weight: StoredWeight) -> bool:
+    """Whether all that reads the weight multiplies float32 rows by it."""
+    return (
+        weight.array.ndim == 2
+        and weight.array.dtype == np.float32
+        and all(use.idx == 1 and is_operator(use.node, "MatMul") for use in weight.value.uses())
+    )
