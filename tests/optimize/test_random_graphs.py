@@ -46,7 +46,7 @@ def _apart(proto: onnx.ModelProto) -> ir.Model:
     return ir.from_proto(onnx.load_from_string(proto.SerializeToString()))
 
 
-@_given(60, proto=models())
+@_given(30, proto=models())
 def test_fold_keeps_every_result(proto):
     recipe = load_recipe("fold")
     model = _apart(proto)
@@ -72,7 +72,7 @@ def samples(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-@_given(8, proto=models())
+@_given(5, proto=models())
 def test_a_result_loads_and_agrees_or_is_refused_with_the_reason(name, proto, samples, tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawn")
     source, output = folder / "model.onnx", folder / "result.onnx"
@@ -100,7 +100,7 @@ def test_a_result_loads_and_agrees_or_is_refused_with_the_reason(name, proto, sa
     assert error <= 0.1 * power, "the guard lets 10 dB through, and nothing less"
 
 
-@_given(30, proto=models())
+@_given(12, proto=models())
 def test_int8_agrees_without_a_guard(proto, samples):
     """Most of what is drawn can be quantized, and is good: the guard has little to do."""
     inputs = (TensorFacts(name="x", dtype="float32", shape=("N", *SHAPE)),)
