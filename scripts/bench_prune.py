@@ -29,6 +29,7 @@ from wild_models import DEFAULT_FOLDER, Ready, models
 
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import open_dataset
+from edgedeploy.files import replacing_file
 from edgedeploy.host_run import HostSession
 from edgedeploy.metrics import find_metric
 from edgedeploy.model.inspect import inspect_model
@@ -75,7 +76,25 @@ class Judge:
         return {"metric": score.figure().value, "sqnr_db": agreement.figure().sqnr_db, "samples": seen}
 
 
-def measure(ready: Ready, ratios: list[float], limit: int, kept: dict[str, Figures], console: Console) -> list[Figures]:
+class Store:
+    """What has been measured, in a file that is written after each figure: a run that was stopped goes on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def get(self, key: str) -> Figures | None:
+        found: Figures | None = self._all().get(key)
+        return found
+
+    def put(self, key: str, row: Figures) -> None:
+        with replacing_file(self._path) as file:
+            file.write_text(json.dumps(self._all() | {key: row}), encoding="utf-8")
+
+    def _all(self) -> dict[str, Figures]:
+        return dict(json.loads(self._path.read_text())) if self._path.exists() else {}
+
+
+def measure(ready: Ready, ratios: list[float], limit: int, store: Store, console: Console) -> list[Figures]:
     """One row for each way and ratio; what was measured before on the same file and settings is not measured again."""
     facts = inspect_model(ready.path)
     prepared, _ = run_passes(ir.load(ready.path), preparation(), Context())
@@ -87,9 +106,10 @@ def measure(ready: Ready, ratios: list[float], limit: int, kept: dict[str, Figur
         key = hashlib.sha256(
             f"{hashlib.sha256(source).hexdigest()} {way} {WAYS.get(way)} {ratio} {limit}".encode()
         ).hexdigest()
-        if key not in kept:
+        row = store.get(key)
+        if row is None:
             judge = judge or Judge(ready, source, limit)
-            row: Figures = {"model": ready.name, "way": way, "ratio": ratio}
+            row = {"model": ready.name, "way": way, "ratio": ratio}
             begun_s = time.process_time()
             if way == "float":
                 row |= judge.figures(source) | {"removed": 0.0, "parameters": 1.0}
@@ -104,9 +124,9 @@ def measure(ready: Ready, ratios: list[float], limit: int, kept: dict[str, Figur
                         "parameters": float(told["parameters_after"]) / float(told["parameters_before"]),
                         "processor_s": time.process_time() - begun_s,
                     }
-            kept[key] = row
+            store.put(key, row)
             console.print(f"{ready.name}: {way} {ratio:.0%}: {row.get('metric', row.get('refused'))}")
-        rows.append(kept[key])
+        rows.append(row)
     return rows
 
 
@@ -183,14 +203,12 @@ def main() -> None:
     sys.path.insert(0, str(ROOT))
     logging.disable(logging.WARNING)
     console = Console()
-    store = given.folder / "prune.json"
-    kept: dict[str, Figures] = json.loads(store.read_text()) if store.exists() else {}
+    store = Store(given.folder / "prune.json")
     rows: list[Figures] = []
     done: list[Ready] = []
     for ready in models(given.folder, given.models.split(",")):
-        rows += measure(ready, [float(one) for one in given.ratios.split(",")], given.samples, kept, console)
+        rows += measure(ready, [float(one) for one in given.ratios.split(",")], given.samples, store, console)
         done.append(ready)
-        store.write_text(json.dumps(kept), encoding="utf-8")
         write(given.output, rows, done, given.samples)
     head, lines = table(rows)
     shown = Table(*head)
