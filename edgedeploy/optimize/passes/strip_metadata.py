@@ -33,14 +33,15 @@ class StripMetadata(Pass, frozen=True):
         for function in model.functions.values():
             function.doc_string = None
             function.metadata_props.clear()
+        interface = set(model.graph.outputs)
         for node in all_nodes(model):
             node.doc_string = None
             node.metadata_props.clear()
             for value in node.outputs:
                 value.metadata_props.clear()
                 value.doc_string = None
-                # Runtimes infer these again when they load the model.
-                if not value.is_graph_output():
+                # Runtimes infer these again when they load the model, those of branches' outputs too.
+                if value not in interface:
                     value.shape, value.type = None, None
         for graph in model.graphs():
             for value in graph.initializers.values():
