@@ -92,7 +92,7 @@ def search(
             mend="give --evaluation or --calibration data",
         )
     clock = _Clock(settings.time_budget_s)
-    journal = Journal(journal_path(output), _identity(subject, recipe, max_drop, speed is not None))
+    journal = Journal(journal_path(output), _identity(subject, recipe, max_drop, speed))
     if journal.resumed:
         subject.progress.note(f"going on with a search that was stopped after {journal.resumed} trials")
     prepared, preparation = _prepare(subject, recipe)
@@ -338,7 +338,7 @@ def in_one_line(trial: Trial, source_size_bytes: int) -> str:
     return f"{trial.name}: {', '.join(parts)}"
 
 
-def _identity(subject: Subject, recipe: Recipe, max_drop: float, timed: bool) -> dict[str, Any]:
+def _identity(subject: Subject, recipe: Recipe, max_drop: float, speed: SpeedJudge | None) -> dict[str, Any]:
     """All that decides the outcome of a trial."""
     data = subject.data
     return {
@@ -349,7 +349,8 @@ def _identity(subject: Subject, recipe: Recipe, max_drop: float, timed: bool) ->
         "max_drop": max_drop,
         "target": subject.target.name if subject.target else None,
         "preparation": msgspec.to_builtins([*recipe.passes, *recipe.finish]),
-        "timed": timed,
+        # Figures of one currency, or of one board, are none of another.
+        "speed": None if speed is None else [type(speed).__name__, str(getattr(speed, "where", ""))],
         "versions": {
             name: importlib.metadata.version(name) for name in ("edgedeploy", "onnx-ir", "onnxruntime", "numpy")
         },
