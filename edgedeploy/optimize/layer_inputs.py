@@ -75,16 +75,19 @@ def as_rows(layer: QuantizedLayer, weight: np.ndarray) -> np.ndarray:
     node = layer.original
     if is_operator(node, "Conv"):
         groups = integer_attribute(node, "group", 1)
-        return weight.reshape(groups, weight.shape[0] // groups, -1)
+        grouped: np.ndarray = weight.reshape(groups, weight.shape[0] // groups, -1)
+        return grouped
     transposed = is_operator(node, "Gemm") and integer_attribute(node, "transB", 0)
-    return (weight if transposed else weight.T)[np.newaxis]
+    rows: np.ndarray = (weight if transposed else weight.T)[np.newaxis]
+    return rows
 
 
 def from_rows(layer: QuantizedLayer, rows: np.ndarray) -> np.ndarray:
     """The inverse of `as_rows`."""
     node = layer.original
     if is_operator(node, "Conv"):
-        return rows.reshape(layer.weight.shape)
+        shaped: np.ndarray = rows.reshape(layer.weight.shape)
+        return shaped
     transposed = is_operator(node, "Gemm") and integer_attribute(node, "transB", 0)
     return rows[0] if transposed else rows[0].T
 
