@@ -52,7 +52,7 @@ def _elements(model):
 
 
 def _every_second(cells):
-    return frozenset(int(root) for cell in cells for root in cell.roots[: max(1, len(cell.roots) // 2)])
+    return frozenset(int(root) for cell in cells for root in cell.roots[: len(cell.roots) // 2])
 
 
 def _check(model, run, feed=None, least=1):
@@ -374,6 +374,23 @@ def test_the_settings_keep_layers(build, apply, context):
     model = _net(build)
     _, evidence = apply(PruneChannels(keep=("a", "b")), model, context=context)
     assert "2 layers: the settings keep it" in evidence.refused or "the settings keep it" in evidence.refused
+
+
+def test_half_precision(build, apply, run, context):
+    names = ("w1", "b1", "w2", "b2")
+    half = {name: WEIGHTS[name].astype(np.float16) for name in names}
+    text = """
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (float[n,3,8,8] x) => (float16[n,a,b,c] y) {
+            h = Cast <to = 10> (x)
+            a = Conv (h, w1, b1)
+            r = Relu(a)
+            y = Conv (r, w2, b2)
+        }"""
+    model = build(text, **half)
+    result, evidence = apply(PruneChannels(multiple_of=4), model, context=context)
+    assert evidence.refused is None and evidence.facts["layers_fitted"] == 1
+    assert {value.dtype for value in result.graph.initializers.values()} == {next(iter(model.graph.outputs)).dtype}
 
 
 @pytest.mark.parametrize("setting", [{"ratio": 0}, {"ratio": 1}, {"at_most": 1.0}, {"multiple_of": 0}, {"samples": 0}])

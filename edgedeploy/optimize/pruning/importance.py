@@ -210,7 +210,7 @@ def _made_up(
     form = form_of(node, layer)
     weight = constant(node.inputs[1])
     assert weight is not None and layer.inputs is not None
-    whole = weights_from(form, one.weights.astype(np.float32), weight.shape)
+    whole = weights_from(form, one.weights.astype(weight.dtype), weight.shape)
     mask = ~np.isin(coupling.atoms.roots(layer.inputs), list(removed))
     if layer.outputs is not None and np.isin(coupling.atoms.roots(layer.outputs), list(removed)).any():
         # The layer loses outputs of the same cell too; the trial goes without new weights there.
@@ -219,5 +219,5 @@ def _made_up(
     bias = bias_of(nodes, coupling, layer)
     if bias is not None:
         change = one.bias_change(matrices(form, weight).astype(np.float64)).reshape(-1)
-        made[bias.operand] = (bias.values + change).astype(np.float32).reshape(bias.shape)
+        made[bias.operand] = (bias.values + change).astype(weight.dtype).reshape(bias.shape)
     return made

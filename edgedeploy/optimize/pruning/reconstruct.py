@@ -57,7 +57,7 @@ def bias_of(nodes: Sequence[ir.Node], coupling: Coupling, layer: Layer) -> Bias 
     if value is None:
         return Bias(operand=(place, position), values=np.zeros(channels), shape=(-1,))
     array = constant(value)
-    if array is None or array.dtype != np.float32 or array.size != channels or array.shape[-1:] != (channels,):
+    if array is None or array.dtype.kind != "f" or array.size != channels or array.shape[-1:] != (channels,):
         return None
     return Bias(
         operand=(place, position), values=array.astype(np.float64).ravel(), shape=(1,) * (array.ndim - 1) + (-1,)
@@ -103,7 +103,7 @@ def _can_be_fitted(nodes: Sequence[ir.Node], layer: Layer, kept: Kept) -> bool:
         return False
     node = nodes[layer.node]
     weight = constant(node.inputs[1])
-    if weight is None or weight.dtype != np.float32 or _inputs(node, layer) > _MOST_INPUTS:
+    if weight is None or weight.dtype.kind != "f" or _inputs(node, layer) > _MOST_INPUTS:
         return False
     return float_attribute(node, "alpha", 1.0) == 1.0 and float_attribute(node, "beta", 1.0) == 1.0
 
@@ -156,10 +156,10 @@ def _fit(
         form.groups if layer.operator == "ConvTranspose" else 1
     )
     made: dict[Operand, np.ndarray] = {
-        (layer.node, 1): weights_from(form, weights.astype(np.float32), tuple(shape)).astype(np.float32)
+        (layer.node, 1): weights_from(form, weights.astype(np.float32), tuple(shape)).astype(weight.dtype)
     }
     if bias is not None and mean is not None and other_mean is not None:
         values = bias.values.reshape(form.groups, -1)[:, outside]
         values = values + np.einsum("gi,gio->go", other_mean, target) - np.einsum("gi,gio->go", mean, weights)
-        made[bias.operand] = values.astype(np.float32).reshape(bias.shape)
+        made[bias.operand] = values.astype(weight.dtype).reshape(bias.shape)
     return made

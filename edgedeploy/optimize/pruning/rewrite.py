@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.graph import add_initializer, constant, copy_of, replace_input
+from edgedeploy.optimize.graph import add_initializer, all_nodes, constant, copy_of, replace_input
 from edgedeploy.optimize.pruning.coupling import Coupling
 from edgedeploy.optimize.pruning.edits import Cut, Edit, Extent, GroupCount, Selection, SliceBounds, SplitSizes
 from edgedeploy.optimize.shapes import forget_shapes, infer_shapes
@@ -74,9 +74,15 @@ def rewrite(
             node.resize_inputs(position + 1)
         name = (old.name if old is not None else None) or f"{node.outputs[0].name}:bias"
         replace_input(node, position, add_initializer(result.graph, f"{name}:pruned", array))
-    forget_shapes(result)
     if tell_shapes:
+        forget_shapes(result)
         infer_shapes(result)
+        return result
+    interface = set(result.graph.outputs)
+    for node in all_nodes(result):
+        for value in node.outputs:
+            if value not in interface:
+                value.shape = None
     return result
 
 

@@ -104,11 +104,11 @@ def rows_of(form: Form, value: np.ndarray, wanted: int, chance: np.random.Genera
     """
     if form.operator in ("MatMul", "Gemm"):
         flat = value.reshape(-1, value.shape[-1])
-        return np.asarray(flat[_places(len(flat), wanted, chance)][None])
+        return np.asarray(flat[_places(len(flat), wanted, chance)][None], dtype=np.float32)
     if form.operator == "ConvTranspose":
         flat = np.moveaxis(value, 1, -1).reshape(-1, value.shape[1])
         chosen = flat[_places(len(flat), wanted, chance)]
-        return np.ascontiguousarray(chosen.reshape(len(chosen), form.groups, -1).transpose(1, 0, 2))
+        return np.ascontiguousarray(chosen.reshape(len(chosen), form.groups, -1).transpose(1, 0, 2), dtype=np.float32)
     return _windows(form, value, wanted, chance)
 
 
