@@ -121,7 +121,7 @@ def document(results: Results, corpus: list[Ready], command: str, settings: Sett
         cells = (cell(results.get((ready.name, tool.name))) for tool in others)
         lines.append(f"| {ready.name} | " + " | ".join(cells) + " |")
     lines.append("| **brought through** | " + " | ".join(f"**{counts[tool.name]}**" for tool in others) + " |")
-    lines += ["", *_reasons(results, corpus, others), *_tools_in_words(settings)]
+    lines += ["", *_reasons(results, corpus, others, settings), *_tools_in_words(settings)]
     lines += ["", "## The models", "", *_models(results, corpus)]
     lines += ["", "## Agreement", "", *_agreement(results, corpus, others)]
     return "\n".join(lines) + "\n"
@@ -143,14 +143,16 @@ def _models(results: Results, corpus: list[Ready]) -> list[str]:
     return lines
 
 
-def _reasons(results: Results, corpus: list[Ready], tools: list[Tool]) -> list[str]:
+def _reasons(results: Results, corpus: list[Ready], tools: list[Tool], settings: Settings) -> list[str]:
     """What the results that are no figures said."""
     lines = []
     for ready in corpus:
         for tool in tools:
             figures = results.get((ready.name, tool.name))
             if figures is not None and (figures["failure"] is not None or "error" in figures):
-                lines.append(f"- {ready.name}, {tool.title}: {shortcomings(figures)[0][:240]}")
+                # Messages of onnxruntime name the file, which lies elsewhere on every machine.
+                said = shortcomings(figures)[0].replace(f"{settings.folder}/results/", "")
+                lines.append(f"- {ready.name}, {tool.title}: {said[:240]}")
     return ["## What the refusals and failures say", "", *lines, ""] if lines else []
 
 
