@@ -88,8 +88,8 @@ def from_rows(layer: QuantizedLayer, rows: np.ndarray) -> np.ndarray:
     if is_operator(node, "Conv"):
         shaped: np.ndarray = rows.reshape(layer.weight.shape)
         return shaped
-    transposed = is_operator(node, "Gemm") and integer_attribute(node, "transB", 0)
-    return rows[0] if transposed else rows[0].T
+    matrix: np.ndarray = rows[0]
+    return matrix if is_operator(node, "Gemm") and integer_attribute(node, "transB", 0) else matrix.T
 
 
 def _width(layer: QuantizedLayer, groups: int) -> int:

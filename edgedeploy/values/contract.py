@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from edgedeploy.values.search import Objective
 
-
 Allowance = Literal["larger", "loss", "slower", "unjudged"]
 """What may be allowed by name: a result that is larger, that lost more than the budget, that is slower, or that could
 not be judged. What does not load or run, or gives NaN for numbers, is never let through."""

@@ -50,7 +50,7 @@ class CorrectBias(Pass, frozen=True):
         after_db = held_out.sqnr_db(model)
         if not after_db > before_db:
             raise Refused(
-                f"it does not help: SQNR on samples held out is {before_db:.2f} dB without it and {after_db:.2f} with it"
+                f"it does not help: SQNR on samples held out is {before_db:.2f} dB without it, {after_db:.2f} with it"
             )
         return model, {
             "layers_corrected": corrected,
