@@ -55,7 +55,7 @@ class PruneChannels(Pass, frozen=True, kw_only=True):
     """Share of a layer's channels that may go."""
     keep: tuple[str, ...] = ()
     """Layers, by the name of their first output, whose output channels all stay."""
-    samples: int = 64
+    samples: int = 128
     """Calibration samples that are used, spread over the dataset."""
 
     def __post_init__(self) -> None:

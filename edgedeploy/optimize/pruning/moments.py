@@ -34,22 +34,39 @@ class Moments(Struct, kw_only=True, eq=False):
         return square, cross, mean, other
 
 
-def gather(form: Form, values: Iterable[tuple[np.ndarray, np.ndarray]], rows_per_sample: int, seed: int) -> Moments:
-    """Add up the moments of one layer.
+def gather(
+    form: Form, values: Iterable[tuple[np.ndarray, np.ndarray]], rows_per_sample: int, seed: int
+) -> tuple[Moments, Moments | None]:
+    """Add up the moments of one layer, of every other sample apart: what is fitted to one half is tried on the other.
 
     Args:
         values: of each sample the layer's input x, and another model's input y of the same layer.
         rows_per_sample: at most so many places of each are taken.
         seed: of the draw.
+
+    Returns:
+        Of both halves; None for the second when there is one sample.
     """
     chance, other_chance = np.random.default_rng(seed), np.random.default_rng(seed)
-    found: Moments | None = None
-    for value, other in values:
+    halves: list[Moments | None] = [None, None]
+    for number, (value, other) in enumerate(values):
         x = rows_of(form, value, rows_per_sample, chance)
         y = x if other is value else rows_of(form, other, rows_per_sample, other_chance)
-        found = _add(found, x, y, same=other is value)
-    assert found is not None, "a dataset without samples is refused before"
-    return found
+        halves[number % 2] = _add(halves[number % 2], x, y, same=other is value)
+    first, second = halves
+    assert first is not None, "a dataset without samples is refused before"
+    return first, second
+
+
+def joined(first: Moments, second: Moments) -> Moments:
+    """Of the rows of both."""
+    return Moments(
+        square=first.square + second.square,
+        cross=first.cross + second.cross,
+        total=first.total + second.total,
+        other_total=first.other_total + second.other_total,
+        rows=first.rows + second.rows,
+    )
 
 
 class Gatherer:

@@ -18,14 +18,15 @@ from msgspec import Struct
 from edgedeploy.optimize.graph import constant, float_attribute, is_operator, only_consumer
 from edgedeploy.optimize.pruning.coupling import Coupling, Layer
 from edgedeploy.optimize.pruning.data import Samples
-from edgedeploy.optimize.pruning.moments import Moments, gather
+from edgedeploy.optimize.pruning.moments import Moments, gather, joined
 from edgedeploy.optimize.pruning.rewrite import Kept, Operand, rewrite
 from edgedeploy.optimize.pruning.rows import Form, form_of, matrices, rows_by_root, weights_from
 from edgedeploy.optimize.pruning.watch import Watcher
 from edgedeploy.progress import Progress
 
-_RIDGE = 0.01
-"""Of the mean variance of an input. It draws towards the old weights, not towards zero."""
+_RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+"""Of the mean variance of an input; the one that is best on the half of the samples that it was not fitted to is taken.
+It draws towards the old weights, not towards zero."""
 _MOST_INPUTS = 6000
 
 
@@ -89,10 +90,10 @@ def reconstruct(
         count, rows = samples.needed(form, layer, shapes[seen], stacked.shape[1])
         now = Watcher(rewrite(model, coupling, removed, replacements, tell_shapes=False), [source.name])
         before = Watcher(model, [source.name])
-        moments = gather(
+        halves = gather(
             form, ((now.run(feed)[0], before.run(feed)[0]) for feed in samples.feeds(count)), rows, layer.node
         )
-        replacements |= _fit(nodes, coupling, layer, form, stacked, moments, kept)
+        replacements |= _fit(nodes, coupling, layer, form, stacked, halves, kept)
         fitted += 1
         progress.advance(done + 1, len(wanted), "layers fitted")
     return replacements, fitted
@@ -121,7 +122,7 @@ def _fit(
     layer: Layer,
     form: Form,
     stacked: np.ndarray,
-    moments: Moments,
+    halves: tuple[Moments, Moments | None],
     kept: Kept,
 ) -> dict[Operand, np.ndarray]:
     assert layer.inputs is not None and layer.outputs is not None
@@ -135,16 +136,14 @@ def _fit(
     begin = target[:, inside]
 
     bias = bias_of(nodes, coupling, layer)
-    if bias is None:
-        square, cross = moments.square / moments.rows, moments.cross / moments.rows
-        mean = other_mean = None
+    first, second = halves
+    if second is None:
+        whole, ridge = first, _RIDGES[-1]
     else:
-        square, cross, mean, other_mean = moments.centred()
-    inputs = square.shape[1]
-    # With few rows the weights hold on to what they were.
-    ridge = _RIDGE * (1.0 + 10.0 * inputs / moments.rows) * np.trace(square, axis1=1, axis2=2) / inputs
-    system = square + np.maximum(ridge, 1e-10)[:, None, None] * np.eye(inputs)
-    weights = begin + np.linalg.solve(system, cross @ target - square @ begin)
+        whole = joined(first, second)
+        ridge = _best_ridge(_Problem(first, bias is not None), _Problem(second, bias is not None), begin, target)
+    problem = _Problem(whole, bias is not None)
+    weights = problem.solve(begin, target, ridge)
 
     full = list(stacked.shape)
     weight = constant(nodes[layer.node].inputs[1])
@@ -158,8 +157,48 @@ def _fit(
     made: dict[Operand, np.ndarray] = {
         (layer.node, 1): weights_from(form, weights.astype(np.float32), tuple(shape)).astype(weight.dtype)
     }
-    if bias is not None and mean is not None and other_mean is not None:
+    if bias is not None:
         values = bias.values.reshape(form.groups, -1)[:, outside]
-        values = values + np.einsum("gi,gio->go", other_mean, target) - np.einsum("gi,gio->go", mean, weights)
+        values = values + problem.mean_change(target, weights)
         made[bias.operand] = values.astype(weight.dtype).reshape(bias.shape)
     return made
+
+
+class _Problem:
+    """min |x·W − y·T|² + ridge·|W − W₀|², by its normal equations."""
+
+    def __init__(self, moments: Moments, centred: bool) -> None:
+        """
+        Args:
+            centred: whether a bias takes care of the means.
+        """
+        square, cross, self._mean, self._other_mean = moments.centred()
+        self._square = square if centred else moments.square / moments.rows
+        self._cross = cross if centred else moments.cross / moments.rows
+
+    def solve(self, begin: np.ndarray, target: np.ndarray, ridge: float) -> np.ndarray:
+        """W; shape (groups, in, out), like W₀, which is `begin`. T is `target`."""
+        inputs = self._square.shape[1]
+        spread = np.trace(self._square, axis1=1, axis2=2) / inputs
+        system = self._square + np.maximum(ridge * spread, 1e-10)[:, None, None] * np.eye(inputs)
+        return np.asarray(begin + np.linalg.solve(system, self._cross @ target - self._square @ begin))
+
+    def error(self, weights: np.ndarray, target: np.ndarray) -> float:
+        """Mean squared error, but for a summand that does not depend on the weights."""
+        return float((weights * (self._square @ weights - 2.0 * (self._cross @ target))).sum())
+
+    def mean_change(self, target: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """What a bias adds to keep the mean; shape (groups, out)."""
+        before = np.einsum("gi,gio->go", self._other_mean, target)
+        return np.asarray(before - np.einsum("gi,gio->go", self._mean, weights))
+
+
+def _best_ridge(first: _Problem, second: _Problem, begin: np.ndarray, target: np.ndarray) -> float:
+    """Two-fold cross-validation. With few rows the weights hold on to what they were."""
+    return min(
+        _RIDGES,
+        key=lambda ridge: (
+            second.error(first.solve(begin, target, ridge), target)
+            + first.error(second.solve(begin, target, ridge), target)
+        ),
+    )
