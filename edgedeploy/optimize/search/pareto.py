@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from edgedeploy.values.search import Objective, Trial
 
+_Z_95, _Z_80 = 1.96, 0.8416
+"""Quantiles of the normal distribution: two-sided 95 %, one-sided 80 %."""
 _AS_GOOD = 0.04
 """Sizes or speeds that differ by less are as good as each other."""
 
@@ -36,6 +38,20 @@ def rank(trial: Trial, objective: Objective, source_size_bytes: int) -> tuple[fl
     reached, other = _reached(trial, objective, source_size_bytes)
     noise_db = -trial.sqnr_db if trial.sqnr_db is not None else -math.inf
     return round(math.log(reached) / math.log(1 + _AS_GOOD)), noise_db, other
+
+
+def holds_beyond_doubt(trial: Trial, max_drop: float) -> bool:
+    """Whether the fall of the metric is within the budget with a confidence of 80 %, one-sided, too.
+
+    The best of many trials is likely one that was lucky, and more so the more answers it changed: what lies within the
+    budget by one sample's luck does not on other data. The standard error is taken from the bootstrap's 95 % interval;
+    where no answer changed, there is nothing that luck had a part in. Without labels the budget bounds the answers that
+    change, which is more than luck needs.
+    """
+    if trial.change is None or not trial.change.samples_changed:
+        return True
+    error = (trial.change.value - trial.change.low) / _Z_95
+    return trial.loss + _Z_80 * error <= max_drop + 1e-9
 
 
 def _reached(trial: Trial, objective: Objective, source_size_bytes: int) -> tuple[float, float]:

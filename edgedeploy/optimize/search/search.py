@@ -29,7 +29,7 @@ from edgedeploy.optimize.search import mixed
 from edgedeploy.optimize.search.evaluator import Evaluator
 from edgedeploy.optimize.search.files import journal_path
 from edgedeploy.optimize.search.journal import Journal
-from edgedeploy.optimize.search.pareto import front, rank
+from edgedeploy.optimize.search.pareto import front, holds_beyond_doubt, rank
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.optimize.subject import Subject
 from edgedeploy.values.contract import Allowance
@@ -107,7 +107,7 @@ def search(
             journal=journal,
             folder=Path(folder),
         )
-        walk = _Walk(subject, recipe, settings, evaluator, journal, clock, prepared)
+        walk = _Walk(subject, recipe, settings, evaluator, journal, clock, prepared, max_drop)
         walk.run()
         found = _settle(walk, preparation, max_drop=max_drop, speed=speed, board=board, allowed=allowed)
     if found.search.ended == "all tried":
@@ -146,6 +146,7 @@ class _Walk:
         journal: Journal,
         clock: _Clock,
         prepared: ir.Model | None,
+        max_drop: float,
     ) -> None:
         self.subject = subject
         self.recipe = recipe
@@ -156,6 +157,7 @@ class _Walk:
         self.ended_by_time = False
         self._journal = journal
         self._prepared = prepared
+        self._max_drop = max_drop
         self._source_size_bytes = subject.facts.size_bytes
         self._front: list[str] = []
 
@@ -178,16 +180,25 @@ class _Walk:
             self._attempt(f"{ratio:.0%} pruned, {name}", (step, *passes))
 
     def candidates(self) -> list[Trial]:
-        """The trials that may be taken, the best first: within the budget, as far as the search's samples tell."""
-        sound = [trial for trial in self.evaluator.trials.values() if trial.refused is None]
-        holding = [trial for trial in sound if trial.over_budget is None]
-        return sorted(holding, key=self._rank)
+        """The trials that may be taken, in the order they are to be held against all of the data.
 
-    def doubtful(self) -> list[Trial]:
-        """The trials over the budget by no more than chance may do, the best first."""
-        sound = [trial for trial in self.evaluator.trials.values() if trial.over_budget is not None]
-        near = [trial for trial in sound if trial.change is not None and trial.change.high >= 0]
-        return sorted(near, key=self._rank)
+        First come those within the budget beyond reasonable doubt, then those within it, then those over it by no more
+        than chance may do on the few samples of a search; the prepared model itself is the last resort.
+        """
+        found = []
+        for trial in self.evaluator.trials.values():
+            if trial.refused is not None:
+                continue
+            if not trial.passes:
+                standing = 3
+            elif trial.over_budget is not None:
+                if trial.change is None or trial.change.high < 0:
+                    continue
+                standing = 2
+            else:
+                standing = 0 if holds_beyond_doubt(trial, self._max_drop) else 1
+            found.append((standing, self._rank(trial), trial))
+        return [trial for _, _, trial in sorted(found, key=lambda one: one[:2])]
 
     def _rank(self, trial: Trial) -> tuple[float, float, float]:
         return rank(trial, self.settings.objective, self._source_size_bytes)
@@ -255,7 +266,7 @@ class _Walk:
     def _pruned(self) -> Iterator[tuple[str, tuple[Pass, ...], float]]:
         if self.recipe.pruning is None:
             return
-        ordered = [trial for trial in self.candidates() if trial.passes][:_PRUNED_VARIANTS]
+        ordered = [one for one in self.candidates() if one.passes and one.over_budget is None][:_PRUNED_VARIANTS]
         for trial in ordered:
             for ratio in sorted(self.recipe.pruning.ratios):
                 yield trial.name, self.evaluator.passes_of(trial.name), ratio
@@ -276,13 +287,10 @@ def _settle(
 ) -> Found:
     """Hold the best against all of the data, in turn, until the guard accepts one."""
     subject, evaluator = walk.subject, walk.evaluator
-    candidates = walk.candidates()
-    best = candidates[0] if candidates else None
-    ahead = [trial for trial in walk.doubtful() if best is None or walk._rank(trial) < walk._rank(best)]
     rejected: dict[str, str] = {}
     first: Found | None = None
     chosen: str | None = None
-    for trial in [*ahead[:2], *candidates]:
+    for trial in walk.candidates():
         subject.progress.step(f"judging {trial.name} on all of the data")
         content, evidence = evaluator.build(evaluator.passes_of(trial.name))
         judgement = subject.judge(content, max_drop=max_drop, tolerance=None, speed=speed, board=board, allowed=allowed)

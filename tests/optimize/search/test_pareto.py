@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from edgedeploy.optimize.sampling import spread_indices
-from edgedeploy.optimize.search.pareto import front, rank
+from edgedeploy.optimize.search.pareto import front, holds_beyond_doubt, rank
 from edgedeploy.values.quality import MetricChange
 from edgedeploy.values.search import Trial
 from edgedeploy.values.speed import SpeedFigure
@@ -49,6 +49,20 @@ def test_objectives_want_what_they_say():
     assert rank(small, "size", 100) < rank(fast, "size", 100)
     assert rank(fast, "speed", 100) < rank(small, "speed", 100)
     assert rank(fast, "balanced", 100) < rank(small, "balanced", 100)
+
+
+def test_what_lies_within_the_budget_by_luck_is_in_doubt():
+    def changed(value: float, low: float, samples_changed: int) -> Trial:
+        change = MetricChange(
+            value=value, low=low, high=0.01, confidence=0.95, samples=150, samples_changed=samples_changed
+        )
+        return structs.replace(trial("t", 1), change=change)
+
+    assert holds_beyond_doubt(changed(0.0, -0.02, 0), 0.01), "no answer changed"
+    assert holds_beyond_doubt(changed(0.0, -0.013, 2), 0.01)
+    assert not holds_beyond_doubt(changed(0.0, -0.04, 9), 0.01), "nine changed, and it came out even"
+    assert not holds_beyond_doubt(changed(-0.009, -0.02, 3), 0.01)
+    assert holds_beyond_doubt(changed(-0.009, -0.0095, 900), 0.01), "very many samples leave no doubt"
 
 
 def test_between_as_good_as_equals_the_one_with_less_noise_is_better():

@@ -17,6 +17,7 @@ from edgedeploy.host_run import HostSession
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipe import load_recipe
 from edgedeploy.optimize.search.files import journal_path
+from edgedeploy.optimize.search.pareto import holds_beyond_doubt
 from edgedeploy.optimize.search.search import SearchSettings
 from edgedeploy.values.search import Search
 from edgedeploy.values.speed import SpeedFigure
@@ -89,8 +90,11 @@ def test_the_smallest_that_holds_is_taken_and_all_is_told(tmp_path, data):
     assert evidence.accepted, evidence.reasons
     search = evidence.search
     assert search is not None and search.chosen is not None and search.ended == "all tried"
-    sizes = {trial.name: trial.size_bytes for trial in search.trials if trial.over_budget is None and not trial.refused}
-    assert out.stat().st_size == sizes[search.chosen] == min(size for size in sizes.values() if size)
+    trials = {trial.name: trial for trial in search.trials}
+    assert out.stat().st_size == trials[search.chosen].size_bytes
+    sure = [one for one in search.trials if one.size_bytes and not one.over_budget and holds_beyond_doubt(one, 0.05)]
+    # Sizes that differ by less are as good as each other.
+    assert out.stat().st_size <= 1.05 * min(one.size_bytes for one in sure)
     assert evidence.result is not None and evidence.result.size_bytes < 0.6 * evidence.source.size_bytes
 
     left = {path.name for path in tmp_path.glob("out.onnx*")}
