@@ -166,7 +166,7 @@ def write(path: Path, rows: list[Figures], ready: list[Ready], limit: int) -> No
     """The page in docs."""
     head, lines = table(rows)
     text = ["# Pruning: accuracy against MACs removed", ""]
-    text += ["Made by `scripts/bench_prune` in one run. The first line of each network is the float model.", ""]
+    text += ["Made by `scripts/bench_prune`. The first line of each network is the float model.", ""]
     text += [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     text += [f"| {' | '.join(line)} |" for line in lines]
     text += ["", "The ways:", ""]
@@ -178,7 +178,7 @@ def write(path: Path, rows: list[Figures], ready: list[Ready], limit: int) -> No
         "- *magnitude*: those go whose filters are smallest, in one ranking over all layers; nothing is fitted anew.",
         "",
         "All remove at least the share of MACs asked for (10, 20, 30 and 50 %), in blocks of 8 channels, from the same",
-        f"graph, with {WAYS['activations'].samples} calibration samples; up to {limit} labelled samples judge each, "
+        f"graph, with up to {WAYS['activations'].samples} calibration samples; up to {limit} labelled samples judge each, "
         "which share nothing with those.",
         "",
         "The networks and what they are judged by:",
