@@ -178,8 +178,8 @@ def write(path: Path, rows: list[Figures], ready: list[Ready], limit: int) -> No
         "- *magnitude*: those go whose filters are smallest, in one ranking over all layers; nothing is fitted anew.",
         "",
         "All remove at least the share of MACs asked for (10, 20, 30 and 50 %), in blocks of 8 channels, from the same",
-        f"graph, with up to {WAYS['activations'].samples} calibration samples; up to {limit} labelled samples judge each, "
-        "which share nothing with those.",
+        f"graph, with up to {WAYS['activations'].samples} calibration samples; up to {limit} labelled samples judge "
+        "each, which share nothing with those.",
         "",
         "The networks and what they are judged by:",
         "",
