@@ -426,3 +426,15 @@ def test_labels_attached_to_the_model_stay(files, tmp_path):
     assert evidence.accepted, evidence.reasons
     with zipfile.ZipFile(output) as archive:
         assert archive.read("labels.txt") == b"cat\ndog\n"
+
+
+def test_a_board_that_cannot_run_it_is_refused_before_any_work(files, tmp_path):
+    class Elsewhere:
+        where = "board:test"
+
+        def session(self, model):
+            raise AssertionError
+
+    model, calibration, _ = files
+    with pytest.raises(UnsupportedError, match="cannot be run on board:test"):
+        optimize(model, load_recipe("int8"), tmp_path / "o.tflite", calibration=calibration, board=Elsewhere())
