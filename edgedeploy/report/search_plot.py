@@ -14,24 +14,26 @@ _STYLE = """
 text { font: 14px system-ui, sans-serif; fill: #1b1f24 }
 .quiet { fill: #59636e; font-size: 12px }
 .grid { stroke: #d1d9e0 }
-.front { fill: none; stroke: #0a6dc2; stroke-width: 2 }
-.within { fill: #0a6dc2 } .over { fill: none; stroke: #c2410c; stroke-width: 2 }
+.front { fill: #0a6dc2 } .within, .over { fill: none; stroke-width: 2 }
+.within { stroke: #0a6dc2 } .over { stroke: #c2410c }
 .chosen { fill: none; stroke: #1a7f37; stroke-width: 3 }
 rect { fill: #ffffff }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3 } .quiet { fill: #9198a1 } .grid { stroke: #3d444d } rect { fill: #0d1117 }
-  .front { stroke: #58a6ff } .within { fill: #58a6ff } .over { stroke: #f0883e } .chosen { stroke: #3fb950 }
+  .front { fill: #58a6ff } .within { stroke: #58a6ff } .over { stroke: #f0883e } .chosen { stroke: #3fb950 }
 }"""
 
 
 def front_svg(search: Search) -> str:
     """An SVG document: across, the size relative to the model's; up, the loss in points (or answers changed, in per
-    cent). Trials within the budget are discs, others rings; the chosen one has a green ring around it."""
+    cent). Trials on the front are discs, others rings, those over the budget in another colour; the chosen one has a
+    second ring around it."""
     trials = [trial for trial in search.trials if trial.size_bytes is not None]
     labelled = any(trial.change is not None for trial in trials)
     losses = [_loss(trial) for trial in trials]
     # One that is ruined would press all others into a line at the bottom: it stands at the top edge.
     top = 1.1 * max([1.0, *(loss for loss in losses if loss <= _WORTH_SHOWING)])
+    low = 1.1 * min([0.0, *losses])
     right = max([1.0, *(_size(trial, search) for trial in trials)])
     plot_width, plot_height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
@@ -39,13 +41,15 @@ def front_svg(search: Search) -> str:
         return _LEFT + plot_width * size / right
 
     def y(loss: float) -> float:
-        return _TOP + plot_height * (1 - min(max(loss, -0.1 * top), top) / top)
+        return _TOP + plot_height * (1 - (min(loss, top) - low) / (top - low))
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-label="Size against loss of {len(trials)} results"><style>{_STYLE}</style>',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}"/>',
-        f'<text x="{_LEFT}" y="26">{len(trials)} results, objective {escape(search.objective)}</text>',
+        f'<text x="{_LEFT}" y="26">{len(trials)} results, objective {escape(search.objective)}'
+        + (f"; chosen: {escape(search.chosen)}" if search.chosen else "")
+        + "</text>",
     ]
     for value in nice_ticks(0.0, right):
         at = x(value)
@@ -53,7 +57,7 @@ def front_svg(search: Search) -> str:
         parts.append(
             f'<text class="quiet" x="{at:.1f}" y="{_HEIGHT - _BOTTOM + 20}" text-anchor="middle">{value:.0%}</text>'
         )
-    for value in nice_ticks(0.0, top):
+    for value in nice_ticks(low, top):
         at = y(value)
         parts.append(f'<line class="grid" x1="{_LEFT}" y1="{at:.1f}" x2="{_LEFT + plot_width}" y2="{at:.1f}"/>')
         parts.append(f'<text class="quiet" x="{_LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{value:.3g}</text>')
@@ -67,22 +71,21 @@ def front_svg(search: Search) -> str:
         f"{lost}</text>"
     )
     on_front = [trial for trial in trials if trial.name in search.front]
-    points = " ".join(f"{x(_size(trial, search)):.1f},{y(_loss(trial)):.1f}" for trial in on_front)
-    parts.append(f'<polyline class="front" points="{points}"/>')
-    for trial, loss in zip(trials, losses, strict=True):
-        at_x, at_y = x(_size(trial, search)), y(loss)
-        kind = "within" if trial.over_budget is None else "over"
-        title = escape(f"{trial.name}: {trial.size_bytes:,} bytes, {loss:.2f}")
+    # Those of the front last, so that none hides them.
+    for trial in sorted(trials, key=lambda one: one in on_front):
+        at_x, at_y = x(_size(trial, search)), y(_loss(trial))
+        kind = "over" if trial.over_budget is not None else "front" if trial in on_front else "within"
+        title = escape(f"{trial.name}: {trial.size_bytes:,} bytes, {_loss(trial):.2f}")
         parts.append(f'<circle class="{kind}" cx="{at_x:.1f}" cy="{at_y:.1f}" r="5"><title>{title}</title></circle>')
         if trial.name == search.chosen:
             parts.append(f'<circle class="chosen" cx="{at_x:.1f}" cy="{at_y:.1f}" r="10"/>')
     legend = _WIDTH - _RIGHT + 24
-    rows = [trial for trial in on_front if trial.name != search.chosen][:14]
-    if search.chosen:
-        parts.append(f'<text x="{legend}" y="{_TOP + 8}">chosen: {escape(search.chosen)}</text>')
-    for number, trial in enumerate(rows, start=2):
+    parts.append(f'<text class="quiet" x="{legend}" y="{_TOP + 8}">no other is better at once in size,</text>')
+    parts.append(f'<text class="quiet" x="{legend}" y="{_TOP + 26}">accuracy and speed:</text>')
+    for number, trial in enumerate(on_front[:14], start=3):
+        words = trial.name if len(trial.name) <= 30 else f"{trial.name[:29]}…"
         parts.append(
-            f'<text class="quiet" x="{legend}" y="{_TOP + 8 + 20 * number}">{escape(trial.name)} '
+            f'<text class="quiet" x="{legend}" y="{_TOP + 20 * number}">{escape(words)} '
             f"({_size(trial, search):.0%})</text>"
         )
     parts.append("</svg>\n")
