@@ -9,6 +9,7 @@ from edgedeploy.dataset import open_dataset
 from edgedeploy.optimize import layer_inputs
 from edgedeploy.optimize.contract import Context
 from edgedeploy.optimize.layer_inputs import Gram, as_rows, from_rows, objection
+from edgedeploy.optimize.passes.balance_activations import BalanceActivations
 from edgedeploy.optimize.passes.correct_bias import CorrectBias
 from edgedeploy.optimize.passes.equalize_ranges import EqualizeRanges
 from edgedeploy.optimize.passes.quantize_static import QuantizeStatic
@@ -203,3 +204,68 @@ def test_rows_times_weights_are_what_the_layer_computes(build, run, text, shape)
     expected = expected.reshape(len(rows[0]), groups, -1).transpose(1, 0, 2)
     np.testing.assert_allclose(computed, expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(from_rows(layer, as_rows(layer, weight)), weight)
+
+
+ATTENTION = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    g (float[N,6,32] x) => (float[N,6,16] y, float[N,6,8] z) {
+        n = LayerNormalization <axis = -1> (x, scale, shift)
+        q = MatMul(n, wq)
+        y = Add(q, bq)
+        z = MatMul(n, wk)
+    }"""
+WRITTEN_OUT = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    g (float[N,6,32] x) => (float[N,6,16] y) {
+        m = Mul(x, scale)
+        n = Add(shift, m)
+        y = MatMul(n, wq)
+    }"""
+
+
+def outlier_weights() -> dict[str, np.ndarray]:
+    scale = np.ones(32)
+    scale[[3, 17]] = 80.0
+    arrays = {
+        "scale": scale,
+        "shift": RNG.standard_normal(32) * 0.1,
+        "wq": RNG.standard_normal((32, 16)) * 0.2,
+        "wk": RNG.standard_normal((32, 8)) * 0.2,
+        "bq": RNG.standard_normal(16),
+    }
+    arrays["wq"][[3, 17]] /= 80
+    arrays["wk"][[3, 17]] /= 80
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+@pytest.fixture
+def sequences(tmp_path):
+    x = RNG.standard_normal((48, 6, 32)).astype(np.float32)
+    np.savez(tmp_path / "s.npz", x=x)
+    facts = (TensorFacts(name="x", dtype="float32", shape=("N", 6, 32)),)
+    return Context(calibration=open_dataset(str(tmp_path / "s.npz"), facts), probes=[{"x": x[:1]}])
+
+
+@pytest.mark.parametrize("text", [ATTENTION, WRITTEN_OUT])
+def test_balanced_activations_keep_results_and_quantize_better(build, sequences, run, text):
+    model = build(text, **{name: array for name, array in outlier_weights().items() if name in text})
+    x = RNG.standard_normal((4, 6, 32)).astype(np.float32)
+    figures = {}
+    for name, passes in {"plain": [QuantizeStatic()], "balanced": [BalanceActivations(), QuantizeStatic()]}.items():
+        sequences.reference = None
+        result, evidence = run_passes(model, passes, sequences)
+        assert all(step.changed for step in evidence), [step.refused for step in evidence]
+        figures[name] = HeldOut(sequences).sqnr_db(result)
+    assert evidence[0].facts["layer_error_ratio"] < 0.2
+    assert figures["balanced"] > figures["plain"] + 6
+    balanced, _ = run_passes(model, [BalanceActivations()], sequences)
+    for got, wanted in zip(run(balanced, x=x), run(model, x=x), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_even_activations_and_other_readers_are_left(build, sequences):
+    even = outlier_weights() | {"scale": np.ones(32, np.float32), "shift": np.zeros(32, np.float32)}
+    text = ATTENTION.replace("z = MatMul(n, wk)", "z = Relu(n)").replace("float[N,6,8] z", "float[N,6,32] z")
+    model = build(text, **{name: array for name, array in even.items() if name != "wk"})
+    _, (evidence,) = run_passes(model, [BalanceActivations()], sequences)
+    assert evidence.refused and "is read by MatMul or Gemm alone" in evidence.refused
