@@ -34,12 +34,12 @@ class BalanceActivations(Pass, frozen=True):
     """Divide features with wide ranges where a normalization scales them, and multiply the weights behind by as much.
 
     In transformers a few features of what LayerNormalization gives are a hundred times the others, so that a grid for
-    all of them leaves few levels to most; weights are even, and have room. Feature j is divided by
-    s = max|x|^α / max|w|^(1 - α), the row j of each weight multiplied by it: no result changes (SmoothQuant, Xiao et
-    al. 2022, https://arxiv.org/abs/2211.10438, equation 4). For each normalization the α is taken that brings the layers
-    behind it closest to float in 8 bits on calibration data; where none helps, it stays. The scale goes into the weight
-    and bias of LayerNormalization, or into the constants of the Mul and Add that end one that is written out. Put it
-    before the quantizer.
+    all of them leaves few levels to most; weights are even, and have room. Feature j is divided by s = max|x|^α /
+    max|w|^(1 - α), the row j of each weight multiplied by it: no result changes (SmoothQuant, Xiao et al. 2022,
+    https://arxiv.org/abs/2211.10438, equation 4). For each normalization the α is taken that brings the layers behind
+    it closest to float in 8 bits on calibration data; where none helps, it stays. The scale goes into the weight and
+    bias of LayerNormalization, or into the constants of the Mul and Add that end one that is written out. Put it before
+    the quantizer.
     """
 
     tolerance: ClassVar[float | None] = 1e-3
