@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import settings
 
 from edgedeploy.compile.bundle import encode_manifest, list_files, open_bundle
 from edgedeploy.files import cache_folder
@@ -16,6 +17,11 @@ from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Manifest, Runtime
 from edgedeploy.values.model import ModelFacts
 
 MakeBundle = Callable[..., Bundle]
+
+# The same examples for everybody, so that a change is what breaks a test and nothing else;
+# `scripts/test --hypothesis-profile=default` looks for new ones.
+settings.register_profile("same-examples", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("same-examples")
 
 # Where it is before any test has another home.
 _CACHE = cache_folder().parent
