@@ -47,8 +47,12 @@ def runtime_of(format: ModelFormat) -> str:
     return {"onnx": "onnxruntime", "tflite": "ai-edge-litert"}[format]
 
 
-def open_session(content: bytes, format: ModelFormat, *, exact: bool) -> Session:
+def open_session(content: bytes, format: ModelFormat, *, exact: bool, threads: int | None = None) -> Session:
     """Load a serialized model in the runtime of its format.
+
+    Args:
+        exact: without graph optimizations, so that quantized values are computed in float.
+        threads: by default as many as the runtime likes.
 
     Raises:
         InvalidFileError: it is not a model of this format.
@@ -58,7 +62,7 @@ def open_session(content: bytes, format: ModelFormat, *, exact: bool) -> Session
     if format == "tflite":
         from edgedeploy.tflite_run import TfliteSession
 
-        return TfliteSession(content, exact=exact)
+        return TfliteSession(content, exact=exact, threads=threads)
     from edgedeploy.host_run import HostSession
 
-    return HostSession(content, exact=exact)
+    return HostSession(content, exact=exact, threads=threads)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgedeploy.cli.input_shapes import input_shape_option
 from edgedeploy.cli.output import Output, common_options
 from edgedeploy.report.wording import bytes_in_words
 
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
 @click.option("--target", "target_name", required=True, metavar="NAME", help="Kind of board: see `edgedeploy targets`.")
 @click.option(
     "--backend",
-    type=click.Choice(["auto", "onnxruntime"]),
+    metavar="auto|NAME",
     default="auto",
     show_default=True,
-    help="What executes the model on the device.",
+    help="What executes the model on the device; auto takes the first of the target's that can.",
 )
 @click.option("--golden", metavar="DATA", help="Samples whose outputs are kept in the bundle; random ones without it.")
+@input_shape_option("Shape of a dynamic input, for random golden samples and backends of static shapes.")
 @click.option("--name", metavar="NAME", help="The model's name on devices. By default the file's.")
 @click.option("--version", default="1", show_default=True, metavar="VERSION", help="The model's version on devices.")
 @click.option(
@@ -38,6 +40,7 @@ def command(
     target_name: str,
     backend: str,
     golden: str | None,
+    input_shapes: dict[str, tuple[int, ...]],
     name: str | None,
     version: str,
     output: Path,
@@ -58,6 +61,7 @@ def command(
         version=version,
         backend=backend,
         golden=golden,
+        input_shapes=input_shapes,
         progress=out,
     )
     out.result(bundle, _table(bundle))

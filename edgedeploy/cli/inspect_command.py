@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgedeploy.cli.input_shapes import input_shape_option
 from edgedeploy.cli.output import Output, common_options
 from edgedeploy.report.wording import bytes_in_words
 
@@ -16,31 +17,9 @@ if TYPE_CHECKING:
     from edgedeploy.values.model import ModelFacts, TensorFacts
 
 
-def _input_shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
-    """`("x=1x3x48x192",)` → `{"x": (1, 3, 48, 192)}`"""
-    shapes = {}
-    for value in values:
-        name, _, extents = value.rpartition("=")
-        try:
-            shape = tuple(int(extent) for extent in extents.split("x"))
-        except ValueError:
-            shape = ()
-        if not name or not shape or min(shape) < 1:
-            raise click.BadParameter(f"{value!r} is not of the form NAME=1x3x48x192", ctx, param)
-        shapes[name] = shape
-    return shapes
-
-
 @click.command(name="inspect")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--input-shape",
-    "input_shapes",
-    callback=_input_shapes,
-    multiple=True,
-    metavar="NAME=1x3x48x192",
-    help="Shape of a dynamic input, to count MACs for. May be given for each input.",
-)
+@input_shape_option("Shape of a dynamic input, to count MACs for.")
 @common_options
 def command(model: Path, input_shapes: dict[str, tuple[int, ...]], out: Output) -> int:
     """Facts of MODEL: format, opset, inputs and outputs, parameters, MACs, bytes, operators."""

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from edgedeploy.compile.backends import choose_backend
+from edgedeploy.compile.backends.protocol import Order
 from edgedeploy.compile.bundle import SCHEMA, encode_manifest, list_files, open_bundle, unlisted
 from edgedeploy.compile.golden import write_golden
 from edgedeploy.errors import IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.files import replacing_folder, write_bytes
-from edgedeploy.host_run import HostSession
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import PROTOBUF_LIMIT_BYTES, external_files, load_onnx, read_onnx
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.safe_paths import is_name
+from edgedeploy.sessions import ModelFormat, open_session
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Manifest, Source
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target
 
-_MODEL = "model.onnx"
 _TOOLS = ("edgedeploy", "numpy", "onnx", "onnxruntime")
 
 
@@ -37,6 +39,7 @@ def compile_model(
     backend: str = "auto",
     golden: str | None = None,
     golden_samples: int = 8,
+    input_shapes: Mapping[str, Sequence[int]] = {},
     progress: Progress = SILENT,
 ) -> Bundle:
     """Build `model` into a bundle: a folder with all that runs it on a device of the kind `target`.
@@ -44,19 +47,20 @@ def compile_model(
     The same inputs and tools give the same bytes. A bundle that is at `output` is replaced, whole.
 
     Args:
-        model: an `.onnx` file. External data is taken into the bundle's one model file. `MODEL.evidence.json`, which
-            `optimize` writes, is taken into the manifest if it is about this very file.
+        model: an `.onnx` or `.tflite` file. External data is taken into the bundle's one model file.
+            `MODEL.evidence.json`, which `optimize` writes, is taken into the manifest if it is about this very file.
         output: the folder to be written.
         name: of the model on devices; by default the file's name, in lower case and without what a name cannot have.
         version: of the model on devices.
         backend: `"auto"` or a backend's name.
         golden: dataset whose first samples become the golden inputs; by default they are random.
         golden_samples: how many, at most.
+        input_shapes: extents of the random golden inputs, by input name, where the model leaves them open.
 
     Raises:
         InvalidFileError: the model or its evidence is missing or malformed, or `output` exists and is no bundle.
-        UnsupportedError: onnxruntime does not load the model, it is over 2 GB, the target cannot have the backend, name
-            or version has other characters than a name can, or golden inputs cannot be made up.
+        UnsupportedError: the model's runtime does not load it, it is over 2 GB, the target cannot have the backend,
+            name or version has other characters than a name can, or golden inputs cannot be made up.
         DatasetError: the golden data does not fit the model.
         HostError: the runtime cannot be fetched, or `output` cannot be written.
     """
@@ -70,27 +74,44 @@ def compile_model(
             )
     if golden_samples < 1:
         raise UnsupportedError("a bundle needs at least one golden sample")
-    chosen = choose_backend(backend, target)
     _check_replaceable(output)
     progress.step(f"reading {model.name}")
-    facts = inspect_model(model)
+    facts = inspect_model(model, input_shapes)
+    chosen = choose_backend(backend, target, facts.format)
     if facts.size_bytes > PROTOBUF_LIMIT_BYTES:
         raise UnsupportedError(
             f"{model} is {facts.size_bytes:,} bytes large with its data; a bundle's model ends at 2 GB",
             mend="make it smaller first: edgedeploy optimize",
         )
     source = _source(model, facts, progress)
-    # What does not load here will not load there either. Golden outputs are made without graph optimizations, the
-    # device runs with them: both must load.
-    HostSession(model, exact=False)
 
-    with replacing_folder(output) as folder:
-        _write_model(model, folder / _MODEL)
+    with replacing_folder(output) as folder, tempfile.TemporaryDirectory(prefix="edgedeploy-") as scratch:
+        whole = Path(scratch) / f"model.{facts.format}"
+        content = _whole(model, facts.format)
+        write_bytes(whole, content)
+        # What does not load here will not load there either. Golden outputs are made without graph optimizations, the
+        # device runs with them: both must load.
+        open_session(content, facts.format, exact=False)
         progress.step("computing golden outputs")
         kept = write_golden(
-            folder / _MODEL, facts, folder / "golden", data=golden, samples=golden_samples, progress=progress
+            open_session(content, facts.format, exact=True, threads=1),
+            facts,
+            folder / "golden",
+            data=golden,
+            samples=golden_samples,
+            input_shapes=input_shapes,
+            progress=progress,
         )
-        runtime, runner = chosen.lay_out(target, folder, progress)
+        order = Order(
+            model=whole,
+            format=facts.format,
+            facts=facts,
+            target=target,
+            golden=folder / "golden",
+            golden_samples=kept.samples,
+            input_shapes=kept.input_shapes,
+        )
+        built = chosen.build(order, folder, progress)
         progress.step("hashing the bundle")
         manifest = Manifest(
             schema=SCHEMA,
@@ -98,11 +119,12 @@ def compile_model(
             version=version,
             target=target.name,
             architecture=target.architecture,
-            model_file=_MODEL,
+            model_file=built.model_file,
             # The golden inputs say what dynamic shapes the model is used with, so its MACs can be told.
-            model=inspect_model(folder / _MODEL, input_shapes=kept.input_shapes),
-            runtime=runtime,
-            runner=runner,
+            model=inspect_model(whole, kept.input_shapes),
+            runtime=built.runtime,
+            needs=built.needs,
+            runner=built.runner,
             golden_samples=kept.samples,
             source=source,
             tools={tool: importlib.metadata.version(tool) for tool in _TOOLS},
@@ -138,12 +160,12 @@ def _check_replaceable(output: Path) -> None:
         )
 
 
-def _write_model(model: Path, place: Path) -> None:
-    if external_files(read_onnx(model), model):
-        content = load_onnx(model).SerializeToString(deterministic=True)
-    else:
-        content = model.read_bytes()
-    write_bytes(place, content)
+def _whole(model: Path, format: ModelFormat) -> bytes:
+    """The model in one piece, its external data taken in."""
+    if format == "onnx" and external_files(read_onnx(model), model):
+        content: bytes = load_onnx(model).SerializeToString(deterministic=True)
+        return content
+    return model.read_bytes()
 
 
 def _source(model: Path, facts: ModelFacts, progress: Progress) -> Source | None:

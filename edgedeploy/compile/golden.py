@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,13 @@ from msgspec import Struct
 from edgedeploy.dataset import Feed, open_dataset
 from edgedeploy.errors import DatasetError, EdgedeployError, UnsupportedError
 from edgedeploy.files import write_bytes
-from edgedeploy.host_run import HostSession
 from edgedeploy.model.shapes import shapes_at_batch_one
 from edgedeploy.npz import npz_bytes
 from edgedeploy.progress import Progress
+from edgedeploy.sessions import Session
 from edgedeploy.values.model import ModelFacts, TensorFacts
 
-_MEND = "give real inputs: --golden DATA"
+_MEND = "give real inputs: --golden DATA; or the shapes of random ones: --input-shape NAME=1x3x224x224"
 
 
 class Golden(Struct, frozen=True, kw_only=True):
@@ -30,15 +30,22 @@ class Golden(Struct, frozen=True, kw_only=True):
 
 
 def write_golden(
-    model: Path, facts: ModelFacts, folder: Path, *, data: str | None, samples: int, progress: Progress
+    session: Session,
+    facts: ModelFacts,
+    folder: Path,
+    *,
+    data: str | None,
+    samples: int,
+    input_shapes: Mapping[str, Sequence[int]],
+    progress: Progress,
 ) -> Golden:
     """Write `NNNN.npz` files with the keys `input:NAME` and `output:NAME` into `folder`.
 
-    The outputs come from onnxruntime without graph optimizations, on one thread: the same machine gives the same bytes.
-
     Args:
+        session: the model without graph optimizations, on one thread, so that the same machine gives the same bytes.
         data: a dataset whose first samples are taken; None draws random ones (see `_random_feed`).
         samples: how many at most.
+        input_shapes: of the random ones, where the model leaves extents open.
 
     Raises:
         DatasetError: the data does not fit the model, or the model answers NaN to it.
@@ -48,10 +55,9 @@ def write_golden(
     if data is None:
         # Seeded by the model: another model has other inputs, the same one always the same.
         generator = np.random.default_rng(int(facts.sha256, 16))
-        feeds = (_random_feed(facts, generator) for _ in range(samples))
+        feeds = (_random_feed(facts, input_shapes, generator) for _ in range(samples))
     else:
         feeds = (sample.feed for sample in open_dataset(data, facts.inputs).samples())
-    session = HostSession(model, exact=True, threads=1)
     written = 0
     shapes: dict[str, tuple[int, ...]] = {}
     for number, feed in enumerate(itertools.islice(feeds, samples)):
@@ -77,12 +83,12 @@ def write_golden(
     return Golden(samples=written, input_shapes=shapes)
 
 
-def _random_feed(facts: ModelFacts, generator: np.random.Generator) -> Feed:
+def _random_feed(facts: ModelFacts, input_shapes: Mapping[str, Sequence[int]], generator: np.random.Generator) -> Feed:
     """One feed: floats from the standard normal distribution, as inputs mostly are scaled to; 8-bit integers over their
     whole range, as pictures have it; other integers 0 or 1, which are valid as indices, lengths and masks."""
     return {
         tensor.name: _random_array(tensor, shape, generator)
-        for tensor, shape in zip(facts.inputs, shapes_at_batch_one(facts.inputs, {}).values(), strict=True)
+        for tensor, shape in zip(facts.inputs, shapes_at_batch_one(facts.inputs, input_shapes).values(), strict=True)
     }
 
 

@@ -42,6 +42,17 @@ class Runtime(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Name and version of each package laid out in the bundle."""
 
 
+class Needs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the device must have beside its architecture, Python and C library: see `deploy.preflight`."""
+
+    cpu_features: tuple[str, ...] = ()
+    """Without which the programs in the bundle die, named as in Linux's `/proc/cpuinfo`, e.g. `"asimddp"`."""
+    page_size_bytes: int | None = None
+    """The largest page that every shared library and program in the bundle is aligned for; None when there is none."""
+    memory_bytes: int | None = None
+    """The largest resident set that was measured while the model ran; None when it was not measured."""
+
+
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`manifest.json` of a bundle: everything in it, by hash. The manifest's own SHA-256 names the bundle."""
 
@@ -53,8 +64,11 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     target: str
     architecture: str
     model_file: str
+    """Path in the bundle of what holds the weights: the model, or the program that it became."""
     model: ModelFacts
+    """Of the model that was compiled, whatever it became."""
     runtime: Runtime
+    needs: Needs = Needs()
     runner: str
     """Path in the bundle of what is started on the device."""
     golden_samples: int

@@ -114,7 +114,7 @@ def test_compile(edgedeploy):
         (["m.onnx", "--golden", "no_such_module:data"], 6, "cannot be imported"),
         (["m.onnx", "--golden", "m.onnx"], 3, "not an .npz file"),
         (["m.onnx", "--target", "rpi9"], 6, "no target 'rpi9'"),
-        (["m.onnx", "--backend", "tflite"], 2, "onnxruntime"),
+        (["m.onnx", "--backend", "abacus"], 5, "no backend 'abacus'"),
         (["m.onnx", "--version", "a b"], 5, "cannot be a version"),
         (["m.onnx", "-o", "."], 3, "is not replaced"),
         (["m.onnx", "-o", "data.npz"], 3, "is not a folder"),

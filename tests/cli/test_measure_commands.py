@@ -14,10 +14,11 @@ import pytest
 from msgspec import structs
 
 from edgedeploy.cli.main import main
+from edgedeploy.compile.backends.protocol import Built
 from edgedeploy.measure.bench import PROFILES
 from edgedeploy.measure.ondevice import runner
 from edgedeploy.model.inspect import inspect_model
-from edgedeploy.values.bundle import Runtime
+from edgedeploy.values.bundle import Needs, Runtime
 
 
 class Done(NamedTuple):
@@ -46,17 +47,19 @@ class HostBackend:
 
     name = "onnxruntime"
 
-    def refuses(self, target):
+    def refuses(self, target, format):
         return None
 
-    def lay_out(self, target, folder, progress):
+    def build(self, order, folder, progress):
+        (folder / "model.onnx").write_bytes(order.model.read_bytes())
         (folder / "runner.py").write_bytes(Path(runner.__file__).read_bytes())
         script = (
             f'#!/bin/sh\nhere=$(dirname "$(readlink -f "$0")")\nexec "{sys.executable}" -s -B "$here/runner.py" "$@"\n'
         )
         (folder / "run").write_text(script)
         (folder / "run").chmod(0o755)
-        return Runtime(backend=self.name, python=None, glibc=None, packages={}), "run"
+        runtime = Runtime(backend=self.name, python=None, glibc=None, packages={})
+        return Built(runtime=runtime, model_file="model.onnx", runner="run", needs=Needs())
 
 
 @pytest.fixture

@@ -17,12 +17,13 @@ import pytest
 
 from edgedeploy.compile import backends
 from edgedeploy.compile.backends.onnxruntime import _run_script
+from edgedeploy.compile.backends.protocol import Built
 from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.bundle import open_bundle
 from edgedeploy.errors import DatasetError, InvalidFileError, UnsupportedError
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.target.load import load_target
-from edgedeploy.values.bundle import Runtime, Source
+from edgedeploy.values.bundle import Needs, Runtime, Source
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.quality import MetricFigure
 
@@ -50,13 +51,15 @@ class SmallBackend:
 
     name = "onnxruntime"
 
-    def refuses(self, target):
+    def refuses(self, target, format):
         return None
 
-    def lay_out(self, target, folder, progress):
+    def build(self, order, folder, progress):
+        (folder / "model.onnx").write_bytes(order.model.read_bytes())
         (folder / "run").write_text("#!/bin/sh\n")
         (folder / "run").chmod(0o755)
-        return Runtime(backend=self.name, python=target.os.python, glibc="2.28", packages={}), "run"
+        runtime = Runtime(backend=self.name, python=order.target.os.python, glibc="2.28", packages={})
+        return Built(runtime=runtime, model_file="model.onnx", runner="run", needs=Needs())
 
 
 @pytest.fixture
@@ -203,7 +206,7 @@ def test_a_model_over_2_gb_is_refused_before_it_is_loaded(small, model, tmp_path
     import edgedeploy.compile.build as build
 
     monkeypatch.setattr(build, "PROTOBUF_LIMIT_BYTES", model.stat().st_size - 1)
-    monkeypatch.setattr(build, "HostSession", None)
+    monkeypatch.setattr(build, "open_session", None)
     with pytest.raises(UnsupportedError, match="ends at 2 GB"):
         compile_model(model, RPI4, tmp_path / "out")
 
@@ -225,12 +228,12 @@ def test_names_that_cannot_be_paths_are_refused(small, model, tmp_path, setting)
 
 
 def test_backends_are_chosen_from_what_the_target_lists(small, model, tmp_path):
-    assert backends.choose_backend("auto", RPI4).name == "onnxruntime"
+    assert backends.choose_backend("auto", RPI4, "onnx").name == "onnxruntime"
     without = msgspec.structs.replace(RPI4, backends=())
     for name, target, words in (
-        ("auto", without, "no backend that edgedeploy can build for"),
-        ("onnxruntime", without, "cannot have the backend"),
-        ("tflite", RPI4, "there is no backend 'tflite'"),
+        ("auto", without, "has no backend for this .onnx model"),
+        ("onnxruntime", without, "cannot serve target"),
+        ("abacus", RPI4, "there is no backend 'abacus'"),
     ):
         with pytest.raises(UnsupportedError, match=words):
             compile_model(model, target, tmp_path / "out", backend=name)
@@ -239,7 +242,7 @@ def test_backends_are_chosen_from_what_the_target_lists(small, model, tmp_path):
 def test_onnxruntime_refuses_an_architecture_without_wheels(model, tmp_path):
     target = msgspec.structs.replace(RPI4, architecture="armv7l")
     with pytest.raises(UnsupportedError, match="cannot serve") as caught:
-        compile_model(model, target, tmp_path / "out")
+        compile_model(model, target, tmp_path / "out", backend="onnxruntime")
     assert "armv7l" in caught.value.why
 
 
@@ -278,7 +281,7 @@ def test_an_interrupted_build_leaves_the_old_bundle_and_nothing_else(small, mode
     def fail(*_: object) -> None:
         raise failure
 
-    monkeypatch.setattr(SmallBackend, "lay_out", fail)
+    monkeypatch.setattr(SmallBackend, "build", fail)
     with pytest.raises(failure):
         compile_model(model, RPI4, tmp_path / "out", golden_samples=1)
     assert open_bundle(tmp_path / "out") == before

@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib.resources
 from pathlib import Path
 
+from edgedeploy.compile.backends.protocol import Built, Order
 from edgedeploy.compile.wheels import lay_out_wheels
+from edgedeploy.files import write_bytes
 from edgedeploy.progress import Progress
-from edgedeploy.values.bundle import Runtime
+from edgedeploy.sessions import ModelFormat
+from edgedeploy.values.bundle import Needs, Runtime
 from edgedeploy.values.target import Target
 
 _LOCK = Path(__file__).with_name("onnxruntime.lock")
+_MODEL = "model.onnx"
 _PACKAGES = "runtime/python"
 _RUNNER = "runner.py"
 
@@ -64,12 +68,16 @@ class OnnxruntimeBackend:
 
     name = "onnxruntime"
 
-    def refuses(self, target: Target) -> str | None:
+    def refuses(self, target: Target, format: ModelFormat) -> str | None:
+        if format != "onnx":
+            return f"onnxruntime runs ONNX models, and this is a .{format} one"
         if target.architecture not in _MACHINES:
             return f"onnxruntime has no wheels for {target.architecture}, only for {', '.join(_MACHINES)}"
         return None
 
-    def lay_out(self, target: Target, folder: Path, progress: Progress) -> tuple[Runtime, str]:
+    def build(self, order: Order, folder: Path, progress: Progress) -> Built:
+        write_bytes(folder / _MODEL, order.model.read_bytes())
+        target = order.target
         layout = lay_out_wheels(
             _LOCK,
             folder / _PACKAGES,
@@ -89,7 +97,7 @@ class OnnxruntimeBackend:
             glibc=layout.glibc,
             packages=dict(sorted(layout.packages.items())),
         )
-        return runtime, "run"
+        return Built(runtime=runtime, model_file=_MODEL, runner="run", needs=Needs())
 
 
 BACKEND = OnnxruntimeBackend()

@@ -1,13 +1,43 @@
-"""What a backend is to the rest of `compile`: it knows how to put a runtime beside a model."""
+"""What a backend is to the rest of `compile`: it turns a model into what runs it on a device."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Protocol
 
+from msgspec import Struct
+
 from edgedeploy.progress import Progress
-from edgedeploy.values.bundle import Runtime
+from edgedeploy.sessions import ModelFormat
+from edgedeploy.values.bundle import Needs, Runtime
+from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """All that is known of a model and of where it is to run."""
+
+    model: Path
+    """One file, without external data."""
+    format: ModelFormat
+    facts: ModelFacts
+    target: Target
+    golden: Path
+    """A folder of golden inputs and outputs, `NNNN.npz` with the keys `input:NAME` and `output:NAME`."""
+    golden_samples: int
+    input_shapes: dict[str, tuple[int, ...]]
+    """Of the golden inputs, by name: what a backend for static shapes binds dynamic dimensions to."""
+
+
+class Built(Struct, frozen=True, kw_only=True):
+    """What was put into a bundle."""
+
+    runtime: Runtime
+    model_file: str
+    """Path in the bundle of the file that holds the weights: the model, or the program that it became."""
+    runner: str
+    """Path in the bundle of the program that speaks the runner's protocol."""
+    needs: Needs
 
 
 class Backend(Protocol):
@@ -15,18 +45,15 @@ class Backend(Protocol):
 
     name: str
 
-    def refuses(self, target: Target) -> str | None:
-        """Why this backend cannot serve the target, or None."""
+    def refuses(self, target: Target, format: ModelFormat) -> str | None:
+        """Why this backend cannot run models of this format on the target, or None."""
 
-    def lay_out(self, target: Target, folder: Path, progress: Progress) -> tuple[Runtime, str]:
-        """Put all that runs the model (not the model itself) into `folder`, and say what it is and what starts it.
+    def build(self, order: Order, folder: Path, progress: Progress) -> Built:
+        """Put the model, or what it becomes, and all that runs it into `folder`.
 
-        The same target gives the same files. What is to be executable has its bit set.
-
-        Returns:
-            The runtime, and the path in `folder` of the program that speaks the runner's protocol.
+        The same order gives the same files. What is to be executable has its bit set.
 
         Raises:
             HostError: the network, a program or disk space is missing.
-            UnsupportedError: there is no runtime for this target.
+            UnsupportedError: there is no runtime for this target, or it cannot do something in this model.
         """
