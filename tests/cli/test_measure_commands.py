@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +14,8 @@ from msgspec import structs
 
 from edgedeploy.cli.main import main
 from edgedeploy.compile.backends.protocol import Built
+from edgedeploy.compile.backends.python_runner import write_runner
 from edgedeploy.measure.bench import PROFILES
-from edgedeploy.measure.ondevice import runner
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.values.bundle import Needs, Runtime
 
@@ -52,7 +51,7 @@ class HostBackend:
 
     def build(self, order, folder, progress):
         (folder / "model.onnx").write_bytes(order.model.read_bytes())
-        (folder / "runner.py").write_bytes(Path(runner.__file__).read_bytes())
+        write_runner(folder, "onnxruntime")
         script = (
             f'#!/bin/sh\nhere=$(dirname "$(readlink -f "$0")")\nexec "{sys.executable}" -s -B "$here/runner.py" "$@"\n'
         )

@@ -16,8 +16,8 @@ import onnx.parser
 import pytest
 
 from edgedeploy.compile import backends
-from edgedeploy.compile.backends.onnxruntime import _run_script
 from edgedeploy.compile.backends.protocol import Built
+from edgedeploy.compile.backends.python_runner import run_script
 from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.bundle import open_bundle
 from edgedeploy.errors import DatasetError, InvalidFileError, UnsupportedError
@@ -320,7 +320,7 @@ def release(tmp_path: Path) -> Path:
     target = msgspec.structs.replace(
         RPI4, architecture=platform.machine(), os=msgspec.structs.replace(RPI4.os, python=python)
     )
-    (folder / "run").write_text(_run_script(target))
+    (folder / "run").write_text(run_script(target, {"ORT_DISABLE_TELEMETRY": "1"}))
     (folder / "runner.py").write_text(_RUNNER)
     fake(tmp_path / "bin", "python3", f'exec env -u PYTHONHOME {sys.executable} "$@"')
     return folder

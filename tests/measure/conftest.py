@@ -15,9 +15,9 @@ import onnx
 import onnx.parser
 import pytest
 
+from edgedeploy.compile.backends.python_runner import write_runner
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.host_run import HostSession
-from edgedeploy.measure.ondevice import runner
 from edgedeploy.measure.statistics import summary
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.values.bundle import FileEntry, Manifest, Release, Runtime, Source
@@ -76,7 +76,7 @@ def make_release(home: Path) -> MakeRelease:
             outputs = zip(session.output_names, kept(session.run(feed)), strict=True)
             arrays |= {f"output:{name}": array for name, array in outputs}
             np.savez(folder / "golden" / f"{index:04}.npz", **arrays)
-        (folder / "runner.py").write_bytes(Path(runner.__file__).read_bytes())
+        write_runner(folder, "onnxruntime")
         (folder / "run").write_text(f'#!/bin/sh\n{run}\nexec "{sys.executable}" -s -B "{folder}/runner.py" "$@"\n')
         (folder / "run").chmod(0o755)
         manifest = Manifest(

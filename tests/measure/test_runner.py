@@ -13,7 +13,7 @@ import pytest
 
 from edgedeploy.measure.ondevice import runner
 
-SOURCE = Path(runner.__file__)
+SOURCES = sorted(Path(runner.__file__).parent.glob("*.py"))
 
 DETECTOR = """
     <ir_version: 8, opset_import: ["" : 17]>
@@ -29,11 +29,17 @@ TWO = """
 # -- the file
 
 
-def test_it_is_python_3_9_and_needs_numpy_and_the_runtime_only():
-    tree = ast.parse(SOURCE.read_text(encoding="utf-8"), feature_version=(3, 9))
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+def test_they_are_python_3_9_and_need_numpy_and_their_runtime_only(source):
+    tree = ast.parse(source.read_text(encoding="utf-8"), feature_version=(3, 9))
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert names - set(sys.stdlib_module_names) == {"numpy", "onnxruntime"}
+    assert {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) == {
+        "__init__": set(),
+        "runner": {"numpy"},
+        "engine_onnxruntime": {"numpy", "onnxruntime"},
+        "engine_tflite": {"numpy", "ai_edge_litert", "tflite_runtime"},
+    }[source.stem]
 
 
 def test_other_words_are_explained(make_release):

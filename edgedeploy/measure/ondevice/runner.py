@@ -1,4 +1,4 @@
-"""Runs a release's model on the device it lies on. Sent with every bundle; needs Python, numpy and onnxruntime.
+"""Runs a release's model on the device it lies on. Sent with bundles; needs Python, numpy and the engine beside it.
 
     run check       load the model, run the golden inputs, say in one line of JSON whether it is healthy; exit 0 or 1
     run serve       answer requests on standard input and output until it ends
@@ -19,13 +19,15 @@ little-endian, in C order, back to back. Nothing is ever unpickled. Requests and
     {"do": "quit"}
 
 An answer has "is": the request's name, or "progress", or "error" with "what". It is one file, however long, so that
-a device needs nothing else of edgedeploy; and written for Python 3.9, which is what boards have.
+a device needs nothing else of edgedeploy; and written for Python 3.9, which is what boards have. What loads and runs
+models is `engine.py`, of which each runtime has one of its own: a class `Session` and a function `versions`.
 """
 
 from __future__ import annotations
 
 import array
 import gc
+import importlib
 import json
 import os
 import platform
@@ -34,7 +36,7 @@ import time
 from typing import IO, Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 Message = Dict[str, Any]
-Arrays = Dict[str, Any]  # numpy is imported with the runtime, not before: its time is part of `import_ms`
+Arrays = Dict[str, Any]  # numpy is imported with the engine, not before: its time is part of `import_ms`
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROTOCOL = 1
@@ -67,26 +69,19 @@ class Release:
         self.outputs: List[str] = [output["name"] for output in self.manifest["model"]["outputs"]]
 
     def load(self, threads: Optional[int] = None, model: Any = None) -> Tuple[int, int]:
-        """Import the runtime and load the model, each timed, in nanoseconds.
+        """Import the engine and load the model, each timed, in nanoseconds.
 
         `model` is an array of bytes: another model, which is then run in place of the release's own.
         """
         begun = time.perf_counter_ns()
-        import numpy
-        import onnxruntime
-
+        engine: Any = importlib.import_module("engine")
         imported = time.perf_counter_ns()
         self.session = None
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        # Threads that spin between inferences disturb the measurement, and the application on the board.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.intra_op_num_threads = threads or cores()
         content = os.path.join(HERE, self.manifest["model_file"]) if model is None else model.tobytes()
-        self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self.session = engine.Session(content, threads or cores())
         if model is not None:
-            self.outputs = [output.name for output in self.session.get_outputs()]
-        self.runtime = {"onnxruntime": onnxruntime.__version__, "numpy": numpy.__version__}
+            self.outputs = list(self.session.outputs)
+        self.runtime = engine.versions()
         return imported - begun, time.perf_counter_ns() - imported
 
     def infer(self, feed: Arrays) -> List[Any]:
@@ -333,7 +328,7 @@ class Loop:
         if release.session is None:
             raise RequestError("load the model first")
         if given:
-            self.feeds = self.listed(given, {taken.name for taken in release.session.get_inputs()})
+            self.feeds = self.listed(given, set(release.session.inputs))
         else:
             self.feeds = [release.golden(index)[0] for index in range(release.manifest["golden_samples"])]
         if not self.feeds:

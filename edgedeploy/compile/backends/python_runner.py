@@ -1,0 +1,140 @@
+"""The runner in Python, with the wheels that it needs beside it: what backends for Python runtimes have in common."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from edgedeploy.compile.wheels import lay_out_wheels
+from edgedeploy.progress import Progress
+from edgedeploy.values.bundle import Runtime
+from edgedeploy.values.target import Target
+
+RUN = "run"
+"""Path in the bundle of what is started on the device."""
+
+_PACKAGES = "runtime/python"
+_RUNNER = "runner.py"
+
+NUMPY_NOT_NEEDED = (
+    *("numpy/_pyinstaller/*", "numpy/distutils/*", "numpy/f2py/*", "numpy/testing/*", "numpy/typing/*"),
+    *("numpy/_core/_*_tests.*", "numpy/_core/_simd.*", "numpy/core/_*_tests.*", "numpy/core/_simd.*"),
+)
+"""What no runtime imports of numpy, of 1.x and 2.x, beyond what is left out of every package."""
+
+# `$0` may be reached through the link `current/NAME`, or be a link itself. Each Python is asked before it is taken: a
+# version manager's shim can have a name that fits and run nothing, and a kernel of 64 bits can have a Python of 32.
+_RUN_SCRIPT = """\
+#!/bin/sh
+# Start the runner with the runtime beside it. Made by edgedeploy for {architecture}, Python {python}.
+set -eu
+self=$(readlink -f -- "$0")
+here=${{self%/*}}
+machine=$(uname -m)
+case $machine in
+    {machines}) ;;
+    *) echo "edgedeploy: this release is for {architecture}, but this machine is $machine" >&2; exit 3 ;;
+esac
+found=
+fits='import sys; sys.exit((*sys.version_info[:2], sys.maxsize > 2**32) != ({version}, {is_64}))'
+for python in python{python} python3 python; do
+    if "$python" -I -S -c "$fits" 2>/dev/null; then
+        found=$python
+        break
+    fi
+done
+if [ -z "$found" ]; then
+    have=$(python3 -I -S -c 'import sys; print(*sys.version_info[:2], sep=".")' 2>/dev/null) || have=missing
+    echo "edgedeploy: this release needs a {bits}-bit Python {python}; python3 here is $have" >&2
+    exit 3
+fi
+unset PYTHONHOME
+{environment}PYTHONPATH=$here/{packages} PYTHONDONTWRITEBYTECODE=1 exec "$found" -s "$here/{runner}" "$@"
+"""
+
+_MACHINES = {
+    "aarch64": "aarch64|arm64",
+    # A 32-bit system may have a kernel of 64 bits, as Raspberry Pi OS has on a Pi 4: then `uname` says aarch64.
+    "armv7l": "armv7l|armv8l|aarch64|arm64",
+    "x86_64": "x86_64|amd64",
+}
+"""What `uname -m` says where the wheels of an architecture run."""
+
+
+def has_wheels(architecture: str) -> bool:
+    """Whether the runner in Python can be had for it at all: there are no wheels for armv6l."""
+    return architecture in _MACHINES
+
+
+def lay_out_python_runner(
+    folder: Path,
+    target: Target,
+    *,
+    backend: str,
+    engine: str,
+    lock: Path,
+    leave_out: Sequence[str],
+    environment: Mapping[str, str],
+    progress: Progress,
+) -> Runtime:
+    """Put the runner, its engine, the wheels of a lock file and what starts them into a bundle.
+
+    Args:
+        folder: the bundle; it exists.
+        target: `has_wheels` of its architecture.
+        backend: the backend's name.
+        engine: which one the runner loads: `measure/ondevice/engine_NAME.py`.
+        lock, leave_out: as `lay_out_wheels` takes them.
+        environment: variables that the runner gets, unless they are set on the device.
+
+    Raises:
+        As `lay_out_wheels`.
+    """
+    layout = lay_out_wheels(
+        lock,
+        folder / _PACKAGES,
+        architecture=target.architecture,
+        python=target.os.python,
+        glibc=target.os.glibc,
+        leave_out=leave_out,
+        progress=progress,
+    )
+    write_runner(folder, engine)
+    run = folder / RUN
+    run.write_text(run_script(target, environment), encoding="utf-8")
+    run.chmod(0o755)
+    return Runtime(
+        backend=backend,
+        python=target.os.python,
+        glibc=layout.glibc,
+        packages=dict(sorted(layout.packages.items())),
+    )
+
+
+def write_runner(folder: Path, engine: str) -> None:
+    """The runner and its engine, as they are sent to devices."""
+    # As data: they are not ours to import, they belong to the device.
+    sources = importlib.resources.files("edgedeploy") / "measure" / "ondevice"
+    (folder / _RUNNER).write_bytes((sources / "runner.py").read_bytes())
+    (folder / "engine.py").write_bytes((sources / f"engine_{engine}.py").read_bytes())
+
+
+def run_script(target: Target, environment: Mapping[str, str]) -> str:
+    """The text of `run`, which finds the device's Python and starts the runner with it.
+
+    Args:
+        environment: variables that are set unless the device's owner has; plain words, which the shell leaves alone.
+    """
+    is_64 = target.architecture != "armv7l"
+    return _RUN_SCRIPT.format(
+        architecture=target.architecture,
+        machines=_MACHINES[target.architecture],
+        python=target.os.python,
+        version=target.os.python.replace(".", ", "),
+        is_64=is_64,
+        bits=64 if is_64 else 32,
+        environment="".join(f'export {name}="${{{name}:-{value}}}"\n' for name, value in environment.items()),
+        packages=_PACKAGES,
+        runner=_RUNNER,
+    )
