@@ -130,12 +130,15 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def read_chunks(path: Path) -> Iterator[bytes]:
-    """A file's content in pieces of at most 1 MiB."""
+def read_chunks(path: Path, *, offset: int = 0, size_bytes: int | None = None) -> Iterator[bytes]:
+    """A file's content in pieces of at most 1 MiB: all of it, or at most `size_bytes` from `offset` on."""
+    left = size_bytes
     try:
         with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
+            file.seek(offset)
+            while chunk := file.read(_CHUNK_BYTES if left is None else min(left, _CHUNK_BYTES)):
                 yield chunk
+                left = None if left is None else left - len(chunk)
     except OSError as error:
         raise unreadable(path, error) from error
 

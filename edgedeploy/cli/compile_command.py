@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 @click.option("--name", metavar="NAME", help="The model's name on devices. By default the file's.")
 @click.option("--version", default="1", show_default=True, metavar="VERSION", help="The model's version on devices.")
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="BUNDLE", help="Folder to be written."
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="BUNDLE",
+    help="Folder to be written; or NAME.edge, one file.",
 )
 @common_options
 def command(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,8 +15,9 @@ from edgedeploy.compile.backends import choose_backend
 from edgedeploy.compile.backends.protocol import Order
 from edgedeploy.compile.bundle import SCHEMA, encode_manifest, list_files, open_bundle, unlisted
 from edgedeploy.compile.golden import write_golden
+from edgedeploy.edge_file import SUFFIX, write_edge_file
 from edgedeploy.errors import IntegrityError, InvalidFileError, UnsupportedError
-from edgedeploy.files import replacing_folder, write_bytes
+from edgedeploy.files import replacing_folder, unwritable, write_bytes
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import PROTOBUF_LIMIT_BYTES, external_files, load_onnx, read_onnx
 from edgedeploy.progress import SILENT, Progress
@@ -42,14 +44,14 @@ def compile_model(
     input_shapes: Mapping[str, Sequence[int]] = {},
     progress: Progress = SILENT,
 ) -> Bundle:
-    """Build `model` into a bundle: a folder with all that runs it on a device of the kind `target`.
+    """Build `model` into a bundle: all that runs it on a device of the kind `target`, in a folder or in one file.
 
     The same inputs and tools give the same bytes. A bundle that is at `output` is replaced, whole.
 
     Args:
         model: an `.onnx` or `.tflite` file. External data is taken into the bundle's one model file.
             `MODEL.evidence.json`, which `optimize` writes, is taken into the manifest if it is about this very file.
-        output: the folder to be written.
+        output: the folder to be written; a name that ends with `.edge` is that of one file.
         name: of the model on devices; by default the file's name, in lower case and without what a name cannot have.
         version: of the model on devices.
         backend: `"auto"` or a backend's name.
@@ -85,7 +87,7 @@ def compile_model(
         )
     source = _source(model, facts, progress)
 
-    with replacing_folder(output) as folder, tempfile.TemporaryDirectory(prefix="edgedeploy-") as scratch:
+    with _replacing(output) as folder, tempfile.TemporaryDirectory(prefix="edgedeploy-") as scratch:
         whole = Path(scratch) / f"model.{facts.format}"
         content = _whole(model, facts.format)
         write_bytes(whole, content)
@@ -134,6 +136,27 @@ def compile_model(
     return open_bundle(output, verify=False)
 
 
+@contextlib.contextmanager
+def _replacing(output: Path) -> Iterator[Path]:
+    """A folder to be filled with a bundle; when the block ends well, the bundle takes the place of `output`."""
+    if output.suffix != SUFFIX:
+        with replacing_folder(output) as folder:
+            yield folder
+        return
+    # Beside it, where there has to be room for it anyway.
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.", suffix=".partial")
+    except OSError as error:
+        raise unwritable(output, error) from error
+    with scratch as name:
+        whole = Path(name) / "bundle"
+        with replacing_folder(whole) as folder:
+            yield folder
+        manifest = open_bundle(whole, verify=False).manifest
+        write_edge_file(whole, manifest, encode_manifest(manifest), output)
+
+
 def _default_name(model: Path) -> str:
     name = re.sub(r"[^a-z0-9._-]+", "-", model.stem.lower()).strip("._-")[:64]
     return name or "model"
@@ -141,17 +164,20 @@ def _default_name(model: Path) -> str:
 
 def _check_replaceable(output: Path) -> None:
     """An `-o` that was mistyped must not cost a folder of other things."""
-    if output.is_symlink() or (output.exists() and not output.is_dir()):
-        raise InvalidFileError(f"{output} exists and is not a folder", mend="name another folder with -o")
-    if not output.exists() or not any(output.iterdir()):
+    one_file = output.suffix == SUFFIX
+    if output.is_symlink() or (output.exists() and output.is_dir() == one_file):
+        kind = "a file" if one_file else "a folder"
+        raise InvalidFileError(f"{output} exists and is not {kind}", mend=f"name another {kind.split()[1]} with -o")
+    if not output.exists() or (not one_file and not any(output.iterdir())):
         return
     try:
-        extra = unlisted(output, open_bundle(output, verify=False).manifest)
+        there = open_bundle(output, verify=False)
+        extra = () if one_file else unlisted(output, there.manifest)
     except (InvalidFileError, IntegrityError) as error:
         raise InvalidFileError(
             f"{output} exists and is not a bundle, so it is not replaced",
             why=error.what,
-            mend="name another folder with -o, or remove it",
+            mend="name another place with -o, or remove it",
         ) from error
     if extra:
         raise InvalidFileError(

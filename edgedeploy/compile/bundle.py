@@ -1,4 +1,4 @@
-"""A bundle in a folder: write its manifest, read and check one that may come from anywhere."""
+"""A bundle in a folder or in one file: write its manifest, read and check one that may come from anywhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgedeploy.edge_file import check_size, read_manifest, verify_contents
 from edgedeploy.errors import IntegrityError, InvalidFileError
 from edgedeploy.files import sha256_file, unreadable
 from edgedeploy.safe_paths import is_name, is_relative_path, is_sha256
@@ -24,18 +25,25 @@ def open_bundle(path: Path, *, verify: bool = True) -> Bundle:
     """Read a bundle's manifest and check it.
 
     Args:
-        verify: also check that the folder holds the files that the manifest lists, with their sizes, hashes and
-            executable bits, and nothing else.
+        path: a folder, or an `.edge` file (`edgedeploy.edge_file`).
+        verify: also check that it holds the files that the manifest lists, with their sizes, hashes and executable
+            bits, and nothing else.
 
     Raises:
-        InvalidFileError: the folder or its manifest is missing, malformed, or of a schema that this version does not
+        InvalidFileError: the bundle or its manifest is missing, malformed, or of a schema that this version does not
             read; or the manifest lists a path that leads out of the bundle.
         IntegrityError: a file is missing, is not listed, or is not what the manifest says.
     """
-    content = _read_manifest(path)
-    manifest = decode_manifest(content, str(path / MANIFEST_NAME))
+    is_one_file = path.is_file()
+    content = read_manifest(path, _MANIFEST_LIMIT_BYTES) if is_one_file else _read_manifest(path)
+    manifest = decode_manifest(content, f"the manifest of {path}" if is_one_file else str(path / MANIFEST_NAME))
+    if is_one_file:
+        check_size(path, manifest, len(content))
     if verify:
-        _verify(path, manifest)
+        if is_one_file:
+            verify_contents(path, manifest, content)
+        else:
+            _verify(path, manifest)
     return Bundle(
         path=path,
         manifest=manifest,
@@ -115,10 +123,6 @@ def _problems(manifest: Manifest) -> Sequence[str]:
 
 def _read_manifest(path: Path) -> bytes:
     manifest = path / MANIFEST_NAME
-    if path.is_file():
-        raise InvalidFileError(
-            f"{path} is a file; a bundle is a folder", mend="name what `edgedeploy compile -o` wrote"
-        )
     if path.is_dir() and not manifest.exists():
         raise InvalidFileError(f"{path} is not a bundle", why=f"it holds no {MANIFEST_NAME}")
     try:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from edgedeploy.deploy.compression import gzip_when_it_pays
 from edgedeploy.deploy.shell import DAMAGED, FREE_KIB, PRESENT, STORE, argv, failed, run
 from edgedeploy.device.connection import Connection
+from edgedeploy.edge_file import offsets
 from edgedeploy.errors import DeviceError, IntegrityError
 from edgedeploy.files import read_chunks
 from edgedeploy.progress import Progress
@@ -24,8 +25,10 @@ _VERIFY_TIMEOUT_S = 900.0
 
 class Blob(Struct, frozen=True):
     path: Path
-    """On this machine."""
+    """On this machine: of the file, or of the bundle in one file that it lies in."""
     size_bytes: int
+    offset: int | None = None
+    """Where it begins in `path`; None when it is all of that file."""
 
 
 class Sent(Struct, frozen=True):
@@ -36,12 +39,13 @@ class Sent(Struct, frozen=True):
 
 def blobs(bundle: Bundle) -> dict[str, Blob]:
     """The bundle's contents by SHA-256, the manifest's own included."""
-    found: dict[str, Blob] = {}
-    for entry in bundle.manifest.files:
-        found[entry.sha256] = Blob(bundle.path / entry.path, entry.size_bytes)
-    manifest = bundle.path / MANIFEST_NAME
-    found[bundle.sha256] = Blob(manifest, manifest.stat().st_size)
-    return found
+    listed = {entry.path: (entry.sha256, entry.size_bytes) for entry in bundle.manifest.files}
+    manifest_bytes = bundle.size_bytes - sum(size_bytes for _, size_bytes in listed.values())
+    listed[MANIFEST_NAME] = (bundle.sha256, manifest_bytes)
+    if bundle.path.is_file():
+        begins = offsets(bundle.manifest, manifest_bytes)
+        return {sha256: Blob(bundle.path, size, begins[path]) for path, (sha256, size) in listed.items()}
+    return {sha256: Blob(bundle.path / path, size) for path, (sha256, size) in listed.items()}
 
 
 def send_missing(bundle: Bundle, connection: Connection, progress: Progress, *, copies: bool = False) -> Sent:
@@ -130,7 +134,9 @@ def _tar_of_blobs(sent: Mapping[str, Blob]) -> Iterator[bytes]:
         entry.size, entry.mode = blob.size_bytes, 0o644
         yield entry.tobuf(tarfile.GNU_FORMAT)
         size_bytes = 0
-        for chunk in read_chunks(blob.path):
+        # Of a file of its own all is read: one that has grown is told by its size.
+        bounds = {} if blob.offset is None else {"offset": blob.offset, "size_bytes": blob.size_bytes}
+        for chunk in read_chunks(blob.path, **bounds):
             size_bytes += len(chunk)
             yield chunk
         if size_bytes != blob.size_bytes:

@@ -20,7 +20,7 @@ from edgedeploy.compile.backends.protocol import Built
 from edgedeploy.compile.backends.python_runner import run_script
 from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.bundle import open_bundle
-from edgedeploy.errors import DatasetError, InvalidFileError, UnsupportedError
+from edgedeploy.errors import DatasetError, HostError, InvalidFileError, UnsupportedError
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.target.load import load_target
 from edgedeploy.values.bundle import Needs, Runtime, Source
@@ -246,7 +246,32 @@ def test_onnxruntime_refuses_an_architecture_without_wheels(model, tmp_path):
     assert "armv7l" in caught.value.why
 
 
+def test_one_file_instead_of_a_folder(small, model, tmp_path):
+    folder = compile_model(model, RPI4, tmp_path / "out")
+    one, two = (compile_model(model, RPI4, tmp_path / name / "out.edge") for name in ("one", "two"))
+    assert one.path.read_bytes() == two.path.read_bytes()
+    assert one.sha256 == folder.sha256
+    assert open_bundle(one.path) == one
+    assert [path.name for path in one.path.parent.iterdir()] == ["out.edge"]
+
+
 # -- what is at the output already
+
+
+def test_one_file_is_replaced_and_others_are_not(small, model, tmp_path):
+    out = tmp_path / "out.edge"
+    compile_model(model, RPI4, out)
+    second = compile_model(model, RPI4, out, golden_samples=2)
+    assert open_bundle(out) == second
+    (tmp_path / "link.edge").symlink_to(out)
+    (tmp_path / "notes.edge").write_text("notes")
+    (tmp_path / "folder.edge").mkdir()
+    for name in ("link.edge", "notes.edge", "folder.edge"):
+        with pytest.raises(InvalidFileError):
+            compile_model(model, RPI4, tmp_path / name)
+    assert (tmp_path / "notes.edge").read_text() == "notes"
+    with pytest.raises(HostError, match="cannot be written"):
+        compile_model(model, RPI4, model / "out.edge")
 
 
 def test_a_bundle_is_replaced_whole(small, model, tmp_path):

@@ -106,7 +106,7 @@ def test_what_is_no_bundle_is_refused(tmp_path, bundle):
     for path, words in (
         (tmp_path / "none", "does not exist"),
         (tmp_path / "empty", "is not a bundle"),
-        (bundle / "run", "a bundle is a folder"),
+        (bundle / "run", "begins with its manifest"),
     ):
         with pytest.raises(InvalidFileError, match=words):
             open_bundle(path)

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edgedeploy.compile.bundle import open_bundle
 from edgedeploy.deploy import transfer
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.push import push
@@ -26,6 +27,7 @@ from edgedeploy.deploy.releases import broken_files, current_release, list_relea
 from edgedeploy.deploy.shell import LOCK, PREPARE, PROBE, STORE, argv
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
+from edgedeploy.edge_file import write_edge_file
 from edgedeploy.errors import BusyError, DeviceError, IntegrityError, UnknownNameError
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, FileEntry, Runtime
 
@@ -97,6 +99,25 @@ class TestPush:
         assert (Path(release.path) / MANIFEST_NAME).read_bytes() == (bundle.path / MANIFEST_NAME).read_bytes()
         assert releases(device) == (release,)
         assert current_release(device) == release
+
+    def test_a_bundle_in_one_file(self, make_bundle, device: LocalConnection, home: Path, tmp_path: Path) -> None:
+        folder = make_bundle(files={"golden/0000.npz": b"golden", "runtime/empty.py": b""})
+        write_edge_file(folder.path, folder.manifest, (folder.path / MANIFEST_NAME).read_bytes(), tmp_path / "m.edge")
+        result = push(open_bundle(tmp_path / "m.edge"), device)
+        assert (result.sent_files, result.sent_bytes) == (5, folder.size_bytes)
+        for entry in folder.manifest.files:
+            assert (Path(result.release.path) / entry.path).read_bytes() == (folder.path / entry.path).read_bytes()
+        # It is the same release as that of the folder.
+        assert push(folder, device).activated is False
+
+    def test_a_file_that_is_cut_while_it_is_sent(self, make_bundle, device: LocalConnection, tmp_path: Path) -> None:
+        folder = make_bundle(files={"weights": b"w" * 5000})
+        write_edge_file(folder.path, folder.manifest, (folder.path / MANIFEST_NAME).read_bytes(), tmp_path / "m.edge")
+        bundle = open_bundle(tmp_path / "m.edge")
+        os.truncate(bundle.path, bundle.path.stat().st_size - 3000)
+        with pytest.raises(IntegrityError, match="manifest says 5000"):
+            push(bundle, device)
+        assert releases(device) == ()
 
     def test_leaves_nothing_but_what_the_layout_says(self, make_bundle, device: LocalConnection, home: Path) -> None:
         push(make_bundle(), device)

@@ -1,0 +1,228 @@
+"""A bundle as one file: `NAME.edge`, a tar archive that its manifest fixes byte for byte.
+
+The manifest comes first, then the files in the order in which it lists them, then two empty blocks: regular files with
+mode 644 or 755, no owners, no times, nothing else. So the same bundle gives the same archive on every machine, any
+`tar` unpacks it, and a file's content lies where the manifest says, to be read from there without unpacking anything.
+It is not compressed: what a compressor writes varies with its version, and `push` compresses what it sends when that
+pays.
+
+For the same reason nothing of a stranger's archive is interpreted but the size of its manifest. What each header has to
+be follows from the manifest, and it is compared, not parsed: another name, a link, a second copy, something behind the
+end are all one thing, other bytes than expected.
+
+Headers are as GNU tar writes them (https://www.gnu.org/software/tar/manual/html_node/Standard.html); a path of over 100
+bytes stands in a header of type `L` before. They are made here and not by `tarfile`: a byte that another Python writes
+otherwise would be another format.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from edgedeploy.errors import IntegrityError, InvalidFileError, UnsupportedError
+from edgedeploy.files import read_chunks, replacing_file, unreadable
+from edgedeploy.values.bundle import MANIFEST_NAME, FileEntry, Manifest
+
+SUFFIX = ".edge"
+
+_BLOCK_BYTES = 512
+_NAME_BYTES = 100
+_SIZE_LIMIT_BYTES = 8**11 - 1
+"""What eleven octal digits can say: 8 GiB."""
+_END = bytes(2 * _BLOCK_BYTES)
+_LONG_NAME = b"././@LongLink"
+_SIZE_FIELD = slice(124, 136)
+_CHUNK_BYTES = 1 << 20
+
+
+def write_edge_file(folder: Path, manifest: Manifest, content: bytes, path: Path) -> None:
+    """Write a bundle that lies in a folder as one file.
+
+    Args:
+        content: of its `manifest.json`.
+        path: what is there is replaced, whole or not at all.
+
+    Raises:
+        IntegrityError: a file of the folder has another size than the manifest says.
+        UnsupportedError: one is over 8 GiB.
+        HostError: the file cannot be written.
+        InvalidFileError: a file of the folder cannot be read.
+    """
+    if too_large := [entry.path for entry in manifest.files if entry.size_bytes > _SIZE_LIMIT_BYTES]:
+        raise UnsupportedError(f"{too_large[0]} is too large for an {SUFFIX} file", mend="write a folder: -o FOLDER")
+    with replacing_file(path) as temporary, temporary.open("wb") as archive:
+        archive.write(_header(MANIFEST_NAME, len(content), executable=False))
+        archive.write(content + _padding(len(content)))
+        for entry in manifest.files:
+            archive.write(_header(entry.path, entry.size_bytes, executable=entry.executable))
+            size_bytes = 0
+            for chunk in read_chunks(folder / entry.path):
+                size_bytes += len(chunk)
+                archive.write(chunk)
+            if size_bytes != entry.size_bytes:
+                raise IntegrityError(f"{folder / entry.path} changed while it was packed", mend="compile again")
+            archive.write(_padding(size_bytes))
+        archive.write(_END)
+
+
+def read_manifest(path: Path, limit_bytes: int) -> bytes:
+    """The manifest of a bundle in one file.
+
+    Raises:
+        InvalidFileError: it cannot be read, or does not begin with a manifest of at most `limit_bytes`.
+    """
+    try:
+        with path.open("rb") as archive:
+            header = archive.read(_BLOCK_BYTES)
+            size_bytes = _octal(header[_SIZE_FIELD])
+            if size_bytes is None or header != _header(MANIFEST_NAME, size_bytes, executable=False):
+                raise InvalidFileError(
+                    f"{path} is not a bundle",
+                    why=f"an {SUFFIX} file begins with its {MANIFEST_NAME}",
+                    mend="name what `edgedeploy compile -o` wrote",
+                )
+            if size_bytes > limit_bytes:
+                raise InvalidFileError(f"the manifest of {path} is larger than {limit_bytes:,} bytes")
+            content = archive.read(size_bytes)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if len(content) != size_bytes:
+        raise InvalidFileError(f"{path} ends in the middle of its manifest", mend="copy it again")
+    return content
+
+
+def offsets(manifest: Manifest, manifest_bytes: int) -> dict[str, int]:
+    """Where the content of each file begins, by its path in the bundle."""
+    return {path: begin for path, begin, _ in _layout(manifest, manifest_bytes)}
+
+
+def check_size(path: Path, manifest: Manifest, manifest_bytes: int) -> None:
+    """Whether the file ends where its manifest says that it does: what a copy that was cut short does not.
+
+    Raises:
+        IntegrityError: it does not.
+        InvalidFileError: it cannot be read.
+    """
+    if any(entry.size_bytes > _SIZE_LIMIT_BYTES for entry in manifest.files):
+        raise IntegrityError(f"{path} is not whole", why="its manifest lists a file of over 8 GiB")
+    expected = _end(manifest, manifest_bytes) + len(_END)
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if found != expected:
+        raise IntegrityError(
+            f"{path} is not whole" if found < expected else f"{path} holds more than its manifest lists",
+            why=f"it has {found:,} bytes, and its manifest says {expected:,}",
+            mend="copy it again, or compile the bundle again",
+        )
+
+
+def verify_contents(path: Path, manifest: Manifest, content: bytes) -> None:
+    """Compare every byte of the file with what the manifest says: headers, padding and end as they have to be, contents
+    by SHA-256. In memory for one piece of 1 MiB.
+
+    Raises:
+        IntegrityError: a byte is another one, is missing, or is too many.
+        InvalidFileError: the file cannot be read.
+    """
+    check_size(path, manifest, len(content))
+    try:
+        with path.open("rb") as archive:
+            _expect(archive, _header(MANIFEST_NAME, len(content), executable=False), path, MANIFEST_NAME)
+            _expect(archive, content + _padding(len(content)), path, MANIFEST_NAME)
+            for entry in manifest.files:
+                header = _header(entry.path, entry.size_bytes, executable=entry.executable)
+                _expect(archive, header, path, entry.path)
+                _check_content(archive, entry, path)
+                _expect(archive, _padding(entry.size_bytes), path, entry.path)
+            _expect(archive, _END, path, "its end")
+            if archive.read(1):
+                raise _differs(path, "what follows its end")
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _layout(manifest: Manifest, manifest_bytes: int) -> Iterator[tuple[str, int, int]]:
+    """Path, begin and end of each content, the manifest's first."""
+    end = 0
+    listed = ((entry.path, entry.size_bytes) for entry in manifest.files)
+    for path, size_bytes in ((MANIFEST_NAME, manifest_bytes), *listed):
+        begin = end + _header_bytes(path)
+        yield path, begin, begin + size_bytes
+        end = begin + size_bytes + -size_bytes % _BLOCK_BYTES
+
+
+def _end(manifest: Manifest, manifest_bytes: int) -> int:
+    *_, (_, _, end) = _layout(manifest, manifest_bytes)
+    return end + -end % _BLOCK_BYTES
+
+
+def _expect(archive: IO[bytes], wanted: bytes, path: Path, what: str) -> None:
+    if archive.read(len(wanted)) != wanted:
+        raise _differs(path, what)
+
+
+def _check_content(archive: IO[bytes], entry: FileEntry, path: Path) -> None:
+    digest, left = hashlib.sha256(), entry.size_bytes
+    while left:
+        piece = archive.read(min(left, _CHUNK_BYTES))
+        if not piece:
+            raise _differs(path, entry.path)
+        digest.update(piece)
+        left -= len(piece)
+    if digest.hexdigest() != entry.sha256:
+        raise IntegrityError(
+            f"{entry.path} in {path} is not what the manifest says",
+            why="its SHA-256 differs",
+            mend="copy the file again, or compile the bundle again",
+        )
+
+
+def _differs(path: Path, what: str) -> IntegrityError:
+    return IntegrityError(
+        f"{path} is not the archive that its manifest describes",
+        why=f"it differs at {what}",
+        mend="copy it again, or compile the bundle again",
+    )
+
+
+def _header_bytes(path: str) -> int:
+    size_bytes = len(path.encode())
+    if size_bytes <= _NAME_BYTES:
+        return _BLOCK_BYTES
+    return 2 * _BLOCK_BYTES + len(_name_block(path.encode()))
+
+
+def _header(path: str, size_bytes: int, *, executable: bool) -> bytes:
+    mode = b"0000755\0" if executable else b"0000644\0"
+    name = path.encode()
+    last = _block(name[:_NAME_BYTES], mode, size_bytes, b"0")
+    if len(name) <= _NAME_BYTES:
+        return last
+    block = _name_block(name)
+    return _block(_LONG_NAME, b"0000000\0", len(name) + 1, b"L") + block + last
+
+
+def _name_block(name: bytes) -> bytes:
+    return name + b"\0" + _padding(len(name) + 1)
+
+
+def _block(name: bytes, mode: bytes, size_bytes: int, kind: bytes) -> bytes:
+    """One header: name, mode, owner and group 0, size, time 0, checksum, type, and GNU's mark."""
+    before = name.ljust(_NAME_BYTES, b"\0") + mode + 2 * b"0000000\0" + b"%011o\0" % size_bytes + b"00000000000\0"
+    after = kind + bytes(100) + b"ustar  \0" + bytes(247)
+    checksum = sum(before) + sum(after) + 8 * ord(" ")
+    return before + b"%06o\0 " % checksum + after
+
+
+def _padding(size_bytes: int) -> bytes:
+    return bytes(-size_bytes % _BLOCK_BYTES)
+
+
+def _octal(field: bytes) -> int | None:
+    return int(field[:11], 8) if re.fullmatch(rb"[0-7]{11}\0", field) else None
