@@ -9,7 +9,7 @@ from edgedeploy.errors import UnsupportedError
 from edgedeploy.sessions import ModelFormat
 from edgedeploy.values.target import Target
 
-NAMES = ("onnxruntime",)
+NAMES = ("onnxruntime", "tflite")
 
 
 def choose_backend(name: str, target: Target, format: ModelFormat) -> Backend:

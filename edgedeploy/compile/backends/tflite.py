@@ -1,0 +1,112 @@
+"""TensorFlow Lite in Python: ai-edge-litert where it has wheels, else its predecessor tflite-runtime, and a runner.
+
+`.tflite` models are taken as they are; ONNX models are converted (see `onnx_to_tflite`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from edgedeploy.compile.backends.protocol import Built, Order
+from edgedeploy.compile.backends.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
+from edgedeploy.files import write_bytes
+from edgedeploy.progress import Progress
+from edgedeploy.sessions import ModelFormat
+from edgedeploy.values.bundle import Needs
+from edgedeploy.values.target import Target
+
+_MODEL = "model.tflite"
+
+
+class _Runtime(Struct, frozen=True, kw_only=True):
+    """One of the packages that run such models, and where it has wheels."""
+
+    name: str
+    lock: str
+    """File beside this one."""
+    architectures: tuple[str, ...]
+    oldest: tuple[int, int]
+    """The first minor version of Python that has wheels, of the runtime and of the numpy that goes with it."""
+    newest: tuple[int, int]
+    not_needed: tuple[str, ...]
+
+    def serves(self, target: Target) -> bool:
+        return target.architecture in self.architectures and self.oldest <= _version(target.os.python) <= self.newest
+
+    def __str__(self) -> str:
+        pythons = " to ".join(f"{major}.{minor}" for major, minor in sorted({self.oldest, self.newest}))
+        return f"{self.name} for Python {pythons} on {', '.join(self.architectures)}"
+
+
+_RUNTIMES = (
+    _Runtime(
+        name="ai-edge-litert",
+        lock="ai_edge_litert.lock",
+        architectures=("aarch64", "x86_64"),
+        oldest=(3, 11),
+        newest=(3, 14),
+        # The interpreter is one extension module and the library that it is linked to. Beside these lie the C library
+        # for programs in C, an accelerator for browsers' graphics, converters, and vendors' compilers.
+        not_needed=(
+            *("ai_edge_litert/aot/*", "ai_edge_litert/tflite/*", "ai_edge_litert/tools/*", "ai_edge_litert/vendors/*"),
+            *("ai_edge_litert/libLiteRt*.so", "ai_edge_litert/*_pb2.py", "ai_edge_litert/schema_py_generated.py"),
+        ),
+    ),
+    _Runtime(
+        name="tflite-runtime",
+        lock="tflite_runtime.lock",
+        architectures=("aarch64", "x86_64"),
+        oldest=(3, 9),
+        newest=(3, 11),
+        not_needed=(),
+    ),
+)
+"""In order of preference."""
+
+
+class TfliteBackend:
+    """Satisfies `edgedeploy.compile.backends.protocol.Backend`."""
+
+    name = "tflite"
+
+    def refuses(self, target: Target, format: ModelFormat) -> str | None:
+        if _runtime(target) is None:
+            return (
+                f"there is no TensorFlow Lite for Python {target.os.python} on {target.architecture}; there is "
+                + ", and ".join(map(str, _RUNTIMES))
+            )
+        return None
+
+    def build(self, order: Order, folder: Path, progress: Progress) -> Built:
+        chosen = _runtime(order.target)
+        assert chosen is not None, "a target that is refused"
+        write_bytes(folder / _MODEL, order.model.read_bytes())
+        runtime = lay_out_python_runner(
+            folder,
+            order.target,
+            backend=self.name,
+            engine="tflite",
+            lock=Path(__file__).with_name(chosen.lock),
+            leave_out=(
+                *chosen.not_needed,
+                "*.dist-info/entry_points.txt",
+                "*.dist-info/top_level.txt",
+                *NUMPY_NOT_NEEDED,
+            ),
+            environment={},
+            progress=progress,
+        )
+        return Built(runtime=runtime, model_file=_MODEL, runner=RUN, needs=Needs())
+
+
+BACKEND = TfliteBackend()
+
+
+def _runtime(target: Target) -> _Runtime | None:
+    return next((runtime for runtime in _RUNTIMES if runtime.serves(target)), None)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
