@@ -31,6 +31,7 @@ class AgreementAccumulator:
         self._scored = 0
         self._elements = 0
         self._nonfinite = 0
+        self._other_shapes = 0
         self._max_error = 0.0
         self._error_sum = 0.0
         self._error_squares = 0.0
@@ -45,9 +46,11 @@ class AgreementAccumulator:
         else one. An output is taken for scores when the reference's is of floating type and has the shape
         (samples, classes) or (samples, steps, classes) with at least two classes; a sample matches as far as the
         largest elements of its vectors of scores, over all such outputs, are at the same place (the first of equals).
+        Where an output has other extents than the reference's, no sample of the run matches and nothing else is
+        compared.
 
         Raises:
-            UnsupportedError: number, shape or kind of the outputs differ, or they are not numbers.
+            UnsupportedError: number, rank or kind of the outputs differ, or they are not numbers.
         """
         if len(outputs) != len(reference_outputs):
             raise UnsupportedError(f"{len(outputs)} outputs cannot be compared with {len(reference_outputs)}")
@@ -57,6 +60,13 @@ class AgreementAccumulator:
         vectors = 0
         for index, (output, reference) in enumerate(zip(outputs, reference_outputs, strict=True)):
             _check_comparable(index, output, reference)
+        if any(output.shape != reference.shape for output, reference in zip(outputs, reference_outputs, strict=True)):
+            self._samples += samples
+            self._other_shapes += samples
+            if any(_is_scores(reference, samples) for reference in reference_outputs):
+                self._scored += samples
+            return
+        for output, reference in zip(outputs, reference_outputs, strict=True):
             self._add_elements(output, reference)
             if _is_scores(reference, samples):
                 same = _same_top(output, reference).reshape(samples, -1)
@@ -71,7 +81,7 @@ class AgreementAccumulator:
         """The agreement over all that was added; of nothing it is perfect, over 0 samples."""
         cosine: float
         sqnr_db: float | None
-        if self._nonfinite:
+        if self._nonfinite or (self._samples and self._other_shapes == self._samples):
             cosine, sqnr_db = 0.0, SQNR_FLOOR_DB
         else:
             cosine, sqnr_db = self._cosine(), self._sqnr_db()
@@ -83,6 +93,7 @@ class AgreementAccumulator:
             cosine=cosine,
             sqnr_db=sqnr_db,
             nonfinite_elements=self._nonfinite,
+            other_shapes=self._other_shapes,
         )
 
     def _add_elements(self, output: np.ndarray, reference: np.ndarray) -> None:
@@ -119,7 +130,7 @@ class AgreementAccumulator:
 
 
 def _check_comparable(index: int, output: np.ndarray, reference: np.ndarray) -> None:
-    if output.shape != reference.shape:
+    if output.ndim != reference.ndim:
         raise UnsupportedError(
             f"output {index} has shape {output.shape} where the reference has {reference.shape}",
             why="outputs are compared element by element",

@@ -163,6 +163,8 @@ class _OnBoard:
         known = {initializer.name for initializer in graph.initializer}
         self.input_names = tuple(value.name for value in graph.input if value.name not in known)
         self.output_names = tuple(value.name for value in graph.output)
+        # What the float model declares is what counts.
+        self.output_shapes = (None,) * len(self.output_names)
         self._model, self._runner = model, runner
 
     def run(self, feed: Feed) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ import functools
 import logging
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,8 @@ _ARM_FEATURES = ("asimd", "asimddp", "i8mm", "sve")
 class HostSession:
     """A model that is loaded and ready to run.
 
-    The attributes `input_names` and `output_names` are in the model's order.
+    The attributes `input_names`, `output_names` and `output_shapes` (None for an extent that is open) are in the
+    model's order.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class HostSession:
             raise UnsupportedError(f"onnxruntime does not load {name}", why=_words(error)) from error
         self.input_names = tuple(value.name for value in self._session.get_inputs())
         self.output_names = tuple(value.name for value in self._session.get_outputs())
+        self.output_shapes = tuple(_declared(value.shape) for value in self._session.get_outputs())
         bound = bound_inputs.read(self._session.get_modelmeta().custom_metadata_map)
         self._bound = {name: value for name, value in bound.items() if name not in self.input_names}
         self._options = onnxruntime.RunOptions()
@@ -106,6 +108,10 @@ class HostSession:
                     mend="export the model without it (scikit-learn: zipmap=False)",
                 )
         return list(outputs)
+
+
+def _declared(shape: Sequence[int | str | None] | None) -> tuple[int | None, ...] | None:
+    return None if shape is None else tuple(extent if isinstance(extent, int) else None for extent in shape)
 
 
 @functools.cache

@@ -24,6 +24,10 @@ class Session(Protocol):
     def output_names(self) -> tuple[str, ...]:
         """In the model's order."""
 
+    @property
+    def output_shapes(self) -> tuple[tuple[int | None, ...] | None, ...]:
+        """As the model declares them, None for an extent or a shape that it leaves open."""
+
     def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """All outputs, in the model's order.
 

@@ -40,7 +40,8 @@ def require_tflite(module: str) -> Any:
 class TfliteSession:
     """A TensorFlow Lite model that is loaded and ready to run: its first subgraph.
 
-    The attributes `input_names` and `output_names` are the names of the tensors, in the model's order. Where the model
+    The attributes `input_names` and `output_names` are the names of the tensors, in the model's order, `output_shapes`
+    what the file says of them (None for an extent that is open). Where the model
     takes or gives quantized integers, `run` also takes float32 (and quantizes it) and always gives float32.
     """
 
@@ -84,6 +85,9 @@ class TfliteSession:
         self._outputs: list[dict[str, Any]] = self._interpreter.get_output_details()
         self.input_names = tuple(str(detail["name"]) for detail in self._inputs)
         self.output_names = tuple(str(detail["name"]) for detail in self._outputs)
+        self.output_shapes = tuple(
+            tuple(int(extent) if extent >= 0 else None for extent in _signature(detail)) for detail in self._outputs
+        )
         self._shapes = {detail["name"]: tuple(int(n) for n in detail["shape"]) for detail in self._inputs}
 
     def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:

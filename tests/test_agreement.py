@@ -114,7 +114,7 @@ def test_outputs_that_cannot_be_compared_are_refused():
     x = np.ones((1, 2))
     for outputs, reference in (
         ([x], [x, x]),
-        ([x], [np.ones((1, 3))]),
+        ([x], [np.ones(2)]),
         ([x.astype(str)], [x.astype(str)]),
         ([x.astype(complex)], [x.astype(complex)]),
     ):
@@ -127,3 +127,16 @@ def test_numbers_whose_squares_do_not_fit_count_as_infinite():
     seen.add([np.array([[1.0, 1e200]])], [np.array([[1.0, 2.0]])])
     figure = seen.figure()
     assert (figure.nonfinite_elements, figure.cosine, figure.sqnr_db) == (1, 0.0, SQNR_FLOOR_DB)
+
+
+def test_answers_of_another_shape_are_counted_and_nothing_else_of_them():
+    accumulator = AgreementAccumulator()
+    accumulator.add([np.array([[0.0, 1.0]]), np.ones((3, 4))], [np.array([[0.0, 1.0]]), np.ones((3, 4))])
+    accumulator.add([np.array([[9.0, 1.0]]), np.ones((2, 4))], [np.array([[0.0, 1.0]]), np.ones((3, 4))])
+    figure = accumulator.figure()
+    assert (figure.samples, figure.other_shapes, figure.max_abs_error) == (2, 1, 0.0)
+
+    boxes = agreement([np.ones((2, 4))], [np.ones((3, 4))])
+    assert (boxes.other_shapes, boxes.top1_match, boxes.cosine, boxes.sqnr_db) == (3, 0.0, 0.0, SQNR_FLOOR_DB)
+    with pytest.raises(UnsupportedError, match="has shape"):
+        agreement([np.ones(4)], [np.ones((1, 4))])

@@ -10,13 +10,13 @@ from msgspec import structs
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import open_dataset
 from edgedeploy.device.connection import Connection
-from edgedeploy.host_run import HostSession
 from edgedeploy.measure.fetch import fetch_model
 from edgedeploy.measure.observation import observe
 from edgedeploy.measure.pipeline import stream
 from edgedeploy.measure.protocol import conversation
 from edgedeploy.metrics import find_metric
 from edgedeploy.progress import SILENT, Progress
+from edgedeploy.sessions import format_of, open_session
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import Accuracy, Measurement
 
@@ -48,13 +48,14 @@ def test(
         DatasetError, InvalidFileError: the dataset does not exist or does not fit the model.
         UnknownNameError: there is no such metric.
         IntegrityError: the model on the device is not the one that its manifest names.
-        UnsupportedError: the outputs cannot be compared: they are not real numbers, or their shapes differ.
+        UnsupportedError: the outputs cannot be compared: they are not real numbers, or of other ranks.
         DeviceError, UnreachableError: the runner fails, or the connection is lost.
     """
     dataset = open_dataset(evaluation, release.manifest.model.inputs)
     chosen = find_metric(metric)
     # One thread: an emulated board computes on this machine at the same time.
-    host = HostSession(fetch_model(connection, release, progress), exact=True, threads=1)
+    model = fetch_model(connection, release, progress)
+    host = open_session(model, format_of(model[:8]), exact=True, threads=1)
     names = [output.name for output in release.manifest.model.outputs]
     agreement, on_device, on_host = AgreementAccumulator(), chosen.start(), chosen.start()
     samples = feeds = 0
@@ -101,6 +102,8 @@ def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: floa
     agreement = accuracy.agreement
     if agreement.nonfinite_elements:
         found.append(f"{agreement.nonfinite_elements:,} elements of the outputs are NaN, or infinite on one side")
+    if agreement.other_shapes:
+        found.append(f"{agreement.other_shapes:,} of {agreement.samples:,} answers have another shape than the host's")
     if agreement.top1_match is not None:
         if agreement.top1_match < min_agreement - _ROUNDING:
             found.append(f"{agreement.top1_match:.2%} of the answers are the host's; {min_agreement:.2%} are needed")

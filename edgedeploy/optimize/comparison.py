@@ -19,7 +19,7 @@ from edgedeploy.values.quality import Agreement, MetricChange, MetricFigure
 
 
 class ResultFailedError(Exception):
-    """A result does not run where the float model does, or gives outputs of another shape."""
+    """A result does not run where the float model does, or gives outputs of a shape that it never has."""
 
 
 class Ran(Struct, frozen=True, kw_only=True):
@@ -67,7 +67,7 @@ def compare(
         if reference_score is not None:
             reference_score.add(expected, batch.labels)
         for session, score in zip(sessions, scores, strict=True):
-            score.add(run_result(session, batch, expected), expected, batch.labels)
+            score.add(run_result(session, batch, reference, expected), expected, batch.labels)
         samples += batch.size
         progress.advance(samples, total, "samples")
     if not samples:
@@ -80,22 +80,36 @@ def compare(
     )
 
 
-def run_result(session: Session, batch: Sample, expected: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What a result answers where the float model answers `expected`.
+def run_result(session: Session, batch: Sample, reference: Session, expected: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What a result answers where the float model, `reference`, answers `expected`.
 
     Raises:
-        ResultFailedError: nothing, or something of another shape.
+        ResultFailedError: nothing, or something of a shape that the float model's outputs never have. Extents that it
+            leaves open may depend on values: how many boxes are left, how long a text is.
     """
     try:
         outputs = session.run(batch.feed)
     except EdgedeployError as error:
         raise ResultFailedError(error.why or error.what) from error
-    if [output.shape for output in outputs] != [output.shape for output in expected]:
+    declared = reference.output_shapes
+    if len(outputs) != len(expected) or not all(map(_may_be, outputs, expected, declared)):
         raise ResultFailedError(
             f"its outputs have the shapes {[output.shape for output in outputs]}, "
             f"the float model's {[output.shape for output in expected]}"
         )
     return outputs
+
+
+def _may_be(output: np.ndarray, expected: np.ndarray, declared: Sequence[int | None] | None) -> bool:
+    """Whether an output may have its shape where `expected` has another."""
+    if output.ndim != expected.ndim:
+        return False
+    # What a model declares is not always true of its own outputs.
+    fixed = declared if declared is not None and len(declared) == expected.ndim else (None,) * expected.ndim
+    return all(
+        found == wanted or wanted != extent
+        for found, wanted, extent in zip(output.shape, expected.shape, fixed, strict=True)
+    )
 
 
 class _Score:

@@ -247,7 +247,9 @@ def accuracy_objections(
 
 def _agreement_objections(judged: Ran, data: Data, max_drop: float) -> Iterable[Objection]:
     sqnr_db, match = judged.agreement.sqnr_db, judged.agreement.top1_match
-    if sqnr_db is not None and sqnr_db < LEAST_SQNR_DB:
+    if match is None and judged.agreement.other_shapes:
+        match = 1.0 - judged.agreement.other_shapes / judged.agreement.samples
+    if sqnr_db is not None and sqnr_db < LEAST_SQNR_DB and judged.agreement.other_shapes < judged.agreement.samples:
         yield Objection(
             f"outputs differ too much from the float model's to be let through without labels: SQNR {sqnr_db:.1f} dB "
             f"on {data.name}, and {LEAST_SQNR_DB:g} dB is the least",
@@ -274,7 +276,8 @@ def _metric_notes(compared: Compared, max_drop: float) -> Iterable[str]:
     if not within(before.value, after.value, max_drop):
         return
     # Where every output is the same, bit for bit, no number of samples would show a loss.
-    if judged.agreement.sqnr_db is not None and -judged.change.low > max_drop + _ROUNDING:
+    moved = judged.agreement.sqnr_db is not None or judged.agreement.other_shapes
+    if moved and -judged.change.low > max_drop + _ROUNDING:
         yield (
             f"{after.samples:,} samples are too few to be sure that {after.name} fell by no more than {max_drop:g}: "
             f"with {judged.change.confidence:.0%} confidence it changed by {judged.change.low:+.4f} to "
@@ -306,7 +309,7 @@ def _judge_on_board(
     try:
         session = board.session(result)
         begun = time.monotonic()
-        run_result(session, first, reference.run(first.feed))
+        run_result(session, first, reference, reference.run(first.feed))
         affordable = max(_LEAST_BOARD_SAMPLES, int(_BOARD_S / max(time.monotonic() - begun, 1e-3)))
         samples = data.generated if data.dataset is None else spread(data.dataset, affordable)
         compared = compare(reference, (session,), samples, metric=metric, total=affordable, progress=progress)

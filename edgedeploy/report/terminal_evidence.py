@@ -77,6 +77,8 @@ def _quality(evidence: Evidence) -> RenderableType:
         table.add_row("samples", "", *(f"{agreement.samples:,}" for agreement in agreements))
     if all(agreement.top1_match is not None for agreement in agreements):
         table.add_row("same top-1 answer", "", *(f"{agreement.top1_match:.4f}" for agreement in agreements))
+    if any(agreement.other_shapes for agreement in agreements):
+        table.add_row("answers of another shape", "", *(f"{agreement.other_shapes:,}" for agreement in agreements))
     table.add_row("SQNR", "", *(sqnr_in_words(agreement) for agreement in agreements))
     table.add_row("cosine", "", *(f"{agreement.cosine:.6f}" for agreement in agreements))
     table.add_row("largest error", "", *(f"{agreement.max_abs_error:.3g}" for agreement in agreements))

@@ -61,6 +61,8 @@ def agreement_in_words(agreement: Agreement) -> str:
         parts.append(f"top-1 match {agreement.top1_match:.2%}")
     if agreement.nonfinite_elements:
         parts.append(f"{agreement.nonfinite_elements:,} elements not finite")
+    if agreement.other_shapes:
+        parts.append(f"{agreement.other_shapes:,} answers of another shape")
     parts.append("equal" if agreement.sqnr_db is None else f"SQNR {sqnr_in_words(agreement)}")
     parts.append(f"cosine {agreement.cosine:.5f}")
     parts.append(f"largest error {agreement.max_abs_error:.3g}")

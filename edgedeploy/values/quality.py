@@ -43,3 +43,6 @@ class Agreement(Struct, frozen=True, kw_only=True):
     nonfinite_elements: int = 0
     """Elements that differ and are NaN or infinite, or as good as infinite (1e140 and beyond), on either side: left out
     of the errors. When there are any, cosine is 0 and sqnr_db is -300, which stands for minus infinity."""
+    other_shapes: int = 0
+    """Samples to which some output has another shape than the reference's, where that depends on values (the number of
+    boxes that are left, the length of a text): no answer matches there, and no element is compared."""

@@ -308,3 +308,28 @@ def test_what_does_not_run_where_its_speed_is_judged_is_never_let_through(hold, 
 
     judgement = hold(FLOAT, data(x=X, labels=LABELS), speed=Judge(), allowed=("larger", "loss", "slower", "unjudged"))
     assert not judgement.accepted and "on board:rpi4: unknown operator" in judgement.refusals[0]
+
+
+def _picked(share):
+    """A model whose output is as long as its sample has values above a threshold, as a detector's list of boxes is."""
+    threshold = float(np.quantile(X, 1 - share))
+    return (
+        HEAD
+        + f"""g (float[N,3] x) => (float[K] y) <float t = {{{threshold:.7f}}}, int64[1] all = {{-1}}> {{
+        above = Greater(x, t)
+        flags = Reshape(above, all)
+        y = Compress(x, flags)
+        }}"""
+    )
+
+
+def test_outputs_as_long_as_their_values_say_may_change_within_the_budget(hold, data):
+    unlabelled = data(x=X)
+    assert hold(_picked(0.5), unlabelled, source=_picked(0.5), labelled=False).accepted
+    # A threshold moved so that a share of the samples has one value more.
+    moved = hold(_picked(0.52), unlabelled, source=_picked(0.5), labelled=False, max_drop=0.1)
+    assert moved.accepted
+    agreement = moved.executions[0].agreement
+    assert 0 < agreement.other_shapes <= 0.1 * agreement.samples
+    refused = hold(_picked(0.52), unlabelled, source=_picked(0.5), labelled=False, max_drop=0.01)
+    assert "of the answers changed" in refused.refusals[0]

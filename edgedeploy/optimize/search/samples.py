@@ -29,6 +29,7 @@ class RememberingSession:
         self._answers: dict[bytes, list[np.ndarray]] = {}
         self.input_names = session.input_names
         self.output_names = session.output_names
+        self.output_shapes = session.output_shapes
 
     def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """As `Session.run`."""
