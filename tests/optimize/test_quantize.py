@@ -354,7 +354,7 @@ def test_dynamic_never_touches_a_convolution(build, apply):
             w=_normal(8, 4, 3, 3),
         ),
     )
-    assert evidence.refused == "there is no MatMul or Gemm that can be quantized"
+    assert evidence.refused == "there is no MatMul or Gemm or LSTM that can be quantized"
 
 
 def test_dynamic_does_not_saturate(build, apply, run):
@@ -367,6 +367,44 @@ def test_dynamic_does_not_saturate(build, apply, run):
     result, _ = apply(QuantizeDynamic(), model, {"x": x})
     for exact in (True, False):
         np.testing.assert_allclose(run(result, x=x, exact=exact)[0], 384.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_dynamic_takes_an_lstm_with_all_that_it_reads_and_gives(build, apply, run, direction):
+    ways = 2 if direction == "bidirectional" else 1
+    model = build(
+        f"""
+        <ir_version: 8, opset_import: ["" : 14]>
+        g (float[6,2,16] x, float[{ways},2,8] h, float[{ways},2,8] c)
+            => (float[6,{ways},2,8] y, float[{ways},2,8] hn, float[{ways},2,8] cn) {{
+            y, hn, cn = LSTM <hidden_size = 8, direction = "{direction}"> (x, w, r, b, , h, c)
+        }}""",
+        w=0.3 * _normal(ways, 32, 16),
+        r=0.3 * _normal(ways, 32, 8),
+        b=_normal(ways, 64),
+    )
+    feed = {"x": _normal(6, 2, 16), "h": _normal(ways, 2, 8), "c": _normal(ways, 2, 8)}
+    result, evidence = apply(QuantizeDynamic(), model, feed)
+    assert evidence.facts["nodes_quantized"] == 1
+    assert [node.op_type for node in result.graph] == ["DynamicQuantizeLSTM"]
+    assert {value.name for value in result.graph.initializers.values()}.isdisjoint({"w", "r"}), "no float copy is left"
+    for found, wanted in zip(run(result, **feed), run(model, **feed), strict=True):
+        assert 20 * np.log10(np.linalg.norm(wanted) / np.linalg.norm(found - wanted)) > 30
+
+
+def test_dynamic_leaves_an_lstm_that_it_cannot_take(build, apply):
+    text = """
+        <ir_version: 8, opset_import: ["" : 14]>
+        g (float[2,6,16] x) => (float[2,6,1,8] y) { y = LSTM <hidden_size = 8, layout = 1> (x, w, r) }"""
+    _, evidence = apply(QuantizeDynamic(), build(text, w=_normal(1, 32, 16), r=_normal(1, 32, 8)))
+    assert "1 LSTM: it has the batch first" in evidence.refused
+    plain = build(
+        text.replace("[2,6,16]", "[6,2,16]").replace("[2,6,1,8]", "[6,1,2,8]").replace(", layout = 1", ""),
+        w=_normal(1, 32, 16),
+        r=_normal(1, 32, 8),
+    )
+    _, evidence = apply(QuantizeDynamic(keep_float=("y",)), plain)
+    assert "1 LSTM: the settings keep it in float" in evidence.refused
 
 
 @pytest.mark.parametrize("settings", [{"operators": ()}, {"calibration_samples": -1}])

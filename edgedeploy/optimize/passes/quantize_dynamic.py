@@ -9,25 +9,27 @@ import onnx_ir as ir
 
 from edgedeploy.optimize.additions import Additions
 from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError
+from edgedeploy.optimize.dynamic_lstm import OPERATOR, find_lstm, replace_lstm
 from edgedeploy.optimize.graph import all_nodes, constant, is_operator, opset, remove_if_unused
 from edgedeploy.optimize.integers import quantize_weight
 from edgedeploy.optimize.layer_choice import LayerChoice
-from edgedeploy.optimize.linear import Linear, find_linear, summary
+from edgedeploy.optimize.linear import Left, Linear, find_linear, summary
 
 
 class QuantizeDynamic(Pass, frozen=True):
-    """Quantize the weights of MatMul and Gemm to 8 bits, and their inputs at run time. Never convolutions.
+    """Quantize the weights of MatMul, Gemm and LSTM to 8 bits, and their inputs at run time. Never convolutions.
 
     A convolution quantized this way (ConvInteger) has one scale for all channels and is several times slower than
     float. Weights are stored unsigned, 128 above their signed value: the product of unsigned inputs with signed weights
     saturates on x86 without VNNI, that with unsigned ones nowhere, and the numbers are the same. The form is that of
-    ONNX's MatMulInteger, https://onnx.ai/onnx/operators/onnx__MatMulInteger.html
+    ONNX's MatMulInteger, https://onnx.ai/onnx/operators/onnx__MatMulInteger.html; an LSTM becomes an operator that only
+    onnxruntime has (`optimize.dynamic_lstm`).
     """
 
     essential: ClassVar[bool] = True
     quantizes: ClassVar[bool] = True
 
-    operators: tuple[Literal["MatMul", "Gemm"], ...] = ("MatMul", "Gemm")
+    operators: tuple[Literal["MatMul", "Gemm", "LSTM"], ...] = ("MatMul", "Gemm", "LSTM")
     per_channel: bool = True
     """One scale per output column of a weight, not one per weight."""
     keep_float: tuple[str, ...] = ()
@@ -46,27 +48,29 @@ class QuantizeDynamic(Pass, frozen=True):
     def requires(self, model: ir.Model, context: Context) -> str | None:
         if opset(model) < 11:
             return f"the model's operator set is {opset(model)}, and it needs 11 (put upgrade-opset before it)"
-        found, left = find_linear(model, self.operators, self._choice)
-        if not found:
+        linear, recurrent, left = self._find(model)
+        if not linear and not recurrent:
             what = " or ".join(self.operators)
             return f"there is no {what} that can be quantized" + (f" ({summary(left)})" if left else "")
         return None
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
-        found, left = find_linear(model, self.operators, self._choice)
+        linear, recurrent, left = self._find(model)
         unknown = self._choice.unknown(model)
         additions = Additions(model)
         inputs: dict[ir.Value, tuple[ir.Value, ...]] = {}
-        for one in found:
+        for one in linear:
             # What gave the input may have been replaced since it was found.
             source = one.node.inputs[0]
             assert source is not None
             if source not in inputs:
                 inputs[source] = _quantized_input(additions, source)
             self._replace(additions, one, inputs[source])
+        for node in recurrent:
+            replace_lstm(additions, model, node)
         model.graph.sort()
         return model, {
-            "nodes_quantized": len(found),
+            "nodes_quantized": len(linear) + len(recurrent),
             "nodes_left_in_float": len(left),
             "left_in_float": summary(left),
             "unknown_layers": unknown,
@@ -74,10 +78,16 @@ class QuantizeDynamic(Pass, frozen=True):
         }
 
     def ensures(self, before: ir.Model, after: ir.Model, facts: Facts) -> None:
-        integer = sum(is_operator(node, "MatMulInteger") for node in all_nodes(after))
-        was = sum(is_operator(node, "MatMulInteger") for node in all_nodes(before))
-        if integer - was != facts["nodes_quantized"]:
-            raise PostconditionError(f"{integer - was} MatMulInteger were made for {facts['nodes_quantized']} nodes")
+        made = _integer_nodes(after) - _integer_nodes(before)
+        if made != facts["nodes_quantized"]:
+            raise PostconditionError(f"{made} integer operators were made for {facts['nodes_quantized']} nodes")
+
+    def _find(self, model: ir.Model) -> tuple[list[Linear], list[ir.Node], list[Left]]:
+        linear, left = find_linear(model, [one for one in self.operators if one != "LSTM"], self._choice)
+        if "LSTM" not in self.operators:
+            return linear, [], left
+        recurrent, more = find_lstm(model, self._choice)
+        return linear, recurrent, left + more
 
     def _replace(self, at: Additions, one: Linear, quantized: tuple[ir.Value, ...]) -> None:
         """y = (q · w) · (input scale · weight scale) + bias, with the product in 32-bit integers."""
@@ -104,6 +114,10 @@ class QuantizeDynamic(Pass, frozen=True):
             output = at.node("Add", [output, at.weight(f"{name}:bias", one.bias)], f"{name}:biased")
         at.take_place(result, output)
         remove_if_unused(one.node)
+
+
+def _integer_nodes(model: ir.Model) -> int:
+    return sum(is_operator(node, "MatMulInteger") or node.op_type == OPERATOR for node in all_nodes(model))
 
 
 def _quantized_input(at: Additions, value: ir.Value) -> tuple[ir.Value, ...]:
