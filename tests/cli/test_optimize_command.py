@@ -91,4 +91,4 @@ def test_recipes(invoke):
     shown = invoke("recipes", "int8")
     assert "quantize-static" in shown.output and "per_channel = true" in shown.output
     recipe = json.loads(invoke("recipes", "int8", "--json").output)
-    assert recipe["passes"][0] == {"name": "lift-constants"}
+    assert recipe["passes"][0] == {"name": "inline-functions"}
