@@ -7,9 +7,12 @@ from pathlib import PurePosixPath
 
 from edgedeploy.errors import IntegrityError
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+NAME_PATTERN = "[a-z0-9][a-z0-9._-]{0,63}"
+SHA256_PATTERN = "[0-9a-f]{64}"
+
+_NAME = re.compile(NAME_PATTERN)
 _PATH_LIMIT_BYTES = 1024
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(SHA256_PATTERN)
 
 
 def is_name(name: str) -> bool:

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from edgedeploy.cli.input_shapes import input_shape_option
 from edgedeploy.cli.output import Output, common_options
-from edgedeploy.report.wording import bytes_in_words
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from edgedeploy.values.bundle import Bundle
 
 
 @click.command(name="compile")
@@ -55,6 +48,7 @@ def command(
 
     DATA is FILE.npz, a folder of .npz files, or package.module:callable.
     """
+    from edgedeploy.cli.bundle_command import bundle_table
     from edgedeploy.compile.build import compile_model
     from edgedeploy.target.load import load_target
 
@@ -69,34 +63,5 @@ def command(
         input_shapes=input_shapes,
         progress=out,
     )
-    out.result(bundle, _table(bundle))
+    out.result(bundle, bundle_table(bundle))
     return 0
-
-
-def _table(bundle: Bundle) -> RenderableType:
-    from rich.table import Table
-    from rich.text import Text
-
-    manifest = bundle.manifest
-    source = "the model came without evidence of how it was made"
-    if manifest.source:
-        smaller = 1 - manifest.model.size_bytes / manifest.source.size_bytes
-        source = f"{manifest.source.recipe}, {smaller:.1%} smaller than the float model"
-    packages = ", ".join(f"{package} {version}" for package, version in manifest.runtime.packages.items())
-    rows = {
-        "bundle": str(bundle.path),
-        "release": f"{manifest.name} {manifest.version}",
-        "target": f"{manifest.target} ({manifest.architecture})",
-        "model": f"{bytes_in_words(manifest.model.size_bytes)}, {manifest.model.parameters:,} parameters",
-        "made by": source,
-        "runtime": f"{packages}, for Python {manifest.runtime.python}, glibc {manifest.runtime.glibc} or newer",
-        "golden": f"{manifest.golden_samples} samples",
-        "size": f"{bytes_in_words(bundle.size_bytes)} in {len(manifest.files) + 1} files",
-        "sha256": bundle.sha256,
-    }
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
-    for key, value in rows.items():
-        table.add_row(key, Text(value))
-    return table

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
-from edgedeploy.compile.backends import choose_backend
-from edgedeploy.compile.backends.protocol import Order
+from edgedeploy.compile.backends import Candidate, candidates
+from edgedeploy.compile.backends.protocol import Built, Order
 from edgedeploy.compile.bundle import SCHEMA, encode_manifest, list_files, open_bundle, unlisted
 from edgedeploy.compile.golden import write_golden
+from edgedeploy.compile.sbom import bill_of_materials
 from edgedeploy.edge_file import SUFFIX, write_edge_file
 from edgedeploy.errors import IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.files import replacing_folder, unwritable, write_bytes
@@ -23,7 +26,7 @@ from edgedeploy.model.load import PROTOBUF_LIMIT_BYTES, external_files, load_onn
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.safe_paths import is_name
 from edgedeploy.sessions import ModelFormat, open_session
-from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Manifest, Source
+from edgedeploy.values.bundle import MANIFEST_NAME, SBOM_NAME, Bundle, Manifest, Source
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target
@@ -79,7 +82,7 @@ def compile_model(
     _check_replaceable(output)
     progress.step(f"reading {model.name}")
     facts = inspect_model(model, input_shapes)
-    chosen = choose_backend(backend, target, facts.format)
+    tried = candidates(backend, target, facts.format)
     if facts.size_bytes > PROTOBUF_LIMIT_BYTES:
         raise UnsupportedError(
             f"{model} is {facts.size_bytes:,} bytes large with its data; a bundle's model ends at 2 GB",
@@ -113,8 +116,21 @@ def compile_model(
             golden_samples=kept.samples,
             input_shapes=kept.input_shapes,
         )
-        built = chosen.build(order, folder, progress)
+        built = _built(tried, order, folder, progress)
         progress.step("hashing the bundle")
+        # The golden inputs say what dynamic shapes the model is used with, so its MACs can be told.
+        compiled = inspect_model(whole, kept.input_shapes)
+        bill = bill_of_materials(
+            folder,
+            name=name,
+            version=version,
+            target=target,
+            model=compiled,
+            model_file=built.model_file,
+            runtime=built.runtime,
+            source=source,
+        )
+        write_bytes(folder / SBOM_NAME, bill)
         manifest = Manifest(
             schema=SCHEMA,
             name=name,
@@ -122,8 +138,7 @@ def compile_model(
             target=target.name,
             architecture=target.architecture,
             model_file=built.model_file,
-            # The golden inputs say what dynamic shapes the model is used with, so its MACs can be told.
-            model=inspect_model(whole, kept.input_shapes),
+            model=compiled,
             runtime=built.runtime,
             needs=built.needs,
             runner=built.runner,
@@ -134,6 +149,34 @@ def compile_model(
         )
         write_bytes(folder / MANIFEST_NAME, encode_manifest(manifest))
     return open_bundle(output, verify=False)
+
+
+def _built(tried: Sequence[Candidate], order: Order, folder: Path, progress: Progress) -> Built:
+    """What the first of the candidates makes that can: a backend may find only while it builds what it cannot do.
+
+    Raises:
+        UnsupportedError: none can; the words of each are in it.
+    """
+    before = set(folder.iterdir())
+    refusals: list[UnsupportedError] = []
+    for candidate in tried:
+        try:
+            built = candidate.backend.build(order, folder, progress)
+        except UnsupportedError as error:
+            if len(tried) == 1:
+                raise
+            progress.note(f"{candidate.backend.name}: {error.what}")
+            refusals.append(error)
+            for path in set(folder.iterdir()) - before:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            continue
+        reasons = [f"{one.backend.name}: {error.what}" for one, error in zip(tried, refusals, strict=False)]
+        why = "; ".join(part for part in (candidate.why, *reasons) if part)
+        return structs.replace(built, runtime=structs.replace(built.runtime, chosen=why))
+    raise UnsupportedError(
+        f"no backend of target {order.target.name!r} can run this model",
+        why="; ".join(f"{one.backend.name}: {error.what}" for one, error in zip(tried, refusals, strict=True)),
+    )
 
 
 @contextlib.contextmanager

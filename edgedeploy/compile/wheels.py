@@ -111,6 +111,11 @@ def lay_out_wheels(
     return layout
 
 
+def is_licence(name: str) -> bool:
+    """Whether a file of this name says under which terms a package may be used."""
+    return _LICENCES.search(name) is not None
+
+
 def _platform_glibc(glibc: str) -> str:
     have = _version(glibc)
     fitting = [version for version in _GLIBC_VERSIONS if _version(version) <= have]
@@ -176,7 +181,7 @@ def _install(lock: Path, folder: Path, platform: str, python: str) -> None:
 def _trim(folder: Path, patterns: Sequence[str]) -> None:
     for path in _files_in(folder):
         name = path.relative_to(folder).as_posix()
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns) and not _LICENCES.search(path.name):
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns) and not is_licence(path.name):
             path.unlink()
         else:
             path.chmod(0o644)

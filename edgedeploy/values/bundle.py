@@ -10,6 +10,8 @@ from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.quality import MetricFigure
 
 MANIFEST_NAME = "manifest.json"
+SBOM_NAME = "sbom.cdx.json"
+"""The software bill of materials (CycloneDX) of a bundle; in bundles that were compiled before there was one, none."""
 
 
 class FileEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,6 +42,10 @@ class Runtime(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     glibc: str | None
     packages: dict[str, str]
     """Name and version of each package laid out in the bundle."""
+    settings: dict[str, bool | int | str] = {}
+    """What the runner sets in the runtime, chosen for the target when the bundle was compiled: see docs/bundles.md."""
+    chosen: str = ""
+    """Why it was this backend, where edgedeploy chose; empty where the user did."""
 
 
 class Needs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

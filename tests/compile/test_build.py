@@ -192,10 +192,11 @@ def test_external_data_is_taken_into_the_one_model_file(small, tmp_path):
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="run", size_threshold=0)
     assert (tmp_path / "run").exists()
     bundle = compile_model(tmp_path / "m.onnx", RPI4, tmp_path / "out")
-    assert [path for path in tree(bundle.path) if not path.startswith("golden")] == [
+    assert sorted(path for path in tree(bundle.path) if not path.startswith("golden")) == [
         "manifest.json",
         "model.onnx",
         "run",
+        "sbom.cdx.json",
     ]
     kept = onnx.load(bundle.path / "model.onnx")
     np.testing.assert_array_equal(onnx.numpy_helper.to_array(kept.graph.initializer[0]), values)
@@ -228,7 +229,7 @@ def test_names_that_cannot_be_paths_are_refused(small, model, tmp_path, setting)
 
 
 def test_backends_are_chosen_from_what_the_target_lists(small, model, tmp_path):
-    assert backends.choose_backend("auto", RPI4, "onnx").name == "onnxruntime"
+    assert [each.backend.name for each in backends.candidates("auto", RPI4, "onnx")][:1] == ["onnxruntime"]
     without = msgspec.structs.replace(RPI4, backends=())
     for name, target, words in (
         ("auto", without, "has no backend for this .onnx model"),
@@ -237,6 +238,39 @@ def test_backends_are_chosen_from_what_the_target_lists(small, model, tmp_path):
     ):
         with pytest.raises(UnsupportedError, match=words):
             compile_model(model, target, tmp_path / "out", backend=name)
+
+
+class UnableBackend(SmallBackend):
+    """Finds out while it builds that it cannot do it, and leaves something behind."""
+
+    name = "tflite"
+
+    def build(self, order, folder, progress):
+        (folder / "half").mkdir()
+        (folder / "half" / "model.tflite").write_bytes(b"half")
+        raise UnsupportedError("the operator Abs cannot be converted")
+
+
+def test_auto_goes_on_where_a_backend_finds_that_it_cannot(small, model, tmp_path, monkeypatch):
+    import edgedeploy.compile.backends.tflite as module
+
+    monkeypatch.setattr(module, "BACKEND", UnableBackend())
+    target = msgspec.structs.replace(RPI4, backends=("tflite", "onnxruntime"))
+    bundle = compile_model(model, target, tmp_path / "out")
+    assert bundle.manifest.runtime.backend == "onnxruntime"
+    assert "tflite, onnxruntime, as they measured on rpi4" in bundle.manifest.runtime.chosen
+    assert "tflite: the operator Abs cannot be converted" in bundle.manifest.runtime.chosen
+    assert not (bundle.path / "half").exists()
+    with pytest.raises(UnsupportedError, match="the operator Abs cannot be converted"):
+        compile_model(model, target, tmp_path / "other", backend="tflite")
+    monkeypatch.setattr(SmallBackend, "build", UnableBackend.build)
+    with pytest.raises(UnsupportedError, match="no backend of target 'rpi4' can run this model"):
+        compile_model(model, target, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_backend_that_was_named_has_no_reason(small, model, tmp_path):
+    assert compile_model(model, RPI4, tmp_path / "out", backend="onnxruntime").manifest.runtime.chosen == ""
 
 
 def test_onnxruntime_refuses_an_architecture_without_wheels(model, tmp_path):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
+
+from msgspec import Struct
 
 from edgedeploy.compile.backends.protocol import Backend
 from edgedeploy.errors import UnsupportedError
@@ -12,28 +15,47 @@ from edgedeploy.values.target import Target
 NAMES = ("onnxruntime", "tflite")
 
 
-def choose_backend(name: str, target: Target, format: ModelFormat) -> Backend:
-    """The backend called `name`; `"auto"` takes the first that the target lists and that runs models of this format.
+class Candidate(Struct, frozen=True):
+    """A backend that says it can do it."""
+
+    backend: Backend
+    why: str
+    """Why it is tried: empty where the user named it."""
+
+
+def candidates(name: str, target: Target, format: ModelFormat) -> tuple[Candidate, ...]:
+    """The backends to be tried, in order: the one called `name`, or with `"auto"` those that the target lists and that
+    run models of this format. Targets list them as they measured, best first (docs/bench_backends.md).
 
     Raises:
-        UnsupportedError: there is no such backend, or it cannot serve the target or the format.
+        UnsupportedError: there is no such backend, or none can serve the target and the format.
     """
     if name != "auto":
         backend = _load(name)
         if reason := _refusal(backend, target, format):
             raise UnsupportedError(f"the backend {name} cannot serve target {target.name!r}", why=reason)
-        return backend
-    refusals = []
+        return (Candidate(backend, ""),)
+    found: list[Candidate] = []
+    refusals: list[str] = []
     for each in target.backends:
         backend = _load(each)
-        reason = _refusal(backend, target, format)
-        if reason is None:
-            return backend
-        refusals.append(f"{each}: {reason}")
-    raise UnsupportedError(
-        f"target {target.name!r} has no backend for this .{format} model",
-        why="; ".join(refusals) or "its file lists none",
-    )
+        if reason := _refusal(backend, target, format):
+            refusals.append(f"{each}: {reason}")
+        else:
+            found.append(Candidate(backend, _because(target, refusals)))
+    if not found:
+        raise UnsupportedError(
+            f"target {target.name!r} has no backend for this .{format} model",
+            why="; ".join(refusals) or "its file lists none",
+        )
+    return tuple(found)
+
+
+def _because(target: Target, refusals: Sequence[str]) -> str:
+    if len(target.backends) == 1:
+        return f"the only one that {target.name} can have"
+    order = f"the first that can, of {', '.join(target.backends)}, as they measured on {target.name}"
+    return "; ".join((order, *refusals))
 
 
 def _load(name: str) -> Backend:

@@ -1,0 +1,132 @@
+"""`edgedeploy bundle`: what is in a bundle, and whether it is whole."""
+
+from __future__ import annotations
+
+import importlib.resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgedeploy.cli.output import Output, common_options
+from edgedeploy.report.wording import bytes_in_words
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from edgedeploy.values.bundle import Bundle
+
+_FILES_SHOWN = 12
+
+
+@click.group(name="bundle")
+def command() -> None:
+    """Bundles, in a folder or in one file (NAME.edge): what is in one, and whether it is whole."""
+
+
+@command.command()
+@click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE")
+@common_options
+def show(bundle: Path, out: Output) -> int:
+    """What BUNDLE is: its model, runtime, needs and largest files. The contents are not read: see `verify`."""
+    from edgedeploy import api
+
+    opened = api.open_bundle(bundle, verify=False)
+    out.result(opened, bundle_table(opened), "", _files(opened))
+    return 0
+
+
+@command.command()
+@click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE")
+@common_options
+def verify(bundle: Path, out: Output) -> int:
+    """Read all of BUNDLE and compare it with its manifest: every file, its SHA-256, and nothing else.
+
+    What is printed last is the SHA-256 of the manifest, which names the bundle: compare it with the one that you were
+    told.
+    """
+    from edgedeploy import api
+
+    opened = api.open_bundle(bundle)
+    files = f"{len(opened.manifest.files) + 1} files, {bytes_in_words(opened.size_bytes)}"
+    out.result(opened, f"{bundle} is whole: {files}, sha256 {opened.sha256}")
+    return 0
+
+
+@command.command()
+@common_options
+def schema(out: Output) -> int:
+    """The JSON Schema of a bundle's manifest.json."""
+    import json
+
+    text = (importlib.resources.files("edgedeploy") / "values" / "manifest.schema.json").read_text(encoding="utf-8")
+    out.result(json.loads(text), text.rstrip())
+    return 0
+
+
+def bundle_table(bundle: Bundle) -> RenderableType:
+    """What a bundle is, as `compile` and `bundle show` print it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    manifest = bundle.manifest
+    source = "the model came without evidence of how it was made"
+    if manifest.source:
+        smaller = 1 - manifest.model.size_bytes / manifest.source.size_bytes
+        source = f"{manifest.source.recipe}, {smaller:.1%} smaller than the float model"
+    runtime = manifest.runtime
+    packages = ", ".join(f"{package} {version}" for package, version in runtime.packages.items())
+    rows = {
+        "bundle": str(bundle.path),
+        "release": f"{manifest.name} {manifest.version}",
+        "target": f"{manifest.target} ({manifest.architecture})",
+        "model": f"{bytes_in_words(manifest.model.size_bytes)}, {manifest.model.parameters:,} parameters",
+        "made by": source,
+        "backend": f"{runtime.backend}: {runtime.chosen}" if runtime.chosen else runtime.backend,
+        "runtime": "; ".join(part for part in (packages, _where(bundle)) if part) or "none: the program is all of it",
+        "settings": ", ".join(f"{name} {_plain(value)}" for name, value in runtime.settings.items()) or "none",
+        "needs": _needs(bundle),
+        "golden": f"{manifest.golden_samples} samples",
+        "size": f"{bytes_in_words(bundle.size_bytes)} in {len(manifest.files) + 1} files",
+        "sha256": bundle.sha256,
+    }
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for key, value in rows.items():
+        table.add_row(key, Text(value))
+    return table
+
+
+def _where(bundle: Bundle) -> str:
+    runtime = bundle.manifest.runtime
+    parts = [f"Python {runtime.python}"] if runtime.python else []
+    parts += [f"glibc {runtime.glibc} or newer"] if runtime.glibc else []
+    return f"for {', '.join(parts)}" if parts else ""
+
+
+def _needs(bundle: Bundle) -> str:
+    needs = bundle.manifest.needs
+    parts = [*needs.cpu_features]
+    parts += [f"pages of at most {needs.page_size_bytes} bytes"] if needs.page_size_bytes else []
+    parts += [f"{bytes_in_words(needs.memory_bytes)} of memory"] if needs.memory_bytes else []
+    return ", ".join(parts) or "nothing else that is known"
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _files(bundle: Bundle) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("file", "size", "sha256"):
+        table.add_column(heading, justify="right" if heading == "size" else "left")
+    largest = sorted(bundle.manifest.files, key=lambda entry: (-entry.size_bytes, entry.path))
+    for entry in largest[:_FILES_SHOWN]:
+        table.add_row(Text(entry.path), bytes_in_words(entry.size_bytes), entry.sha256[:12])
+    if rest := largest[_FILES_SHOWN:]:
+        table.add_row(f"… {len(rest)} more", bytes_in_words(sum(entry.size_bytes for entry in rest)), "")
+    return table
