@@ -11,19 +11,39 @@ Architecture = Literal["aarch64", "armv7l", "armv6l", "x86_64"]
 
 class Cpu(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     core: str
-    """The core's name as GCC's `-mcpu` has it, e.g. `"cortex-a72"`."""
+    """The core's name as GCC's `-mcpu` has it (for x86-64 its `-march`), e.g. `"cortex-a72"`."""
+    part: int | None = None
+    """What Linux says of an Arm core as `CPU part` in `/proc/cpuinfo`, e.g. `0xd08`; None when it may be any."""
     cores: int
     clock_mhz: int
+    """The highest that it has as it is sold."""
     features: tuple[str, ...]
-    """Of those that choose kernels, named as in Linux's `/proc/cpuinfo`, e.g. `"asimd"`, `"asimddp"`."""
+    """Of those that choose kernels, named as in Linux's `/proc/cpuinfo`, e.g. `"asimd"`, `"asimddp"`. Every board of
+    this kind has them."""
+    cache_bytes: int | None = None
+    """All that lies between the cores and the memory, the last two levels together; None when it differs."""
 
 
 class OperatingSystem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
+    release: str = ""
+    """Its short name, e.g. `"bookworm"`: what is said after a colon, as in `rpi4:trixie`."""
     python: str
     """Major and minor version of its own Python 3, e.g. `"3.11"`."""
     glibc: str
     page_size_bytes: int = 4096
+    """Of the kernel that it starts by default on this kind of board."""
+
+
+class Roofline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a core and the memory can do at most. What is faster was measured wrong; it is no estimate of a latency."""
+
+    float32_macs_per_cycle: float
+    """Multiplications with addition that one core ends in one cycle, of 32-bit floats."""
+    int8_macs_per_cycle: float
+    """The same of 8-bit integers into a wider sum."""
+    memory_bytes_per_s: float
+    """What the memory's bus carries at its clock; a copy reads and writes."""
 
 
 class Emulation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,13 +63,26 @@ class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     title: str
     architecture: Architecture
+    """Of the programs, which may be of 32 bits where the kernel is of 64."""
     memory_mb: tuple[int, ...]
     """The sizes that the board is sold with, smallest first."""
     cpu: Cpu
     os: OperatingSystem
+    """What is built for when nothing else is said."""
+    other_os: tuple[OperatingSystem, ...] = ()
+    """Other systems that such boards run."""
     backends: tuple[str, ...]
-    """In order of preference: the first is what `auto` takes."""
+    """In order of preference: the first that can is what `auto` takes."""
     sources: tuple[str, ...]
     """Where the facts come from."""
+    boards: tuple[str, ...] = ()
+    """How the device tree's `model` begins on boards of this kind, e.g. `"Raspberry Pi 4 Model B"`."""
+    roofline: Roofline | None = None
+    """None when the target is of many boards."""
     emulation: Emulation | None = None
     name: str = ""
+
+    @property
+    def prefers_onnxruntime(self) -> bool:
+        """Whether an ONNX model runs on onnxruntime there unless told otherwise: then it may have its own operators."""
+        return self.backends[:1] == ("onnxruntime",)

@@ -38,6 +38,10 @@ def candidates(name: str, target: Target, format: ModelFormat) -> tuple[Candidat
     found: list[Candidate] = []
     refusals: list[str] = []
     for each in target.backends:
+        if each not in NAMES:
+            # A target may be newer than this edgedeploy, or somebody's own.
+            refusals.append(f"{each}: this edgedeploy has no such backend")
+            continue
         backend = _load(each)
         if reason := _refusal(backend, target, format):
             refusals.append(f"{each}: {reason}")
@@ -61,7 +65,7 @@ def _because(target: Target, refusals: Sequence[str]) -> str:
 def _load(name: str) -> Backend:
     if name not in NAMES:
         raise UnsupportedError(f"there is no backend {name!r}", why=f"there are: {', '.join(NAMES)}")
-    backend: Backend = importlib.import_module(f"edgedeploy.compile.backends.{name}").BACKEND
+    backend: Backend = importlib.import_module(f"edgedeploy.compile.backends.{name.replace('-', '_')}").BACKEND
     return backend
 
 

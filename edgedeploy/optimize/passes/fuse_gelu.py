@@ -61,8 +61,8 @@ class FuseGelu(Pass, frozen=True):
         """Of the operator to use; None when there is none to use."""
         if self.form != "onnxruntime" and opset(model) >= 20:
             return ""
-        only_onnxruntime = context.target is not None and set(context.target.backends) == {"onnxruntime"}
-        if self.form == "onnxruntime" or (self.form == "auto" and only_onnxruntime):
+        onnxruntime = context.target is not None and context.target.prefers_onnxruntime
+        if self.form == "onnxruntime" or (self.form == "auto" and onnxruntime):
             return _MICROSOFT
         return None
 

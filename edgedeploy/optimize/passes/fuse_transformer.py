@@ -42,8 +42,8 @@ class FuseTransformer(Pass, frozen=True):
             raise ValueError("num_heads and hidden_size must not be negative")
 
     def requires(self, model: ir.Model, context: Context) -> str | None:
-        if context.target is not None and set(context.target.backends) != {"onnxruntime"}:
-            return f"target {context.target.name} may run other runtimes than onnxruntime, whose operators these are"
+        if context.target is not None and not context.target.prefers_onnxruntime:
+            return f"target {context.target.name} prefers other runtimes than onnxruntime, whose operators these are"
         if opset(model) < 17:
             return f"the model's operator set is {opset(model)}, and it needs 17 (put upgrade-opset before it)"
         if not any(node.op_type == "Softmax" or "LayerNormalization" in node.op_type for node in all_nodes(model)):
