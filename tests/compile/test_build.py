@@ -351,7 +351,7 @@ def test_an_interrupted_build_leaves_the_old_bundle_and_nothing_else(small, mode
 
 _RUNNER = """
 import os, sys
-print(sys.argv[1:], os.environ["PYTHONPATH"], sys.version_info[:2], sys.dont_write_bytecode)
+print(sys.argv[1:], os.environ["PYTHONPATH"], sys.version_info[:2], sys.pycache_prefix)
 print("telemetry off:", os.environ["ORT_DISABLE_TELEMETRY"])
 """
 
@@ -392,7 +392,7 @@ def test_run_finds_its_folder_through_links_and_hands_on_its_arguments(release, 
     for run in (release / "run", tmp_path / "current" / "run", tmp_path / "link"):
         done = launch(run, "serve", "a b", path=path)
         version = sys.version_info[:2]
-        assert done.stdout == f"{['serve', 'a b']} {release}/runtime/python {tuple(version)} True\ntelemetry off: 1\n"
+        assert done.stdout == f"{['serve', 'a b']} {release}/runtime/python {tuple(version)} {release}/.bytecode\ntelemetry off: 1\n"
 
 
 def test_run_passes_over_a_python_that_does_not_fit(release, tmp_path):

@@ -50,7 +50,9 @@ if [ -z "$found" ]; then
     exit 3
 fi
 unset PYTHONHOME
-{environment}PYTHONPATH=$here/{packages} PYTHONDONTWRITEBYTECODE=1 exec "$found" -s "$here/{runner}" "$@"
+# Compiled once, by the Python that runs it, at the health check: a bundle cannot bring bytecode for each.
+export PYTHONPYCACHEPREFIX="$here/.bytecode"
+{environment}PYTHONPATH=$here/{packages} exec "$found" -s "$here/{runner}" "$@"
 """
 
 _MACHINES = {
