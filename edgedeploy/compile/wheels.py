@@ -158,7 +158,9 @@ def _install(lock: Path, folder: Path, platform: str, python: str) -> None:
     try:
         # Elsewhere than in the user's folder, whose pyproject.toml could change what is resolved.
         with tempfile.TemporaryDirectory() as elsewhere:
-            done = subprocess.run(argv, capture_output=True, text=True, cwd=elsewhere, env=_environment(), check=False)
+            done = subprocess.run(
+                argv, capture_output=True, text=True, cwd=elsewhere, env=uv_environment(), check=False
+            )
     except OSError as error:
         raise HostError("uv cannot be started", why=str(error), mend="install it again: pip install uv") from error
     if done.returncode == 0:
@@ -228,7 +230,7 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("."))
 
 
-def _environment() -> dict[str, str]:
+def uv_environment() -> dict[str, str]:
     """uv trusts a list of its own; behind a company's proxy only the system's store knows the proxy."""
     system = {"UV_SYSTEM_CERTS": "true"} if _SYSTEM_CERTIFICATES.is_file() else {}
     return {**system, **os.environ}

@@ -82,7 +82,18 @@ class TfliteBackend:
     def build(self, order: Order, folder: Path, progress: Progress) -> Built:
         chosen = _runtime(order.target)
         assert chosen is not None, "a target that is refused"
-        write_bytes(folder / _MODEL, order.model.read_bytes())
+        if order.format == "onnx":
+            from edgedeploy.compile.onnx_to_tflite.conversion import to_tflite
+
+            converted = to_tflite(order.model, order.golden, order.golden_samples, progress)
+            tolerance = converted.tolerance
+            progress.note(
+                f"converted to TensorFlow Lite; its answers differ by {converted.difference:.1g} of their size at most "
+                f"({tolerance.relative:g} is allowed for a {tolerance.what} model)"
+            )
+            write_bytes(folder / _MODEL, converted.content)
+        else:
+            write_bytes(folder / _MODEL, order.model.read_bytes())
         runtime = lay_out_python_runner(
             folder,
             order.target,

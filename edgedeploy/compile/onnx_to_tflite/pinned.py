@@ -1,0 +1,148 @@
+"""An ONNX model made ready for conversion: for inputs of one shape, with every shape written down."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.version_converter
+
+from edgedeploy.errors import UnsupportedError
+from edgedeploy.model.graphs import nodes
+
+_SOFTMAX_BY_AXIS = 13
+"""From this opset on these work along one axis; before, over all from it on, which onnx2tf 2.6 takes for the same:
+https://onnx.ai/onnx/operators/text_diff_Softmax_11_13.html"""
+_SOFTMAX = frozenset(("Softmax", "LogSoftmax", "Hardmax"))
+_NUMERIC = "biuf"
+
+
+def input_name(index: int) -> str:
+    """Of an input in the model that is converted: names of real models hold what TensorFlow's cannot."""
+    return f"input{index}"
+
+
+def output_name(index: int) -> str:
+    """Of an output in the model that is converted."""
+    return f"output{index}"
+
+
+def pin(content: bytes, inputs: Sequence[str], outputs: Sequence[str], feed: Mapping[str, np.ndarray]) -> bytes:
+    """The same model for inputs of the shapes in `feed` only.
+
+    What is computed from shapes alone is a constant then, branches among it; onnxruntime does that, as it does for
+    itself. The shape of every value that remains is taken from a run. Inputs and outputs are called by `input_name` and
+    `output_name`.
+
+    Args:
+        content: a serialized model without external data.
+        inputs, outputs: their names, in the model's order.
+
+    Raises:
+        UnsupportedError: onnxruntime does not run it on this feed.
+    """
+    model = onnx.load_model_from_string(content)
+    del model.graph.value_info[:]
+    _name(model, inputs, outputs, feed)
+    model = _folded(_with_softmax_by_axis(model))
+    _write_shapes_down(model, {input_name(index): feed[name] for index, name in enumerate(inputs)})
+    pinned: bytes = model.SerializeToString(deterministic=True)
+    return pinned
+
+
+def _name(
+    model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str], feed: Mapping[str, np.ndarray]
+) -> None:
+    graph = model.graph
+    declared = {value.name: value for value in (*graph.input, *graph.output)}
+    taken, given = [], []
+    before, after = [], []
+    for index, name in enumerate(inputs):
+        kind = declared[name].type.tensor_type.elem_type
+        taken.append(onnx.helper.make_tensor_value_info(input_name(index), kind, list(feed[name].shape)))
+        before.append(onnx.helper.make_node("Identity", [input_name(index)], [name]))
+    for index, name in enumerate(outputs):
+        kind = declared[name].type.tensor_type.elem_type
+        given.append(onnx.helper.make_tensor_value_info(output_name(index), kind, None))
+        after.append(onnx.helper.make_node("Identity", [name], [output_name(index)]))
+    between = list(graph.node)
+    del graph.input[:], graph.output[:], graph.node[:]
+    graph.input.extend(taken)
+    graph.output.extend(given)
+    graph.node.extend([*before, *between, *after])
+
+
+def _with_softmax_by_axis(model: onnx.ModelProto) -> onnx.ModelProto:
+    opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), _SOFTMAX_BY_AXIS)
+    if opset >= _SOFTMAX_BY_AXIS or not any(node.op_type in _SOFTMAX for node in nodes(model)):
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, _SOFTMAX_BY_AXIS)
+    except Exception:
+        # It knows not every operator, and raises what it likes. Most softmaxes are over the last axis, which is the
+        # same in both; what is not, shows in the comparison.
+        return model
+
+
+def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
+    with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
+        path = Path(folder) / "folded.onnx"
+        _session(model, save_as=path)
+        folded = onnx.load_model(path)
+    # onnxruntime imports every domain that it knows.
+    used = {"" if node.domain == "ai.onnx" else node.domain for node in nodes(folded)} | {""}
+    kept = [one for one in folded.opset_import if one.domain in used]
+    del folded.opset_import[:], folded.graph.value_info[:]
+    folded.opset_import.extend(kept)
+    return folded
+
+
+def _write_shapes_down(model: onnx.ModelProto, feed: Mapping[str, np.ndarray]) -> None:
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    outputs = {value.name for value in model.graph.output}
+    names = [name for node in model.graph.node for name in node.output if name and name not in outputs]
+    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    session = _session(watched)
+    taken = {value.name for value in session.get_inputs()}
+    try:
+        found = session.run(None, {name: array for name, array in feed.items() if name in taken})
+    except Exception as error:
+        raise UnsupportedError("the model cannot be run on its golden inputs", why=str(error)[:500]) from error
+    seen = {value.name: array for value, array in zip(session.get_outputs(), found, strict=True)}
+    for value in model.graph.output:
+        value.CopyFrom(_described(value.name, seen[value.name]))
+    # A sequence, or text, has no shape.
+    are_arrays = [name for name in names if isinstance(seen[name], np.ndarray) and seen[name].dtype.kind in _NUMERIC]
+    model.graph.value_info.extend(_described(name, seen[name]) for name in are_arrays)
+
+
+def _described(name: str, array: np.ndarray) -> onnx.ValueInfoProto:
+    kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+    return onnx.helper.make_tensor_value_info(name, kind, list(array.shape))
+
+
+def _session(model: onnx.ModelProto, *, save_as: Path | None = None) -> Any:
+    """The model as it is; with `save_as`, made simpler and written there."""
+    # Before onnxruntime: it sets what that reads while it is loaded.
+    import edgedeploy.host_run  # noqa: F401, I001
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong comes back as an exception
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if save_as is not None:
+        # «Basic» keeps to ONNX's own operators: https://onnxruntime.ai/docs/performance/model-optimizations
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(save_as)
+    try:
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        # Its classes have no common base of their own below Exception.
+        raise UnsupportedError(
+            "onnxruntime does not load the model for inputs of one shape", why=str(error)[:500]
+        ) from error
