@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from edgedeploy.report.html import write_report
     from edgedeploy.shipping import ship
     from edgedeploy.target.load import load_target, target_names
+    from edgedeploy.target.probe import probe
 
 _WHERE = {
     "EdgedeployError": ("errors", "EdgedeployError"),
@@ -46,6 +47,7 @@ _WHERE = {
     "load_target": ("target.load", "load_target"),
     "open_bundle": ("compile.bundle", "open_bundle"),
     "optimize": ("optimize.optimize", "optimize"),
+    "probe": ("target.probe", "probe"),
     "push": ("deploy.push", "push"),
     "recipe_names": ("optimize.recipe", "recipe_names"),
     "releases": ("deploy.releases", "releases"),
@@ -71,6 +73,7 @@ __all__ = [
     "load_target",
     "open_bundle",
     "optimize",
+    "probe",
     "push",
     "recipe_names",
     "releases",

@@ -20,6 +20,7 @@ _COMMANDS = {
     "compile": ("compile", "Build a model into a bundle for a target."),
     "bundle": ("bundle", "What is in a bundle, and whether it is whole: show, verify, schema."),
     "board": ("board", "Emulated boards: up, down, status, ssh, list."),
+    "probe": ("probe", "What a device is, and which target fits it."),
     "push": ("push", "Put a bundle on a device and make it current."),
     "releases": ("releases", "The releases on a device."),
     "rollback": ("rollback", "Return to the release before."),

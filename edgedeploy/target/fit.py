@@ -1,0 +1,148 @@
+"""Which target a device is."""
+
+from __future__ import annotations
+
+from msgspec import Struct, structs
+
+from edgedeploy.errors import InvalidFileError
+from edgedeploy.target.features import with_implied
+from edgedeploy.target.load import load_target, target_names
+from edgedeploy.target.versions import version_numbers
+from edgedeploy.values.probe import Fit, Probe
+from edgedeploy.values.target import OperatingSystem, Target
+
+_IN_PYTHON = ("onnxruntime", "tflite")
+"""Backends whose runner is a Python program."""
+_WITH_GLIBC = (*_IN_PYTHON, "onnxruntime-c")
+"""Backends whose runtime is a shared library of GNU systems."""
+
+
+class _Candidate(Struct, frozen=True, kw_only=True):
+    target: Target
+    rank: tuple[int, ...]
+    why: tuple[str, ...]
+
+
+def fit_target(probe: Probe) -> tuple[Target, Fit] | None:
+    """The target that fits a device best, as it is on this device, and why; None where no target is for such a one.
+
+    The target's system is the one of its systems that the device has, else what the device says of its own. Backends
+    that the device cannot have, for want of a Python or of the GNU C library, are taken out.
+    """
+    candidates = [found for name in target_names() if (target := _sound(name)) and (found := _candidate(target, probe))]
+    if not candidates:
+        return None
+    # Of equals the first by name, so that the answer is always the same.
+    best = max(candidates, key=lambda candidate: candidate.rank)
+    system, said, deviation = _system(best.target, probe)
+    backends, missing = _backends(best.target, probe)
+    target = structs.replace(best.target, os=system, other_os=(), backends=backends or best.target.backends)
+    named = system in best.target.other_os and system.release
+    fit = Fit(
+        target=f"{target.name}:{system.release}" if named else target.name,
+        why=(*best.why, *said),
+        but=(*_short_of(best.target, probe), *deviation, *missing),
+    )
+    return target, fit
+
+
+def _sound(name: str) -> Target | None:
+    """A target of the user's own that is broken must not stand in the way of all others."""
+    try:
+        return load_target(name)
+    except InvalidFileError:
+        return None
+
+
+def _candidate(target: Target, probe: Probe) -> _Candidate | None:
+    """How well a target fits, or None where its programs cannot run there."""
+    if target.architecture not in probe.architectures:
+        return None
+    have = with_implied(probe.cpu_features)
+    if have and not have.issuperset(target.cpu.features):
+        return None
+    core = target.cpu.part
+    if core is not None and probe.cpu_part is not None and core != probe.cpu_part:
+        return None
+    board = max((len(name) for name in target.boards if probe.board.startswith(name)), default=0)
+    core_fits = core is not None and core == probe.cpu_part
+    if target.boards and not board and not core_fits:
+        return None
+    memory_fits = any(_is_memory(probe, size_mb) for size_mb in target.memory_mb)
+    place = probe.architectures.index(target.architecture)
+    why = [f"it runs programs for {target.architecture}"]
+    if board:
+        why.insert(0, f"it is a {probe.board}")
+    if core_fits:
+        why.append(f"its cores are {probe.cpu}")
+    elif have:
+        why.append(f"its cores have {' '.join(target.cpu.features)}")
+    rank = (-place, board, core_fits, memory_fits if board or core_fits else 0, len(target.cpu.features))
+    return _Candidate(target=target, rank=tuple(map(int, rank)), why=tuple(why))
+
+
+def _is_memory(probe: Probe, size_mb: int) -> bool:
+    """What Linux calls all memory is less than what was sold: firmware and graphics have theirs."""
+    total_mb = (probe.memory_total_bytes or 0) >> 20
+    return 0.7 * size_mb <= total_mb <= size_mb
+
+
+def _system(target: Target, probe: Probe) -> tuple[OperatingSystem, tuple[str, ...], tuple[str, ...]]:
+    """What to build for: the system, what speaks for it, and how the device deviates from the target's systems."""
+    versions = [python.version for python in probe.pythons if python.bits == _bits(target)]
+    listed = (target.os, *target.other_os)
+    glibc = version_numbers(probe.libc.version) if probe.libc.kind == "glibc" else ()
+    page = probe.page_size_bytes or 0
+    # By its name, then by what matters.
+    by_name = sorted(listed, key=lambda each: each.release not in ("", probe.system.codename))
+    for each in by_name:
+        if each.python in versions and version_numbers(each.glibc) <= glibc:
+            found = structs.replace(each, page_size_bytes=page) if page and page != each.page_size_bytes else each
+            said = f"it has Python {each.python} and glibc {probe.libc.version}, as {each.name} has"
+            if found is each:
+                return each, (said,), ()
+            return (
+                found,
+                (said,),
+                (f"its pages have {page:,} bytes, those of {each.name} there {each.page_size_bytes:,}",),
+            )
+    if not versions:
+        # Nothing that needs a Python will run; the rest is built for the newest C library that is not newer than its.
+        older = [each for each in listed if glibc and version_numbers(each.glibc) <= glibc]
+        return max(older, key=lambda each: version_numbers(each.glibc), default=target.os), (), ()
+    own = OperatingSystem(
+        name=probe.system.name or "the device's own system",
+        python=versions[0],
+        glibc=probe.libc.version if glibc else target.os.glibc,
+        page_size_bytes=page or target.os.page_size_bytes,
+    )
+    has = f"Python {versions[0]}" + (f" and glibc {probe.libc.version}" if glibc else "")
+    return own, (), (f"none of the target's systems has its {has}: what is built is for {own.name}",)
+
+
+def _bits(target: Target) -> int:
+    return 32 if target.architecture.startswith("armv") else 64
+
+
+def _backends(target: Target, probe: Probe) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those that the device can have, and why not the others."""
+    gone: dict[str, str] = {}
+    if not any(python.bits == _bits(target) for python in probe.pythons):
+        gone |= dict.fromkeys(_IN_PYTHON, f"no {_bits(target)}-bit Python 3")
+    if probe.libc.kind in ("musl", "none"):
+        has = {"musl": "musl as its C library", "none": "no shared C library"}[probe.libc.kind]
+        gone |= dict.fromkeys(_WITH_GLIBC, has)
+    gone = {name: why for name, why in gone.items() if name in target.backends}
+    reasons = tuple(
+        f"it has {why}: not for {', '.join(name for name in gone if gone[name] == why)}"
+        for why in dict.fromkeys(gone.values())
+    )
+    return tuple(name for name in target.backends if name not in gone), reasons
+
+
+def _short_of(target: Target, probe: Probe) -> tuple[str, ...]:
+    least_mb = target.memory_mb[0]
+    total_mb = (probe.memory_total_bytes or 0) >> 20
+    if total_mb and total_mb < 0.7 * least_mb:
+        return (f"it has {total_mb:,} MB of memory, the target {least_mb:,} at least",)
+    return ()

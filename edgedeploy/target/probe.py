@@ -1,0 +1,275 @@
+"""Ask a device what it is, and read its answer, of which nothing is believed without a look.
+
+A device may be anybody's: what it says is bounded in length, held to what such a fact can be, and made printable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from edgedeploy.device.connection import Connection
+from edgedeploy.errors import DeviceError
+from edgedeploy.target import elf_header
+from edgedeploy.target.c_library import read_c_library
+from edgedeploy.target.fit import fit_target
+from edgedeploy.target.probe_script import SCRIPT
+from edgedeploy.values.probe import Probe, Python, System
+
+_ANSWER_LIMIT_BYTES = 256 << 10
+_LINE_LIMIT = 8192
+_TEXT_LIMIT = 160
+
+_TIMEOUT_S = 120.0
+"""An emulated board on a loaded machine starts some forty programs in that time."""
+
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+_FEATURE = re.compile(r"[a-z0-9_]{1,31}", re.ASCII)
+_PYTHON = re.compile(r"(?P<version>3\.[0-9]{1,2}) (?P<bits>32|64)\b", re.ASCII)
+_KIB = re.compile(r"(?P<key>[A-Za-z]{1,16}):\s+(?P<kib>[0-9]{1,15}) kB", re.ASCII)
+_ONLINE = re.compile(r"[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*", re.ASCII)
+_SETTING = re.compile(r"(?P<key>[A-Z_]{1,32})=(?P<quote>[\"']?)(?P<value>.*)(?P=quote)")
+
+# Linux names one architecture in several ways.
+_ARCHITECTURES = {"arm64": "aarch64", "amd64": "x86_64", "armv8l": "armv7l"}
+_LOADERS = {
+    "/lib/ld-linux-aarch64.so.1": "aarch64", "/lib/ld-musl-aarch64.so.1": "aarch64",
+    "/lib/ld-linux-armhf.so.3": "arm", "/lib/ld-musl-armhf.so.1": "arm",
+    "/lib64/ld-linux-x86-64.so.2": "x86_64", "/lib/ld-musl-x86_64.so.1": "x86_64",
+}  # fmt: skip
+
+# https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
+_THROTTLED = {
+    0: "under-voltage now", 1: "clock capped now", 2: "throttled now", 3: "soft temperature limit now",
+    16: "under-voltage has occurred", 17: "clock was capped", 18: "throttling has occurred",
+    19: "soft temperature limit was reached",
+}  # fmt: skip
+
+# Which part is which core, for people: Linux says the number only. From Linux's arch/arm64/include/asm/cputype.h and
+# arch/arm/include/asm/cputype.h.
+_CORES = {
+    0xB76: "ARM1176", 0xC07: "Cortex-A7", 0xC08: "Cortex-A8", 0xC09: "Cortex-A9", 0xC0F: "Cortex-A15",
+    0xD03: "Cortex-A53", 0xD04: "Cortex-A35", 0xD05: "Cortex-A55", 0xD07: "Cortex-A57", 0xD08: "Cortex-A72",
+    0xD09: "Cortex-A73", 0xD0A: "Cortex-A75", 0xD0B: "Cortex-A76", 0xD0C: "Neoverse N1", 0xD0D: "Cortex-A77",
+    0xD40: "Neoverse V1", 0xD41: "Cortex-A78", 0xD49: "Neoverse N2",
+}  # fmt: skip
+_ARM = 0x41
+
+_AT_PAGESZ = 6
+"""https://github.com/torvalds/linux/blob/master/include/uapi/linux/auxvec.h"""
+
+
+def probe(connection: Connection) -> Probe:
+    """What the device is, and which target fits it best. Nothing is changed there.
+
+    Raises:
+        DeviceError: it has no POSIX shell, or says nothing that can be read.
+        UnreachableError: the connection was lost.
+    """
+    completed = connection.run(["sh", "-c", SCRIPT, "edgedeploy"], timeout_s=_TIMEOUT_S)
+    found = read_answer(completed.stdout, connection.address)
+    if not found.machine:
+        said = (completed.stderr.strip() or completed.stdout.strip())[-300:].decode(errors="replace")
+        raise DeviceError(
+            f"{connection.address} does not say what it is",
+            why=said or f"its shell ended with {completed.exit_status}",
+            mend="edgedeploy needs a POSIX shell and uname there: busybox has both",
+        )
+    chosen = fit_target(found)
+    return structs.replace(found, fit=chosen[1] if chosen else None)
+
+
+def read_answer(answer: bytes, address: str) -> Probe:
+    """What the script's output says. Never fails: what cannot be read is None or empty."""
+    said = _Said(answer)
+    shell = elf_header.read(said.octets("shell"))
+    machine = said.word("machine")
+    part = _part(said)
+    memory = _memory(said)
+    return Probe(
+        address=address,
+        machine=machine,
+        kernel=_printable(" ".join(said["kernel"][:2])),
+        board=_printable(said.one("board")),
+        system=_system(said["system"]),
+        architectures=_architectures(machine, shell, said["loader"]),
+        userland_bits=shell.bits if shell else None,
+        cpu=_cpu(said, part),
+        cpu_part=part,
+        cpu_features=_features(said["cpu"]),
+        cores=_cores(said),
+        clock_max_mhz=_clock(said["clock"], 0),
+        clock_now_mhz=_clock(said["clock"], 1),
+        governor=", ".join(sorted({words[2] for words in map(str.split, said["clock"]) if _is_word_at(words, 2)})),
+        memory_total_bytes=memory.get("MemTotal"),
+        memory_available_bytes=memory.get("MemAvailable"),
+        swap_total_bytes=memory.get("SwapTotal"),
+        swap_free_bytes=memory.get("SwapFree"),
+        disk_free_bytes=_disk_free_bytes(said.one("disk")),
+        page_size_bytes=_page_size_bytes(said, shell),
+        libc=read_c_library(said["libc"], said["python"], has_loader=bool(said["loader"]), asked=bool(said["end"])),
+        pythons=_pythons(said["python"]),
+        temperature_c=_temperature_c(said["thermal"]),
+        throttled=_throttled(said.one("throttled")),
+    )
+
+
+class _Said:
+    """The lines of an answer, by their first word."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._lines: dict[str, list[str]] = {}
+        for line in answer[:_ANSWER_LIMIT_BYTES].decode(errors="replace").split("\n"):
+            key, space, value = line[:_LINE_LIMIT].partition(" ")
+            self._lines.setdefault(key, []).append(value.strip() if space else "")
+
+    def __getitem__(self, key: str) -> list[str]:
+        return self._lines.get(key, [])
+
+    def one(self, key: str) -> str:
+        return next(iter(self[key]), "")
+
+    def word(self, key: str) -> str:
+        value = self.one(key)
+        return value if _WORD.fullmatch(value) else ""
+
+    def octets(self, key: str) -> bytes:
+        """Of lines of two hexadecimal digits for each byte."""
+        words = " ".join(self[key]).split()
+        if not all(re.fullmatch("[0-9a-f]{2}", word) for word in words):
+            return b""
+        return bytes.fromhex("".join(words))
+
+
+def _printable(text: str) -> str:
+    cleaned = "".join(character for character in text if character.isprintable())
+    return cleaned.strip()[:_TEXT_LIMIT]
+
+
+def _integer(text: str, *, most: int) -> int | None:
+    if not re.fullmatch("[0-9]{1,18}", text, re.ASCII):
+        return None
+    return int(text) if int(text) <= most else None
+
+
+def _is_word_at(words: Sequence[str], index: int) -> bool:
+    return len(words) > index and _WORD.fullmatch(words[index]) is not None
+
+
+def _system(lines: Sequence[str]) -> System:
+    values = {match["key"]: _printable(match["value"]) for match in map(_SETTING.fullmatch, lines) if match}
+    return System(
+        name=values.get("PRETTY_NAME", ""),
+        id=values.get("ID", ""),
+        version=values.get("VERSION_ID", ""),
+        codename=values.get("VERSION_CODENAME", ""),
+    )
+
+
+def _architectures(machine: str, shell: elf_header.Header | None, loaders: Sequence[str]) -> tuple[str, ...]:
+    """The shell's own first; where its header cannot be read, the kernel's word has to do."""
+    kernel = _ARCHITECTURES.get(machine, machine)
+    # Of 32-bit Arm, the header says no more than that; what the core has, the kernel's name says.
+    of_32_bits = ("armv6l",) if kernel == "armv6l" else ("armv7l", "armv6l")
+    found: list[str] = []
+    for each in (shell.machine if shell else "", *(_LOADERS.get(loader, "") for loader in loaders)):
+        found += of_32_bits if each == "arm" else (each,) if each else ()
+    if not found:
+        found += of_32_bits if kernel in of_32_bits else (kernel,) if kernel else ()
+    return tuple(dict.fromkeys(found))
+
+
+def _part(said: _Said) -> int | None:
+    """None also for cores that are not all of one kind, or not designed by Arm."""
+    parts, makers = (
+        {_colon(line)[1] for line in said["cpu"] if _colon(line)[0] == key} for key in ("CPU part", "CPU implementer")
+    )
+    if len(parts) != 1 or makers != {f"{_ARM:#x}"}:
+        return None
+    part = parts.pop()
+    return int(part, 16) if re.fullmatch("0x[0-9a-f]{1,3}", part) else None
+
+
+def _colon(line: str) -> tuple[str, str]:
+    key, _, value = line.partition(":")
+    return key.strip(), value.strip()
+
+
+def _cpu(said: _Said, part: int | None) -> str:
+    if part is not None:
+        return _CORES.get(part, f"Arm part {part:#x}")
+    return _printable(next((value for key, value in map(_colon, said["cpu"]) if key == "model name"), ""))
+
+
+def _features(lines: Sequence[str]) -> tuple[str, ...]:
+    sets = [
+        {word for word in value.split() if _FEATURE.fullmatch(word)}
+        for key, value in map(_colon, lines)
+        if key in ("Features", "flags")
+    ]
+    return tuple(sorted(set.intersection(*sets))) if sets else ()
+
+
+def _cores(said: _Said) -> int | None:
+    online = said.one("online")
+    if _ONLINE.fullmatch(online):
+        ranges = [part.partition("-") for part in online.split(",")]
+        cores = sum(int(last or first) - int(first) + 1 for first, _, last in ranges)
+        if 0 < cores <= 4096:
+            return cores
+    return _integer(said.one("processors"), most=4096) or None
+
+
+def _clock(lines: Sequence[str], index: int) -> float | None:
+    """The fastest of the cores'. Linux says kHz."""
+    words = [line.split(" ") for line in lines]
+    khz = [_integer(each[index], most=20_000_000) for each in words if len(each) == 3]
+    return max((each / 1000 for each in khz if each), default=None)
+
+
+def _memory(said: _Said) -> dict[str, int]:
+    return {match["key"]: int(match["kib"]) << 10 for match in map(_KIB.fullmatch, said["memory"]) if match}
+
+
+def _disk_free_bytes(line: str) -> int | None:
+    # POSIX `df -P`: file system, blocks of 1024 bytes, used, available, capacity, mount point.
+    words = line.split()
+    free_kib = _integer(words[3], most=1 << 50) if len(words) >= 6 else None
+    return None if free_kib is None else free_kib << 10
+
+
+def _page_size_bytes(said: _Said, shell: elf_header.Header | None) -> int | None:
+    """As `getconf` says, else from what the kernel hands to every program: pairs of a number and a value."""
+    size = _integer(said.one("page"), most=1 << 24)
+    if size is None and shell is not None:
+        octets, width = said.octets("auxv"), shell.bits // 8
+        words = [int.from_bytes(octets[at : at + width], "little") for at in range(0, len(octets) - width + 1, width)]
+        size = dict(zip(words[::2], words[1::2], strict=False)).get(_AT_PAGESZ)
+    return size if size is not None and size in {1 << shift for shift in range(12, 25)} else None
+
+
+def _pythons(lines: Sequence[str]) -> tuple[Python, ...]:
+    matches = [match for match in map(_PYTHON.match, lines) if match]
+    found = [Python(version=match["version"], bits=int(match["bits"])) for match in matches]
+    return tuple(dict.fromkeys(found))
+
+
+def _temperature_c(lines: Sequence[str]) -> float | None:
+    """The core's where a sensor is called so, else the hottest. Linux says thousandths of a degree."""
+    found: list[tuple[bool, float]] = []
+    for line in lines:
+        value, _, kind = line.partition(" ")
+        millidegrees = _integer(value, most=200_000)
+        if millidegrees:
+            found.append(("cpu" in kind, millidegrees / 1000))
+    return max(found)[1] if found else None
+
+
+def _throttled(answer: str) -> tuple[str, ...] | None:
+    match = re.fullmatch(r"(?:throttled=)?(?:0x)?([0-9a-f]{1,8})", answer)
+    if match is None:
+        return None
+    bits = int(match[1], 16)
+    return tuple(words for bit, words in _THROTTLED.items() if bits >> bit & 1)
