@@ -16,6 +16,7 @@ import onnx.parser
 import pytest
 
 from edgedeploy.compile import backends
+from edgedeploy.compile.backends.onnxruntime import settings_for
 from edgedeploy.compile.backends.protocol import Built
 from edgedeploy.compile.backends.python_runner import run_script
 from edgedeploy.compile.build import compile_model
@@ -373,7 +374,7 @@ def fake(folder: Path, name: str, body: str) -> None:
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
     """A folder with `run` for this machine and this Python, and a runner that says how it was started."""
-    folder = tmp_path / "releases" / "with space"
+    folder = tmp_path / ".edgedeploy" / "releases" / "with space"
     folder.mkdir(parents=True)
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
     target = msgspec.structs.replace(
@@ -386,13 +387,23 @@ def release(tmp_path: Path) -> Path:
 
 
 def test_run_finds_its_folder_through_links_and_hands_on_its_arguments(release, tmp_path):
-    (tmp_path / "current").symlink_to("releases/with space")
+    (tmp_path / "current").symlink_to(".edgedeploy/releases/with space")
     (tmp_path / "link").symlink_to(release / "run")
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     for run in (release / "run", tmp_path / "current" / "run", tmp_path / "link"):
         done = launch(run, "serve", "a b", path=path)
         version = sys.version_info[:2]
-        assert done.stdout == f"{['serve', 'a b']} {release}/runtime/python {tuple(version)} {release}/.bytecode\ntelemetry off: 1\n"
+        said = f"{['serve', 'a b']} {release}/runtime/python {tuple(version)} {release}/.bytecode"
+        assert done.stdout == f"{said}\ntelemetry off: 1\n"
+
+
+def test_a_bundle_that_is_no_release_gets_no_bytecode(release, tmp_path):
+    (tmp_path / "bundle").mkdir()
+    for name in ("run", "runner.py"):
+        shutil.copy(release / name, tmp_path / "bundle")
+    done = launch(tmp_path / "bundle" / "run", path=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    assert f"{tmp_path}/bundle/runtime/python" in done.stdout
+    assert done.stdout.splitlines()[0].endswith(" None")
 
 
 def test_run_passes_over_a_python_that_does_not_fit(release, tmp_path):
@@ -473,4 +484,39 @@ def test_a_bundle_for_arm_holds_arm_code_its_licences_and_no_tools(model, tmp_pa
     assert any(path.startswith("runtime/python/numpy-") and "LICENSE" in path for path in files)
     assert not [path for path in files if "/tests/" in path or path.endswith((".pyc", ".h", ".a", "RECORD"))]
     assert one.size_bytes < 80_000_000
-    assert json.loads((one.path / "manifest.json").read_bytes())["runtime"]["glibc"] == "2.28"
+    runtime = json.loads((one.path / "manifest.json").read_bytes())["runtime"]
+    assert runtime["glibc"] == "2.28"
+    assert (runtime["settings"]["threads"], runtime["settings"]["arena"]) == (RPI4.cpu.cores, True)
+
+
+def test_boards_with_little_memory_go_without_the_block_for_all_tensors():
+    little, much = (msgspec.structs.replace(RPI4, memory_mb=sizes) for sizes in ((512, 4096), (4096,)))
+    assert settings_for(little)["memory_pattern"] is False
+    assert settings_for(much)["memory_pattern"] is True
+
+
+@pytest.mark.keeps_cache
+def test_the_graph_is_optimized_only_by_the_onnxruntime_that_the_board_gets(model, tmp_path, monkeypatch):
+    import edgedeploy.compile.backends.onnxruntime as module
+
+    monkeypatch.setattr(module, "locked_version", lambda: "1.0.0")
+    bundle = compile_model(model, RPI4, tmp_path / "out", backend="onnxruntime")
+    assert "the board gets 1.0.0" in bundle.manifest.runtime.settings["graph"]
+    assert (bundle.path / "model.onnx").read_bytes() == model.read_bytes()
+
+
+@pytest.mark.keeps_cache
+def test_the_manifest_keeps_the_model_that_was_compiled(tmp_path, monkeypatch):
+    """Whatever the graph has become: facts and SHA-256 are those of the file that was handed over."""
+    import edgedeploy.compile.optimized_graph as module
+
+    monkeypatch.setattr(module, "_LARGER", 1000.0)
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        linear (float[N, 3] x) => (float[N, 2] y) <float[3, 2] w = {1, 2, 3, 4, 5, 6}, float[2] b = {1, 2}>
+        { z = MatMul(x, w) y = Add(z, b) }"""
+    (tmp_path / "m.onnx").write_bytes(onnx.parser.parse_model(text).SerializeToString())
+    bundle = compile_model(tmp_path / "m.onnx", RPI4, tmp_path / "out", backend="onnxruntime")
+    assert bundle.manifest.runtime.settings["graph"] == "optimized"
+    assert bundle.manifest.model == inspect_model(tmp_path / "m.onnx", {"x": (1, 3)})
+    assert bundle.manifest.model.operators == {"MatMul": 1, "Add": 1}
+    assert inspect_model(bundle.path / "model.onnx").operators == {"Gemm": 1}

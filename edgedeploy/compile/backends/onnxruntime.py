@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import re
 from pathlib import Path
+
+from msgspec import structs
 
 from edgedeploy.compile.backends.protocol import Built, Order
 from edgedeploy.compile.backends.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
+from edgedeploy.compile.optimized_graph import optimized_graph
 from edgedeploy.files import write_bytes
 from edgedeploy.progress import Progress
 from edgedeploy.sessions import ModelFormat
@@ -28,6 +33,8 @@ _ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1"}
 
 _ARCHITECTURES = ("aarch64", "x86_64")
 
+_LITTLE_MEMORY_MB = 1024
+
 
 class OnnxruntimeBackend:
     """Satisfies `edgedeploy.compile.backends.protocol.Backend`."""
@@ -42,7 +49,8 @@ class OnnxruntimeBackend:
         return None
 
     def build(self, order: Order, folder: Path, progress: Progress) -> Built:
-        write_bytes(folder / _MODEL, order.model.read_bytes())
+        content, graph = graph_for(order, progress)
+        write_bytes(folder / _MODEL, content)
         runtime = lay_out_python_runner(
             folder,
             order.target,
@@ -53,7 +61,48 @@ class OnnxruntimeBackend:
             environment=_ENVIRONMENT,
             progress=progress,
         )
+        runtime = structs.replace(runtime, settings={**settings_for(order.target), "graph": graph})
         return Built(runtime=runtime, model_file=_MODEL, runner=RUN, needs=Needs())
 
 
 BACKEND = OnnxruntimeBackend()
+
+
+def graph_for(order: Order, progress: Progress) -> tuple[bytes, str]:
+    """The model as it is sent to run on the onnxruntime of the lock file: optimized for the target where that is sound
+    (`optimized_graph`), else as it is. And which of both, in words for the manifest."""
+    progress.step("optimizing the graph for the target")
+    here = importlib.metadata.version("onnxruntime")
+    locked = locked_version()
+    if here != locked:
+        # A newer one may save operators that an older one does not have.
+        content, reason = None, f"onnxruntime here is {here}, and the board gets {locked}"
+    else:
+        content, reason = optimized_graph(order.model, order.target.architecture, order.golden / "0000.npz")
+    if content is None:
+        progress.note(f"the graph stays as it is: {reason}")
+        return order.model.read_bytes(), f"as it came: {reason}"
+    return content, "optimized"
+
+
+def settings_for(target: Target) -> dict[str, bool | int | str]:
+    """What the runner sets in onnxruntime on a board of this kind; docs/bundles.md has the figures behind it.
+
+    The arena stays: without it each tensor is a `malloc` of its own, and peaks were higher where they differed at all
+    (SqueezeNet on an emulated Cortex-A72: 81 MB in place of 69). The memory pattern is one block for all tensors of an
+    inference, which comes beside those of the first one: without it the peak was up to 12 % lower (a text detector: 90
+    MB in place of 102) and never higher, for at most 2 % more instructions. Boards that are sold with little memory go
+    without it.
+    """
+    return {
+        "threads": target.cpu.cores,
+        "arena": True,
+        "memory_pattern": min(target.memory_mb) > _LITTLE_MEMORY_MB,
+    }
+
+
+def locked_version() -> str:
+    """The version of onnxruntime that boards get."""
+    found = re.search(r"^onnxruntime==(\S+)", _LOCK.read_text(encoding="utf-8"), re.MULTILINE)
+    assert found is not None, f"{_LOCK} locks no onnxruntime"
+    return found[1]

@@ -50,8 +50,12 @@ if [ -z "$found" ]; then
     exit 3
 fi
 unset PYTHONHOME
-# Compiled once, by the Python that runs it, at the health check: a bundle cannot bring bytecode for each.
-export PYTHONPYCACHEPREFIX="$here/.bytecode"
+# A bundle cannot bring bytecode for each Python. A release gets that of its device's at the health check, once; the
+# folder that was built stays as it was built.
+case $here in
+    */.edgedeploy/releases/*) export PYTHONPYCACHEPREFIX="$here/.bytecode" ;;
+    *) export PYTHONDONTWRITEBYTECODE=1 ;;
+esac
 {environment}PYTHONPATH=$here/{packages} exec "$found" -s "$here/{runner}" "$@"
 """
 

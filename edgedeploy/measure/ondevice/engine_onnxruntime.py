@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Union
+from typing import Any, Dict, Mapping, Union
 
 import numpy
 import onnxruntime
@@ -15,13 +15,15 @@ class Session:
     and arrays by name, and gives arrays.
     """
 
-    def __init__(self, model: Union[str, bytes], threads: int) -> None:
-        """`model` is a path, or the bytes of a model."""
+    def __init__(self, model: Union[str, bytes], threads: int, settings: Mapping[str, Any]) -> None:
+        """`model` is a path, or the bytes of a model; `settings` are the manifest's: "arena", "memory_pattern"."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         # Threads that spin between inferences disturb the measurement, and the application on the board.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.intra_op_num_threads = threads
+        options.enable_cpu_mem_arena = bool(settings.get("arena", True))
+        options.enable_mem_pattern = bool(settings.get("memory_pattern", True))
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self.inputs = [taken.name for taken in session.get_inputs()]
         self.outputs = [given.name for given in session.get_outputs()]

@@ -27,8 +27,8 @@ class Session:
     and arrays by name, and gives arrays.
     """
 
-    def __init__(self, model: Union[str, bytes], threads: int) -> None:
-        """`model` is a path, or the bytes of a model."""
+    def __init__(self, model: Union[str, bytes], threads: int, settings: Mapping[str, Any]) -> None:
+        """`model` is a path, or the bytes of a model; `settings` are the manifest's, of which this runtime has none."""
         named = {"model_content": model} if isinstance(model, bytes) else {"model_path": model}
         self._interpreter = Interpreter(num_threads=threads, **named)
         self._interpreter.allocate_tensors()

@@ -78,7 +78,8 @@ class Release:
         imported = time.perf_counter_ns()
         self.session = None
         content = os.path.join(HERE, self.manifest["model_file"]) if model is None else model.tobytes()
-        self.session = engine.Session(content, threads or cores())
+        settings = self.manifest["runtime"].get("settings", {})
+        self.session = engine.Session(content, threads or min(settings.get("threads", cores()), cores()), settings)
         if model is not None:
             self.outputs = list(self.session.outputs)
         self.runtime = engine.versions()
