@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -37,12 +38,15 @@ def unreadable(path: Path, error: OSError) -> InvalidFileError:
     return InvalidFileError(f"{path} cannot be read", why=error.strerror or str(error))
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
 def unwritable(path: Path, error: OSError) -> HostError:
     """The error for a file or folder that cannot be written, in the user's words."""
     return HostError(
         f"{path} cannot be written",
         why=error.strerror or str(error),
-        mend="free some space or name another place",
+        mend="free some space, or name another place" if error.errno in _FULL else "name another place",
     )
 
 

@@ -39,6 +39,9 @@ class Compared(Struct, frozen=True, kw_only=True):
     samples: int
     reference_metric: MetricFigure | None
     reference_non_finite: int
+    """Elements of the reference's outputs that are NaN or infinite."""
+    reference_finite: int
+    """The others, whole numbers and truth values among them."""
     ran: tuple[Ran, ...]
 
 
@@ -60,10 +63,12 @@ def compare(
     """
     reference_score = metric.start() if metric else None
     scores: list[_Score] = [_Score(metric) for _ in sessions]
-    samples = reference_non_finite = 0
+    samples = reference_non_finite = reference_finite = 0
     for batch in batches:
         expected = reference.run(batch.feed)
-        reference_non_finite += sum(_non_finite(output) for output in expected)
+        non_finite = sum(_non_finite(output) for output in expected)
+        reference_non_finite += non_finite
+        reference_finite += sum(output.size for output in expected) - non_finite
         if reference_score is not None:
             reference_score.add(expected, batch.labels)
         for session, score in zip(sessions, scores, strict=True):
@@ -76,6 +81,7 @@ def compare(
         samples=samples,
         reference_metric=reference_score.figure() if reference_score else None,
         reference_non_finite=reference_non_finite,
+        reference_finite=reference_finite,
         ran=tuple(score.figure(reference_score) for score in scores),
     )
 

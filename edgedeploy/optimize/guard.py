@@ -165,7 +165,13 @@ def judge(
     judged, on_host = compared.ran
     for objection in accuracy_objections(compared, data, metric, max_drop, tolerance):
         found.object(objection.reason, objection.allowance)
-    if compared.reference_non_finite:
+    if compared.reference_non_finite and not compared.reference_finite:
+        found.object(
+            f"the float model gives nothing but NaN or infinity on {data.name}, so nothing can be judged: "
+            "check how the data was prepared",
+            "unjudged",
+        )
+    elif compared.reference_non_finite:
         found.note(f"the float model itself gives NaN or infinity on {data.name}")
     if tolerance is not None and 0 < judged.largest_difference <= tolerance:
         found.note(f"results stayed: at most {_moved(judged, tolerance)}")

@@ -333,3 +333,12 @@ def test_outputs_as_long_as_their_values_say_may_change_within_the_budget(hold, 
     assert 0 < agreement.other_shapes <= 0.1 * agreement.samples
     refused = hold(_picked(0.52), unlabelled, source=_picked(0.5), labelled=False, max_drop=0.01)
     assert "of the answers changed" in refused.refusals[0]
+
+
+def test_data_on_which_the_float_model_knows_nothing_judges_nothing(hold, data):
+    judgement = hold(FLOAT, data(x=np.full_like(X, np.nan), labels=LABELS))
+    assert "nothing but NaN or infinity on the evaluation data" in judgement.refusals[0]
+    assert hold(FLOAT, data(x=np.full_like(X, np.nan), labels=LABELS), allowed=("unjudged",)).accepted
+    some = X.copy()
+    some[0] = np.nan
+    assert any("itself gives NaN" in note for note in hold(FLOAT, data(x=some, labels=LABELS)).notes)
