@@ -1,18 +1,20 @@
 """onnxruntime's own graph, optimized once on the host, so that a device need not do it at each start.
 
-Fusions and folded constants are done here, up to onnxruntime's level «extended», and the graph is saved: the offline
-mode of https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.html. What depends on the
-processor is left to the device: the layouts of the level «all», which it still does when it loads the file, and
+Fusions and folded constants are done here and the graph is saved: the offline mode of
+https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.html, up to the level «extended». What
+depends on the processor is left to the device, which still does the rest when it loads the file:
 
-- 8-bit signed activations, which are fused into integer kernels on Arm and not on x86 (`session.qdqisint8allowed`):
-  it is told which, by the target;
+- layouts, the level «all»;
+- integer kernels. Models with quantized values are taken to the level «basic» only: their pairs of QuantizeLinear and
+  DequantizeLinear stay, so that the file is still one that can be computed in exact arithmetic, as `edgedeploy test`
+  does, and that a core with other instructions fuses in its own way;
 - half precision, for which Arm has kernels and x86 has none, so that casts would be saved around each operator: models
   with such tensors are left as they are.
 
-Measured on an emulated Cortex-A72 (instructions until the session is ready; inferences took the same in all cases, and
-gave the same bits): PP-OCR's classifier 123.9 → 42.1 M, its recognizer 315.9 → 132.8 M, SqueezeNet 42.6 → 34.0 M,
-magika in 8 bits 62.8 → 49.4 M. The `.ort` format took within 7 M of that, and less where the level «all» was left out:
-it saves no more than reading protobuf does, and a file that other tools can read is worth that.
+Measured on an emulated Cortex-A72, in instructions until the session is ready (inferences took the same, and gave the
+same bits): PP-OCR's classifier 123.9 → 42.1 M, in 8 bits 114.3 → 50.2 M, its recognizer 315.9 → 132.8 M, SqueezeNet
+42.6 → 34.0 M, magika in 8 bits 62.8 → 57.9 M. The `.ort` format took 2 to 10 M less for small models and 35 M less for
+the recognizer, because nothing is optimized further when it is loaded; as much less as loading this file so does.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from edgedeploy.model.graphs import nodes, tensors
 from edgedeploy.npz import NpzReader
 from edgedeploy.values.target import Architecture
 
@@ -48,14 +51,15 @@ def optimized_graph(model: Path, architecture: Architecture, sample: Path) -> tu
     """
     source = model.read_bytes()
     proto = onnx.load_from_string(source)
-    if any(kind in _HALF for kind in _element_types(proto.graph)):
+    if any(kind in _HALF for kind in _element_types(proto)):
         return None, "it computes in half precision, which is done differently on this machine"
+    level = "BASIC" if any(_is_quantized(node) for node in nodes(proto)) else "EXTENDED"
     with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
         saved = Path(folder) / "optimized.onnx"
         try:
-            before = _session(source, architecture, save_as=saved)
+            before = _session(source, architecture, level, save_as=saved)
             content = saved.read_bytes()
-            after = _session(content, architecture)
+            after = _session(content, architecture, level)
             with NpzReader(sample) as arrays:
                 feed = {name.removeprefix("input:"): arrays.whole(name) for name in arrays.headers if "input:" in name}
             same = _same(before.run(None, feed), after.run(None, feed))
@@ -69,14 +73,15 @@ def optimized_graph(model: Path, architecture: Architecture, sample: Path) -> tu
     return content, ""
 
 
-def _session(model: bytes, architecture: Architecture, *, save_as: Path | None = None) -> Any:
+def _session(model: bytes, architecture: Architecture, level: str, *, save_as: Path | None = None) -> Any:
     # Before onnxruntime: it sets what that reads while it is loaded.
     import edgedeploy.host_run  # noqa: F401, I001
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong comes back as an exception
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_ENABLE_{level}")
+    # What onnxruntime takes for granted on Arm and not on x86, where it makes signed activations unsigned.
     options.add_session_config_entry("session.qdqisint8allowed", "0" if architecture == "x86_64" else "1")
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     if save_as is not None:
@@ -84,19 +89,17 @@ def _session(model: bytes, architecture: Architecture, *, save_as: Path | None =
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _element_types(graph: onnx.GraphProto) -> Iterator[int]:
-    """Of everything that says what its elements are: weights, declared values, casts; in subgraphs too."""
-    yield from (tensor.data_type for tensor in graph.initializer)
-    for value in (*graph.input, *graph.output, *graph.value_info):
+def _element_types(model: onnx.ModelProto) -> Iterator[int]:
+    """Of everything that says what its elements are: weights, inputs and outputs, casts."""
+    yield from (tensor.data_type for tensor in tensors(model))
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         yield value.type.tensor_type.elem_type
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.name == "to":
-                yield attribute.i
-            if attribute.HasField("t"):
-                yield attribute.t.data_type
-            for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
-                yield from _element_types(inner)
+    for node in nodes(model):
+        yield from (attribute.i for attribute in node.attribute if attribute.name == "to")
+
+
+def _is_quantized(node: onnx.NodeProto) -> bool:
+    return any(word in node.op_type for word in ("Quantize", "QLinear", "Integer"))
 
 
 def _same(before: list[Any], after: list[Any]) -> bool:
