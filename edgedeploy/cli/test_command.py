@@ -39,6 +39,12 @@ from edgedeploy.cli.output import Output, common_options, device_options
     help="How far the metric on the device may lie under the host's.",
 )
 @click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The file that was compiled, where it became a program and that was on another machine.",
+)
+@click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the measurement there too."
 )
 @device_options
@@ -52,6 +58,7 @@ def command(
     min_agreement: float,
     min_sqnr_db: float,
     max_drop: float,
+    model: Path | None,
     output: Path | None,
     accept_new: bool,
     out: Output,
@@ -69,7 +76,7 @@ def command(
 
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
         release = api.current_release(connection, name)
-        measurement = api.test(connection, release, evaluation, metric=metric, limit=limit, progress=out)
+        measurement = api.test(connection, release, evaluation, metric=metric, limit=limit, model=model, progress=out)
     assert measurement.accuracy is not None
     wrong = disagreements(measurement.accuracy, min_agreement=min_agreement, min_sqnr_db=min_sqnr_db, max_drop=max_drop)
     answer = [f"✗ {reason}" for reason in wrong] or ["✓ the device answers as the host does"]

@@ -21,6 +21,7 @@ from edgedeploy.compile.sbom import bill_of_materials
 from edgedeploy.edge_file import SUFFIX, write_edge_file
 from edgedeploy.errors import IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.files import replacing_folder, unwritable, write_bytes
+from edgedeploy.kept_models import keep_model
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import PROTOBUF_LIMIT_BYTES, external_files, load_onnx, read_onnx
 from edgedeploy.progress import SILENT, Progress
@@ -117,6 +118,8 @@ def compile_model(
             input_shapes=kept.input_shapes,
         )
         built = _built(tried, order, folder, progress)
+        if Path(built.model_file).suffix not in (".onnx", ".tflite"):
+            keep_model(content)
         progress.step("hashing the bundle")
         # The golden inputs say what dynamic shapes the model is used with, so its MACs can be told.
         compiled = inspect_model(whole, kept.input_shapes)

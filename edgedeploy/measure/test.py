@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from pathlib import Path
 
 from msgspec import structs
 
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import open_dataset
 from edgedeploy.device.connection import Connection
-from edgedeploy.measure.fetch import fetch_model
 from edgedeploy.measure.observation import observe
 from edgedeploy.measure.pipeline import stream
 from edgedeploy.measure.protocol import conversation
+from edgedeploy.measure.reference import reference_model
 from edgedeploy.metrics import find_metric
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.sessions import format_of, open_session
@@ -31,31 +32,34 @@ def test(
     *,
     metric: str = "top1",
     limit: int | None = None,
+    model: Path | None = None,
     progress: Progress = SILENT,
 ) -> Measurement:
     """Stream a dataset through the release on the device.
 
-    Every output is compared with what the release's own model, fetched from the device and verified, answers on this
-    machine in exact arithmetic; the metric is computed from the device's outputs. Memory and disk are bounded on both
+    Every output is compared with what the release's own model (`reference_model`) answers on this machine in exact
+    arithmetic; the metric is computed from the device's outputs. Memory and disk are bounded on both
     sides, whatever the dataset's size. Without labels there is agreement but no metric.
 
     Args:
         evaluation: as `open_dataset` takes it.
         metric: as `find_metric` takes it.
         limit: run this many feeds only, the first ones; the figures then are of a part of the dataset.
+        model: the file that was compiled; needed where that became a program, and on another machine.
 
     Raises:
         DatasetError, InvalidFileError: the dataset does not exist or does not fit the model.
         UnknownNameError: there is no such metric.
         IntegrityError: the model on the device is not the one that its manifest names.
-        UnsupportedError: the outputs cannot be compared: they are not real numbers, or of other ranks.
+        UnsupportedError: the outputs cannot be compared: they are not real numbers, or of other ranks; or there is no
+            model to compare with.
         DeviceError, UnreachableError: the runner fails, or the connection is lost.
     """
     dataset = open_dataset(evaluation, release.manifest.model.inputs)
     chosen = find_metric(metric)
     # One thread: an emulated board computes on this machine at the same time.
-    model = fetch_model(connection, release, progress)
-    host = open_session(model, format_of(model[:8]), exact=True, threads=1)
+    content = reference_model(connection, release, progress, model)
+    host = open_session(content, format_of(content[:8]), exact=True, threads=1)
     names = [output.name for output in release.manifest.model.outputs]
     agreement, on_device, on_host = AgreementAccumulator(), chosen.start(), chosen.start()
     samples = feeds = 0

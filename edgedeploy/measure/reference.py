@@ -1,0 +1,56 @@
+"""The model that a release is compared with: the one that it was compiled from, to be run on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path, PurePosixPath
+
+from edgedeploy.device.connection import Connection
+from edgedeploy.errors import InvalidFileError, UnsupportedError
+from edgedeploy.files import unreadable
+from edgedeploy.kept_models import kept_model
+from edgedeploy.measure.fetch import fetch_model
+from edgedeploy.progress import Progress
+from edgedeploy.values.bundle import Release
+
+_MODELS = (".onnx", ".tflite")
+
+
+def reference_model(connection: Connection, release: Release, progress: Progress, given: Path | None = None) -> bytes:
+    """A serialized model that answers as the release should.
+
+    It is the file that was given, if it is the one that was compiled; or the release's own model file, fetched from the
+    device and verified; or, where that is a program, the model that this machine kept when it compiled it.
+
+    Raises:
+        InvalidFileError: the given file cannot be read, or is another model.
+        UnsupportedError: the release is a program, and the model that it was is not to be had.
+        IntegrityError, DeviceError, UnreachableError: as `fetch_model`.
+    """
+    manifest = release.manifest
+    if given is not None:
+        return _given(given, manifest.model.sha256)
+    if PurePosixPath(manifest.model_file).suffix in _MODELS:
+        return fetch_model(connection, release, progress)
+    kept = kept_model(manifest.model.sha256)
+    if kept is None:
+        raise UnsupportedError(
+            f"the model of {release.id} was compiled into a program, which this machine cannot run",
+            why="the model itself is not on the device, and was not compiled on this machine",
+            mend="give the model that was compiled: edgedeploy test --model FILE",
+        )
+    return kept
+
+
+def _given(path: Path, sha256: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise InvalidFileError(
+            f"{path} is not the model that the release was compiled from",
+            why=f"its SHA-256 is {found[:12]}…, and the release's manifest names {sha256[:12]}…",
+        )
+    return content
