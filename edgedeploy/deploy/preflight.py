@@ -1,37 +1,31 @@
-"""Whether a bundle can run on a device, before a byte is sent."""
+"""Whether a bundle can run on a device, before a byte is sent; and whether what will be built for a target can."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-from edgedeploy.deploy.shell import PROBE, run
+from edgedeploy.deploy.shell import TOOLS, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import DeviceError, IntegrityError
 from edgedeploy.safe_paths import check_name, check_relative_path, check_sha256
+from edgedeploy.target.features import with_implied
+from edgedeploy.target.fit import IN_PYTHON
+from edgedeploy.target.probe import probe
+from edgedeploy.target.versions import is_version, version_numbers
 from edgedeploy.values.bundle import Manifest, Runtime
+from edgedeploy.values.probe import Probe
+from edgedeploy.values.target import Target
 
-_VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}", re.ASCII)
-# Linux names one architecture in several ways.
-_MACHINES = {
-    "aarch64": {"aarch64", "arm64"},
-    "armv7l": {"armv7l", "armv8l"},
-    "armv6l": {"armv6l", "armv7l"},
-    "x86_64": {"x86_64", "amd64"},
-}
-_WITH_32_BIT_PROGRAMS = {"aarch64": {"armv7l", "armv6l"}, "x86_64": {"i686"}}
-"""What a 64-bit kernel also runs: an operating system of 32 bits may live on it."""
+_OF_32_BITS = ("armv7l", "armv6l")
 
 
-class _Facts(Struct, frozen=True, kw_only=True):
-    machine: str
-    missing: tuple[str, ...]
-    python: str
-    """Empty when there is none."""
-    bits: str
-    glibc: str
-    """Empty when the C library is another one."""
+class Refusal(Struct, frozen=True):
+    """A fact about the device that the bundle cannot live with."""
+
+    what: str
+    mend: str
 
 
 def check_manifest(manifest: Manifest) -> None:
@@ -43,71 +37,168 @@ def check_manifest(manifest: Manifest) -> None:
     check_name(manifest.name, "model name")
     check_name(manifest.version, "version")
     for what, version in (("Python", manifest.runtime.python), ("glibc", manifest.runtime.glibc)):
-        if version is not None and not _VERSION.fullmatch(version):
+        if version is not None and not is_version(version):
             raise IntegrityError(f"{what} {version!r} is no version", why="expected is one such as 3.11")
     for entry in manifest.files:
         check_relative_path(entry.path)
         check_sha256(entry.sha256)
 
 
-def check_device(manifest: Manifest, connection: Connection) -> None:
-    """Compare what the bundle was built for with what the device says it is.
+def check_device(manifest: Manifest, connection: Connection, *, peak_memory_bytes: int | None = None) -> Probe:
+    """Compare what the bundle was built for with what the device says it is. Room on its disk is looked at later, when
+    it is known which files are there (see `transfer`), and before any is sent.
+
+    Args:
+        peak_memory_bytes: the largest resident set that was measured with this model elsewhere.
+
+    Returns:
+        What the device said.
 
     Raises:
-        DeviceError: a tool is missing there, or architecture, Python or C library do not fit.
+        DeviceError: a tool is missing there, or the device lacks something that the bundle needs.
     """
-    facts = _probe(connection, manifest.runtime.python or "")
-    if facts.missing:
+    answer = run(connection, TOOLS, doing="say which tools it has").stdout.decode(errors="replace")
+    missing = [value for key, _, value in (line.partition(" ") for line in answer.splitlines()) if key == "missing"]
+    if missing:
         raise DeviceError(
-            f"{connection.address} has no {', '.join(facts.missing)}",
+            f"{connection.address} has no {', '.join(missing)}",
             mend="install busybox, or coreutils and tar, there",
         )
-    if not _runs(manifest.architecture, facts):
-        programs = f" with {facts.bits}-bit programs" if facts.bits == "32" and "64" in facts.machine else ""
-        raise DeviceError(
-            f"the bundle is for {manifest.architecture}, and {connection.address} is {facts.machine}{programs}",
-            mend="edgedeploy compile with a --target of that architecture",
+    wanted = manifest.runtime.python
+    found = probe(connection, pythons=(f"python{wanted}", "python3", "python") if wanted else ())
+    _raise(refusals(manifest, found, peak_memory_bytes=peak_memory_bytes))
+    return found
+
+
+def check_target(target: Target, found: Probe) -> None:
+    """Whether what is built for a target can run on a device at all, before any work is done for it.
+
+    Raises:
+        DeviceError: it cannot.
+    """
+    refused = _refusals_of_core(target.architecture, target.cpu.features, found, f"target {target.name} is")
+    if not refused and all(name in IN_PYTHON for name in target.backends):
+        refused = _refusals_of_python(target.os.python, target.architecture, found, f"target {target.name}")
+    _raise(refused)
+
+
+def refusals(manifest: Manifest, found: Probe, *, peak_memory_bytes: int | None = None) -> list[Refusal]:
+    """Everything that speaks against a bundle on a device; what a device does not say speaks against nothing."""
+    needs, runtime = manifest.needs, manifest.runtime
+    refused = _refusals_of_core(manifest.architecture, needs.cpu_features, found, "the bundle is")
+    if refused:
+        # On another machine nothing else can be told.
+        return refused
+    if runtime.python is not None:
+        refused += _refusals_of_python(runtime.python, manifest.architecture, found, "the bundle's runtime")
+    refused += _refusals_of_c_library(runtime, found)
+    page = found.page_size_bytes
+    if needs.page_size_bytes is not None and page is not None and page > needs.page_size_bytes:
+        refused.append(
+            Refusal(
+                f"the bundle's programs are aligned for pages of {needs.page_size_bytes:,} bytes, and those of "
+                f"{found.address} have {page:,}",
+                "start a kernel with smaller pages there (on a Raspberry Pi 5: kernel=kernel8.img in config.txt), or "
+                "compile with another --backend",
+            )
         )
-    _check_runtime(manifest.runtime, facts, connection.address)
+    return refused + _refusals_of_memory(manifest, found, peak_memory_bytes)
 
 
-def _probe(connection: Connection, python: str) -> _Facts:
-    answer = run(connection, PROBE, python, doing="say what it is").stdout.decode(errors="replace")
-    lines = [line.partition(" ") for line in answer.splitlines()]
-    found = {key: value.strip() for key, _, value in lines}
-    version, bits, libc, glibc = (*found.get("python", "").split(" "), "", "", "", "")[:4]
-    return _Facts(
-        machine=found.get("machine", ""),
-        missing=tuple(value for key, _, value in lines if key == "missing"),
-        python=version,
-        bits=bits,
-        glibc=glibc if libc == "glibc" and _VERSION.match(glibc) else "",
-    )
+def _raise(refused: Sequence[Refusal]) -> None:
+    if refused:
+        first, *others = refused
+        raise DeviceError(first.what, why="; ".join(f"also, {each.what}" for each in others), mend=first.mend)
 
 
-def _runs(architecture: str, facts: _Facts) -> bool:
-    """Bits are known only where there is a Python; without one the kernel's word has to do."""
-    if facts.bits == "32" and facts.machine in _WITH_32_BIT_PROGRAMS:
-        return architecture in _WITH_32_BIT_PROGRAMS[facts.machine]
-    return facts.machine in _MACHINES.get(architecture, {architecture})
+def _refusals_of_core(architecture: str, features: Sequence[str], found: Probe, subject: str) -> list[Refusal]:
+    runs = found.architectures
+    if architecture not in runs:
+        if architecture in _OF_32_BITS and "aarch64" in runs:
+            return [
+                Refusal(
+                    f"{subject} for {architecture}, and {found.address} is aarch64 without a 32-bit userland",
+                    f"{_compile(found)}, or install the 32-bit C library there (Debian: dpkg --add-architecture armhf, "
+                    "then libc6:armhf)",
+                )
+            ]
+        bits = f" with {found.userland_bits}-bit programs" if found.userland_bits and "64" in found.machine else ""
+        machine = runs[0] if runs and not bits else found.machine
+        return [Refusal(f"{subject} for {architecture}, and {found.address} is {machine}{bits}", _compile(found))]
+    missing = sorted(set(features) - with_implied(found.cpu_features)) if found.cpu_features else []
+    if missing:
+        core = f" ({found.cpu})" if found.cpu else ""
+        return [
+            Refusal(
+                f"{subject} for cores with {' '.join(missing)}, and those of {found.address}{core} are without",
+                _compile(found),
+            )
+        ]
+    return []
 
 
-def _check_runtime(wanted: Runtime, facts: _Facts, address: str) -> None:
-    if wanted.python is not None and facts.python != wanted.python:
-        has = f"Python {facts.python}" if facts.python else "no python3"
-        raise DeviceError(
-            f"the bundle's runtime needs Python {wanted.python}, and {address} has {has}",
-            mend="edgedeploy compile with a --target of that Python, or install it on the device",
+def _refusals_of_python(wanted: str, architecture: str, found: Probe, subject: str) -> list[Refusal]:
+    bits = 32 if architecture in _OF_32_BITS else 64
+    if any((python.version, python.bits) == (wanted, bits) for python in found.pythons):
+        return []
+    if not found.pythons:
+        return [
+            Refusal(
+                f"{subject} needs Python {wanted}, and {found.address} has no python3",
+                "edgedeploy compile with a --backend that needs none (native, onnxruntime-c), or install Python there",
+            )
+        ]
+    # Bits are worth a word where they are what is wrong.
+    plain = all(python.bits == bits for python in found.pythons)
+    has = ", ".join(each.version if plain else f"{each.version} ({each.bits} bits)" for each in found.pythons)
+    wants = wanted if plain else f"{wanted} ({bits} bits)"
+    return [
+        Refusal(
+            f"{subject} needs Python {wants}, and {found.address} has Python {has}",
+            f"{_compile(found)}, or install that Python there",
         )
-    # Only Python tells the C library; a runtime that needs no Python brings its own.
-    if wanted.python is not None and wanted.glibc is not None and _numbers(facts.glibc) < _numbers(wanted.glibc):
-        has = f"glibc {facts.glibc}" if facts.glibc else "another C library"
-        raise DeviceError(
-            f"the bundle's runtime needs glibc {wanted.glibc}, and {address} has {has}",
-            mend="edgedeploy compile with a --target of that system",
+    ]
+
+
+def _refusals_of_c_library(runtime: Runtime, found: Probe) -> list[Refusal]:
+    libc = found.libc
+    if runtime.glibc is None or libc.kind == "unknown":
+        return []
+    if libc.kind == "glibc":
+        if version_numbers(libc.version) >= version_numbers(runtime.glibc):
+            return []
+        has = f"glibc {libc.version}"
+    else:
+        has = {"musl": f"another C library, musl {libc.version}".strip(), "none": "none for programs to share"}[
+            libc.kind
+        ]
+    return [
+        Refusal(
+            f"the bundle's runtime needs glibc {runtime.glibc}, and {found.address} has {has}",
+            f"{_compile(found)}, or with --backend native, which needs none",
         )
+    ]
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    match = _VERSION.match(version)
-    return tuple(int(part) for part in match[0].split(".")) if match else ()
+def _refusals_of_memory(manifest: Manifest, found: Probe, peak_memory_bytes: int | None) -> list[Refusal]:
+    if found.memory_available_bytes is None:
+        return []
+    available = found.memory_available_bytes + (found.swap_free_bytes or 0)
+    measured = max(peak_memory_bytes or 0, manifest.needs.memory_bytes or 0)
+    # Nobody has measured it: the weights alone are less than what is needed.
+    weights = next((entry.size_bytes for entry in manifest.files if entry.path == manifest.model_file), 0)
+    if max(measured, weights) <= available:
+        return []
+    needed = f"{measured:,} bytes of memory were measured" if measured else f"the model alone has {weights:,} bytes"
+    return [
+        Refusal(
+            f"{needed}, and {found.address} has {available:,} available, swap included",
+            "end other programs there, add swap, or make the model smaller: edgedeploy optimize",
+        )
+    ]
+
+
+def _compile(found: Probe) -> str:
+    if found.fit is None:
+        return "edgedeploy compile with a --target of that architecture"
+    return f"edgedeploy compile --target {found.fit.target}"

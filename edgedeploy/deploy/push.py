@@ -30,11 +30,17 @@ class PushResult(Struct, frozen=True, kw_only=True):
     """What the release's own check said on the device."""
 
 
-def push(bundle: Bundle, connection: Connection, *, progress: Progress = SILENT) -> PushResult:
+def push(
+    bundle: Bundle, connection: Connection, *, peak_memory_bytes: int | None = None, progress: Progress = SILENT
+) -> PushResult:
     """Send what the device lacks, assemble the release, check its health there, and make it current.
 
     The order is: preflight, lock, send, verify, assemble, health, switch. Until the switch, which is one rename, what
     is current stays so; a push that dies leaves only files that the next one removes.
+
+    Args:
+        peak_memory_bytes: the largest resident set that was measured with this model elsewhere; a device that has less
+            memory is refused.
 
     Raises:
         DeviceError: the device does not fit the bundle, has not enough room, or the release is not healthy there.
@@ -44,7 +50,8 @@ def push(bundle: Bundle, connection: Connection, *, progress: Progress = SILENT)
     """
     manifest = bundle.manifest
     check_manifest(manifest)
-    check_device(manifest, connection)
+    progress.step(f"asking {connection.address} what it is")
+    check_device(manifest, connection, peak_memory_bytes=peak_memory_bytes)
     identity = release_id(manifest.version, bundle.sha256)
     with device_lock(connection) as lock:
         can_link = b"links" in run(connection, PREPARE, doing="prepare its store", lock=lock).stdout

@@ -26,24 +26,10 @@ export LC_ALL
 umask 022
 """
 
-# $1 is the Python that is wanted, or nothing; it may be there beside another one. Of Python it says its version, the
-# bits of an address (Raspberry Pi OS has 32-bit programs on a 64-bit kernel) and the C library.
-PROBE = """
+TOOLS = """
 for tool in cat chmod cp df grep gzip ln ls mkdir mv readlink rm sha256sum sync tail tar uname wc xargs; do
     command -v "$tool" >/dev/null 2>&1 || printf 'missing %s\\n' "$tool"
 done
-printf 'machine %s\\n' "$(uname -m)"
-for python in "python$1" python3; do
-    facts=$("$python" -I -S -c '
-import os, sys
-try:
-    libc = os.confstr("CS_GNU_LIBC_VERSION")
-except (OSError, ValueError):
-    libc = None
-print("%d.%d" % sys.version_info[:2], 64 if sys.maxsize > 2**32 else 32, libc or "another")
-' 2>/dev/null) && break
-done
-printf 'python %s\\n' "$facts"
 """
 
 # $1 says who we are, $2 for how many seconds we may be silent. Holds the lock while its standard input is open and a

@@ -11,9 +11,9 @@ from edgedeploy.target.versions import version_numbers
 from edgedeploy.values.probe import Fit, Probe
 from edgedeploy.values.target import OperatingSystem, Target
 
-_IN_PYTHON = ("onnxruntime", "tflite")
+IN_PYTHON = ("onnxruntime", "tflite")
 """Backends whose runner is a Python program."""
-_WITH_GLIBC = (*_IN_PYTHON, "onnxruntime-c")
+_WITH_GLIBC = (*IN_PYTHON, "onnxruntime-c")
 """Backends whose runtime is a shared library of GNU systems."""
 
 
@@ -128,7 +128,7 @@ def _backends(target: Target, probe: Probe) -> tuple[tuple[str, ...], tuple[str,
     """Those that the device can have, and why not the others."""
     gone: dict[str, str] = {}
     if not any(python.bits == _bits(target) for python in probe.pythons):
-        gone |= dict.fromkeys(_IN_PYTHON, f"no {_bits(target)}-bit Python 3")
+        gone |= dict.fromkeys(IN_PYTHON, f"no {_bits(target)}-bit Python 3")
     if probe.libc.kind in ("musl", "none"):
         has = {"musl": "musl as its C library", "none": "no shared C library"}[probe.libc.kind]
         gone |= dict.fromkeys(_WITH_GLIBC, has)

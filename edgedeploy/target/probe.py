@@ -22,6 +22,8 @@ _ANSWER_LIMIT_BYTES = 256 << 10
 _LINE_LIMIT = 8192
 _TEXT_LIMIT = 160
 
+PYTHONS = ("python3", "python", *(f"python3.{minor}" for minor in range(9, 16)))
+
 _TIMEOUT_S = 120.0
 """An emulated board on a loaded machine starts some forty programs in that time."""
 
@@ -61,14 +63,18 @@ _AT_PAGESZ = 6
 """https://github.com/torvalds/linux/blob/master/include/uapi/linux/auxvec.h"""
 
 
-def probe(connection: Connection) -> Probe:
+def probe(connection: Connection, *, pythons: Sequence[str] = PYTHONS) -> Probe:
     """What the device is, and which target fits it best. Nothing is changed there.
+
+    Args:
+        pythons: names under which a Python is looked for. Each that is there is started, which takes a while on a small
+            board, and longer where it is a version manager's shim.
 
     Raises:
         DeviceError: it has no POSIX shell, or says nothing that can be read.
         UnreachableError: the connection was lost.
     """
-    completed = connection.run(["sh", "-c", SCRIPT, "edgedeploy"], timeout_s=_TIMEOUT_S)
+    completed = connection.run(["sh", "-c", SCRIPT, "edgedeploy", *pythons], timeout_s=_TIMEOUT_S)
     found = read_answer(completed.stdout, connection.address)
     if not found.machine:
         said = (completed.stderr.strip() or completed.stdout.strip())[-300:].decode(errors="replace")

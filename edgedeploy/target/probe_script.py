@@ -1,6 +1,7 @@
 """The script that asks a device what it is. It changes nothing there.
 
-A POSIX shell and uname are enough for it to say something; with what busybox has, it says all.
+A POSIX shell and uname are enough for it to say something; with what busybox has, it says all. Its arguments are the
+names under which a Python is looked for.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ lines() {
         count=$((count + 1))
     done
 }
+# Says the first line of a file, without starting a program for it.
 first() {
-    cat "$@" 2>/dev/null | { IFS= read -r line; printf '%s' "$line"; }
+    { IFS= read -r line || [ -n "$line" ]; } 2>/dev/null <"$1" && printf '%s' "$line"
 }
 bytes() {
     od -An -v -tx1 -N "$2" "$1" || hexdump -v -n "$2" -e '1/1 "%02x "' "$1"
@@ -71,8 +73,11 @@ for loader in /lib/ld-linux-aarch64.so.1 /lib/ld-linux-armhf.so.3 /lib64/ld-linu
     printf 'loader %s\\n' "$loader"
     loaders="$loaders $loader"
 done
-getconf GNU_LIBC_VERSION 2>/dev/null | lines libc
-ldd --version 2>&1 </dev/null | head -n 2 | lines libc
+told=$(getconf GNU_LIBC_VERSION 2>/dev/null) || told=$(ldd --version 2>&1 </dev/null | head -n 2)
+case $told in
+    *[0-9].[0-9]*) loaders= ;;
+esac
+printf '%s\\n' "$told" | lines libc
 for loader in $loaders; do
     case $loader in
         *musl*) "$loader" 2>&1 </dev/null | head -n 2 | lines libc ;;
@@ -87,7 +92,7 @@ for loader in $loaders; do
 done
 
 seen=
-for python in python3 python3.9 python3.10 python3.11 python3.12 python3.13 python3.14 python3.15; do
+for python in "$@"; do
     path=$(command -v "$python" 2>/dev/null) || continue
     path=$(readlink -f "$path" 2>/dev/null || printf '%s' "$path")
     case "$seen" in *" $path "*) continue ;; esac
