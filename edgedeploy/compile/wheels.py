@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -44,12 +44,30 @@ _LAYOUT_VERSION = 1
 
 _SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
-_NETWORK_WORDS = ("Failed to fetch", "error sending request", "dns error", "network was disabled", "timed out")
+_UNKNOWN_TO_UV = ("armv7l",)
+"""Architectures that `uv pip install --python-platform` has no name for; pip has."""
+
+# What uv says, then pip.
+_NETWORK_WORDS = (
+    *("Failed to fetch", "error sending request", "dns error", "network was disabled", "timed out"),
+    *("Max retries exceeded", "Failed to establish a new connection", "Temporary failure in name resolution"),
+)
+_NO_WHEEL_WORDS = ("no usable wheels", "no wheels with a matching", "No matching distribution found")
+_HASH_WORDS = ("Hash mismatch", "DO NOT MATCH THE HASHES")
 
 
 class File(Struct, frozen=True):
     path: str
     sha256: str
+
+
+class More(Struct, frozen=True, kw_only=True):
+    """What is laid out beside wheels, by whoever has it."""
+
+    key: str
+    """Says what it is: another one is laid out anew."""
+    lay_out: Callable[[Path, Progress], None]
+    """Adds it to the folder, with a `*.dist-info` of its own."""
 
 
 class Layout(Struct, frozen=True, kw_only=True):
@@ -72,6 +90,7 @@ def lay_out_wheels(
     glibc: str,
     leave_out: Sequence[str],
     progress: Progress,
+    more: More | None = None,
 ) -> Layout:
     """Fill `folder` with the packages of a lock file.
 
@@ -82,6 +101,7 @@ def lay_out_wheels(
         python: minor version of the device's CPython, e.g. `"3.11"`.
         glibc: version of the device's C library, e.g. `"2.36"`.
         leave_out: patterns (`fnmatch`, `*` crosses `/`) of paths that are not needed; licences are always kept.
+        more: what has no wheel and is laid out beside them.
 
     Raises:
         HostError: no network and nothing in uv's cache, or no disk space.
@@ -91,13 +111,16 @@ def lay_out_wheels(
     """
     platform = f"{architecture}-manylinux_{_platform_glibc(glibc).replace('.', '_')}"
     key = msgspec.json.encode(
-        [_LAYOUT_VERSION, lock.read_text(encoding="utf-8"), platform, python, [*_ALWAYS_LEFT_OUT, *leave_out]]
+        [
+            *(_LAYOUT_VERSION, lock.read_text(encoding="utf-8"), platform, python, [*_ALWAYS_LEFT_OUT, *leave_out]),
+            *([more.key] if more else []),
+        ]
     )
     kept = cache_folder() / "runtimes" / hashlib.sha256(key).hexdigest()[:32]
 
     def build() -> Layout:
         progress.step(f"laying out the runtime for {platform}, Python {python}")
-        return _build(lock, kept, platform, python, leave_out)
+        return _build(lock, kept, platform, python, leave_out, more.lay_out if more else _nothing_more, progress)
 
     with exclusive(kept, "laying out the same runtime", progress):
         layout = _kept_layout(kept) or build()
@@ -131,10 +154,23 @@ def _kept_layout(kept: Path) -> Layout | None:
         return None
 
 
-def _build(lock: Path, kept: Path, platform: str, python: str, leave_out: Sequence[str]) -> Layout:
+def _nothing_more(folder: Path, progress: Progress) -> None:
+    """Wheels alone."""
+
+
+def _build(
+    lock: Path,
+    kept: Path,
+    platform: str,
+    python: str,
+    leave_out: Sequence[str],
+    more: Callable[[Path, Progress], None],
+    progress: Progress,
+) -> Layout:
     with replacing_folder(kept) as building:
         files = building / "files"
         _install(lock, files, platform, python)
+        more(files, progress)
         glibc = max((_wheel_glibc(wheel) for wheel in sorted(files.glob("*.dist-info/WHEEL"))), key=_version)
         _trim(files, (*_ALWAYS_LEFT_OUT, *leave_out))
         layout = Layout(
@@ -147,19 +183,18 @@ def _build(lock: Path, kept: Path, platform: str, python: str, leave_out: Sequen
 
 
 def _install(lock: Path, folder: Path, platform: str, python: str) -> None:
-    import uv
-
-    argv = [
-        *(uv.find_uv_bin(), "pip", "install", "--target", str(folder), "--requirements", str(lock.resolve())),
-        *("--python", sys.executable, "--python-platform", platform, "--python-version", python),
-        *("--only-binary", ":all:", "--no-deps", "--require-hashes", "--link-mode", "copy"),
-        *("--no-compile-bytecode", "--no-progress", "--color", "never"),
-    ]
+    architecture = platform.partition("-")[0]
+    command = _with_pip if architecture in _UNKNOWN_TO_UV else _with_uv
     try:
         # Elsewhere than in the user's folder, whose pyproject.toml could change what is resolved.
         with tempfile.TemporaryDirectory() as elsewhere:
             done = subprocess.run(
-                argv, capture_output=True, text=True, cwd=elsewhere, env=uv_environment(), check=False
+                command(lock.resolve(), folder, platform, python),
+                capture_output=True,
+                text=True,
+                cwd=elsewhere,
+                env=uv_environment(),
+                check=False,
             )
     except OSError as error:
         raise HostError("uv cannot be started", why=str(error), mend="install it again: pip install uv") from error
@@ -170,14 +205,39 @@ def _install(lock: Path, folder: Path, platform: str, python: str) -> None:
         raise HostError(
             "the runtime's wheels cannot be fetched",
             why=words,
-            mend="connect to the network once, or point uv at an index of yours with UV_DEFAULT_INDEX; "
-            "they are kept afterwards",
+            mend="connect to the network once, or point uv at an index of yours with UV_DEFAULT_INDEX "
+            "(pip, which fetches for 32-bit Arm: PIP_INDEX_URL); they are kept afterwards",
         )
-    if "no usable wheels" in words or "no wheels with a matching" in words:
+    if any(word in words for word in _NO_WHEEL_WORDS):
         raise UnsupportedError(f"there are no wheels for {platform}, Python {python}", why=words)
-    if "Hash mismatch" in words:
+    if any(word in words for word in _HASH_WORDS):
         raise IntegrityError("a wheel of the runtime is not the one that was locked", why=words)
-    raise HostError("uv cannot lay out the runtime's wheels", why=words)
+    raise HostError("the runtime's wheels cannot be laid out", why=words)
+
+
+def _with_uv(lock: Path, folder: Path, platform: str, python: str) -> list[str]:
+    import uv
+
+    return [
+        *(uv.find_uv_bin(), "pip", "install", "--target", str(folder), "--requirements", str(lock)),
+        *("--python", sys.executable, "--python-platform", platform, "--python-version", python),
+        *("--only-binary", ":all:", "--no-deps", "--require-hashes", "--link-mode", "copy"),
+        *("--no-compile-bytecode", "--no-progress", "--color", "never"),
+    ]
+
+
+def _with_pip(lock: Path, folder: Path, platform: str, python: str) -> list[str]:
+    architecture, _, newest = platform.partition("-manylinux_")
+    # pip takes a platform for that very one, not for all that run there.
+    fitting = [one for one in _GLIBC_VERSIONS if _version(one) <= _version(newest.replace("_", "."))]
+    platforms = [f"manylinux_{one.replace('.', '_')}_{architecture}" for one in reversed(fitting)]
+    return [
+        *(sys.executable, "-m", "pip", "install", "--target", str(folder), "--requirement", str(lock)),
+        *(word for one in platforms for word in ("--platform", one)),
+        *("--implementation", "cp", "--python-version", python),
+        *("--only-binary", ":all:", "--no-deps", "--require-hashes", "--no-compile", "--no-input"),
+        *("--quiet", "--disable-pip-version-check", "--no-warn-conflicts"),
+    ]
 
 
 def _trim(folder: Path, patterns: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import importlib.resources
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from edgedeploy.compile.wheels import lay_out_wheels
+from edgedeploy.compile.wheels import More, lay_out_wheels
 from edgedeploy.progress import Progress
 from edgedeploy.values.bundle import Runtime
 from edgedeploy.values.target import Target
@@ -83,6 +83,8 @@ def lay_out_python_runner(
     leave_out: Sequence[str],
     environment: Mapping[str, str],
     progress: Progress,
+    more: More | None = None,
+    libraries: str = "",
 ) -> Runtime:
     """Put the runner, its engine, the wheels of a lock file and what starts them into a bundle.
 
@@ -91,8 +93,8 @@ def lay_out_python_runner(
         target: `has_wheels` of its architecture.
         backend: the backend's name.
         engine: which one the runner loads: `measure/ondevice/engine_NAME.py`.
-        lock, leave_out: as `lay_out_wheels` takes them.
-        environment: variables that the runner gets, unless they are set on the device.
+        lock, leave_out, more: as `lay_out_wheels` takes them.
+        environment, libraries: as `run_script` takes them.
 
     Raises:
         As `lay_out_wheels`.
@@ -105,10 +107,11 @@ def lay_out_python_runner(
         glibc=target.os.glibc,
         leave_out=leave_out,
         progress=progress,
+        more=more,
     )
     write_runner(folder, engine)
     run = folder / RUN
-    run.write_text(run_script(target, environment), encoding="utf-8")
+    run.write_text(run_script(target, environment, libraries), encoding="utf-8")
     run.chmod(0o755)
     return Runtime(
         backend=backend,
@@ -126,12 +129,17 @@ def write_runner(folder: Path, engine: str) -> None:
     (folder / "engine.py").write_bytes((sources / f"engine_{engine}.py").read_bytes())
 
 
-def run_script(target: Target, environment: Mapping[str, str]) -> str:
+def run_script(target: Target, environment: Mapping[str, str], libraries: str = "") -> str:
     """The text of `run`, which finds the device's Python and starts the runner with it.
 
     Args:
         environment: variables that are set unless the device's owner has; plain words, which the shell leaves alone.
+        libraries: a folder among the packages that the loader looks into first.
     """
+    lines = [f'export {name}="${{{name}:-{value}}}"\n' for name, value in environment.items()]
+    if libraries:
+        place = f"$here/{_PACKAGES}/{libraries}"
+        lines.append(f'export LD_LIBRARY_PATH="{place}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"\n')
     is_64 = target.architecture != "armv7l"
     return _RUN_SCRIPT.format(
         architecture=target.architecture,
@@ -140,7 +148,7 @@ def run_script(target: Target, environment: Mapping[str, str]) -> str:
         version=target.os.python.replace(".", ", "),
         is_64=is_64,
         bits=64 if is_64 else 32,
-        environment="".join(f'export {name}="${{{name}:-{value}}}"\n' for name, value in environment.items()),
+        environment="".join(lines),
         packages=_PACKAGES,
         runner=_RUNNER,
     )

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from edgedeploy.compile import debian_numpy
 from edgedeploy.compile.backends.protocol import Built, Order
 from edgedeploy.compile.backends.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
+from edgedeploy.compile.wheels import More
 from edgedeploy.files import write_bytes
 from edgedeploy.progress import Progress
 from edgedeploy.sessions import ModelFormat
@@ -31,6 +33,8 @@ class _Runtime(Struct, frozen=True, kw_only=True):
     """The first minor version of Python that has wheels, of the runtime and of the numpy that goes with it."""
     newest: tuple[int, int]
     not_needed: tuple[str, ...]
+    numpy: More | None = None
+    """Where it has no wheel."""
 
     def serves(self, target: Target) -> bool:
         return target.architecture in self.architectures and self.oldest <= _version(target.os.python) <= self.newest
@@ -61,6 +65,15 @@ _RUNTIMES = (
         oldest=(3, 9),
         newest=(3, 11),
         not_needed=(),
+    ),
+    _Runtime(
+        name="tflite-runtime",
+        lock="tflite_runtime_armv7l.lock",
+        architectures=("armv7l",),
+        oldest=(3, 11),
+        newest=(3, 11),
+        not_needed=(),
+        numpy=More(key=debian_numpy.LOCK.read_text(encoding="utf-8"), lay_out=debian_numpy.lay_out_debian_numpy),
     ),
 )
 """In order of preference."""
@@ -108,6 +121,8 @@ class TfliteBackend:
             ),
             environment={},
             progress=progress,
+            more=chosen.numpy,
+            libraries=debian_numpy.LIBRARIES if chosen.numpy else "",
         )
         return Built(runtime=runtime, model_file=_MODEL, runner=RUN, needs=Needs())
 

@@ -86,6 +86,26 @@ def fetch(names: Sequence[str], *, release: str, architecture: str, progress: Pr
     return packages
 
 
+def fetch_alone(
+    names: Sequence[str], *, release: str, architecture: str, progress: Progress = SILENT
+) -> tuple[Package, ...]:
+    """Download `names` without what they depend on; else as `fetch`."""
+    need("apt-get", "apt-config")
+    progress.step(f"fetching {', '.join(names)} of Debian {release} for {architecture}")
+    # A place of its own: `fetch` removes what its own packages do not need.
+    apt = _Apt(cache_folder() / "packages" / f"{release}-{architecture}-alone", architecture)
+    apt.use(_working_sources(apt, release, progress))
+    chosen = [each for each in _CHOSEN.finditer(apt.checked("install", "--simulate", *names)) if each["name"] in names]
+    exactly = [f"{each['name']}={each['version']}" for each in chosen]
+    apt.checked("download", *exactly, folder=apt.archives)
+    packages = tuple(
+        Package(name=each["name"], version=each["version"], path=apt.archive(**each.groupdict())) for each in chosen
+    )
+    if missing := set(names) - {package.name for package in packages if package.path.is_file()}:
+        raise HostError("apt did not fetch every package", why=f"missing: {', '.join(sorted(missing))}")
+    return packages
+
+
 def unpack(packages: Sequence[Package], root: Path, *, leave_out: Sequence[str], progress: Progress = SILENT) -> None:
     """Unpack the packages' files into `root`, where `/bin`, `/sbin` and `/lib` are links into `/usr`.
 
@@ -166,9 +186,10 @@ class _Apt:
         """Where apt puts a downloaded package: it escapes `:` in versions (apt-pkg/acquire-item.cc)."""
         return self.archives / f"{name}_{version.replace(':', '%3a')}_{architecture}.deb"
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["apt-get", *self._options, "--yes", *arguments],
+            cwd=folder,
             capture_output=True,
             text=True,
             errors="replace",
@@ -177,8 +198,8 @@ class _Apt:
             check=False,
         )
 
-    def checked(self, *arguments: str) -> str:
-        result = self.run(*arguments)
+    def checked(self, *arguments: str, folder: Path | None = None) -> str:
+        result = self.run(*arguments, folder=folder)
         if result.returncode:
             raise HostError(
                 "apt cannot fetch the board's packages",
