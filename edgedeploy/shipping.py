@@ -10,10 +10,12 @@ from pathlib import Path
 from msgspec import structs
 
 from edgedeploy.compile.build import compile_model
+from edgedeploy.deploy.preflight import check_target
 from edgedeploy.deploy.push import PushResult, push
 from edgedeploy.deploy.releases import rollback
 from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
+from edgedeploy.device.emulator.board import board_status
 from edgedeploy.errors import DeviceError, IntegrityError, UnsupportedError
 from edgedeploy.files import sha256_file
 from edgedeploy.guest_instructions import speed_judge
@@ -26,7 +28,9 @@ from edgedeploy.optimize.recipe import load_recipe
 from edgedeploy.optimize.search.search import SearchSettings
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.progress import SILENT, Progress
-from edgedeploy.target.load import load_target, target_names
+from edgedeploy.target.fit import fit_target
+from edgedeploy.target.load import load_target
+from edgedeploy.target.probe import probe
 from edgedeploy.values.bundle import Bundle
 from edgedeploy.values.contract import Contract, Outcome, Verdict
 from edgedeploy.values.shipment import Shipment, ShippedBundle, ShippedContract, ShippedRelease
@@ -40,6 +44,7 @@ def ship(
     device: str,
     *,
     target: str | None = None,
+    backend: str = "auto",
     work: Path | None = None,
     profile: str = "smoke",
     strict: bool = False,
@@ -54,7 +59,8 @@ def ship(
     Args:
         device: an address, as `connect` takes it. It is opened first: a device that cannot be reached is known at once,
             not after minutes of work.
-        target: what to build for. By default the one target whose architecture the device reports.
+        target: what to build for. By default the one that fits the device best, by what the device says of itself.
+        backend: `"auto"` or a backend's name, as `compile` takes it; the model is optimized for it.
         work: where the optimized model and the bundle are kept; by default nowhere.
         profile: how long `bench` measures: `"smoke"`, `"standard"` or `"long"`.
         strict: the contract holds only if every line of it can be told.
@@ -70,14 +76,14 @@ def ship(
         folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgedeploy-")))
         model = _handed_over(contract)
         connection = stack.enter_context(connect(device, accept_new=accept_new, progress=progress))
-        chosen = load_target(target) if target else _fitting_target(connection)
+        chosen = _target(device, connection, target, backend, progress)
         calibration = _dataset(contract, contract.data.calibration)
         evaluation = _dataset(contract, contract.data.evaluation)
         limits = contract.limits
 
         # A real device is not asked: how fast it is, `bench` measures there with the release itself.
         judge = stack.enter_context(_speed_judge(device, progress))
-        optimized = folder / f"{contract.model.name}.onnx"
+        optimized = folder / f"{contract.model.name}{'.tflite' if model.suffix == '.tflite' else '.onnx'}"
         evidence = optimize(
             model,
             load_recipe(contract.optimization.recipe),
@@ -110,6 +116,7 @@ def ship(
             folder / f"{contract.model.name}.bundle",
             name=contract.model.name,
             version=contract.model.version,
+            backend=backend,
             golden=calibration or evaluation,
             progress=progress,
         )
@@ -157,21 +164,48 @@ def _dataset(contract: Contract, name: str | None) -> str | None:
     return name if ":" in name and not path.exists() else str(path)
 
 
-def _fitting_target(connection: Connection) -> Target:
-    machine = connection.run(["uname", "-m"]).stdout.decode(errors="replace").strip()
-    architecture = {"arm64": "aarch64", "amd64": "x86_64", "armv8l": "armv7l"}.get(machine, machine)
-    fitting = [name for name in target_names() if load_target(name).architecture == architecture]
-    if len(fitting) == 1:
-        return load_target(fitting[0])
-    if not fitting:
+def _target(device: str, connection: Connection, name: str | None, backend: str, progress: Progress) -> Target:
+    """What to build for. A device that cannot run it is known before any work is done.
+
+    Raises:
+        DeviceError: no target is for such a device, or it is none of the kind `name`.
+        UnsupportedError: the target, or this device, cannot have the backend.
+        UnknownNameError: there is no such target.
+    """
+    progress.step(f"asking {connection.address} what it is")
+    found = probe(connection)
+    but: tuple[str, ...] = ()
+    # One of the target's systems that was named is built for as it is; else it is the device's own.
+    fitting = fit_target(found, only=name or _target_of_board(device)) if name is None or ":" not in name else None
+    if fitting is not None:
+        chosen, fit = fitting
+        but = fit.but
+        progress.note(f"target {fit.target}: {'; '.join((*fit.why, *(f'but {each}' for each in but)))}")
+    elif name is not None:
+        chosen = load_target(name)
+        check_target(chosen, found)
+    else:
         raise DeviceError(
-            f"{connection.address} is {machine or 'of an unknown architecture'}, and no target is for that",
-            mend="edgedeploy targets shows what there is",
+            f"{connection.address} is {found.machine}, and no target is for such a device",
+            mend="edgedeploy targets shows what there is; --target says what to build for",
         )
-    raise UnsupportedError(
-        f"{connection.address} is {machine}, which several targets are: {', '.join(fitting)}",
-        mend="say which: --target",
-    )
+    if backend == "auto":
+        return chosen
+    if backend not in chosen.backends:
+        raise UnsupportedError(
+            f"{connection.address} as a {chosen.name} cannot have the backend {backend!r}",
+            why="; ".join(but),
+            mend=f"there are: {', '.join(chosen.backends)}",
+        )
+    # Passes ask what runs the model: no operators of one runtime for another.
+    return structs.replace(chosen, backends=(backend,))
+
+
+def _target_of_board(device: str) -> str | None:
+    """QEMU says less of what it stands in for than the state of the board does."""
+    if not device.startswith("board:"):
+        return None
+    return board_status(device.removeprefix("board:")).target or None
 
 
 def _settle(

@@ -13,6 +13,7 @@ from edgedeploy.cli.output import Output, common_options, device_options
 @click.argument("contract", type=click.Path(path_type=Path))
 @click.option("--to", "device", required=True, metavar="DEVICE", help="ssh://user@host:port, board:NAME, local:, …")
 @click.option("--target", metavar="NAME", help="What to build for. Default: what the device says it is.")
+@click.option("--backend", default="auto", show_default=True, help="auto, or one that the target lists.")
 @click.option("--report", type=click.Path(path_type=Path), metavar="FOLDER", help="Write index.html and report.json.")
 @click.option(
     "--work", type=click.Path(path_type=Path), metavar="FOLDER", help="Keep the optimized model and the bundle here."
@@ -25,6 +26,7 @@ def command(
     contract: Path,
     device: str,
     target: str | None,
+    backend: str,
     report: Path | None,
     work: Path | None,
     profile: str,
@@ -46,6 +48,7 @@ def command(
         api.load_contract(contract),
         device,
         target=target,
+        backend=backend,
         work=work,
         profile=profile,
         strict=strict,

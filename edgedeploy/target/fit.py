@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, structs
 
-from edgedeploy.errors import InvalidFileError
+from edgedeploy.errors import InvalidFileError, UnknownNameError
 from edgedeploy.target.features import with_implied
 from edgedeploy.target.load import load_target, target_names
 from edgedeploy.target.versions import version_numbers
@@ -23,13 +23,17 @@ class _Candidate(Struct, frozen=True, kw_only=True):
     why: tuple[str, ...]
 
 
-def fit_target(probe: Probe) -> tuple[Target, Fit] | None:
+def fit_target(probe: Probe, *, only: str | None = None) -> tuple[Target, Fit] | None:
     """The target that fits a device best, as it is on this device, and why; None where no target is for such a one.
 
     The target's system is the one of its systems that the device has, else what the device says of its own. Backends
     that the device cannot have, for want of a Python or of the GNU C library, are taken out.
+
+    Args:
+        only: the one target that comes into question, where that is known.
     """
-    candidates = [found for name in target_names() if (target := _sound(name)) and (found := _candidate(target, probe))]
+    names = target_names() if only is None else (only,)
+    candidates = [found for name in names if (target := _sound(name)) and (found := _candidate(target, probe))]
     if not candidates:
         return None
     # Of equals the first by name, so that the answer is always the same.
@@ -50,7 +54,7 @@ def _sound(name: str) -> Target | None:
     """A target of the user's own that is broken must not stand in the way of all others."""
     try:
         return load_target(name)
-    except InvalidFileError:
+    except (InvalidFileError, UnknownNameError):
         return None
 
 
