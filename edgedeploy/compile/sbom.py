@@ -79,6 +79,7 @@ def bill_of_materials(
         _runner(),
         *_packages(folder, runtime),
     ]
+    parts += _undescribed(folder, parts)
     body: Json = {
         "metadata": {
             "tools": {"components": [_tool("edgedeploy")]},
@@ -195,6 +196,19 @@ def _package(folder: Path, information: Path, metadata: Message) -> Json:
     }
 
 
+def _undescribed(folder: Path, parts: Sequence[Json]) -> list[Json]:
+    """Libraries beside packages, in the folders `*.libs`, that no licence file describes: by name and SHA-256 alone."""
+    described = {
+        entry["content"] for part in parts for inner in part.get("components", ()) for entry in inner["hashes"]
+    }
+    found = []
+    for path in sorted(folder.rglob("*.libs/*.so*")):
+        sha256, place = sha256_file(path), path.relative_to(folder).as_posix()
+        if sha256 not in described:
+            found.append({"type": "library", "bom-ref": place, "name": path.name, "hashes": _hashes(sha256)})
+    return found
+
+
 def _named(name: str, version: str) -> Json:
     """A package that lies in the bundle in another form than a wheel: a library, or compiled in."""
     purl = _purl(name, version)
@@ -216,7 +230,7 @@ def _carried(packages: Path, text: Path, purl: str) -> Iterator[Json]:
             "type": "library",
             "bom-ref": f"{purl}#{quote(found['name'], safe='')}",
             "name": found["name"],
-            "hashes": [entry for file in sorted(files) for entry in _hashes(sha256_file(file))][:1],
+            "hashes": _hashes(sha256_file(min(files))),
             "licenses": _expression(found["licence"]),
             **({"externalReferences": [{"type": "website", "url": found["url"]}]} if found["url"] else {}),
         }

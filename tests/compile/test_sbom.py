@@ -71,6 +71,7 @@ def folder(tmp_path: Path) -> Path:
         "Version: 1.2+local\nSummary: Things\nLicense-Expression: MIT AND Zlib\n\nA long story.\n",
         "runtime/python/thing-1.2+local.dist-info/licenses/LICENSE.txt": CARRIED,
         "runtime/python/thing.libs/libfast-0123.so.5.0": "fast",
+        "runtime/python/thing.libs/libgomp.so.1": "another",
         "runtime/python/old-0.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: old\nVersion: 0.1\n"
         "License: whatever\nClassifier: License :: OSI Approved :: Apache Software License\n\n",
         "runtime/python/older-0.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: older\nVersion: 0.1\n"
@@ -141,6 +142,13 @@ def test_a_library_that_a_wheel_carries_is_named_when_it_is_there(folder):
     assert (carried["name"], licences(carried)) == ("Fast Thing", ["GPL-3.0-or-later WITH GCC-exception-3.1"])
     library = folder / "runtime/python/thing.libs/libfast-0123.so.5.0"
     assert carried["hashes"] == [{"alg": "SHA-256", "content": sha256_file(library)}]
+
+
+def test_a_library_that_nobody_describes_is_named_all_the_same(folder):
+    found = by_name(bill(folder, {}))
+    assert "libfast-0123.so.5.0" not in found
+    assert found["libgomp.so.1"]["bom-ref"] == "runtime/python/thing.libs/libgomp.so.1"
+    assert licences(found["libgomp.so.1"]) == []
 
 
 def test_what_brings_no_metadata_is_looked_up_here(folder):

@@ -1,0 +1,288 @@
+"""Real models through every backend, each on emulated boards that count instructions.
+
+Usage: scripts/bench_backends [--boards TARGET,TARGET] [--models NAME,NAME] [--backends NAME,NAME] …
+
+For each model, backend and board: whether it runs and agrees with the host on the same samples, the bundle's bytes,
+what is sent when the board has another model of that backend, a cold start, the peak of memory, and the instructions of
+an inference. A backend that refuses is a row with its reason. A run over all models and backends writes
+docs/bench_backends.md; raw figures stand in FOLDER/backends, one JSON for each row, and what is there of the same
+bundle is not measured again (--again does).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import onnx.parser
+from bench_backends_report import Row, Rows, document, print_tables
+from msgspec import convert, structs, to_builtins
+from wild_models import DEFAULT_FOLDER, ROOT, Ready, models
+
+from edgedeploy.compile.backends import NAMES
+from edgedeploy.compile.build import compile_model
+from edgedeploy.deploy.push import push
+from edgedeploy.device.address import connect
+from edgedeploy.device.connection import Connection
+from edgedeploy.device.emulator.board import emulated_board
+from edgedeploy.errors import EdgedeployError
+from edgedeploy.measure.counting import instructions
+from edgedeploy.measure.observation import observe
+from edgedeploy.measure.protocol import conversation
+from edgedeploy.measure.test import test
+from edgedeploy.optimize.optimize import optimize
+from edgedeploy.optimize.recipe import load_recipe
+from edgedeploy.progress import SILENT
+from edgedeploy.target.load import load_target
+from edgedeploy.values.bundle import Bundle, Release
+from edgedeploy.values.quality import Agreement
+from edgedeploy.values.target import Target
+
+_MODELS = ("ocr-direction", "magika", "squeezenet")
+_QUANTIZED = "-int8"
+_BOARDS = ("rpi4", "rpi2")
+_DOCUMENT = ROOT / "docs" / "bench_backends.md"
+
+_FLOORS_DB = {"float": 60.0, "integer": 20.0}
+"""Least SQNR against the host in exact arithmetic. Sums of floats in another order differ in the sixth digit (120 dB),
+and grow with depth; integer kernels round once more for each operator, which is what quantization does itself."""
+_MEASURED_AS = 1
+"""Raise it when rows are measured in another way: then all are measured again."""
+
+_INFERENCES = 5
+_START_LIMIT = 20
+_START_ENOUGH_S = 2.0
+"""Of the board's clock, 10^9 instructions each: a short start is repeated until it is that much, for /proc/uptime tells
+hundredths of a second."""
+
+# Starts the runner, loads the model and ends it, $2 times; says what the clock said before and after.
+_START = """
+read -r before rest </proc/uptime
+i=0
+while [ "$i" -lt "$2" ]; do
+    printf '%s\\n' '{"do": "load", "threads": 1}' '{"do": "quit"}' | "$1/run" serve >/dev/null || exit 1
+    i=$((i + 1))
+done
+read -r after rest </proc/uptime
+echo "$before $after"
+"""
+
+# Another model, which brings the backend's runtime to the board before the one that is measured.
+_OTHER = """
+<ir_version: 8, opset_import: ["" : 13]> other (float[1, 8] x) => (float[1, 4] y)
+<float[8, 4] w = {
+    1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8
+}>
+{ m = MatMul(x, w) y = Relu(m) }
+"""
+
+
+class Subject:
+    """A model and its data."""
+
+    def __init__(self, name: str, path: Path, ready: Ready) -> None:
+        self.name, self.path = name, path
+        self.calibration, self.evaluation, self.metric = str(ready.calibration), str(ready.evaluation), ready.metric
+        words = [node.op_type for node in onnx.load(path).graph.node]
+        self.arithmetic = "integer" if any("Quantize" in word or "Integer" in word for word in words) else "float"
+
+
+def subjects(folder: Path, names: list[str]) -> list[Subject]:
+    """The models that were asked for; `NAME-int8` is NAME after the recipe int8."""
+    found = []
+    for name in names:
+        (ready,) = models(folder, [name.removesuffix(_QUANTIZED)])
+        found.append(Subject(name, _quantized(folder, ready) if name.endswith(_QUANTIZED) else ready.path, ready))
+    return found
+
+
+def _quantized(folder: Path, ready: Ready) -> Path:
+    path = folder / "backends" / f"{ready.name}{_QUANTIZED}.onnx"
+    stamp = path.with_suffix(".made-from")
+    made_from = hashlib.sha256(ready.path.read_bytes() + (ROOT / "quantize" / "int8.toml").read_bytes()).hexdigest()
+    if not path.exists() or not stamp.exists() or stamp.read_text(encoding="utf-8") != made_from:
+        optimize(
+            ready.path,
+            load_recipe("int8"),
+            path,
+            calibration=str(ready.calibration),
+            evaluation=str(ready.evaluation),
+            metric=ready.metric,
+            max_drop=1.0,
+            allowed={"slower"},
+        )
+        stamp.write_text(made_from, encoding="utf-8")
+    return path
+
+
+class Bench:
+    """One board, and the figures of what was measured on it."""
+
+    def __init__(self, target: Target, connection: Connection, folder: Path, samples: int, again: bool) -> None:
+        self.target, self.connection, self.folder = target, connection, folder
+        self.samples, self.again = samples, again
+
+    def row(self, subject: Subject, backend: str) -> Row:
+        """Figures, or the reason why there are none."""
+        empty = Row(model=subject.name, backend=backend, board=self.target.name)
+        with tempfile.TemporaryDirectory(prefix="bench-backends-") as scratch:
+            try:
+                bundle = compile_model(
+                    subject.path,
+                    self.target,
+                    Path(scratch) / "model.edge",
+                    name=subject.name,
+                    backend=backend,
+                    golden=subject.calibration,
+                    golden_samples=4,
+                )
+            except EdgedeployError as error:
+                return structs.replace(empty, reason=_words(error), made_from=f"{error.what} {error.why}")
+            known = self._known(empty, bundle.sha256)
+            if known is not None:
+                return known
+            try:
+                row = self._measured(empty, subject, bundle, Path(scratch))
+            except EdgedeployError as error:
+                row = structs.replace(empty, reason=_words(error), bundle_bytes=bundle.size_bytes)
+        row = structs.replace(row, made_from=self._made_from(bundle.sha256))
+        place = self._place(row)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(to_builtins(row), indent=1) + "\n", encoding="utf-8")
+        return row
+
+    def _known(self, row: Row, sha256: str) -> Row | None:
+        if self.again or not self._place(row).exists():
+            return None
+        found = convert(json.loads(self._place(row).read_text(encoding="utf-8")), Row)
+        return found if found.made_from == self._made_from(sha256) else None
+
+    def _place(self, row: Row) -> Path:
+        return self.folder / "backends" / f"{row.board}.{row.backend}.{row.model}.json"
+
+    def _made_from(self, sha256: str) -> str:
+        return f"{sha256} {self.samples} {_MEASURED_AS}"
+
+    def _measured(self, row: Row, subject: Subject, bundle: Bundle, scratch: Path) -> Row:
+        self.connection.run(["rm", "-rf", ".edgedeploy"], timeout_s=600.0)
+        first = push(self._other(row.backend, scratch), self.connection)
+        pushed = push(bundle, self.connection)
+        # Else the kernel writes it out while it is counted.
+        self.connection.run(["sync"], timeout_s=600.0)
+        release = pushed.release
+        loaded = self._start(release)
+        counted, first_count, peak_rss_bytes = self._counted(release)
+        accuracy = test(
+            self.connection, release, subject.evaluation, metric=subject.metric, limit=self.samples, model=subject.path
+        ).accuracy
+        assert accuracy is not None
+        agreement = accuracy.agreement
+        return structs.replace(
+            row,
+            bundle_bytes=bundle.size_bytes,
+            sent_first_bytes=first.sent_bytes,
+            sent_bytes=pushed.sent_bytes,
+            start_instructions=loaded + first_count,
+            peak_rss_bytes=peak_rss_bytes,
+            instructions=counted,
+            samples=agreement.samples,
+            top1_match=agreement.top1_match,
+            sqnr_db=agreement.sqnr_db,
+            agrees=_agrees(agreement, subject.arithmetic),
+        )
+
+    def _other(self, backend: str, scratch: Path) -> Bundle:
+        model = scratch / "other.onnx"
+        model.write_bytes(onnx.parser.parse_model(_OTHER).SerializeToString())
+        return compile_model(
+            model, self.target, scratch / "other.edge", name="other", backend=backend, golden_samples=1
+        )
+
+    def _start(self, release: Release) -> int:
+        """Instructions from nothing to a model that is loaded; the files are in memory already."""
+        self._seconds(release, 1)
+        times = 1
+        while (passed_s := self._seconds(release, times)) < _START_ENOUGH_S and times < _START_LIMIT:
+            times = min(_START_LIMIT, max(times + 1, round(times * _START_ENOUGH_S / max(passed_s, 0.01)) + 1))
+        return round(passed_s * 1e9 / times)
+
+    def _seconds(self, release: Release, times: int) -> float:
+        command = ["sh", "-c", _START, "bench", release.path, str(times)]
+        done = self.connection.run(command, timeout_s=1800.0)
+        words = done.stdout.decode(errors="replace").split()
+        if done.exit_status or len(words) != 2:
+            raise EdgedeployError("the runner does not start", why=done.stderr.decode(errors="replace")[-300:])
+        return float(words[1]) - float(words[0])
+
+    def _counted(self, release: Release) -> tuple[int, int, int | None]:
+        """Instructions of an inference (the median) and of the first one, and the peak of memory in bytes."""
+        with conversation(self.connection, release) as talk:
+            talk.ask({"do": "load", "threads": 1})
+            bounds = {"warmup": 1, "warmup_s": 0.0, "min_samples": _INFERENCES, "min_s": 0.0, "max_s": 3600.0}
+            talk.send({"do": "bench", **bounds, "max_samples": _INFERENCES})
+            while (answer := talk.receive())[0]["is"] == "progress":
+                pass
+            message, arrays = answer
+            counts = instructions(talk, arrays, "samples_ns")
+            observed = observe(talk, self.connection, release)
+        return round(statistics.median(counts)), int(message["first_ns"]), observed.peak_rss_bytes
+
+
+def _agrees(agreement: Agreement, arithmetic: str) -> bool:
+    if agreement.nonfinite_elements or agreement.other_shapes:
+        return False
+    return agreement.sqnr_db is None or agreement.sqnr_db >= _FLOORS_DB[arithmetic]
+
+
+def _words(error: EdgedeployError) -> str:
+    return ": ".join(part for part in (error.what, error.why) if part)
+
+
+def measure(chosen: list[Subject], backends: list[str], boards: list[str], arguments: argparse.Namespace) -> Rows:
+    """Every row, board by board; each board is booted for its rows and shut down again."""
+    rows: Rows = {}
+    for board in boards:
+        target = load_target(board)
+        with contextlib.ExitStack() as stack:
+            name = f"bench-{board}"
+            status = stack.enter_context(emulated_board(name, target=board, counting=True, progress=SILENT))
+            connection = stack.enter_context(connect(status.address))
+            bench = Bench(target, connection, arguments.folder, arguments.samples, arguments.again)
+            for subject in chosen:
+                for backend in backends:
+                    print(f"{board}: {subject.name} on {backend} …", file=sys.stderr, flush=True)
+                    row = bench.row(subject, backend)
+                    print(f"    {row}", file=sys.stderr, flush=True)
+                    rows[board, subject.name, backend] = row
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    defaults = [*_MODELS, f"{_MODELS[0]}{_QUANTIZED}"]
+    parser.add_argument("--models", default=",".join(defaults), metavar="NAME,NAME", help="of scripts/wild_models.py")
+    parser.add_argument("--backends", default=",".join(NAMES), metavar="NAME,NAME", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--boards", default=",".join(_BOARDS), metavar="TARGET,TARGET", help="targets with emulation")
+    parser.add_argument("--samples", type=int, default=8, metavar="N", help="compared with the host (8)")
+    parser.add_argument("--again", action="store_true", help="measure again what is known")
+    parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="for models, data and results")
+    arguments = parser.parse_args()
+    arguments.folder = arguments.folder.resolve()
+    chosen = subjects(arguments.folder, arguments.models.split(","))
+    backends, boards = arguments.backends.split(","), arguments.boards.split(",")
+    rows = measure(chosen, backends, boards, arguments)
+    print_tables(rows)
+    if arguments.models == ",".join(defaults) and backends == list(NAMES):
+        command = f"scripts/bench_backends --boards {arguments.boards} --samples {arguments.samples}"
+        _DOCUMENT.write_text(document(rows, command, _FLOORS_DB), encoding="utf-8")
+        print(_DOCUMENT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""The tables of scripts/bench_backends, in the terminal and as docs/bench_backends.md."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+from collections.abc import Mapping
+
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+
+from edgedeploy.report.wording import bytes_in_words
+from edgedeploy.target.load import load_target
+
+_REASON_LENGTH = 240
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One model on one backend on one board."""
+
+    model: str
+    backend: str
+    board: str
+    made_from: str = ""
+    reason: str = ""
+    """Why there are no figures; empty when there are."""
+    bundle_bytes: int | None = None
+    sent_first_bytes: int | None = None
+    """Of another model of the backend, on a board that has nothing."""
+    sent_bytes: int | None = None
+    """Of this one, after that."""
+    start_instructions: int | None = None
+    """From nothing to the first answer."""
+    peak_rss_bytes: int | None = None
+    instructions: int | None = None
+    """Of an inference, one thread."""
+    samples: int = 0
+    top1_match: float | None = None
+    sqnr_db: float | None = None
+    """None where all outputs are equal."""
+    agrees: bool = False
+
+
+Rows = dict[tuple[str, str, str], Row]
+"""By board, model and backend."""
+
+_HEADINGS = ("backend", "agrees", "bundle", "sent second", "cold start", "peak memory", "an inference")
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row's figures in words, under the headings; of a refusal the reason alone."""
+    if row.reason:
+        return (row.backend, row.reason[:_REASON_LENGTH])
+    sqnr = "equal" if row.sqnr_db is None else f"{row.sqnr_db:.0f} dB"
+    return (
+        row.backend,
+        f"{'✓' if row.agrees else '✗'} {sqnr}",
+        bytes_in_words(row.bundle_bytes or 0),
+        bytes_in_words(row.sent_bytes or 0),
+        _millions(row.start_instructions),
+        bytes_in_words(row.peak_rss_bytes) if row.peak_rss_bytes else "–",
+        _millions(row.instructions),
+    )
+
+
+def _millions(count: int | None) -> str:
+    return "–" if count is None else f"{count / 1e6:,.4g} M"
+
+
+def print_tables(rows: Rows) -> None:
+    """One table for each board, in the terminal."""
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    for board in _boards(rows):
+        table = Table(title=board)
+        for heading in ("model", *_HEADINGS):
+            table.add_column(heading)
+        for row in _of(rows, board):
+            table.add_row(row.model, *cells(row))
+        console.print(table)
+        console.print(*order_in_words(rows, board))
+
+
+def order(rows: Rows, board: str) -> list[tuple[str, float, int]]:
+    """The backends by the work of an inference, least first: name, the geometric mean of their ratios to the best of
+    each model, and of how many models. Only models that all of those backends run and agree on count; a backend that
+    runs none is left out, and one that does fewer than others stands behind them."""
+    good = {key: row for key, row in rows.items() if key[0] == board and not row.reason and row.agrees}
+    found = []
+    for backend in dict.fromkeys(name for _, _, name in good):
+        ratios = []
+        for (_, model, name), row in good.items():
+            if name == backend and row.instructions:
+                best = min(other.instructions or 0 for (_, its, _), other in good.items() if its == model)
+                ratios.append(row.instructions / best)
+        if ratios:
+            found.append((backend, math.exp(statistics.fmean(map(math.log, ratios))), len(ratios)))
+    return sorted(found, key=lambda each: (-each[2], each[1]))
+
+
+def order_in_words(rows: Rows, board: str) -> list[str]:
+    """For the terminal and the page."""
+    return [f"{name} {ratio:.2f} times the best ({count} models)" for name, ratio, count in order(rows, board)]
+
+
+def document(rows: Rows, command: str, floors_db: Mapping[str, float]) -> str:
+    """docs/bench_backends.md."""
+    lines = [
+        "# Models through every backend, on emulated boards",
+        "",
+        "Made by:",
+        "",
+        f"    {command}",
+        "",
+        "Boards are QEMU's, with one core and a clock that counts instructions ([speed.md](speed.md)): these are work,",
+        "not time. Models and data are those of `scripts/wild_models.py`; `-int8` is the model after that recipe.",
+        "",
+        "- **agrees**: SQNR of the outputs against the model on the host in exact arithmetic, on the same samples. ✓:",
+        f"  at least {floors_db['float']:.0f} dB for floats, {floors_db['integer']:.0f} dB in 8 bits,",
+        "  whose integer kernels round once more.",
+        "- **bundle**: all of its files. **sent second**: what goes over the wire, before compression, when the board",
+        "  has another model of that backend.",
+        "- **cold start**: from starting the runner to the first answer, with the files in memory already.",
+        "- **peak memory**: largest resident set of the runner, one thread.",
+        "- **an inference**: median of five, one thread.",
+        "",
+    ]
+    for board in _boards(rows):
+        target = load_target(board)
+        core = target.emulation.cpu if target.emulation else target.cpu.core
+        lines += [f"## {board} ({target.architecture}, {core})", ""]
+        lines += ["| model | " + " | ".join(_HEADINGS) + " |", "|---|---|---|" + "---:|" * (len(_HEADINGS) - 2)]
+        for row in _of(rows, board):
+            shown = cells(row)
+            shown = ((shown[0], f"refused: {shown[1]}") if row.reason else shown) + ("",) * (
+                len(_HEADINGS) - len(shown)
+            )
+            lines.append(f"| {row.model} | " + " | ".join(text.replace("|", "\\|") for text in shown) + " |")
+        lines += ["", *_summary(rows, board), ""]
+    lines += [
+        "`--backend auto` takes the backends of a target in the order of its file, `targets/*.toml`: the order above,",
+        "first what runs most of these models, then the least work of an inference.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _summary(rows: Rows, board: str) -> list[str]:
+    lines = [
+        "In order, by the geometric mean over models of an inference's instructions against the best backend's:",
+        "",
+    ]
+    lines += [f"{number}. {words}" for number, words in enumerate(order_in_words(rows, board), 1)]
+    first = {row.backend: row.sent_first_bytes for row in _of(rows, board) if row.sent_first_bytes}
+    if first:
+        sent = ", ".join(f"{name} {bytes_in_words(count)}" for name, count in first.items())
+        lines += ["", f"Sent to an empty board with the first model, a tiny one: {sent}."]
+    return lines
+
+
+def _boards(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(board for board, _, _ in rows))
+
+
+def _of(rows: Rows, board: str) -> list[Row]:
+    return [row for (its, _, _), row in rows.items() if its == board]
