@@ -157,6 +157,12 @@ def test_a_manifest_that_contradicts_itself_is_refused(broken):
         decode_manifest(encode_manifest(broken), "manifest.json")
 
 
+def test_a_manifest_of_before_there_were_settings_is_read():
+    document = json.loads(encode_manifest(manifest()))
+    del document["needs"], document["runtime"]["settings"], document["runtime"]["chosen"]
+    assert decode_manifest(json.dumps(document).encode(), "manifest.json") == manifest()
+
+
 _JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5)),
     lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(st.text(max_size=5), inner, max_size=2)),

@@ -33,7 +33,7 @@ _ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1"}
 
 _ARCHITECTURES = ("aarch64", "x86_64")
 
-_LITTLE_MEMORY_MB = 1024
+_LITTLE_MEMORY_MB = 512
 
 
 class OnnxruntimeBackend:
