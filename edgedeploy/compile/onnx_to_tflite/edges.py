@@ -7,6 +7,7 @@ that whatever runs the file sees nothing of it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,7 +68,27 @@ def with_edges(content: bytes, inputs: Mapping[str, Edge], outputs: Mapping[str,
     for name, edge in outputs.items():
         given.append(work.given(edge, found[name], found[name] in (*given, *graph.inputs)))
     graph.outputs = given
+    _share_buffers(model)
     return write_tflite(model)
+
+
+def _share_buffers(model: Any) -> None:
+    """Store each constant once: a recurrent layer that was unrolled has its weights for every step."""
+    first: dict[bytes, int] = {}
+    same = {0: 0}
+    kept = [model.buffers[0]]
+    for index, buffer in enumerate(model.buffers[1:], start=1):
+        key = hashlib.sha256(b"" if buffer.data is None else buffer.data.tobytes()).digest()
+        if key not in first:
+            first[key] = len(kept)
+            kept.append(buffer)
+        same[index] = first[key]
+    model.buffers = kept
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            tensor.buffer = same[tensor.buffer]
+    for entry in model.metadata or ():
+        entry.buffer = same[entry.buffer]
 
 
 class _Graph:

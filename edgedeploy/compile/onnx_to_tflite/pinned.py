@@ -12,7 +12,7 @@ import onnx
 import onnx.version_converter
 
 from edgedeploy.errors import UnsupportedError
-from edgedeploy.model.graphs import nodes
+from edgedeploy.model.graphs import nodes, subgraphs
 
 _SOFTMAX_BY_AXIS = 13
 """From this opset on these work along one axis; before, over all from it on, which onnx2tf 2.6 takes for the same:
@@ -23,12 +23,12 @@ _NUMERIC = "biuf"
 
 def input_name(index: int) -> str:
     """Of an input in the model that is converted: names of real models hold what TensorFlow's cannot."""
-    return f"input{index}"
+    return f"edgedeploy_in{index}"
 
 
 def output_name(index: int) -> str:
     """Of an output in the model that is converted."""
-    return f"output{index}"
+    return f"edgedeploy_out{index}"
 
 
 def pin(content: bytes, inputs: Sequence[str], outputs: Sequence[str], feed: Mapping[str, np.ndarray]) -> bytes:
@@ -58,22 +58,38 @@ def _name(
     model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str], feed: Mapping[str, np.ndarray]
 ) -> None:
     graph = model.graph
-    declared = {value.name: value for value in (*graph.input, *graph.output)}
-    taken, given = [], []
-    before, after = [], []
-    for index, name in enumerate(inputs):
-        kind = declared[name].type.tensor_type.elem_type
-        taken.append(onnx.helper.make_tensor_value_info(input_name(index), kind, list(feed[name].shape)))
-        before.append(onnx.helper.make_node("Identity", [input_name(index)], [name]))
+    kinds = {value.name: value.type.tensor_type.elem_type for value in (*graph.input, *graph.output)}
+    taken = {name: input_name(index) for index, name in enumerate(inputs)}
+    # An input, a constant or another output may be an output too: such a one gets a node of its own.
+    made = {name for node in graph.node for name in node.output}
+    given = {name: output_name(index) for index, name in enumerate(outputs) if name in made}
+    _rename(graph, taken | given)
     for index, name in enumerate(outputs):
-        kind = declared[name].type.tensor_type.elem_type
-        given.append(onnx.helper.make_tensor_value_info(output_name(index), kind, None))
-        after.append(onnx.helper.make_node("Identity", [name], [output_name(index)]))
-    between = list(graph.node)
-    del graph.input[:], graph.output[:], graph.node[:]
-    graph.input.extend(taken)
-    graph.output.extend(given)
-    graph.node.extend([*before, *between, *after])
+        if given.get(name) != output_name(index):
+            source = (taken | given).get(name, name)
+            graph.node.append(onnx.helper.make_node("Identity", [source], [output_name(index)]))
+    described = [
+        [
+            onnx.helper.make_tensor_value_info(input_name(i), kinds[name], feed[name].shape)
+            for i, name in enumerate(inputs)
+        ],
+        [onnx.helper.make_tensor_value_info(output_name(i), kinds[name], None) for i, name in enumerate(outputs)],
+    ]
+    del graph.input[:], graph.output[:]
+    graph.input.extend(described[0])
+    graph.output.extend(described[1])
+
+
+def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Rename values in all nodes, those of inner graphs too: ONNX lets no inner name hide an outer one."""
+    for node in graph.node:
+        for used in (node.input, node.output):
+            for index, name in enumerate(used):
+                used[index] = names.get(name, name)
+        for inner in subgraphs(node):
+            _rename(inner, names)
+            for value in inner.output:
+                value.name = names.get(value.name, value.name)
 
 
 def _with_softmax_by_axis(model: onnx.ModelProto) -> onnx.ModelProto:
