@@ -17,6 +17,7 @@ from edgedeploy.compile.backends import Candidate, candidates
 from edgedeploy.compile.backends.protocol import Built, Order
 from edgedeploy.compile.bundle import SCHEMA, encode_manifest, list_files, open_bundle, unlisted
 from edgedeploy.compile.golden import write_golden
+from edgedeploy.compile.needs import with_needs
 from edgedeploy.compile.sbom import bill_of_materials
 from edgedeploy.edge_file import SUFFIX, write_edge_file
 from edgedeploy.errors import IntegrityError, InvalidFileError, UnsupportedError
@@ -164,7 +165,7 @@ def _built(tried: Sequence[Candidate], order: Order, folder: Path, progress: Pro
     refusals: list[UnsupportedError] = []
     for candidate in tried:
         try:
-            built = candidate.backend.build(order, folder, progress)
+            built = with_needs(candidate.backend.build(order, folder, progress), folder, order.target)
         except UnsupportedError as error:
             if len(tried) == 1:
                 raise
