@@ -25,8 +25,11 @@ from edgedeploy.errors import BusyError, DeviceError
 from edgedeploy.locks import PATIENCE_S, exclusive
 from edgedeploy.measure.counting import Feed, count_inferences, load_model
 from edgedeploy.measure.protocol import Arrays, Conversation, conversation
+from edgedeploy.model.tflite_file import write_tflite
 from edgedeploy.progress import SILENT, Progress
+from edgedeploy.sessions import ModelFormat
 from edgedeploy.target.load import load_target
+from edgedeploy.tflite_run import require_tflite
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.target import Target
 
@@ -45,19 +48,27 @@ class BoardRunner:
     left of those is no fault of the next.
     """
 
-    def __init__(self, named: BoardStatus, stack: contextlib.ExitStack, progress: Progress = SILENT) -> None:
+    def __init__(
+        self,
+        named: BoardStatus,
+        stack: contextlib.ExitStack,
+        progress: Progress = SILENT,
+        format: ModelFormat = "onnx",
+    ) -> None:
         """
         Args:
             named: a board that counts, or one whose target is meant: then another one of that target is booted.
             stack: ends the runner, the connection and the board, unless that was up before.
+            format: of all models that it is to have.
 
         Raises:
+            UnsupportedError: the board's target has no runtime in Python for this format.
             HostError, BoardError, BusyError, UnreachableError: there is no such board to be had.
         """
         board = _own_board(named, stack, progress)
         progress.step(f"bringing the runtime to {board.address}")
         self._connection = stack.enter_context(connect(board.address))
-        self._release = _carrier(self._connection, load_target(board.target))
+        self._release = _carrier(self._connection, load_target(board.target), format)
         self._talks = stack.enter_context(contextlib.ExitStack())
         self._talk: Conversation | None = None
         self._loaded: bytes | None = None
@@ -129,19 +140,40 @@ def _claim(name: str, progress: Progress, patience_s: float) -> contextlib.Abstr
     return exclusive(path.with_name(f"{path.name}.count"), f"counting on {name}", progress, patience_s=patience_s)
 
 
-def _carrier(connection: Connection, target: Target) -> Release:
+def _carrier(connection: Connection, target: Target, format: ModelFormat) -> Release:
     """The release that brings runtime and runner; it is sent when the board has not got it."""
+    name, backend = f"carrier-{format}", {"onnx": "onnxruntime", "tflite": "tflite"}[format]
     with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
-        model = Path(folder) / "carrier.onnx"
-        model.write_bytes(onnx.parser.parse_model(_CARRIER).SerializeToString())
-        bundle = compile_model(
-            model, target, Path(folder) / "bundle", name="carrier", backend="onnxruntime", golden_samples=1
-        )
+        model = Path(folder) / f"carrier.{format}"
+        model.write_bytes(_tflite_carrier() if format == "tflite" else _onnx_carrier())
+        bundle = compile_model(model, target, Path(folder) / "bundle", name=name, backend=backend, golden_samples=1)
         identity = release_id(bundle.manifest.version, bundle.sha256)
         for release in list_releases(connection).releases:
-            if (release.name, release.id) == ("carrier", identity):
+            if (release.name, release.id) == (name, identity):
                 return release
         release = push(bundle, connection).release
         # Else the kernel writes it out while it is being counted.
         connection.run(["sync"], timeout_s=_SYNC_TIMEOUT_S)
         return release
+
+
+def _onnx_carrier() -> bytes:
+    carrier: bytes = onnx.parser.parse_model(_CARRIER).SerializeToString()
+    return carrier
+
+
+def _tflite_carrier() -> bytes:
+    """As `_CARRIER`, with the absolute value: TensorFlow Lite has no operator that does nothing."""
+    schema = require_tflite("ai_edge_litert.schema_py_generated")
+    numbers = {"type": schema.TensorType.FLOAT32, "buffer": 0}
+    graph = schema.SubGraphT(
+        tensors=[schema.TensorT(name=name, shape=[1], **numbers) for name in (b"x", b"y")],
+        operators=[schema.OperatorT(opcodeIndex=0, inputs=[0], outputs=[1])],
+        inputs=[0],
+        outputs=[1],
+    )
+    code = schema.OperatorCodeT(
+        builtinCode=schema.BuiltinOperator.ABS, deprecatedBuiltinCode=schema.BuiltinOperator.ABS
+    )
+    model = schema.ModelT(version=3, buffers=[schema.BufferT()], operatorCodes=[code], subgraphs=[graph])
+    return write_tflite(model)

@@ -20,7 +20,7 @@ from edgedeploy.measure.counting import Feed
 from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.host_timing import HostTiming
 from edgedeploy.progress import SILENT, Progress
-from edgedeploy.sessions import Session, format_of
+from edgedeploy.sessions import ModelFormat, Session, format_of
 from edgedeploy.target.load import load_target
 from edgedeploy.values.speed import SpeedFigure
 
@@ -79,7 +79,7 @@ class GuestInstructions:
         named = board_status(address.removeprefix("board:"))
         self.where = f"{address} ({_core(named.target)})"
         self._named, self._stack, self._progress = named, stack, progress
-        self._runner: BoardRunner | None = None
+        self._runners: dict[ModelFormat, BoardRunner] = {}
         self._counts: dict[tuple[str, str, int], tuple[int, ...]] = {}
 
     def compare(self, source: bytes, candidate: bytes, feeds: Sequence[Feed]) -> SpeedFigure:
@@ -89,15 +89,13 @@ class GuestInstructions:
 
         Raises:
             ResultFailedError: the candidate does not load or run on the board.
-            UnsupportedError: models of that format are not run on boards.
+            UnsupportedError: the board's target has no runtime in Python for models of this format.
             DeviceError: the source does not load or run on the board.
             HostError, BoardError, BusyError, UnreachableError: there is no board, or it is lost.
             ValueError: there is no feed.
         """
         if not feeds:
             raise ValueError("speed is compared on at least one feed")
-        if "tflite" in (format_of(source[:8]), format_of(candidate[:8])):
-            raise UnsupportedError("TensorFlow Lite models are not run on emulated boards", mend="leave --on out")
         few, many = _SAMPLES
         before = self._counted(source, feeds, few)
         if many * statistics.median(before) <= _WORK:
@@ -125,12 +123,13 @@ class GuestInstructions:
 
         Raises:
             ResultFailedError: it does not load there.
-            UnsupportedError: models of that format are not run on boards.
+            UnsupportedError: it is a TensorFlow Lite model: these are counted on boards, not judged by their answers
+                there; or the board's target cannot have onnxruntime.
             HostError, BoardError, BusyError, UnreachableError: there is no board, or it is lost.
         """
         if format_of(model[:8]) == "tflite":
-            raise UnsupportedError("TensorFlow Lite models are not run on emulated boards", mend="leave --on out")
-        runner = self._ready()
+            raise UnsupportedError("TensorFlow Lite models are not judged on emulated boards", mend="leave --on out")
+        runner = self._ready("onnx")
         self._progress.step(f"loading the model on {self._named.address}")
         try:
             runner.load(model)
@@ -138,15 +137,15 @@ class GuestInstructions:
             raise self._failed(error) from error
         return _OnBoard(model, runner)
 
-    def _ready(self) -> BoardRunner:
-        if self._runner is None:
-            self._runner = BoardRunner(self._named, self._stack, self._progress)
-        return self._runner
+    def _ready(self, format: ModelFormat) -> BoardRunner:
+        if format not in self._runners:
+            self._runners[format] = BoardRunner(self._named, self._stack, self._progress, format)
+        return self._runners[format]
 
     def _counted(self, model: bytes, feeds: Sequence[Feed], samples: int) -> tuple[int, ...]:
         key = (hashlib.sha256(model).hexdigest(), _digest(feeds), samples)
         if key not in self._counts:
-            runner = self._ready()
+            runner = self._ready(format_of(model[:8]))
             self._progress.step(f"counting instructions on {self._named.address}")
             self._counts[key] = runner.count(model, feeds, samples)
         return self._counts[key]

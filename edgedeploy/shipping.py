@@ -23,6 +23,7 @@ from edgedeploy.measure.bench import bench
 from edgedeploy.measure.check import check
 from edgedeploy.measure.observation import merge
 from edgedeploy.measure.test import test
+from edgedeploy.model.load import is_tflite
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipe import load_recipe
 from edgedeploy.optimize.search.search import SearchSettings
@@ -82,7 +83,7 @@ def ship(
         limits = contract.limits
 
         # A real device is not asked: how fast it is, `bench` measures there with the release itself.
-        judge = stack.enter_context(_speed_judge(device, progress))
+        judge = stack.enter_context(_speed_judge(device, chosen, model, progress))
         optimized = folder / f"{contract.model.name}{'.tflite' if model.suffix == '.tflite' else '.onnx'}"
         evidence = optimize(
             model,
@@ -138,10 +139,14 @@ def ship(
     )
 
 
-def _speed_judge(device: str, progress: Progress) -> contextlib.AbstractContextManager[SpeedJudge | None]:
-    """By instructions on an emulated board, by time on this machine; nobody for another device."""
+def _speed_judge(
+    device: str, target: Target, model: Path, progress: Progress
+) -> contextlib.AbstractContextManager[SpeedJudge | None]:
+    """By instructions on an emulated board, by time on this machine; nobody for another device, nor on a board that
+    cannot have the runtime which is asked for both models."""
     if device.startswith("board:"):
-        return speed_judge(device, progress=progress)
+        runtime = "tflite" if is_tflite(model) else "onnxruntime"
+        return speed_judge(device, progress=progress) if runtime in target.backends else contextlib.nullcontext()
     return speed_judge(None) if device.startswith("local:") else contextlib.nullcontext()
 
 

@@ -104,7 +104,7 @@ def test_nothing_is_booted_for_what_cannot_be_judged() -> None:
         with pytest.raises(ValueError, match="feed"):
             judge.compare(b"float", b"lean", [])
         with pytest.raises(UnsupportedError, match="TensorFlow Lite"):
-            judge.compare(b"float", b"....TFL3", FEEDS)
+            judge.session(b"....TFL3")
     assert not boards_folder().exists()
 
 
