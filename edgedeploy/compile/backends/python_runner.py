@@ -19,7 +19,9 @@ _RUNNER = "runner.py"
 
 NUMPY_NOT_NEEDED = (
     *("numpy/_pyinstaller/*", "numpy/distutils/*", "numpy/f2py/*", "numpy/testing/*", "numpy/typing/*"),
-    *("numpy/_core/_*_tests.*", "numpy/_core/_simd.*", "numpy/core/_*_tests.*", "numpy/core/_simd.*"),
+    *("numpy/_core/_*_tests.*", "numpy/_core/_simd.*"),
+    # numpy 1.x imports `_multiarray_tests`, to describe it.
+    *("numpy/core/_[orsu]*_tests.*", "numpy/core/_simd.*"),
 )
 """What no runtime imports of numpy, of 1.x and 2.x, beyond what is left out of every package."""
 
