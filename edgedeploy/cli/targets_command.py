@@ -11,7 +11,7 @@ from edgedeploy.cli.output import Output, common_options
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from edgedeploy.values.target import Target
+    from edgedeploy.values.target import OperatingSystem, Target
 
 
 @click.command(name="targets")
@@ -62,10 +62,12 @@ def _whole(target: Target) -> RenderableType:
         "name": target.name,
         "board": target.title,
         "architecture": target.architecture,
-        "memory": ", ".join(f"{size_mb} MB" for size_mb in target.memory_mb),
+        "known by": ", ".join(target.boards) or "its architecture",
+        "memory": ", ".join(f"{size_mb:,} MB" for size_mb in target.memory_mb),
         "cpu": f"{cpu.cores} x {cpu.core}, {cpu.clock_mhz} MHz, {' '.join(cpu.features)}",
-        "system": f"{system.name}, Python {system.python}, glibc {system.glibc}, {system.page_size_bytes}-byte pages",
+        "system": "\n".join(_system(each) for each in (system, *target.other_os)),
         "backends": ", ".join(target.backends) or "none",
+        "no faster than": _bounds(target),
         "emulated as": emulated,
         "sources": "\n".join(target.sources),
     }
@@ -73,3 +75,21 @@ def _whole(target: Target) -> RenderableType:
         # As text, not markup: a target may be anybody's file.
         table.add_row(key, Text(value))
     return table
+
+
+def _system(system: OperatingSystem) -> str:
+    name = f"{system.release}: {system.name}" if system.release else system.name
+    return f"{name}, Python {system.python}, glibc {system.glibc}, {system.page_size_bytes:,}-byte pages"
+
+
+def _bounds(target: Target) -> str:
+    from edgedeploy.target.roofline import peak_macs_per_s
+
+    roof = target.roofline
+    if roof is None:
+        return "not known: the target is of many boards"
+    float32, int8 = (peak_macs_per_s(target, rate) for rate in (roof.float32_macs_per_cycle, roof.int8_macs_per_cycle))
+    return (
+        f"{float32 / 1e9:,.1f} billion MACs a second in float32, {int8 / 1e9:,.1f} in int8; "
+        f"{roof.memory_bytes_per_s / 1e9:,.1f} GB a second of memory"
+    )

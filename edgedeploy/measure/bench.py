@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
+
 import numpy as np
 from msgspec import Struct, structs
 
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError, UnknownNameError
+from edgedeploy.errors import DeviceError, EdgedeployError, UnknownNameError
 from edgedeploy.measure.counting import instruction_count, instructions
 from edgedeploy.measure.observation import observe
 from edgedeploy.measure.protocol import Arrays, Conversation, conversation
 from edgedeploy.measure.statistics import summary
 from edgedeploy.progress import SILENT, Progress
+from edgedeploy.target.load import load_target
+from edgedeploy.target.roofline import least_latency_ms
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import Measurement, Timing
 from edgedeploy.values.quality import Agreement
+
+_BRANCHING = frozenset({"if", "loop", "scan", "while", "call_once"})
+"""With these, what is computed depends on the data."""
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -83,6 +91,8 @@ def bench(
         return structs.replace(observed, count=count, golden=golden)
     samples_ms = _milliseconds(talk, arrays, "samples_ns")
     elapsed_s = talk.field(found, "elapsed_s", float)
+    least_ms = _least_ms(release)
+    notes = (*_shortfall(bounds, len(samples_ms), elapsed_s), *_too_fast(samples_ms, least_ms, release))
     timing = Timing(
         clock="emulated" if connection.emulated else "device",
         profile=profile,
@@ -91,7 +101,8 @@ def bench(
         first_inference_ms=talk.field(found, "first_ns", int) / 1e6,
         warmup_ms=_milliseconds(talk, arrays, "warmup_ns"),
         samples_ms=samples_ms,
-        summary=summary(samples_ms, notes=_shortfall(bounds, len(samples_ms), elapsed_s)),
+        summary=summary(samples_ms, notes=notes),
+        least_ms=least_ms,
     )
     return structs.replace(observed, timing=timing, golden=golden)
 
@@ -121,6 +132,33 @@ def _shortfall(bounds: Profile, samples: int, elapsed_s: float) -> tuple[str, ..
     if elapsed_s < bounds.min_s:
         found.append(f"ended with {samples:,} samples after {elapsed_s:.0f} of {bounds.min_s:.0f} s")
     return tuple(found)
+
+
+def _least_ms(release: Release) -> float | None:
+    manifest = release.manifest
+    try:
+        target = load_target(manifest.target)
+    except EdgedeployError:
+        # The release may be of another machine's making, whose targets are not here.
+        return None
+    operators = {name.lower() for name in manifest.model.operators}
+    if operators & _BRANCHING:
+        return None
+    # Of a table that is looked things up in, a few rows are read.
+    looked_up = any(word in name for name in operators for word in ("gather", "lookup"))
+    return least_latency_ms(
+        target, macs=manifest.model.macs, weight_bytes=0 if looked_up else manifest.model.size_bytes
+    )
+
+
+def _too_fast(samples_ms: Sequence[float], least_ms: float | None, release: Release) -> tuple[str, ...]:
+    median_ms = statistics.median(samples_ms)
+    if least_ms is None or median_ms >= least_ms:
+        return ()
+    return (
+        f"p50 is {median_ms:.3g} ms, and a {release.manifest.target} needs {least_ms:.3g} ms at least: "
+        "the clock is wrong, or the device is another",
+    )
 
 
 def _golden(talk: Conversation, release: Release, progress: Progress) -> Agreement | None:

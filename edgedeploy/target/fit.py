@@ -105,11 +105,8 @@ def _system(target: Target, probe: Probe) -> tuple[OperatingSystem, tuple[str, .
             said = f"it has Python {each.python} and glibc {probe.libc.version}, as {each.name} has"
             if found is each:
                 return each, (said,), ()
-            return (
-                found,
-                (said,),
-                (f"its pages have {page:,} bytes, those of {each.name} there {each.page_size_bytes:,}",),
-            )
+            pages = f"its pages have {page:,} bytes, not {each.page_size_bytes:,} as by default on {target.name}"
+            return found, (said,), (pages,)
     if not versions:
         # Nothing that needs a Python will run; the rest is built for the newest C library that is not newer than its.
         older = [each for each in listed if glibc and version_numbers(each.glibc) <= glibc]
@@ -148,5 +145,5 @@ def _short_of(target: Target, probe: Probe) -> tuple[str, ...]:
     least_mb = target.memory_mb[0]
     total_mb = (probe.memory_total_bytes or 0) >> 20
     if total_mb and total_mb < 0.7 * least_mb:
-        return (f"it has {total_mb:,} MB of memory, the target {least_mb:,} at least",)
+        return (f"it has {total_mb:,} MB of memory, the target {least_mb:,} MB at least",)
     return ()

@@ -65,6 +65,8 @@ class Timing(Struct, frozen=True, kw_only=True):
     summary: Summary
     import_ms: float | None = None
     """Importing the runtime, before the model is loaded."""
+    least_ms: float | None = None
+    """What no inference of this model can be faster than on the release's target; None where that is not known."""
 
 
 class InstructionCount(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from edgedeploy.data_files import folders
 from edgedeploy.errors import InvalidFileError, UnknownNameError
 from edgedeploy.files import config_folder
 from edgedeploy.target.load import load_target, target_names
+from edgedeploy.target.versions import is_version
 
 RPI4 = (folders("targets")[1] / "rpi4.toml").read_text()
 
@@ -22,6 +23,12 @@ def test_every_target_that_is_shipped_is_sound(name):
     assert target.name == name
     assert target.sources
     assert list(target.memory_mb) == sorted(target.memory_mb)
+    assert target.backends and len(set(target.backends)) == len(target.backends)
+    systems = (target.os, *target.other_os)
+    assert len({system.release for system in systems} - {""}) == len(systems)
+    assert all(is_version(system.python) and is_version(system.glibc) for system in systems)
+    assert all(system.page_size_bytes in (4096, 16384) for system in systems)
+    assert (target.cpu.part is None) == (target.roofline is None) == name.startswith(("generic", "x86"))
 
 
 def test_a_target_of_ones_own_is_listed_and_loaded():
@@ -50,6 +57,14 @@ def test_a_target_that_is_not_sound_is_refused_with_file_key_and_line(text, word
 def test_its_own_name_may_be_written_in_a_target():
     own("mine", f'name = "mine"\n{RPI4}')
     assert load_target("mine").name == "mine"
+
+
+def test_the_system_that_is_meant_may_be_named() -> None:
+    target = load_target("rpi4:trixie")
+    assert (target.name, target.os.python, target.other_os) == ("rpi4", "3.13", ())
+    with pytest.raises(UnknownNameError, match="target rpi4 has no system 'sid'") as caught:
+        load_target("rpi4:sid")
+    assert "bookworm, trixie" in caught.value.why
 
 
 def test_an_unknown_target_lists_the_known_ones():
