@@ -31,7 +31,8 @@ from edgedeploy.deploy.push import push
 from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.emulator.board import emulated_board
-from edgedeploy.errors import EdgedeployError
+from edgedeploy.errors import DeviceError, EdgedeployError
+from edgedeploy.locks import exclusive
 from edgedeploy.measure.counting import instructions
 from edgedeploy.measure.observation import observe
 from edgedeploy.measure.protocol import conversation
@@ -143,14 +144,15 @@ class Bench:
                     golden_samples=4,
                 )
             except EdgedeployError as error:
-                return structs.replace(empty, reason=_words(error), made_from=f"{error.what} {error.why}")
+                return structs.replace(empty, reason=_words(error))
             known = self._known(empty, bundle.sha256)
             if known is not None:
                 return known
             try:
                 row = self._measured(empty, subject, bundle, Path(scratch))
-            except EdgedeployError as error:
-                row = structs.replace(empty, reason=_words(error), bundle_bytes=bundle.size_bytes)
+            except DeviceError as error:
+                # Not kept: it may be the machine's fault, and is to be looked at.
+                return structs.replace(empty, failure=_words(error), bundle_bytes=bundle.size_bytes)
         row = structs.replace(row, made_from=self._made_from(bundle.sha256))
         place = self._place(row)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -217,7 +219,7 @@ class Bench:
         done = self.connection.run(command, timeout_s=1800.0)
         words = done.stdout.decode(errors="replace").split()
         if done.exit_status or len(words) != 2:
-            raise EdgedeployError("the runner does not start", why=done.stderr.decode(errors="replace")[-300:])
+            raise DeviceError("the runner does not start", why=done.stderr.decode(errors="replace")[-300:])
         return float(words[1]) - float(words[0])
 
     def _counted(self, release: Release) -> tuple[int, int, int | None]:
@@ -251,6 +253,8 @@ def measure(chosen: list[Subject], backends: list[str], boards: list[str], argum
         target = load_target(board)
         with contextlib.ExitStack() as stack:
             name = f"bench-{board}"
+            # Two that measure at once on one board would count each other.
+            stack.enter_context(exclusive(arguments.folder / "backends" / name, f"measuring on {name}"))
             status = stack.enter_context(emulated_board(name, target=board, counting=True, progress=SILENT))
             connection = stack.enter_context(connect(status.address))
             bench = Bench(target, connection, arguments.folder, arguments.samples, arguments.again)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from rich.console import Console
@@ -25,7 +25,9 @@ class Row(Struct, frozen=True, kw_only=True):
     board: str
     made_from: str = ""
     reason: str = ""
-    """Why there are no figures; empty when there are."""
+    """Why the backend cannot; empty when it can."""
+    failure: str = ""
+    """What went wrong while it was measured; empty when nothing did."""
     bundle_bytes: int | None = None
     sent_first_bytes: int | None = None
     """Of another model of the backend, on a board that has nothing."""
@@ -51,8 +53,8 @@ _HEADINGS = ("backend", "agrees", "bundle", "sent second", "cold start", "peak m
 
 def cells(row: Row) -> tuple[str, ...]:
     """A row's figures in words, under the headings; of a refusal the reason alone."""
-    if row.reason:
-        return (row.backend, row.reason[:_REASON_LENGTH])
+    if row.reason or row.failure:
+        return (row.backend, f"refused: {row.reason[:_REASON_LENGTH]}" if row.reason else f"failed: {row.failure}")
     sqnr = "equal" if row.sqnr_db is None else f"{row.sqnr_db:.0f} dB"
     return (
         row.backend,
@@ -79,29 +81,54 @@ def print_tables(rows: Rows) -> None:
         for row in _of(rows, board):
             table.add_row(row.model, *cells(row))
         console.print(table)
-        console.print(*order_in_words(rows, board))
+        console.print(*order(rows, board), sep="\n")
 
 
-def order(rows: Rows, board: str) -> list[tuple[str, float, int]]:
-    """The backends by the work of an inference, least first: name, the geometric mean of their ratios to the best of
-    each model, and of how many models. Only models that all of those backends run and agree on count; a backend that
-    runs none is left out, and one that does fewer than others stands behind them."""
-    good = {key: row for key, row in rows.items() if key[0] == board and not row.reason and row.agrees}
+class Place(Struct, frozen=True):
+    """A backend among the others on one board; ratios are geometric means over models, against the least of each."""
+
+    backend: str
+    work: float
+    """Of an inference's instructions."""
+    start: float
+    """Of a cold start's."""
+    models: int
+    """How many it runs and agrees on."""
+
+    def __str__(self) -> str:
+        models = "1 model" if self.models == 1 else f"{self.models} models"
+        return (
+            f"{self.backend}: an inference {self.work:.2f} times the least, a start {self.start:.1f} times ({models})"
+        )
+
+
+def order(rows: Rows, board: str) -> list[Place]:
+    """The backends, best first: by the work of an inference in steps of a tenth, then by a cold start.
+
+    A backend that runs few models may stand first: one that refuses a model gives way to the next.
+    """
+    good = [row for row in rows.values() if row.board == board and row.agrees]
     found = []
-    for backend in dict.fromkeys(name for _, _, name in good):
-        ratios = []
-        for (_, model, name), row in good.items():
-            if name == backend and row.instructions:
-                best = min(other.instructions or 0 for (_, its, _), other in good.items() if its == model)
-                ratios.append(row.instructions / best)
-        if ratios:
-            found.append((backend, math.exp(statistics.fmean(map(math.log, ratios))), len(ratios)))
-    return sorted(found, key=lambda each: (-each[2], each[1]))
+    for backend in dict.fromkeys(row.backend for row in good):
+        own = [row for row in good if row.backend == backend]
+        work = _mean([_ratio(row.instructions, [o.instructions for o in good if o.model == row.model]) for row in own])
+        start = _mean(
+            [
+                _ratio(row.start_instructions, [o.start_instructions for o in good if o.model == row.model])
+                for row in own
+            ]
+        )
+        found.append(Place(backend, work, start, len(own)))
+    return sorted(found, key=lambda place: (round(place.work, 1), place.start))
 
 
-def order_in_words(rows: Rows, board: str) -> list[str]:
-    """For the terminal and the page."""
-    return [f"{name} {ratio:.2f} times the best ({count} models)" for name, ratio, count in order(rows, board)]
+def _ratio(own: int | None, all_of_them: Sequence[int | None]) -> float:
+    known = [count for count in all_of_them if count]
+    return own / min(known) if own and known else 1.0
+
+
+def _mean(ratios: Sequence[float]) -> float:
+    return math.exp(statistics.fmean(map(math.log, ratios)))
 
 
 def document(rows: Rows, command: str, floors_db: Mapping[str, float]) -> str:
@@ -117,8 +144,8 @@ def document(rows: Rows, command: str, floors_db: Mapping[str, float]) -> str:
         "not time. Models and data are those of `scripts/wild_models.py`; `-int8` is the model after that recipe.",
         "",
         "- **agrees**: SQNR of the outputs against the model on the host in exact arithmetic, on the same samples. ✓:",
-        f"  at least {floors_db['float']:.0f} dB for floats, {floors_db['integer']:.0f} dB in 8 bits,",
-        "  whose integer kernels round once more.",
+        f"  at least {floors_db['float']:.0f} dB; {floors_db['integer']:.0f} dB for models in 8 bits, whose integer",
+        "  kernels round once more.",
         "- **bundle**: all of its files. **sent second**: what goes over the wire, before compression, when the board",
         "  has another model of that backend.",
         "- **cold start**: from starting the runner to the first answer, with the files in memory already.",
@@ -133,24 +160,20 @@ def document(rows: Rows, command: str, floors_db: Mapping[str, float]) -> str:
         lines += ["| model | " + " | ".join(_HEADINGS) + " |", "|---|---|---|" + "---:|" * (len(_HEADINGS) - 2)]
         for row in _of(rows, board):
             shown = cells(row)
-            shown = ((shown[0], f"refused: {shown[1]}") if row.reason else shown) + ("",) * (
-                len(_HEADINGS) - len(shown)
-            )
+            shown = ((shown[0], f"{shown[1]}") if row.reason else shown) + ("",) * (len(_HEADINGS) - len(shown))
             lines.append(f"| {row.model} | " + " | ".join(text.replace("|", "\\|") for text in shown) + " |")
         lines += ["", *_summary(rows, board), ""]
     lines += [
         "`--backend auto` takes the backends of a target in the order of its file, `targets/*.toml`: the order above,",
-        "first what runs most of these models, then the least work of an inference.",
+        "the least work of an inference in steps of a tenth, then the least of a cold start. One that refuses a model",
+        "gives way to the next.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def _summary(rows: Rows, board: str) -> list[str]:
-    lines = [
-        "In order, by the geometric mean over models of an inference's instructions against the best backend's:",
-        "",
-    ]
-    lines += [f"{number}. {words}" for number, words in enumerate(order_in_words(rows, board), 1)]
+    lines = ["In order; ratios are geometric means over models, against the least of all backends:", ""]
+    lines += [f"{number}. {place}" for number, place in enumerate(order(rows, board), 1)]
     first = {row.backend: row.sent_first_bytes for row in _of(rows, board) if row.sent_first_bytes}
     if first:
         sent = ", ".join(f"{name} {bytes_in_words(count)}" for name, count in first.items())
