@@ -181,7 +181,10 @@ def _target(device: str, connection: Connection, name: str | None, backend: str,
     found = probe(connection)
     but: tuple[str, ...] = ()
     # One of the target's systems that was named is built for as it is; else it is the device's own.
-    fitting = fit_target(found, only=name or _target_of_board(device)) if name is None or ":" not in name else None
+    if name is None:
+        fitting = fit_target(found, only=_target_of_board(device)) or fit_target(found)
+    else:
+        fitting = None if ":" in name else fit_target(found, only=name)
     if fitting is not None:
         chosen, fit = fitting
         but = fit.but

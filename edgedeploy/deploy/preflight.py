@@ -168,10 +168,10 @@ def _refusals_of_c_library(runtime: Runtime, found: Probe) -> list[Refusal]:
         if version_numbers(libc.version) >= version_numbers(runtime.glibc):
             return []
         has = f"glibc {libc.version}"
+    elif libc.kind == "musl":
+        has = f"another C library, musl {libc.version}".strip()
     else:
-        has = {"musl": f"another C library, musl {libc.version}".strip(), "none": "none for programs to share"}[
-            libc.kind
-        ]
+        has = "none that programs share"
     return [
         Refusal(
             f"the bundle's runtime needs glibc {runtime.glibc}, and {found.address} has {has}",
