@@ -186,4 +186,6 @@ def _boards(rows: Rows) -> list[str]:
 
 
 def _of(rows: Rows, board: str) -> list[Row]:
-    return [row for (its, _, _), row in rows.items() if its == board]
+    found = [row for row in rows.values() if row.board == board]
+    models = list(dict.fromkeys(row.model for row in found))
+    return sorted(found, key=lambda row: models.index(row.model))
