@@ -1,0 +1,165 @@
+"""C for other machines: `zig cc`, a cross-compiler that comes as a wheel.
+
+It is clang with the C libraries of all targets as source, musl and every glibc among them: no sysroot is needed, and the
+same sources give the same program on every host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from edgedeploy.errors import HostError
+from edgedeploy.files import cache_folder, unwritable
+from edgedeploy.progress import Progress
+from edgedeploy.values.target import Target
+
+_TIMEOUT_S = 1800.0
+"""zig compiles a target's C library the first time it is asked for one, on a slow machine for minutes."""
+
+_FLAGS = ("-std=gnu11", "-O3", "-fno-sanitize=all", "-fno-ident", "-ffunction-sections", "-fdata-sections", "-g0")
+_LINK_FLAGS = ("-Wl,--gc-sections", "-Wl,--build-id=none", "-s")
+
+_MUSL = {
+    "aarch64": "aarch64-linux-musl",
+    "armv7l": "arm-linux-musleabihf",
+    "armv6l": "arm-linux-musleabihf",
+    "x86_64": "x86_64-linux-musl",
+}
+_GLIBC = {"aarch64": "aarch64-linux-gnu", "armv7l": "arm-linux-gnueabihf", "x86_64": "x86_64-linux-gnu"}
+
+
+class Machine(Struct, frozen=True, kw_only=True):
+    """What a program is compiled for."""
+
+    triple: str
+    """As zig has it, e.g. `"aarch64-linux-musl"`, or `"aarch64-linux-gnu.2.36"`."""
+    cpu: str
+    """As zig has it: GCC's name with `_`, e.g. `"cortex_a72"`."""
+    static: bool
+
+
+def static_machine(target: Target) -> Machine:
+    """For programs that need nothing on the device, not even a C library: they bring musl."""
+    return Machine(triple=_MUSL[target.architecture], cpu=_cpu(target), static=True)
+
+
+def dynamic_machine(target: Target) -> Machine:
+    """For programs that load shared libraries: of the device's own glibc.
+
+    Raises:
+        HostError: zig has no glibc for the architecture.
+    """
+    if target.architecture not in _GLIBC:
+        raise HostError(f"programs for glibc on {target.architecture} cannot be compiled")
+    return Machine(triple=f"{_GLIBC[target.architecture]}.{target.os.glibc}", cpu=_cpu(target), static=False)
+
+
+def compile_c(
+    sources: Sequence[Path],
+    output: Path,
+    machine: Machine,
+    *,
+    includes: Sequence[Path] = (),
+    libraries: Sequence[str] = ("m",),
+    flags: Sequence[str] = (),
+    progress: Progress,
+) -> None:
+    """Compile and link a program. The same sources and zig give the same bytes, wherever they lie.
+
+    Args:
+        sources: C files.
+        output: the program; it becomes executable.
+        includes: folders with headers.
+        libraries: of those that the C library brings, e.g. `"m"`, `"dl"`.
+        flags: for the compiler, beyond those that all get.
+
+    Raises:
+        HostError: zig is not installed, does not answer, or does not compile the sources; or there is no room.
+    """
+    command = [str(_zig()), "cc", "-target", machine.triple, f"-mcpu={machine.cpu}", *_FLAGS, *flags]
+    if machine.static:
+        command.append("-static")
+    # No path of this machine gets into the program, by `__FILE__` or otherwise.
+    for folder in sorted({source.parent for source in sources} | set(includes)):
+        command += [f"-ffile-prefix-map={folder}=.", "-I", str(folder)]
+    command += [str(source) for source in sources]
+    command += [f"-l{library}" for library in libraries]
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=".zig-") as folder:
+            made = Path(folder) / "program"
+            _run([*command, *_LINK_FLAGS, "-o", str(made)], progress)
+            made.chmod(0o755)
+            made.replace(output)
+    except OSError as error:
+        raise unwritable(output, error) from error
+
+
+def zig_version() -> str:
+    """Of the installed zig, e.g. `"0.17.1"`.
+
+    Raises:
+        HostError: it is not installed.
+    """
+    return _run([str(_zig()), "version"], None).strip()
+
+
+def sources_digest(sources: Sequence[Path], machine: Machine) -> str:
+    """SHA-256 of what decides what a program is, as hexadecimal digits: for keeping what was compiled."""
+    digest = hashlib.sha256(f"{zig_version()} {machine} {_FLAGS} {_LINK_FLAGS}\n".encode())
+    for source in sorted(sources, key=lambda path: path.name):
+        content = source.read_bytes()
+        digest.update(f"{source.name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _cpu(target: Target) -> str:
+    # Where a target stands for many cores, its file names the architecture that they have in common.
+    return target.cpu.core.replace("-", "_").replace(".", "_")
+
+
+def _zig() -> Path:
+    found = importlib.util.find_spec("ziglang")
+    folder = Path(found.origin).parent if found is not None and found.origin is not None else None
+    if folder is None or not (folder / "zig").is_file():
+        raise HostError(
+            "the cross-compiler zig is not installed",
+            why="programs for boards are compiled with it",
+            mend="pip install 'edgedeploy[native]'",
+        )
+    return folder / "zig"
+
+
+def _run(command: list[str], progress: Progress | None) -> str:
+    kept = cache_folder() / "zig"
+    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(kept), "ZIG_LOCAL_CACHE_DIR": str(kept)}
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise HostError(f"zig has not come to an end in {_TIMEOUT_S / 60:g} minutes") from error
+    except OSError as error:
+        raise HostError("zig cannot be started", why=str(error), mend="install it again: pip install ziglang") from error
+    if done.returncode != 0:
+        complaints = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+        raise HostError("zig does not compile the program", why=" | ".join(complaints[:3])[:600])
+    if progress is not None and done.stderr.strip():
+        progress.note(done.stderr.strip()[:600])
+    return done.stdout
