@@ -13,19 +13,28 @@ from edgedeploy.report.wording import bytes_in_words
 @click.command(name="push")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--to", "device", required=True, metavar="DEVICE", help="ssh://user@host:port, board:NAME, local:, …")
+@click.option(
+    "--measured",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A measurement of this model on another device: one with less memory than its peak is refused.",
+)
 @device_options
 @common_options
-def command(bundle: Path, device: str, accept_new: bool, out: Output) -> int:
+def command(bundle: Path, device: str, measured: Path | None, accept_new: bool, out: Output) -> int:
     """Put BUNDLE on a device and make it current.
 
     Only what the device lacks is sent. Every byte is verified there, the model is loaded and run there, and then one
     rename makes it current. When anything fails, what was current still is.
     """
     from edgedeploy import api
+    from edgedeploy.deploy.preflight import measured_peak_bytes
+    from edgedeploy.measure.files import load_measurement
 
     opened = api.open_bundle(bundle)
+    peak_bytes = measured_peak_bytes(load_measurement(measured), opened.manifest) if measured else None
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
-        result = api.push(opened, connection, progress=out)
+        result = api.push(opened, connection, peak_memory_bytes=peak_bytes, progress=out)
     release = result.release
     sent = f"{result.sent_files} files, {bytes_in_words(result.sent_bytes)} sent; {result.kept_files} were there"
     if result.activated:

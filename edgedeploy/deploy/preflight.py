@@ -8,13 +8,14 @@ from msgspec import Struct
 
 from edgedeploy.deploy.shell import TOOLS, run
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError, IntegrityError
+from edgedeploy.errors import DeviceError, IntegrityError, InvalidFileError
 from edgedeploy.safe_paths import check_name, check_relative_path, check_sha256
 from edgedeploy.target.features import with_implied
 from edgedeploy.target.fit import IN_PYTHON
 from edgedeploy.target.probe import probe
 from edgedeploy.target.versions import is_version, version_numbers
 from edgedeploy.values.bundle import Manifest, Runtime
+from edgedeploy.values.measurement import Measurement
 from edgedeploy.values.probe import Probe
 from edgedeploy.values.target import Target
 
@@ -68,6 +69,22 @@ def check_device(manifest: Manifest, connection: Connection, *, peak_memory_byte
     found = probe(connection, pythons=(f"python{wanted}", "python3", "python") if wanted else ())
     _raise(refusals(manifest, found, peak_memory_bytes=peak_memory_bytes))
     return found
+
+
+def measured_peak_bytes(measurement: Measurement, manifest: Manifest) -> int | None:
+    """The largest resident set that a measurement of this model, with this runtime, has seen; None when it saw none.
+
+    Raises:
+        InvalidFileError: the measurement is of another model.
+    """
+    measured = measurement.release
+    if (measured.name, measured.model_sha256) != (manifest.name, manifest.model.sha256):
+        raise InvalidFileError(
+            f"the measurement is of {measured.name} {measured.version}, not of the model in this bundle",
+            why="its SHA-256 is another one",
+            mend="give the measurement of this model, on any device, or none",
+        )
+    return measurement.peak_rss_bytes
 
 
 def check_target(target: Target, found: Probe) -> None:

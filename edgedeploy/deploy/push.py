@@ -17,6 +17,9 @@ from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Release
 _HEALTH_TIMEOUT_S = 600.0
 """For one load of the model and its golden inputs, under emulation on a loaded machine too."""
 
+_ILLEGAL_INSTRUCTION = 128 + 4
+"""How a shell says that SIGILL ended a command."""
+
 
 class PushResult(Struct, frozen=True, kw_only=True):
     release: Release
@@ -110,6 +113,14 @@ def _check_health(connection: Connection, name: str, identity: str, progress: Pr
     progress.step(f"checking the health of {identity}")
     completed = connection.run(["sh", "-c", HEALTH, "edgedeploy", name, identity], timeout_s=_HEALTH_TIMEOUT_S)
     said = completed.stdout.decode(errors="replace").strip()
+    if completed.exit_status == _ILLEGAL_INSTRUCTION:
+        raise DeviceError(
+            f"{identity} uses an instruction that the cores of {connection.address} do not have; "
+            "what was current there still is",
+            why="its runtime was built for newer cores, as some of onnxruntime's wheels were for a Raspberry Pi 4 "
+            "(https://github.com/microsoft/onnxruntime/issues/23957)",
+            mend="compile with another --backend, or for the target that `edgedeploy probe` names",
+        )
     if completed.exit_status:
         errors = completed.stderr.decode(errors="replace").strip()
         raise DeviceError(

@@ -385,6 +385,15 @@ class TestPreflight:
         assert "edgedeploy optimize" in caught.value.mend
         assert not store(home).exists()
 
+    def test_an_instruction_that_the_cores_lack(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        """As wheels that were built on newer machines have: the runtime dies as soon as it is loaded."""
+        first = push(make_bundle(), device).release
+        dies = make_bundle(version="2", files={"run": b"#!/bin/sh\nkill -ILL $$\n"})
+        with pytest.raises(DeviceError, match="uses an instruction that the cores of local: do not have") as caught:
+            push(dies, device)
+        assert "--backend" in caught.value.mend
+        assert releases(device) == (first,)
+
     def test_python_says_what_is_expected_of_it(self, make_bundle, device: LocalConnection) -> None:
         """The real one, of the machine that runs the tests."""
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
