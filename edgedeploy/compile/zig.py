@@ -1,7 +1,7 @@
 """C for other machines: `zig cc`, a cross-compiler that comes as a wheel.
 
-It is clang with the C libraries of all targets as source, musl and every glibc among them: no sysroot is needed, and the
-same sources give the same program on every host.
+It is clang with the C libraries of all targets as source, musl and every glibc among them: no sysroot is needed, and
+the same sources give the same program on every host.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ def compile_c(
     if machine.static:
         command.append("-static")
     # No path of this machine gets into the program, by `__FILE__` or otherwise.
-    for folder in sorted({source.parent for source in sources} | set(includes)):
-        command += [f"-ffile-prefix-map={folder}=.", "-I", str(folder)]
+    for kept in sorted({source.parent for source in sources} | set(includes)):
+        command += [f"-ffile-prefix-map={kept}=.", "-I", str(kept)]
     command += [str(source) for source in sources]
     command += [f"-l{library}" for library in libraries]
     try:
@@ -156,7 +156,9 @@ def _run(command: list[str], progress: Progress | None) -> str:
     except subprocess.TimeoutExpired as error:
         raise HostError(f"zig has not come to an end in {_TIMEOUT_S / 60:g} minutes") from error
     except OSError as error:
-        raise HostError("zig cannot be started", why=str(error), mend="install it again: pip install ziglang") from error
+        raise HostError(
+            "zig cannot be started", why=str(error), mend="install it again: pip install ziglang"
+        ) from error
     if done.returncode != 0:
         complaints = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
         raise HostError("zig does not compile the program", why=" | ".join(complaints[:3])[:600])
