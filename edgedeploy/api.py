@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgedeploy.compile.build import compile_model as compile
-    from edgedeploy.compile.bundle import open_bundle
+    from edgedeploy.compile.bundle import open_bundle, pack_bundle
     from edgedeploy.deploy.push import push
     from edgedeploy.deploy.releases import current_release, releases, rollback
     from edgedeploy.device.address import connect
@@ -47,6 +47,7 @@ _WHERE = {
     "load_target": ("target.load", "load_target"),
     "open_bundle": ("compile.bundle", "open_bundle"),
     "optimize": ("optimize.optimize", "optimize"),
+    "pack_bundle": ("compile.bundle", "pack_bundle"),
     "probe": ("target.probe", "probe"),
     "push": ("deploy.push", "push"),
     "recipe_names": ("optimize.recipe", "recipe_names"),
@@ -73,6 +74,7 @@ __all__ = [
     "load_target",
     "open_bundle",
     "optimize",
+    "pack_bundle",
     "probe",
     "push",
     "recipe_names",

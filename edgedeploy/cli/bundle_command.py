@@ -54,6 +54,21 @@ def verify(bundle: Path, out: Output) -> int:
 
 
 @command.command()
+@click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="NAME.edge", help="The file to write."
+)
+@common_options
+def pack(bundle: Path, output: Path, out: Output) -> int:
+    """Write BUNDLE, which is a folder, as one file. It is verified first."""
+    from edgedeploy import api
+
+    packed = api.pack_bundle(api.open_bundle(bundle), output)
+    out.result(packed, f"wrote {output}: {bytes_in_words(packed.size_bytes)}, sha256 {packed.sha256}")
+    return 0
+
+
+@command.command()
 @common_options
 def schema(out: Output) -> int:
     """The JSON Schema of a bundle's manifest.json."""

@@ -15,12 +15,12 @@ from msgspec import structs
 
 from edgedeploy.compile.backends import Candidate, candidates
 from edgedeploy.compile.backends.protocol import Built, Order
-from edgedeploy.compile.bundle import SCHEMA, encode_manifest, list_files, open_bundle, unlisted
+from edgedeploy.compile.bundle import SCHEMA, check_replaceable, encode_manifest, list_files, open_bundle, pack_bundle
 from edgedeploy.compile.golden import write_golden
 from edgedeploy.compile.needs import with_needs
 from edgedeploy.compile.sbom import bill_of_materials
-from edgedeploy.edge_file import SUFFIX, write_edge_file
-from edgedeploy.errors import IntegrityError, InvalidFileError, UnsupportedError
+from edgedeploy.edge_file import SUFFIX
+from edgedeploy.errors import InvalidFileError, UnsupportedError
 from edgedeploy.files import replacing_folder, unwritable, write_bytes
 from edgedeploy.kept_models import keep_model
 from edgedeploy.model.inspect import inspect_model
@@ -81,7 +81,7 @@ def compile_model(
             )
     if golden_samples < 1:
         raise UnsupportedError("a bundle needs at least one golden sample")
-    _check_replaceable(output)
+    check_replaceable(output)
     progress.step(f"reading {model.name}")
     facts = inspect_model(model, input_shapes)
     tried = candidates(backend, target, facts.format)
@@ -200,37 +200,12 @@ def _replacing(output: Path) -> Iterator[Path]:
         whole = Path(name) / "bundle"
         with replacing_folder(whole) as folder:
             yield folder
-        manifest = open_bundle(whole, verify=False).manifest
-        write_edge_file(whole, manifest, encode_manifest(manifest), output)
+        pack_bundle(open_bundle(whole, verify=False), output)
 
 
 def _default_name(model: Path) -> str:
     name = re.sub(r"[^a-z0-9._-]+", "-", model.stem.lower()).strip("._-")[:64]
     return name or "model"
-
-
-def _check_replaceable(output: Path) -> None:
-    """An `-o` that was mistyped must not cost a folder of other things."""
-    one_file = output.suffix == SUFFIX
-    if output.is_symlink() or (output.exists() and output.is_dir() == one_file):
-        kind = "a file" if one_file else "a folder"
-        raise InvalidFileError(f"{output} exists and is not {kind}", mend=f"name another {kind.split()[1]} with -o")
-    if not output.exists() or (not one_file and not any(output.iterdir())):
-        return
-    try:
-        there = open_bundle(output, verify=False)
-        extra = () if one_file else unlisted(output, there.manifest)
-    except (InvalidFileError, IntegrityError) as error:
-        raise InvalidFileError(
-            f"{output} exists and is not a bundle, so it is not replaced",
-            why=error.what,
-            mend="name another place with -o, or remove it",
-        ) from error
-    if extra:
-        raise InvalidFileError(
-            f"{output} is a bundle that also holds {extra[0]}, so it is not replaced",
-            mend="name another folder with -o, or remove it",
-        )
 
 
 def _whole(model: Path, format: ModelFormat) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgedeploy.edge_file import check_size, read_manifest, verify_contents
+from edgedeploy.edge_file import SUFFIX, check_size, read_manifest, verify_contents, write_edge_file
 from edgedeploy.errors import IntegrityError, InvalidFileError
 from edgedeploy.files import sha256_file, unreadable
 from edgedeploy.safe_paths import is_name, is_relative_path, is_sha256
@@ -50,6 +50,54 @@ def open_bundle(path: Path, *, verify: bool = True) -> Bundle:
         sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content) + sum(entry.size_bytes for entry in manifest.files),
     )
+
+
+def pack_bundle(bundle: Bundle, output: Path) -> Bundle:
+    """Write a bundle that lies in a folder as one file.
+
+    Args:
+        output: its name ends with `.edge`. A bundle that is there is replaced, whole.
+
+    Raises:
+        InvalidFileError: the bundle is one file already, or `output` has another ending or is no bundle.
+        IntegrityError: a file of the folder is not what the manifest says.
+        HostError: the file cannot be written.
+    """
+    if output.suffix != SUFFIX:
+        raise InvalidFileError(f"{output} is no name of a bundle in one file", mend=f"let it end with {SUFFIX}")
+    if bundle.path.is_file():
+        raise InvalidFileError(f"{bundle.path} is one file already", mend="copy it")
+    check_replaceable(output)
+    write_edge_file(bundle.path, bundle.manifest, _read_manifest(bundle.path), output)
+    return open_bundle(output, verify=False)
+
+
+def check_replaceable(output: Path) -> None:
+    """An `-o` that was mistyped must not cost a folder of other things, nor a file.
+
+    Raises:
+        InvalidFileError: there is something at `output`, and it is no bundle in the form that the name tells of.
+    """
+    one_file = output.suffix == SUFFIX
+    if output.is_symlink() or (output.exists() and output.is_dir() == one_file):
+        kind = "a file" if one_file else "a folder"
+        raise InvalidFileError(f"{output} exists and is not {kind}", mend=f"name another {kind.split()[1]} with -o")
+    if not output.exists() or (not one_file and not any(output.iterdir())):
+        return
+    try:
+        there = open_bundle(output, verify=False)
+        extra = () if one_file else unlisted(output, there.manifest)
+    except (InvalidFileError, IntegrityError) as error:
+        raise InvalidFileError(
+            f"{output} exists and is not a bundle, so it is not replaced",
+            why=error.what,
+            mend="name another place with -o, or remove it",
+        ) from error
+    if extra:
+        raise InvalidFileError(
+            f"{output} is a bundle that also holds {extra[0]}, so it is not replaced",
+            mend="name another folder with -o, or remove it",
+        )
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

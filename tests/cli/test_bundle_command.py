@@ -79,6 +79,27 @@ def test_what_is_no_bundle(edgedeploy, tmp_path):
             assert words in err
 
 
+def test_pack(edgedeploy, make_bundle, tmp_path):
+    made = make_bundle()
+    out = tmp_path / "packed.edge"
+    code, said, _ = edgedeploy("bundle", "pack", made.path, "-o", out)
+    assert code == 0
+    assert made.sha256 in said
+    assert edgedeploy("bundle", "verify", out)[0] == 0
+    assert edgedeploy("bundle", "pack", made.path, "-o", out)[0] == 0
+    (tmp_path / "notes.edge").write_text("notes")
+    for source, place, words in (
+        (made.path, tmp_path / "packed.tar", "end with .edge"),
+        (made.path, tmp_path / "notes.edge", "is not replaced"),
+        (out, tmp_path / "again.edge", "one file already"),
+    ):
+        code, _, err = edgedeploy("bundle", "pack", source, "-o", place)
+        assert (code, words in err) == (3, True)
+    (made.path / "model.onnx").write_bytes(b"touched")
+    assert edgedeploy("bundle", "pack", made.path, "-o", tmp_path / "other.edge")[0] == 11
+    assert not (tmp_path / "other.edge").exists()
+
+
 def test_schema(edgedeploy):
     code, out, _ = edgedeploy("bundle", "schema", "--json")
     assert (code, json.loads(out)["title"]) == (0, "manifest.json of an edgedeploy bundle")
