@@ -209,8 +209,8 @@ def _latency(measurement: Measurement, percentile: str) -> _Told:
         return None, next(needs, f"{timing.summary.n} samples are too few")
     if timing.least_ms is not None and figure < timing.least_ms:
         return None, (
-            f"{figure:.3g} ms were measured, and a {measurement.release.target} needs {timing.least_ms:.3g} at least: "
-            "the clock is wrong, or the device is another"
+            f"{figure:.3g} ms were measured, and a {measurement.release.target} needs {timing.least_ms:.3g} ms at "
+            "least: the clock is wrong, or the device is another"
         )
     return figure, f"{percentile} of {timing.summary.n:,} samples on {measurement.device}"
 

@@ -90,3 +90,17 @@ def test_a_device_that_does_not_describe_itself_is_refused(local, make_release):
     runner.write_text(runner.read_text().replace('"cores": os.cpu_count() or 1', '"cores": "many"'))
     with pytest.raises(DeviceError, match="unknown way"):
         bench(local, release, profile="smoke")
+
+
+def test_what_is_faster_than_its_board_can_be_is_told(local, make_release):
+    """This machine, said to be a Raspberry Pi 2: it holds 10^12 MACs to take 35 seconds at least."""
+    release = make_release(target="rpi2")
+    model = structs.replace(release.manifest.model, macs=10**12)
+    fast = structs.replace(release, manifest=structs.replace(release.manifest, model=model))
+    timing = bench(local, fast, profile="smoke").timing
+    assert timing.least_ms == pytest.approx(1000 * 10**12 / (8 * 900e6 * 4))
+    assert "a rpi2 needs 3.47e+04 ms at least" in timing.summary.notes[0]
+    # What is looked up or branches may be less than it seems.
+    model = structs.replace(model, operators={"If": 1})
+    quick = structs.replace(release, manifest=structs.replace(release.manifest, model=model))
+    assert bench(local, quick, profile="smoke").timing.least_ms is None

@@ -254,3 +254,15 @@ def test_every_limit_has_one_line(measurement):
 def test_limits_of_a_metric_of_ones_own_are_not_percent(measurement):
     assert line(contract(metric_min=0.9), measurement, "limits.metric_min").unit == "share"
     assert line(contract(metric_min=0.9, metric="a.b:c"), measurement, "limits.metric_min").unit == ""
+
+
+def test_a_latency_that_no_such_board_can_have_is_not_believed(measurement):
+    """A wrong clock, or another device: a limit that it would hold easily cannot be told."""
+    held = contract(target={"latency_p90_max_ms": 50.0})
+    key = "limits.target.rpi4.latency_p90_max_ms"
+    possible = structs.replace(measurement, timing=structs.replace(measurement.timing, least_ms=9.0))
+    assert line(held, possible, key).outcome is HOLDS
+    impossible = structs.replace(measurement, timing=structs.replace(measurement.timing, least_ms=30.0))
+    found = line(held, impossible, key)
+    assert found.outcome is UNTOLD
+    assert "a rpi4 needs 30 ms at least: the clock is wrong" in found.reason
