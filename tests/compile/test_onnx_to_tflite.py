@@ -1,4 +1,4 @@
-"""Conversion to TensorFlow Lite. For most tests results made by hand stand for the converter; in the last it is real."""
+"""Conversion to TensorFlow Lite. Mostly, results made by hand stand for the converter; in the last test it is real."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from edgedeploy.compile.wheels import Layout, lay_out_wheels
+from edgedeploy.compile.wheels import Layout, More, lay_out_wheels
 from edgedeploy.errors import HostError, IntegrityError, UnsupportedError
 from edgedeploy.files import cache_folder
-from edgedeploy.progress import SILENT
+from edgedeploy.progress import SILENT, Progress
 
 CONTENT = {
     "tiny/__init__.py": b"VALUE = 1\n",
@@ -42,15 +42,24 @@ def make_lock(folder: Path, *, tag: str = "cp311-cp311-manylinux_2_28_aarch64", 
     return lock
 
 
-def lay_out(lock: Path, folder: Path, *, glibc: str = "2.36", python: str = "3.11") -> Layout:
+def lay_out(
+    lock: Path,
+    folder: Path,
+    *,
+    architecture: str = "aarch64",
+    glibc: str = "2.36",
+    python: str = "3.11",
+    more: More | None = None,
+) -> Layout:
     return lay_out_wheels(
         lock,
         folder,
-        architecture="aarch64",
+        architecture=architecture,
         python=python,
         glibc=glibc,
         leave_out=("tiny/tools/*",),
         progress=SILENT,
+        more=more,
     )
 
 
@@ -114,6 +123,47 @@ def test_a_wheel_with_another_hash_is_refused(tmp_path):
     with pytest.raises(IntegrityError, match="not the one that was locked"):
         lay_out(make_lock(tmp_path, wrong_hash=True), tmp_path / "out")
     assert not list((cache_folder() / "runtimes").glob("*/"))
+
+
+def test_32_bit_arm_gets_the_same_from_pip(tmp_path):
+    tag = "cp311-cp311-manylinux_2_34_armv7l"
+    lock = make_lock(tmp_path, tag=tag)
+    layout = lay_out(lock, tmp_path / "out", architecture="armv7l")
+    assert (layout.packages, layout.glibc) == ({"tiny": "1.0"}, "2.34")
+    assert sorted(tree(tmp_path / "out")) == [
+        "tiny-1.0.dist-info/METADATA",
+        "tiny-1.0.dist-info/WHEEL",
+        "tiny-1.0.dist-info/entry_points.txt",
+        "tiny-1.0.dist-info/licenses/LICENSE.txt",
+        "tiny/__init__.py",
+        "tiny/core.so",
+        "tiny/tests/LICENSE",
+    ]
+    with pytest.raises(UnsupportedError, match="no wheels for armv7l-manylinux_2_31"):
+        lay_out(lock, tmp_path / "two", architecture="armv7l", glibc="2.31")
+    with pytest.raises(IntegrityError, match="not the one that was locked"):
+        lay_out(make_lock(tmp_path, tag=tag, wrong_hash=True), tmp_path / "three", architecture="armv7l")
+
+
+def test_what_has_no_wheel_is_laid_out_beside_and_kept_with_them(tmp_path, lock):
+    made: list[Path] = []
+
+    def lay_out_other(folder: Path, progress: Progress) -> None:
+        made.append(folder)
+        (folder / "other-2.0.dist-info").mkdir()
+        (folder / "other-2.0.dist-info/WHEEL").write_text("Tag: cp311-cp311-manylinux_2_36_aarch64\n")
+        (folder / "other.py").write_text("VALUE = 2\n")
+
+    more = More(key="other 2.0", lay_out=lay_out_other)
+    for name in ("one", "two"):
+        layout = lay_out(lock, tmp_path / name, more=more)
+        assert (layout.packages, layout.glibc) == ({"other": "2.0", "tiny": "1.0"}, "2.36")
+        assert (tmp_path / name / "other.py").is_file()
+    assert len(made) == 1
+    lay_out(lock, tmp_path / "three", more=More(key="other 2.1", lay_out=lay_out_other))
+    assert len(made) == 2
+    lay_out(lock, tmp_path / "four")
+    assert not (tmp_path / "four/other.py").exists()
 
 
 def test_without_network_it_is_said(tmp_path, monkeypatch):

@@ -1,0 +1,41 @@
+"""TensorFlow Lite on a real board: a model that came as ONNX, and how many instructions it takes there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from handed_over import hand_over
+
+from edgedeploy import api
+from edgedeploy.compile.onnx_to_tflite import environment
+from edgedeploy.device.emulator.board import BoardStatus
+
+pytestmark = pytest.mark.emulated
+
+
+def test_a_converted_model_answers_there_as_the_onnx_model_does(board: BoardStatus, tmp_path: Path) -> None:
+    if environment._python() is None:
+        pytest.skip("onnx2tf needs Python 3.12 or 3.13, and this machine has none")
+    folder = hand_over(tmp_path / "in").parent
+    bundle = api.compile(
+        folder / "model.onnx",
+        api.load_target("rpi4"),
+        tmp_path / "out",
+        name="direction-tflite",
+        backend="tflite",
+        golden=str(folder / "calibration.npz"),
+        golden_samples=2,
+    )
+    with np.load(folder / "evaluation.npz") as whole:
+        np.savez(tmp_path / "evaluation.npz", **{key: whole[key][:24] for key in whole.files})
+    with api.connect(board.address) as device:
+        release = api.push(bundle, device).release
+        # Golden outputs are the ONNX model's, so that is what `bench` compares with; `test` takes the converted one.
+        bench = api.bench(device, release)
+        measured = api.test(device, release, str(tmp_path / "evaluation.npz"))
+    assert bench.golden and bench.golden.top1_match == 1.0 and bench.golden.sqnr_db and bench.golden.sqnr_db > 80
+    assert measured.accuracy and measured.accuracy.metric and measured.accuracy.metric.value > 0.9
+    assert measured.accuracy.agreement.top1_match == 1.0
+    assert set(measured.conditions.runtime) == {"ai-edge-litert", "numpy"}
