@@ -30,10 +30,15 @@ def fit_target(probe: Probe, *, only: str | None = None) -> tuple[Target, Fit] |
     that the device cannot have, for want of a Python or of the GNU C library, are taken out.
 
     Args:
-        only: the one target that comes into question, where that is known.
+        only: the one target that comes into question, where that is known: then any core with its features will do, as
+            that of an emulated board.
     """
     names = target_names() if only is None else (only,)
-    candidates = [found for name in names if (target := _sound(name)) and (found := _candidate(target, probe))]
+    candidates = [
+        found
+        for name in names
+        if (target := _sound(name)) and (found := _candidate(target, probe, named=only is not None))
+    ]
     if not candidates:
         return None
     # Of equals the first by name, so that the answer is always the same.
@@ -58,7 +63,7 @@ def _sound(name: str) -> Target | None:
         return None
 
 
-def _candidate(target: Target, probe: Probe) -> _Candidate | None:
+def _candidate(target: Target, probe: Probe, *, named: bool) -> _Candidate | None:
     """How well a target fits, or None where its programs cannot run there."""
     if target.architecture not in probe.architectures:
         return None
@@ -66,11 +71,11 @@ def _candidate(target: Target, probe: Probe) -> _Candidate | None:
     if have and not have.issuperset(target.cpu.features):
         return None
     core = target.cpu.part
-    if core is not None and probe.cpu_part is not None and core != probe.cpu_part:
+    if not named and core is not None and probe.cpu_part is not None and core != probe.cpu_part:
         return None
     board = max((len(name) for name in target.boards if probe.board.startswith(name)), default=0)
     core_fits = core is not None and core == probe.cpu_part
-    if target.boards and not board and not core_fits:
+    if not named and target.boards and not board and not core_fits:
         return None
     memory_fits = any(_is_memory(probe, size_mb) for size_mb in target.memory_mb)
     place = probe.architectures.index(target.architecture)
@@ -142,8 +147,11 @@ def _backends(target: Target, probe: Probe) -> tuple[tuple[str, ...], tuple[str,
 
 
 def _short_of(target: Target, probe: Probe) -> tuple[str, ...]:
+    found: list[str] = []
+    if target.cpu.part is not None and probe.cpu_part not in (None, target.cpu.part):
+        found.append(f"its cores are {probe.cpu}, not {target.cpu.core}")
     least_mb = target.memory_mb[0]
     total_mb = (probe.memory_total_bytes or 0) >> 20
     if total_mb and total_mb < 0.7 * least_mb:
-        return (f"it has {total_mb:,} MB of memory, the target {least_mb:,} MB at least",)
-    return ()
+        found.append(f"it has {total_mb:,} MB of memory, the target {least_mb:,} MB at least")
+    return tuple(found)

@@ -75,6 +75,14 @@ def test_a_machine_that_no_target_is_for() -> None:
     assert fit_target(probed(RPI4), only="no-such-target") is None
 
 
+def test_a_target_that_is_named_may_have_other_cores_with_its_features() -> None:
+    """QEMU has no board like a Raspberry Pi 2, only cores that can do what its cores can."""
+    emulated = RPI2.replace("0xc07", "0xc0f").replace("Raspberry Pi 2 Model B Rev 1.1", _QEMU)
+    assert fit(emulated)[1].target == "generic-armv7"
+    target, found = fit(emulated, only="rpi2")
+    assert (target.name, found.but) == ("rpi2", ("its cores are Cortex-A15, not cortex-a7",))
+
+
 def test_the_system_is_the_one_that_the_device_has() -> None:
     trixie = RPI4.replace("bookworm", "trixie").replace("python 3.11", "python 3.13").replace("2.36", "2.41")
     target, found = fit(trixie)
