@@ -20,6 +20,7 @@ from edgedeploy.files import write_bytes
 from edgedeploy.model.graphs import nodes, tensors
 from edgedeploy.model.tflite_file import dtype_name, read_tflite, shape, tensor_name
 from edgedeploy.progress import Progress
+from edgedeploy.tflite_run import require_tflite
 
 CONVERSION_LIMIT_S = 1800.0
 """Of the corpus in docs/bench_optimize.md the slowest, a transformer of 9 MB, took two minutes on a busy machine."""
@@ -72,6 +73,7 @@ def to_tflite(model: Path, golden: Path, samples: int, progress: Progress) -> Co
         UnsupportedError: it cannot be converted, or answers something else then; the reason has the numbers.
         HostError: the converter, or the extra `tflite`, cannot be had.
     """
+    require_tflite("ai_edge_litert.interpreter")  # now, not after minutes
     content = model.read_bytes()
     source = onnx.load_model_from_string(content)
     if reason := quantized({node.op_type for node in nodes(source)}):
