@@ -46,7 +46,8 @@ def main() -> None:
     names = arguments.models.split(",") if arguments.models else None
     corpus = models(arguments.folder, names)
     converter(SILENT)  # so that no model's seconds are its installation's
-    rows, refused = [], []
+    rows: list[str] = []
+    refused: list[str] = []
     for ready in corpus:
         row, is_through = _row(ready)
         print(row, file=sys.stderr, flush=True)
