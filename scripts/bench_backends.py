@@ -58,7 +58,7 @@ _MEASURED_AS = 1
 
 _INFERENCES = 5
 _START_LIMIT = 20
-_START_ENOUGH_S = 2.0
+_START_ENOUGH_S = 0.3
 """Of the board's clock, 10^9 instructions each: a short start is repeated until it is that much, for /proc/uptime tells
 hundredths of a second."""
 

@@ -31,7 +31,7 @@ from edgedeploy.model.graphs import nodes, tensors
 from edgedeploy.npz import NpzReader
 from edgedeploy.values.target import Architecture
 
-_LARGER = 1.05
+_LARGER = 1.1
 """How much larger the saved graph may be: onnxruntime unfolds weights that `optimize` stored in few bits, and what that
 saved is worth more than the start."""
 _HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
