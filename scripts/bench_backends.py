@@ -145,7 +145,7 @@ class Bench:
                     golden_samples=4,
                 )
             except EdgedeployError as error:
-                return structs.replace(empty, reason=_words(error))
+                return self._kept(structs.replace(empty, reason=_words(error)))
             known = self._known(empty, bundle.sha256)
             if known is not None:
                 return known
@@ -154,20 +154,17 @@ class Bench:
             except DeviceError as error:
                 # Not kept: it may be the machine's fault, and is to be looked at.
                 return structs.replace(empty, failure=_words(error), bundle_bytes=bundle.size_bytes)
-        row = structs.replace(row, made_from=self._made_from(bundle.sha256))
-        place = self._place(row)
+        return self._kept(structs.replace(row, made_from=self._made_from(bundle.sha256)))
+
+    def _kept(self, row: Row) -> Row:
+        place = _place(self.folder, row.board, row.model, row.backend)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(json.dumps(to_builtins(row), indent=1) + "\n", encoding="utf-8")
         return row
 
     def _known(self, row: Row, sha256: str) -> Row | None:
-        if self.again or not self._place(row).exists():
-            return None
-        found = convert(json.loads(self._place(row).read_text(encoding="utf-8")), Row)
-        return found if found.made_from == self._made_from(sha256) else None
-
-    def _place(self, row: Row) -> Path:
-        return self.folder / "backends" / f"{row.board}.{row.backend}.{row.model}.json"
+        found = None if self.again else left(self.folder, row.board, row.model, row.backend)
+        return found if found and found.made_from == self._made_from(sha256) else None
 
     def _made_from(self, sha256: str) -> str:
         return f"{sha256} {self.samples} {_MEASURED_AS}"
@@ -242,6 +239,16 @@ class Bench:
         return round(statistics.median(counts)), int(message["first_ns"]), observed.peak_rss_bytes
 
 
+def left(folder: Path, board: str, model: str, backend: str) -> Row | None:
+    """The row that an earlier run left."""
+    place = _place(folder, board, model, backend)
+    return convert(json.loads(place.read_text(encoding="utf-8")), Row) if place.exists() else None
+
+
+def _place(folder: Path, board: str, model: str, backend: str) -> Path:
+    return folder / "backends" / f"{board}.{backend}.{model}.json"
+
+
 def _agrees(agreement: Agreement, arithmetic: str) -> bool:
     if agreement.nonfinite_elements or agreement.other_shapes:
         return False
@@ -281,12 +288,16 @@ def main() -> None:
     parser.add_argument("--boards", default=",".join(_BOARDS), metavar="TARGET,TARGET", help="targets with emulation")
     parser.add_argument("--samples", type=int, default=4, metavar="N", help="compared with the host (4)")
     parser.add_argument("--again", action="store_true", help="measure again what is known")
+    parser.add_argument("--show", action="store_true", help="measure nothing, only show what earlier runs left")
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="for models, data and results")
     arguments = parser.parse_args()
     arguments.folder = arguments.folder.resolve()
-    chosen = subjects(arguments.folder, arguments.models.split(","))
-    backends, boards = arguments.backends.split(","), arguments.boards.split(",")
-    rows = measure(chosen, backends, boards, arguments)
+    names, backends, boards = (text.split(",") for text in (arguments.models, arguments.backends, arguments.boards))
+    if arguments.show:
+        found = (left(arguments.folder, board, name, each) for board in boards for name in names for each in backends)
+        rows = {(row.board, row.model, row.backend): row for row in found if row}
+    else:
+        rows = measure(subjects(arguments.folder, names), backends, boards, arguments)
     print_tables(rows)
     if arguments.models == ",".join(defaults) and backends == list(NAMES):
         command = f"scripts/bench_backends --boards {arguments.boards} --samples {arguments.samples}"

@@ -81,7 +81,7 @@ def print_tables(rows: Rows) -> None:
         for row in _of(rows, board):
             table.add_row(row.model, *cells(row))
         console.print(table)
-        console.print(*order(rows, board), sep="\n")
+        console.print(*map(str, order(rows, board)), sep="\n")
 
 
 class Place(Struct, frozen=True):
