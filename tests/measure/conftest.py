@@ -15,11 +15,16 @@ import onnx
 import onnx.parser
 import pytest
 
+from edgedeploy.compile.backends.onnxruntime_c import runner_sources
 from edgedeploy.compile.backends.python_runner import write_runner
+from edgedeploy.compile.zig import compile_c, dynamic_machine
 from edgedeploy.device.local import LocalConnection
+from edgedeploy.files import cache_folder
 from edgedeploy.host_run import HostSession
 from edgedeploy.measure.statistics import summary
 from edgedeploy.model.inspect import inspect_model
+from edgedeploy.progress import SILENT
+from edgedeploy.target.load import load_target
 from edgedeploy.values.bundle import FileEntry, Manifest, Release, Runtime, Source
 from edgedeploy.values.measurement import Accuracy, Conditions, MeasuredRelease, Measurement, Timing
 from edgedeploy.values.quality import Agreement, MetricFigure
@@ -33,6 +38,26 @@ MODEL_SHA256, DATA_SHA256 = "a" * 64, "d" * 64
 AGREEMENT = Agreement(samples=600, top1_match=0.995, max_abs_error=0.1, mean_abs_error=0.01, cosine=0.999, sqnr_db=30.0)
 
 MakeRelease = Callable[..., Release]
+
+# Where it is before any test has another home.
+_CACHE = cache_folder().parent
+
+
+@pytest.fixture(scope="session")
+def c_runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runner in C, on onnxruntime, for this machine."""
+    program = tmp_path_factory.mktemp("runner") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(_CACHE))
+        compile_c(
+            runner_sources("engine_ort.c"),
+            program,
+            dynamic_machine(load_target("x86-64")),
+            libraries=("m", "dl"),
+            flags=("-Wall", "-Wextra", "-Wconversion", "-Werror"),
+            progress=SILENT,
+        )
+    return program
 
 
 @pytest.fixture

@@ -3,16 +3,19 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from edgedeploy.measure.ondevice import runner
 
+(ONNXRUNTIME,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
 SOURCES = sorted(Path(runner.__file__).parent.glob("*.py"))
 
 DETECTOR = """
@@ -24,6 +27,25 @@ TWO = """
     two (float[N, 3] x) => (float[N, 3] large, float[N, 3] small)
     <float thousand = {1000.0}> { large = Mul(x, thousand)  small = Identity(x) }
 """
+
+
+@pytest.fixture(params=["python", "c"])
+def make_release(request, make_release, c_runner):
+    """Releases with the runner in Python, and with the one in C: what holds for the one holds for the other."""
+
+    def make(*arguments, **settings):
+        release = make_release(*arguments, **settings)
+        if request.param == "c":
+            folder = Path(release.path)
+            (folder / "run").unlink()
+            shutil.copyfile(c_runner, folder / "run")
+            (folder / "run").chmod(0o755)
+            (folder / "runtime").mkdir()
+            (folder / "runtime/libonnxruntime.so.1").symlink_to(ONNXRUNTIME)
+        return release
+
+    make.in_python = request.param == "python"
+    return make
 
 
 # -- the file
@@ -170,6 +192,8 @@ def test_a_request_that_ends_early_is_the_end(make_release):
 
 def test_what_libraries_print_does_not_reach_the_protocol(make_release):
     """Also not what comes from below Python, through the file descriptor."""
+    if not make_release.in_python:
+        pytest.skip("the library is put in the place of a Python module")
     release = make_release()
     library = Path(release.path, "library")
     library.mkdir()

@@ -12,7 +12,7 @@ from edgedeploy.errors import UnsupportedError
 from edgedeploy.sessions import ModelFormat
 from edgedeploy.values.target import Target
 
-NAMES = ("onnxruntime", "tflite")
+NAMES = ("onnxruntime", "onnxruntime-c", "tflite", "native")
 
 
 class Candidate(Struct, frozen=True):

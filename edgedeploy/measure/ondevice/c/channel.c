@@ -34,7 +34,7 @@ static bool parse_header(const struct json *entry, struct tensor *tensor)
     tensor->name = name;
     tensor->dtype = dtype_of_name(dtype);
     for (const struct json *extent = shape->first; extent != NULL; extent = extent->next) {
-        if (tensor->rank == ENGINE_RANK_LIMIT || extent->kind != JSON_NUMBER || extent->number < 0 || extent->number > ARRAYS_LIMIT_BYTES)
+        if (tensor->rank == ENGINE_RANK_LIMIT || extent->kind != JSON_NUMBER || extent->number < 0 || extent->number > (double)ARRAYS_LIMIT_BYTES)
             return false;
         tensor->extents[tensor->rank++] = (int64_t)extent->number;
     }
@@ -78,7 +78,7 @@ static enum received read_arrays(FILE *source, struct message *message, char err
             tensor->data = grown;
             size_t got = fread((char *)grown + have, 1, room - have, source);
             if (got != room - have)
-                return RECEIVED_END;
+                return RECEIVED_CUT;
             have = room;
         } while (have < bytes);
     }

@@ -15,9 +15,9 @@ struct message {
     size_t count;
 };
 
-enum received { RECEIVED, RECEIVED_END, RECEIVED_NONSENSE };
+enum received { RECEIVED, RECEIVED_END, RECEIVED_CUT, RECEIVED_NONSENSE };
 
-/* The next message. After RECEIVED_NONSENSE, with words in `error`, nobody knows where another one begins. */
+/* The next message; RECEIVED_CUT when the stream ends within one. After RECEIVED_NONSENSE, with words in `error`, nobody knows where another one begins. */
 enum received channel_receive(FILE *source, struct message *message, char error[ENGINE_ERROR_SIZE]);
 void message_free(struct message *message);
 

@@ -148,8 +148,9 @@ static int serve(FILE *source, FILE *sink)
         enum received received = channel_receive(source, &request, error);
         if (received == RECEIVED_END)
             break;
-        if (received == RECEIVED_NONSENSE) {
-            say_error(sink, error);
+        if (received != RECEIVED) {
+            if (received == RECEIVED_NONSENSE)
+                say_error(sink, error);
             result = 1;
             break;
         }

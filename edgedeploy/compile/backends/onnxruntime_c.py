@@ -1,0 +1,115 @@
+"""ONNX Runtime without Python: the shared library out of its wheel, and a runner in C that is compiled for the board.
+
+For boards that have no Python, and for half the memory where they do. The device needs glibc and libstdc++.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import shutil
+import tempfile
+from pathlib import Path
+
+from edgedeploy.compile.backends.onnxruntime import graph_for, settings_for
+from edgedeploy.compile.backends.protocol import Built, Order
+from edgedeploy.compile.wheels import is_licence, lay_out_wheels
+from edgedeploy.compile.zig import compile_c, dynamic_machine, zig_version
+from edgedeploy.errors import HostError
+from edgedeploy.files import cache_folder, write_bytes
+from edgedeploy.progress import Progress
+from edgedeploy.sessions import ModelFormat
+from edgedeploy.values.bundle import Needs, Runtime
+from edgedeploy.values.target import Target
+
+_LOCK = Path(__file__).with_name("onnxruntime.lock")
+_MODEL = "model.onnx"
+_RUN = "run"
+_LIBRARY = "runtime/libonnxruntime.so.1"
+_ARCHITECTURES = ("aarch64", "x86_64")
+
+# What of the wheels does not even have to be unpacked to find the library in it.
+_NOT_NEEDED = (
+    *("numpy*", "onnxruntime/*.py", "onnxruntime/capi/onnxruntime_pybind11_state*"),
+    "onnxruntime/capi/*providers_shared*",
+)
+
+
+class OnnxruntimeCBackend:
+    """Satisfies `edgedeploy.compile.backends.protocol.Backend`."""
+
+    name = "onnxruntime-c"
+
+    def refuses(self, target: Target, format: ModelFormat) -> str | None:
+        if format != "onnx":
+            return f"onnxruntime runs ONNX models, and this is a .{format} one"
+        if target.architecture not in _ARCHITECTURES:
+            return f"onnxruntime has no library for {target.architecture}, only for {', '.join(_ARCHITECTURES)}"
+        try:
+            zig_version()
+        except HostError as error:
+            return f"{error.what} ({error.mend})"
+        return None
+
+    def build(self, order: Order, folder: Path, progress: Progress) -> Built:
+        target = order.target
+        content, graph = graph_for(order, progress)
+        write_bytes(folder / _MODEL, content)
+        packages, glibc = _lay_out_library(target, folder, progress)
+        progress.step(f"compiling the runner for {target.cpu.core}")
+        compile_c(
+            runner_sources("engine_ort.c"),
+            folder / _RUN,
+            dynamic_machine(target),
+            libraries=("m", "dl"),
+            progress=progress,
+        )
+        runtime = Runtime(
+            backend=self.name,
+            python=None,
+            glibc=glibc,
+            packages=packages,
+            settings={**settings_for(target), "graph": graph, "compiler": f"zig {zig_version()}"},
+        )
+        return Built(runtime=runtime, model_file=_MODEL, runner=_RUN, needs=Needs())
+
+
+BACKEND = OnnxruntimeCBackend()
+
+
+def runner_sources(engine: str) -> list[Path]:
+    """The C files of the runner, with this engine."""
+    folder = Path(str(importlib.resources.files("edgedeploy") / "measure" / "ondevice" / "c"))
+    return sorted(file for file in folder.glob("*.c") if not file.name.startswith("engine_") or file.name == engine)
+
+
+def _lay_out_library(target: Target, folder: Path, progress: Progress) -> tuple[dict[str, str], str]:
+    """The library, and what says where it comes from and under which licence; its version and its glibc."""
+    with tempfile.TemporaryDirectory(dir=_scratch(), prefix="wheel-") as scratch:
+        wheels = Path(scratch) / "wheels"
+        layout = lay_out_wheels(
+            _LOCK,
+            wheels,
+            architecture=target.architecture,
+            python=target.os.python,
+            glibc=target.os.glibc,
+            leave_out=_NOT_NEEDED,
+            progress=progress,
+        )
+        found = sorted((wheels / "onnxruntime" / "capi").glob("libonnxruntime.so.*"))
+        if not found:
+            raise HostError("the wheel of onnxruntime has no shared library in it")
+        (folder / _LIBRARY).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(found[0], folder / _LIBRARY)
+        described = [*wheels.glob("onnxruntime-*.dist-info/*"), *(wheels / "onnxruntime").glob("*")]
+        for file in (path for path in described if path.name == "METADATA" or is_licence(path.name)):
+            place = folder / "runtime" / file.relative_to(wheels)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
+    return {"onnxruntime": layout.packages["onnxruntime"]}, layout.glibc
+
+
+def _scratch() -> Path:
+    # Beside what it is copied from: the place for temporary files may be small.
+    place = cache_folder() / "scratch"
+    place.mkdir(parents=True, exist_ok=True)
+    return place
