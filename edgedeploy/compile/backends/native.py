@@ -1,0 +1,114 @@
+"""The model itself as a program: compiled ahead of time, with a runner in C, into one static executable.
+
+The device needs nothing but its kernel: no Python, no shared library, no runtime. It runs in one thread.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from edgedeploy.compile.backends.onnxruntime_c import runner_sources
+from edgedeploy.compile.backends.protocol import Built, Order
+from edgedeploy.compile.zig import compile_c, static_machine, zig_version
+from edgedeploy.errors import HostError, UnsupportedError
+from edgedeploy.files import cache_folder
+from edgedeploy.progress import Progress
+from edgedeploy.sessions import ModelFormat
+from edgedeploy.values.bundle import Needs, Runtime
+from edgedeploy.values.target import Target
+
+_RUN = "run"
+
+_FLAGS = ("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
+"""What makes vector code of loops with roots and conditions in them. NaN and infinities stay what they are."""
+
+_EVERY_AARCH64 = ("fp", "asimd")
+
+
+class NativeBackend:
+    """Satisfies `edgedeploy.compile.backends.protocol.Backend`."""
+
+    name = "native"
+
+    def refuses(self, target: Target, format: ModelFormat) -> str | None:
+        if format != "onnx":
+            return f"it compiles ONNX models, and this is a .{format} one"
+        try:
+            zig_version()
+        except HostError as error:
+            return f"{error.what} ({error.mend})"
+        return None
+
+    def build(self, order: Order, folder: Path, progress: Progress) -> Built:
+        # These import onnx and onnxruntime, which the command line is not to wait for.
+        from edgedeploy.compile.native.fuse import fuse
+        from edgedeploy.compile.native.prepare import prepare
+        from edgedeploy.compile.native.program import write_program
+        from edgedeploy.compile.native.quantize import quantize
+
+        target = order.target
+        progress.step("writing the model as C")
+        graph = prepare(order.model, _golden_feed(order))
+        quantize(graph, dot_product="asimddp" in target.cpu.features)
+        fuse(graph)
+        sources = write_program(graph)
+        progress.step(f"compiling it for {target.cpu.core}")
+        with tempfile.TemporaryDirectory(dir=_scratch(), prefix="native-") as scratch:
+            for name, content in sources.files.items():
+                Path(scratch, name).write_bytes(content)
+            runner = runner_sources("engine_native.c")
+            compile_c(
+                [*(Path(scratch, name) for name in sources.units), *runner],
+                folder / _RUN,
+                static_machine(target),
+                includes=[runner[0].parent],
+                flags=_FLAGS,
+                progress=progress,
+            )
+        settings: dict[str, bool | int | str] = {
+            "threads": 1,
+            "arena_bytes": sources.arena_bytes,
+            "weights_bytes": sources.weights_bytes,
+            "compiler": f"zig {zig_version()}",
+        }
+        if sources.generic:
+            settings["generator"] = f"emx-onnx-cgen {importlib.metadata.version('emx-onnx-cgen')}"
+        runtime = Runtime(backend=self.name, python=None, glibc=None, packages={}, settings=settings)
+        # Of 32-bit and x86-64 programs the file itself tells what it needs; a 64-bit Arm one does not.
+        features = target.cpu.features if target.architecture == "aarch64" else ()
+        needed = tuple(sorted(set(features) - set(_EVERY_AARCH64)))
+        return Built(runtime=runtime, model_file=_RUN, runner=_RUN, needs=Needs(cpu_features=needed))
+
+
+BACKEND = NativeBackend()
+
+
+def _golden_feed(order: Order) -> dict[str, np.ndarray]:
+    """The first golden input: its shapes are what the program is made for.
+
+    Raises:
+        UnsupportedError: others have other shapes.
+    """
+    feeds = []
+    for number in range(order.golden_samples):
+        with np.load(order.golden / f"{number:04}.npz", allow_pickle=False) as arrays:
+            feeds.append({key[6:]: arrays[key] for key in arrays.files if key.startswith("input:")})
+    for feed in feeds:
+        for name, array in feed.items():
+            if array.shape != feeds[0][name].shape:
+                raise UnsupportedError(
+                    f"the native backend needs all inputs {name!r} to have one shape",
+                    why=f"golden samples have {feeds[0][name].shape} and {array.shape}, and a static program has one",
+                    mend=f"bind it with --input-shape {name}=…, or take another backend",
+                )
+    return feeds[0]
+
+
+def _scratch() -> Path:
+    place = cache_folder() / "scratch"
+    place.mkdir(parents=True, exist_ok=True)
+    return place

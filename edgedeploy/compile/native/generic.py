@@ -1,0 +1,90 @@
+"""Operators without a kernel here: `emx-onnx-cgen` writes a C function for the one node."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from edgedeploy.compile.native.emit import C_TYPES, Emitter
+from edgedeploy.compile.native.graph import Node, Value
+from edgedeploy.errors import UnsupportedError
+
+_INLINE_LIMIT = 64
+"""Constants of up to so many elements are given to the generator: axes, shapes and the like decide what it writes."""
+
+
+def generic(emitter: Emitter, node: Node) -> None:
+    """A function of its own, called with arrays in C's order.
+
+    Raises:
+        UnsupportedError: the generator cannot do it either, or it is not installed.
+    """
+    name = f"node_{len(emitter.sources)}"
+    taken = [value for value in dict.fromkeys(node.inputs) if value is not None and not _inline(value)]
+    emitter.sources[f"{name}.c"] = _source(node, taken, name, emitter.graph.opset)
+    arguments = [emitter.ordered(value) for value in taken]
+    for value in node.outputs:
+        if value is not None:
+            arguments.append(emitter.define(value).pointer)
+    parameters = ", ".join(
+        [f"const {C_TYPES[value.dtype.name]} *" for value in taken]
+        + [f"{C_TYPES[value.dtype.name]} *" for value in node.outputs if value is not None]
+    )
+    emitter.prototypes.append(f"void {name}({parameters});")
+    emitter.say(f"{name}({', '.join(arguments)});")
+
+
+def _inline(value: Value) -> bool:
+    return value.constant is not None and value.size <= _INLINE_LIMIT
+
+
+def _source(node: Node, taken: list[Value], name: str, opset: int) -> str:
+    try:
+        from emx_onnx_cgen import CodegenError, Compiler, ShapeInferenceError, UnsupportedOpError
+        from emx_onnx_cgen.compiler import CompilerOptions
+    except ImportError as error:
+        raise UnsupportedError(
+            f"there is no kernel for {node.op} (node {node.name!r})",
+            why="other operators are written by emx-onnx-cgen, and that is not installed",
+            mend="pip install 'edgedeploy[native]'",
+        ) from error
+    if node.op.count(":"):
+        raise node.refused("it is none of ONNX's own operators")
+    try:
+        found: str = Compiler(CompilerOptions(model_name=name)).compile(_model(node, taken, opset))
+    except (CodegenError, ShapeInferenceError, UnsupportedOpError, NotImplementedError, ValueError) as error:
+        raise node.refused(f"emx-onnx-cgen: {str(error).strip().splitlines()[0]}") from error
+    return found
+
+
+def _model(node: Node, taken: list[Value], opset: int) -> onnx.ModelProto:
+    """The one node, with its values named by number: generated C must not hang on what a file calls them."""
+    names: dict[Value, str] = {}
+    for value in (*node.inputs, *node.outputs):
+        if value is not None:
+            names.setdefault(value, f"v{len(names)}")
+    attributes = {
+        key: onnx.numpy_helper.from_array(each) if isinstance(each, np.ndarray) else each
+        for key, each in node.attributes.items()
+        if not key.startswith("_")
+    }
+    proto = onnx.helper.make_node(
+        node.op,
+        [names[value] if value is not None else "" for value in node.inputs],
+        [names[value] if value is not None else "" for value in node.outputs],
+        **attributes,
+    )
+
+    def info(value: Value) -> onnx.ValueInfoProto:
+        kind = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
+        return onnx.helper.make_tensor_value_info(names[value], kind, value.shape)
+
+    inline = [value for value in dict.fromkeys(node.inputs) if value is not None and _inline(value)]
+    graph = onnx.helper.make_graph(
+        [proto],
+        "node",
+        [info(value) for value in taken],
+        [info(value) for value in node.outputs if value is not None],
+        [onnx.numpy_helper.from_array(np.asarray(value.constant), names[value]) for value in inline],
+    )
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=8)

@@ -1,0 +1,103 @@
+"""Products of 8-bit integers: calls of the kernels in kernels/integers.h."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgedeploy.compile.native.elementwise import literal
+from edgedeploy.compile.native.emit import Buffer, Emitter, channels_last
+from edgedeploy.compile.native.graph import Node
+from edgedeploy.compile.native.packing import (
+    INTEGER_STEP,
+    integer_columns,
+    packed_along,
+    packed_depthwise,
+    packed_integers,
+)
+from edgedeploy.compile.native.products import finish_of, window_of
+from edgedeploy.compile.native.quantize import PRODUCT, Integers
+
+_MOST_ROWS = 8
+"""Of a tile, on any core: `Q_ROWS` in kernels/integers.h."""
+
+
+def conv(emitter: Emitter, node: Node) -> None:
+    source, result, product = node.needed(0), node.output, _product(node)
+    window = window_of(node, product.weights.shape[2:])
+    rank, groups = len(source.shape), int(node.get("group", 1))
+    order = channels_last(rank)
+    channels, columns = source.shape[1], product.weights.shape[0]
+    per_group, depth = columns // groups, channels // groups
+    pixels, out_pixels = int(np.prod(window.image)), int(np.prod(window.out))
+    taps = int(np.prod(window.kernel))
+    read = emitter.ordered(source, order)
+    target = emitter.define(result, order).pointer
+    depthwise = groups == channels == columns
+    if depthwise:
+        weights, rescale = emitter.weight(packed_depthwise(product.weights)), _rescale(emitter, node, 1, 8)
+    else:
+        by_group = product.weights.reshape(groups, per_group, depth, taps).transpose(0, 3, 2, 1)
+        matrices = [packed_integers(each.reshape(taps * depth, per_group), product.dot_product) for each in by_group]
+        weights = emitter.weight(np.stack(matrices))
+        rescale = _rescale(emitter, node, groups, integer_columns(product.dot_product))
+    zeros = emitter.weight(np.full(channels if depthwise else depth, product.source_zero, np.int8))
+    patches: Buffer | None = None
+    for image in range(source.shape[0]):
+        x, first = f"{read} + {image * pixels * channels}", image * out_pixels * columns
+        if depthwise:
+            call = (
+                f"integer_depthwise({x}, {weights.token}, {target}, {first}, {channels}, &{window.c()}, "
+                f"{zeros.token}, &to);"
+            )
+        elif window.is_point and groups == 1:
+            call = (
+                f"integer_matmul({x}, {channels}, {weights.token}, 0, {target}, {first}, {columns}, {pixels}, "
+                f"{columns}, {channels}, &to);"
+            )
+        else:
+            if patches is None:
+                patches = emitter.buffer(np.dtype(np.int8), _MOST_ROWS * taps * depth + INTEGER_STEP)
+            call = (
+                f"integer_conv({x}, {weights.token}, {target}, {first}, {groups}, {depth}, {per_group}, "
+                f"&{window.c()}, {zeros.token}, {patches.token}, &to);"
+            )
+        emitter.say("\n".join(["{", *_packed_so(product, depthwise), rescale, call, "}"]))
+
+
+def matmul(emitter: Emitter, node: Node) -> None:
+    """MatMul and Gemm: rows of all batches are rows of one product."""
+    source, product = node.needed(0), _product(node)
+    k, n = product.weights.shape
+    read = emitter.ordered(source)
+    target = emitter.define(node.output).pointer
+    weights = emitter.weight(packed_integers(product.weights, product.dot_product))
+    rescale = _rescale(emitter, node, 1, integer_columns(product.dot_product))
+    call = f"integer_matmul({read}, {k}, {weights.token}, 0, {target}, 0, {n}, {source.size // k}, {n}, {k}, &to);"
+    emitter.say("\n".join(["{", *_packed_so(product, False), rescale, call, "}"]))
+
+
+def _product(node: Node) -> Integers:
+    found = node.attributes[PRODUCT]
+    assert isinstance(found, Integers)
+    return found
+
+
+def _packed_so(product: Integers, depthwise: bool) -> list[str]:
+    """The C compiler is to see it when weights are packed for another core than it compiles for."""
+    if depthwise:
+        return []
+    width = integer_columns(product.dot_product)
+    return [f'_Static_assert(Q_COLS == {width} && Q_STEP == {INTEGER_STEP}, "weights are packed for another core");']
+
+
+def _rescale(emitter: Emitter, node: Node, groups: int, width: int) -> str:
+    """The C declaration of `to`: `struct rescale` of kernels/integers.h."""
+    product = _product(node)
+    bias = emitter.weight(packed_along(product.bias, groups, width))
+    scale = emitter.weight(packed_along(product.scale, groups, width))
+    whole = "true" if node.output.dtype == np.int8 else "false"
+    low, high = (literal(each) for each in product.bounds)
+    return (
+        f"const struct rescale to = {{{bias.token}, {scale.token}, {whole}, {product.zero}, {low}, {high}, "
+        f"{finish_of(node)[1:]}}};"
+    )

@@ -1,0 +1,436 @@
+/* Products of 8-bit integers, summed in 32 bits, for quantized models. As in base.h and rows.h: channels-last images,
+   packed weights, results finished where they are stored.
+
+   Everything is int8_t; where the model has uint8_t, 128 is taken off when it is compiled. A sum is of the numbers as
+   they are stored: what zero points add to it is the same for all rows, and part of the bias. No weight is -128, so two
+   products fit into 16 bits.
+
+   Weights are packed in blocks of Q_COLS columns, their depth filled up with zeros to Q_STEP: see packing.py. So the
+   last step may read up to Q_STEP - 1 bytes beyond a row; what is there counts for nothing. */
+#ifndef EDGEDEPLOY_KERNELS_INTEGERS_H
+#define EDGEDEPLOY_KERNELS_INTEGERS_H
+
+#include "rows.h"
+
+#if defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+#if defined(__ARM_FEATURE_SIMD32) && !defined(__ARM_NEON)
+#include <arm_acle.h>
+#endif
+
+enum { Q_STEP = 16 };
+#if defined(__ARM_FEATURE_DOTPROD)
+enum { Q_ROWS = 8, Q_COLS = 8 }; /* packed [blocks][depth / 4][Q_COLS][4] */
+#elif defined(__aarch64__)
+enum { Q_ROWS = 4, Q_COLS = 4 }; /* packed [blocks][depth / Q_STEP][Q_COLS][Q_STEP], as in all others */
+#else
+enum { Q_ROWS = 2, Q_COLS = 4 };
+#endif
+
+typedef int32_t i4 __attribute__((vector_size(16)));
+typedef int32_t i4u __attribute__((vector_size(16), aligned(4), may_alias));
+
+INLINE i4 loadi4(const int32_t *from) { return *(const i4u *)from; }
+
+/* From sums to results. */
+struct rescale {
+    const int32_t *bias; /* one for each column, filled up as weights are */
+    const float *scale;
+    bool whole;      /* whether results are int8_t: rounded, `zero` added; or else float, with `finish` applied */
+    int zero;        /* these three only where they are */
+    float low, high; /* bounds before `zero` is added */
+    struct finish finish;
+};
+
+INLINE i4 rescaled(i4 sum, v4 scale, const struct rescale *to)
+{
+    v4 number = __builtin_convertvector(sum, v4) * scale;
+    number = min4(max4(number, splat4(to->low)), splat4(to->high));
+    /* Rounding to even by adding 1.5 * 2^23: the sum's last bits are the integer. */
+    number += splat4(12582912.0f);
+    return (i4)number - (0x4b400000 - to->zero);
+}
+
+INLINE void store_integers(int8_t *y, i4 numbers, int columns)
+{
+#if defined(__ARM_NEON)
+    if (columns == 4) {
+        int8x8_t narrow = vmovn_s16(vcombine_s16(vmovn_s32((int32x4_t)numbers), vdup_n_s16(0)));
+        int32_t four = vget_lane_s32(vreinterpret_s32_s8(narrow), 0);
+        memcpy(y, &four, 4);
+        return;
+    }
+#endif
+    for (int c = 0; c < columns; c++)
+        y[c] = (int8_t)numbers[c];
+}
+
+/* Four columns of one row. `at` counts elements from `result`. */
+INLINE void finish_four(i4 sum, v4 scale, void *result, long at, int columns, const struct rescale *to)
+{
+    if (to->whole) {
+        i4 numbers = rescaled(sum, scale, to);
+        if (columns >= 4)
+            store_integers((int8_t *)result + at, numbers, 4);
+        else
+            store_integers((int8_t *)result + at, numbers, columns);
+        return;
+    }
+    v4 numbers = __builtin_convertvector(sum, v4) * scale;
+    float *y = (float *)result + at;
+    if (columns >= 4) {
+        store4(y, numbers);
+        activate(y, 4, &to->finish);
+        return;
+    }
+    for (int c = 0; c < columns; c++)
+        y[c] = numbers[c];
+    activate(y, columns, &to->finish);
+}
+
+#if defined(__ARM_FEATURE_DOTPROD)
+INLINE void integer_sums(const int count, const int8_t *const *rows, int depth, const int8_t *weights, i4 sums[][2])
+{
+    int32x4_t sum[Q_ROWS][2];
+    UNROLL for (int r = 0; r < count; r++) sum[r][0] = sum[r][1] = vdupq_n_s32(0);
+    for (int k = 0; k < depth; k += Q_STEP) {
+        int8x16_t a[Q_ROWS];
+        UNROLL for (int r = 0; r < count; r++) a[r] = vld1q_s8(rows[r] + k);
+#define STEP(i)                                                                                                        \
+    {                                                                                                                  \
+        int8x16_t low = vld1q_s8(weights), high = vld1q_s8(weights + 16);                                              \
+        weights += 32;                                                                                                 \
+        UNROLL for (int r = 0; r < count; r++)                                                                         \
+        {                                                                                                              \
+            sum[r][0] = vdotq_laneq_s32(sum[r][0], low, a[r], i);                                                      \
+            sum[r][1] = vdotq_laneq_s32(sum[r][1], high, a[r], i);                                                     \
+        }                                                                                                              \
+    }
+        STEP(0) STEP(1) STEP(2) STEP(3)
+#undef STEP
+    }
+    UNROLL for (int r = 0; r < count; r++)
+    {
+        sums[r][0] = (i4)sum[r][0];
+        sums[r][1] = (i4)sum[r][1];
+    }
+}
+#elif defined(__ARM_NEON)
+INLINE int32x4_t add_products(int32x4_t sum, int8x16_t a, int8x16_t b)
+{
+    int16x8_t two = vmull_s8(vget_low_s8(a), vget_low_s8(b));
+#if defined(__aarch64__)
+    two = vmlal_high_s8(two, a, b);
+#else
+    two = vmlal_s8(two, vget_high_s8(a), vget_high_s8(b));
+#endif
+    return vpadalq_s16(sum, two);
+}
+
+INLINE int32x4_t add_pairs(int32x4_t a, int32x4_t b)
+{
+#if defined(__aarch64__)
+    return vpaddq_s32(a, b);
+#else
+    return vcombine_s32(vpadd_s32(vget_low_s32(a), vget_high_s32(a)), vpadd_s32(vget_low_s32(b), vget_high_s32(b)));
+#endif
+}
+
+INLINE void integer_sums(const int count, const int8_t *const *rows, int depth, const int8_t *weights, i4 sums[][1])
+{
+    int32x4_t sum[Q_ROWS][Q_COLS];
+    UNROLL for (int r = 0; r < count; r++)
+    {
+        UNROLL for (int c = 0; c < Q_COLS; c++) sum[r][c] = vdupq_n_s32(0);
+    }
+    int k = 0;
+    for (; k + Q_STEP / 2 < depth; k += Q_STEP) {
+        int8x16_t a[Q_ROWS];
+        UNROLL for (int r = 0; r < count; r++) a[r] = vld1q_s8(rows[r] + k);
+        UNROLL for (int c = 0; c < Q_COLS; c++, weights += Q_STEP)
+        {
+            int8x16_t b = vld1q_s8(weights);
+            UNROLL for (int r = 0; r < count; r++) sum[r][c] = add_products(sum[r][c], a[r], b);
+        }
+    }
+    if (k < depth) { /* The other half of the last step is zeros. */
+        int8x8_t a[Q_ROWS];
+        UNROLL for (int r = 0; r < count; r++) a[r] = vld1_s8(rows[r] + k);
+        UNROLL for (int c = 0; c < Q_COLS; c++, weights += Q_STEP)
+        {
+            int8x8_t b = vld1_s8(weights);
+            UNROLL for (int r = 0; r < count; r++) sum[r][c] = vpadalq_s16(sum[r][c], vmull_s8(a[r], b));
+        }
+    }
+    UNROLL for (int r = 0; r < count; r++)
+        sums[r][0] = (i4)add_pairs(add_pairs(sum[r][0], sum[r][1]), add_pairs(sum[r][2], sum[r][3]));
+}
+#else
+/* Four neighbours of each row: products of the even ones and of the odd ones. */
+INLINE int32_t add_four(int32_t sum, const int8_t *a, const int8_t *b)
+{
+#if defined(__ARM_FEATURE_SIMD32)
+    int8x4_t first, second;
+    memcpy(&first, a, 4);
+    memcpy(&second, b, 4);
+    sum = __smlad(__sxtb16(first), __sxtb16(second), sum);
+    return __smlad(__sxtb16((int8x4_t)__ror((uint32_t)first, 8)), __sxtb16((int8x4_t)__ror((uint32_t)second, 8)), sum);
+#else
+    return sum + a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3];
+#endif
+}
+
+INLINE void integer_sums(const int count, const int8_t *const *rows, int depth, const int8_t *weights, i4 sums[][1])
+{
+    int32_t sum[Q_ROWS][Q_COLS] = {{0}};
+    for (int k = 0; k < depth; k += Q_STEP, weights += Q_COLS * Q_STEP)
+        for (int i = 0; i < Q_STEP; i += 4)
+            UNROLL for (int c = 0; c < Q_COLS; c++)
+            {
+                UNROLL for (int r = 0; r < count; r++)
+                    sum[r][c] = add_four(sum[r][c], rows[r] + k + i, weights + c * Q_STEP + i);
+            }
+    UNROLL for (int r = 0; r < count; r++) sums[r][0] = (i4){sum[r][0], sum[r][1], sum[r][2], sum[r][3]};
+}
+#endif
+
+/* `count` rows and Q_COLS columns, of which `columns` are there; the first is number `column` of bias and scale. */
+INLINE void integer_tile(const int count, const int8_t *const *rows, int depth, const int8_t *weights, int column,
+                         int columns, void *result, long at, long stride, const struct rescale *to)
+{
+    i4 sums[Q_ROWS][Q_COLS / 4];
+    integer_sums(count, rows, depth, weights, sums);
+    for (int part = 0; part < Q_COLS / 4 && part * 4 < columns; part++) {
+        const i4 bias = loadi4(to->bias + column + part * 4);
+        const v4 scale = load4(to->scale + column + part * 4);
+        UNROLL for (int r = 0; r < count; r++)
+            finish_four(sums[r][part] + bias, scale, result, at + r * stride + part * 4, columns - part * 4, to);
+    }
+}
+
+#define INTEGER_TILE(N)                                                                                                \
+    KERNEL void integer_tile_##N(const int8_t *const *rows, int depth, const int8_t *weights, int column, int columns, \
+                                 void *result, long at, long stride, const struct rescale *to)                         \
+    {                                                                                                                  \
+        integer_tile(N, rows, depth, weights, column, columns, result, at, stride, to);                                \
+    }
+INTEGER_TILE(1)
+INTEGER_TILE(2)
+#if defined(__aarch64__)
+INTEGER_TILE(4)
+#endif
+#if defined(__ARM_FEATURE_DOTPROD)
+INTEGER_TILE(8)
+#endif
+
+/* Any number of rows from 1 to Q_ROWS. */
+INLINE void integer_rows(int count, const int8_t *const *rows, int depth, const int8_t *weights, int column,
+                         int columns, void *result, long at, long stride, const struct rescale *to)
+{
+#define PART(N)                                                                                                        \
+    while (count >= N) {                                                                                               \
+        integer_tile_##N(rows, depth, weights, column, columns, result, at, stride, to);                               \
+        count -= N, rows += N, at += N * stride;                                                                       \
+    }
+#if defined(__ARM_FEATURE_DOTPROD)
+    PART(8)
+#endif
+#if defined(__aarch64__)
+    PART(4)
+#endif
+    PART(2)
+    PART(1)
+#undef PART
+}
+
+INLINE long packed_depth(int depth) { return (depth + Q_STEP - 1) / Q_STEP * (long)Q_STEP; }
+
+/* result[m][n] = finished(a[m][k] × packed [k][n] + bias[n]); `a_stride` and `stride` from row to row. `first` is the
+   place of the first column in bias and scale. */
+KERNEL void integer_matmul(const int8_t *a, long a_stride, const int8_t *weights, int first, void *result, long at,
+                           long stride, int m, int n, int k, const struct rescale *to)
+{
+    const bool blocks_outside = m <= n;
+    const int tiles = (m + Q_ROWS - 1) / Q_ROWS, blocks = (n + Q_COLS - 1) / Q_COLS;
+    for (int outer = 0; outer < (blocks_outside ? blocks : tiles); outer++) {
+        for (int inner = 0; inner < (blocks_outside ? tiles : blocks); inner++) {
+            const int row = (blocks_outside ? inner : outer) * Q_ROWS, block = blocks_outside ? outer : inner;
+            const int count = m - row < Q_ROWS ? m - row : Q_ROWS, column = block * Q_COLS;
+            const int8_t *rows[Q_ROWS];
+            for (int r = 0; r < count; r++)
+                rows[r] = a + (row + r) * a_stride;
+            integer_rows(count, rows, k, weights + column * packed_depth(k), first + column, n - column, result,
+                         at + row * stride + column, stride, to);
+        }
+    }
+}
+
+/* x[height][width][groups * depth] → y[out_height][out_width][groups * columns], one image. `zeros` are `depth` times the
+   zero point of x; `patches` is room for Q_ROWS windows and one more step. */
+KERNEL void integer_conv(const int8_t *x, const int8_t *weights, void *y, long first, int groups, int depth, int columns,
+                         const struct window *w, const int8_t *zeros, int8_t *patches, const struct rescale *to)
+{
+    const int taps = w->kernel_height * w->kernel_width, pixels = w->out_height * w->out_width, k = taps * depth;
+    const int blocks = (columns + Q_COLS - 1) / Q_COLS;
+    const long channels = (long)groups * depth, stride = (long)groups * columns;
+    const int8_t *rows[Q_ROWS];
+    for (int pixel = 0; pixel < pixels; pixel += Q_ROWS) {
+        const int count = pixels - pixel < Q_ROWS ? pixels - pixel : Q_ROWS;
+        for (int group = 0; group < groups; group++) {
+            for (int r = 0; r < count; r++) {
+                const int top = (pixel + r) / w->out_width * w->stride_height - w->top;
+                const int left = (pixel + r) % w->out_width * w->stride_width - w->left;
+                /* The places of a window's row that lie inside of the image: with no dilation they are one piece. */
+                int8_t *to_patch = patches + (long)r * k;
+                rows[r] = to_patch;
+                for (int i = 0; i < w->kernel_height; i++) {
+                    const int at_y = top + i * w->dilation_height;
+                    const bool row_inside = at_y >= 0 && at_y < w->height;
+                    const int8_t *from = x + ((long)at_y * w->width + left) * channels + (long)group * depth;
+                    if (row_inside && groups == 1 && w->dilation_width == 1 && left >= 0 &&
+                        left + w->kernel_width <= w->width) {
+                        memcpy(to_patch, from, (size_t)w->kernel_width * (size_t)depth);
+                        to_patch += w->kernel_width * depth;
+                        continue;
+                    }
+                    for (int j = 0; j < w->kernel_width; j++, to_patch += depth) {
+                        const int at_x = left + j * w->dilation_width;
+                        const bool inside = row_inside && at_x >= 0 && at_x < w->width;
+                        memcpy(to_patch, inside ? from + (long)j * w->dilation_width * channels : zeros, (size_t)depth);
+                    }
+                }
+            }
+            for (int block = 0; block < blocks; block++) {
+                const int column = block * Q_COLS;
+                const long which = (long)group * blocks * Q_COLS + column;
+                integer_rows(count, rows, k, weights + which * packed_depth(k), (int)which, columns - column, y,
+                             first + pixel * stride + (long)group * columns + column, stride, to);
+            }
+        }
+    }
+}
+
+#if defined(__ARM_NEON)
+/* Eight channels' sums: `low` and `high` of two products each. */
+INLINE void add_eight(int32x4_t *low, int32x4_t *high, int16x8_t two)
+{
+    *low = vaddw_s16(*low, vget_low_s16(two));
+    *high = vaddw_s16(*high, vget_high_s16(two));
+}
+#endif
+
+/* One pixel, whose window's places lie at places[taps]; channels from `c` on. */
+INLINE void integer_depthwise_pixel(const int8_t *const *places, int taps, const int8_t *weights, int channels, int c,
+                                    void *y, long at, const struct rescale *to)
+{
+#if defined(__ARM_NEON)
+    for (; c + 8 <= channels; c += 8) {
+        int32x4_t low = vld1q_s32(to->bias + c), high = vld1q_s32(to->bias + c + 4);
+        int t = 0;
+        for (; t + 2 <= taps; t += 2) {
+            int16x8_t two = vmull_s8(vld1_s8(places[t] + c), vld1_s8(weights + (long)t * channels + c));
+            two = vmlal_s8(two, vld1_s8(places[t + 1] + c), vld1_s8(weights + (long)(t + 1) * channels + c));
+            add_eight(&low, &high, two);
+        }
+        if (t < taps)
+            add_eight(&low, &high, vmull_s8(vld1_s8(places[t] + c), vld1_s8(weights + (long)t * channels + c)));
+        finish_four((i4)low, load4(to->scale + c), y, at + c, 4, to);
+        finish_four((i4)high, load4(to->scale + c + 4), y, at + c + 4, 4, to);
+    }
+#endif
+    for (; c < channels; c += 4) {
+        const int columns = channels - c < 4 ? channels - c : 4;
+        i4 sum = loadi4(to->bias + c);
+        for (int t = 0; t < taps; t++)
+            for (int i = 0; i < columns; i++)
+                sum[i] += places[t][c + i] * weights[(long)t * channels + c + i];
+        finish_four(sum, load4(to->scale + c), y, at + c, columns, to);
+    }
+}
+
+#if defined(__ARM_NEON)
+/* Neighbours whose windows of 3 × 3 lie inside of the image: weights stay in registers, and so do shared places. */
+INLINE void integer_depthwise_inside(const int pixels, const int step, const int8_t *x, const int8_t *weights,
+                                     int channels, long down, void *y, long at, const struct rescale *to)
+{
+    for (int c = 0; c + 8 <= channels; c += 8) {
+        int8x8_t v[9];
+        UNROLL for (int t = 0; t < 9; t++) v[t] = vld1_s8(weights + (long)t * channels + c);
+        const int8_t *from = x + c;
+        int32x4_t low[4], high[4];
+        const int32x4_t bias_low = vld1q_s32(to->bias + c), bias_high = vld1q_s32(to->bias + c + 4);
+        UNROLL for (int p = 0; p < pixels; p++) low[p] = bias_low, high[p] = bias_high;
+        /* Two rows of the window go in pairs, the third with itself. */
+        UNROLL for (int p = 0; p < pixels; p++)
+        {
+            UNROLL for (int j = 0; j < 3; j++)
+            {
+                const long here = (long)(p * step + j) * channels;
+                int16x8_t two = vmull_s8(vld1_s8(from + here), v[j]);
+                add_eight(&low[p], &high[p], vmlal_s8(two, vld1_s8(from + down + here), v[3 + j]));
+            }
+            const int8_t *last = from + 2 * down + (long)p * step * channels;
+            int16x8_t two = vmull_s8(vld1_s8(last), v[6]);
+            add_eight(&low[p], &high[p], vmlal_s8(two, vld1_s8(last + channels), v[7]));
+            add_eight(&low[p], &high[p], vmull_s8(vld1_s8(last + 2 * channels), v[8]));
+        }
+        const v4 scale_low = load4(to->scale + c), scale_high = load4(to->scale + c + 4);
+        UNROLL for (int p = 0; p < pixels; p++)
+        {
+            finish_four((i4)low[p], scale_low, y, at + (long)p * channels + c, 4, to);
+            finish_four((i4)high[p], scale_high, y, at + (long)p * channels + c + 4, 4, to);
+        }
+    }
+}
+
+KERNEL void integer_depthwise_inside_1(const int8_t *x, const int8_t *weights, int channels, long down, void *y, long at,
+                                       const struct rescale *to)
+{
+    integer_depthwise_inside(4, 1, x, weights, channels, down, y, at, to);
+}
+
+KERNEL void integer_depthwise_inside_2(const int8_t *x, const int8_t *weights, int channels, long down, void *y, long at,
+                                       const struct rescale *to)
+{
+    integer_depthwise_inside(4, 2, x, weights, channels, down, y, at, to);
+}
+#endif
+
+/* Each channel with a window of its own: x[height][width][channels], weights [taps][channels] → y[out_height][out_width]
+   [channels], one image. `zeros` are `channels` times the zero point of x. */
+KERNEL void integer_depthwise(const int8_t *x, const int8_t *weights, void *y, long first, int channels,
+                              const struct window *w, const int8_t *zeros, const struct rescale *to)
+{
+    const int taps = w->kernel_height * w->kernel_width;
+    const int8_t *places[taps];
+    for (int out_y = 0; out_y < w->out_height; out_y++) {
+        const int top = out_y * w->stride_height - w->top;
+        for (int out_x = 0; out_x < w->out_width; out_x++) {
+            const int left = out_x * w->stride_width - w->left;
+            const long at = first + ((long)out_y * w->out_width + out_x) * channels;
+#if defined(__ARM_NEON)
+            if (w->kernel_height == 3 && w->kernel_width == 3 && w->dilation_height == 1 && w->dilation_width == 1 &&
+                w->stride_width <= 2 && channels % 8 == 0 && top >= 0 && top + 3 <= w->height && left >= 0 &&
+                out_x + 4 <= w->out_width && left + 3 * w->stride_width + 3 <= w->width) {
+                const int8_t *from = x + ((long)top * w->width + left) * channels;
+                if (w->stride_width == 1)
+                    integer_depthwise_inside_1(from, weights, channels, (long)w->width * channels, y, at, to);
+                else
+                    integer_depthwise_inside_2(from, weights, channels, (long)w->width * channels, y, at, to);
+                out_x += 3;
+                continue;
+            }
+#endif
+            for (int i = 0, tap = 0; i < w->kernel_height; i++)
+                for (int j = 0; j < w->kernel_width; j++, tap++) {
+                    const int at_y = top + i * w->dilation_height, at_x = left + j * w->dilation_width;
+                    const bool inside = at_y >= 0 && at_y < w->height && at_x >= 0 && at_x < w->width;
+                    places[tap] = inside ? x + ((long)at_y * w->width + at_x) * channels : zeros;
+                }
+            integer_depthwise_pixel(places, taps, weights, channels, 0, y, at, to);
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,91 @@
+"""Which module writes which operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgedeploy.compile.native import integers, products, reductions, shapes
+from edgedeploy.compile.native.elementwise import elementwise, formula_of, write
+from edgedeploy.compile.native.emit import Emitter
+from edgedeploy.compile.native.generic import generic
+from edgedeploy.compile.native.graph import Graph, Node
+
+_ALWAYS: dict[str, Callable[[Emitter, Node], None]] = {
+    "Concat": shapes.concat,
+    "Dropout": shapes.reshape,
+    "Expand": shapes.expand,
+    "Flatten": shapes.reshape,
+    "Gather": shapes.gather,
+    "GatherElements": shapes.gather_elements,
+    "Identity": shapes.reshape,
+    "Pad": shapes.pad,
+    "Reshape": shapes.reshape,
+    "Slice": shapes.slice_,
+    "DepthToSpace": shapes.depth_to_space,
+    "Split": shapes.split,
+    "Squeeze": shapes.reshape,
+    "Tile": shapes.tile,
+    "Transpose": shapes.transpose,
+    "Unsqueeze": shapes.reshape,
+    "edgedeploy:IntegerConv": integers.conv,
+    "edgedeploy:IntegerGemm": integers.matmul,
+    "edgedeploy:IntegerMatMul": integers.matmul,
+}
+
+_WHERE_IT_CAN: dict[str, Callable[[Emitter, Node], bool]] = {
+    "AveragePool": reductions.pool,
+    "Conv": products.conv,
+    "ConvTranspose": products.conv_transpose,
+    "Gemm": products.gemm,
+    "GlobalAveragePool": reductions.reduce,
+    "GlobalMaxPool": reductions.reduce,
+    "LRN": reductions.local_response,
+    "LayerNormalization": reductions.layer_normalization,
+    "LogSoftmax": reductions.softmax,
+    "MatMul": products.matmul,
+    "MaxPool": reductions.pool,
+    "ReduceL1": reductions.reduce,
+    "ReduceL2": reductions.reduce,
+    "ReduceLogSum": reductions.reduce,
+    "ReduceMax": reductions.reduce,
+    "ReduceMean": reductions.reduce,
+    "ReduceMin": reductions.reduce,
+    "ReduceProd": reductions.reduce,
+    "ReduceSum": reductions.reduce,
+    "ReduceSumSquare": reductions.reduce,
+    "Resize": shapes.resize,
+    "Softmax": reductions.softmax,
+    "Upsample": shapes.resize,
+}
+"""Those that say whether they could; else the node goes to `generic`."""
+
+
+def emit_graph(graph: Graph) -> Emitter:
+    """Write a whole graph. Its inputs are copied into the arena first, where they are aligned.
+
+    Raises:
+        UnsupportedError: there is an operator that cannot be compiled; it is named, with its node.
+    """
+    emitter = Emitter(graph)
+    emitter.materialize = lambda value: write(emitter, emitter.deferred.pop(value))
+    for number, value in enumerate(graph.inputs):
+        place = emitter.define(value)
+        emitter.say(f"memcpy({place.pointer}, inputs[{number}], {value.size * value.dtype.itemsize});")
+    for node in graph.nodes:
+        _emit(emitter, node)
+    for value in graph.outputs:
+        emitter.deliver(value)
+    return emitter
+
+
+def _emit(emitter: Emitter, node: Node) -> None:
+    if node.op in _WHERE_IT_CAN and _WHERE_IT_CAN[node.op](emitter, node):
+        return
+    if node.op in _ALWAYS:
+        _ALWAYS[node.op](emitter, node)
+    elif formula_of(node) is not None:
+        elementwise(emitter, node)
+    else:
+        for name in node.attributes:
+            assert not name.startswith("_"), f"{node.op} {node.name} was fused, and no kernel takes it"
+        generic(emitter, node)

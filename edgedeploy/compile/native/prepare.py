@@ -1,0 +1,186 @@
+"""From an ONNX file to a graph in which every shape is known and whatever is constant is folded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from edgedeploy.compile.native.graph import Attribute, Graph, Node, Value
+from edgedeploy.errors import UnsupportedError
+
+_SUBGRAPHS = ("If", "Loop", "Scan", "SequenceMap")
+_SHAPE_OF_DATA = ("NonZero", "Unique", "Compress", "NonMaxSuppression", "StringSplit", "TfIdfVectorizer")
+"""How much comes out of these hangs on the data: no static program can hold it."""
+
+_RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
+
+Feed = Mapping[str, np.ndarray]
+
+
+def prepare(model: Path, feed: Feed) -> Graph:
+    """Read a model, bind its inputs' shapes to those of `feed`, and fold.
+
+    onnxruntime's basic optimization goes first (it folds constants and batch normalization, and leaves nothing but
+    ONNX's own operators); then the model runs once on `feed` with everything in between kept, which tells the shapes
+    and the values of whatever hangs on constants and shapes alone.
+
+    Args:
+        feed: one array for each of the model's inputs, as it is to be run.
+
+    Raises:
+        UnsupportedError: the model does not load or run on `feed`.
+        UnsupportedError: it has operators whose shapes hang on data, subgraphs, or other types than tensors.
+    """
+    whole = onnx.load(model)
+    _bind(whole, feed)
+    simple = _simplified(whole)
+    for node in simple.graph.node:
+        _refuse(node)
+    seen = _run(simple, feed)
+    return _folded(simple, seen)
+
+
+def _bind(model: onnx.ModelProto, feed: Feed) -> None:
+    del model.graph.value_info[:]
+    initialized = {each.name for each in model.graph.initializer}
+    for value in model.graph.input:
+        if value.name in initialized:
+            continue
+        shape = value.type.tensor_type.shape
+        del shape.dim[:]
+        for extent in feed[value.name].shape:
+            shape.dim.add().dim_value = extent
+    # What is declared of outputs may contradict the shapes that are bound now.
+    for value in model.graph.output:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
+
+
+def _options(level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = level
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    return options
+
+
+def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
+    with TemporaryDirectory(prefix="edgedeploy-native-") as folder:
+        optimized = Path(folder, "optimized.onnx")
+        options = _options(onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC)
+        options.optimized_model_filepath = str(optimized)
+        try:
+            onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has its own exceptions, and raises many
+            raise UnsupportedError(
+                "onnxruntime does not load the model", why=str(error).strip().splitlines()[0]
+            ) from error
+        found: onnx.ModelProto = onnx.load(optimized)
+        return found
+
+
+def _refuse(node: onnx.NodeProto) -> None:
+    why = None
+    if node.op_type in _SUBGRAPHS:
+        why = "it has subgraphs; which of them run is known only while the model runs"
+    elif node.op_type in _SHAPE_OF_DATA:
+        why = "how much comes out of it hangs on the data, and a static program must know"
+    elif node.op_type in _RANDOM:
+        why = "it draws random numbers"
+    if why:
+        raise Node(node.op_type, node.name or node.output[0], [], []).refused(why)
+
+
+def _run(model: onnx.ModelProto, feed: Feed) -> dict[str, np.ndarray]:
+    """Everything that the model computes on `feed`, by name."""
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(model)
+    known = {value.name for value in exposed.graph.output}
+    initialized = {each.name for each in exposed.graph.initializer}
+    for node in exposed.graph.node:
+        for name in node.output:
+            if name and name not in known:
+                known.add(name)
+                exposed.graph.output.append(onnx.ValueInfoProto(name=name))
+    options = _options(onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
+    try:
+        session = onnxruntime.InferenceSession(exposed.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        names = [value.name for value in session.get_outputs()]
+        arrays = session.run(names, {each.name: feed[each.name] for each in session.get_inputs()})
+    except Exception as error:
+        raise UnsupportedError(
+            "the model does not run on its golden input", why=str(error).strip().splitlines()[0]
+        ) from error
+    found: dict[str, np.ndarray] = {}
+    for name, array in zip(names, arrays, strict=True):
+        if name in initialized:
+            continue
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
+            raise UnsupportedError(
+                f"the native backend cannot hold {name!r}", why="it is no tensor of numbers or truth values"
+            )
+        found[name] = array
+    found.update({name: feed[name] for name in feed})
+    return found
+
+
+def _folded(model: onnx.ModelProto, seen: Mapping[str, np.ndarray]) -> Graph:
+    graph = model.graph
+    values: dict[str, Value] = {}
+    for tensor in graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor)
+        values[tensor.name] = Value(tensor.name, array.dtype, array.shape, array)
+    inputs = []
+    for each in graph.input:
+        if each.name not in values:
+            array = seen[each.name]
+            values[each.name] = Value(each.name, array.dtype, array.shape)
+            inputs.append(values[each.name])
+    nodes = []
+    for proto in graph.node:
+        node = Node(
+            proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}:{proto.op_type}",
+            proto.name or proto.output[0],
+            [values[name] if name else None for name in proto.input],
+            [],
+            {each.name: _attribute(each) for each in proto.attribute},
+        )
+        constant = node.op in ("Shape", "Size", "Constant") or all(
+            value.constant is not None for value in node.inputs if value is not None
+        )
+        for name in proto.output:
+            if not name:
+                node.outputs.append(None)
+                continue
+            array = seen[name]
+            values[name] = Value(name, array.dtype, array.shape, array if constant else None)
+            node.outputs.append(values[name])
+        # Weights that are stored in few bits stay so: their DequantizeLinear is what tells how.
+        if constant and node.op == "DequantizeLinear":
+            node.output.constant = None
+            nodes.append(node)
+        elif not constant:
+            nodes.append(node)
+    found = Graph(inputs, [values[each.name] for each in graph.output], nodes, _opset(model))
+    found.drop_unused()
+    return found
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return max(int(each.version) for each in model.opset_import if each.domain in ("", "ai.onnx"))
+
+
+def _attribute(proto: onnx.AttributeProto) -> Attribute:
+    value = onnx.helper.get_attribute_value(proto)
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, onnx.TensorProto):
+        return onnx.numpy_helper.to_array(value)
+    if proto.type == onnx.AttributeProto.STRINGS:
+        return [each.decode() for each in value]
+    return list(value) if proto.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS) else value
