@@ -57,7 +57,7 @@ def with_needs(built: Built, folder: Path, target: Target) -> Built:
     """What a backend has built, with what its files need added to what the backend says.
 
     Raises:
-        UnsupportedError: they need another machine than the target is, or a newer C library than it has.
+        UnsupportedError: they need another machine than the target is, a newer C library than it has, or smaller pages.
         IntegrityError: a file begins like a program and is none.
     """
     found = find_needs(folder, target.architecture)
@@ -67,6 +67,12 @@ def with_needs(built: Built, folder: Path, target: Target) -> Built:
             mend="compile for a target with a newer system, or with another --backend",
         )
     pages = [size for size in (found.page_size_bytes, built.needs.page_size_bytes) if size is not None]
+    if pages and min(pages) < target.os.page_size_bytes:
+        raise UnsupportedError(
+            f"{built.runtime.backend} is aligned for pages of {min(pages):,} bytes, and {target.os.name} on "
+            f"{target.name} has pages of {target.os.page_size_bytes:,}",
+            mend="compile with another --backend, or for a system with smaller pages",
+        )
     return structs.replace(
         built,
         runtime=structs.replace(built.runtime, glibc=found.glibc or built.runtime.glibc),

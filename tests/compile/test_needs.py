@@ -99,10 +99,17 @@ def test_a_newer_c_library_than_the_targets_is_refused(tmp_path: Path) -> None:
         with_needs(built(), tmp_path, HERE)
 
 
+def test_larger_pages_than_it_is_aligned_for_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "library.so").write_bytes(LIBRARY.read_bytes())
+    target = structs.replace(HERE, os=structs.replace(HERE.os, page_size_bytes=16384))
+    with pytest.raises(UnsupportedError, match=r"aligned for pages of 4,096 bytes, and .* has pages of 16,384"):
+        with_needs(built(), tmp_path, target)
+
+
 def test_what_the_backend_says_stays(tmp_path: Path) -> None:
     (tmp_path / "library.so").write_bytes(with_page_size(LIBRARY.read_bytes(), 1 << 16))
-    result = with_needs(built(cpu_features=("avx2",), page_size_bytes=1024, memory_bytes=5), tmp_path, HERE)
-    assert result.needs == Needs(cpu_features=("avx2",), page_size_bytes=1024, memory_bytes=5)
+    result = with_needs(built(cpu_features=("avx2",), page_size_bytes=8192, memory_bytes=5), tmp_path, HERE)
+    assert result.needs == Needs(cpu_features=("avx2",), page_size_bytes=4096, memory_bytes=5)
     assert result.runtime == structs.replace(built().runtime, glibc=find_needs(tmp_path, "x86_64").glibc)
 
 
