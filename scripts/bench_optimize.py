@@ -35,7 +35,9 @@ def known(settings: Settings, ready: Ready, tool: Tool, limit: int | None) -> Fi
     if not record.exists():
         return None
     figures: Figures = json.loads(record.read_text(encoding="utf-8"))
-    return figures if figures["made_from"] == _made_from(settings, ready, tool, limit) else None
+    # What was judged on all samples is not judged again on fewer.
+    valid = {_made_from(settings, ready, tool, samples) for samples in (limit, None)}
+    return figures if figures["made_from"] in valid else None
 
 
 def measured(settings: Settings, ready: Ready, tool: Tool, limit: int | None) -> Figures:
