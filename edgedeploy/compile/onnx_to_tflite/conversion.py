@@ -77,7 +77,7 @@ def to_tflite(model: Path, golden: Path, samples: int, progress: Progress) -> Co
     content = model.read_bytes()
     source = onnx.load_model_from_string(content)
     if reason := quantized({node.op_type for node in nodes(source)}):
-        raise UnsupportedError(f"{model.name} is not converted to TensorFlow Lite", why=reason, mend=_MEND_QUANTIZED)
+        raise UnsupportedError("an 8-bit model is not converted to TensorFlow Lite", why=reason, mend=_MEND_QUANTIZED)
     stored = {one.name for one in source.graph.initializer}
     inputs = [value.name for value in source.graph.input if value.name not in stored]
     outputs = [value.name for value in source.graph.output]
