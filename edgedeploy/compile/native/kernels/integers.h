@@ -52,41 +52,72 @@ INLINE i4 rescaled(i4 sum, v4 scale, const struct rescale *to)
     return (i4)number - (0x4b400000 - to->zero);
 }
 
-INLINE void store_integers(int8_t *y, i4 numbers, int columns)
+INLINE void store_integers(int8_t *y, i4 numbers)
 {
 #if defined(__ARM_NEON)
-    if (columns == 4) {
-        int8x8_t narrow = vmovn_s16(vcombine_s16(vmovn_s32((int32x4_t)numbers), vdup_n_s16(0)));
-        int32_t four = vget_lane_s32(vreinterpret_s32_s8(narrow), 0);
-        memcpy(y, &four, 4);
-        return;
-    }
+    int8x8_t narrow = vmovn_s16(vcombine_s16(vmovn_s32((int32x4_t)numbers), vdup_n_s16(0)));
+    int32_t four = vget_lane_s32(vreinterpret_s32_s8(narrow), 0);
+    memcpy(y, &four, 4);
+#else
+    UNROLL for (int c = 0; c < 4; c++) y[c] = (int8_t)numbers[c];
 #endif
-    for (int c = 0; c < columns; c++)
-        y[c] = (int8_t)numbers[c];
 }
 
-/* Four columns of one row. `at` counts elements from `result`. */
-INLINE void finish_four(i4 sum, v4 scale, void *result, long at, int columns, const struct rescale *to)
+#if defined(__aarch64__)
+/* What finishing needs in registers. */
+struct bounds {
+    int16x8_t zero;
+    int8x16_t low, high;
+};
+
+INLINE struct bounds bounds_of(const struct rescale *to)
+{
+    return (struct bounds){vdupq_n_s16((int16_t)to->zero), vdupq_n_s8((int8_t)((int)to->low + to->zero)),
+                           vdupq_n_s8((int8_t)((int)to->high + to->zero))};
+}
+
+/* Sixteen sums, rounded to even; what is too large for a type on the way is cut off, as the bounds would. */
+INLINE int8x16_t sixteen(i4 a, i4 b, i4 c, i4 d, v4 even, v4 odd, const struct bounds *bounds)
+{
+#define ROUNDED(sum, scale) vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32((int32x4_t)(sum)), (float32x4_t)(scale)))
+    int16x8_t low = vqmovn_high_s32(vqmovn_s32(ROUNDED(a, even)), ROUNDED(b, odd));
+    int16x8_t high = vqmovn_high_s32(vqmovn_s32(ROUNDED(c, even)), ROUNDED(d, odd));
+#undef ROUNDED
+    int8x16_t all = vqmovn_high_s16(vqmovn_s16(vqaddq_s16(low, bounds->zero)), vqaddq_s16(high, bounds->zero));
+    return vminq_s8(vmaxq_s8(all, bounds->low), bounds->high);
+}
+
+INLINE void store_word(int8_t *y, int32_t four) { memcpy(y, &four, 4); }
+#endif
+
+/* Of four columns of one row: floats, or fewer than four integers. */
+KERNEL void finish_rest(i4 sum, v4 scale, void *result, long at, int columns, const struct rescale *to)
 {
     if (to->whole) {
         i4 numbers = rescaled(sum, scale, to);
-        if (columns >= 4)
-            store_integers((int8_t *)result + at, numbers, 4);
-        else
-            store_integers((int8_t *)result + at, numbers, columns);
+        for (int c = 0; c < columns && c < 4; c++)
+            ((int8_t *)result)[at + c] = (int8_t)numbers[c];
         return;
     }
     v4 numbers = __builtin_convertvector(sum, v4) * scale;
     float *y = (float *)result + at;
     if (columns >= 4) {
         store4(y, numbers);
-        activate(y, 4, &to->finish);
-        return;
+        columns = 4;
+    } else {
+        for (int c = 0; c < columns; c++)
+            y[c] = numbers[c];
     }
-    for (int c = 0; c < columns; c++)
-        y[c] = numbers[c];
     activate(y, columns, &to->finish);
+}
+
+/* Four columns of one row, of which `columns` are there. `at` counts elements from `result`. */
+INLINE void finish_four(i4 sum, v4 scale, void *result, long at, int columns, const struct rescale *to)
+{
+    if (to->whole && columns >= 4)
+        store_integers((int8_t *)result + at, rescaled(sum, scale, to));
+    else
+        finish_rest(sum, scale, result, at, columns, to);
 }
 
 #if defined(__ARM_FEATURE_DOTPROD)
@@ -117,15 +148,14 @@ INLINE void integer_sums(const int count, const int8_t *const *rows, int depth, 
     }
 }
 #elif defined(__ARM_NEON)
-INLINE int32x4_t add_products(int32x4_t sum, int8x16_t a, int8x16_t b)
+INLINE int16x8_t two_products(int8x16_t a, int8x16_t b)
 {
-    int16x8_t two = vmull_s8(vget_low_s8(a), vget_low_s8(b));
+    int16x8_t one = vmull_s8(vget_low_s8(a), vget_low_s8(b));
 #if defined(__aarch64__)
-    two = vmlal_high_s8(two, a, b);
+    return vmlal_high_s8(one, a, b);
 #else
-    two = vmlal_s8(two, vget_high_s8(a), vget_high_s8(b));
+    return vmlal_s8(one, vget_high_s8(a), vget_high_s8(b));
 #endif
-    return vpadalq_s16(sum, two);
 }
 
 INLINE int32x4_t add_pairs(int32x4_t a, int32x4_t b)
@@ -140,18 +170,30 @@ INLINE int32x4_t add_pairs(int32x4_t a, int32x4_t b)
 INLINE void integer_sums(const int count, const int8_t *const *rows, int depth, const int8_t *weights, i4 sums[][1])
 {
     int32x4_t sum[Q_ROWS][Q_COLS];
-    UNROLL for (int r = 0; r < count; r++)
-    {
-        UNROLL for (int c = 0; c < Q_COLS; c++) sum[r][c] = vdupq_n_s32(0);
-    }
     int k = 0;
+    if (depth > Q_STEP / 2) { /* The first step has nothing to add to. */
+        int8x16_t a[Q_ROWS];
+        UNROLL for (int r = 0; r < count; r++) a[r] = vld1q_s8(rows[r]);
+        UNROLL for (int c = 0; c < Q_COLS; c++, weights += Q_STEP)
+        {
+            int8x16_t b = vld1q_s8(weights);
+            UNROLL for (int r = 0; r < count; r++) sum[r][c] = vpaddlq_s16(two_products(a[r], b));
+        }
+        k = Q_STEP;
+    } else {
+        UNROLL for (int r = 0; r < count; r++)
+        {
+            UNROLL for (int c = 0; c < Q_COLS; c++) sum[r][c] = vdupq_n_s32(0);
+        }
+    }
     for (; k + Q_STEP / 2 < depth; k += Q_STEP) {
         int8x16_t a[Q_ROWS];
         UNROLL for (int r = 0; r < count; r++) a[r] = vld1q_s8(rows[r] + k);
         UNROLL for (int c = 0; c < Q_COLS; c++, weights += Q_STEP)
         {
             int8x16_t b = vld1q_s8(weights);
-            UNROLL for (int r = 0; r < count; r++) sum[r][c] = add_products(sum[r][c], a[r], b);
+            UNROLL for (int r = 0; r < count; r++) 
+                sum[r][c] = vpadalq_s16(sum[r][c], two_products(a[r], b));
         }
     }
     if (k < depth) { /* The other half of the last step is zeros. */
@@ -195,17 +237,52 @@ INLINE void integer_sums(const int count, const int8_t *const *rows, int depth, 
 }
 #endif
 
-/* `count` rows and Q_COLS columns, of which `columns` are there; the first is number `column` of bias and scale. */
+INLINE long packed_depth(int depth) { return (depth + Q_STEP - 1) / Q_STEP * (long)Q_STEP; }
+
+/* `count` rows and `columns` columns; the first is number `column` of bias and scale, and a block begins there. */
 INLINE void integer_tile(const int count, const int8_t *const *rows, int depth, const int8_t *weights, int column,
                          int columns, void *result, long at, long stride, const struct rescale *to)
 {
-    i4 sums[Q_ROWS][Q_COLS / 4];
-    integer_sums(count, rows, depth, weights, sums);
-    for (int part = 0; part < Q_COLS / 4 && part * 4 < columns; part++) {
-        const i4 bias = loadi4(to->bias + column + part * 4);
-        const v4 scale = load4(to->scale + column + part * 4);
-        UNROLL for (int r = 0; r < count; r++)
-            finish_four(sums[r][part] + bias, scale, result, at + r * stride + part * 4, columns - part * 4, to);
+    const long block = packed_depth(depth) * Q_COLS;
+#if defined(__aarch64__)
+    const struct bounds bounds = bounds_of(to);
+#endif
+    for (int c = 0; c < columns; c += Q_COLS, weights += block) {
+        i4 sums[Q_ROWS][Q_COLS / 4];
+        integer_sums(count, rows, depth, weights, sums);
+        UNROLL for (int part = 0; part < Q_COLS / 4; part++)
+        {
+            const int here = c + part * 4;
+            if (here >= columns)
+                break;
+            const i4 bias = loadi4(to->bias + column + here);
+            const v4 scale = load4(to->scale + column + here);
+#if defined(__aarch64__)
+            if (count % 4 == 0 && to->whole && here + 4 <= columns) {
+                UNROLL for (int r = 0; r < count; r += 4)
+                {
+                    int32x4_t words = vreinterpretq_s32_s8(
+                        sixteen(sums[r][part] + bias, sums[r + 1][part] + bias, sums[r + 2][part] + bias,
+                                sums[r + 3][part] + bias, scale, scale, &bounds));
+                    int8_t *y = (int8_t *)result + at + here + r * stride;
+                    store_word(y, vgetq_lane_s32(words, 0));
+                    store_word(y + stride, vgetq_lane_s32(words, 1));
+                    store_word(y + 2 * stride, vgetq_lane_s32(words, 2));
+                    store_word(y + 3 * stride, vgetq_lane_s32(words, 3));
+                }
+                continue;
+            }
+#endif
+#if defined(__aarch64__)
+            if (count % 4 == 0) {
+                for (int r = 0; r < count; r++)
+                    finish_rest(sums[r][part] + bias, scale, result, at + r * stride + here, columns - here, to);
+                continue;
+            }
+#endif
+            UNROLL for (int r = 0; r < count; r++)
+                finish_four(sums[r][part] + bias, scale, result, at + r * stride + here, columns - here, to);
+        }
     }
 }
 
@@ -244,23 +321,27 @@ INLINE void integer_rows(int count, const int8_t *const *rows, int depth, const 
 #undef PART
 }
 
-INLINE long packed_depth(int depth) { return (depth + Q_STEP - 1) / Q_STEP * (long)Q_STEP; }
+/* How many columns of weights are used again and again before the next ones: they are to stay in the first cache. */
+INLINE int panel_columns(int depth)
+{
+    const long columns = 16384 / packed_depth(depth) / Q_COLS * Q_COLS;
+    return columns < Q_COLS ? Q_COLS : (int)columns;
+}
 
 /* result[m][n] = finished(a[m][k] × packed [k][n] + bias[n]); `a_stride` and `stride` from row to row. `first` is the
    place of the first column in bias and scale. */
 KERNEL void integer_matmul(const int8_t *a, long a_stride, const int8_t *weights, int first, void *result, long at,
                            long stride, int m, int n, int k, const struct rescale *to)
 {
-    const bool blocks_outside = m <= n;
-    const int tiles = (m + Q_ROWS - 1) / Q_ROWS, blocks = (n + Q_COLS - 1) / Q_COLS;
-    for (int outer = 0; outer < (blocks_outside ? blocks : tiles); outer++) {
-        for (int inner = 0; inner < (blocks_outside ? tiles : blocks); inner++) {
-            const int row = (blocks_outside ? inner : outer) * Q_ROWS, block = blocks_outside ? outer : inner;
-            const int count = m - row < Q_ROWS ? m - row : Q_ROWS, column = block * Q_COLS;
+    const int panel = panel_columns(k);
+    for (int column = 0; column < n; column += panel) {
+        const int columns = n - column < panel ? n - column : panel;
+        for (int row = 0; row < m; row += Q_ROWS) {
+            const int count = m - row < Q_ROWS ? m - row : Q_ROWS;
             const int8_t *rows[Q_ROWS];
             for (int r = 0; r < count; r++)
                 rows[r] = a + (row + r) * a_stride;
-            integer_rows(count, rows, k, weights + column * packed_depth(k), first + column, n - column, result,
+            integer_rows(count, rows, k, weights + column * packed_depth(k), first + column, columns, result,
                          at + row * stride + column, stride, to);
         }
     }
@@ -301,12 +382,9 @@ KERNEL void integer_conv(const int8_t *x, const int8_t *weights, void *y, long f
                     }
                 }
             }
-            for (int block = 0; block < blocks; block++) {
-                const int column = block * Q_COLS;
-                const long which = (long)group * blocks * Q_COLS + column;
-                integer_rows(count, rows, k, weights + which * packed_depth(k), (int)which, columns - column, y,
-                             first + pixel * stride + (long)group * columns + column, stride, to);
-            }
+            const long which = (long)group * blocks * Q_COLS;
+            integer_rows(count, rows, k, weights + which * packed_depth(k), (int)which, columns, y,
+                         first + pixel * stride + (long)group * columns, stride, to);
         }
     }
 }
@@ -335,8 +413,17 @@ INLINE void integer_depthwise_pixel(const int8_t *const *places, int taps, const
         }
         if (t < taps)
             add_eight(&low, &high, vmull_s8(vld1_s8(places[t] + c), vld1_s8(weights + (long)t * channels + c)));
-        finish_four((i4)low, load4(to->scale + c), y, at + c, 4, to);
-        finish_four((i4)high, load4(to->scale + c + 4), y, at + c + 4, 4, to);
+        const v4 scale_low = load4(to->scale + c), scale_high = load4(to->scale + c + 4);
+#if defined(__aarch64__)
+        if (to->whole) {
+            const struct bounds bounds = bounds_of(to);
+            int8x16_t all = sixteen((i4)low, (i4)high, (i4)low, (i4)high, scale_low, scale_high, &bounds);
+            vst1_s8((int8_t *)y + at + c, vget_low_s8(all));
+            continue;
+        }
+#endif
+        finish_four((i4)low, scale_low, y, at + c, 4, to);
+        finish_four((i4)high, scale_high, y, at + c + 4, 4, to);
     }
 #endif
     for (; c < channels; c += 4) {
@@ -354,6 +441,9 @@ INLINE void integer_depthwise_pixel(const int8_t *const *places, int taps, const
 INLINE void integer_depthwise_inside(const int pixels, const int step, const int8_t *x, const int8_t *weights,
                                      int channels, long down, void *y, long at, const struct rescale *to)
 {
+#if defined(__aarch64__)
+    const struct bounds bounds = bounds_of(to);
+#endif
     for (int c = 0; c + 8 <= channels; c += 8) {
         int8x8_t v[9];
         UNROLL for (int t = 0; t < 9; t++) v[t] = vld1_s8(weights + (long)t * channels + c);
@@ -376,6 +466,19 @@ INLINE void integer_depthwise_inside(const int pixels, const int step, const int
             add_eight(&low[p], &high[p], vmull_s8(vld1_s8(last + 2 * channels), v[8]));
         }
         const v4 scale_low = load4(to->scale + c), scale_high = load4(to->scale + c + 4);
+#if defined(__aarch64__)
+        if (to->whole) {
+            int8_t *to_pixel = (int8_t *)y + at + c;
+            UNROLL for (int p = 0; p < pixels; p += 2)
+            {
+                int8x16_t all = sixteen((i4)low[p], (i4)high[p], (i4)low[p + 1], (i4)high[p + 1], scale_low,
+                                        scale_high, &bounds);
+                vst1_s8(to_pixel + (long)p * channels, vget_low_s8(all));
+                vst1_s8(to_pixel + (long)(p + 1) * channels, vget_high_s8(all));
+            }
+            continue;
+        }
+#endif
         UNROLL for (int p = 0; p < pixels; p++)
         {
             finish_four((i4)low[p], scale_low, y, at + (long)p * channels + c, 4, to);
