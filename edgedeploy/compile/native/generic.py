@@ -12,6 +12,11 @@ from edgedeploy.errors import UnsupportedError
 _INLINE_LIMIT = 64
 """Constants of up to so many elements are given to the generator: axes, shapes and the like decide what it writes."""
 
+_NOT_TRUSTED = {
+    "GRU": "refuses other directions than forward",
+    "LSTM": "was seen to give wrong results for it",
+}
+
 
 def generic(emitter: Emitter, node: Node) -> None:
     """A function of its own, called with arrays in C's order.
@@ -48,6 +53,10 @@ def _source(node: Node, taken: list[Value], name: str, opset: int) -> str:
             why="other operators are written by emx-onnx-cgen, and that is not installed",
             mend="pip install 'edgedeploy[native]'",
         ) from error
+    if node.op in _NOT_TRUSTED:
+        raise node.refused(
+            f"no kernel of ours takes it with such attributes, and emx-onnx-cgen {_NOT_TRUSTED[node.op]}"
+        )
     if node.op.count(":"):
         raise node.refused("it is none of ONNX's own operators")
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edgedeploy.compile.native import integers, products, reductions, shapes
+from edgedeploy.compile.native import integers, products, recurrent, reductions, shapes
 from edgedeploy.compile.native.elementwise import elementwise, formula_of, write
 from edgedeploy.compile.native.emit import Emitter
 from edgedeploy.compile.native.generic import generic
@@ -39,7 +39,9 @@ _WHERE_IT_CAN: dict[str, Callable[[Emitter, Node], bool]] = {
     "Gemm": products.gemm,
     "GlobalAveragePool": reductions.reduce,
     "GlobalMaxPool": reductions.reduce,
+    "GRU": recurrent.recurrent,
     "LRN": reductions.local_response,
+    "LSTM": recurrent.recurrent,
     "LayerNormalization": reductions.layer_normalization,
     "LogSoftmax": reductions.softmax,
     "MatMul": products.matmul,

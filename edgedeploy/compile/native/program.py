@@ -17,6 +17,7 @@ KERNELS = (
     "integers.h",
     "normalize.h",
     "pool.h",
+    "recurrent.h",
     "rows.h",
     "scalar.h",
     "spread.h",
