@@ -131,6 +131,7 @@ def compile_model(
             target=target,
             model=compiled,
             model_file=built.model_file,
+            runner=built.runner,
             runtime=built.runtime,
             source=source,
         )

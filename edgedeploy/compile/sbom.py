@@ -11,6 +11,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import re
 import uuid
@@ -31,6 +32,8 @@ Json = dict[str, Any]
 
 _SPEC = "1.6"
 _RUNNER = "edgedeploy-runner"
+_PACKAGES_OF = {"zig": "ziglang"}
+"""Programs that are called otherwise than the package that they come in."""
 
 # Classifiers that name one licence of SPDX's list (https://spdx.org/licenses/); «BSD License» may be any of several.
 _CLASSIFIERS = {
@@ -42,6 +45,16 @@ _CLASSIFIERS = {
     "License :: OSI Approved :: The Unlicense (Unlicense)": "Unlicense",
     "License :: OSI Approved :: zlib/libpng License": "Zlib",
 }
+# What authors write who wrote before there were such names; the Apache License also whole, as a text.
+_WORDS = {
+    "apache-2.0": "Apache-2.0",
+    "apache 2.0": "Apache-2.0",
+    "apache license 2.0": "Apache-2.0",
+    "bsd-3-clause": "BSD-3-Clause",
+    "mit": "MIT",
+    "mit license": "MIT",
+}
+_APACHE = re.compile(r"\s*Apache License\s+Version 2\.0", re.IGNORECASE)
 _LICENCE_NAME_LIMIT = 200
 
 # A library that a wheel carries within, as numpy's and scipy's licence files describe it: paragraphs of these lines.
@@ -60,6 +73,7 @@ def bill_of_materials(
     target: Target,
     model: ModelFacts,
     model_file: str,
+    runner: str,
     runtime: Runtime,
     source: Source | None,
 ) -> bytes:
@@ -69,6 +83,7 @@ def bill_of_materials(
         name, version: of the model on devices.
         model: what was compiled.
         model_file: path in the bundle of what it became.
+        runner: path in the bundle of what is started on the device.
         source: the float model that it was made from.
 
     Raises:
@@ -78,11 +93,12 @@ def bill_of_materials(
         _model(folder / model_file, name, version, model, source),
         _runner(),
         *_packages(folder, runtime),
+        *_linked_in(folder / runner),
     ]
     parts += _undescribed(folder, parts)
     body: Json = {
         "metadata": {
-            "tools": {"components": [_tool("edgedeploy")]},
+            "tools": {"components": [_tool("edgedeploy"), *_makers(runtime)]},
             "component": {
                 "type": "application",
                 "bom-ref": "bundle",
@@ -156,6 +172,34 @@ def _tool(package: str) -> Json:
     return found | _licences(metadata)
 
 
+def _makers(runtime: Runtime) -> Iterator[Json]:
+    """What made programs of the bundle, as the runtime's settings say: `"zig 0.17.1"`."""
+    for key in ("compiler", "generator"):
+        name, _, version = str(runtime.settings.get(key, "")).partition(" ")
+        if version:
+            licences = _licences_here(_PACKAGES_OF.get(name, name)) or {}
+            yield {"type": "application", "name": name, "version": version, **licences}
+
+
+def _linked_in(program: Path) -> list[Json]:
+    """The C library of a program that needs none on the device: programs are linked to zig's, which is musl."""
+    with program.open("rb") as file:
+        if file.read(4) != b"\x7fELF":
+            return []
+        from elftools.elf.elffile import ELFFile
+
+        if any(segment["p_type"] == "PT_INTERP" for segment in ELFFile(file).iter_segments()):
+            return []
+    found = importlib.util.find_spec("ziglang")
+    version = None
+    if found is not None and found.origin is not None:
+        header = Path(found.origin).parent / "lib/libc/musl/src/internal/version.h"
+        if header.is_file():
+            version = re.search(r'"([0-9.]+)"', header.read_text(encoding="utf-8"))
+    known = {"version": version[1], "purl": f"pkg:generic/musl@{version[1]}"} if version else {}
+    return [{"type": "library", "bom-ref": "musl", "name": "musl", **known, "licenses": [_declared(id="MIT")]}]
+
+
 def _packages(folder: Path, runtime: Runtime) -> list[Json]:
     """Every package that lies in the bundle, and every other one that the runtime names, by name."""
     found: dict[str, Json] = {}
@@ -211,13 +255,18 @@ def _undescribed(folder: Path, parts: Sequence[Json]) -> list[Json]:
 
 def _named(name: str, version: str) -> Json:
     """A package that lies in the bundle in another form than a wheel: a library, or compiled in."""
-    purl = _purl(name, version)
+    licences = _licences_here(name)
+    generic = f"pkg:generic/{quote(name, safe='')}@{quote(version, safe='')}"
+    purl = generic if licences is None else _purl(name, version)
+    return {"type": "library", "bom-ref": purl, "name": name, "version": version, **(licences or {}), "purl": purl}
+
+
+def _licences_here(package: str) -> Json | None:
+    """The `licenses` of a package that is installed on this machine; None when it is not."""
     try:
-        metadata: Message | None = importlib.metadata.metadata(name)  # type: ignore[assignment]
+        return _licences(importlib.metadata.metadata(package))
     except importlib.metadata.PackageNotFoundError:
-        metadata, purl = None, f"pkg:generic/{quote(name, safe='')}@{quote(version, safe='')}"
-    licences = _licences(metadata) if metadata is not None else {}
-    return {"type": "library", "bom-ref": purl, "name": name, "version": version, **licences, "purl": purl}
+        return None
 
 
 def _carried(packages: Path, text: Path, purl: str) -> Iterator[Json]:
@@ -248,12 +297,15 @@ def _licences(metadata: Any) -> Json:
     classifiers = [text for text in metadata.get_all("Classifier") or () if text.startswith("License :: ")]
     if known := [_CLASSIFIERS[text] for text in classifiers if text in _CLASSIFIERS]:
         return {"licenses": [_declared(id=spdx) for spdx in known]}
-    words = [text.rpartition(" :: ")[2] for text in classifiers] or _first_line(metadata["License"])
+    text = metadata["License"] or ""
+    if _APACHE.match(text) or text.strip().lower() in _WORDS:
+        return {"licenses": [_declared(id=_WORDS.get(text.strip().lower(), "Apache-2.0"))]}
+    words = [text.rpartition(" :: ")[2] for text in classifiers] or _first_line(text)
     return {"licenses": [_declared(name=text) for text in words]} if words else {}
 
 
-def _first_line(text: str | None) -> Sequence[str]:
-    lines = [line.strip()[:_LICENCE_NAME_LIMIT] for line in (text or "").splitlines() if line.strip()]
+def _first_line(text: str) -> Sequence[str]:
+    lines = [line.strip()[:_LICENCE_NAME_LIMIT] for line in text.splitlines() if line.strip()]
     return lines[:1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def folder(tmp_path: Path) -> Path:
     """A bundle's files before there is a manifest."""
     files = {
         "model.onnx": "model",
+        "run": "#!/bin/sh",
         "runtime/python/thing-1.2+local.dist-info/METADATA": "Metadata-Version: 2.4\nName: The.Thing\n"
         "Version: 1.2+local\nSummary: Things\nLicense-Expression: MIT AND Zlib\n\nA long story.\n",
         "runtime/python/thing-1.2+local.dist-info/licenses/LICENSE.txt": CARRIED,
@@ -78,6 +80,10 @@ def folder(tmp_path: Path) -> Path:
         "Classifier: License :: OSI Approved :: BSD License\n\n",
         "runtime/python/oldest-0.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: oldest\nVersion: 0.1\n"
         "License: Copyright (c) 1999\n  All rights reserved.\n\n",
+        "runtime/python/worded-0.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: worded\nVersion: 0.1\n"
+        "License: MIT\n\n",
+        "runtime/python/whole-0.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: whole\nVersion: 0.1\n"
+        "License:                               Apache License\n                        Version 2.0, January 2004\n\n",
         "runtime/python/silent-0.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: silent\nVersion: 0.1\n\n",
         "runtime/python/broken-0.1.dist-info/METADATA": "\udcff no header",
     }
@@ -90,7 +96,7 @@ def folder(tmp_path: Path) -> Path:
 def bill(folder: Path, packages: dict[str, str], **changes: Any) -> dict[str, Any]:
     runtime = Runtime(backend="onnxruntime", python="3.11", glibc="2.28", packages=packages)
     arguments: dict[str, Any] = {
-        "name": "model", "version": "1", "target": RPI4, "model": MODEL, "model_file": "model.onnx",
+        "name": "model", "version": "1", "target": RPI4, "model": MODEL, "model_file": "model.onnx", "runner": "run",
         "runtime": runtime, "source": SOURCE, **changes,
     }  # fmt: skip
     content = bill_of_materials(folder, **arguments)
@@ -133,6 +139,7 @@ def test_packages_come_from_their_metadata(folder):
     assert licences(found["old"]) == ["Apache-2.0"]
     assert licences(found["older"]) == ["name: BSD License"]
     assert licences(found["oldest"]) == ["name: Copyright (c) 1999"]
+    assert (licences(found["worded"]), licences(found["whole"])) == (["MIT"], ["Apache-2.0"])
     assert licences(found["silent"]) == []
     assert "broken" not in found
 
@@ -167,6 +174,27 @@ def test_the_model_and_what_it_was_made_from(folder):
     assert part["modelCard"]["modelParameters"]["inputs"] == [{"format": "x: float32 (N, 3)"}]
     same = msgspec.structs.replace(MODEL, sha256=sha256_file(folder / "model.onnx"))
     assert "pedigree" not in by_name(bill(folder, {}, model=same, source=None))["model"]
+
+
+def elf(*, interpreted: bool) -> bytes:
+    """The beginning of a 64-bit Arm program: a header, and one segment, which names a loader or does not."""
+    header = (
+        b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, 183, 1, 0, 64, 0, 0, 64, 56, 1, 64, 0, 0)
+    )
+    return header + struct.pack("<IIQQQQQQ", 3 if interpreted else 1, 5, 0, 0, 0, 120, 120, 1)
+
+
+def test_a_static_program_has_its_c_library_within(folder, schema):
+    settings = {"compiler": "zig 0.17.1", "generator": "emx-onnx-cgen 1.4.0", "threads": 1}
+    runtime = Runtime(backend="native", python=None, glibc=None, packages={}, settings=settings)
+    (folder / "run").write_bytes(elf(interpreted=False))
+    found = bill(folder, {}, runtime=runtime, model_file="run")
+    assert [error.message for error in schema.iter_errors(found)] == []
+    assert licences(by_name(found)["musl"]) == ["MIT"]
+    tools = {tool["name"]: tool["version"] for tool in found["metadata"]["tools"]["components"]}
+    assert tools == {"edgedeploy": tools["edgedeploy"], "zig": "0.17.1", "emx-onnx-cgen": "1.4.0"}
+    (folder / "run").write_bytes(elf(interpreted=True))
+    assert "musl" not in by_name(bill(folder, {}, runtime=runtime))
 
 
 def test_another_bill_has_another_serial_number(folder):
