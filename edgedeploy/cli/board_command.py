@@ -32,13 +32,16 @@ def command() -> None:
 @click.option(
     "--count", "counting", is_flag=True, help="A board whose clock counts instructions, for `bench`. It is slower."
 )
+@click.option("--minimal", is_flag=True, help="A board without Python: busybox and sshd. Smaller, and faster to boot.")
 @click.option("--disk-mb", type=click.IntRange(min=1), help="Size of a new board's disk in MiB. Default: 2048.")
 @click.option("--rebuild", is_flag=True, help="Make image and board anew, from the packages of today.")
 @common_options
-def up(name: str, target: str | None, counting: bool, disk_mb: int | None, rebuild: bool, out: Output) -> int:
+def up(
+    name: str, target: str | None, counting: bool, minimal: bool, disk_mb: int | None, rebuild: bool, out: Output
+) -> int:
     """Boot board NAME (default: rpi4), building what is missing. Returns when it has been logged in to.
 
-    A board counts instructions (--count) from when it is made, or never: give it a name of its own.
+    A board counts instructions (--count) or is minimal from when it is made, or never: give it a name of its own.
     """
     import time
 
@@ -46,7 +49,13 @@ def up(name: str, target: str | None, counting: bool, disk_mb: int | None, rebui
 
     begun = time.monotonic()
     status = board_up(
-        name, target=target, counting=True if counting else None, disk_mb=disk_mb, rebuild=rebuild, progress=out
+        name,
+        target=target,
+        counting=counting or None,
+        minimal=minimal or None,
+        disk_mb=disk_mb,
+        rebuild=rebuild,
+        progress=out,
     )
     took_s = time.monotonic() - begun
     boot = f", {status.boot_s:.1f} s at its last boot" if status.boot_s is not None else ""
@@ -148,5 +157,6 @@ def _table(boards: Sequence[BoardStatus]) -> Table:
     for board in boards:
         boot = "" if board.boot_s is None else f"{board.boot_s:.1f} s"
         state = f"{board.state}, counts instructions" if board.counting else board.state
-        table.add_row(board.address, board.target, state, str(board.port or ""), boot, board.folder)
+        target = f"{board.target}, minimal" if board.minimal else board.target
+        table.add_row(board.address, target, state, str(board.port or ""), boot, board.folder)
     return table

@@ -56,6 +56,9 @@ class Emulation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     debian_release: str
     debian_architecture: str
     kernel_package: str
+    kernel_architecture: str = ""
+    """Debian's name of the kernel's architecture, where it is not `debian_architecture`: a 64-bit kernel runs 32-bit
+    programs on the boards whose core has a mode for them."""
 
 
 class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,4 +88,4 @@ class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def prefers_onnxruntime(self) -> bool:
         """Whether an ONNX model runs on onnxruntime there unless told otherwise: then it may have its own operators."""
-        return self.backends[:1] == ("onnxruntime",)
+        return self.backends[:1] in (("onnxruntime",), ("onnxruntime-c",))

@@ -43,12 +43,16 @@ def test_status_and_list(one: Path) -> None:
     assert code == 0
     (row,) = json.loads(said)
     assert list(row) == [
-        *("name", "address", "target", "counting", "state", "port", "pid", "boot_s", "disk_mb", "image", "folder")
+        *("name", "address", "target", "counting", "minimal", "state", "port", "pid", "boot_s", "disk_mb"),
+        *("image", "folder"),
     ]
     assert (row["state"], row["port"], row["boot_s"]) == ("up", 2222, 3.21)
     assert "counts" not in said
     write_state(one, structs.replace(STATE, counting=True))
     assert "up, counts instructions" in invoke("list")[1]
+    assert "minimal" not in invoke("status", "one")[1]
+    write_state(one, structs.replace(STATE, minimal=True))
+    assert "rpi4, minimal" in invoke("status", "one")[1]
 
 
 def test_down_of_what_is_not_up() -> None:

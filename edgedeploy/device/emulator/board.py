@@ -52,6 +52,8 @@ class BoardStatus(Struct, frozen=True, kw_only=True):
     target: str
     counting: bool
     """Whether its clock counts instructions: one nanosecond each."""
+    minimal: bool
+    """Whether its system is busybox and sshd, without Python."""
     state: Condition
     """`absent`: never made. `crashed`: its QEMU ended by itself or was killed. `broken`: files are missing or damaged.
     The next `up` makes or mends it, whichever it is."""
@@ -83,6 +85,7 @@ def board_up(
     *,
     target: str | None = None,
     counting: bool | None = None,
+    minimal: bool | None = None,
     disk_mb: int | None = None,
     rebuild: bool = False,
     timeout_s: float = BOOT_TIMEOUT_S,
@@ -97,6 +100,8 @@ def board_up(
         name: of the board; also of its target, unless `target` is given or the board exists.
         counting: make a board whose clock counts instructions, one nanosecond each. It has a single core, and is
             several times slower. Default: as the board is; a new one does not.
+        minimal: make a board whose system is busybox and sshd, without Python. Default: as the board is; a new one has
+            a Debian system with Python.
         disk_mb: size of the disk of a board that is made now, in MiB. Default: `DEFAULT_DISK_MB`.
         rebuild: make the image and the board anew, from the packages of today. Releases on the board are lost.
         timeout_s: for the boot alone.
@@ -104,7 +109,8 @@ def board_up(
     Raises:
         HostError: a tool is missing, packages cannot be fetched, or there is no room.
         UnknownNameError: no target has that name.
-        UnsupportedError: the target has no emulated board, or the board exists with another target, clock or disk size.
+        UnsupportedError: the target has no emulated board, or the board exists with another target, clock, system
+            or disk size.
         BoardError: it does not boot; the message has the end of its console.
         BusyError: another edgedeploy has been at work on it for too long.
     """
@@ -116,16 +122,18 @@ def board_up(
             raise UnsupportedError(
                 f"target {chosen.name} has no emulated board", why="its file has no [emulation] table"
             )
-        need(qemu.program(chosen), "mke2fs", "e2fsck", "resize2fs", "cp")
+        need(qemu.program(chosen, chosen.emulation), "mke2fs", "e2fsck", "resize2fs", "cp")
         if state and not rebuild:
-            _refuse_changes(name, state, chosen, counting, disk_mb)
+            _refuse_changes(name, state, chosen, counting, minimal, disk_mb)
         if qemu.is_on(folder):
             if state and not rebuild and _is_whole(folder) and _answers(folder, state):
                 write_state(folder, structs.replace(state, phase="up"))
                 return board_status(name)
             progress.note("it runs, but is damaged, does not answer or is to be rebuilt: its power is cut")
             qemu.cut_power(folder)
-        image = image_folder(chosen.emulation, progress, rebuild=rebuild)
+        if minimal is None:
+            minimal = state is not None and state.minimal
+        image = image_folder(chosen.emulation, progress, minimal=minimal, rebuild=rebuild)
         if state is None or state.image != image.name or not _is_whole(folder) or rebuild:
             if (folder / "disk.ext4").exists():
                 progress.note(f"making board {name} anew: what was on its disk is gone")
@@ -135,6 +143,7 @@ def board_up(
                 disk_mb=disk_mb or (state.disk_mb if state else DEFAULT_DISK_MB),
                 port=state.port if state else None,
                 counting=counting if counting is not None else state is not None and state.counting,
+                minimal=minimal,
             )
             progress.step(f"making board {name}")
             refuse_small_disk(image / "disk.ext4", state.disk_mb)
@@ -196,6 +205,7 @@ def board_status(name: str = DEFAULT_BOARD) -> BoardStatus:
         address=f"board:{name}",
         target=state.target if state else name if name in target_names() else "",
         counting=state is not None and state.counting,
+        minimal=state is not None and state.minimal,
         state=_condition(folder, state, on),
         port=state.port if state and on else None,
         pid=qemu.process_id(folder) if on else None,
@@ -232,6 +242,7 @@ def emulated_board(
     *,
     target: str | None = None,
     counting: bool | None = None,
+    minimal: bool | None = None,
     disk_mb: int | None = None,
     delete: bool = False,
     progress: Progress = SILENT,
@@ -243,10 +254,10 @@ def emulated_board(
     """
     with contextlib.suppress(UnknownNameError):
         if board_status(name).state == "up":
-            yield board_up(name, target=target, counting=counting, disk_mb=disk_mb, progress=progress)
+            yield board_up(name, target=target, counting=counting, minimal=minimal, disk_mb=disk_mb, progress=progress)
             return
     try:
-        yield board_up(name, target=target, counting=counting, disk_mb=disk_mb, progress=progress)
+        yield board_up(name, target=target, counting=counting, minimal=minimal, disk_mb=disk_mb, progress=progress)
     finally:
         with contextlib.suppress(UnknownNameError):
             board_down(name, delete=delete, progress=progress)
@@ -277,11 +288,20 @@ def _known(name: str) -> Path:
     return folder
 
 
-def _refuse_changes(name: str, state: BoardState, target: Target, counting: bool | None, disk_mb: int | None) -> None:
+def _refuse_changes(
+    name: str,
+    state: BoardState,
+    target: Target,
+    counting: bool | None,
+    minimal: bool | None,
+    disk_mb: int | None,
+) -> None:
     clocks = {None: None, True: "counts instructions", False: "tells time"}
+    systems = {None: None, True: "minimal", False: "whole"}
     for what, has, wanted in (
         ("target", state.target, target.name),
         ("clock", clocks[state.counting], clocks[counting]),
+        ("system", systems[state.minimal], systems[minimal]),
         ("disk in MiB", state.disk_mb, disk_mb),
     ):
         if wanted is not None and wanted != has:

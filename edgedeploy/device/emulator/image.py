@@ -19,9 +19,17 @@ import msgspec
 
 from edgedeploy.device.emulator.disk import make_disk
 from edgedeploy.device.emulator.initramfs import base_archive
-from edgedeploy.device.emulator.packages import fetch
+from edgedeploy.device.emulator.packages import fetch, fetch_kernel, unpack
 from edgedeploy.device.emulator.tools import need
-from edgedeploy.device.emulator.userland import HOME, PACKAGES, USER_ID, make_userland, packaged
+from edgedeploy.device.emulator.userland import (
+    HOME,
+    MINIMAL_PACKAGES,
+    PACKAGES,
+    USER_ID,
+    make_minimal_userland,
+    make_userland,
+    packaged,
+)
 from edgedeploy.errors import BoardError
 from edgedeploy.files import cache_folder, replacing_folder, unwritable
 from edgedeploy.locks import exclusive
@@ -29,15 +37,18 @@ from edgedeploy.progress import SILENT, Progress
 from edgedeploy.values.target import Emulation
 
 # The modules that say what is on an image. Their source is part of its name: no number that somebody forgets to raise.
-_MADE_BY = ("disk.py", "image.py", "initramfs.py", "packages.py", "userland.py")
+_MADE_BY = ("disk.py", "image.py", "initramfs.py", "minimal.py", "packages.py", "userland.py")
 
 _KEPT_S = 30 * 24 * 3600
 
 
-def image_folder(emulation: Emulation, progress: Progress = SILENT, *, rebuild: bool = False) -> Path:
+def image_folder(
+    emulation: Emulation, progress: Progress = SILENT, *, minimal: bool = False, rebuild: bool = False
+) -> Path:
     """The folder with `kernel`, `initramfs`, `disk.ext4` and `packages.json`, built now if it is not there.
 
     Args:
+        minimal: the system without Python, of busybox and sshd.
         rebuild: build it again, with the packages that the sources have today.
 
     Raises:
@@ -45,19 +56,20 @@ def image_folder(emulation: Emulation, progress: Progress = SILENT, *, rebuild: 
         BoardError: the packages do not make a bootable image.
         BusyError: another edgedeploy has been building for too long.
     """
-    folder = cache_folder() / "images" / image_digest(emulation)[:16]
+    folder = cache_folder() / "images" / image_digest(emulation, minimal=minimal)[:16]
     # One build at a time, whichever image it is: they share apt's folders.
     with exclusive(folder.with_name("build"), "building an image", progress):
         if rebuild or not (folder / "disk.ext4").is_file():
             _forget_unused(folder.parent)
-            _build(folder, emulation, progress)
+            _build(folder, emulation, minimal, progress)
         os.utime(folder)
     return folder
 
 
-def image_digest(emulation: Emulation) -> str:
+def image_digest(emulation: Emulation, *, minimal: bool = False) -> str:
     """SHA-256 of all that an image is made from but the packages' versions, as hexadecimal digits."""
-    made_from = (emulation.debian_release, emulation.debian_architecture, emulation.kernel_package)
+    system = (emulation.debian_release, emulation.debian_architecture, "minimal" if minimal else "whole")
+    made_from = (*system, _kernel_architecture(emulation), emulation.kernel_package)
     digest = hashlib.sha256(msgspec.json.encode(made_from))
     source = resources.files(__package__)
     parts = [source / name for name in _MADE_BY]
@@ -75,12 +87,17 @@ def _forget_unused(images: Path) -> None:
             shutil.rmtree(image, ignore_errors=True)
 
 
-def _build(folder: Path, emulation: Emulation, progress: Progress) -> None:
+def _build(folder: Path, emulation: Emulation, minimal: bool, progress: Progress) -> None:
     need("apt-get", "dpkg-deb", "tar", "mke2fs", "debugfs")
+    release = emulation.debian_release
+    kernel = fetch_kernel(
+        emulation.kernel_package, release=release, architecture=_kernel_architecture(emulation), progress=progress
+    )
     packages = fetch(
-        (*PACKAGES, emulation.kernel_package),
-        release=emulation.debian_release,
+        MINIMAL_PACKAGES if minimal else PACKAGES,
+        release=release,
         architecture=emulation.debian_architecture,
+        kind="minimal" if minimal else "",
         progress=progress,
     )
     try:
@@ -92,21 +109,27 @@ def _build(folder: Path, emulation: Emulation, progress: Progress) -> None:
     except OSError as error:
         raise unwritable(folder, error) from error
     with scratch, replacing_folder(folder) as image:
-        root = Path(scratch.name) / "root"
+        # The kernel is QEMU's to load, and the modules that a board needs are in its first file system: neither is on
+        # the disk.
+        root, kernel_root = Path(scratch.name) / "root", Path(scratch.name) / "kernel"
         root.mkdir()
+        kernel_root.mkdir()
         try:
-            make_userland(packages, root, progress)
+            (make_minimal_userland if minimal else make_userland)(packages, root, progress)
+            unpack(kernel, kernel_root, leave_out=("usr/share/doc",))
             progress.step("building the disk image")
-            (image / "kernel").write_bytes(_kernel(root))
-            (image / "initramfs").write_bytes(base_archive(root, packaged("init")))
-            # The kernel is QEMU's to load, and the modules that a board needs are in its first file system.
-            shutil.rmtree(root / "boot")
-            shutil.rmtree(root / "usr/lib/modules")
+            (image / "kernel").write_bytes(_kernel(kernel_root))
+            modules = kernel_root / "usr/lib/modules"
+            (image / "initramfs").write_bytes(base_archive(root / "usr/bin/busybox", modules, packaged("init")))
             make_disk(root, image / "disk.ext4", home=HOME, home_uid=USER_ID)
-            versions = {package.name: package.version for package in packages}
+            versions = {package.name: package.version for package in (*kernel, *packages)}
             (image / "packages.json").write_bytes(msgspec.json.format(msgspec.json.encode(versions), indent=2))
         except OSError as error:
             raise unwritable(folder, error) from error
+
+
+def _kernel_architecture(emulation: Emulation) -> str:
+    return emulation.kernel_architecture or emulation.debian_architecture
 
 
 def _kernel(root: Path) -> bytes:

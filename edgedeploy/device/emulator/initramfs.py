@@ -51,11 +51,12 @@ class CpioArchive:
         self._content += b"\0" * (-len(self._content) % 4)
 
 
-def base_archive(root: Path, init: bytes) -> bytes:
+def base_archive(busybox: Path, modules: Path, init: bytes) -> bytes:
     """The archive that every board of an image boots with.
 
     Args:
-        root: an unpacked Debian root with busybox and one kernel's modules.
+        busybox: a static one, of the board's architecture.
+        modules: a folder that has, anywhere below it, one kernel's modules.
         init: the script that becomes `/init`; it loads the modules listed in `/modules/order`.
 
     Raises:
@@ -65,8 +66,8 @@ def base_archive(root: Path, init: bytes) -> bytes:
     for name in ("bin", "dev", "proc", "sys", "newroot", "modules"):
         archive.folder(name)
     archive.character_device("dev/console", 5, 1)
-    archive.file("bin/busybox", (root / "usr/bin/busybox").read_bytes(), 0o755)
-    order = _load_order(root, _MODULES)
+    archive.file("bin/busybox", busybox.read_bytes(), 0o755)
+    order = _load_order(modules, _MODULES)
     for path in order:
         archive.file(f"modules/{path.name}", path.read_bytes())
     archive.file("modules/order", "".join(f"{path.name}\n" for path in order).encode())
@@ -84,9 +85,9 @@ def board_archive(host_key: bytes, authorized_key: str, hostname: str) -> bytes:
     return archive.finished()
 
 
-def _load_order(root: Path, names: Iterable[str]) -> list[Path]:
+def _load_order(folder: Path, names: Iterable[str]) -> list[Path]:
     """The modules' files, each after those that it depends on. Modules built into the kernel have no file."""
-    files = {path.stem.replace("-", "_"): path for path in (root / "usr/lib/modules").rglob("*.ko")}
+    files = {path.stem.replace("-", "_"): path for path in folder.rglob("*.ko")}
     order: list[Path] = []
 
     def visit(name: str) -> None:
@@ -101,5 +102,5 @@ def _load_order(root: Path, names: Iterable[str]) -> list[Path]:
     for name in names:
         visit(name)
     if not order:
-        raise BoardError("the kernel package has no virtio modules", why=f"looked in {root / 'usr/lib/modules'}")
+        raise BoardError("the kernel package has no virtio modules", why=f"looked in {folder}")
     return order

@@ -54,36 +54,45 @@ class Package(Struct, frozen=True, kw_only=True):
     """The `.deb` in the cache."""
 
 
-def fetch(names: Sequence[str], *, release: str, architecture: str, progress: Progress = SILENT) -> tuple[Package, ...]:
+def fetch(
+    names: Sequence[str], *, release: str, architecture: str, kind: str = "", progress: Progress = SILENT
+) -> tuple[Package, ...]:
     """Download `names` and all that they depend on, and return every package.
 
     Args:
         release: Debian's code name, e.g. `"bookworm"`.
         architecture: Debian's name of it, e.g. `"arm64"`.
+        kind: of system that they are for. Each kind has a place of its own in the cache: what an earlier call for that
+            kind has left there, and this one does not need, is removed.
 
     Raises:
         HostError: apt is missing, no source has that release, or the download fails.
     """
     need("apt-get", "apt-config")
     progress.step(f"fetching Debian {release} packages for {architecture}")
-    apt = _Apt(cache_folder() / "packages" / f"{release}-{architecture}", architecture)
-    sources = _working_sources(apt, release, progress)
-    apt.use(sources)
-    listing = apt.checked("install", "--simulate", *names)
+    apt = _Apt.of(release, architecture, kind)
+    apt.use(_working_sources(apt, release, progress))
+    packages = apt.chosen(*names)
     apt.checked("install", "--download-only", *names)
-    packages = tuple(
-        Package(name=chosen["name"], version=chosen["version"], path=apt.archive(**chosen.groupdict()))
-        for chosen in _CHOSEN.finditer(listing)
-    )
-    missing = [package.path.name for package in packages if not package.path.is_file()]
-    if missing or not packages:
-        raise HostError("apt did not fetch the board's packages", why=f"missing: {', '.join(missing) or 'all'}")
-    # Older versions of an earlier build are of no use any more.
-    for path in set(apt.archives.glob("*.deb")) - {package.path for package in packages}:
-        path.unlink(missing_ok=True)
-    size_mb = sum(package.path.stat().st_size for package in packages) / 1e6
-    progress.note(f"{len(packages)} packages, {size_mb:.0f} MB")
-    return packages
+    return _arrived(apt, packages, progress)
+
+
+def fetch_kernel(name: str, *, release: str, architecture: str, progress: Progress = SILENT) -> tuple[Package, ...]:
+    """Download the kernel that the package `name` stands for, without the tools that a PC would install it with.
+
+    Args:
+        name: of a kernel, or of the package that depends on the newest one, e.g. `"linux-image-armmp"`.
+
+    Raises:
+        HostError: as `fetch`.
+    """
+    need("apt-get", "apt-config")
+    progress.step(f"fetching a kernel of Debian {release} for {architecture}")
+    apt = _Apt.of(release, architecture, "kernel")
+    apt.use(_working_sources(apt, release, progress))
+    packages = tuple(package for package in apt.chosen(name) if package.name.startswith("linux-image-"))
+    apt.checked("download", *(f"{package.name}={package.version}" for package in packages), folder=apt.archives)
+    return _arrived(apt, packages, progress)
 
 
 def fetch_alone(
@@ -93,14 +102,10 @@ def fetch_alone(
     need("apt-get", "apt-config")
     progress.step(f"fetching {', '.join(names)} of Debian {release} for {architecture}")
     # A place of its own: `fetch` removes what its own packages do not need.
-    apt = _Apt(cache_folder() / "packages" / f"{release}-{architecture}-alone", architecture)
+    apt = _Apt.of(release, architecture, "alone")
     apt.use(_working_sources(apt, release, progress))
-    chosen = [each for each in _CHOSEN.finditer(apt.checked("install", "--simulate", *names)) if each["name"] in names]
-    exactly = [f"{each['name']}={each['version']}" for each in chosen]
-    apt.checked("download", *exactly, folder=apt.archives)
-    packages = tuple(
-        Package(name=each["name"], version=each["version"], path=apt.archive(**each.groupdict())) for each in chosen
-    )
+    packages = tuple(package for package in apt.chosen(*names) if package.name in names)
+    apt.checked("download", *(f"{package.name}={package.version}" for package in packages), folder=apt.archives)
     if missing := set(names) - {package.name for package in packages if package.path.is_file()}:
         raise HostError("apt did not fetch every package", why=f"missing: {', '.join(sorted(missing))}")
     return packages
@@ -134,8 +139,25 @@ def unpack(packages: Sequence[Package], root: Path, *, leave_out: Sequence[str],
         progress.advance(done, len(packages), "packages")
 
 
+def _arrived(apt: _Apt, packages: tuple[Package, ...], progress: Progress) -> tuple[Package, ...]:
+    """Hold that every package is there; remove all others, which are older versions of an earlier build."""
+    missing = [package.path.name for package in packages if not package.path.is_file()]
+    if missing or not packages:
+        raise HostError("apt did not fetch the board's packages", why=f"missing: {', '.join(missing) or 'all'}")
+    for path in set(apt.archives.glob("*.deb")) - {package.path for package in packages}:
+        path.unlink(missing_ok=True)
+    size_mb = sum(package.path.stat().st_size for package in packages) / 1e6
+    progress.note(f"{len(packages)} package{'s' if len(packages) > 1 else ''}, {size_mb:.0f} MB")
+    return packages
+
+
 class _Apt:
     """apt-get with folders of its own, for packages of one architecture."""
+
+    @classmethod
+    def of(cls, release: str, architecture: str, kind: str) -> _Apt:
+        """The one whose folders are kept in the cache. `kind` may be empty."""
+        return cls(cache_folder() / "packages" / "-".join(filter(None, (release, architecture, kind))), architecture)
 
     def __init__(self, folder: Path, architecture: str) -> None:
         self.archives = folder / "archives"
@@ -182,7 +204,15 @@ class _Apt:
         except OSError as error:
             raise unwritable(self._sources, error) from error
 
-    def archive(self, name: str, version: str, architecture: str) -> Path:
+    def chosen(self, *names: str) -> tuple[Package, ...]:
+        """What apt would install for `names`, and where it will lie; nothing is downloaded yet."""
+        listing = self.checked("install", "--simulate", *names)
+        return tuple(
+            Package(name=each["name"], version=each["version"], path=self._archive(**each.groupdict()))
+            for each in _CHOSEN.finditer(listing)
+        )
+
+    def _archive(self, name: str, version: str, architecture: str) -> Path:
         """Where apt puts a downloaded package: it escapes `:` in versions (apt-pkg/acquire-item.cc)."""
         return self.archives / f"{name}_{version.replace(':', '%3a')}_{architecture}.deb"
 

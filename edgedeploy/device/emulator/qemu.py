@@ -22,24 +22,26 @@ from edgedeploy.files import unwritable
 from edgedeploy.values.target import Emulation, Target
 
 CONSOLE_LOG = "console.log"
-_PROGRAMS = {"aarch64": "qemu-system-aarch64", "armv7l": "qemu-system-arm"}
+_PROGRAMS = {"arm64": "qemu-system-aarch64", "armhf": "qemu-system-arm"}
+"""By Debian's name of the kernel's architecture."""
 _START_TIMEOUT_S = 60.0
 _KILL_TIMEOUT_S = 10.0
 _ATTEMPTS = 5
 
 
-def program(target: Target) -> str:
-    """The emulator of the target's architecture, e.g. `"qemu-system-aarch64"`.
+def program(target: Target, emulation: Emulation) -> str:
+    """The emulator of the kernel's architecture, e.g. `"qemu-system-aarch64"`.
 
     Raises:
         UnsupportedError: boards of that architecture are not emulated.
     """
-    if target.architecture not in _PROGRAMS:
+    architecture = emulation.kernel_architecture or emulation.debian_architecture
+    if architecture not in _PROGRAMS:
         raise UnsupportedError(
             f"boards of target {target.name} cannot be emulated",
-            why=f"its architecture is {target.architecture}; emulated are {', '.join(_PROGRAMS)}",
+            why=f"its kernel's architecture is {architecture}; emulated are {', '.join(_PROGRAMS)}",
         )
-    return _PROGRAMS[target.architecture]
+    return _PROGRAMS[architecture]
 
 
 def command_line(
@@ -118,7 +120,7 @@ def start(
         BusyError: the board is on.
         BoardError: QEMU does not start; the message has its own words.
     """
-    emulator = find(program(target))
+    emulator = find(program(target, emulation))
     try:
         (folder / CONSOLE_LOG).unlink(missing_ok=True)
         with _power_lock(folder) as lock, _console_socket(folder) as console:

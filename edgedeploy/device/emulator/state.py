@@ -23,6 +23,8 @@ class BoardState(Struct, frozen=True, kw_only=True):
     disk_mb: int
     counting: bool = False
     """Whether its clock counts instructions."""
+    minimal: bool = False
+    """Whether its system is busybox and sshd, without Python."""
     phase: Literal["off", "booting", "up"] = "off"
     """What we last did with it. Not `off`, and yet not running: it crashed, or we did."""
     port: int | None = None

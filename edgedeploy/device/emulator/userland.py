@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from edgedeploy.device.emulator.minimal import keep_minimum
 from edgedeploy.device.emulator.packages import Package, unpack
 from edgedeploy.errors import BoardError
 from edgedeploy.progress import SILENT, Progress
@@ -18,6 +19,9 @@ PACKAGES = (
     *("libstdc++6", "openssh-server", "procps", "python3", "sed", "tar", "util-linux"),
 )
 """What a Debian system has that a model, or edgedeploy, may ask for. The kernel comes on top."""
+
+MINIMAL_PACKAGES = ("base-files", "busybox-static", "libstdc++6", "openssh-server")
+"""What a minimal system is taken from: of these and all that they depend on, few files are kept."""
 
 USER, USER_ID, HOME = "edge", 1000, "/home/edge"
 """Who SSH logs in as; as `rootfs/passwd` has it."""
@@ -58,7 +62,7 @@ def packaged(name: str) -> bytes:
 
 
 def make_userland(packages: Sequence[Package], root: Path, progress: Progress = SILENT) -> None:
-    """Fill the empty folder `root`. The kernel and its modules are in it too, in `boot` and `usr/lib/modules`.
+    """Fill the empty folder `root` with a Debian system.
 
     Raises:
         HostError: a package cannot be unpacked, or there is no room.
@@ -68,12 +72,7 @@ def make_userland(packages: Sequence[Package], root: Path, progress: Progress = 
     for name in ("busybox", "python3"):
         if not (root / "usr/bin" / name).exists():
             raise BoardError(f"the packages have no {name}", why=f"usr/bin/{name} is missing")
-    for name, mode in _EMPTY_FOLDERS.items():
-        (root / name).mkdir(parents=True, exist_ok=True)
-        (root / name).chmod(mode)
-    for name, (place, mode) in _FILES.items():
-        (root / place).write_bytes(packaged(name))
-        (root / place).chmod(mode)
+    _add_own_files(root)
     for place in (".bashrc", ".profile"):
         (root / HOME[1:] / place).write_bytes((root / "etc/skel" / place).read_bytes())
         (root / HOME[1:] / place).chmod(0o644)
@@ -82,6 +81,32 @@ def make_userland(packages: Sequence[Package], root: Path, progress: Progress = 
         if not link.exists() and not link.is_symlink():
             link.symlink_to("busybox")
     _compile_standard_library(root, progress)
+
+
+def make_minimal_userland(packages: Sequence[Package], root: Path, progress: Progress = SILENT) -> None:
+    """Fill the empty folder `root` with busybox and sshd, and what a program linked to GNU's C or C++ library needs.
+
+    Every command is busybox's: the board links them at its first boot, when busybox itself can say which it has.
+
+    Raises:
+        HostError: a package cannot be unpacked, or there is no room.
+        BoardError: the packages lack what a board needs.
+    """
+    unpack(packages, root, leave_out=_LEFT_OUT, progress=progress)
+    keep_minimum(root)
+    _add_own_files(root)
+    passwd = root / "etc/passwd"
+    passwd.write_bytes(passwd.read_bytes().replace(b"/bin/bash", b"/bin/sh"))
+
+
+def _add_own_files(root: Path) -> None:
+    for name, mode in _EMPTY_FOLDERS.items():
+        (root / name).mkdir(parents=True, exist_ok=True)
+        (root / name).chmod(mode)
+    for name, (place, mode) in _FILES.items():
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).write_bytes(packaged(name))
+        (root / place).chmod(mode)
 
 
 def _compile_standard_library(root: Path, progress: Progress) -> None:

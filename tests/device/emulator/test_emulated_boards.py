@@ -23,7 +23,7 @@ from edgedeploy.device.emulator.keys import new_key_pair
 from edgedeploy.device.emulator.state import BoardState, board_folder, read_state, write_state
 from edgedeploy.device.emulator.tools import apt_line, need, run
 from edgedeploy.errors import BoardError, DeviceError, HostError, UnknownNameError, UnsupportedError
-from edgedeploy.target.load import load_target
+from edgedeploy.target.load import load_target, target_names
 
 STATE = BoardState(target="rpi4", image="0123456789abcdef", disk_mb=2048, phase="up", port=2222, boot_s=3.0)
 
@@ -98,7 +98,7 @@ def test_state_survives_being_written() -> None:
     assert read_state(folder) == STATE
 
 
-def test_another_target_clock_or_disk_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_target_clock_system_or_disk_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board, "need", lambda *_: None)
     with pytest.raises(UnsupportedError, match="another disk in MiB: 2048, not 100"):
         board_up("one", disk_mb=100)
@@ -108,6 +108,12 @@ def test_another_target_clock_or_disk_is_refused(folder: Path, monkeypatch: pyte
     assert board_status("one").counting
     with pytest.raises(UnsupportedError, match="another clock: counts instructions, not tells time"):
         board_up("one", counting=False)
+    with pytest.raises(UnsupportedError, match="another system: whole, not minimal"):
+        board_up("one", minimal=True)
+    write_state(folder, structs.replace(STATE, minimal=True))
+    assert board_status("one").minimal
+    with pytest.raises(UnsupportedError, match="another system: minimal, not whole"):
+        board_up("one", minimal=False)
     write_state(folder, structs.replace(STATE, target="other"))
     with pytest.raises(UnsupportedError, match="another target: other, not rpi4"):
         board_up("one", target="rpi4")
@@ -171,8 +177,48 @@ def test_an_image_s_name_changes_with_what_it_is_made_from() -> None:
     assert emulation is not None
     same = structs.replace(emulation, cores=1, memory_mb=512, cpu="max", machine="virt,secure=on")
     assert image.image_digest(same) == image.image_digest(emulation)
-    for change in ({"debian_release": "trixie"}, {"debian_architecture": "armhf"}, {"kernel_package": "linux"}):
-        assert image.image_digest(structs.replace(emulation, **change)) != image.image_digest(emulation)
+    digests = {image.image_digest(emulation), image.image_digest(emulation, minimal=True)}
+    changes = ("debian_release", "trixie"), ("debian_architecture", "armhf"), ("kernel_package", "linux")
+    for key, value in (*changes, ("kernel_architecture", "armhf")):
+        other = structs.replace(emulation, **{key: value})
+        digests |= {image.image_digest(other), image.image_digest(other, minimal=True)}
+    assert len(digests) == 2 * 5
+    # The same, said twice.
+    said = structs.replace(emulation, kernel_architecture="arm64")
+    assert image.image_digest(said) == image.image_digest(emulation)
+
+
+def test_boards_of_one_architecture_share_an_image() -> None:
+    systems: dict[str, list[str]] = {}
+    for name in target_names():
+        if emulation := load_target(name).emulation:
+            systems.setdefault(image.image_digest(emulation), []).append(name)
+    assert sorted(systems.values()) == [
+        ["generic-aarch64", "rpi-zero-2w", "rpi3", "rpi4", "rpi5"],
+        ["generic-armv7", "rpi2"],
+        ["rpi-zero-2w-32", "rpi3-32", "rpi4-32"],
+    ]
+
+
+def test_each_board_gets_the_image_of_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[tuple[str, bool]] = []
+
+    def build(folder: Path, _: object, minimal: bool, *__: object) -> None:
+        built.append((folder.name, minimal))
+        folder.mkdir(parents=True)
+        (folder / "disk.ext4").touch()
+
+    monkeypatch.setattr(image, "_build", build)
+    for name in ("rpi4", "rpi2"):
+        emulation = load_target(name).emulation
+        assert emulation is not None
+        for minimal in (False, True, False):
+            assert (
+                image.image_folder(emulation, minimal=minimal).name
+                == image.image_digest(emulation, minimal=minimal)[:16]
+            )
+    assert [minimal for _, minimal in built] == [False, True] * 2
+    assert len({name for name, _ in built}) == 4
 
 
 def test_an_image_that_is_there_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:

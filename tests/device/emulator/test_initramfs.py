@@ -46,7 +46,10 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_modules_come_after_what_they_need(root: Path) -> None:
-    files = {name: content for name, _, content in entries(base_archive(root, b"#!/bin/busybox sh\n"))}
+    files = {
+        name: content
+        for name, _, content in entries(base_archive(root / "usr/bin/busybox", root, b"#!/bin/busybox sh\n"))
+    }
     order = files["modules/order"].decode().split()
     assert order == ["virtio_ring.ko", "virtio.ko", "virtio_mmio.ko", "virtio_blk.ko", "virtio-rng.ko"]
     assert all(f"modules/{name}" in files for name in order)
@@ -58,7 +61,7 @@ def test_a_kernel_without_virtio_is_refused(root: Path) -> None:
     for module in root.rglob("virtio*.ko"):
         module.unlink()
     with pytest.raises(BoardError, match="no virtio modules"):
-        base_archive(root, b"")
+        base_archive(root / "usr/bin/busybox", root, b"")
 
 
 def test_a_board_s_own_archive() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgedeploy.device.emulator import packages
-from edgedeploy.device.emulator.packages import Package, fetch, unpack
+from edgedeploy.device.emulator.packages import Package, fetch, fetch_kernel, unpack
 from edgedeploy.errors import HostError
 
 
@@ -85,6 +85,23 @@ def test_packages_come_with_what_they_depend_on(apt: Path, tmp_path: Path) -> No
     repository.publish("bookworm")
     assert get("wanted") == {"wanted": "1.1", "needed": "1:2.0-1"}
     assert len(list((tmp_path / "cache").rglob("*.deb"))) == 2
+
+
+def test_a_kernel_comes_without_the_tools_that_install_it(apt: Path, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "debian")
+    repository.add("linux-image-armmp", "6.1-1", depends="linux-image-6.1-armmp")
+    repository.add("linux-image-6.1-armmp", "6.1-1", depends="initramfs-tools")
+    repository.add("initramfs-tools", "1.0")
+    repository.add("system", "1.0")
+    repository.publish("bookworm")
+    (apt / "a.list").write_text(f"deb [trusted=yes] copy:{repository.folder} bookworm main\n")
+    kernel = fetch_kernel("linux-image-armmp", release="bookworm", architecture="arm64")
+    assert {package.name for package in kernel} == {"linux-image-armmp", "linux-image-6.1-armmp"}
+    # What one kind of system is made from, stays when another's is fetched.
+    assert get("system") == {"system": "1.0"}
+    fetch(["initramfs-tools"], release="bookworm", architecture="arm64", kind="minimal")
+    assert all(package.path.is_file() for package in kernel)
+    assert len(list((tmp_path / "cache").rglob("*.deb"))) == 4
 
 
 def test_other_people_s_packages_are_not_taken(apt: Path, tmp_path: Path) -> None:

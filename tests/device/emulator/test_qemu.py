@@ -15,7 +15,7 @@ from msgspec import structs
 
 from edgedeploy.device.emulator import qemu
 from edgedeploy.errors import BoardError, BusyError, UnsupportedError
-from edgedeploy.target.load import load_target
+from edgedeploy.target.load import load_target, target_names
 
 TARGET = load_target("rpi4")
 assert TARGET.emulation is not None
@@ -191,6 +191,38 @@ def test_an_interrupt_while_it_starts(folder: Path, monkeypatch: pytest.MonkeyPa
     assert not qemu.is_on(folder)
 
 
+def test_the_emulator_is_the_kernel_s() -> None:
+    for name, emulator in {
+        "rpi5": "qemu-system-aarch64",
+        "rpi2": "qemu-system-arm",
+        "rpi4-32": "qemu-system-aarch64",  # a 32-bit system on a 64-bit kernel
+    }.items():
+        target = load_target(name)
+        assert target.emulation is not None
+        assert qemu.program(target, target.emulation) == emulator
+
+
+def test_each_board_is_of_its_core_and_of_a_size_that_is_sold(tmp_path: Path) -> None:
+    cores = {}
+    for name in target_names():
+        target = load_target(name)
+        emulation = target.emulation
+        if emulation is None:
+            continue
+        words = qemu.command_line("qemu", emulation, tmp_path, kernel=Path("/k"), port=2222, console=7)
+        core = cores[name] = words[words.index("-cpu") + 1]
+        assert core == target.cpu.core or target.cpu.core.startswith("generic"), name
+        assert emulation.memory_mb in target.memory_mb, name
+        assert emulation.debian_architecture == {"aarch64": "arm64", "armv7l": "armhf"}[target.architecture], name
+        # A kernel of 32 bits sees no device that lies above its addresses.
+        assert ("highmem=off" in words[words.index("-machine") + 1]) == (
+            emulation.kernel_package == "linux-image-armmp"
+        )
+    assert set(target_names()) - set(cores) == {"rpi-zero", "x86-64"}
+    assert {cores["rpi3"], cores["rpi4"], cores["rpi5"]} == {"cortex-a53", "cortex-a72", "cortex-a76"}
+    assert cores["generic-armv7"].endswith(",neon=off")
+
+
 def test_architectures_without_emulation_are_refused() -> None:
-    with pytest.raises(UnsupportedError, match="armv6l"):
-        qemu.program(structs.replace(TARGET, architecture="armv6l"))
+    with pytest.raises(UnsupportedError, match="armel"):
+        qemu.program(TARGET, structs.replace(EMULATION, debian_architecture="armel"))
