@@ -18,7 +18,8 @@ from edgedeploy.cli.output import Output, common_options
     metavar="auto|NAME",
     default="auto",
     show_default=True,
-    help="What executes the model on the device; auto takes the first of the target's that can.",
+    help="What executes the model there: onnxruntime, onnxruntime-c, tflite or native; auto takes the first of the "
+    "target's that can.",
 )
 @click.option("--golden", metavar="DATA", help="Samples whose outputs are kept in the bundle; random ones without it.")
 @input_shape_option("Shape of a dynamic input, for random golden samples and backends of static shapes.")
