@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from elftools.common.exceptions import ELFError
 from elftools.construct.core import ConstructError
+from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 from elftools.elf.sections import ARMAttributesSection, NoteSection
@@ -28,6 +29,10 @@ _MACHINES = {"aarch64": "EM_AARCH64", "armv7l": "EM_ARM", "armv6l": "EM_ARM", "x
 _GLIBC = re.compile(r"GLIBC_(?P<version>[0-9]+\.[0-9]+)(?:\.[0-9]+)?")
 _OTHER_GLIBC = {"GLIBC_ABI_DT_RELR": "2.36"}
 """Names without a version in them: https://sourceware.org/glibc/wiki/Release/2.36"""
+
+# Of glibc itself, which the version stands for.
+_OF_GLIBC = re.compile(r"(lib(c|m|dl|rt|pthread|util|resolv|anl|mvec|nsl)|ld-linux[a-z0-9_-]*)\.so\.[0-9]+")
+_LIBRARY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 # Addenda to, and Errata in, the ABI for the Arm Architecture, 3.3: https://github.com/ARM-software/abi-aa
 _ARM_CPU_NEWER_THAN_6 = {10, 12, 13, *range(14, 24)}
@@ -51,6 +56,8 @@ class Found(Struct, frozen=True, kw_only=True):
     """The largest page that all are aligned for; None when there is none."""
     cpu_features: tuple[str, ...] = ()
     """That they say they cannot do without. What they use only where it is there, they do not say."""
+    shared_libraries: tuple[str, ...] = ()
+    """That they ask for, that do not lie beside them, and that are not of the GNU C library."""
 
 
 def with_needs(built: Built, folder: Path, target: Target) -> Built:
@@ -80,6 +87,7 @@ def with_needs(built: Built, folder: Path, target: Target) -> Built:
             built.needs,
             page_size_bytes=min(pages, default=None),
             cpu_features=tuple(sorted({*built.needs.cpu_features, *found.cpu_features})),
+            shared_libraries=tuple(sorted({*built.needs.shared_libraries, *found.shared_libraries})),
         ),
     )
 
@@ -94,11 +102,14 @@ def find_needs(folder: Path, architecture: str) -> Found:
         UnsupportedError: one is for another machine.
         IntegrityError: a file begins like a program and is none.
     """
-    every = [_needs_of(path, folder, architecture) for path in sorted(folder.rglob("*")) if _is_program(path)]
+    paths = sorted(folder.rglob("*"))
+    every = [_needs_of(path, folder, architecture) for path in paths if _is_program(path)]
+    there = {path.name for path in paths}
     return Found(
         glibc=max((one.glibc for one in every if one.glibc), key=version_numbers, default=None),
         page_size_bytes=min((one.page_size_bytes for one in every if one.page_size_bytes), default=None),
         cpu_features=tuple(sorted({feature for one in every for feature in one.cpu_features})),
+        shared_libraries=tuple(sorted({name for one in every for name in one.shared_libraries if name not in there})),
     )
 
 
@@ -135,7 +146,19 @@ def _read(file: BinaryIO, name: str, architecture: str) -> Found:
             (segment["p_align"] for segment in elf.iter_segments("PT_LOAD") if segment["p_align"] > 1), default=None
         ),
         cpu_features=_arm_features(elf, name, architecture) if machine == "EM_ARM" else _x86_features(elf),
+        shared_libraries=tuple(_libraries(elf)),
     )
+
+
+def _libraries(elf: ELFFile) -> Iterator[str]:
+    for section in elf.iter_sections():
+        if isinstance(section, DynamicSection):
+            for tag in section.iter_tags("DT_NEEDED"):
+                needed = str(getattr(tag, "needed", ""))
+                if not _LIBRARY.fullmatch(needed):
+                    raise ValueError(f"it asks for a library called {needed!r}")
+                if not _OF_GLIBC.fullmatch(needed):
+                    yield needed
 
 
 def _glibc_versions(elf: ELFFile) -> Iterator[str]:

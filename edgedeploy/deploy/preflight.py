@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from msgspec import Struct
 
-from edgedeploy.deploy.shell import TOOLS, run
+from edgedeploy.deploy.shell import LIBRARIES, TOOLS, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import DeviceError, IntegrityError, InvalidFileError
 from edgedeploy.safe_paths import check_name, check_relative_path, check_sha256
@@ -20,6 +21,19 @@ from edgedeploy.values.probe import Probe
 from edgedeploy.values.target import Target
 
 _OF_32_BITS = ("armv7l", "armv6l")
+
+_LIBRARY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+# https://wiki.debian.org/Multiarch/Tuples
+_TRIPLETS = {
+    "aarch64": "aarch64-linux-gnu", "armv7l": "arm-linux-gnueabihf", "armv6l": "arm-linux-gnueabihf",
+    "x86_64": "x86_64-linux-gnu",
+}  # fmt: skip
+_PACKAGES = {
+    "libatomic.so.1": "libatomic1", "libblas.so.3": "libblas3", "libgcc_s.so.1": "libgcc-s1",
+    "libgfortran.so.5": "libgfortran5", "libgomp.so.1": "libgomp1", "liblapack.so.3": "liblapack3",
+    "libstdc++.so.6": "libstdc++6", "libz.so.1": "zlib1g",
+}  # fmt: skip
+"""Of Debian, and so of Raspberry Pi OS and Ubuntu."""
 
 
 class Refusal(Struct, frozen=True):
@@ -40,6 +54,9 @@ def check_manifest(manifest: Manifest) -> None:
     for what, version in (("Python", manifest.runtime.python), ("glibc", manifest.runtime.glibc)):
         if version is not None and not is_version(version):
             raise IntegrityError(f"{what} {version!r} is no version", why="expected is one such as 3.11")
+    for name in manifest.needs.shared_libraries:
+        if not _LIBRARY.fullmatch(name):
+            raise IntegrityError(f"{name!r} is no name of a shared library")
     for entry in manifest.files:
         check_relative_path(entry.path)
         check_sha256(entry.sha256)
@@ -58,8 +75,7 @@ def check_device(manifest: Manifest, connection: Connection, *, peak_memory_byte
     Raises:
         DeviceError: a tool is missing there, or the device lacks something that the bundle needs.
     """
-    answer = run(connection, TOOLS, doing="say which tools it has").stdout.decode(errors="replace")
-    missing = [value for key, _, value in (line.partition(" ") for line in answer.splitlines()) if key == "missing"]
+    missing = _missing(connection, TOOLS, doing="say which tools it has")
     if missing:
         raise DeviceError(
             f"{connection.address} has no {', '.join(missing)}",
@@ -67,8 +83,18 @@ def check_device(manifest: Manifest, connection: Connection, *, peak_memory_byte
         )
     wanted = manifest.runtime.python
     found = probe(connection, pythons=(f"python{wanted}", "python3", "python") if wanted else ())
-    _raise(refusals(manifest, found, peak_memory_bytes=peak_memory_bytes))
+    refused = refusals(manifest, found, peak_memory_bytes=peak_memory_bytes)
+    libraries, triplet = manifest.needs.shared_libraries, _TRIPLETS.get(manifest.architecture, "")
+    if libraries and not refused:
+        absent = _missing(connection, LIBRARIES, triplet, *libraries, doing="say which libraries it has")
+        refused = _refusals_of_libraries([name for name in libraries if name in absent], found)
+    _raise(refused)
     return found
+
+
+def _missing(connection: Connection, script: str, *arguments: str, doing: str) -> list[str]:
+    answer = run(connection, script, *arguments, doing=doing).stdout.decode(errors="replace")
+    return [value for key, _, value in (line.partition(" ") for line in answer.splitlines()) if key == "missing"]
 
 
 def measured_peak_bytes(measurement: Measurement, manifest: Manifest) -> int | None:
@@ -193,6 +219,19 @@ def _refusals_of_c_library(runtime: Runtime, found: Probe) -> list[Refusal]:
         Refusal(
             f"the bundle's runtime needs glibc {runtime.glibc}, and {found.address} has {has}",
             f"{_compile(found)}, or with --backend native, which needs none",
+        )
+    ]
+
+
+def _refusals_of_libraries(absent: Sequence[str], found: Probe) -> list[Refusal]:
+    if not absent:
+        return []
+    packages = " ".join(sorted({_PACKAGES[name] for name in absent if name in _PACKAGES}))
+    install = f"install what has them there (Debian: apt-get install {packages})" if packages else "install them there"
+    return [
+        Refusal(
+            f"the bundle's programs need {', '.join(absent)}, and {found.address} is without",
+            f"{install}, or compile with --backend native, which needs none",
         )
     ]
 

@@ -32,6 +32,20 @@ for tool in cat chmod cp df grep gzip ln ls mkdir mv readlink rm sha256sum sync 
 done
 """
 
+# $1 is what Debian's folders of libraries are called for the bundle's architecture; then names of shared libraries.
+LIBRARIES = """
+triplet=$1
+shift
+known=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null)
+for name; do
+    for folder in "/lib/$triplet" "/usr/lib/$triplet" /lib /usr/lib /lib64 /usr/lib64 /usr/local/lib; do
+        [ ! -e "$folder/$name" ] || continue 2
+    done
+    case $known in *[[:space:]]"$name ("*) continue ;; esac
+    printf 'missing %s\\n' "$name"
+done
+"""
+
 # $1 says who we are, $2 for how many seconds we may be silent. Holds the lock while its standard input is open and a
 # line comes now and then: a machine that lost its power or its network says nothing, and sshd would wait for it for
 # hours. What a power cut of the device leaves is known by the boot it belongs to, what a killed process leaves by its

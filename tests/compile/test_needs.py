@@ -68,15 +68,28 @@ def test_of_a_real_library(tmp_path: Path) -> None:
     assert found.glibc is not None and (2, 14) <= tuple(map(int, found.glibc.split("."))) <= (2, 40)
     assert found.page_size_bytes == 4096
     assert "avx2" not in found.cpu_features
+    assert "libstdc++.so.6" in found.shared_libraries and "libc.so.6" not in found.shared_libraries
 
 
 def test_the_most_demanding_file_decides(tmp_path: Path) -> None:
     content = LIBRARY.read_bytes()
     (tmp_path / "a.so").write_bytes(content)
     (tmp_path / "b.so").write_bytes(with_page_size(content.replace(b"GLIBC_2.14\0", b"GLIBC_2.99\0"), 1 << 16))
-    assert find_needs(tmp_path, "x86_64") == Found(glibc="2.99", page_size_bytes=4096)
+    found = find_needs(tmp_path, "x86_64")
+    assert (found.glibc, found.page_size_bytes) == ("2.99", 4096)
     (tmp_path / "b.so").write_bytes(with_page_size(content, 1 << 9))
     assert find_needs(tmp_path, "x86_64").page_size_bytes == 512
+
+
+def test_a_library_that_lies_in_the_bundle_is_not_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "a.so").write_bytes(LIBRARY.read_bytes())
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/libstdc++.so.6").write_bytes(LIBRARY.read_bytes())
+    assert "libstdc++.so.6" not in find_needs(tmp_path, "x86_64").shared_libraries
+    (tmp_path / "a.so").write_bytes(LIBRARY.read_bytes().replace(b"libstdc++.so.6\0", b"../../bin/evil\0"))
+    with pytest.raises(IntegrityError, match=r"a\.so begins like a program") as caught:
+        find_needs(tmp_path, "x86_64")
+    assert "../../bin/evil" in caught.value.why
 
 
 def test_no_program_needs_nothing(tmp_path: Path) -> None:
@@ -109,7 +122,9 @@ def test_larger_pages_than_it_is_aligned_for_are_refused(tmp_path: Path) -> None
 def test_what_the_backend_says_stays(tmp_path: Path) -> None:
     (tmp_path / "library.so").write_bytes(with_page_size(LIBRARY.read_bytes(), 1 << 16))
     result = with_needs(built(cpu_features=("avx2",), page_size_bytes=8192, memory_bytes=5), tmp_path, HERE)
-    assert result.needs == Needs(cpu_features=("avx2",), page_size_bytes=4096, memory_bytes=5)
+    assert structs.replace(result.needs, shared_libraries=()) == Needs(
+        cpu_features=("avx2",), page_size_bytes=4096, memory_bytes=5
+    )
     assert result.runtime == structs.replace(built().runtime, glibc=find_needs(tmp_path, "x86_64").glibc)
 
 

@@ -29,7 +29,7 @@ from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.edge_file import write_edge_file
 from edgedeploy.errors import BusyError, DeviceError, IntegrityError, UnknownNameError
-from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, FileEntry, Runtime
+from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, FileEntry, Needs, Runtime
 
 
 @pytest.fixture
@@ -378,6 +378,23 @@ class TestPreflight:
         with pytest.raises(DeviceError, match=r"needs Python 3\.11, and local: has Python 3\.4"):
             push(make_bundle(runtime=runtime), device)
         assert not store(home).exists()
+
+    def test_a_shared_library_that_is_not_there(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        needs = Needs(shared_libraries=("libc.so.6", "libstdc++.so.7", "libblas.so.99"))
+        with pytest.raises(
+            DeviceError, match=r"programs need libstdc\+\+\.so\.7, libblas\.so\.99, and local: is"
+        ) as caught:
+            push(make_bundle(needs=needs), device)
+        assert "--backend native" in caught.value.mend
+        assert not store(home).exists()
+        assert push(make_bundle(needs=Needs(shared_libraries=("libc.so.6",))), device).activated
+
+    @pytest.mark.parametrize("name", ["$(reboot)", "../libc.so.6", "-rf", "a b", "x" * 65, ""])
+    def test_what_is_no_name_of_a_library(self, make_bundle, name: str) -> None:
+        sound = make_bundle()
+        manifest = msgspec.structs.replace(sound.manifest, needs=Needs(shared_libraries=(name,)))
+        with pytest.raises(IntegrityError, match="no name of a shared library"):
+            push(msgspec.structs.replace(sound, manifest=manifest), Untouchable())
 
     def test_more_memory_was_measured_than_it_has(self, make_bundle, device: LocalConnection, home: Path) -> None:
         with pytest.raises(DeviceError, match=r"were measured, and local: has .* available") as caught:
