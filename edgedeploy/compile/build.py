@@ -20,7 +20,7 @@ from edgedeploy.compile.golden import write_golden
 from edgedeploy.compile.needs import with_needs
 from edgedeploy.compile.sbom import bill_of_materials
 from edgedeploy.edge_file import SUFFIX
-from edgedeploy.errors import InvalidFileError, UnsupportedError
+from edgedeploy.errors import EdgedeployError, HostError, InvalidFileError, UnsupportedError
 from edgedeploy.files import replacing_folder, unwritable, write_bytes
 from edgedeploy.kept_models import keep_model
 from edgedeploy.model.inspect import inspect_model
@@ -157,17 +157,19 @@ def compile_model(
 
 
 def _built(tried: Sequence[Candidate], order: Order, folder: Path, progress: Progress) -> Built:
-    """What the first of the candidates makes that can: a backend may find only while it builds what it cannot do.
+    """What the first of the candidates makes that can: a backend may find only while it builds what it cannot do, or
+    that this machine lacks what it needs for it.
 
     Raises:
         UnsupportedError: none can; the words of each are in it.
+        HostError: there is one candidate only, and this machine lacks what it needs.
     """
     before = set(folder.iterdir())
-    refusals: list[UnsupportedError] = []
+    refusals: list[EdgedeployError] = []
     for candidate in tried:
         try:
             built = with_needs(candidate.backend.build(order, folder, progress), folder, order.target)
-        except UnsupportedError as error:
+        except (HostError, UnsupportedError) as error:
             if len(tried) == 1:
                 raise
             progress.note(f"{candidate.backend.name}: {error.what}")
