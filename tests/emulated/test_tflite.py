@@ -1,16 +1,18 @@
-"""TensorFlow Lite on a real board: a model that came as ONNX, and how many instructions it takes there."""
+"""TensorFlow Lite on real boards: a model that came as ONNX on a Pi 4, and a `.tflite` file on a 32-bit one."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from handed_over import hand_over
+from tflite_models import small_network
 
 from edgedeploy import api
 from edgedeploy.compile.onnx_to_tflite import environment
-from edgedeploy.device.emulator.board import BoardStatus
+from edgedeploy.device.emulator.board import BoardStatus, emulated_board
 
 pytestmark = pytest.mark.emulated
 
@@ -39,3 +41,19 @@ def test_a_converted_model_answers_there_as_the_onnx_model_does(board: BoardStat
     assert measured.accuracy and measured.accuracy.metric and measured.accuracy.metric.value > 0.9
     assert measured.accuracy.agreement.top1_match == 1.0
     assert set(measured.conditions.runtime) == {"ai-edge-litert", "numpy"}
+
+
+def test_a_32_bit_board_runs_it_with_debians_numpy(tmp_path: Path) -> None:
+    (tmp_path / "small.tflite").write_bytes(small_network())
+    np.savez(tmp_path / "inputs.npz", image=np.random.default_rng(0).random((12, 16, 16, 3), np.float32))
+    bundle = api.compile(tmp_path / "small.tflite", api.load_target("rpi2"), tmp_path / "out", golden_samples=2)
+    with (
+        emulated_board(f"pytest-{os.getpid()}-rpi2", target="rpi2", delete=True) as status,
+        api.connect(status.address) as device,
+    ):
+        release = api.push(bundle, device).release
+        measured = api.test(device, release, str(tmp_path / "inputs.npz"))
+    assert measured.conditions.machine == "armv7l"
+    assert set(measured.conditions.runtime) == {"tflite-runtime", "numpy"}
+    assert measured.accuracy and measured.accuracy.agreement.top1_match == 1.0
+    assert measured.accuracy.agreement.sqnr_db and measured.accuracy.agreement.sqnr_db > 80
