@@ -23,7 +23,7 @@ from edgedeploy.values.target import Target
 
 _RUN = "run"
 
-_FLAGS = ("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
+FLAGS = ("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
 """What makes vector code of loops with roots and conditions in them. NaN and infinities stay what they are."""
 
 _EVERY_AARCH64 = ("fp", "asimd")
@@ -66,7 +66,7 @@ class NativeBackend:
                 folder / _RUN,
                 static_machine(target),
                 includes=[runner[0].parent],
-                flags=_FLAGS,
+                flags=FLAGS,
                 progress=progress,
             )
         settings: dict[str, bool | int | str] = {

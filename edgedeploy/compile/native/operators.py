@@ -61,6 +61,25 @@ _WHERE_IT_CAN: dict[str, Callable[[Emitter, Node], bool]] = {
 }
 """Those that say whether they could; else the node goes to `generic`."""
 
+_DECIDES_SHAPE: dict[str, tuple[int, ...]] = {
+    "CenterCropPad": (1,),
+    "ConstantOfShape": (0,),
+    "Expand": (1,),
+    "OneHot": (1,),
+    "Pad": (1, 3),
+    "Range": (0, 1, 2),
+    "Reshape": (1,),
+    "Resize": (1, 2, 3),
+    "Slice": (1, 2, 3, 4),
+    "Split": (1,),
+    "Squeeze": (1,),
+    "Tile": (1,),
+    "TopK": (1,),
+    "Unsqueeze": (1,),
+    "Upsample": (1,),
+}
+"""Inputs that say how large the result is: they must be known before the model runs."""
+
 
 def emit_graph(graph: Graph) -> Emitter:
     """Write a whole graph. Its inputs are copied into the arena first, where they are aligned.
@@ -81,6 +100,8 @@ def emit_graph(graph: Graph) -> Emitter:
 
 
 def _emit(emitter: Emitter, node: Node) -> None:
+    for position in _DECIDES_SHAPE.get(node.op, ()):
+        node.constant(position)
     if node.op in _WHERE_IT_CAN and _WHERE_IT_CAN[node.op](emitter, node):
         return
     if node.op in _ALWAYS:

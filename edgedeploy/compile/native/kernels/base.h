@@ -46,10 +46,10 @@ INLINE v4 max4(v4 a, v4 b)
 }
 
 /* Functions of one number, without branches or tables, so that loops over them become vector code.
-   exp: Cephes' polynomial (expf.c, S. Moshier), with Cody and Waite's reduction; relative error under 2e-7. */
+   exp: Cephes' polynomial (expf.c, S. Moshier), with Cody and Waite's reduction; relative error under 2e-7. Results under 2.5e-38 become 0. */
 INLINE float m_exp(float x)
 {
-    float bounded = x < -87.33f ? -87.33f : x > 88.37f ? 88.37f : x;
+    float bounded = x < -86.6f ? -86.6f : x > 88.75f ? 88.75f : x;
     /* Rounding by adding 1.5 * 2^23: the sum's last bits are the integer. */
     float shifted = bounded * 1.44269504088896341f + 12582912.0f;
     float n = shifted - 12582912.0f;
@@ -65,9 +65,10 @@ INLINE float m_exp(float x)
         float f;
         int32_t i;
     } scale = {.f = shifted};
-    scale.i = (int32_t)((uint32_t)scale.i << 23) + 0x3f800000;
-    float result = p * scale.f;
-    result = x < -103.97f ? 0.0f : result;
+    /* Half of the power of two, for the largest one is no float; below -86.6 it would be none either, and 0 is near. */
+    scale.i = (int32_t)((uint32_t)scale.i << 23) + 0x3f000000;
+    float result = p * 2.0f * scale.f;
+    result = x < -86.6f ? 0.0f : result;
     result = x > 88.72f ? INFINITY : result;
     return x != x ? x : result;
 }

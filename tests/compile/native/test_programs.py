@@ -1,0 +1,174 @@
+"""Whole models as programs, on this machine and, under QEMU's user mode, on every Arm they are compiled for."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from native_programs import RUNNERS, run_exactly, run_natively, sources_of
+
+pytestmark = pytest.mark.keeps_cache
+
+_RANDOM = np.random.default_rng(7)
+
+
+def _array(*shape: int) -> np.ndarray:
+    return _RANDOM.standard_normal(shape).astype(np.float32)
+
+
+def _model(text: str, initializers: dict[str, np.ndarray], opset: int = 17) -> onnx.ModelProto:
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": {opset}]> graph {text}')
+    for name, array in initializers.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    return model
+
+
+def _every_kernel() -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """One model that needs every kernel there is, with extents that fill no block and no register."""
+    model = _model(
+        """(float[2,3,13,11] image, float[7,2,10] sequence, int64[5] which)
+        => (float[N] conv, float[N] grouped, float[N] finished, float[N] added, float[N] depthwise,
+            float[N] strided, float[N] five, float[N] transposed, float[N] point, float[N] product,
+            float[N] pairs, float[N] pooled, float[N] greatest, float[N] mean, float[N] unary,
+            float[N] moved, float[N] chosen, float[N] padded, float[N] larger, float[N] linear,
+            float[N] soft, float[N] normal, float[N] lstm, float[N] gru, float[N] joined, float[N] reduced,
+            bool[N] compared, float[N] leaking, float[N] running)
+        {
+            conv = Conv <pads=[1,1,0,0], strides=[2,2]> (image, w_conv, b_conv)
+            finished = HardSwish(conv)
+            again = Conv <pads=[1,1,1,1], dilations=[1,1]> (finished, w_again)
+            added_sum = Add(again, conv)
+            added = Relu(added_sum)
+            wide = Conv(conv, w_wide, b_wide)
+            grouped = Conv <group=3, dilations=[1,1]> (wide, w_grouped)
+            depthwise_sum = Conv <group=12, pads=[1,1,1,1]> (wide, w_depthwise, b_wide)
+            six = Constant <value_float=0.6> ()
+            none = Constant <value_float=-0.5> ()
+            depthwise = Clip(depthwise_sum, none, six)
+            leaky_sum = Conv <group=12, pads=[2,4,2,4], dilations=[2,4]> (wide, w_depthwise)
+            leaking = LeakyRelu <alpha=0.2> (leaky_sum)
+            eight = Conv(image, w_eight)
+            strided_sum = Conv <group=8, pads=[2,2,2,2], strides=[4,4]> (eight, w_five)
+            strided = Sigmoid(strided_sum)
+            five = Conv <pads=[1,1,0,0], strides=[2,2], kernel_shape=[1,1]> (image, w_three)
+            transposed = ConvTranspose <strides=[2,2], pads=[1,1,1,1], output_padding=[1,1]> (image, w_transposed)
+            point_sum = Conv(image, w_point, b_point)
+            point_gate = Sigmoid(point_sum)
+            point = Mul(point_sum, point_gate)
+            rows = Reshape(sequence, to_rows)
+            product = Gemm <transB=1> (rows, w_gemm, b_gemm)
+            swapped = Transpose <perm=[0,2,1]> (sequence)
+            pairs = MatMul(sequence, swapped)
+            pooled_image = GlobalAveragePool(conv)
+            pooled = Flatten(pooled_image)
+            greatest = MaxPool <kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]> (conv)
+            mean = AveragePool <kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]> (conv)
+            e = Erf(image)
+            x = Exp(e)
+            t = Tanh(x)
+            m = Mul(t, channel)
+            unary = Sub(m, image)
+            turned = Transpose <perm=[0,2,1,3]> (image)
+            moved = Neg(turned)
+            picked = Gather <axis=3> (image, which)
+            chosen = Transpose <perm=[0,1,3,2]> (picked)
+            padded = Pad <mode="reflect"> (image, pads)
+            larger = Resize <mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor">
+                (image, , scales)
+            linear = Resize <mode="linear"> (image, , , sizes)
+            soft = Softmax <axis=1> (image)
+            normal = LayerNormalization(sequence, gain, shift)
+            lstm = LSTM <hidden_size=9, direction="bidirectional"> (sequence, w_lstm, r_lstm, b_lstm)
+            gru = GRU <hidden_size=4, linear_before_reset=1> (sequence, w_gru, r_gru, b_gru)
+            joined = Concat <axis=1> (image, unary)
+            reduced = ReduceMean <axes=[1,2], keepdims=0> (image)
+            zero = Constant <value_float=0.1> ()
+            compared = Greater(image, zero)
+            along = Constant <value_int=0> ()
+            running = CumSum(sequence, along)
+        }""",
+        {
+            "w_conv": _array(13, 3, 3, 3) * 0.3,
+            "b_conv": _array(13),
+            "w_again": _array(13, 13, 3, 3) * 0.1,
+            "w_wide": _array(12, 13, 1, 1) * 0.3,
+            "b_wide": _array(12),
+            "w_grouped": _array(12, 4, 3, 3) * 0.2,
+            "w_depthwise": _array(12, 1, 3, 3) * 0.5,
+            "w_eight": _array(8, 3, 1, 1),
+            "w_five": _array(8, 1, 5, 5) * 0.2,
+            "w_three": _array(3, 3, 1, 1),
+            "w_transposed": _array(3, 6, 3, 3) * 0.3,
+            "w_point": _array(9, 3, 1, 1),
+            "b_point": _array(9),
+            "to_rows": np.array([14, 10]),
+            "w_gemm": _array(5, 10),
+            "b_gemm": _array(5),
+            "channel": _array(3, 1, 1),
+            "pads": np.array([0, 0, 1, 2, 0, 0, 3, 3]),
+            "scales": np.array([1, 1, 2, 3], np.float32),
+            "sizes": np.array([2, 3, 19, 15]),
+            "gain": _array(10),
+            "shift": _array(10),
+            "w_lstm": _array(2, 36, 10) * 0.3,
+            "r_lstm": _array(2, 36, 9) * 0.3,
+            "b_lstm": _array(2, 72) * 0.3,
+            "w_gru": _array(1, 12, 10) * 0.3,
+            "r_gru": _array(1, 12, 4) * 0.3,
+            "b_gru": _array(1, 24) * 0.3,
+        },
+    )
+    feed = {"image": _array(2, 3, 13, 11), "sequence": _array(7, 2, 10), "which": np.array([4, -1, 0, 10, 4])}
+    return model, feed
+
+
+@pytest.fixture(scope="module")
+def every_kernel() -> tuple[onnx.ModelProto, dict[str, np.ndarray], list[np.ndarray]]:
+    model, feed = _every_kernel()
+    return model, feed, run_exactly(model, feed)
+
+
+@pytest.mark.parametrize("target", RUNNERS)
+def test_every_kernel_agrees_with_onnxruntime(
+    every_kernel: tuple[onnx.ModelProto, dict[str, np.ndarray], list[np.ndarray]], target: str, tmp_path: Path
+) -> None:
+    model, feed, wanted = every_kernel
+    found = run_natively(model, feed, target, tmp_path)
+    for output, ours, theirs in zip(model.graph.output, found, wanted, strict=True):
+        assert ours.shape == theirs.shape and ours.dtype == theirs.dtype, output.name
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5, err_msg=f"{output.name} on {target}")
+
+
+def test_the_same_model_gives_the_same_files() -> None:
+    model, feed = _every_kernel()
+    assert sources_of(model, feed)[1].files == sources_of(model, feed)[1].files
+
+
+def test_functions_of_one_number_are_as_good_as_the_c_library(tmp_path: Path) -> None:
+    model = _model("(float[N] x) => (float[N] e, float[N] s, float[N] t, float[N] f) "
+                   "{ e = Exp(x) s = Sigmoid(x) t = Tanh(x) f = Erf(x) }", {})  # fmt: skip
+    x = np.concatenate(
+        [
+            np.linspace(-120, 120, 4801),
+            np.linspace(-1, 1, 2001),
+            np.logspace(-30, 0, 301),
+            [np.nan, np.inf, -np.inf, 0.0, -0.0],
+        ]
+    ).astype(np.float32)
+    exact = x.astype(np.float64)
+    with np.errstate(over="ignore"):
+        wanted = [
+            np.exp(exact).astype(np.float32),
+            1 / (1 + np.exp(-exact)),
+            np.tanh(exact),
+            np.array([math.erf(each) for each in exact]),
+        ]
+    found = run_natively(model, {"x": x}, "x86-64", tmp_path)
+    for name, ours, theirs in zip(("Exp", "Sigmoid", "Tanh", "Erf"), found, wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=3e-38, err_msg=name)
