@@ -15,6 +15,8 @@ from edgedeploy.report.wording import bytes_in_words
 from edgedeploy.target.load import load_target
 
 _REASON_LENGTH = 240
+_ONE_CORE = ("native",)
+"""Backends whose programs compute on one core only."""
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -103,10 +105,9 @@ class Place(Struct, frozen=True):
 
 
 def order(rows: Rows, board: str) -> list[Place]:
-    """The backends, best first: by the work of an inference in steps of a tenth, then by a cold start.
-
-    A backend that runs few models may stand first: one that refuses a model gives way to the next.
-    """
+    """The backends, best first: those that run most of the models, so that they share one runtime on the board; then
+    those that compute on all cores, where there are several; then by the work of an inference in steps of a tenth, and
+    by a cold start."""
     good = [row for row in rows.values() if row.board == board and row.agrees]
     found = []
     for backend in dict.fromkeys(row.backend for row in good):
@@ -119,7 +120,12 @@ def order(rows: Rows, board: str) -> list[Place]:
             ]
         )
         found.append(Place(backend, work, start, len(own)))
-    return sorted(found, key=lambda place: (round(place.work, 1), place.start))
+    several = load_target(board).cpu.cores > 1
+
+    def key(place: Place) -> tuple[int, bool, float, float]:
+        return -place.models, several and place.backend in _ONE_CORE, round(place.work, 1), place.start
+
+    return sorted(found, key=key)
 
 
 def _ratio(own: int | None, all_of_them: Sequence[int | None]) -> float:
@@ -164,9 +170,11 @@ def document(rows: Rows, command: str, floors_db: Mapping[str, float]) -> str:
             lines.append(f"| {row.model} | " + " | ".join(text.replace("|", "\\|") for text in shown) + " |")
         lines += ["", *_summary(rows, board), ""]
     lines += [
-        "`--backend auto` takes the backends of a target in the order of its file, `targets/*.toml`: the order above,",
-        "the least work of an inference in steps of a tenth, then the least of a cold start. One that refuses a model",
-        "gives way to the next.",
+        "`--backend auto` takes the backends of a target in the order of its file, `targets/*.toml`, which is the one",
+        "above: first those that run most of the models, so that a board's models share one runtime; then those that",
+        "compute on all cores, where there are several (`native` uses one: with four, others may be up to four times",
+        "as fast as their instructions tell); then the least work of an inference, in steps of a tenth; then the least",
+        "of a cold start. A backend that refuses a model, or lacks something on this machine, gives way to the next.",
     ]
     return "\n".join(lines) + "\n"
 
