@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgedeploy.compile.backends import candidates
+from edgedeploy.compile.zig import zig_version
 from edgedeploy.errors import UnsupportedError
 from edgedeploy.sessions import ModelFormat
 from edgedeploy.target.load import load_target
@@ -94,6 +95,7 @@ def renewed(text: str) -> str:
 
 
 def main() -> int:
+    zig_version()  # Backends that compile refuse every target without it, and the table is not about this machine.
     stale = [path for path in FILES if renewed(path.read_text(encoding="utf-8")) != path.read_text(encoding="utf-8")]
     for path in stale:
         if "--check" in sys.argv[1:]:

@@ -108,7 +108,7 @@ def test_another_page_size_than_usual_is_taken_and_told() -> None:
 
 def test_backends_that_the_device_cannot_have_are_left_out() -> None:
     target, found = fit(without(RPI4, "python"))
-    assert target.backends == ("onnxruntime-c", "native")
+    assert set(target.backends) == {"onnxruntime-c", "native"}
     assert found.but == ("it has no 64-bit Python 3: not for onnxruntime, tflite",)
     musl = without(RPI4, "python", "libc", "loader") + "loader /lib/ld-musl-aarch64.so.1\nlibc musl libc (aarch64)\n"
     assert fit(musl)[0].backends == ("native",)
@@ -117,7 +117,7 @@ def test_backends_that_the_device_cannot_have_are_left_out() -> None:
     assert target.backends == ("native",)
     assert "no shared C library" in " ".join(found.but)
     # Programs of 32 bits on a kernel of 64: its Python is one of them.
-    assert fit(BOARDS["rpi3-32"])[0].backends == ("tflite", "native")
+    assert set(fit(BOARDS["rpi3-32"])[0].backends) == {"tflite", "native"}
 
 
 def test_less_memory_than_is_sold_is_told() -> None:
