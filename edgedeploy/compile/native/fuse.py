@@ -8,7 +8,7 @@ import numpy as np
 
 from edgedeploy.compile.native.elementwise import clip_bounds
 from edgedeploy.compile.native.graph import Graph, Node, Value
-from edgedeploy.compile.native.products import ACTIVATION, ADDED
+from edgedeploy.compile.native.products import ACTIVATION, ADDED, has_constant_weights
 from edgedeploy.errors import UnsupportedError
 
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -54,6 +54,8 @@ def _each_product(graph: Graph, attempt: Callable[[Graph, Node, Node], Value | N
     """
     for product in [node for node in graph.nodes if node.op in _PRODUCTS]:
         if ACTIVATION in product.attributes:
+            continue
+        if product.op in ("Conv", "ConvTranspose") and not has_constant_weights(product):
             continue
         consumers = graph.consumers()
         takers = consumers.get(product.output, [])

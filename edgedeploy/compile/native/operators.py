@@ -93,7 +93,13 @@ def emit_graph(graph: Graph) -> Emitter:
         place = emitter.define(value)
         emitter.say(f"memcpy({place.pointer}, inputs[{number}], {value.size * value.dtype.itemsize});")
     for node in graph.nodes:
-        _emit(emitter, node)
+        try:
+            _emit(emitter, node)
+        except (ArithmeticError, AssertionError, IndexError, KeyError, TypeError, ValueError) as error:
+            # Another backend may take a model that nobody thought of here.
+            raise node.refused(
+                f"edgedeploy made a mistake, please report it: {type(error).__name__}: {error}"
+            ) from error
     for value in graph.outputs:
         emitter.deliver(value)
     return emitter
@@ -104,7 +110,7 @@ def _emit(emitter: Emitter, node: Node) -> None:
         node.constant(position)
     if node.op in _WHERE_IT_CAN and _WHERE_IT_CAN[node.op](emitter, node):
         return
-    if node.op in _ALWAYS:
+    if node.op in _ALWAYS and (len(node.outputs) == 1 or node.op == "Split"):
         _ALWAYS[node.op](emitter, node)
     elif formula_of(node) is not None:
         elementwise(emitter, node)

@@ -95,10 +95,17 @@ def finish_of(node: Node) -> str:
     return f"&(const struct finish){{ACTIVATION_{name}, {literal(alpha)}, {literal(beta)}}}"
 
 
+def has_constant_weights(node: Node) -> bool:
+    """Whether a convolution's weights and bias are known now, so that they can be packed."""
+    return all(value is None or value.constant is not None for value in (node.input(1), node.input(2)))
+
+
 def conv(emitter: Emitter, node: Node) -> bool:
     """False when it is none of floats."""
     source, weights, result = node.needed(0), node.needed(1), node.output
     if any(value.dtype.name != "float32" for value in (source, weights, result)) or len(source.shape) not in (3, 4):
+        return False
+    if not has_constant_weights(node):
         return False
     window = window_of(node, weights.shape[2:])
     kernel, bias = node.constant(1), node.constant(2)
@@ -143,7 +150,7 @@ def conv(emitter: Emitter, node: Node) -> bool:
 def conv_transpose(emitter: Emitter, node: Node) -> bool:
     """A product of each pixel with all places of the window, whose results are then added where they belong."""
     source, weights, result = node.needed(0), node.needed(1), node.output
-    if source.dtype.name != "float32" or len(source.shape) not in (3, 4):
+    if source.dtype.name != "float32" or len(source.shape) not in (3, 4) or not has_constant_weights(node):
         return False
     kernel, bias = node.constant(1), node.constant(2)
     assert kernel is not None

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import drawn_graphs
 import numpy as np
 import onnx
 import onnx.parser
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
 from native_programs import RUNNERS, run_exactly, run_natively, sources_of
+
+from edgedeploy.errors import UnsupportedError
 
 pytestmark = pytest.mark.keeps_cache
 
@@ -172,3 +176,29 @@ def test_functions_of_one_number_are_as_good_as_the_c_library(tmp_path: Path) ->
     found = run_natively(model, {"x": x}, "x86-64", tmp_path)
     for name, ours, theirs in zip(("Exp", "Sigmoid", "Tanh", "Erf"), found, wanted, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=3e-38, err_msg=name)
+
+
+_refused: list[str] = []
+_compared: list[str] = []
+
+
+@settings(max_examples=12, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@given(drawn_graphs.models())
+def test_graphs_that_nobody_wrote(tmp_path_factory: pytest.TempPathFactory, model: onnx.ModelProto) -> None:
+    feed = {"x": drawn_graphs.X}
+    try:
+        found = run_natively(model, feed, "x86-64", tmp_path_factory.mktemp("drawn"))
+    except UnsupportedError as error:
+        # Subgraphs, mostly; a mistake of ours is no refusal.
+        assert "mistake" not in error.why
+        _refused.append(error.what)
+        return
+    for output, ours, theirs in zip(model.graph.output, found, run_exactly(model, feed), strict=True):
+        least = 1e-4 * max(1.0, float(np.abs(np.nan_to_num(theirs)).max(initial=0)))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=least, err_msg=output.name)
+    _compared.append(model.graph.name)
+
+
+def test_most_drawn_graphs_were_compared() -> None:
+    if _compared or _refused:  # nothing can be told when this test runs alone
+        assert len(_compared) > len(_refused)
