@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgedeploy.compile.native.emit import C_TYPES, Emitter, Place, broadcast, memory_order
+from edgedeploy.compile.native.emit import C_TYPES, Emitter, Place, broadcast, memory_order, same_strides
 from edgedeploy.compile.native.graph import Node, Value
 
 Formula = Callable[[Node, list[str]], str]
@@ -258,7 +258,42 @@ def write(emitter: Emitter, node: Node) -> None:
             known[each.output, None] = formula(each, words)
         return known[result, None]
 
-    emitter.loops(result.shape, target, list(leaves.values()), value_of)
+    if not _look_up(emitter, result, target, leaves, value_of):
+        emitter.loops(result.shape, target, list(leaves.values()), value_of)
+
+
+_BYTE = 256
+_TABLE_PAYS = 4 * _BYTE
+"""Elements from which on making a table costs less than it saves."""
+
+
+def _look_up(
+    emitter: Emitter,
+    result: Value,
+    target: Place,
+    leaves: dict[tuple[Value, int | None], Place],
+    value_of: Callable[[list[str]], str],
+) -> bool:
+    """Whether the result is a function of one byte: then it is computed for each there is, and looked up."""
+    varying = [key for key in leaves if key[0].constant is None or key[0].size > 1]
+    if len(varying) != 1 or result.size < _TABLE_PAYS or result.dtype.name not in ("int8", "uint8", "float32"):
+        return False
+    (source, axis), place = varying[0], leaves[varying[0]]
+    if axis is not None or source.dtype.name not in ("int8", "uint8") or source.shape != result.shape:
+        return False
+    dense_so = place.buffer.size >= result.size and same_strides(result.shape, place.strides, target.strides)
+    if not dense_so or source.constant is not None:
+        return False
+    every = emitter.weight(np.arange(_BYTE, dtype=np.uint8).view(source.dtype))
+    table = emitter.buffer(result.dtype, _BYTE)
+    places = [
+        Place(every, 0, (1,)) if key == varying[0] else Place(each.buffer, each.offset, (0,))
+        for key, each in leaves.items()
+    ]
+    emitter.loops((_BYTE,), Place(table, 0, (1,)), places, value_of)
+    function = "lookup_floats" if result.dtype.name == "float32" else "lookup"
+    emitter.say(f"{function}({place.pointer}, {table.token}, {target.pointer}, {result.size});")
+    return True
 
 
 def _word(value: Value, name: str, axis: int | None) -> str:

@@ -15,6 +15,7 @@ KERNELS = (
     "base.h",
     "depthwise.h",
     "integers.h",
+    "lookup.h",
     "normalize.h",
     "pool.h",
     "recurrent.h",
