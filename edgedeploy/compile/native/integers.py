@@ -20,6 +20,9 @@ from edgedeploy.compile.native.quantize import PRODUCT, Integers
 _MOST_ROWS = 8
 """Of a tile, on any core: `Q_ROWS` in kernels/integers.h."""
 
+_NEIGHBOURS = 4
+"""`DEPTHWISE_PIXELS` in kernels/integers.h."""
+
 
 def conv(emitter: Emitter, node: Node) -> None:
     source, result, product = node.needed(0), node.output, _product(node)
@@ -40,7 +43,9 @@ def conv(emitter: Emitter, node: Node) -> None:
         matrices = [packed_integers(each.reshape(taps * depth, per_group), product.dot_product) for each in by_group]
         weights = emitter.weight(np.stack(matrices))
         rescale = _rescale(emitter, node, groups, integer_columns(product.dot_product))
-    zeros = emitter.weight(np.full(channels if depthwise else depth, product.source_zero, np.int8))
+    # What depthwise neighbours read of one row: see integer_depthwise in kernels/integers.h.
+    row = channels * ((_NEIGHBOURS - 1) * window.strides[1] + window.kernel[1])
+    zeros = emitter.weight(np.full(row if depthwise else depth, product.source_zero, np.int8))
     patches: Buffer | None = None
     for image in range(source.shape[0]):
         x, first = f"{read} + {image * pixels * channels}", image * out_pixels * columns

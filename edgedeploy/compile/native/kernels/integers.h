@@ -437,33 +437,34 @@ INLINE void integer_depthwise_pixel(const int8_t *const *places, int taps, const
 }
 
 #if defined(__ARM_NEON)
-/* Neighbours whose windows of 3 × 3 lie inside of the image: weights stay in registers, and so do shared places. */
-INLINE void integer_depthwise_inside(const int pixels, const int step, const int8_t *x, const int8_t *weights,
-                                     int channels, long down, void *y, long at, const struct rescale *to)
+/* Neighbours whose windows lie inside of the image from left to right: their weights are loaded once. rows[size] are
+   where the rows of the first one's window begin. */
+INLINE void integer_depthwise_inside(const int pixels, const int size, const int step, const int8_t *const *rows,
+                                     const int8_t *weights, int channels, void *y, long at, const struct rescale *to)
 {
 #if defined(__aarch64__)
     const struct bounds bounds = bounds_of(to);
 #endif
     for (int c = 0; c + 8 <= channels; c += 8) {
-        int8x8_t v[9];
-        UNROLL for (int t = 0; t < 9; t++) v[t] = vld1_s8(weights + (long)t * channels + c);
-        const int8_t *from = x + c;
         int32x4_t low[4], high[4];
         const int32x4_t bias_low = vld1q_s32(to->bias + c), bias_high = vld1q_s32(to->bias + c + 4);
         UNROLL for (int p = 0; p < pixels; p++) low[p] = bias_low, high[p] = bias_high;
-        /* Two rows of the window go in pairs, the third with itself. */
-        UNROLL for (int p = 0; p < pixels; p++)
+        /* Two places of the window go together, in whatever rows they are. */
+        UNROLL for (int t = 0; t < size * size; t += 2)
         {
-            UNROLL for (int j = 0; j < 3; j++)
+            const bool pair = t + 1 < size * size;
+            const int8_t *one = rows[t / size] + (long)(t % size) * channels + c;
+            const int8x8_t weight = vld1_s8(weights + (long)t * channels + c);
+            const int8_t *other = pair ? rows[(t + 1) / size] + (long)((t + 1) % size) * channels + c : one;
+            const int8x8_t other_weight = pair ? vld1_s8(weights + (long)(t + 1) * channels + c) : weight;
+            UNROLL for (int p = 0; p < pixels; p++)
             {
-                const long here = (long)(p * step + j) * channels;
-                int16x8_t two = vmull_s8(vld1_s8(from + here), v[j]);
-                add_eight(&low[p], &high[p], vmlal_s8(two, vld1_s8(from + down + here), v[3 + j]));
+                const long here = (long)(p * step) * channels;
+                int16x8_t two = vmull_s8(vld1_s8(one + here), weight);
+                if (pair)
+                    two = vmlal_s8(two, vld1_s8(other + here), other_weight);
+                add_eight(&low[p], &high[p], two);
             }
-            const int8_t *last = from + 2 * down + (long)p * step * channels;
-            int16x8_t two = vmull_s8(vld1_s8(last), v[6]);
-            add_eight(&low[p], &high[p], vmlal_s8(two, vld1_s8(last + channels), v[7]));
-            add_eight(&low[p], &high[p], vmull_s8(vld1_s8(last + 2 * channels), v[8]));
         }
         const v4 scale_low = load4(to->scale + c), scale_high = load4(to->scale + c + 4);
 #if defined(__aarch64__)
@@ -471,8 +472,8 @@ INLINE void integer_depthwise_inside(const int pixels, const int step, const int
             int8_t *to_pixel = (int8_t *)y + at + c;
             UNROLL for (int p = 0; p < pixels; p += 2)
             {
-                int8x16_t all = sixteen((i4)low[p], (i4)high[p], (i4)low[p + 1], (i4)high[p + 1], scale_low,
-                                        scale_high, &bounds);
+                int8x16_t all = sixteen((i4)low[p], (i4)high[p], (i4)low[p + 1], (i4)high[p + 1], scale_low, scale_high,
+                                        &bounds);
                 vst1_s8(to_pixel + (long)p * channels, vget_low_s8(all));
                 vst1_s8(to_pixel + (long)(p + 1) * channels, vget_high_s8(all));
             }
@@ -487,41 +488,57 @@ INLINE void integer_depthwise_inside(const int pixels, const int step, const int
     }
 }
 
-KERNEL void integer_depthwise_inside_1(const int8_t *x, const int8_t *weights, int channels, long down, void *y, long at,
-                                       const struct rescale *to)
-{
-    integer_depthwise_inside(4, 1, x, weights, channels, down, y, at, to);
-}
+enum { DEPTHWISE_PIXELS = 4 };
+#define INTEGER_DEPTHWISE_INSIDE(SIZE, STEP)                                                                           \
+    KERNEL void integer_depthwise_inside_##SIZE##_##STEP(const int8_t *const *rows, const int8_t *weights,             \
+                                                         int channels, void *y, long at, const struct rescale *to)     \
+    {                                                                                                                  \
+        integer_depthwise_inside(DEPTHWISE_PIXELS, SIZE, STEP, rows, weights, channels, y, at, to);                    \
+    }
+INTEGER_DEPTHWISE_INSIDE(3, 1)
+INTEGER_DEPTHWISE_INSIDE(3, 2)
+INTEGER_DEPTHWISE_INSIDE(5, 1)
+INTEGER_DEPTHWISE_INSIDE(5, 2)
 
-KERNEL void integer_depthwise_inside_2(const int8_t *x, const int8_t *weights, int channels, long down, void *y, long at,
-                                       const struct rescale *to)
+typedef void (*integer_inside)(const int8_t *const *, const int8_t *, int, void *, long, const struct rescale *);
+
+/* What computes neighbours at once, or NULL. */
+INLINE integer_inside inside_of(const struct window *w, int channels)
 {
-    integer_depthwise_inside(4, 2, x, weights, channels, down, y, at, to);
+    if (channels % 8 != 0 || w->kernel_height != w->kernel_width || w->dilation_height != 1 || w->dilation_width != 1)
+        return NULL;
+    if (w->kernel_width == 3)
+        return w->stride_width == 1 ? integer_depthwise_inside_3_1 : w->stride_width == 2 ? integer_depthwise_inside_3_2 : NULL;
+    if (w->kernel_width == 5)
+        return w->stride_width == 1 ? integer_depthwise_inside_5_1 : w->stride_width == 2 ? integer_depthwise_inside_5_2 : NULL;
+    return NULL;
 }
 #endif
 
 /* Each channel with a window of its own: x[height][width][channels], weights [taps][channels] → y[out_height][out_width]
-   [channels], one image. `zeros` are `channels` times the zero point of x. */
+   [channels], one image. `zeros` are the zero point of x, so often as DEPTHWISE_PIXELS neighbours read a row of it. */
 KERNEL void integer_depthwise(const int8_t *x, const int8_t *weights, void *y, long first, int channels,
                               const struct window *w, const int8_t *zeros, const struct rescale *to)
 {
     const int taps = w->kernel_height * w->kernel_width;
     const int8_t *places[taps];
+#if defined(__ARM_NEON)
+    const integer_inside inside_kernel = inside_of(w, channels);
+#endif
     for (int out_y = 0; out_y < w->out_height; out_y++) {
         const int top = out_y * w->stride_height - w->top;
         for (int out_x = 0; out_x < w->out_width; out_x++) {
             const int left = out_x * w->stride_width - w->left;
             const long at = first + ((long)out_y * w->out_width + out_x) * channels;
 #if defined(__ARM_NEON)
-            if (w->kernel_height == 3 && w->kernel_width == 3 && w->dilation_height == 1 && w->dilation_width == 1 &&
-                w->stride_width <= 2 && channels % 8 == 0 && top >= 0 && top + 3 <= w->height && left >= 0 &&
-                out_x + 4 <= w->out_width && left + 3 * w->stride_width + 3 <= w->width) {
-                const int8_t *from = x + ((long)top * w->width + left) * channels;
-                if (w->stride_width == 1)
-                    integer_depthwise_inside_1(from, weights, channels, (long)w->width * channels, y, at, to);
-                else
-                    integer_depthwise_inside_2(from, weights, channels, (long)w->width * channels, y, at, to);
-                out_x += 3;
+            if (inside_kernel != NULL && left >= 0 && out_x + DEPTHWISE_PIXELS <= w->out_width &&
+                left + (DEPTHWISE_PIXELS - 1) * w->stride_width + w->kernel_width <= w->width) {
+                for (int i = 0; i < w->kernel_height; i++) {
+                    const bool inside = top + i >= 0 && top + i < w->height;
+                    places[i] = inside ? x + ((long)(top + i) * w->width + left) * channels : zeros;
+                }
+                inside_kernel(places, weights, channels, y, at, to);
+                out_x += DEPTHWISE_PIXELS - 1;
                 continue;
             }
 #endif
