@@ -199,6 +199,6 @@ def test_graphs_that_nobody_wrote(tmp_path_factory: pytest.TempPathFactory, mode
     _compared.append(model.graph.name)
 
 
-def test_most_drawn_graphs_were_compared() -> None:
+def test_drawn_graphs_were_compared() -> None:
     if _compared or _refused:  # nothing can be told when this test runs alone
-        assert len(_compared) > len(_refused)
+        assert len(_compared) >= 4
