@@ -31,7 +31,7 @@ from edgedeploy.deploy.push import push
 from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.emulator.board import emulated_board
-from edgedeploy.errors import DeviceError, EdgedeployError
+from edgedeploy.errors import BusyError, DeviceError, EdgedeployError
 from edgedeploy.locks import exclusive
 from edgedeploy.measure.counting import instructions
 from edgedeploy.measure.observation import observe
@@ -151,7 +151,7 @@ class Bench:
                 return known
             try:
                 row = self._measured(empty, subject, bundle, Path(scratch))
-            except DeviceError as error:
+            except (BusyError, DeviceError) as error:
                 # Not kept: it may be the machine's fault, and is to be looked at.
                 return structs.replace(empty, failure=_words(error), bundle_bytes=bundle.size_bytes)
         return self._kept(structs.replace(row, made_from=self._made_from(bundle.sha256)))

@@ -17,6 +17,8 @@ from edgedeploy.target.load import load_target
 _REASON_LENGTH = 240
 _ONE_CORE = ("native",)
 """Backends whose programs compute on one core only."""
+_NEAR = 1.5
+"""Times the least work: what lies below is no reason to have two runtimes on a board."""
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -105,9 +107,9 @@ class Place(Struct, frozen=True):
 
 
 def order(rows: Rows, board: str) -> list[Place]:
-    """The backends, best first: those that run most of the models, so that they share one runtime on the board; then
-    those that compute on all cores, where there are several; then by the work of an inference in steps of a tenth, and
-    by a cold start."""
+    """The backends, best first. Those whose work is near the least stand before others, and among them those that run
+    most of the models, so that they share one runtime on the board; then the least work, in steps of a tenth; then the
+    least of a cold start. The work of a program that computes on one core counts for each of the board's."""
     good = [row for row in rows.values() if row.board == board and row.agrees]
     found = []
     for backend in dict.fromkeys(row.backend for row in good):
@@ -120,10 +122,11 @@ def order(rows: Rows, board: str) -> list[Place]:
             ]
         )
         found.append(Place(backend, work, start, len(own)))
-    several = load_target(board).cpu.cores > 1
+    cores = load_target(board).cpu.cores
 
-    def key(place: Place) -> tuple[int, bool, float, float]:
-        return -place.models, several and place.backend in _ONE_CORE, round(place.work, 1), place.start
+    def key(place: Place) -> tuple[bool, int, float, float]:
+        work = place.work * (cores if place.backend in _ONE_CORE else 1)
+        return work > _NEAR, -place.models, round(work, 1), place.start
 
     return sorted(found, key=key)
 
@@ -170,11 +173,12 @@ def document(rows: Rows, command: str, floors_db: Mapping[str, float]) -> str:
             lines.append(f"| {row.model} | " + " | ".join(text.replace("|", "\\|") for text in shown) + " |")
         lines += ["", *_summary(rows, board), ""]
     lines += [
-        "`--backend auto` takes the backends of a target in the order of its file, `targets/*.toml`, which is the one",
-        "above: first those that run most of the models, so that a board's models share one runtime; then those that",
-        "compute on all cores, where there are several (`native` uses one: with four, others may be up to four times",
-        "as fast as their instructions tell); then the least work of an inference, in steps of a tenth; then the least",
-        "of a cold start. A backend that refuses a model, or lacks something on this machine, gives way to the next.",
+        "`--backend auto` takes the backends of a target in the order of its file, `targets/*.toml`, the one above.",
+        f"Those with less than {_NEAR} times the least work stand before others, and among them those that run most of",
+        "the models, so that a board's models share one runtime; then the least work decides, in steps of a tenth,",
+        "then that of a cold start. `native` computes on one core, so its work counts for each of the board's: with",
+        "four, others can be four times as fast as their instructions tell. A backend that refuses a model, or lacks",
+        "something on this machine, gives way to the next.",
     ]
     return "\n".join(lines) + "\n"
 
