@@ -32,7 +32,7 @@ def command() -> None:
 @click.option(
     "--count", "counting", is_flag=True, help="A board whose clock counts instructions, for `bench`. It is slower."
 )
-@click.option("--minimal", is_flag=True, help="A board without Python: busybox and sshd. Smaller, and faster to boot.")
+@click.option("--minimal", is_flag=True, help="A board without Python: busybox and sshd alone.")
 @click.option("--disk-mb", type=click.IntRange(min=1), help="Size of a new board's disk in MiB. Default: 2048.")
 @click.option("--rebuild", is_flag=True, help="Make image and board anew, from the packages of today.")
 @common_options
