@@ -72,7 +72,10 @@ def replacing_file(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
-            raise IsADirectoryError(21, "a folder of that name is in the way")
+            raise IsADirectoryError(errno.EISDIR, "a folder of that name is in the way")
+        if path.exists() and not path.is_file():
+            # Renamed onto, /dev/null would be an ordinary file for everybody.
+            raise OSError(errno.EINVAL, "it is a device or a pipe, and no file")
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
         os.close(handle)
     except OSError as error:

@@ -121,3 +121,11 @@ def test_folders_of_the_user_follow_xdg(work, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
     assert files.cache_folder() == Path("/somewhere/cache/edgedeploy")
     assert files.config_folder() == Path.home() / ".config/edgedeploy"
+
+
+def test_what_is_no_ordinary_file_is_not_replaced(work):
+    os.mkfifo(work / "pipe")
+    with pytest.raises(HostError) as caught:
+        files.write_bytes(work / "pipe", b"x")
+    assert "a device or a pipe" in caught.value.why
+    assert (work / "pipe").is_fifo() and [path.name for path in work.iterdir()] == ["pipe"]
