@@ -7,6 +7,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
 #if defined(__aarch64__)
 enum { ROWS = 8 }; /* of a tile; its accumulators are to stay in registers, of which there are 32 */
 #elif defined(__ARM_NEON) || defined(__x86_64__)
@@ -27,21 +31,43 @@ INLINE v4 load4(const float *from) { return *(const v4u *)from; }
 INLINE void store4(float *to, v4 value) { *(v4u *)to = value; }
 INLINE v4 splat4(float value) { return (v4){value, value, value, value}; }
 
+/* `a` is let through where it is NaN. Clang's own vector minimum calls fminf for each number where NEON is of 32 bits. */
 INLINE v4 min4(v4 a, v4 b)
 {
-#if __has_builtin(__builtin_elementwise_min)
-    return __builtin_elementwise_min(a, b);
+#if defined(__ARM_NEON)
+    return (v4)vminq_f32((float32x4_t)a, (float32x4_t)b);
 #else
-    return a < b ? a : b;
+    v4 found;
+    UNROLL for (int i = 0; i < 4; i++) found[i] = b[i] < a[i] ? b[i] : a[i];
+    return found;
 #endif
 }
 
 INLINE v4 max4(v4 a, v4 b)
 {
-#if __has_builtin(__builtin_elementwise_max)
-    return __builtin_elementwise_max(a, b);
+#if defined(__ARM_NEON)
+    return (v4)vmaxq_f32((float32x4_t)a, (float32x4_t)b);
 #else
-    return a > b ? a : b;
+    v4 found;
+    UNROLL for (int i = 0; i < 4; i++) found[i] = b[i] > a[i] ? b[i] : a[i];
+    return found;
+#endif
+}
+
+/* sum + weights * a[lane]; `lane` is a constant. */
+INLINE v4 add_scaled(v4 sum, v4 weights, v4 a, const int lane)
+{
+#if defined(__ARM_NEON) && !defined(__aarch64__)
+    /* Clang makes two instructions of it on these cores, and a third one for the lane. */
+    const float32x2_t half = lane < 2 ? vget_low_f32((float32x4_t)a) : vget_high_f32((float32x4_t)a);
+    if (lane % 2 == 0)
+        __asm__("vmla.f32 %q0, %q1, %P2[0]" : "+w"(sum) : "w"(weights), "t"(half));
+    else
+        __asm__("vmla.f32 %q0, %q1, %P2[1]" : "+w"(sum) : "w"(weights), "t"(half));
+    return sum;
+#else
+    const float number = a[lane];
+    return sum + weights * (v4){number, number, number, number};
 #endif
 }
 

@@ -12,9 +12,6 @@
 
 #include "rows.h"
 
-#if defined(__ARM_NEON)
-#include <arm_neon.h>
-#endif
 #if defined(__ARM_FEATURE_SIMD32) && !defined(__ARM_NEON)
 #include <arm_acle.h>
 #endif

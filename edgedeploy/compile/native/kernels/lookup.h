@@ -4,10 +4,6 @@
 
 #include "base.h"
 
-#if defined(__aarch64__)
-#include <arm_neon.h>
-#endif
-
 /* y[i] = table[x[i]], all bytes. */
 KERNEL void lookup(const void *from, const void *results, void *to, long count)
 {

@@ -30,13 +30,13 @@ INLINE void rows_tile(const int count, const float *const *rows, int taps, int d
             UNROLL for (int i = 0; i < 4; i++, weights += COLS) {
                 v4 w0 = load4(weights), w1 = load4(weights + 4);
                 if (count == 1 && i % 2 == 1) {
-                    odd[0] += w0 * splat4(a[0][i]);
-                    odd[1] += w1 * splat4(a[0][i]);
+                    odd[0] = add_scaled(odd[0], w0, a[0], i);
+                    odd[1] = add_scaled(odd[1], w1, a[0], i);
                     continue;
                 }
                 UNROLL for (int r = 0; r < count; r++) {
-                    sum[r][0] += w0 * splat4(a[r][i]);
-                    sum[r][1] += w1 * splat4(a[r][i]);
+                    sum[r][0] = add_scaled(sum[r][0], w0, a[r], i);
+                    sum[r][1] = add_scaled(sum[r][1], w1, a[r], i);
                 }
             }
         }
