@@ -65,6 +65,16 @@ INLINE v4 add_scaled(v4 sum, v4 weights, v4 a, const int lane)
     else
         __asm__("vmla.f32 %q0, %q1, %P2[1]" : "+w"(sum) : "w"(weights), "t"(half));
     return sum;
+#elif defined(__arm__) && defined(__ARM_FP)
+    /* The same of one number: a multiplication and an addition wait for each other, and need a register in between. */
+    v4 found;
+    UNROLL for (int i = 0; i < 4; i++)
+    {
+        float one = sum[i];
+        __asm__("vmla.f32 %0, %1, %2" : "+t"(one) : "t"(weights[i]), "t"(a[lane]));
+        found[i] = one;
+    }
+    return found;
 #else
     const float number = a[lane];
     return sum + weights * (v4){number, number, number, number};
