@@ -77,6 +77,7 @@ def test_command_line(tmp_path: Path) -> None:
     network = words[words.index("-netdev") + 1]
     assert "restrict=on" in network and "hostfwd=tcp:127.0.0.1:2222-:22" in network
     assert f"{tmp_path}/a,,b/disk.ext4" in words[words.index("-drive") + 1]
+    assert "cryptomgr.notests" in words[words.index("-append") + 1].split()
     assert "fd=7" in words[words.index("-chardev") + 1]
     assert "-icount" not in words
 
