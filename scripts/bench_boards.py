@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--boots", type=int, default=3, metavar="N")
     parser.add_argument("--counting", action="store_true", help="boards whose clock counts instructions")
     arguments = parser.parse_args()
-    print("| board | system | disk image, MB | kernel and /init, MB | boot, s | emulator's processor time, s |")
+    print("| board | system | disk image, MB | kernel and `/init`, MB | boot, s | emulator's processor time, s |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
     for target in arguments.targets.split(","):
         for minimal in (False, True):
