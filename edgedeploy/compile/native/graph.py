@@ -87,6 +87,8 @@ class Graph:
     nodes: list[Node]
     """Each after what it takes."""
     opset: int
+    guards: list[tuple[Value, bool]] = field(default_factory=list)
+    """Truth values that the model computes, and what they must be: it was compiled for that alone (`branches`)."""
 
     def consumers(self) -> dict[Value, list[Node]]:
         """Who takes each value: once per node, however often it takes it."""
@@ -101,7 +103,7 @@ class Graph:
 
     def drop_unused(self) -> None:
         """Take out nodes that nothing in the outputs depends on."""
-        wanted: set[Value] = set(self.outputs)
+        wanted: set[Value] = {*self.outputs, *(value for value, _ in self.guards)}
         kept: list[Node] = []
         for node in reversed(self.nodes):
             if any(value in wanted for value in node.outputs if value is not None):

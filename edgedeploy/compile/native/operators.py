@@ -100,7 +100,7 @@ def emit_graph(graph: Graph) -> Emitter:
             raise node.refused(
                 f"edgedeploy made a mistake, please report it: {type(error).__name__}: {error}"
             ) from error
-    for value in graph.outputs:
+    for value in (*graph.outputs, *(guarded for guarded, _ in graph.guards)):
         emitter.deliver(value)
     return emitter
 

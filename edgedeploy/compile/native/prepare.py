@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from edgedeploy.compile.native.branches import take_branches
 from edgedeploy.compile.native.graph import Attribute, Graph, Node, Value
 from edgedeploy.errors import UnsupportedError
 
@@ -37,12 +38,14 @@ def prepare(model: Path, feed: Feed) -> Graph:
         UnsupportedError: it has operators whose shapes hang on data, subgraphs, or other types than tensors.
     """
     whole = onnx.load(model)
+    outputs = [output.name for output in whole.graph.output]
+    guards = take_branches(whole, feed)
     _bind(whole, feed)
     simple = _simplified(whole)
     for node in simple.graph.node:
         _refuse(node)
     seen = _run(simple, feed)
-    return _folded(simple, seen)
+    return _folded(simple, seen, outputs, guards)
 
 
 def _bind(model: onnx.ModelProto, feed: Feed) -> None:
@@ -129,7 +132,9 @@ def _run(model: onnx.ModelProto, feed: Feed) -> dict[str, np.ndarray]:
     return found
 
 
-def _folded(model: onnx.ModelProto, seen: Mapping[str, np.ndarray]) -> Graph:
+def _folded(
+    model: onnx.ModelProto, seen: Mapping[str, np.ndarray], outputs: Sequence[str], guards: Mapping[str, bool]
+) -> Graph:
     graph = model.graph
     values: dict[str, Value] = {}
     for tensor in graph.initializer:
@@ -166,7 +171,9 @@ def _folded(model: onnx.ModelProto, seen: Mapping[str, np.ndarray]) -> Graph:
             nodes.append(node)
         elif not constant:
             nodes.append(node)
-    found = Graph(inputs, [values[each.name] for each in graph.output], nodes, _opset(model))
+    found = Graph(inputs, [values[name] for name in outputs], nodes, _opset(model))
+    # A condition that hangs on shapes alone is known, and never another.
+    found.guards = [(values[name], wanted) for name, wanted in guards.items() if values[name].constant is None]
     found.drop_unused()
     return found
 

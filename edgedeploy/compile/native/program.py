@@ -115,7 +115,7 @@ def _text(emitter: Emitter, pointers: list[str], arena_bytes: int) -> str:
         "",
         f"const size_t native_memory_bytes = {arena_bytes};",
         "",
-        "void native_run(char *memory, const void *const given[], const void *outputs[])",
+        "bool native_run(char *memory, const void *const given[], const void *outputs[])",
         "{",
         "    arena = memory;",
         "    inputs = given;",
@@ -124,6 +124,11 @@ def _text(emitter: Emitter, pointers: list[str], arena_bytes: int) -> str:
             f"    outputs[{number}] = {pointers[emitter.delivered[value].number]};"
             for number, value in enumerate(graph.outputs)
         ),
+        *(
+            f"    if (*{pointers[emitter.delivered[value].number]} != {str(wanted).lower()})\n        return false;"
+            for value, wanted in graph.guards
+        ),
+        "    return true;",
         "}",
         "",
     ]

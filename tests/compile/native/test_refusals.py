@@ -40,12 +40,12 @@ def test_shapes_that_the_model_computes(tmp_path: Path) -> None:
 
 def test_a_subgraph(tmp_path: Path) -> None:
     error = _refusal(
-        "(bool c, float[4] x) => (float[4] y) { y = If(c) <then_branch = a () => (float[4] p) { p = Relu(x) }, "
-        "else_branch = b () => (float[4] q) { q = Neg(x) }> }",
-        {"c": np.array(True), "x": np.ones(4, np.float32)},
+        "(int64 n, float[4] x) => (float[4] y) { y = Loop(n, , x) <body = b (int64 i, bool c, float[4] p) => "
+        "(bool d, float[4] q) { d = Identity(c) q = Relu(p) }> }",
+        {"n": np.array(3), "x": np.ones(4, np.float32)},
         tmp_path,
     )
-    assert "If" in error.what
+    assert "Loop" in error.what
 
 
 def test_an_operator_that_nobody_has_a_kernel_for(tmp_path: Path) -> None:

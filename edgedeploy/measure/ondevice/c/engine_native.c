@@ -44,11 +44,11 @@ size_t engine_outputs(const struct tensor **found)
 
 int engine_run(const struct tensor *inputs, struct tensor *outputs, char error[ENGINE_ERROR_SIZE])
 {
-    (void)error;
     const void **results = pointers + native_input_count;
     for (size_t i = 0; i < native_input_count; i++)
         pointers[i] = inputs[i].data;
-    native_run(memory, pointers, results);
+    if (!native_run(memory, pointers, results))
+        return snprintf(error, ENGINE_ERROR_SIZE, "the inputs ask for a branch of the model that was left out: only that of the golden inputs was compiled"), -1;
     for (size_t i = 0; i < native_output_count; i++) {
         outputs[i] = native_outputs[i];
         outputs[i].data = (void *)results[i];

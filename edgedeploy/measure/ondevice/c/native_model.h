@@ -2,6 +2,8 @@
 #ifndef EDGEDEPLOY_NATIVE_MODEL_H
 #define EDGEDEPLOY_NATIVE_MODEL_H
 
+#include <stdbool.h>
+
 #include "engine.h"
 
 /* No extent of theirs is -1, and their data is NULL. */
@@ -13,7 +15,8 @@ enum { NATIVE_ALIGNMENT = 64 };
 extern const size_t native_memory_bytes;
 
 /* Run the model once. `inputs` point to the data of each input, whatever its alignment; `outputs` are set to where each
-   output lies in `memory` (or among the constants), until the next call. */
-void native_run(char *memory, const void *const inputs[], const void *outputs[]);
+   output lies in `memory` (or among the constants), until the next call. False when the inputs ask for a branch of the model
+   that the program was compiled without. */
+bool native_run(char *memory, const void *const inputs[], const void *outputs[]);
 
 #endif

@@ -1,0 +1,108 @@
+"""`If` in a program that cannot choose: the branch that the golden input takes, and a guard that no other is wanted.
+
+Exporters put whole models into branches, one for each sampling rate or the like; of those one input takes one. The
+condition is computed on the device all the same, and a run in which it is another ends with an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from edgedeploy.errors import UnsupportedError
+
+_MOST = 1000
+"""Branches to be taken in one model, those within others included."""
+
+
+def take_branches(model: onnx.ModelProto, feed: Mapping[str, np.ndarray]) -> dict[str, bool]:
+    """Put the nodes of the branches that `feed` takes in place of each `If`, within `model`.
+
+    Returns:
+        What each condition was, by its name; they are outputs of the model from then on.
+
+    Raises:
+        UnsupportedError: the model does not run.
+    """
+    guards: dict[str, bool] = {}
+    wanted = [output.name for output in model.graph.output]
+    for number in range(_MOST):
+        position = next((at for at, node in enumerate(model.graph.node) if node.op_type == "If"), None)
+        if position is None:
+            break
+        node = model.graph.node[position]
+        condition = node.input[0]
+        if condition not in guards:
+            guards[condition] = _value(model, condition, feed)
+        name = "then_branch" if guards[condition] else "else_branch"
+        branch = onnx.GraphProto()
+        branch.CopyFrom(next(each.g for each in node.attribute if each.name == name))
+        _inline(model.graph, position, branch, f"branch{number}.")
+    del model.graph.output[len(wanted) :]
+    for name in guards:
+        if name not in wanted:
+            model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.BOOL, None))
+    return guards
+
+
+def _value(model: onnx.ModelProto, name: str, feed: Mapping[str, np.ndarray]) -> bool:
+    if name in feed:
+        return bool(feed[name].item())
+    for tensor in model.graph.initializer:
+        if tensor.name == name:
+            return bool(onnx.numpy_helper.to_array(tensor).item())
+    asked = onnx.ModelProto()
+    asked.CopyFrom(model)
+    del asked.graph.output[:]
+    asked.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.BOOL, None))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(asked.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        found = session.run([name], {each.name: feed[each.name] for each in session.get_inputs()})[0]
+    except Exception as error:  # onnxruntime has its own exceptions, and raises many
+        raise UnsupportedError(
+            f"which branch the model takes at {name!r} cannot be told", why=str(error).strip().splitlines()[0]
+        ) from error
+    return bool(np.asarray(found).item())
+
+
+def _inline(graph: onnx.GraphProto, position: int, branch: onnx.GraphProto, prefix: str) -> None:
+    """Put a branch in place of the node at `position`. What it defines gets names that nothing else has."""
+    mine = {tensor.name for tensor in branch.initializer}
+    mine |= {name for node in branch.node for name in node.output if name}
+    renamed = {name: prefix + name for name in mine}
+    results = [renamed.get(output.name, output.name) for output in branch.output]
+    _rename(branch.node, renamed)
+    nodes = list(branch.node)
+    for result, name in zip(results, graph.node[position].output, strict=True):
+        if name:
+            nodes.append(onnx.helper.make_node("Identity", [result], [name]))
+    for tensor in branch.initializer:
+        kept = graph.initializer.add()
+        kept.CopyFrom(tensor)
+        kept.name = renamed[tensor.name]
+    after = list(graph.node)[position + 1 :]
+    before = list(graph.node)[:position]
+    copies = []
+    for node in (*before, *nodes, *after):
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        copies.append(copy)
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def _rename(nodes: Iterable[onnx.NodeProto], renamed: Mapping[str, str]) -> None:
+    for node in nodes:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                _rename(graph.node, renamed)
+                for output in graph.output:
+                    output.name = renamed.get(output.name, output.name)
