@@ -39,8 +39,10 @@ _KINDS = {
     "ConvTranspose": ("TRANSPOSE_CONV",),
     "MatMul": DENSE,
     "Gemm": DENSE,
+    "LSTM": (),
 }
-"""What ONNX's operators are in the schema of TensorFlow Lite."""
+"""What ONNX's operators are in the schema of TensorFlow Lite. Its one-piece LSTM is left as it is: the converters of
+today unroll a layer into products, which are taken as such."""
 
 
 def run_passes(content: bytes, passes: Sequence[Pass], context: Context) -> tuple[bytes, tuple[PassEvidence, ...]]:
