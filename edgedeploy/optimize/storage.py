@@ -75,10 +75,11 @@ class Float16Weight(Stored, frozen=True, kw_only=True, eq=False):
         )
 
 
-class Int8Weight(Stored, frozen=True, kw_only=True, eq=False):
+class IntegerWeight(Stored, frozen=True, kw_only=True, eq=False):
     """integers · scales, the latter float32 and broadcast to the shape of the former."""
 
     integers: np.ndarray
+    """int8 or int16."""
     scales: np.ndarray
 
     @property
@@ -91,7 +92,8 @@ class Int8Weight(Stored, frozen=True, kw_only=True, eq=False):
 
     def restore(self, at: Additions, name: str) -> ir.Value:
         shape = self.integers.shape
-        integers, scales = at.weight(f"{name}:int8", self.integers), at.weight(f"{name}:scale", self.scales)
+        integers = at.weight(f"{name}:{self.integers.dtype}", self.integers)
+        scales = at.weight(f"{name}:scale", self.scales)
         # In float32 whatever the weight's type: onnxruntime has no kernels to multiply halves, so it would not fold.
         real = at.node("Cast", [integers], f"{name}:real", shape=shape, dtype=FLOAT, attributes={"to": int(FLOAT)})
         weight = at.node("Mul", [real, scales], f"{name}:float", shape=shape, dtype=FLOAT)
@@ -221,22 +223,41 @@ def store_float16(weight: np.ndarray) -> Float16Weight | str:
     return Float16Weight(dtype=ir.DataType.from_numpy(weight.dtype), halves=weight.astype(np.float16))
 
 
-def store_int8(weight: np.ndarray, row_axes: tuple[int, ...]) -> Int8Weight | str:
+def store_int8(weight: np.ndarray, row_axes: tuple[int, ...]) -> IntegerWeight | str:
     """`weight` in symmetric 8-bit integers with a scale for each index along `row_axes`, or why that cannot be.
 
     Args:
         weight: floats of any shape.
     """
+    return _store_integers(weight, row_axes, np.dtype(np.int8), WEIGHT_MAX)
+
+
+def store_int16(weight: np.ndarray, row_axes: tuple[int, ...]) -> IntegerWeight | str:
+    """`weight` in symmetric 16-bit integers with a scale for each index along `row_axes`, or why that cannot be.
+
+    Numbers near the largest of a row are 16 times as exact as in float16, which keeps 11 bits of each.
+
+    Args:
+        weight: floats of any shape.
+    """
+    if weight.dtype.itemsize <= 2:
+        return "it has 16 bits already"
+    return _store_integers(weight, row_axes, np.dtype(np.int16), np.iinfo(np.int16).max)
+
+
+def _store_integers(
+    weight: np.ndarray, row_axes: tuple[int, ...], dtype: np.dtype, largest: int
+) -> IntegerWeight | str:
     if not np.isfinite(weight).all():
         return "it is not finite"
     other_axes = tuple(axis for axis in range(weight.ndim) if axis not in row_axes)
     exact = weight.astype(np.float64)
-    scales = np.abs(exact).max(axis=other_axes, keepdims=True, initial=0.0) / WEIGHT_MAX
+    scales = np.abs(exact).max(axis=other_axes, keepdims=True, initial=0.0) / largest
     if scales.max(initial=0.0) > np.finfo(np.float32).max:
         return "it holds numbers beyond what float32 can"
     scales = np.where(scales < np.finfo(np.float32).tiny, 1.0, scales).astype(np.float32)
-    integers = np.clip(np.rint(exact / scales), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
-    return Int8Weight(dtype=ir.DataType.from_numpy(weight.dtype), integers=integers, scales=scales)
+    integers = np.clip(np.rint(exact / scales), -largest, largest).astype(dtype)
+    return IntegerWeight(dtype=ir.DataType.from_numpy(weight.dtype), integers=integers, scales=scales)
 
 
 def store_int4(weight: np.ndarray, row_axes: tuple[int, ...], block: int) -> Int4Weight | str:

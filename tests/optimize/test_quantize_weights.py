@@ -15,7 +15,7 @@ from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic
 from edgedeploy.optimize.passes.quantize_remaining_weights import QuantizeRemainingWeights
 from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights
-from edgedeploy.optimize.storage import Int4Weight, Int8Weight, store_float16, store_int4, store_int8
+from edgedeploy.optimize.storage import Int4Weight, IntegerWeight, store_float16, store_int4, store_int8, store_int16
 
 RNG = np.random.default_rng(5)
 
@@ -119,7 +119,7 @@ CASES = {
 }
 
 
-LEAST_SQNR_DB = {"int8": 30, "float16": 50, "int4": 12}
+LEAST_SQNR_DB = {"int8": 30, "int16": 78, "float16": 50, "int4": 12}
 
 
 def _feed(text):
@@ -129,7 +129,7 @@ def _feed(text):
     return {"x": _normal(*(int(extent) for extent in extents.split(",")))}
 
 
-@pytest.mark.parametrize("form", ["int8", "float16", "int4"])
+@pytest.mark.parametrize("form", ["int8", "int16", "float16", "int4"])
 @pytest.mark.parametrize("case", CASES)
 def test_weights_of_any_operator(build, apply, run, tmp_path, case, form):
     text, weights, count = CASES[case]
@@ -251,12 +251,13 @@ def test_numbers_beyond_float16_stay(build, apply):
         hnp.array_shapes(min_dims=2, max_dims=4, max_side=5),
         elements=st.floats(-(2.0**100), 2.0**100, width=32),
     ),
+    st.sampled_from([store_int8, store_int16]),
     st.data(),
 )
-def test_the_error_is_half_a_step_at_most(weight, data):
+def test_the_error_is_half_a_step_at_most(weight, store, data):
     axes = tuple(data.draw(st.sets(st.integers(0, weight.ndim - 1))))
-    stored = store_int8(weight, axes)
-    assert isinstance(stored, Int8Weight)
+    stored = store(weight, axes)
+    assert isinstance(stored, IntegerWeight)
     assert stored.scales.shape == tuple(extent if axis in axes else 1 for axis, extent in enumerate(weight.shape))
     step = stored.scales.astype(np.float64)
     assert (np.abs(stored.array - weight) <= step * 0.5001).all()

@@ -13,14 +13,14 @@ from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionErro
 from edgedeploy.optimize.graph import is_operator, opset, replace_input
 from edgedeploy.optimize.layer_choice import LayerChoice
 from edgedeploy.optimize.linear import Left, summary
-from edgedeploy.optimize.storage import Int4Weight, Stored, sqnr_db, store_float16, store_int4, store_int8
+from edgedeploy.optimize.storage import Int4Weight, Stored, sqnr_db, store_float16, store_int4, store_int8, store_int16
 from edgedeploy.optimize.stored_weights import StoredWeight, find_weights
 
 _KERNEL_BLOCKS = (16, 32, 64, 128, 256)
 
 
 class QuantizeWeights(Pass, frozen=True):
-    """Store the weights of any operator in 8 bits per channel, 4 bits per block or in float16; compute in float.
+    """Store the weights of any operator in 8 or 16 bits per channel, 4 bits per block or in float16; compute in float.
 
     Weights are given back to float by Cast and Mul, which onnxruntime computes once, when it loads the model (it keeps
     DequantizeLinear): inference then runs as that of the float model does, and takes the same memory. Other runtimes
@@ -31,9 +31,9 @@ class QuantizeWeights(Pass, frozen=True):
     essential: ClassVar[bool] = True
     quantizes: ClassVar[bool] = True
 
-    weights: Literal["int8", "float16", "int4"] = "int8"
-    """`int8` is symmetric with a scale per output channel; `float16` takes any constant, not only weights; `int4` has a
-    scale per block, and is `int8` for weights that get no smaller so."""
+    weights: Literal["int8", "int16", "float16", "int4"] = "int8"
+    """`int8` and `int16` are symmetric with a scale per output channel; `float16` takes any constant, not only weights;
+    `int4` has a scale per block, and is `int8` for weights that get no smaller so."""
     block: int = 32
     """How many numbers of a row share a scale in `int4`."""
     products: Literal["float", "integer"] = "float"
@@ -126,7 +126,7 @@ class QuantizeWeights(Pass, frozen=True):
         elif weight.row_axes is None:
             return "it is no matrix of weights"
         else:
-            outcome = store_int8(array, weight.row_axes)
+            outcome = (store_int16 if self.weights == "int16" else store_int8)(array, weight.row_axes)
             if self.weights == "int4" and isinstance(outcome, Stored):
                 smaller = store_int4(array, weight.row_axes, self.block)
                 if isinstance(smaller, Stored) and smaller.size_bytes < outcome.size_bytes:

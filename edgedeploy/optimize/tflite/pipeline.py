@@ -166,6 +166,8 @@ def _quantize_dynamic(step: QuantizeDynamic, content: bytes, context: Context) -
 
 
 def _quantize_weights(step: QuantizeWeights, content: bytes, context: Context) -> tuple[bytes, Facts]:
+    if step.weights == "int16":
+        raise Refused("TensorFlow Lite computes with float, float16 and int8 weights, not with 16-bit integers")
     wanted = Quantization(
         scheme="float16" if step.weights == "float16" else "weights",
         kinds=tuple(LINEAR),
