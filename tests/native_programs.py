@@ -31,6 +31,7 @@ RUNNERS = {
     "rpi4": ("qemu-aarch64-static", "-cpu", "cortex-a72"),
     "rpi5": ("qemu-aarch64-static", "-cpu", "max"),
     "rpi2": ("qemu-arm-static", "-cpu", "cortex-a7"),
+    "generic-armv7": ("qemu-arm-static", "-cpu", "cortex-a7,neon=off"),
     "rpi-zero": ("qemu-arm-static", "-cpu", "arm1176"),
 }
 """What runs a program for each target here."""

@@ -121,9 +121,13 @@ def sources_digest(sources: Sequence[Path], machine: Machine) -> str:
     return digest.hexdigest()
 
 
+_CPUS = {"generic-armv7-a": "generic+v7a-neon-d32+vfp3d16"}
+"""Of names that GCC has and LLVM has not, what LLVM calls the same: its `v7a` is with NEON unless that is taken away."""
+
+
 def _cpu(target: Target) -> str:
     # Where a target stands for many cores, its file names the architecture that they have in common.
-    return target.cpu.core.replace("-", "_").replace(".", "_")
+    return _CPUS.get(target.cpu.core, target.cpu.core.replace("-", "_").replace(".", "_"))
 
 
 def _zig() -> Path:
