@@ -23,6 +23,7 @@ from pathlib import Path
 import onnx.parser
 from bench_backends_report import Row, Rows, document, print_tables
 from msgspec import convert, structs, to_builtins
+from wild_mobilenet import write_mobilenet_v2
 from wild_models import DEFAULT_FOLDER, ROOT, Ready, models
 
 from edgedeploy.compile.backends import NAMES
@@ -45,8 +46,10 @@ from edgedeploy.values.bundle import Bundle, Release
 from edgedeploy.values.quality import Agreement
 from edgedeploy.values.target import Target
 
-_MODELS = ("ocr-direction", "magika", "squeezenet")
+_MODELS = ("ocr-direction", "magika", "squeezenet", "mobilenet-v2")
 _QUANTIZED = "-int8"
+_MADE_UP = {"mobilenet-v2": "squeezenet"}
+"""A model that no package has, and of whose data it is."""
 _BOARDS = ("rpi4", "rpi2")
 _DOCUMENT = ROOT / "docs" / "bench_backends.md"
 
@@ -98,18 +101,28 @@ def subjects(folder: Path, names: list[str]) -> list[Subject]:
     """The models that were asked for; `NAME-int8` is NAME after the recipe int8."""
     found = []
     for name in names:
-        (ready,) = models(folder, [name.removesuffix(_QUANTIZED)])
-        found.append(Subject(name, _quantized(folder, ready) if name.endswith(_QUANTIZED) else ready.path, ready))
+        plain = name.removesuffix(_QUANTIZED)
+        (ready,) = models(folder, [_MADE_UP.get(plain, plain)])
+        path = _made_up(folder, plain) if plain in _MADE_UP else ready.path
+        found.append(Subject(name, _quantized(folder, plain, path, ready) if name != plain else path, ready))
     return found
 
 
-def _quantized(folder: Path, ready: Ready) -> Path:
-    path = folder / "backends" / f"{ready.name}{_QUANTIZED}.onnx"
+def _made_up(folder: Path, name: str) -> Path:
+    path = folder / "backends" / f"{name}.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_mobilenet_v2(path)
+    return path
+
+
+def _quantized(folder: Path, name: str, source: Path, ready: Ready) -> Path:
+    path = folder / "backends" / f"{name}{_QUANTIZED}.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
     stamp = path.with_suffix(".made-from")
-    made_from = hashlib.sha256(ready.path.read_bytes() + (ROOT / "quantize" / "int8.toml").read_bytes()).hexdigest()
+    made_from = hashlib.sha256(source.read_bytes() + (ROOT / "quantize" / "int8.toml").read_bytes()).hexdigest()
     if not path.exists() or not stamp.exists() or stamp.read_text(encoding="utf-8") != made_from:
         optimize(
-            ready.path,
+            source,
             load_recipe("int8"),
             path,
             calibration=str(ready.calibration),
@@ -282,7 +295,7 @@ def measure(chosen: list[Subject], backends: list[str], boards: list[str], argum
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    defaults = [*_MODELS, f"{_MODELS[0]}{_QUANTIZED}"]
+    defaults = [*_MODELS, *(f"{name}{_QUANTIZED}" for name in ("ocr-direction", "mobilenet-v2"))]
     parser.add_argument("--models", default=",".join(defaults), metavar="NAME,NAME", help="of scripts/wild_models.py")
     parser.add_argument("--backends", default=",".join(NAMES), metavar="NAME,NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--boards", default=",".join(_BOARDS), metavar="TARGET,TARGET", help="targets with emulation")
