@@ -151,7 +151,7 @@ def document(rows: Rows, command: str, floors_db: Mapping[str, float]) -> str:
         "",
         "Boards are QEMU's, with one core and a clock that counts instructions ([speed.md](speed.md)): these are work,",
         "not time. Models and data are those of `scripts/wild_models.py`, trained but for squeezenet; mobilenet-v2 is",
-        "for pictures of 224 by 224, with seeded weights (`scripts/wild_mobilenet.py`); `-int8` is the model after that",
+        "for pictures of 224 by 224, with seeded weights (`scripts/wild_mobilenet.py`); `-int8` is after that",
         "recipe.",
         "",
         "- **agrees**: SQNR of the outputs against the model on the host in exact arithmetic, on the same samples. ✓:",
