@@ -122,7 +122,7 @@ def sources_digest(sources: Sequence[Path], machine: Machine) -> str:
 
 
 _CPUS = {"generic-armv7-a": "generic+v7a-neon-d32+vfp3d16"}
-"""Of names that GCC has and LLVM has not, what LLVM calls the same: its `v7a` is with NEON unless that is taken away."""
+"""Of names that GCC has and LLVM has not, what LLVM calls the same: its `v7a` has NEON unless that is taken away."""
 
 
 def _cpu(target: Target) -> str:

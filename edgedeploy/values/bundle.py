@@ -56,7 +56,8 @@ class Needs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     page_size_bytes: int | None = None
     """The largest page that every shared library and program in the bundle is aligned for; None when there is none."""
     memory_bytes: int | None = None
-    """The largest resident set that was measured while the model ran; None when it was not measured."""
+    """The largest resident set that was measured while the model ran, or what a compiled program computes with, nearly
+    that; None when neither is known."""
     shared_libraries: tuple[str, ...] = ()
     """That programs in the bundle ask for and that are neither in it nor of the GNU C library, e.g.
     `"libstdc++.so.6"`."""

@@ -81,7 +81,8 @@ class NativeBackend:
         # Of 32-bit and x86-64 programs the file itself tells what it needs; a 64-bit Arm one does not.
         features = target.cpu.features if target.architecture == "aarch64" else ()
         needed = tuple(sorted(set(features) - set(_EVERY_AARCH64)))
-        return Built(runtime=runtime, model_file=_RUN, runner=_RUN, needs=Needs(cpu_features=needed))
+        needs = Needs(cpu_features=needed, memory_bytes=sources.arena_bytes + sources.weights_bytes)
+        return Built(runtime=runtime, model_file=_RUN, runner=_RUN, needs=needs)
 
 
 BACKEND = NativeBackend()

@@ -120,7 +120,10 @@ def board_up(
         chosen = load_target(target or (state.target if state else _target_named(name)))
         if chosen.emulation is None:
             raise UnsupportedError(
-                f"target {chosen.name} has no emulated board", why="its file has no [emulation] table"
+                f"target {chosen.name} has no emulated board",
+                why="its file has no [emulation] table",
+                mend="edgedeploy targets shows which have one; `local:` is a device for x86-64, and for an rpi-zero "
+                "bundles of the backend native run on an emulated rpi2 as well",
             )
         need(qemu.program(chosen, chosen.emulation), "mke2fs", "e2fsck", "resize2fs", "cp")
         if state and not rebuild:
