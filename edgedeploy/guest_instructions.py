@@ -20,7 +20,7 @@ from edgedeploy.measure.counting import Feed
 from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.host_timing import HostTiming
 from edgedeploy.progress import SILENT, Progress
-from edgedeploy.sessions import ModelFormat, Session, format_of
+from edgedeploy.sessions import ModelFormat, Session, format_of, open_session
 from edgedeploy.target.load import load_target
 from edgedeploy.values.speed import SpeedFigure
 
@@ -123,13 +123,10 @@ class GuestInstructions:
 
         Raises:
             ResultFailedError: it does not load there.
-            UnsupportedError: it is a TensorFlow Lite model: these are counted on boards, not judged by their answers
-                there; or the board's target cannot have onnxruntime.
+            UnsupportedError: the board's target has no runtime in Python for models of this format.
             HostError, BoardError, BusyError, UnreachableError: there is no board, or it is lost.
         """
-        if format_of(model[:8]) == "tflite":
-            raise UnsupportedError("TensorFlow Lite models are not judged on emulated boards", mend="leave --on out")
-        runner = self._ready("onnx")
+        runner = self._ready(format_of(model[:8]))
         self._progress.step(f"loading the model on {self._named.address}")
         try:
             runner.load(model)
@@ -158,10 +155,7 @@ class _OnBoard:
     """A model on the board. A `Session`."""
 
     def __init__(self, model: bytes, runner: BoardRunner) -> None:
-        graph = onnx.load_from_string(model).graph
-        known = {initializer.name for initializer in graph.initializer}
-        self.input_names = tuple(value.name for value in graph.input if value.name not in known)
-        self.output_names = tuple(value.name for value in graph.output)
+        self.input_names, self.output_names = _names(model)
         # What the float model declares is what counts.
         self.output_shapes = (None,) * len(self.output_names)
         self._model, self._runner = model, runner
@@ -179,6 +173,17 @@ class _OnBoard:
         except DeviceError as error:
             raise UnsupportedError("the model fails on the board", why=error.why or error.what) from error
         return [arrays[name] for name in self.output_names]
+
+
+def _names(model: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of the inputs and the outputs, in the model's order."""
+    if format_of(model[:8]) == "tflite":
+        opened = open_session(model, "tflite", exact=True)
+        return opened.input_names, opened.output_names
+    graph = onnx.load_from_string(model).graph
+    known = {initializer.name for initializer in graph.initializer}
+    inputs = tuple(value.name for value in graph.input if value.name not in known)
+    return inputs, tuple(value.name for value in graph.output)
 
 
 def _digest(feeds: Sequence[Feed]) -> str:

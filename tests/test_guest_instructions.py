@@ -9,6 +9,7 @@ import onnx.parser
 import pytest
 
 from edgedeploy import guest_instructions
+from edgedeploy.board_runner import _tflite_carrier
 from edgedeploy.device.emulator.state import boards_folder
 from edgedeploy.errors import DeviceError, UnknownNameError, UnsupportedError
 from edgedeploy.guest_instructions import GuestInstructions, speed_judge
@@ -100,11 +101,8 @@ def test_who_judges() -> None:
 
 
 def test_nothing_is_booted_for_what_cannot_be_judged() -> None:
-    with speed_judge("board:rpi4") as judge:
-        with pytest.raises(ValueError, match="feed"):
-            judge.compare(b"float", b"lean", [])
-        with pytest.raises(UnsupportedError, match="TensorFlow Lite"):
-            judge.session(b"....TFL3")
+    with speed_judge("board:rpi4") as judge, pytest.raises(ValueError, match="feed"):
+        judge.compare(b"float", b"lean", [])
     assert not boards_folder().exists()
 
 
@@ -124,3 +122,10 @@ def test_a_model_answers_from_the_board(runner: Runner) -> None:
         assert caught.value.why == "x is missing"
         with pytest.raises(ResultFailedError, match="unknown operator"):
             judge.session(b"a bad one")
+
+
+def test_a_tensorflow_lite_model_answers_from_the_board_too(runner: Runner) -> None:
+    with speed_judge("board:rpi4") as judge:
+        assert isinstance(judge, GuestInstructions)
+        session = judge.session(_tflite_carrier())
+        assert (session.input_names, session.output_names) == (("x",), ("y",))

@@ -92,10 +92,6 @@ def optimize(
     subject = Subject(
         model, calibration=calibration, evaluation=evaluation, metric=metric, target=target, progress=progress
     )
-    if board is not None and subject.format != "onnx":
-        raise UnsupportedError(
-            f"{model} cannot be run on {board.where}", why="only ONNX models are", mend="leave --on out"
-        )
     searched: Search | None = None
     if recipe.is_search:
         found = search(
