@@ -27,6 +27,7 @@ _COMMANDS = {
     "bench": ("bench", "Time the current release on a device."),
     "test": ("test", "Run labelled data on a device: agreement and metric."),
     "check": ("check", "Hold a measurement against a contract."),
+    "doctor": ("doctor", "What this machine can do, and what mends the rest."),
     "ship": ("ship", "All of it: optimize, compile, push, bench, test, check, report."),
 }
 

@@ -24,7 +24,7 @@ _LOCK = Path(__file__).with_name("onnx2tf.lock")
 _LAYOUT_VERSION = 1
 """Part of the environment's name: raise it when it is made in another way."""
 
-_PYTHONS = ("3.12", "3.13")
+PYTHONS = ("3.12", "3.13")
 """Minor versions for which every package in the lock has a wheel."""
 _ASK_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 _ASK_TIMEOUT_S = 30.0
@@ -104,11 +104,11 @@ def convert(model: Path, folder: Path, keep_layout_of: tuple[str, ...], *, limit
 def _make(place: Path) -> None:
     import uv
 
-    python = _python()
+    python = interpreter()
     uv_program = uv.find_uv_bin()
     with replacing_folder(place) as folder:
         # Paths in the environment's programs are those of the place where it will be.
-        where = ["venv", "--quiet", "--no-project", "--relocatable", "--python", python or _PYTHONS[0], str(folder)]
+        where = ["venv", "--quiet", "--no-project", "--relocatable", "--python", python or PYTHONS[0], str(folder)]
         _run([uv_program, *where], "onnx2tf's environment cannot be made", python is None)
         _run(
             [
@@ -121,12 +121,12 @@ def _make(place: Path) -> None:
         )
 
 
-def _python() -> str | None:
+def interpreter() -> str | None:
     """An interpreter of this machine that the converter runs on; None when there is none."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    candidates = [found for version in _PYTHONS if (found := shutil.which(f"python{version}"))]
+    candidates = [found for version in PYTHONS if (found := shutil.which(f"python{version}"))]
     candidates += [found] if (found := shutil.which("python3")) else []
-    candidates += [str(each) for version in _PYTHONS for each in sorted(pyenv.glob(f"{version}.*/bin/python3"))]
+    candidates += [str(each) for version in PYTHONS for each in sorted(pyenv.glob(f"{version}.*/bin/python3"))]
     for candidate in candidates:
         try:
             # A version manager's shim has a name that fits and may run nothing, or another version.
@@ -139,7 +139,7 @@ def _python() -> str | None:
             )
         except (OSError, subprocess.TimeoutExpired):
             continue
-        if asked.returncode == 0 and asked.stdout.strip() in _PYTHONS:
+        if asked.returncode == 0 and asked.stdout.strip() in PYTHONS:
             return candidate
     return None
 
@@ -147,7 +147,7 @@ def _python() -> str | None:
 def _run(argv: list[str], what: str, downloading: bool) -> None:
     """Run uv. `downloading`: no interpreter was found, so that uv has to bring one."""
     mend = (
-        f"install Python {' or '.join(_PYTHONS)} (on the PATH, or with pyenv), give the model as a .tflite file, "
+        f"install Python {' or '.join(PYTHONS)} (on the PATH, or with pyenv), give the model as a .tflite file, "
         "or take another backend: --backend onnxruntime or native"
         if downloading
         else "connect to the network once, or point uv at an index of yours with UV_DEFAULT_INDEX"
@@ -167,7 +167,7 @@ def _run(argv: list[str], what: str, downloading: bool) -> None:
         raise HostError(what, why=str(error), mend=mend) from error
     if done.returncode:
         words = " ".join(done.stderr.split())[:500]
-        why = f"it needs Python {' or '.join(_PYTHONS)}, which is not here, and uv cannot bring one: {words}"
+        why = f"it needs Python {' or '.join(PYTHONS)}, which is not here, and uv cannot bring one: {words}"
         raise HostError(what, why=why if downloading else words, mend=mend)
 
 

@@ -20,6 +20,7 @@ _PACKAGES = {
     "qemu-system-arm": "qemu-system-arm",
     "resize2fs": "e2fsprogs",
     "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
     "tar": "tar",
 }
 # Debian keeps file system tools where only root's PATH looks; they work for everybody.
@@ -34,6 +35,15 @@ def need(*programs: str) -> None:
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed on this machine",
             mend=apt_line(*(_PACKAGES[program] for program in missing)),
         )
+
+
+def missing_programs(*programs: str) -> str | None:
+    """The apt line that brings those of `programs` that are not there; None when all are."""
+    try:
+        need(*programs)
+    except HostError as error:
+        return error.mend
+    return None
 
 
 def find(program: str) -> str:

@@ -1,0 +1,45 @@
+"""`edgedeploy doctor`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from edgedeploy.cli.output import Output, common_options
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+@click.command(name="doctor")
+@click.argument("jobs", nargs=-1, metavar="[JOB]…")
+@common_options
+def command(jobs: tuple[str, ...], out: Output) -> int:
+    """What this machine can do: programs, packages, keys, disk; each missing thing with the command that brings it.
+
+    JOB is what you are after: models, tflite, conversion, native, boards, devices. Exits 0 when nothing that they need
+    is missing, 1 otherwise; without JOB it is models that counts.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    from edgedeploy import doctor
+    from edgedeploy.errors import UnknownNameError
+
+    if unknown := [job for job in jobs if job not in doctor.JOBS]:
+        raise UnknownNameError(f"there is no job {unknown[0]!r}", mend=f"there are: {', '.join(doctor.JOBS)}")
+    diagnosis = doctor.examine()
+    missing = diagnosis.missing(jobs or ("models",))
+    shown: list[RenderableType] = []
+    for job in jobs or doctor.JOBS:
+        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+        for finding in (one for one in diagnosis.findings if one.job == job):
+            mark = {"ready": "✓", "limited": "!", "missing": "✗"}[finding.state]
+            table.add_row(mark, finding.what, f"{finding.detail}{f' → {finding.mend}' if finding.mend else ''}")
+        shown += [Text(f"{job}: {doctor.JOBS[job]}", style="bold"), table, ""]
+    head = f"edgedeploy {diagnosis.edgedeploy} on {diagnosis.machine}\n"
+    lost = dict.fromkeys(one.job for one in diagnosis.missing(jobs or tuple(doctor.JOBS)))
+    end = f"cannot be done here: {', '.join(lost)}" if lost else "nothing is missing"
+    out.result(diagnosis, head, *shown, end)
+    return 1 if missing else 0

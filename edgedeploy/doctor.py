@@ -1,0 +1,235 @@
+"""What this machine can do with edgedeploy, and what mends the rest. Nothing is changed, and no network is asked."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from edgedeploy.device.emulator.tools import missing_programs
+from edgedeploy.errors import HostError
+from edgedeploy.files import cache_folder
+
+State = Literal["ready", "limited", "missing"]
+
+_VERSION_TIMEOUT_S = 20.0
+_BOARD_DISK_BYTES = 2_000_000_000
+"""An image with its packages (0.6 GB), and the disk of a board as releases fill it."""
+_BUNDLE_DISK_BYTES = 300_000_000
+"""A runtime's wheels, laid out twice: in the cache and in a bundle."""
+_BOARD_MEMORY_BYTES = 1_300_000_000
+"""What QEMU takes for a board of 1 GB."""
+_EXTRAS = {"tflite": ("ai-edge-litert", "ai-edge-quantizer"), "native": ("ziglang", "emx-onnx-cgen")}
+"""What each extra of edgedeploy brings."""
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One thing that was looked at."""
+
+    job: str
+    """What it is for: one of `JOBS`."""
+    what: str
+    state: State
+    """`"limited"`: the job can be done, with what `detail` says."""
+    detail: str
+    """A version, a size, or what is wrong."""
+    mend: str = ""
+    """The command or change; empty when there is nothing to mend."""
+
+
+class Diagnosis(Struct, frozen=True, kw_only=True):
+    """All that was found."""
+
+    edgedeploy: str
+    """Its version."""
+    machine: str
+    findings: tuple[Finding, ...]
+
+    def missing(self, jobs: tuple[str, ...]) -> tuple[Finding, ...]:
+        """What stands between this machine and those jobs."""
+        return tuple(one for one in self.findings if one.job in jobs and one.state == "missing")
+
+
+def examine() -> Diagnosis:
+    """Look at everything there is a check for."""
+    from edgedeploy.host_run import host_isa
+
+    return Diagnosis(
+        edgedeploy=importlib.metadata.version("edgedeploy"),
+        machine=f"{host_isa()}, {os.cpu_count()} cores, {_memory_bytes() / 1e9:.1f} GB of memory available",
+        findings=tuple(finding for job, check in _CHECKS.items() for finding in check(job)),
+    )
+
+
+def _models(job: str) -> list[Finding]:
+    found = [_package(job, name, "pip install --force-reinstall edgedeploy") for name in ("onnx", "onnxruntime")]
+    return [*found, _room(job, cache_folder(), "the cache", _BUNDLE_DISK_BYTES, "XDG_CACHE_HOME"), _scratch(job)]
+
+
+def _extra(job: str) -> list[Finding]:
+    return [_package(job, name, f"pip install 'edgedeploy[{job}]'") for name in _EXTRAS[job]]
+
+
+def _conversion(job: str) -> list[Finding]:
+    from edgedeploy.compile.onnx_to_tflite.environment import PYTHONS, interpreter
+
+    what = f"Python {' or '.join(PYTHONS)}"
+    python = interpreter()
+    if python is not None:
+        return [Finding(job=job, what=what, state="ready", detail=python)]
+    detail = "none found; uv fetches one when a model is first converted, if it can reach its index"
+    return [Finding(job=job, what=what, state="limited", detail=detail, mend=f"install {what}")]
+
+
+def _boards(job: str) -> list[Finding]:
+    found = [
+        _program(job, name)
+        for name in ("qemu-system-aarch64", "qemu-system-arm", "mke2fs", "debugfs", "apt-get", "dpkg-deb")
+    ]
+    found.append(_room(job, cache_folder(), "the cache", _BOARD_DISK_BYTES, "XDG_CACHE_HOME"))
+    memory_bytes = _memory_bytes()
+    enough = memory_bytes >= _BOARD_MEMORY_BYTES
+    found.append(
+        Finding(
+            job=job,
+            what="memory",
+            state="ready" if enough else "limited",
+            detail=f"{memory_bytes / 1e9:.1f} GB available",
+            mend="" if enough else f"a board takes {_BOARD_MEMORY_BYTES / 1e9:.1f} GB: end other programs",
+        )
+    )
+    return found
+
+
+def _devices(job: str) -> list[Finding]:
+    return [_program(job, "ssh"), _program(job, "ssh-keygen"), _keys(job), _known_hosts(job)]
+
+
+JOBS = {
+    "models": "inspect, optimize, compile for 64-bit boards",
+    "tflite": ".tflite models",
+    "conversion": "ONNX models for 32-bit boards, through TensorFlow Lite",
+    "native": "programs that need nothing on the board; the runner without Python",
+    "boards": "emulated boards",
+    "devices": "devices behind SSH",
+}
+"""What edgedeploy does, and what each part is for."""
+
+_CHECKS: dict[str, Callable[[str], list[Finding]]] = {
+    "models": _models,
+    "tflite": _extra,
+    "conversion": _conversion,
+    "native": _extra,
+    "boards": _boards,
+    "devices": _devices,
+}
+
+
+def _package(job: str, name: str, mend: str) -> Finding:
+    try:
+        return Finding(job=job, what=name, state="ready", detail=importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(job=job, what=name, state="missing", detail="not installed", mend=mend)
+
+
+def _program(job: str, name: str) -> Finding:
+    lacking = missing_programs(name)
+    if lacking is not None:
+        return Finding(job=job, what=name, state="missing", detail="not installed", mend=lacking)
+    return Finding(job=job, what=name, state="ready", detail=_version_line(name))
+
+
+def _version_line(program: str) -> str:
+    """The first line of what it says about itself; empty when it says nothing."""
+    flag = {"ssh": "-V", "mke2fs": "-V", "debugfs": "-V", "ssh-keygen": None}.get(program, "--version")
+    if flag is None:
+        return "installed"
+    from edgedeploy.device.emulator.tools import find
+
+    try:
+        done = subprocess.run(
+            [find(program), flag],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=_VERSION_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired, HostError) as error:
+        return f"installed; it does not say its version ({type(error).__name__})"
+    lines = (done.stdout.strip() or done.stderr.strip()).splitlines()
+    return lines[0][:80] if lines else "installed"
+
+
+def _room(job: str, folder: Path, name: str, needed_bytes: int, variable: str) -> Finding:
+    existing = next((one for one in (folder, *folder.parents) if one.is_dir()), Path("/"))
+    what, mend = f"disk for {name}", f"free some space, or set {variable} to a folder elsewhere"
+    if not os.access(existing, os.W_OK):
+        return Finding(job=job, what=what, state="missing", detail=f"{existing} cannot be written to", mend=mend)
+    free_bytes = shutil.disk_usage(existing).free
+    detail = f"{free_bytes / 1e9:.1f} GB free in {folder}"
+    if free_bytes >= needed_bytes:
+        return Finding(job=job, what=what, state="ready", detail=detail)
+    detail += f"; {needed_bytes / 1e9:.1f} GB are needed"
+    return Finding(job=job, what=what, state="missing", detail=detail, mend=mend)
+
+
+def _scratch(job: str) -> Finding:
+    return _room(job, Path(tempfile.gettempdir()), "temporary files", _BUNDLE_DISK_BYTES, "TMPDIR")
+
+
+def _keys(job: str) -> Finding:
+    folder = Path.home() / ".ssh"
+    names = ("id_ed25519", "id_ecdsa", "id_rsa")
+    files = [name for name in names if (folder / name).is_file()]
+    agent = os.environ.get("SSH_AUTH_SOCK", "")
+    parts = [f"an agent at {agent}"] if agent and _is_socket(Path(agent)) else []
+    parts += [f"{folder / name}" for name in files]
+    if parts:
+        return Finding(job=job, what="a key to log in with", state="ready", detail=", ".join(parts))
+    return Finding(
+        job=job,
+        what="a key to log in with",
+        state="limited",
+        detail=f"neither an agent nor a key in {folder}; ~/.ssh/config may name others",
+        mend="ssh-keygen -t ed25519, then ssh-copy-id USER@DEVICE",
+    )
+
+
+def _is_socket(path: Path) -> bool:
+    try:
+        return stat.S_ISSOCK(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _known_hosts(job: str) -> Finding:
+    path = Path.home() / ".ssh" / "known_hosts"
+    try:
+        lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip() and line[0] != "#"]
+    except FileNotFoundError:
+        lines = []
+    except OSError as error:
+        detail = f"{path}: {error.strerror}"
+        return Finding(job=job, what="known_hosts", state="missing", detail=detail, mend=f"chmod 600 {path}")
+    detail = f"{len(lines)} lines in {path}"
+    if not lines:
+        detail += "; hosts that it does not know are refused without --accept-new"
+    return Finding(job=job, what="known_hosts", state="ready", detail=detail)
+
+
+def _memory_bytes() -> int:
+    """What programs can have without swapping (proc(5), MemAvailable)."""
+    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
