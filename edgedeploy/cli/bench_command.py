@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edgedeploy.cli.output import Output, common_options, device_options
+from edgedeploy.cli.report_files import write_text
 
 
 @click.command(name="bench")
@@ -22,9 +23,18 @@ from edgedeploy.cli.output import Output, common_options, device_options
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the measurement there too."
 )
+@click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="Write every single sample there too.")
 @device_options
 @common_options
-def command(device: str, name: str | None, profile: str, output: Path | None, accept_new: bool, out: Output) -> int:
+def command(
+    device: str,
+    name: str | None,
+    profile: str,
+    output: Path | None,
+    csv: Path | None,
+    accept_new: bool,
+    out: Output,
+) -> int:
     """Time the current release on DEVICE, with the device's own clock.
 
     On an emulated board the figures are marked as such: they are not a latency, no verdict uses them, and the run is
@@ -32,6 +42,7 @@ def command(device: str, name: str | None, profile: str, output: Path | None, ac
     """
     from edgedeploy import api
     from edgedeploy.measure.files import save_measurement
+    from edgedeploy.report.samples_csv import samples_csv
     from edgedeploy.report.terminal_measurement import measurement_tables
 
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
@@ -41,4 +52,5 @@ def command(device: str, name: str | None, profile: str, output: Path | None, ac
     out.result(measurement, *measurement_tables(measurement))
     if output:
         save_measurement(measurement, output)
+    write_text(csv, samples_csv(measurement))
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from edgedeploy.cli.output import Output, common_options
+from edgedeploy.cli.report_files import report_file_options, write_text
 
 
 @click.command(name="check")
@@ -21,8 +22,16 @@ from edgedeploy.cli.output import Output, common_options
     help="TOML; see the README.",
 )
 @click.option("--strict", is_flag=True, help="The contract holds only if every line of it can be told.")
+@report_file_options
 @common_options
-def command(measurements: tuple[Path, ...], contract_path: Path, strict: bool, out: Output) -> int:
+def command(
+    measurements: tuple[Path, ...],
+    contract_path: Path,
+    strict: bool,
+    junit: Path | None,
+    markdown: Path | None,
+    out: Output,
+) -> int:
     """Hold measurements of one release on one device, as `bench -o` and `test -o` write them, against a contract.
 
     Several are taken together: the timing of one, the accuracy of another. Exits 0 when the contract holds, 1 when a
@@ -31,6 +40,8 @@ def command(measurements: tuple[Path, ...], contract_path: Path, strict: bool, o
     from edgedeploy import api
     from edgedeploy.measure.files import load_measurement
     from edgedeploy.measure.observation import merge
+    from edgedeploy.report.junit import junit_xml
+    from edgedeploy.report.markdown import verdict_markdown
     from edgedeploy.report.terminal_verdict import verdict_table
     from edgedeploy.values.contract import Outcome
 
@@ -38,4 +49,6 @@ def command(measurements: tuple[Path, ...], contract_path: Path, strict: bool, o
     measurement = functools.reduce(merge, [load_measurement(path) for path in measurements])
     verdict = api.check(contract, measurement, strict=strict)
     out.result(verdict, verdict_table(verdict))
+    write_text(junit, junit_xml(verdict, measurement))
+    write_text(markdown, verdict_markdown(verdict))
     return 0 if verdict.outcome is Outcome.HOLDS else 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edgedeploy.cli.output import Output, common_options, device_options
+from edgedeploy.cli.report_files import report_file_options, write_text
 
 
 @click.command(name="ship")
@@ -20,6 +21,7 @@ from edgedeploy.cli.output import Output, common_options, device_options
 )
 @click.option("--profile", type=click.Choice(["smoke", "standard", "long"]), default="smoke", show_default=True)
 @click.option("--strict", is_flag=True, help="The contract holds only if every line of it can be told.")
+@report_file_options
 @device_options
 @common_options
 def command(
@@ -31,6 +33,8 @@ def command(
     work: Path | None,
     profile: str,
     strict: bool,
+    junit: Path | None,
+    markdown: Path | None,
     accept_new: bool,
     out: Output,
 ) -> int:
@@ -41,6 +45,8 @@ def command(
     at any time.
     """
     from edgedeploy import api
+    from edgedeploy.report.junit import shipment_junit
+    from edgedeploy.report.markdown import shipment_markdown
     from edgedeploy.report.terminal_shipment import shipment_tables
     from edgedeploy.values.contract import Outcome
 
@@ -57,6 +63,8 @@ def command(
     )
     page = api.write_report(report, shipment) if report else None
     out.result(shipment, *shipment_tables(shipment))
+    write_text(junit, shipment_junit(shipment))
+    write_text(markdown, shipment_markdown(shipment))
     if page and not out.as_json:
         click.echo(f"report: {page}")
     holds = shipment.verdict is not None and shipment.verdict.outcome is Outcome.HOLDS

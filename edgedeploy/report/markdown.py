@@ -1,0 +1,69 @@
+"""A verdict or a shipment as GitHub-flavoured Markdown: the summary of a CI job, or a comment on a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from edgedeploy.report.comparison import comparison
+from edgedeploy.report.wording import bytes_in_words, limit_and_figure, relation, verdict_counts
+from edgedeploy.values.contract import Outcome, Verdict
+from edgedeploy.values.shipment import Shipment
+
+_MARKS = {Outcome.HOLDS: "✅", Outcome.BREAKS: "❌", Outcome.CANNOT_BE_TOLD: "❔"}
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&@])")
+"""What has a meaning within a line (https://github.github.com/gfm/#backslash-escapes). A device may say anything."""
+
+
+def verdict_markdown(verdict: Verdict) -> str:
+    """A heading with the answer, and a table with a row for each limit."""
+    rows = []
+    for line in verdict.lines:
+        limit, figure = limit_and_figure(line)
+        what = f"{relation(line)} {limit}"
+        rows.append((line.key.removeprefix("limits."), what, figure, line.outcome, line.reason))
+    table = _table(
+        ("limit", "", "figure", "outcome", "why"),
+        [
+            (_plain(key), _plain(limit), _plain(figure), f"{_MARKS[outcome]} {outcome.value}", _plain(why))
+            for key, limit, figure, outcome, why in rows
+        ],
+    )
+    head = f"### {_MARKS[verdict.outcome]} Contract {_plain(verdict.contract)}: {verdict.outcome.value}"
+    return "\n".join([head, "", verdict_counts(verdict), "", *table]) + "\n"
+
+
+def shipment_markdown(shipment: Shipment) -> str:
+    """The verdict, or why nothing was sent, and the model before and after."""
+    contract, evidence = shipment.contract, shipment.evidence
+    parts: list[str] = []
+    if shipment.verdict is not None:
+        parts += [verdict_markdown(shipment.verdict)]
+    else:
+        parts += [f"### ❌ {_plain(contract.name)} {_plain(contract.version)}: the optimized model was refused", ""]
+    parts += [*(f"- {_plain(reason)}" for reason in (*evidence.reasons, *shipment.remarks)), ""]
+    changed = [(row.what, row.before, row.after, row.change) for row in comparison(shipment)]
+    parts += _table(
+        (f"{contract.name} {contract.version}", "before", f"after ({contract.recipe})", "change"),
+        [tuple(map(_plain, row)) for row in changed],
+    )
+    if shipment.bundle is not None and shipment.release is not None:
+        sent = (
+            f"bundle {bytes_in_words(shipment.bundle.size_bytes)}, sent {bytes_in_words(shipment.release.sent_bytes)}"
+        )
+        parts += ["", f"Release {_plain(shipment.release.id)} on {_plain(shipment.device)}: {sent}."]
+    return "\n".join(parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(map(_plain, head)) + " |",
+        "|" + " --- |" * len(head),
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+
+
+def _plain(words: str) -> str:
+    """Words that are shown as they are: on one line, with nothing that Markdown or HTML takes for its own."""
+    one_line = " ".join("".join(each if each.isprintable() else " " for each in words).split())
+    return _SPECIAL.sub(r"\\\1", one_line)
