@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgedeploy.compile.build import compile_model as compile
     from edgedeploy.compile.bundle import open_bundle, pack_bundle
+    from edgedeploy.deploy.device_log import read_log
     from edgedeploy.deploy.push import push
     from edgedeploy.deploy.releases import current_release, releases, rollback
+    from edgedeploy.deploy.status import status
+    from edgedeploy.deploy.uninstall import uninstall
     from edgedeploy.device.address import connect
     from edgedeploy.device.emulator.board import emulated_board
     from edgedeploy.errors import EdgedeployError
@@ -50,13 +53,16 @@ _WHERE = {
     "pack_bundle": ("compile.bundle", "pack_bundle"),
     "probe": ("target.probe", "probe"),
     "push": ("deploy.push", "push"),
+    "read_log": ("deploy.device_log", "read_log"),
     "recipe_names": ("optimize.recipe", "recipe_names"),
     "releases": ("deploy.releases", "releases"),
     "rollback": ("deploy.releases", "rollback"),
     "ship": ("shipping", "ship"),
     "speed_judge": ("guest_instructions", "speed_judge"),
+    "status": ("deploy.status", "status"),
     "target_names": ("target.load", "target_names"),
     "test": ("measure.test", "test"),
+    "uninstall": ("deploy.uninstall", "uninstall"),
     "write_report": ("report.html", "write_report"),
 }
 
@@ -77,13 +83,16 @@ __all__ = [
     "pack_bundle",
     "probe",
     "push",
+    "read_log",
     "recipe_names",
     "releases",
     "rollback",
     "ship",
     "speed_judge",
+    "status",
     "target_names",
     "test",
+    "uninstall",
     "write_report",
 ]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from edgedeploy.deploy.device_log import note, one_line
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.preflight import check_device, check_manifest
 from edgedeploy.deploy.releases import broken_files, list_releases, release_id
 from edgedeploy.deploy.shell import ASSEMBLE_COPIES, ASSEMBLE_LINKS, HEALTH, PREPARE, REMOVE, SWITCH, run
+from edgedeploy.deploy.status import health_in_words
 from edgedeploy.deploy.transfer import Sent, lines_of_copies, send_missing, tar_of_links
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import DeviceError
@@ -72,12 +74,14 @@ def push(
         was_current = there is not None and there.current
         try:
             health = _check_health(connection, manifest.name, identity, progress)
-        except DeviceError:
+        except DeviceError as error:
+            note(connection, "unhealthy", manifest.name, identity, f"{error.what}: {error.why}")
             if not (whole or was_current):
                 run(connection, REMOVE, manifest.name, identity, doing="remove the release", lock=lock)
             raise
         if not was_current:
-            run(connection, SWITCH, manifest.name, identity, "new", doing="switch the current release", lock=lock)
+            said = one_line(health_in_words(health))
+            run(connection, SWITCH, manifest.name, identity, "new", said, doing="switch the current release", lock=lock)
         release = next(r for r in list_releases(connection).releases if (r.name, r.id) == (manifest.name, identity))
     return PushResult(
         release=release,

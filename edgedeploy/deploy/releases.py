@@ -127,7 +127,7 @@ def rollback(connection: Connection, name: str | None = None, *, progress: Progr
                 why=wrong,
                 mend="push that bundle again",
             )
-        run(connection, SWITCH, before.name, before.id, "keep", doing="switch the current release", lock=lock)
+        run(connection, SWITCH, before.name, before.id, "keep", "", doing="switch the current release", lock=lock)
     return structs.replace(before, current=True)
 
 

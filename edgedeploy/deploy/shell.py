@@ -10,6 +10,7 @@ them through.
     ~/.edgedeploy/current/NAME                 link to ../releases/NAME/ID: the only truth, switched by one rename
     ~/.edgedeploy/staging/                     what is being received
     ~/.edgedeploy/lock                         a link whose target says who is at work
+    ~/.edgedeploy/log                          what was done, a line each: `edgedeploy.deploy.device_log` reads it
 """
 
 from __future__ import annotations
@@ -24,6 +25,19 @@ from edgedeploy.errors import BusyError, DeviceError
 _PREAMBLE = """LC_ALL=C
 export LC_ALL
 umask 022
+"""
+
+# What is written down of a change: event, model, release, detail. Who it was, the lock says. What cannot be written,
+# on a full disk say, stands in the way of nothing.
+_LOG = """
+note() {
+    by=$(readlink lock 2>/dev/null || true)
+    by=${by#* }
+    {
+        [ ! -f log ] || [ "$(wc -c <log)" -lt 262144 ] || { tail -n 500 log >log.new && mv -f log.new log; }
+        printf '%s\\t%s\\t%s\\t%s\\t%s\\t%s\\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "$2" "$3" "${by#* }" "$4" >>log
+    } 2>/dev/null || :
+}
 """
 
 TOOLS = """
@@ -186,8 +200,10 @@ cd ".edgedeploy/releases/$1/$2" && sha256sum -c - 2>&1
 
 HEALTH = 'exec ".edgedeploy/releases/$1/$2/run" check'
 
-# $3 is `keep` when a release that was current before becomes so again: it keeps its own parent.
-SWITCH = """
+# $3 is `keep` when a release that was current before becomes so again: it keeps its own parent. $4 is for the log.
+SWITCH = (
+    _LOG
+    + """
 set -eu
 cd .edgedeploy
 [ -f "releases/$1/$2/manifest.json" ]
@@ -201,8 +217,18 @@ rm -f "current/.$1.new"
 ln -s "../releases/$1/$2" "current/.$1.new"
 sync
 mv -T "current/.$1.new" "current/$1"
+if [ "$3" = keep ]; then note rolled-back "$1" "$2" "$4"; else note activated "$1" "$2" "$4"; fi
 sync
 """
+)
+
+# Only writes down: event, model, release, detail.
+NOTE = (
+    _LOG
+    + """
+cd .edgedeploy && note "$1" "$2" "$3" "$4"
+"""
+)
 
 REMOVE = 'rm -rf ".edgedeploy/releases/$1/$2" ".edgedeploy/releases/$1/$2.parent"'
 
@@ -225,6 +251,60 @@ for folder in */*/; do
     printf '%s %s %s %s %s\\n' "$name" "$id" "$current" "${parent:--}" "$size"
     [ "$size" = 0 ] || cat "$folder/manifest.json"
 done
+"""
+
+
+# $1 is a model; then its releases that are to go, none for the model itself: then what is current goes first.
+UNINSTALL = (
+    _LOG
+    + """
+set -eu
+cd .edgedeploy
+name=$1
+shift
+if [ $# = 0 ]; then
+    rm -f "current/$name"
+    sync
+    rm -rf "releases/$name"
+    note uninstalled "$name" - ""
+fi
+for id; do
+    rm -rf "releases/$name/$id" "releases/$name/$id.parent"
+    note removed "$name" "$id" ""
+done
+sync
+"""
+)
+
+# Reads the hashes that manifests still refer to, and removes all other contents but the manifests themselves.
+SWEEP = """
+set -eu
+cd .edgedeploy/blobs/sha256
+list=../../staging/kept
+trap 'rm -f "$list"' EXIT
+cat >"$list"
+sha256sum ../../releases/*/*/manifest.json 2>/dev/null | while read -r hash rest; do echo "$hash"; done >>"$list"
+ls | grep -vxF -f "$list" | xargs -n 200 rm -f
+sync
+"""
+
+# All that edgedeploy ever put there but the lock, which goes when it is let go.
+UNINSTALL_ALL = """
+set -eu
+cd .edgedeploy
+rm -rf current
+sync
+rm -rf releases blobs staging log log.new
+"""
+
+# Facts, one to a line, then the end of the log.
+STATUS = """
+cd .edgedeploy 2>/dev/null || exit 0
+printf 'lock %s\\n' "$(readlink lock || true)"
+printf 'used_kib %s\\n' "$(du -sk . 2>/dev/null | while read -r size rest; do echo "$size"; done)"
+printf 'disk %s\\n' "$(df -Pk . | tail -n 1)"
+echo log
+[ ! -f log ] || tail -n "$1" log
 """
 
 

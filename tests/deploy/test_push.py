@@ -48,11 +48,11 @@ def store(home: Path) -> Path:
 
 
 def tree(home: Path) -> dict[str, bytes | str]:
-    """Everything on the device: contents of files, targets of links."""
+    """Everything on the device but its log: contents of files, targets of links."""
     return {
         path.relative_to(home).as_posix(): str(path.readlink()) if path.is_symlink() else path.read_bytes()
         for path in sorted(home.rglob("*"))
-        if path.is_symlink() or path.is_file()
+        if (path.is_symlink() or path.is_file()) and path != store(home) / "log"
     }
 
 
@@ -121,7 +121,7 @@ class TestPush:
 
     def test_leaves_nothing_but_what_the_layout_says(self, make_bundle, device: LocalConnection, home: Path) -> None:
         push(make_bundle(), device)
-        assert sorted(path.name for path in store(home).iterdir()) == ["blobs", "current", "releases", "staging"]
+        assert sorted(path.name for path in store(home).iterdir()) == ["blobs", "current", "log", "releases", "staging"]
         assert list((store(home) / "staging").iterdir()) == []
         for blob in (store(home) / "blobs/sha256").iterdir():
             assert hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name

@@ -1,0 +1,36 @@
+"""`edgedeploy logs`: what was done on a device."""
+
+from __future__ import annotations
+
+import click
+
+from edgedeploy.cli.output import Output, common_options, device_options
+
+
+@click.command(name="logs")
+@click.argument("device")
+@click.option("--name", metavar="MODEL", help="Of this model only.")
+@click.option(
+    "-n", "--lines", default=50, show_default=True, type=click.IntRange(min=1), help="How many, the last ones."
+)
+@device_options
+@common_options
+def command(device: str, name: str | None, lines: int, accept_new: bool, out: Output) -> int:
+    """What was done on DEVICE: releases that became current, were unhealthy, were taken back or removed.
+
+    Times are the device's own clock's, in UTC.
+    """
+    from rich.table import Table
+
+    from edgedeploy import api
+
+    with api.connect(device, accept_new=accept_new, progress=out) as connection:
+        entries = api.read_log(connection)
+    chosen = [entry for entry in entries if name is None or entry.name == name][-lines:]
+    table = Table(box=None, pad_edge=False)
+    for heading in ("when (UTC)", "what", "model", "release", "by", ""):
+        table.add_column(heading)
+    for entry in chosen:
+        table.add_row(entry.at, entry.event, entry.name, entry.release, entry.by, entry.detail)
+    out.result(chosen, table if chosen else f"nothing was written down on {device}")
+    return 0

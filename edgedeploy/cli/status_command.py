@@ -1,0 +1,66 @@
+"""`edgedeploy status`: what runs on a device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from edgedeploy.cli.output import Output, common_options, device_options
+from edgedeploy.report.wording import bytes_in_words
+
+if TYPE_CHECKING:
+    from edgedeploy.deploy.status import DeviceStatus, Running
+
+
+@click.command(name="status")
+@click.argument("device")
+@click.option("--health", is_flag=True, help="Load each current release there and run its golden inputs.")
+@device_options
+@common_options
+def command(device: str, health: bool, accept_new: bool, out: Output) -> int:
+    """What runs on DEVICE: current releases, since when, from whom, how healthy they were, and what room is left.
+
+    Exits 1 when nothing runs there, a release is damaged, or one is not healthy (with --health). Nothing is changed.
+    """
+    from edgedeploy import api
+
+    with api.connect(device, accept_new=accept_new, progress=out) as connection:
+        found = api.status(connection, check_health=health, progress=out)
+    out.result(found, "\n".join(_lines(found)))
+    unhealthy = any(one.healthy_now is False for one in found.running)
+    return 1 if unhealthy or found.damaged or not found.running else 0
+
+
+def _lines(found: DeviceStatus) -> list[str]:
+    lines: list[str] = []
+    for one in found.running:
+        lines += _running(one)
+    if not found.running:
+        lines.append(f"nothing runs on {found.device}: edgedeploy push BUNDLE --to {found.device}")
+    lines += [f"damaged     {name} (push its bundle again)" for name in found.damaged]
+    others = f", {found.other_releases} more {'release' if found.other_releases == 1 else 'releases'}"
+    if found.used_bytes is not None and found.free_bytes is not None:
+        lines.append(
+            f"disk        {bytes_in_words(found.used_bytes)} used{others if found.other_releases else ''}, "
+            f"{bytes_in_words(found.free_bytes)} free"
+        )
+    if found.busy:
+        lines.append(f"lock        held by {found.busy}")
+    return lines
+
+
+def _running(one: Running) -> list[str]:
+    release, manifest = one.release, one.release.manifest
+    source = f", recipe {manifest.source.recipe}" if manifest.source else ""
+    lines = [
+        f"{release.name} {release.id}",
+        f"  for       {manifest.target}, {manifest.runtime.backend}{source}",
+        f"  since     {one.since or 'not in its log'}{f', by {one.by}' if one.by else ''}",
+    ]
+    if one.health:
+        lines.append(f"  then      {one.health}")
+    if one.health_now is not None:
+        lines.append(f"  now       {'✓' if one.healthy_now else '✗'} {one.health_now}")
+    lines += [f"  before    {release.parent or 'none'}", f"  at        {release.path}"]
+    return lines

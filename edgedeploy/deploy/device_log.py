@@ -1,0 +1,65 @@
+"""What was done on a device, as the device wrote it down."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from edgedeploy.deploy.shell import NOTE, STATUS, argv, run
+from edgedeploy.device.connection import Connection
+
+_FIELDS = 6
+_DETAIL_LIMIT = 500
+"""Characters: a line is written whole or not at all only while it is short (PIPE_BUF is 4,096 bytes)."""
+
+
+class LogEntry(Struct, frozen=True, kw_only=True):
+    """One line of `~/.edgedeploy/log`."""
+
+    at: str
+    """UTC by the device's own clock, e.g. `"2026-11-23T16:40:00Z"`; a device without a battery may be years behind."""
+    event: str
+    """`"activated"`, `"rolled-back"` (became current again), `"unhealthy"` (and did not become current), `"removed"` or
+    `"uninstalled"`."""
+    name: str
+    """Of the model."""
+    release: str
+    """Its ID, or `"-"` where all of them are meant."""
+    by: str
+    """Who held the lock: `user@host`."""
+    detail: str
+    """What the release's own check said, for example."""
+
+
+def one_line(words: str) -> str:
+    """Words as a field of the log: printable, on one line, not too long."""
+    kept = "".join(each if each.isprintable() else " " for each in words)
+    return " ".join(kept.split())[:_DETAIL_LIMIT]
+
+
+def parse_log(text: str) -> tuple[LogEntry, ...]:
+    """The entries of a log, oldest first. Lines that are none, as a power cut may leave one, are left out."""
+    found = []
+    for line in text.splitlines():
+        fields = line.split("\t")
+        if len(fields) == _FIELDS and all(fields[:4]):
+            at, event, name, release, by, detail = (one_line(field) for field in fields)
+            found.append(LogEntry(at=at, event=event, name=name, release=release, by=by, detail=detail))
+    return tuple(found)
+
+
+def read_log(connection: Connection, *, lines: int = 2000) -> tuple[LogEntry, ...]:
+    """The last entries of the device's log, oldest first.
+
+    Args:
+        lines: how many at most.
+
+    Raises:
+        DeviceError, UnreachableError: the device cannot answer.
+    """
+    answer = run(connection, STATUS, str(lines), doing="read its log").stdout.decode(errors="replace")
+    return parse_log(answer.partition("\nlog\n")[2])
+
+
+def note(connection: Connection, event: str, name: str, release: str, detail: str) -> None:
+    """Write an entry. A device whose log cannot be written goes on without."""
+    connection.run(argv(NOTE, event, name, release, one_line(detail)))

@@ -1,0 +1,128 @@
+"""What runs on a device: since when, who put it there, how healthy it was, and what room is left."""
+
+from __future__ import annotations
+
+import json
+
+from msgspec import Struct
+
+from edgedeploy.deploy.device_log import LogEntry, parse_log
+from edgedeploy.deploy.releases import list_releases
+from edgedeploy.deploy.shell import HEALTH, STATUS, run
+from edgedeploy.device.connection import Connection
+from edgedeploy.progress import SILENT, Progress
+from edgedeploy.values.bundle import Release
+
+_LOG_LINES = 2000
+_HEALTH_TIMEOUT_S = 600.0
+_BECAME_CURRENT = ("activated", "rolled-back")
+
+
+class Running(Struct, frozen=True, kw_only=True):
+    """A release that is current."""
+
+    release: Release
+    since: str | None
+    """When it became so, UTC by the device's clock; None where its log does not go back so far."""
+    by: str | None
+    """Who made it so."""
+    health: str | None
+    """What its own check said then, in words."""
+    health_now: str | None = None
+    """What it says now; None when it was not asked."""
+    healthy_now: bool | None = None
+
+
+class DeviceStatus(Struct, frozen=True, kw_only=True):
+    """What a device says of itself."""
+
+    device: str
+    running: tuple[Running, ...]
+    other_releases: int
+    """Whole ones that are not current."""
+    damaged: tuple[str, ...]
+    """`NAME/ID` of releases whose manifest is missing or another one."""
+    used_bytes: int | None
+    """By all that edgedeploy put there."""
+    free_bytes: int | None
+    """On that file system."""
+    busy: str | None
+    """Who holds its lock, as `user@host`; a holder that died is named too, until the next change finds out."""
+
+
+def status(connection: Connection, *, check_health: bool = False, progress: Progress = SILENT) -> DeviceStatus:
+    """Ask a device what runs there. Nothing is changed.
+
+    Args:
+        check_health: load each current release there and run its golden inputs.
+
+    Raises:
+        DeviceError, UnreachableError: the device cannot answer.
+    """
+    listing = list_releases(connection)
+    answer = run(connection, STATUS, str(_LOG_LINES), doing="say what runs there").stdout.decode(errors="replace")
+    head, _, log = answer.partition("\nlog\n")
+    facts = dict(line.split(" ", 1) for line in head.splitlines() if " " in line)
+    entries = parse_log(log)
+    running = []
+    for release in listing.releases:
+        if release.current:
+            now = _health(connection, release, progress) if check_health else (None, None)
+            running.append(_running(release, entries, *now))
+    return DeviceStatus(
+        device=connection.address,
+        running=tuple(running),
+        other_releases=len(listing.releases) - len(running),
+        damaged=listing.damaged,
+        used_bytes=_kib(facts.get("used_kib", "")),
+        free_bytes=_free_bytes(facts.get("disk", "")),
+        busy=" ".join(facts.get("lock", "").split(" ")[2:]) or None,
+    )
+
+
+def health_in_words(said: str) -> str:
+    """The last line of a release's own check, made readable: `"healthy, 8 golden samples, cosine 1.00000"`."""
+    line = said.strip().splitlines()[-1] if said.strip() else ""
+    try:
+        found = json.loads(line)
+        parts = ["healthy" if found["healthy"] else f"not healthy: {found.get('problem')}"]
+        parts += [f"{found['golden_samples']} golden samples"]
+    except (ValueError, KeyError, TypeError):
+        return line
+    if isinstance(found.get("cosine"), float):
+        parts.append(f"cosine {found['cosine']:.5f}")
+    return ", ".join(parts)
+
+
+def _running(release: Release, entries: tuple[LogEntry, ...], health: str | None, healthy: bool | None) -> Running:
+    ours = [entry for entry in entries if entry.name == release.name and entry.event in _BECAME_CURRENT]
+    # What became current last is what is current; another one means that this log lost its end.
+    last = ours[-1] if ours and ours[-1].release == release.id else None
+    return Running(
+        release=release,
+        since=last.at if last else None,
+        by=last.by if last else None,
+        health=last.detail or None if last else None,
+        health_now=health,
+        healthy_now=healthy,
+    )
+
+
+def _health(connection: Connection, release: Release, progress: Progress) -> tuple[str, bool]:
+    progress.step(f"checking the health of {release.id}")
+    done = connection.run(["sh", "-c", HEALTH, "edgedeploy", release.name, release.id], timeout_s=_HEALTH_TIMEOUT_S)
+    said = done.stdout.decode(errors="replace")
+    words = health_in_words(said) or done.stderr.decode(errors="replace").strip()[-300:]
+    return words or f"exit {done.exit_status}", done.exit_status == 0
+
+
+def _kib(words: str) -> int | None:
+    return int(words) * 1024 if words.isdigit() else None
+
+
+def _free_bytes(line: str) -> int | None:
+    """Of df's line: file system, 1024-blocks, used, available, capacity, mounted on (POSIX, df -P)."""
+    for index, word in enumerate(words := line.split()):
+        if word.endswith("%") and index:
+            return _kib(words[index - 1])
+    return None

@@ -1,0 +1,139 @@
+"""Taking releases, a model, or everything off a device again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from edgedeploy.deploy.lock import device_lock
+from edgedeploy.deploy.releases import Listing, list_releases
+from edgedeploy.deploy.shell import PREPARE, SWEEP, UNINSTALL, UNINSTALL_ALL, run
+from edgedeploy.device.connection import Connection
+from edgedeploy.errors import DeviceError, UnknownNameError
+from edgedeploy.progress import SILENT, Progress
+from edgedeploy.values.bundle import MANIFEST_NAME, Release
+
+_SWEEP_TIMEOUT_S = 600.0
+
+
+class Removed(Struct, frozen=True, kw_only=True):
+    """What went."""
+
+    device: str
+    releases: tuple[str, ...]
+    """`NAME/ID`."""
+    freed_bytes: int
+    """Of contents that no other release refers to."""
+
+
+def uninstall(
+    connection: Connection,
+    name: str | None = None,
+    *,
+    releases: Sequence[str] = (),
+    progress: Progress = SILENT,
+) -> Removed:
+    """Remove a model from a device, or some releases of it, and the contents that nothing else there needs.
+
+    What is current goes first, in one step: an application that looks for it then finds a release that is whole, or
+    none.
+
+    Args:
+        name: of the model; may be left out when the device has one only.
+        releases: IDs; none for the model with all that belongs to it.
+
+    Raises:
+        UnknownNameError: there is no such model or release.
+        DeviceError: one of `releases` is current, or is where `rollback` goes.
+        BusyError: another edgedeploy is at work there.
+    """
+    with device_lock(connection) as lock:
+        run(connection, PREPARE, doing="prepare its store", lock=lock)
+        listing = list_releases(connection)
+        model = _model(connection, listing, name)
+        mine = [release for release in listing.releases if release.name == model]
+        gone = [_found(connection, mine, identity) for identity in releases] if releases else mine
+        for release in gone if releases else ():
+            _refuse_what_is_needed(connection, release, mine)
+        # Damaged folders of the model go with it.
+        names = [release.id for release in gone] if releases else []
+        progress.step(f"removing {model}")
+        run(connection, UNINSTALL, model, *names, doing="remove the releases", lock=lock)
+        stay = [release for release in listing.releases if release not in gone]
+        freed_bytes = _sweep(connection, gone, stay, lock)
+    return Removed(
+        device=connection.address,
+        releases=tuple(f"{release.name}/{release.id}" for release in gone),
+        freed_bytes=freed_bytes,
+    )
+
+
+def uninstall_everything(connection: Connection) -> Removed:
+    """Remove all that edgedeploy ever put on a device, its log included.
+
+    Raises:
+        BusyError: another edgedeploy is at work there.
+        DeviceError: the device cannot do it.
+    """
+    with device_lock(connection) as lock:
+        gone = list_releases(connection).releases
+        run(connection, UNINSTALL_ALL, doing="remove the releases", timeout_s=_SWEEP_TIMEOUT_S, lock=lock)
+    connection.run(["sh", "-c", "rmdir .edgedeploy 2>/dev/null"])
+    return Removed(
+        device=connection.address,
+        releases=tuple(f"{release.name}/{release.id}" for release in gone),
+        freed_bytes=sum(_contents(gone).values()),
+    )
+
+
+def _model(connection: Connection, listing: Listing, name: str | None) -> str:
+    known = sorted({release.name for release in listing.releases} | {one.split("/")[0] for one in listing.damaged})
+    if name is None and len(known) == 1:
+        return known[0]
+    if name in known:
+        return str(name)
+    if not known:
+        raise UnknownNameError(f"{connection.address} has no releases")
+    what = "several models" if name is None else f"no model {name!r}"
+    raise UnknownNameError(f"{connection.address} has {what}", mend=f"it has: {', '.join(known)}; say which by --name")
+
+
+def _found(connection: Connection, mine: Sequence[Release], identity: str) -> Release:
+    for release in mine:
+        if release.id == identity:
+            return release
+    known = ", ".join(release.id for release in mine)
+    raise UnknownNameError(f"{connection.address} has no release {identity!r}", mend=f"it has: {known}")
+
+
+def _refuse_what_is_needed(connection: Connection, release: Release, mine: Sequence[Release]) -> None:
+    if release.current:
+        raise DeviceError(
+            f"{release.id} is current on {connection.address}",
+            mend=f"edgedeploy rollback {connection.address}, or remove the whole model: leave --release out",
+        )
+    if any(one.current and one.parent == release.id for one in mine):
+        raise DeviceError(
+            f"{release.id} is where a rollback on {connection.address} would go",
+            mend="push another release first, or remove the whole model: leave --release out",
+        )
+
+
+def _sweep(connection: Connection, gone: Sequence[Release], stay: Sequence[Release], lock: str) -> int:
+    """Remove the contents that no release refers to any more. Returns the bytes of those that are known."""
+    kept = _contents(stay)
+    # A list without a line would be none to some tools.
+    lines = "".join(f"{sha256}\n" for sha256 in sorted(kept)) or "none\n"
+    run(connection, SWEEP, stdin=lines.encode(), timeout_s=_SWEEP_TIMEOUT_S, doing="sweep its store", lock=lock)
+    return sum(size_bytes for sha256, size_bytes in _contents(gone).items() if sha256 not in kept)
+
+
+def _contents(releases: Sequence[Release]) -> dict[str, int]:
+    """Sizes in bytes by SHA-256, manifests left out."""
+    return {
+        entry.sha256: entry.size_bytes
+        for release in releases
+        for entry in release.manifest.files
+        if entry.path != MANIFEST_NAME
+    }
