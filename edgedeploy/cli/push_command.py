@@ -19,9 +19,17 @@ from edgedeploy.report.wording import bytes_in_words
     metavar="FILE",
     help="A measurement of this model on another device: one with less memory than its peak is refused.",
 )
+@click.option(
+    "--keep",
+    type=click.IntRange(min=2),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="How many releases of the model stay there; the current one and the one before always do.",
+)
 @device_options
 @common_options
-def command(bundle: Path, device: str, measured: Path | None, accept_new: bool, out: Output) -> int:
+def command(bundle: Path, device: str, measured: Path | None, keep: int, accept_new: bool, out: Output) -> int:
     """Put BUNDLE on a device and make it current.
 
     Only what the device lacks is sent. Every byte is verified there, the model is loaded and run there, and then one
@@ -34,7 +42,7 @@ def command(bundle: Path, device: str, measured: Path | None, accept_new: bool, 
     opened = api.open_bundle(bundle)
     peak_bytes = measured_peak_bytes(load_measurement(measured), opened.manifest) if measured else None
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
-        result = api.push(opened, connection, peak_memory_bytes=peak_bytes, progress=out)
+        result = api.push(opened, connection, peak_memory_bytes=peak_bytes, keep=keep, progress=out)
     release = result.release
     sent = f"{result.sent_files} files, {bytes_in_words(result.sent_bytes)} sent; {result.kept_files} were there"
     if result.activated:
@@ -42,5 +50,7 @@ def command(bundle: Path, device: str, measured: Path | None, accept_new: bool, 
         text = f"{release.name} {release.id} is current on {device} ({sent}){before}"
     else:
         text = f"{release.name} {release.id} was current on {device} already ({sent})"
+    if result.retired:
+        text += f"\nremoved, with {keep} kept: {', '.join(result.retired)}"
     out.result(result, text)
     return 0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
+from edgedeploy.deploy import retention
 from edgedeploy.deploy.device_log import note, one_line
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.preflight import check_device, check_manifest
@@ -11,6 +14,7 @@ from edgedeploy.deploy.releases import broken_files, list_releases, release_id
 from edgedeploy.deploy.shell import ASSEMBLE_COPIES, ASSEMBLE_LINKS, HEALTH, PREPARE, REMOVE, SWITCH, run
 from edgedeploy.deploy.status import health_in_words
 from edgedeploy.deploy.transfer import Sent, lines_of_copies, send_missing, tar_of_links
+from edgedeploy.deploy.uninstall import retire
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import DeviceError
 from edgedeploy.progress import SILENT, Progress
@@ -33,26 +37,37 @@ class PushResult(Struct, frozen=True, kw_only=True):
     """False when the release was current before: nothing was changed."""
     health: str
     """What the release's own check said on the device."""
+    retired: tuple[str, ...] = ()
+    """IDs of releases that went because enough newer ones stay."""
 
 
 def push(
-    bundle: Bundle, connection: Connection, *, peak_memory_bytes: int | None = None, progress: Progress = SILENT
+    bundle: Bundle,
+    connection: Connection,
+    *,
+    peak_memory_bytes: int | None = None,
+    keep: int = retention.DEFAULT,
+    progress: Progress = SILENT,
 ) -> PushResult:
     """Send what the device lacks, assemble the release, check its health there, and make it current.
 
-    The order is: preflight, lock, send, verify, assemble, health, switch. Until the switch, which is one rename, what
-    is current stays so; a push that dies leaves only files that the next one removes.
+    The order is: preflight, lock, send, verify, assemble, health, switch, clean. Until the switch, which is one rename,
+    what is current stays so; a push that dies leaves only files that the next one removes.
 
     Args:
         peak_memory_bytes: the largest resident set that was measured with this model elsewhere; a device that has less
             memory is refused.
+        keep: how many releases of the model stay on the device; never the current one nor the one before goes.
 
     Raises:
         DeviceError: the device does not fit the bundle, has not enough room, or the release is not healthy there.
         IntegrityError: bytes are not what the manifest says.
         BusyError: another edgedeploy is at work there.
         UnreachableError: the connection was lost.
+        ValueError: `keep` is under 2.
     """
+    if keep < retention.LEAST:
+        raise ValueError(f"{keep} releases are too few to keep: the current one and the one before always stay")
     manifest = bundle.manifest
     check_manifest(manifest)
     progress.step(f"asking {connection.address} what it is")
@@ -82,7 +97,9 @@ def push(
         if not was_current:
             said = one_line(health_in_words(health))
             run(connection, SWITCH, manifest.name, identity, "new", said, doing="switch the current release", lock=lock)
-        release = next(r for r in list_releases(connection).releases if (r.name, r.id) == (manifest.name, identity))
+        there_now = list_releases(connection).releases
+        release = next(r for r in there_now if (r.name, r.id) == (manifest.name, identity))
+        gone = _clean(connection, there_now, manifest.name, keep, lock, progress)
     return PushResult(
         release=release,
         sent_files=sent.sent_files,
@@ -90,7 +107,24 @@ def push(
         kept_files=sent.kept_files,
         activated=not was_current,
         health=health,
+        retired=tuple(one.id for one in gone),
     )
+
+
+def _clean(
+    connection: Connection, there: Sequence[Release], name: str, keep: int, lock: str, progress: Progress
+) -> tuple[Release, ...]:
+    """Let old releases go. The new one is current by now, whether that can be done or not."""
+    gone = retention.superseded(there, name, keep)
+    if not gone:
+        return ()
+    progress.step("removing old releases")
+    try:
+        retire(connection, gone, there, lock)
+    except DeviceError as error:
+        progress.note(str(error))
+        return ()
+    return gone
 
 
 def _assemble(bundle: Bundle, identity: str, connection: Connection, lock: str, *, can_link: bool) -> None:

@@ -60,13 +60,28 @@ def uninstall(
         names = [release.id for release in gone] if releases else []
         progress.step(f"removing {model}")
         run(connection, UNINSTALL, model, *names, doing="remove the releases", lock=lock)
-        stay = [release for release in listing.releases if release not in gone]
-        freed_bytes = _sweep(connection, gone, stay, lock)
+        freed_bytes = _sweep(connection, gone, listing.releases, lock)
     return Removed(
         device=connection.address,
         releases=tuple(f"{release.name}/{release.id}" for release in gone),
         freed_bytes=freed_bytes,
     )
+
+
+def retire(connection: Connection, gone: Sequence[Release], there: Sequence[Release], lock: str) -> None:
+    """Remove releases of one model that are not current, and the contents that nothing else needs.
+
+    Args:
+        gone: one at least.
+        there: all releases on the device.
+        lock: as `device_lock` gives it.
+
+    Raises:
+        DeviceError, BusyError, UnreachableError: as `run` does.
+    """
+    identities = [release.id for release in gone]
+    run(connection, UNINSTALL, gone[0].name, *identities, doing="remove old releases", lock=lock)
+    _sweep(connection, gone, there, lock)
 
 
 def uninstall_everything(connection: Connection) -> Removed:
@@ -120,9 +135,9 @@ def _refuse_what_is_needed(connection: Connection, release: Release, mine: Seque
         )
 
 
-def _sweep(connection: Connection, gone: Sequence[Release], stay: Sequence[Release], lock: str) -> int:
+def _sweep(connection: Connection, gone: Sequence[Release], there: Sequence[Release], lock: str) -> int:
     """Remove the contents that no release refers to any more. Returns the bytes of those that are known."""
-    kept = _contents(stay)
+    kept = _contents([release for release in there if release not in gone])
     # A list without a line would be none to some tools.
     lines = "".join(f"{sha256}\n" for sha256 in sorted(kept)) or "none\n"
     run(connection, SWEEP, stdin=lines.encode(), timeout_s=_SWEEP_TIMEOUT_S, doing="sweep its store", lock=lock)
