@@ -38,18 +38,52 @@ def show(bundle: Path, out: Output) -> int:
 
 @command.command()
 @click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE")
+@click.option(
+    "--allowed-signers",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Who may have signed it (ssh-keygen(1), ALLOWED SIGNERS): a bundle that none of them did is refused.",
+)
 @common_options
-def verify(bundle: Path, out: Output) -> int:
+def verify(bundle: Path, allowed_signers: Path | None, out: Output) -> int:
     """Read all of BUNDLE and compare it with its manifest: every file, its SHA-256, and nothing else.
 
     What is printed last is the SHA-256 of the manifest, which names the bundle: compare it with the one that you were
-    told.
+    told, or let --allowed-signers do that.
     """
     from edgedeploy import api
+    from edgedeploy.compile.bundle import manifest_bytes
+    from edgedeploy.signature import read_signature, signer
 
     opened = api.open_bundle(bundle)
     files = f"{len(opened.manifest.files) + 1} files, {bytes_in_words(opened.size_bytes)}"
-    out.result(opened, f"{bundle} is whole: {files}, sha256 {opened.sha256}")
+    signed = ""
+    if allowed_signers is not None:
+        who = signer(manifest_bytes(opened), read_signature(bundle), allowed_signers, bundle)
+        signed = f"signed by {who}, "
+    out.result(opened, f"{bundle} is whole: {signed}{files}, sha256 {opened.sha256}")
+    return 0
+
+
+@command.command()
+@click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE")
+@click.option(
+    "--key",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A private SSH key; or a public one whose private key an agent holds.",
+)
+@common_options
+def sign(bundle: Path, key: Path, out: Output) -> int:
+    """Sign BUNDLE with an SSH key. It is verified first; the signature is written to BUNDLE.sig beside it."""
+    from edgedeploy import api
+    from edgedeploy.compile.bundle import manifest_bytes
+    from edgedeploy.signature import sign as sign_manifest
+
+    opened = api.open_bundle(bundle)
+    path = sign_manifest(manifest_bytes(opened), bundle, key)
+    out.result({"bundle": opened.sha256, "signature": str(path)}, f"wrote {path}, of sha256 {opened.sha256}")
     return 0
 
 

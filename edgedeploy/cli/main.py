@@ -18,7 +18,7 @@ _COMMANDS = {
     "targets": ("targets", "The targets there are; with NAME, one whole."),
     "optimize": ("optimize", "Make a model smaller and faster, and refuse to make it worse."),
     "compile": ("compile", "Build a model into a bundle for a target."),
-    "bundle": ("bundle", "What is in a bundle, and whether it is whole: show, verify, pack, schema."),
+    "bundle": ("bundle", "What is in a bundle, and whether it is whole: show, verify, pack, sign, schema."),
     "board": ("board", "Emulated boards: up, down, status, ssh, list."),
     "probe": ("probe", "What a device is, and which target fits it."),
     "push": ("push", "Put a bundle on a device and make it current."),

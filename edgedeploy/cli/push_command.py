@@ -19,6 +19,13 @@ from edgedeploy.report.wording import bytes_in_words
     metavar="FILE",
     help="A measurement of this model on another device: one with less memory than its peak is refused.",
 )
+@click.option("--require-signature", is_flag=True, help="Refuse BUNDLE unless one of the allowed signers signed it.")
+@click.option(
+    "--allowed-signers",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Who may have signed it. Default: $EDGEDEPLOY_ALLOWED_SIGNERS, or ~/.config/edgedeploy/allowed_signers.",
+)
 @click.option(
     "--keep",
     type=click.IntRange(min=2),
@@ -29,20 +36,39 @@ from edgedeploy.report.wording import bytes_in_words
 )
 @device_options
 @common_options
-def command(bundle: Path, device: str, measured: Path | None, keep: int, accept_new: bool, out: Output) -> int:
+def command(
+    bundle: Path,
+    device: str,
+    measured: Path | None,
+    require_signature: bool,
+    allowed_signers: Path | None,
+    keep: int,
+    accept_new: bool,
+    out: Output,
+) -> int:
     """Put BUNDLE on a device and make it current.
 
     Only what the device lacks is sent. Every byte is verified there, the model is loaded and run there, and then one
-    rename makes it current. When anything fails, what was current still is.
+    rename makes it current. When anything fails, what was current still is. A signature beside BUNDLE goes with it, and
+    is checked on the device too where that has a file of allowed signers.
     """
     from edgedeploy import api
+    from edgedeploy import signature as signatures
+    from edgedeploy.compile.bundle import manifest_bytes
     from edgedeploy.deploy.preflight import measured_peak_bytes
     from edgedeploy.measure.files import load_measurement
 
     opened = api.open_bundle(bundle)
+    signature = signatures.read_signature(bundle)
+    if require_signature or allowed_signers is not None:
+        signers = signatures.allowed_signers(allowed_signers)
+        who = signatures.signer(manifest_bytes(opened), signature, signers, bundle)
+        out.note(f"{bundle} is signed by {who}")
     peak_bytes = measured_peak_bytes(load_measurement(measured), opened.manifest) if measured else None
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
-        result = api.push(opened, connection, peak_memory_bytes=peak_bytes, keep=keep, progress=out)
+        result = api.push(
+            opened, connection, peak_memory_bytes=peak_bytes, keep=keep, signature=signature, progress=out
+        )
     release = result.release
     sent = f"{result.sent_files} files, {bytes_in_words(result.sent_bytes)} sent; {result.kept_files} were there"
     if result.activated:
@@ -50,6 +76,8 @@ def command(bundle: Path, device: str, measured: Path | None, keep: int, accept_
         text = f"{release.name} {release.id} is current on {device} ({sent}){before}"
     else:
         text = f"{release.name} {release.id} was current on {device} already ({sent})"
+    if result.signer:
+        text += f"; signed by {result.signer}, the device says"
     if result.retired:
         text += f"\nremoved, with {keep} kept: {', '.join(result.retired)}"
     out.result(result, text)

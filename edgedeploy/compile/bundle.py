@@ -72,6 +72,20 @@ def pack_bundle(bundle: Bundle, output: Path) -> Bundle:
     return open_bundle(output, verify=False)
 
 
+def manifest_bytes(bundle: Bundle) -> bytes:
+    """The manifest of an open bundle, byte for byte.
+
+    Raises:
+        InvalidFileError: it cannot be read any more.
+        IntegrityError: it is another one by now.
+    """
+    one_file = bundle.path.is_file()
+    content = read_manifest(bundle.path, _MANIFEST_LIMIT_BYTES) if one_file else _read_manifest(bundle.path)
+    if hashlib.sha256(content).hexdigest() != bundle.sha256:
+        raise IntegrityError(f"{bundle.path} has changed since it was opened", mend="run the command again")
+    return content
+
+
 def check_replaceable(output: Path) -> None:
     """An `-o` that was mistyped must not cost a folder of other things, nor a file.
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from edgedeploy.deploy import retention
 from edgedeploy.deploy.device_log import note, one_line
+from edgedeploy.deploy.device_signature import asks_for_signatures, keep_signature, verify_there
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.preflight import check_device, check_manifest
 from edgedeploy.deploy.releases import broken_files, list_releases, release_id
@@ -37,6 +38,8 @@ class PushResult(Struct, frozen=True, kw_only=True):
     """False when the release was current before: nothing was changed."""
     health: str
     """What the release's own check said on the device."""
+    signer: str | None = None
+    """Who signed it, as the device calls them; None where it did not ask."""
     retired: tuple[str, ...] = ()
     """IDs of releases that went because enough newer ones stay."""
 
@@ -47,6 +50,7 @@ def push(
     *,
     peak_memory_bytes: int | None = None,
     keep: int = retention.DEFAULT,
+    signature: bytes | None = None,
     progress: Progress = SILENT,
 ) -> PushResult:
     """Send what the device lacks, assemble the release, check its health there, and make it current.
@@ -57,10 +61,13 @@ def push(
     Args:
         peak_memory_bytes: the largest resident set that was measured with this model elsewhere; a device that has less
             memory is refused.
+        signature: of the manifest, as `edgedeploy.signature.sign` makes it. It is kept beside the release; where the
+            device has a file of allowed signers, it is checked there, and without one nothing is sent.
         keep: how many releases of the model stay on the device; never the current one nor the one before goes.
 
     Raises:
-        DeviceError: the device does not fit the bundle, has not enough room, or the release is not healthy there.
+        DeviceError: the device does not fit the bundle, has not enough room, does not accept the signature, or the
+            release is not healthy there.
         IntegrityError: bytes are not what the manifest says.
         BusyError: another edgedeploy is at work there.
         UnreachableError: the connection was lost.
@@ -74,7 +81,14 @@ def push(
     check_device(manifest, connection, peak_memory_bytes=peak_memory_bytes)
     identity = release_id(manifest.version, bundle.sha256)
     with device_lock(connection) as lock:
-        can_link = b"links" in run(connection, PREPARE, doing="prepare its store", lock=lock).stdout
+        prepared = run(connection, PREPARE, doing="prepare its store", lock=lock).stdout
+        can_link = b"links" in prepared.split()
+        must_be_signed = asks_for_signatures(connection, prepared)
+        if must_be_signed and signature is None:
+            raise DeviceError(
+                f"{connection.address} takes signed bundles only, and {bundle.path} is not signed",
+                mend=f"edgedeploy bundle sign {bundle.path} --key FILE",
+            )
         there = next(
             (r for r in list_releases(connection).releases if (r.name, r.id) == (manifest.name, identity)), None
         )
@@ -88,9 +102,14 @@ def push(
             _assemble(bundle, identity, connection, lock, can_link=can_link)
         was_current = there is not None and there.current
         try:
+            signer = None
+            if signature is not None:
+                keep_signature(connection, manifest.name, identity, signature, lock)
+                # Before anything of the release is run.
+                signer = verify_there(connection, manifest.name, identity) if must_be_signed else None
             health = _check_health(connection, manifest.name, identity, progress)
         except DeviceError as error:
-            note(connection, "unhealthy", manifest.name, identity, f"{error.what}: {error.why}")
+            note(connection, "refused", manifest.name, identity, f"{error.what}: {error.why}")
             if not (whole or was_current):
                 run(connection, REMOVE, manifest.name, identity, doing="remove the release", lock=lock)
             raise
@@ -107,6 +126,7 @@ def push(
         kept_files=sent.kept_files,
         activated=not was_current,
         health=health,
+        signer=signer,
         retired=tuple(one.id for one in gone),
     )
 

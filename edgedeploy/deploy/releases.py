@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 import msgspec
 from msgspec import Struct, structs
 
+from edgedeploy.deploy.device_signature import asks_for_signatures, verify_there
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.preflight import check_manifest
 from edgedeploy.deploy.shell import LIST, PREPARE, SWITCH, VERIFY, argv, run
@@ -106,11 +107,12 @@ def rollback(connection: Connection, name: str | None = None, *, progress: Progr
         The release that is current now.
 
     Raises:
-        DeviceError: there is none before, or it is not whole any more. What is current stays so.
+        DeviceError: there is none before, or it is not whole any more, or not signed where the device asks for that.
+            What is current stays so.
         BusyError: another edgedeploy is at work there.
     """
     with device_lock(connection) as lock:
-        run(connection, PREPARE, doing="prepare its store", lock=lock)
+        prepared = run(connection, PREPARE, doing="prepare its store", lock=lock).stdout
         now = current_release(connection, name)
         before = next((r for r in releases(connection) if r.name == now.name and r.id == now.parent), None)
         if before is None:
@@ -127,6 +129,8 @@ def rollback(connection: Connection, name: str | None = None, *, progress: Progr
                 why=wrong,
                 mend="push that bundle again",
             )
+        if asks_for_signatures(connection, prepared):
+            verify_there(connection, before.name, before.id)
         run(connection, SWITCH, before.name, before.id, "keep", "", doing="switch the current release", lock=lock)
     return structs.replace(before, current=True)
 

@@ -7,8 +7,10 @@ them through.
     ~/.edgedeploy/blobs/sha256/HASH            every file once, under the SHA-256 of its content
     ~/.edgedeploy/releases/NAME/ID/…           a bundle's files: hard links to blobs
     ~/.edgedeploy/releases/NAME/ID.parent      the release that was current when this one became so
+    ~/.edgedeploy/releases/NAME/ID.sig         the signature of its manifest, if it came with one
     ~/.edgedeploy/current/NAME                 link to ../releases/NAME/ID: the only truth, switched by one rename
     ~/.edgedeploy/staging/                     what is being received
+    ~/.edgedeploy/allowed_signers              put there by the device's owner: whose signatures a release needs
     ~/.edgedeploy/lock                         a link whose target says who is at work
     ~/.edgedeploy/log                          what was done, a line each: `edgedeploy.deploy.device_log` reads it
 """
@@ -109,7 +111,8 @@ shift
 """
 
 # Removes what a push that died has left behind. A release that it had just moved aside gets its place back. Says
-# `links` where a file may have two names, which some file systems and Android do not allow.
+# `links` where a file may have two names, which some file systems and Android do not allow; `signers` where releases
+# have to be signed, and `ssh-keygen` where that is there to check it.
 PREPARE = """
 set -eu
 cd .edgedeploy
@@ -121,6 +124,29 @@ done
 rm -rf staging/* releases/*/*.partial releases/*/*.replaced current/.*.new
 { : >staging/one && ln staging/one staging/two && echo links; } 2>/dev/null || true
 rm -f staging/one staging/two
+[ ! -e allowed_signers ] || echo signers
+! command -v ssh-keygen >/dev/null 2>&1 || echo ssh-keygen
+"""
+
+# Reads the signature of a release.
+KEEP_SIGNATURE = """
+set -eu
+cd .edgedeploy
+cat >"staging/$$.sig"
+sync
+mv -f "staging/$$.sig" "releases/$1/$2.sig"
+"""
+
+# $3 is what the signature has to be for. Says who signed.
+VERIFY_SIGNATURE = """
+set -eu
+cd .edgedeploy
+signature="releases/$1/$2.sig"
+[ -f "$signature" ] || { echo 'it came without a signature' >&2; exit 1; }
+who=$(ssh-keygen -Y find-principals -s "$signature" -f allowed_signers)
+who=$(printf '%s\\n' "$who" | { IFS=, read -r first rest; printf '%s' "$first"; })
+ssh-keygen -Y verify -f allowed_signers -I "$who" -n "$3" -s "$signature" <"releases/$1/$2/manifest.json" >&2
+printf '%s\\n' "$who"
 """
 
 FREE_KIB = "df -Pk .edgedeploy | tail -n 1"
@@ -230,7 +256,7 @@ cd .edgedeploy && note "$1" "$2" "$3" "$4"
 """
 )
 
-REMOVE = 'rm -rf ".edgedeploy/releases/$1/$2" ".edgedeploy/releases/$1/$2.parent"'
+REMOVE = 'rm -rf ".edgedeploy/releases/$1/$2" ".edgedeploy/releases/$1/$2.parent" ".edgedeploy/releases/$1/$2.sig"'
 
 # For each release: one line of facts, then its manifest, whose size the line says.
 LIST = """
@@ -269,7 +295,7 @@ if [ $# = 0 ]; then
     note uninstalled "$name" - ""
 fi
 for id; do
-    rm -rf "releases/$name/$id" "releases/$name/$id.parent"
+    rm -rf "releases/$name/$id" "releases/$name/$id.parent" "releases/$name/$id.sig"
     note removed "$name" "$id" ""
 done
 sync

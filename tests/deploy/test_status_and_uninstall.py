@@ -47,10 +47,10 @@ class TestLog:
         rollback(device)
         found = [(entry.event, entry.release) for entry in read_log(device)]
         assert found[:2] == [("activated", first.id), ("activated", second.id)]
-        assert found[2][0] == "unhealthy" and found[2][1].startswith("3-")
+        assert found[2][0] == "refused" and found[2][1].startswith("3-")
         assert found[3:] == [("rolled-back", first.id)]
-        unhealthy = read_log(device)[2]
-        assert "is not healthy" in unhealthy.detail and "loading model" in unhealthy.detail
+        refused = read_log(device)[2]
+        assert "is not healthy" in refused.detail and "loading model" in refused.detail
         assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", entry.at) for entry in read_log(device))
         assert all("@" in entry.by for entry in read_log(device))
 

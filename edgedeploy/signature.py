@@ -1,0 +1,141 @@
+"""Who made a bundle: signatures with SSH keys (SSHSIG), as `ssh-keygen -Y` writes and checks them.
+
+The manifest is what is signed: it lists every other file with its SHA-256. The signature lies beside the bundle, in
+`BUNDLE.sig`, so that a bundle is the same with and without one. Format:
+https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.sshsig; who may sign is said as ssh-keygen(1),
+«ALLOWED SIGNERS», has it. Nothing here needs edgedeploy: `ssh-keygen -Y verify -f allowed_signers -I WHO
+-n edgedeploy-bundle -s BUNDLE.sig < manifest.json` says the same.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from edgedeploy.device.emulator.tools import find
+from edgedeploy.errors import HostError, IntegrityError, InvalidFileError
+from edgedeploy.files import config_folder, unreadable, write_bytes
+
+NAMESPACE = "edgedeploy-bundle"
+"""What a signature is for: one that was made for git or for mail says nothing about a bundle."""
+SUFFIX = ".sig"
+SIGNERS_VARIABLE = "EDGEDEPLOY_ALLOWED_SIGNERS"
+
+_TIMEOUT_S = 300.0
+"""Somebody may have to find a passphrase, or touch a security key."""
+_LIMIT_BYTES = 64 << 10
+"""Of a signature; one with a certificate and RSA keys has some 3 kB."""
+
+
+def signature_path(bundle: Path) -> Path:
+    """Where the signature of the bundle `bundle` lies."""
+    return bundle.with_name(bundle.name + SUFFIX)
+
+
+def allowed_signers(given: Path | None = None) -> Path:
+    """The file that says whose signatures count: the one given, or of the environment, or of the configuration."""
+    named = os.environ.get(SIGNERS_VARIABLE)
+    return given or (Path(named) if named else config_folder() / "allowed_signers")
+
+
+def sign(manifest: bytes, bundle: Path, key: Path) -> Path:
+    """Sign a bundle's manifest and write the signature beside the bundle.
+
+    Args:
+        key: a private key; or a public one whose private key an agent holds. ssh-keygen asks for a passphrase itself.
+
+    Returns:
+        The path of the signature.
+
+    Raises:
+        InvalidFileError: there is no such key, or ssh-keygen cannot use it.
+        HostError: ssh-keygen is not installed, or the signature cannot be written.
+    """
+    if not key.is_file():
+        raise InvalidFileError(f"there is no key {key}", mend="make one with: ssh-keygen -t ed25519")
+    done = _ssh_keygen("sign", "-q", "-n", NAMESPACE, "-f", str(key), content=manifest)
+    if done.returncode or not done.stdout.startswith(b"-----BEGIN SSH SIGNATURE-----"):
+        raise InvalidFileError(
+            f"{key} cannot be signed with", why=_words(done), mend="check the key and its passphrase"
+        )
+    path = signature_path(bundle)
+    write_bytes(path, done.stdout)
+    return path
+
+
+def read_signature(bundle: Path) -> bytes | None:
+    """The signature beside a bundle; None when there is none.
+
+    Raises:
+        InvalidFileError: it cannot be read, or is too large for one.
+    """
+    path = signature_path(bundle)
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LIMIT_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if len(content) > _LIMIT_BYTES:
+        raise InvalidFileError(f"{path} is no signature", why="it is too large for one")
+    return content
+
+
+def signer(manifest: bytes, signature: bytes | None, signers: Path, bundle: Path) -> str:
+    """Who signed a manifest, as the file `signers` calls them.
+
+    Raises:
+        IntegrityError: there is no signature, it is of other bytes or for another purpose, or its key is not allowed.
+        InvalidFileError: there is no file `signers`.
+        HostError: ssh-keygen is not installed.
+    """
+    if not signers.is_file():
+        raise InvalidFileError(
+            f"there is no {signers}",
+            why="it says whose signatures count",
+            mend=f"write lines of: WHO KEYTYPE KEY; or name a file by --allowed-signers or {SIGNERS_VARIABLE}",
+        )
+    if signature is None:
+        raise IntegrityError(
+            f"{bundle} is not signed",
+            why=f"there is no {signature_path(bundle)}",
+            mend=f"edgedeploy bundle sign {bundle} --key FILE",
+        )
+    with tempfile.NamedTemporaryFile(prefix="edgedeploy-", suffix=SUFFIX) as kept:
+        kept.write(signature)
+        kept.flush()
+        found = _ssh_keygen("find-principals", "-s", kept.name, "-f", str(signers), content=b"")
+        who = found.stdout.decode(errors="replace").partition("\n")[0].split(",")[0].strip()
+        if found.returncode or not who:
+            raise IntegrityError(
+                f"{bundle} is signed with a key that {signers} does not allow",
+                why=_words(found),
+                mend="add the signer's public key there, if you trust them",
+            )
+        words = ("-f", str(signers), "-I", who, "-n", NAMESPACE, "-s", kept.name)
+        checked = _ssh_keygen("verify", *words, content=manifest)
+    if checked.returncode:
+        raise IntegrityError(
+            f"the signature of {bundle} is not one of its manifest",
+            why=_words(checked),
+            mend="take the bundle from whoever made it again; if you changed it yourself, sign it again",
+        )
+    return who
+
+
+def _ssh_keygen(action: str, *words: str, content: bytes) -> subprocess.CompletedProcess[bytes]:
+    command = [find("ssh-keygen"), "-Y", action, *words]
+    try:
+        return subprocess.run(command, input=content, capture_output=True, timeout=_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise HostError(f"ssh-keygen -Y {action} has not come to an end in {_TIMEOUT_S / 60:g} minutes") from error
+    except OSError as error:
+        raise HostError("ssh-keygen cannot be started", why=str(error)) from error
+
+
+def _words(done: subprocess.CompletedProcess[bytes]) -> str:
+    said = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace")
+    return " | ".join(said.splitlines()[-3:]) or f"exit {done.returncode}"

@@ -1,0 +1,183 @@
+"""Signatures with real keys and the real ssh-keygen, on this machine as host and device."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgedeploy.cli.main import cli
+from edgedeploy.compile.bundle import manifest_bytes
+from edgedeploy.deploy.device_log import read_log
+from edgedeploy.deploy.push import push
+from edgedeploy.deploy.releases import current_release, releases, rollback
+from edgedeploy.device.local import LocalConnection
+from edgedeploy.errors import DeviceError, EdgedeployError, IntegrityError, InvalidFileError
+from edgedeploy.signature import allowed_signers, read_signature, sign, signature_path, signer
+from edgedeploy.values.bundle import Bundle
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`ours` and `theirs`, and `allowed` with the former alone."""
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("ours", "theirs"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)]
+        subprocess.run(command, check=True)
+    public = (folder / "ours.pub").read_text()
+    (folder / "allowed").write_text(f'release@example.com namespaces="edgedeploy-bundle" {public}')
+    return folder
+
+
+def signed(bundle: Bundle, key: Path) -> bytes:
+    sign(manifest_bytes(bundle), bundle.path, key)
+    signature = read_signature(bundle.path)
+    assert signature is not None
+    return signature
+
+
+class TestOnTheHost:
+    def test_what_was_signed_is_told_with_its_signer(self, make_bundle, keys: Path) -> None:
+        bundle = make_bundle()
+        signature = signed(bundle, keys / "ours")
+        assert signer(manifest_bytes(bundle), signature, keys / "allowed", bundle.path) == "release@example.com"
+        assert signature_path(bundle.path).name == f"{bundle.path.name}.sig"
+
+    def test_another_key_another_purpose_or_none(self, make_bundle, keys: Path, tmp_path: Path) -> None:
+        bundle = make_bundle()
+        manifest = manifest_bytes(bundle)
+        with pytest.raises(IntegrityError, match="is not signed"):
+            signer(manifest, None, keys / "allowed", bundle.path)
+        with pytest.raises(IntegrityError, match="does not allow"):
+            signer(manifest, signed(bundle, keys / "theirs"), keys / "allowed", bundle.path)
+        (tmp_path / "manifest").write_bytes(manifest)
+        command = ["ssh-keygen", "-q", "-Y", "sign", "-n", "git", "-f", str(keys / "ours"), str(tmp_path / "manifest")]
+        subprocess.run(command, check=True)
+        with pytest.raises(IntegrityError, match="not one of its manifest"):
+            signer(manifest, (tmp_path / "manifest.sig").read_bytes(), keys / "allowed", bundle.path)
+
+    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(data=st.data())
+    def test_a_manifest_or_signature_that_was_touched(self, data: st.DataObject, make_bundle, keys: Path) -> None:
+        bundle = make_bundle()
+        manifest, signature = manifest_bytes(bundle), signed(bundle, keys / "ours")
+        which = data.draw(st.sampled_from(["manifest", "signature"]))
+        whole = manifest if which == "manifest" else signature
+        # The armour around a signature may differ: what is between its first and last line may not.
+        first, last = (0, len(whole)) if which == "manifest" else (whole.index(b"\n") + 1, whole.rindex(b"\n-----END"))
+        place = data.draw(st.integers(first, last - 1))
+        touched = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+        if which == "signature" and (whole[place] == 0x0A or touched[place] in b"\n="):
+            return
+        with pytest.raises(EdgedeployError):
+            if which == "manifest":
+                signer(touched, signature, keys / "allowed", bundle.path)
+            else:
+                signer(manifest, touched, keys / "allowed", bundle.path)
+
+    def test_keys_and_files_that_are_none(self, make_bundle, keys: Path, tmp_path: Path) -> None:
+        bundle = make_bundle()
+        with pytest.raises(InvalidFileError, match="there is no key"):
+            sign(b"", bundle.path, tmp_path / "none")
+        (tmp_path / "text").write_text("no key")
+        with pytest.raises(InvalidFileError, match="cannot be signed with"):
+            sign(b"", bundle.path, tmp_path / "text")
+        with pytest.raises(InvalidFileError, match="whose signatures count"):
+            signer(b"", b"", tmp_path / "none", bundle.path)
+        signature_path(bundle.path).write_bytes(b"x" * 100_000)
+        with pytest.raises(InvalidFileError, match="too large"):
+            read_signature(bundle.path)
+
+    def test_whose_signatures_count(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+        assert allowed_signers() == tmp_path / "edgedeploy" / "allowed_signers"
+        monkeypatch.setenv("EDGEDEPLOY_ALLOWED_SIGNERS", "/there")
+        assert allowed_signers() == Path("/there")
+        assert allowed_signers(Path("/given")) == Path("/given")
+
+
+class TestOnTheDevice:
+    @pytest.fixture
+    def device(self, tmp_path: Path, keys: Path) -> LocalConnection:
+        """One whose owner takes signed releases only."""
+        (tmp_path / "device/.edgedeploy").mkdir(parents=True)
+        (tmp_path / "device/.edgedeploy/allowed_signers").write_bytes((keys / "allowed").read_bytes())
+        return LocalConnection("local:", tmp_path / "device")
+
+    def test_signed_releases_become_current(self, make_bundle, device: LocalConnection, keys: Path) -> None:
+        first, second = make_bundle(), make_bundle(version="2")
+        result = push(first, device, signature=signed(first, keys / "ours"))
+        assert (result.activated, result.signer) == (True, "release@example.com")
+        push(second, device, signature=signed(second, keys / "ours"))
+        assert rollback(device).id == result.release.id
+
+    def test_others_do_not(self, make_bundle, device: LocalConnection, keys: Path) -> None:
+        bundle = make_bundle()
+        with pytest.raises(DeviceError, match="takes signed bundles only"):
+            push(bundle, device)
+        with pytest.raises(DeviceError, match="does not accept the signature"):
+            push(bundle, device, signature=signed(bundle, keys / "theirs"))
+        with pytest.raises(DeviceError, match="does not accept the signature"):
+            push(bundle, device, signature=signed(make_bundle(version="2"), keys / "ours"))
+        assert releases(device) == ()
+        assert {entry.event for entry in read_log(device)} == {"refused"}
+
+    def test_a_release_whose_signature_went_is_no_way_back(
+        self, make_bundle, device: LocalConnection, keys: Path
+    ) -> None:
+        first, second = make_bundle(), make_bundle(version="2")
+        before = push(first, device, signature=signed(first, keys / "ours")).release
+        push(second, device, signature=signed(second, keys / "ours"))
+        Path(f"{before.path}.sig").unlink()
+        with pytest.raises(DeviceError, match="does not accept the signature"):
+            rollback(device)
+        assert current_release(device).manifest.version == "2"
+
+    def test_one_that_cannot_check_takes_nothing(
+        self, make_bundle, device: LocalConnection, keys: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        bundle = make_bundle()
+        signature = signed(bundle, keys / "ours")
+        tools = tmp_path / "tools"
+        tools.mkdir()
+        for folder in ("/usr/bin", "/bin"):
+            for tool in Path(folder).iterdir():
+                if tool.name != "ssh-keygen" and not (tools / tool.name).is_symlink():
+                    (tools / tool.name).symlink_to(tool)
+        monkeypatch.setenv("PATH", str(tools))
+        with pytest.raises(DeviceError, match="cannot check one"):
+            push(bundle, device, signature=signature)
+        assert releases(device) == ()
+
+    def test_elsewhere_a_signature_is_kept_for_later(self, make_bundle, tmp_path: Path, keys: Path) -> None:
+        device = LocalConnection("local:", tmp_path / "device")
+        bundle = make_bundle()
+        signature = signed(bundle, keys / "ours")
+        result = push(bundle, device, signature=signature)
+        assert result.signer is None and Path(f"{result.release.path}.sig").read_bytes() == signature
+
+
+def test_the_commands(make_bundle, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def call(*words: object) -> tuple[object, str]:
+        told = CliRunner().invoke(cli, [str(word) for word in words], standalone_mode=False)
+        if isinstance(told.exception, EdgedeployError):
+            return told.exception.exit_code, str(told.exception)
+        return told.return_value, told.stdout
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    bundle = make_bundle().path
+    allowed = ("--allowed-signers", keys / "allowed")
+    code, said = call("bundle", "verify", bundle, *allowed)
+    assert code == 11 and "edgedeploy bundle sign" in said
+    code, said = call("push", bundle, "--to", "local:", "--require-signature", *allowed)
+    assert code == 11 and not (tmp_path / ".edgedeploy").exists()
+    assert call("bundle", "sign", bundle, "--key", keys / "ours")[0] == 0
+    code, said = call("bundle", "verify", bundle, *allowed)
+    assert code == 0 and "signed by release@example.com" in said
+    assert call("push", bundle, "--to", "local:", "--require-signature", *allowed)[0] == 0
+    (bundle / "model.onnx").write_bytes(b"another model")
+    assert call("push", bundle, "--to", "local:", "--require-signature", *allowed)[0] == 11
