@@ -83,6 +83,9 @@ def print_tables(rows: Rows) -> None:
         for heading in ("model", *_HEADINGS):
             table.add_column(heading)
         for row in _of(rows, board):
+            # A backend that the board cannot have is no matter of the model.
+            if row.backend not in load_target(board).backends:
+                continue
             table.add_row(row.model, *cells(row))
         console.print(table)
         console.print(*map(str, order(rows, board)), sep="\n")
