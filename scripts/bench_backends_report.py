@@ -173,6 +173,8 @@ def document(rows: Rows, command: str, floors_db: Mapping[str, float]) -> str:
         lines += [f"## {board} ({target.architecture}, {core})", ""]
         lines += ["| model | " + " | ".join(_HEADINGS) + " |", "|---|---|---|" + "---:|" * (len(_HEADINGS) - 2)]
         for row in _of(rows, board):
+            if row.backend not in target.backends:
+                continue
             shown = cells(row)
             shown = ((shown[0], f"{shown[1]}") if row.reason else shown) + ("",) * (len(_HEADINGS) - len(shown))
             lines.append(f"| {row.model} | " + " | ".join(text.replace("|", "\\|") for text in shown) + " |")
