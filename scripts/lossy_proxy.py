@@ -1,0 +1,103 @@
+"""A TCP proxy on loopback that delays, and cuts: the bad network of the benchmarks, without root and without netem."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+_CHUNK_BYTES = 64 << 10
+
+
+class LossyProxy:
+    """Passes connections on to a port of this machine, badly.
+
+    Bytes arrive `delay_s` after they were sent, each way, however many are on their way. After `cut_after_bytes` in
+    both directions together every connection is reset, once; what comes later passes.
+    """
+
+    def __init__(self, to_port: int, *, delay_s: float = 0.0, cut_after_bytes: int | None = None) -> None:
+        self._to_port, self._delay_s, self._left_bytes = to_port, delay_s, cut_after_bytes
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.cut = False
+        """Whether it has cut yet."""
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+        self._reset()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                far = socket.create_connection(("127.0.0.1", self._to_port))
+            except OSError:
+                near.close()
+                continue
+            self._open |= {near, far}
+            for source, sink in ((near, far), (far, near)):
+                waiting: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+                threading.Thread(target=self._read, args=(source, waiting), daemon=True).start()
+                threading.Thread(target=self._write, args=(sink, waiting), daemon=True).start()
+
+    def _read(self, source: socket.socket, waiting: queue.SimpleQueue[tuple[float, bytes]]) -> None:
+        while True:
+            try:
+                chunk = source.recv(_CHUNK_BYTES)
+            except OSError:
+                chunk = b""
+            waiting.put((time.monotonic() + self._delay_s, chunk))
+            if not chunk:
+                return
+
+    def _write(self, sink: socket.socket, waiting: queue.SimpleQueue[tuple[float, bytes]]) -> None:
+        while True:
+            due, chunk = waiting.get()
+            time.sleep(max(0.0, due - time.monotonic()))
+            allowed = self._allowed(len(chunk))
+            with contextlib.suppress(OSError):
+                sink.sendall(chunk[:allowed])
+                if not chunk:
+                    sink.shutdown(socket.SHUT_WR)
+            if allowed < len(chunk):
+                self._reset()
+            if not chunk or allowed < len(chunk):
+                return
+
+    def _allowed(self, size_bytes: int) -> int:
+        with self._lock:
+            if self._left_bytes is None or self.cut:
+                return size_bytes
+            allowed = min(size_bytes, self._left_bytes)
+            self._left_bytes -= allowed
+            self.cut = self._left_bytes == 0 and allowed < size_bytes
+            return allowed
+
+    def _reset(self) -> None:
+        """End every connection without a farewell (RST), as a router that forgot them does."""
+        for each in list(self._open):
+            with contextlib.suppress(OSError):
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+                each.shutdown(socket.SHUT_RDWR)
+                each.close()
+        self._open.clear()
+
+
+@contextlib.contextmanager
+def lossy_proxy(to_port: int, *, delay_s: float = 0.0, cut_after_bytes: int | None = None) -> Iterator[LossyProxy]:
+    """A proxy for the length of a `with` block."""
+    proxy = LossyProxy(to_port, delay_s=delay_s, cut_after_bytes=cut_after_bytes)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
