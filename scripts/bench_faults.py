@@ -377,8 +377,8 @@ def document(facts: list[dict[str, str | float]]) -> str:
         "",
         *(f"- {step}: {count}" for step, count in steps.most_common()),
         "",
-        "A power cut is a SIGKILL of QEMU: what the board's kernel had not written out is lost, as in a real one; what a",
-        "card had taken and not stored is not. A disk that was full, or is read-only, is also tried in",
+        "A power cut is a SIGKILL of QEMU: what the board's kernel had not written out is lost, as in a real one; what",
+        "a card had taken and not stored is not. A disk that was full, or is read-only, is also tried in",
         "`tests/deploy/test_disk.py`.",
     ]
     return "\n".join(lines) + "\n"
