@@ -13,6 +13,7 @@ from typing import Any
 import paramiko
 from msgspec import Struct
 
+from edgedeploy.device import key_passphrase
 from edgedeploy.device.connection import ANSWER_LIMIT_BYTES, Completed
 from edgedeploy.device.known_hosts import KnownKey, fingerprint, host_name, known_keys, remember
 from edgedeploy.device.ssh_process import CHUNK_BYTES, SshProcess, command_line, lost
@@ -137,7 +138,7 @@ class SshConnection:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _connect(self, settings: SshSettings) -> paramiko.SSHClient:
+    def _connect(self, settings: SshSettings, *, passphrase: str | None = None) -> paramiko.SSHClient:
         where = f"{settings.host}:{settings.port}"
         channel: socket.socket | paramiko.Channel
         if settings.jump is not None:
@@ -164,6 +165,7 @@ class SshConnection:
                 settings.port,
                 settings.user,
                 key_filename=[str(path) for path in settings.key_paths if path.is_file()] or None,
+                passphrase=passphrase,
                 allow_agent=not settings.only_these_keys,
                 look_for_keys=not settings.only_these_keys and not settings.key_paths,
                 sock=channel,
@@ -173,8 +175,15 @@ class SshConnection:
                 transport_factory=lambda *args, **more: _transport(known, *args, **more),
             )
         except paramiko.PasswordRequiredException as error:
+            found = key_passphrase.passphrase_for(f"{settings.user}@{where}") if passphrase is None else None
+            if found is not None:
+                self._clients.remove(client)
+                client.close()
+                return self._connect(settings, passphrase=found)
             raise AuthenticationError(
-                f"the key for {settings.user}@{where} is encrypted", why=str(error), mend="add it to the agent: ssh-add"
+                f"the key for {settings.user}@{where} is encrypted",
+                why=str(error),
+                mend=f"add it to the agent: ssh-add; or put its passphrase into the variable {key_passphrase.VARIABLE}",
             ) from error
         except paramiko.AuthenticationException as error:
             raise AuthenticationError(

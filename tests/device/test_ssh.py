@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -136,7 +137,40 @@ class TestUserKey:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", key], check=True)
         with pytest.raises(AuthenticationError, match="encrypted") as caught:
             sshd.connect(key_paths=(key,))
-        assert "ssh-add" in caught.value.mend
+        assert "ssh-add" in caught.value.mend and "EDGEDEPLOY_SSH_PASSPHRASE" in caught.value.mend
+
+    def test_encrypted_with_its_passphrase(self, sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        key = tmp_path / "locked"
+        command = ["ssh-keygen", "-q", "-p", "-N", "secret", "-f", str(key)]
+        key.write_bytes((sshd.folder / "user_key").read_bytes())
+        key.chmod(0o600)
+        subprocess.run(command, check=True)
+        monkeypatch.setenv("EDGEDEPLOY_SSH_PASSPHRASE", "secret")
+        with sshd.connect(key_paths=(key,)) as device:
+            assert device.run(["echo", "in"]).stdout == b"in\n"
+        monkeypatch.setenv("EDGEDEPLOY_SSH_PASSPHRASE", "wrong")
+        with pytest.raises(AuthenticationError) as caught:
+            sshd.connect(key_paths=(key,))
+        assert "wrong" not in str(caught.value)
+
+    def test_a_passphrase_is_asked_for_at_a_terminal(
+        self, sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        key = tmp_path / "locked"
+        key.write_bytes((sshd.folder / "user_key").read_bytes())
+        key.chmod(0o600)
+        subprocess.run(["ssh-keygen", "-q", "-p", "-N", "secret", "-f", str(key)], check=True)
+        asked: list[str] = []
+
+        def answer(question: str) -> str:
+            asked.append(question)
+            return "secret"
+
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+        monkeypatch.setattr("getpass.getpass", answer)
+        with sshd.connect(key_paths=(key,)) as device:
+            assert device.run(["true"]).exit_status == 0
+        assert len(asked) == 1 and f"127.0.0.1:{sshd.port}" in asked[0]
 
     def test_not_a_key(self, sshd, tmp_path: Path) -> None:
         (tmp_path / "notes").write_text("not a key\n")
