@@ -11,6 +11,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
+from edgedeploy.compile.backends import NAMES
 from edgedeploy.report.wording import bytes_in_words
 from edgedeploy.target.load import load_target
 
@@ -83,9 +84,6 @@ def print_tables(rows: Rows) -> None:
         for heading in ("model", *_HEADINGS):
             table.add_column(heading)
         for row in _of(rows, board):
-            # A backend that the board cannot have is no matter of the model.
-            if row.backend not in load_target(board).backends:
-                continue
             table.add_row(row.model, *cells(row))
         console.print(table)
         console.print(*map(str, order(rows, board)), sep="\n")
@@ -173,8 +171,6 @@ def document(rows: Rows, command: str, floors_db: Mapping[str, float]) -> str:
         lines += [f"## {board} ({target.architecture}, {core})", ""]
         lines += ["| model | " + " | ".join(_HEADINGS) + " |", "|---|---|---|" + "---:|" * (len(_HEADINGS) - 2)]
         for row in _of(rows, board):
-            if row.backend not in target.backends:
-                continue
             shown = cells(row)
             shown = ((shown[0], f"{shown[1]}") if row.reason else shown) + ("",) * (len(_HEADINGS) - len(shown))
             lines.append(f"| {row.model} | " + " | ".join(text.replace("|", "\\|") for text in shown) + " |")
@@ -205,6 +201,8 @@ def _boards(rows: Rows) -> list[str]:
 
 
 def _of(rows: Rows, board: str) -> list[Row]:
-    found = [row for row in rows.values() if row.board == board]
+    # A backend that the board cannot have is no matter of the model.
+    never = set(NAMES) - set(load_target(board).backends)
+    found = [row for row in rows.values() if row.board == board and row.backend not in never]
     models = list(dict.fromkeys(row.model for row in found))
     return sorted(found, key=lambda row: models.index(row.model))

@@ -271,7 +271,7 @@ def test_a_converter_that_fails_or_stays_is_told(tmp_path, monkeypatch, text: st
 
 
 def test_without_a_python_for_it_that_is_named(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(environment, "_python", lambda: None)
+    monkeypatch.setattr(environment, "interpreter", lambda: None)
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
     monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -289,9 +289,9 @@ def test_a_shim_that_runs_nothing_is_passed_over(tmp_path, monkeypatch) -> None:
         path.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
-    assert environment._python() == str(versions / "python3")
+    assert environment.interpreter() == str(versions / "python3")
     (versions / "python3").unlink()
-    assert environment._python() is None
+    assert environment.interpreter() is None
 
 
 # -- all of it
@@ -300,7 +300,7 @@ def test_a_shim_that_runs_nothing_is_passed_over(tmp_path, monkeypatch) -> None:
 @pytest.mark.keeps_cache
 def test_a_trained_model_is_converted(tmp_path: Path) -> None:
     """The demo's classifier: shapes that are computed, and pictures with channels first."""
-    if environment._python() is None:
+    if environment.interpreter() is None:
         pytest.skip("onnx2tf needs Python 3.12 or 3.13, and this machine has none")
     folder = hand_over(tmp_path / "in").parent
     model, facts = folder / "model.onnx", inspect_model(folder / "model.onnx")
