@@ -4,7 +4,8 @@ Usage: scripts/bench_faults [--faults KIND=N,KIND=N] [--boards N] [--seed N] [--
 
 After each fault one release must be current that is whole and answers, the old or the new one, and the next push must
 succeed without anybody's help. Each fault is a line in FOLDER/faults.jsonl; runs add to it, and all of them make the
-table (--fresh begins anew; --faults "" only shows it). With every kind among them it is written to docs/bench_faults.md. Exits 1 when a release was lost.
+table (--fresh begins anew; --faults "" only shows it). With every kind among them it is written to
+docs/bench_faults.md. Exits 1 when a release was lost.
 
 The board's disk is a file of this machine, and a power cut is a SIGKILL of QEMU: what the board's kernel has not
 written is lost, as in a real cut. What a card would lose of what it has taken is not.
