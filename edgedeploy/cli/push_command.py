@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgedeploy.cli.output import Output, common_options, device_options
 from edgedeploy.report.wording import bytes_in_words
+
+if TYPE_CHECKING:
+    from edgedeploy.deploy.push import PushResult
 
 
 @click.command(name="push")
@@ -27,6 +31,14 @@ from edgedeploy.report.wording import bytes_in_words
     help="Who may have signed it. Default: $EDGEDEPLOY_ALLOWED_SIGNERS, or ~/.config/edgedeploy/allowed_signers.",
 )
 @click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="How often to go on after the connection was lost, each time after a longer wait.",
+)
+@click.option(
     "--keep",
     type=click.IntRange(min=2),
     default=5,
@@ -42,6 +54,7 @@ def command(
     measured: Path | None,
     require_signature: bool,
     allowed_signers: Path | None,
+    retries: int,
     keep: int,
     accept_new: bool,
     out: Output,
@@ -56,6 +69,7 @@ def command(
     from edgedeploy import signature as signatures
     from edgedeploy.compile.bundle import manifest_bytes
     from edgedeploy.deploy.preflight import measured_peak_bytes
+    from edgedeploy.deploy.retry import with_retries
     from edgedeploy.measure.files import load_measurement
 
     opened = api.open_bundle(bundle)
@@ -65,10 +79,14 @@ def command(
         who = signatures.signer(manifest_bytes(opened), signature, signers, bundle)
         out.note(f"{bundle} is signed by {who}")
     peak_bytes = measured_peak_bytes(load_measurement(measured), opened.manifest) if measured else None
-    with api.connect(device, accept_new=accept_new, progress=out) as connection:
-        result = api.push(
-            opened, connection, peak_memory_bytes=peak_bytes, keep=keep, signature=signature, progress=out
-        )
+
+    def attempt() -> PushResult:
+        with api.connect(device, accept_new=accept_new, progress=out) as connection:
+            return api.push(
+                opened, connection, peak_memory_bytes=peak_bytes, keep=keep, signature=signature, progress=out
+            )
+
+    result = with_retries(attempt, retries, progress=out)
     release = result.release
     sent = f"{result.sent_files} files, {bytes_in_words(result.sent_bytes)} sent; {result.kept_files} were there"
     if result.activated:

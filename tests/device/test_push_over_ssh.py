@@ -15,6 +15,7 @@ import pytest
 from edgedeploy.deploy import transfer
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, current_release, releases, rollback
+from edgedeploy.deploy.retry import with_retries
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import BusyError, UnreachableError
 
@@ -72,6 +73,24 @@ def test_a_connection_lost_while_sending(make_bundle, sshd, monkeypatch: pytest.
     with sshd.connect() as device:
         assert current_release(device) == release
         assert push(make_bundle(version="2", files=big), device).release.parent == release.id
+
+
+def test_a_lost_connection_is_gone_on_with(make_bundle, sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = transfer._tar_of_blobs
+
+    def cut_off(blobs: object) -> Iterator[bytes]:
+        monkeypatch.setattr(transfer, "_tar_of_blobs", real)
+        for number, chunk in enumerate(real(blobs)):
+            if number == 12:
+                sshd.cut()
+            yield chunk
+
+    def attempt() -> bool:
+        with sshd.connect() as device:
+            return push(make_bundle(files={"weights": os.urandom(20 << 20)}), device).activated
+
+    monkeypatch.setattr(transfer, "_tar_of_blobs", cut_off)
+    assert with_retries(attempt, 5)
 
 
 # It tells of each step, and stops in the middle of the transfer until it is killed.
