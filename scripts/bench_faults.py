@@ -148,6 +148,7 @@ def check(subject: Subject, bundles: list[Bundle]) -> str:
             raise Lost(f"current is {[release.id for release in current]}, and only {list(allowed)} may be")
         if wrong := broken_files(device, current[0]):
             raise Lost(f"{current[0].id} is current and damaged: {wrong}")
+        # The push after a fault takes away what the fault itself has damaged.
         if listing.damaged:
             raise Lost(f"damaged releases lie there: {listing.damaged}")
         answer = device.run([f"{current[0].path}/run", "check"])

@@ -36,6 +36,7 @@ def command(device: str, accept_new: bool, out: Output) -> int:
             release.parent or "",
         )
     lines = [f"damaged: {name} (push its bundle again)" for name in listing.damaged]
+    lines += [f"not understood, perhaps of another version of edgedeploy: {name}" for name in listing.unreadable]
     if not listing.releases:
         out.result(listing, f"no releases on {device}: edgedeploy push BUNDLE --to {device}", *lines)
     else:

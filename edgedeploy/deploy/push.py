@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from msgspec import Struct
 
 from edgedeploy.deploy import retention
@@ -11,7 +9,7 @@ from edgedeploy.deploy.device_log import note, one_line
 from edgedeploy.deploy.device_signature import asks_for_signatures, keep_signature, verify_there
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.preflight import check_device, check_manifest
-from edgedeploy.deploy.releases import broken_files, list_releases, release_id
+from edgedeploy.deploy.releases import Listing, broken_files, list_releases, release_id
 from edgedeploy.deploy.shell import ASSEMBLE_COPIES, ASSEMBLE_LINKS, HEALTH, PREPARE, REMOVE, SWITCH, run
 from edgedeploy.deploy.status import health_in_words
 from edgedeploy.deploy.transfer import Sent, lines_of_copies, send_missing, tar_of_links
@@ -41,7 +39,7 @@ class PushResult(Struct, frozen=True, kw_only=True):
     signer: str | None = None
     """Who signed it, as the device calls them; None where it did not ask."""
     retired: tuple[str, ...] = ()
-    """IDs of releases that went because enough newer ones stay."""
+    """IDs of releases that went because enough newer ones stay, or because they were damaged."""
 
 
 def push(
@@ -116,9 +114,9 @@ def push(
         if not was_current:
             said = one_line(health_in_words(health))
             run(connection, SWITCH, manifest.name, identity, "new", said, doing="switch the current release", lock=lock)
-        there_now = list_releases(connection).releases
-        release = next(r for r in there_now if (r.name, r.id) == (manifest.name, identity))
-        gone = _clean(connection, there_now, manifest.name, keep, lock, progress)
+        listing = list_releases(connection)
+        release = next(r for r in listing.releases if (r.name, r.id) == (manifest.name, identity))
+        retired = _clean(connection, listing, manifest.name, keep, lock, progress)
     return PushResult(
         release=release,
         sent_files=sent.sent_files,
@@ -127,20 +125,22 @@ def push(
         activated=not was_current,
         health=health,
         signer=signer,
-        retired=tuple(one.id for one in gone),
+        retired=retired,
     )
 
 
 def _clean(
-    connection: Connection, there: Sequence[Release], name: str, keep: int, lock: str, progress: Progress
-) -> tuple[Release, ...]:
-    """Let old releases go. The new one is current by now, whether that can be done or not."""
-    gone = retention.superseded(there, name, keep)
+    connection: Connection, listing: Listing, name: str, keep: int, lock: str, progress: Progress
+) -> tuple[str, ...]:
+    """Let old releases go, and damaged ones, which are no way back. The new one is current by now, whether that can be
+    done or not. Returns their IDs."""
+    gone = tuple(release.id for release in retention.superseded(listing.releases, name, keep))
+    gone += tuple(one.removeprefix(f"{name}/") for one in listing.damaged if one.startswith(f"{name}/"))
     if not gone:
         return ()
     progress.step("removing old releases")
     try:
-        retire(connection, gone, there, lock)
+        retire(connection, name, gone, listing.releases, lock)
     except DeviceError as error:
         progress.note(str(error))
         return ()

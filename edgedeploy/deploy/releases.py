@@ -19,17 +19,20 @@ from edgedeploy.values.bundle import Manifest, Release
 
 _VERIFY_TIMEOUT_S = 900.0
 _WRONG_SHOWN = 5
+_ID_DIGITS = 12
 
 
 class Listing(Struct, frozen=True):
     releases: tuple[Release, ...]
     damaged: tuple[str, ...]
     """`NAME/ID` of folders whose manifest is missing or not the one that the ID names."""
+    unreadable: tuple[str, ...] = ()
+    """`NAME/ID` of folders whose manifest is the one that the ID names, and one that this version does not take."""
 
 
 def release_id(version: str, bundle_sha256: str) -> str:
     """`VERSION-` and the first 12 digits of the bundle's SHA-256: other content is another release."""
-    return f"{version}-{bundle_sha256[:12]}"
+    return f"{version}-{bundle_sha256[:_ID_DIGITS]}"
 
 
 def list_releases(connection: Connection) -> Listing:
@@ -41,7 +44,9 @@ def list_releases(connection: Connection) -> Listing:
     answer = run(connection, LIST, doing="list its releases").stdout
     home, _, rest = answer.partition(b"\n")
     root = PurePosixPath(home.decode(errors="replace")) / ".edgedeploy" / "releases"
-    found, damaged = [], []
+    found: list[Release] = []
+    damaged: list[str] = []
+    unreadable: list[str] = []
     while rest:
         line, _, rest = rest.partition(b"\n")
         words = line.decode(errors="replace").split(" ")
@@ -51,7 +56,8 @@ def list_releases(connection: Connection) -> Listing:
         content, rest = rest[: int(size)], rest[int(size) :]
         manifest = _manifest(content, identity)
         if manifest is None or manifest.name != name:
-            damaged.append(f"{name}/{identity}")
+            is_itself = bool(content) and identity.endswith(hashlib.sha256(content).hexdigest()[:_ID_DIGITS])
+            (unreadable if is_itself else damaged).append(f"{name}/{identity}")
             continue
         found.append(
             Release(
@@ -64,7 +70,7 @@ def list_releases(connection: Connection) -> Listing:
                 manifest=manifest,
             )
         )
-    return Listing(tuple(found), tuple(damaged))
+    return Listing(tuple(found), tuple(damaged), tuple(unreadable))
 
 
 def releases(connection: Connection) -> tuple[Release, ...]:

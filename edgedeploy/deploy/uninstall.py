@@ -68,19 +68,19 @@ def uninstall(
     )
 
 
-def retire(connection: Connection, gone: Sequence[Release], there: Sequence[Release], lock: str) -> None:
+def retire(connection: Connection, name: str, identities: Sequence[str], there: Sequence[Release], lock: str) -> None:
     """Remove releases of one model that are not current, and the contents that nothing else needs.
 
     Args:
-        gone: one at least.
-        there: all releases on the device.
+        identities: one at least; damaged releases may be among them.
+        there: all whole releases on the device.
         lock: as `device_lock` gives it.
 
     Raises:
         DeviceError, BusyError, UnreachableError: as `run` does.
     """
-    identities = [release.id for release in gone]
-    run(connection, UNINSTALL, gone[0].name, *identities, doing="remove old releases", lock=lock)
+    gone = [release for release in there if release.name == name and release.id in identities]
+    run(connection, UNINSTALL, name, *identities, doing="remove old releases", lock=lock)
     _sweep(connection, gone, there, lock)
 
 
@@ -103,7 +103,8 @@ def uninstall_everything(connection: Connection) -> Removed:
 
 
 def _model(connection: Connection, listing: Listing, name: str | None) -> str:
-    known = sorted({release.name for release in listing.releases} | {one.split("/")[0] for one in listing.damaged})
+    others = {one.split("/")[0] for one in (*listing.damaged, *listing.unreadable)}
+    known = sorted({release.name for release in listing.releases} | others)
     if name is None and len(known) == 1:
         return known[0]
     if name in known:

@@ -485,7 +485,7 @@ class TestHostileManifest:
             push(msgspec.structs.replace(sound, manifest=manifest), Untouchable())
         assert "\x1b" not in str(caught.value)
 
-    def test_of_a_release_on_the_device_is_damaged(self, make_bundle, device: LocalConnection, home: Path) -> None:
+    def test_of_a_release_on_the_device_is_not_taken(self, make_bundle, device: LocalConnection, home: Path) -> None:
         bundle = make_bundle()
         content = (bundle.path / MANIFEST_NAME).read_bytes().replace(b'"model.onnx"', b'"../../../x"')
         identity = f"1-{hashlib.sha256(content).hexdigest()[:12]}"
@@ -493,7 +493,7 @@ class TestHostileManifest:
         folder.mkdir(parents=True)
         (folder / MANIFEST_NAME).write_bytes(content)
         listing = list_releases(device)
-        assert (listing.releases, listing.damaged) == ((), (f"model/{identity}",))
+        assert (listing.releases, listing.unreadable) == ((), (f"model/{identity}",))
 
 
 class TestTransfer:

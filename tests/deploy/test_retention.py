@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedeploy.deploy.push import push
-from edgedeploy.deploy.releases import broken_files, current_release, releases, rollback
+from edgedeploy.deploy.releases import broken_files, current_release, list_releases, releases, rollback
 from edgedeploy.deploy.retention import superseded
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.values.bundle import Release
@@ -64,3 +65,26 @@ def test_what_cannot_be_removed_stops_no_push(make_bundle, tmp_path: Path, monke
     monkeypatch.setattr("edgedeploy.deploy.uninstall.UNINSTALL", "echo 'Input/output error' >&2; exit 1")
     third = push(make_bundle(version="3"), device, keep=2)
     assert third.activated and third.retired == () and third.release.current
+
+
+def test_a_damaged_one_goes_with_the_next_push(make_bundle, tmp_path: Path) -> None:
+    device = LocalConnection("local:", tmp_path / "device")
+    first = push(make_bundle(), device).release
+    second = push(make_bundle(version="2"), device).release
+    (Path(first.path) / "manifest.json").unlink()
+    (Path(second.path) / "manifest.json").unlink()
+    third = push(make_bundle(version="3"), device)
+    assert third.release.current and set(third.retired) == {first.id, second.id}
+    assert list_releases(device).damaged == ()
+
+
+def test_one_that_another_version_made_stays(make_bundle, tmp_path: Path) -> None:
+    device = LocalConnection("local:", tmp_path / "device")
+    content = b'{"schema": 99}'
+    folder = tmp_path / "device/.edgedeploy/releases/model" / f"9-{hashlib.sha256(content).hexdigest()[:12]}"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_bytes(content)
+    push(make_bundle(), device)
+    push(make_bundle(version="2"), device, keep=2)
+    listing = list_releases(device)
+    assert (listing.damaged, listing.unreadable) == ((), (f"model/{folder.name}",))
