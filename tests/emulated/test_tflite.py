@@ -18,7 +18,7 @@ pytestmark = pytest.mark.emulated
 
 
 def test_a_converted_model_answers_there_as_the_onnx_model_does(board: BoardStatus, tmp_path: Path) -> None:
-    if environment._python() is None:
+    if environment.interpreter() is None:
         pytest.skip("onnx2tf needs Python 3.12 or 3.13, and this machine has none")
     folder = hand_over(tmp_path / "in").parent
     bundle = api.compile(
