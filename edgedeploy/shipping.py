@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import importlib.metadata
 import tempfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from edgedeploy.deploy.releases import rollback
 from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.emulator.board import board_status
-from edgedeploy.errors import DeviceError, IntegrityError, UnsupportedError
+from edgedeploy.errors import DeviceError, IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.files import sha256_file
 from edgedeploy.guest_instructions import speed_judge
 from edgedeploy.measure.bench import bench
@@ -75,6 +76,7 @@ def ship(
     """
     with contextlib.ExitStack() as stack:
         folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgedeploy-")))
+        _check_expiry(contract)
         model = _handed_over(contract)
         connection = stack.enter_context(connect(device, accept_new=accept_new, progress=progress))
         chosen = _target(device, connection, target, backend, progress)
@@ -148,6 +150,20 @@ def _speed_judge(
         runtime = "tflite" if is_tflite(model) else "onnxruntime"
         return speed_judge(device, progress=progress) if runtime in target.backends else contextlib.nullcontext()
     return speed_judge(None) if device.startswith("local:") else contextlib.nullcontext()
+
+
+def _check_expiry(contract: Contract) -> None:
+    """Before hours of work whose verdict is known.
+
+    Raises:
+        InvalidFileError: the contract has expired.
+    """
+    model = contract.model
+    if model.expires is not None and datetime.datetime.now(datetime.UTC).date() > model.expires:
+        raise InvalidFileError(
+            f"the contract of {model.name} {model.version} expired on {model.expires}",
+            mend=f"ask {model.owner or 'the people who trained the model'} for a new one",
+        )
 
 
 def _handed_over(contract: Contract) -> Path:

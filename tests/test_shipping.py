@@ -11,7 +11,7 @@ from handed_over import hand_over
 
 from edgedeploy import api
 from edgedeploy.cli.main import cli
-from edgedeploy.errors import IntegrityError, UnknownNameError
+from edgedeploy.errors import IntegrityError, InvalidFileError, UnknownNameError
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.shipment import Shipment
 
@@ -94,6 +94,14 @@ def test_model_that_is_not_the_contracts_is_refused_first(tmp_path: Path) -> Non
     (tmp_path / "in/model.onnx").write_bytes(b"another one")
     with pytest.raises(IntegrityError, match="not the model that the contract names"):
         api.ship(api.load_contract(contract), f"local:{tmp_path / 'device'}")
+
+
+def test_contract_that_has_expired_is_refused_first(tmp_path: Path) -> None:
+    contract = hand_over(tmp_path / "in")
+    text = contract.read_text().replace("[model]", '[model]\nowner = "vision team"\nexpires = 2020-02-29')
+    contract.write_text(text)
+    with pytest.raises(InvalidFileError, match=r"expired on 2020-02-29\n.*ask vision team for a new one"):
+        api.ship(api.load_contract(contract), "ssh://nobody@127.0.0.1:1")
 
 
 def test_unknown_target_is_known_at_once(tmp_path: Path) -> None:

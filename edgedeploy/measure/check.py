@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 
 from edgedeploy.measure.contract import SHARE_METRICS
 from edgedeploy.values.contract import Contract, Outcome, TargetLimits, Verdict, VerdictLine
-from edgedeploy.values.measurement import Accuracy, Measurement
+from edgedeploy.values.measurement import Accuracy, Measurement, Timing
 from edgedeploy.values.quality import MetricFigure
 
 _ROUNDING = 1e-9
 """0.97 - 0.96 is more than 0.01 in binary floating point; a limit is not broken by that."""
 _COUNTED = "instructions are work, not time: measure on a real board"
 _EMULATED = "emulated wall-clock is not a latency: measure on a real board"
+_UNCOUNTED = "no instructions were counted: edgedeploy board up --count, then bench there"
 _HASH_DIGITS = 12
 
 _Told = tuple[float | None, str]
@@ -26,7 +28,9 @@ def check(contract: Contract, measurement: Measurement, *, strict: bool = False)
     holds nor breaks. In particular: wall-clock times of an emulated board (its peak memory does count, the same
     binaries allocate the same there); percentiles of too few samples; limits of a target other than the measured one;
     a metric over a part of the data, or over data with another hash than the contract's; a drop when the float model
-    was not evaluated on the very same data.
+    was not evaluated on the very same data; instructions of a device that does not count them.
+
+    A measurement of a day after the one on which the contract expires breaks it.
 
     The whole breaks if a line breaks, cannot be told if no limit holds, and holds otherwise.
 
@@ -42,7 +46,12 @@ def check(contract: Contract, measurement: Measurement, *, strict: bool = False)
         outcome = Outcome.CANNOT_BE_TOLD
     else:
         outcome = Outcome.HOLDS
-    return Verdict(contract=f"{contract.model.name} {contract.model.version}", lines=lines, outcome=outcome)
+    return Verdict(
+        contract=f"{contract.model.name} {contract.model.version}",
+        lines=lines,
+        owner=contract.model.owner,
+        outcome=outcome,
+    )
 
 
 def _claims(contract: Contract, measurement: Measurement) -> Iterator[VerdictLine]:
@@ -63,6 +72,8 @@ def _claims(contract: Contract, measurement: Measurement) -> Iterator[VerdictLin
         outcome = Outcome.HOLDS if parameters == model.parameters else Outcome.BREAKS
         reason = "counted in the float model" if release.source else "counted in the measured model"
         yield _line("model.parameters", model.parameters, parameters, "", outcome, reason)
+    if model.expires is not None:
+        yield _expiry(model.expires, measurement.taken_at)
     if contract.data.evaluation_sha256 is not None:
         accuracy = measurement.accuracy
         found, reason = (accuracy.evaluation_sha256, accuracy.evaluation) if accuracy else ("", "nothing was tested")
@@ -101,6 +112,12 @@ def _target_limits(contract: Contract, measurement: Measurement) -> Iterator[Ver
         for percentile, limit in _latency_limits(limits):
             told = _latency(measurement, percentile) if measured else (None, other)
             yield _at_most(f"{prefix}.latency_{percentile}_max_ms", limit, told, "ms")
+        if limits.load_max_ms is not None:
+            told = _load(measurement) if measured else (None, other)
+            yield _at_most(f"{prefix}.load_max_ms", limits.load_max_ms, told, "ms")
+        if limits.instructions_max is not None:
+            told = _instructions(measurement) if measured else (None, other)
+            yield _at_most(f"{prefix}.instructions_max", limits.instructions_max, told, "")
 
 
 def _latency_limits(limits: TargetLimits) -> Iterator[tuple[str, float]]:
@@ -195,7 +212,8 @@ def _peak_memory(measurement: Measurement) -> _Told:
     return measurement.peak_rss_bytes, f"largest resident set of the runner's process, runtime included{where}"
 
 
-def _latency(measurement: Measurement, percentile: str) -> _Told:
+def _timed(measurement: Measurement) -> tuple[Timing | None, str]:
+    """The timing, if it is of a clock that latencies can be read from."""
     timing = measurement.timing
     if timing is None and measurement.count is not None:
         return None, _COUNTED
@@ -203,6 +221,13 @@ def _latency(measurement: Measurement, percentile: str) -> _Told:
         return None, "nothing was timed"
     if timing.clock == "emulated" or measurement.conditions.emulated:
         return None, _EMULATED
+    return timing, ""
+
+
+def _latency(measurement: Measurement, percentile: str) -> _Told:
+    timing, reason = _timed(measurement)
+    if timing is None:
+        return None, reason
     figure: float | None = getattr(timing.summary, f"{percentile}_ms")
     if figure is None:
         needs = (note for note in timing.summary.notes if note.startswith(f"{percentile} "))
@@ -213,6 +238,37 @@ def _latency(measurement: Measurement, percentile: str) -> _Told:
             "least: the clock is wrong, or the device is another"
         )
     return figure, f"{percentile} of {timing.summary.n:,} samples on {measurement.device}"
+
+
+def _load(measurement: Measurement) -> _Told:
+    timing, reason = _timed(measurement)
+    if timing is None:
+        return None, reason
+    parts = {"importing the runtime": timing.import_ms, "loading the model": timing.load_ms}
+    known = {what: took_ms for what, took_ms in parts.items() if took_ms is not None}
+    reason = ", ".join(f"{took_ms:.3g} ms {what}" for what, took_ms in known.items())
+    return sum(known.values()), f"{reason}; once, in a fresh process on {measurement.device}"
+
+
+def _instructions(measurement: Measurement) -> _Told:
+    count = measurement.count
+    if count is None:
+        return None, _UNCOUNTED
+    return count.per_inference, f"median of {count.n:,} inferences on {measurement.device}: work, not time"
+
+
+def _expiry(last: datetime.date, taken_at: str) -> VerdictLine:
+    """
+    Args:
+        taken_at: ISO 8601, as a measurement has it; out of a file, so that it may be anything.
+    """
+    try:
+        day = datetime.datetime.fromisoformat(taken_at).date()
+    except ValueError:
+        return _line("model.expires", str(last), None, "", Outcome.CANNOT_BE_TOLD, "the measurement has no valid date")
+    outcome = Outcome.HOLDS if day <= last else Outcome.BREAKS
+    reason = "the day of the measurement" + ("" if day <= last else "; ask the contract's owner for a new one")
+    return _line("model.expires", str(last), str(day), "", outcome, reason)
 
 
 def _is_handed_over(contract: Contract, measurement: Measurement) -> bool:

@@ -19,6 +19,7 @@ SHARE_METRICS = ("top1", "top5")
 
 _LARGEST = (1 << 63) - 1
 """As TOML has it. NaN is not less."""
+_WORDS = 200
 
 _Mistake = tuple[tuple[str, ...], str]
 """The keys that lead to a value, and what is wrong with it."""
@@ -61,6 +62,10 @@ def _model_mistakes(contract: Contract) -> Iterator[_Mistake]:
         yield ("model", "file"), f"{model.file!r} is not a path inside the contract's folder"
     if not is_sha256(model.sha256):
         yield ("model", "sha256"), "64 lower-case hexadecimal digits are expected, as sha256sum prints them"
+    if model.owner is not None and not (
+        model.owner.strip() and model.owner.isprintable() and len(model.owner) <= _WORDS
+    ):
+        yield ("model", "owner"), f"a name or an address on one line is expected, of at most {_WORDS} characters"
     if model.parameters is not None and not 1 <= model.parameters <= _LARGEST:
         yield ("model", "parameters"), f"{model.parameters} is not a number of parameters"
 

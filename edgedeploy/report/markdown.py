@@ -30,7 +30,8 @@ def verdict_markdown(verdict: Verdict) -> str:
         ],
     )
     head = f"### {_MARKS[verdict.outcome]} Contract {_plain(verdict.contract)}: {verdict.outcome.value}"
-    return "\n".join([head, "", verdict_counts(verdict), "", *table]) + "\n"
+    owner = [f"Owner of the contract: {_plain(verdict.owner)}.", ""] if verdict.owner else []
+    return "\n".join([head, "", verdict_counts(verdict), "", *owner, *table]) + "\n"
 
 
 def shipment_markdown(shipment: Shipment) -> str:

@@ -132,7 +132,7 @@ def _signed_minus(number: str) -> str:
 
 def relation(line: VerdictLine) -> str:
     """How the figure has to stand to the limit: `"≤"`, `"≥"` or `"="`."""
-    if "_max" in line.key:
+    if "_max" in line.key or line.key == "model.expires":
         return "≤"
     return "≥" if "_min" in line.key else "="
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,10 @@ class ContractModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Relative to the contract's folder."""
     sha256: str
     parameters: int | None = None
+    owner: str | None = None
+    """Whom to ask when the contract breaks."""
+    expires: datetime.date | None = None
+    """The last day on which what is measured may be held against this contract."""
 
 
 class ContractData(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,6 +55,10 @@ class TargetLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     latency_p50_max_ms: float | None = None
     latency_p90_max_ms: float | None = None
     latency_p99_max_ms: float | None = None
+    load_max_ms: float | None = None
+    """Importing the runtime and loading the model, once in a fresh process; the files may be in memory already."""
+    instructions_max: int | None = None
+    """Of one inference (the median), on an emulated board that counts them: work, not time."""
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,6 +109,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     contract: str
     """Name and version of the model."""
     lines: tuple[VerdictLine, ...]
+    owner: str | None = None
+    """Of the contract: whom to ask."""
     outcome: Outcome
     """Breaks if a line breaks; cannot be told if no limit holds (or, when strict, if a line cannot be told); else
     holds."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import datetime
+
 import pytest
 from msgspec import structs
 
@@ -98,6 +100,52 @@ def test_instructions_are_no_latency(measurement):
     found = line(contract(target={"latency_p50_max_ms": 1e9}), counted, "limits.target.rpi4.latency_p50_max_ms")
     assert (found.outcome, found.figure) == (UNTOLD, None)
     assert "not time" in found.reason
+
+
+def test_instructions_hold_or_break_where_they_are_counted(measurement):
+    counted = structs.replace(measurement, timing=None, count=instruction_count(9, [], [800, 800, 900]))
+    key = "limits.target.rpi4.instructions_max"
+    found = line(contract(target={"instructions_max": 800}), counted, key)
+    assert (found.outcome, found.figure) == (HOLDS, 800)
+    assert "not time" in found.reason
+    assert line(contract(target={"instructions_max": 799}), counted, key).outcome is BREAKS
+    other = structs.replace(counted, release=structs.replace(counted.release, target="rpi5"))
+    assert line(contract(target={"instructions_max": 800}), other, key).outcome is UNTOLD
+    uncounted = line(contract(target={"instructions_max": 800}), measurement, key)
+    assert (uncounted.outcome, uncounted.figure) == (UNTOLD, None)
+    assert "board up --count" in uncounted.reason
+
+
+def test_load_time_is_of_runtime_and_model_and_of_a_real_clock(measurement):
+    key = "limits.target.rpi4.load_max_ms"
+    imported = structs.replace(measurement, timing=structs.replace(measurement.timing, import_ms=180.0))
+    assert line(contract(target={"load_max_ms": 20.0}), measurement, key).outcome is HOLDS
+    assert line(contract(target={"load_max_ms": 199.0}), imported, key).outcome is BREAKS
+    found = line(contract(target={"load_max_ms": 200.0}), imported, key)
+    assert (found.outcome, found.figure) == (HOLDS, 200.0)
+    emulated = structs.replace(imported, timing=structs.replace(imported.timing, clock="emulated"))
+    assert line(contract(target={"load_max_ms": 200.0}), emulated, key).outcome is UNTOLD
+    counted = structs.replace(measurement, timing=None, count=instruction_count(9, [], [8, 8]))
+    assert line(contract(target={"load_max_ms": 200.0}), counted, key).outcome is UNTOLD
+
+
+@pytest.mark.parametrize(
+    ("taken_at", "outcome"),
+    [
+        ("2026-01-31T23:59:59+00:00", HOLDS),
+        ("2026-02-01T00:00:00+00:00", BREAKS),
+        ("yesterday", UNTOLD),
+    ],
+)
+def test_a_contract_expires(measurement, taken_at, outcome):
+    held = contract(metric_min=0.9)
+    model = structs.replace(held.model, expires=datetime.date(2026, 1, 31), owner="A. Person <a@example.org>")
+    expiring = structs.replace(held, model=model)
+    taken = structs.replace(measurement, taken_at=taken_at)
+    assert line(expiring, taken, "model.expires").outcome is outcome
+    verdict = check(expiring, taken)
+    assert (verdict.outcome is BREAKS) == (outcome is BREAKS)
+    assert verdict.owner == "A. Person <a@example.org>"
 
 
 def test_a_percentile_needs_its_samples(measurement):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,11 @@ def test_a_contract_is_read(load, tmp_path):
     assert contract.limits.target["rpi4"].latency_p90_max_ms == 50.0
 
 
+def test_owner_and_expiry_are_read(load):
+    model = load(CONTRACT.replace('"PyTorch"', '"PyTorch"\nowner = "vision team"\nexpires = 2026-12-31')).model
+    assert (model.owner, model.expires) == ("vision team", datetime.date(2026, 12, 31))
+
+
 def test_the_demos_contract_is_sound():
     assert load_contract(ROOT / "scripts" / "demo_contract.toml").model.name == "text-direction"
 
@@ -66,6 +72,11 @@ def test_a_metric_of_ones_own_has_any_range(load):
         ("100_000", "0", ":8: model.parameters: "),
         ("100_000", "1" + "0" * 400, ":8: model.parameters: "),
         ("metric_min = 0.95", "size_max_bytes = 1" + "0" * 400, ":12: limits.size_max_bytes: 1"),
+        ('"PyTorch"', '"PyTorch"\nowner = " "', ":6: model.owner: a name or an address on one line"),
+        ('"PyTorch"', '"PyTorch"\nowner = "\\u001b[2J"', ":6: model.owner: a name or an address on one line"),
+        ('"PyTorch"', '"PyTorch"\nexpires = "soon"', ":6: model.expires: "),
+        ('"PyTorch"', '"PyTorch"\nexpires = 2026-13-01', "is not valid TOML"),
+        ("latency_p90_max_ms = 50", "instructions_max = -1", ":14: limits.target.rpi4.instructions_max: -1 is not"),
         ("100_000", '"many"', ":8: model.parameters: "),
         ("data/evaluation.npz", "~/evaluation.npz/..", ":10: data.evaluation: "),
         ("[limits]", 'calibration = "/c.npz"\n[limits]', ":11: data.calibration: "),
