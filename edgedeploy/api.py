@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edgedeploy.device.emulator.board import emulated_board
     from edgedeploy.errors import EdgedeployError
     from edgedeploy.guest_instructions import speed_judge
+    from edgedeploy.measure.baseline import baseline_of, check_baseline, compare, load_baseline, save_baseline
     from edgedeploy.measure.bench import bench
     from edgedeploy.measure.check import check
     from edgedeploy.measure.contract import load_contract
@@ -38,13 +39,17 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "EdgedeployError": ("errors", "EdgedeployError"),
+    "baseline_of": ("measure.baseline", "baseline_of"),
     "bench": ("measure.bench", "bench"),
     "check": ("measure.check", "check"),
+    "check_baseline": ("measure.baseline", "check_baseline"),
+    "compare": ("measure.baseline", "compare"),
     "compile": ("compile.build", "compile_model"),
     "connect": ("device.address", "connect"),
     "current_release": ("deploy.releases", "current_release"),
     "emulated_board": ("device.emulator.board", "emulated_board"),
     "inspect": ("model.inspect", "inspect_model"),
+    "load_baseline": ("measure.baseline", "load_baseline"),
     "load_contract": ("measure.contract", "load_contract"),
     "load_recipe": ("optimize.recipe", "load_recipe"),
     "load_target": ("target.load", "load_target"),
@@ -57,6 +62,7 @@ _WHERE = {
     "recipe_names": ("optimize.recipe", "recipe_names"),
     "releases": ("deploy.releases", "releases"),
     "rollback": ("deploy.releases", "rollback"),
+    "save_baseline": ("measure.baseline", "save_baseline"),
     "ship": ("shipping", "ship"),
     "speed_judge": ("guest_instructions", "speed_judge"),
     "status": ("deploy.status", "status"),
@@ -68,13 +74,17 @@ _WHERE = {
 
 __all__ = [
     "EdgedeployError",
+    "baseline_of",
     "bench",
     "check",
+    "check_baseline",
+    "compare",
     "compile",
     "connect",
     "current_release",
     "emulated_board",
     "inspect",
+    "load_baseline",
     "load_contract",
     "load_recipe",
     "load_target",
@@ -87,6 +97,7 @@ __all__ = [
     "recipe_names",
     "releases",
     "rollback",
+    "save_baseline",
     "ship",
     "speed_judge",
     "status",

@@ -30,6 +30,8 @@ _COMMANDS = {
     "bench": ("bench", "Time the current release on a device."),
     "test": ("test", "Run labelled data on a device: agreement and metric."),
     "check": ("check", "Hold a measurement against a contract."),
+    "compare": ("compare", "Whether one release is worse than another, by their measurements."),
+    "baseline": ("baseline", "Keep a good release's figures, and hold later ones against them: save, show, check."),
     "doctor": ("doctor", "What this machine can do, and what mends the rest."),
     "ship": ("ship", "All of it: optimize, compile, push, bench, test, check, report."),
 }

@@ -21,6 +21,22 @@ def save_measurement(measurement: Measurement, path: Path) -> None:
     write_bytes(path, msgspec.json.format(msgspec.json.encode(measurement), indent=2) + b"\n")
 
 
+def load_runs(path: Path) -> tuple[Measurement, ...]:
+    """The measurement in a file, or those in a folder's `.json` files, in the order of their names.
+
+    Raises:
+        InvalidFileError: as `load_measurement`; or the folder has none.
+    """
+    if not path.is_dir():
+        return (load_measurement(path),)
+    files = sorted(path.glob("*.json"))
+    if not files:
+        raise InvalidFileError(
+            f"{path} has no measurements", mend=f"make one: edgedeploy bench DEVICE -o {path}/1.json"
+        )
+    return tuple(load_measurement(file) for file in files)
+
+
 def load_measurement(path: Path) -> Measurement:
     """Read a measurement.
 

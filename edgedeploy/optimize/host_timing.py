@@ -14,7 +14,7 @@ from edgedeploy.errors import EdgedeployError
 from edgedeploy.host_run import HostSession, host_isa
 from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.contract import Feed
-from edgedeploy.optimize.paired_ratio import RatioFigure, median_ratio
+from edgedeploy.paired_ratio import RatioFigure, median_ratio
 from edgedeploy.sessions import Session, format_of
 from edgedeploy.values.speed import SpeedFigure
 

@@ -39,7 +39,7 @@ def junit_xml(verdict: Verdict, measurement: Measurement | None = None) -> bytes
         "testsuite",
         id="0",
         package="edgedeploy",
-        name=_text(f"contract {verdict.contract}"),
+        name=_text(f"{verdict.kind} {verdict.contract}"),
         # Without a zone, as the schema has it: it is UTC.
         timestamp=measurement.taken_at[:19] if measurement else _NO_TIME,
         hostname=_text(measurement.device) if measurement else _NO_DEVICE,
@@ -89,10 +89,12 @@ def _case(contract: str, line: VerdictLine) -> ElementTree.Element:
 
 
 def _outcome(verdict: Verdict) -> ElementTree.Element:
-    """Whether the contract holds as a whole, which its lines alone do not say: it needs one that holds, or all."""
-    case = ElementTree.Element("testcase", classname=_text(verdict.contract), name="the contract holds", time="0")
+    """Whether it holds as a whole, which the lines alone do not say: it needs one that holds, or all."""
+    case = ElementTree.Element(
+        "testcase", classname=_text(verdict.contract), name=f"the {verdict.kind} holds", time="0"
+    )
     if verdict.outcome is not Outcome.HOLDS:
-        words = f"the contract {'breaks' if verdict.outcome is Outcome.BREAKS else 'cannot be told'}"
+        words = f"the {verdict.kind} {'breaks' if verdict.outcome is Outcome.BREAKS else 'cannot be told'}"
         ElementTree.SubElement(case, "failure", type=verdict.outcome.value, message=words).text = words
     return case
 

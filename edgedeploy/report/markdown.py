@@ -29,7 +29,9 @@ def verdict_markdown(verdict: Verdict) -> str:
             for key, limit, figure, outcome, why in rows
         ],
     )
-    head = f"### {_MARKS[verdict.outcome]} Contract {_plain(verdict.contract)}: {verdict.outcome.value}"
+    head = (
+        f"### {_MARKS[verdict.outcome]} {verdict.kind.capitalize()} {_plain(verdict.contract)}: {verdict.outcome.value}"
+    )
     owner = [f"Owner of the contract: {_plain(verdict.owner)}.", ""] if verdict.owner else []
     return "\n".join([head, "", verdict_counts(verdict), "", *owner, *table]) + "\n"
 

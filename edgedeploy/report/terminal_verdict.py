@@ -22,8 +22,8 @@ def verdict_table(verdict: Verdict) -> Table:
     table = Table(
         box=None,
         pad_edge=False,
-        title=Text(f"{mark} contract {verdict.contract}: {verdict.outcome.value}{_untold(verdict)}", style=style),
-        caption=Text(f"owner: {verdict.owner}") if verdict.owner else None,
+        title=Text(f"{mark} {verdict.kind} {verdict.contract}: {verdict.outcome.value}{_untold(verdict)}", style=style),
+        caption=Text(f"contract's owner: {verdict.owner}") if verdict.owner else None,
         caption_justify="left",
         title_justify="left",
     )

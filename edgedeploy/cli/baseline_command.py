@@ -1,0 +1,101 @@
+"""`edgedeploy baseline`: figures of a good release in a file, and later ones held against them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgedeploy.cli.output import Output, common_options
+from edgedeploy.cli.report_files import report_file_options, write_text
+from edgedeploy.cli.thresholds import threshold_options
+
+_MEASUREMENTS = click.argument(
+    "measurements", metavar="MEASUREMENT...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+_FILE = click.argument("file", type=click.Path(path_type=Path))
+
+
+@click.group(name="baseline")
+def command() -> None:
+    """What releases measured when they were good, in a file beside your code; and whether later ones got worse.
+
+    Instructions that a counting board counted (`board up --count`) are the same on every machine, however busy, so that
+    one run will do. Latency and memory differ from run to run: give three at least, each a `bench -o FILE`; five make
+    the noise that is assumed a third of that.
+    """
+
+
+@command.command()
+@_FILE
+@_MEASUREMENTS
+@common_options
+def save(file: Path, measurements: tuple[Path, ...], out: Output) -> int:
+    """Write the figures of these measurements to FILE, in place of those of the same model and board."""
+    from edgedeploy.measure import baseline
+    from edgedeploy.measure.files import load_measurement
+    from edgedeploy.report.terminal_baseline import baseline_table, unknown_noise
+
+    new = baseline.baseline_of([load_measurement(path) for path in measurements])
+    kept = baseline.updated(baseline.load_baseline(file), new) if file.exists() else new
+    baseline.save_baseline(kept, file)
+    out.result(kept, baseline_table(kept), *unknown_noise(new))
+    return 0
+
+
+@command.command()
+@_FILE
+@common_options
+def show(file: Path, out: Output) -> int:
+    """What is in FILE."""
+    from edgedeploy.measure.baseline import load_baseline
+    from edgedeploy.report.terminal_baseline import baseline_table
+
+    found = load_baseline(file)
+    out.result(found, baseline_table(found))
+    return 0
+
+
+@command.command()
+@_FILE
+@_MEASUREMENTS
+@threshold_options
+@click.option("--strict", is_flag=True, help="It holds only if every line of it can be told.")
+@report_file_options
+@common_options
+def check(
+    file: Path,
+    measurements: tuple[Path, ...],
+    instructions: float,
+    latency: float,
+    memory: float,
+    size: float,
+    strict: bool,
+    junit: Path | None,
+    markdown: Path | None,
+    out: Output,
+) -> int:
+    """Hold measurements against those in FILE.
+
+    Exits 0 when nothing got worse, 1 when something did or nothing can be told. Worse is what grew by more than the
+    larger of its threshold and its noise.
+    """
+    from edgedeploy.measure import baseline
+    from edgedeploy.measure.files import load_measurement
+    from edgedeploy.report.junit import junit_xml
+    from edgedeploy.report.markdown import verdict_markdown
+    from edgedeploy.report.terminal_verdict import verdict_table
+    from edgedeploy.values.baseline import Thresholds
+    from edgedeploy.values.contract import Outcome
+
+    found = [load_measurement(path) for path in measurements]
+    thresholds = Thresholds(
+        instructions=instructions / 100, latency=latency / 100, memory=memory / 100, size=size / 100
+    )
+    verdict = baseline.check_baseline(
+        baseline.load_baseline(file), baseline.baseline_of(found), thresholds, strict=strict
+    )
+    out.result(verdict, verdict_table(verdict))
+    write_text(junit, junit_xml(verdict, found[0]))
+    write_text(markdown, verdict_markdown(verdict))
+    return 0 if verdict.outcome is Outcome.HOLDS else 1

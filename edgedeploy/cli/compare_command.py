@@ -1,0 +1,52 @@
+"""`edgedeploy compare`: two releases, by what was measured of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgedeploy.cli.output import Output, common_options
+from edgedeploy.cli.report_files import report_file_options, write_text
+from edgedeploy.cli.thresholds import threshold_options
+
+
+@click.command(name="compare")
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@threshold_options
+@report_file_options
+@common_options
+def command(
+    before: Path,
+    after: Path,
+    instructions: float,
+    latency: float,
+    memory: float,
+    size: float,
+    junit: Path | None,
+    markdown: Path | None,
+    out: Output,
+) -> int:
+    """Whether AFTER is worse than BEFORE: each a measurement of `bench -o`, or a folder of such, one for each run.
+
+    Exits 0 when nothing got worse, 1 when something did or none can be told. Worse is what grew by more than the larger
+    of its threshold and its noise; of latency and memory, at least three runs of BEFORE say what the noise is.
+    """
+    from edgedeploy.measure.baseline import compare
+    from edgedeploy.measure.files import load_runs
+    from edgedeploy.report.junit import junit_xml
+    from edgedeploy.report.markdown import verdict_markdown
+    from edgedeploy.report.terminal_verdict import verdict_table
+    from edgedeploy.values.baseline import Thresholds
+    from edgedeploy.values.contract import Outcome
+
+    runs = load_runs(after)
+    thresholds = Thresholds(
+        instructions=instructions / 100, latency=latency / 100, memory=memory / 100, size=size / 100
+    )
+    verdict = compare(load_runs(before), runs, thresholds)
+    out.result(verdict, verdict_table(verdict))
+    write_text(junit, junit_xml(verdict, runs[0]))
+    write_text(markdown, verdict_markdown(verdict))
+    return 0 if verdict.outcome is Outcome.HOLDS else 1

@@ -1,0 +1,32 @@
+"""Options of commands that hold figures against earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = {
+    "instructions": ("0.5", "How much more instructions of an inference are a regression."),
+    "latency": ("5", "How much more latency (p50) is one, where its noise is not larger."),
+    "memory": ("5", "How much more peak memory is one, where its noise is not larger."),
+    "size": ("1", "How much larger a model file is one."),
+}
+
+
+def threshold_options(command: Command) -> Command:
+    """Adds `instructions`, `latency`, `memory` and `size`, each in percent: the fields of `Thresholds`, times 100."""
+    for name, (default, help_text) in reversed(_OPTIONS.items()):
+        option = click.option(
+            f"--{name}",
+            type=click.FloatRange(0, 1000),
+            default=default,
+            show_default=True,
+            metavar="PERCENT",
+            help=help_text,
+        )
+        command = option(command)
+    return command
