@@ -264,8 +264,8 @@ def _repeated(
 def _grown(key: str, unit: str, before: float, after: float, threshold: float, noise: float, note: str) -> VerdictLine:
     growth, gate = after / before - 1, max(threshold, noise)
     limit = before * (1 + gate)
-    why = f"noise {_percent(noise)}" if noise > threshold else f"threshold {_percent(threshold)}"
-    reason = f"{_percent(growth)} against the baseline; gate: {why}"
+    what, least = ("noise", noise) if noise > threshold else ("threshold", threshold)
+    reason = f"{_percent(growth)}; {what}: {least:.2%}"
     if growth < -gate:
         reason += "; better than that: save a new baseline"
     return VerdictLine(

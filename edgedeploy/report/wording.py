@@ -14,6 +14,8 @@ _SQNR_FLOOR_DB = -300.0
 """Stands for minus infinity, as `Agreement.sqnr_db` says."""
 _ROUNDING = 1e-9
 """What `check` forgives: 0.97 - 0.96 is more than 0.01 in binary floating point, and not to be shown as more."""
+_COUNTS = 1e5
+"""From here on six digits are whole ones."""
 
 
 def bytes_in_words(count: float) -> str:
@@ -46,7 +48,8 @@ def figure_in_words(value: float | int | str | None, unit: str) -> str:
         return milliseconds(float(value))
     if unit == "share":
         return f"{value:.2%}"
-    return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}"
+    # Counts, of which a median may lie between two: 20,250,432 and not 2.02504e+07.
+    return f"{value:,.6g}" if isinstance(value, float) and abs(value) < _COUNTS else f"{value:,.0f}"
 
 
 def limit_and_figure(line: VerdictLine) -> tuple[str, str]:

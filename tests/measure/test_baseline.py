@@ -125,7 +125,7 @@ def test_noise_that_is_larger_than_the_threshold_is_the_gate(measurement):
     verdict = check_baseline(baseline_of([noisy]), baseline_of([grown]))
     (line,) = (line for line in verdict.lines if "instructions" in line.key)
     assert line.outcome is HOLDS
-    assert "gate: noise" in line.reason
+    assert "; noise: " in line.reason
 
 
 def test_better_is_said_so(counted):
