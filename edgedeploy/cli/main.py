@@ -30,6 +30,7 @@ _COMMANDS = {
     "bench": ("bench", "Time the current release on a device."),
     "test": ("test", "Run labelled data on a device: agreement and metric."),
     "check": ("check", "Hold a measurement against a contract."),
+    "contract": ("contract", "The hand-over of a model: write a contract, show it, and see whether it is whole."),
     "compare": ("compare", "Whether one release is worse than another, by their measurements."),
     "baseline": ("baseline", "Keep a good release's figures, and hold later ones against them: save, show, check."),
     "doctor": ("doctor", "What this machine can do, and what mends the rest."),

@@ -106,7 +106,7 @@ class VerdictLine(Struct, frozen=True, kw_only=True):
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    kind: Literal["contract", "baseline", "comparison"] = "contract"
+    kind: Literal["contract", "hand-over", "baseline", "comparison"] = "contract"
     """What the measurement was held against."""
     contract: str
     """Name and version of the model."""

@@ -1,0 +1,281 @@
+"""Contracts before anything is shipped: writing one for a model, and whether one is whole.
+
+A mistake in a hand-over is cheap to mend on the day that it is made, by those who made it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
+
+from edgedeploy.dataset import Dataset, open_dataset
+from edgedeploy.errors import DatasetError, EdgedeployError, InvalidFileError
+from edgedeploy.files import sha256_file, write_bytes
+from edgedeploy.host_run import HostSession
+from edgedeploy.measure.contract import SHARE_METRICS, load_contract
+from edgedeploy.metrics import find_metric
+from edgedeploy.model.inspect import inspect_model
+from edgedeploy.model.load import is_tflite
+from edgedeploy.optimize.recipe import load_recipe
+from edgedeploy.progress import SILENT, Progress
+from edgedeploy.sessions import open_session
+from edgedeploy.target.load import load_target
+from edgedeploy.user_object import is_object_name
+from edgedeploy.values.contract import Contract, Outcome, Verdict, VerdictLine
+from edgedeploy.values.model import ModelFacts
+from edgedeploy.values.quality import MetricFigure
+
+_DROP = 0.01
+"""What a proposed contract lets the device lose: the budget that `optimize --max-drop` has in the documentation."""
+_HASH_DIGITS = 12
+
+Value = TypeVar("Value")
+
+
+class Proposal(Struct, frozen=True, kw_only=True):
+    """What is to be said in a new contract."""
+
+    model: Path
+    evaluation: str
+    """As `open_dataset` takes it, with labels."""
+    calibration: str | None = None
+    metric: str = "top1"
+    name: str
+    version: str
+    framework: str
+    owner: str | None = None
+    expires: datetime.date | None = None
+    recipe: str | None = None
+    """By default one that needs no calibration where there is none."""
+    targets: tuple[str, ...] = ()
+
+
+def new_contract(proposal: Proposal, path: Path, *, progress: Progress = SILENT) -> Contract:
+    """Write a contract that the model keeps as it is, with limits to be looked at by those who know what is needed.
+
+    The model is run over the labelled data on this machine in exact arithmetic: what it reaches there is in the file,
+    and a hundredth less is the proposed floor.
+
+    Args:
+        path: of the contract. Model and data have to lie in its folder or below.
+
+    Returns:
+        The contract as it was read back.
+
+    Raises:
+        InvalidFileError: a file is missing, is not what it should be, or lies elsewhere; or `path` exists.
+        DatasetError: the data does not fit the model, or has no labels.
+        UnknownNameError: there is no such metric, recipe or target.
+        HostError: the contract cannot be written.
+    """
+    if path.exists():
+        raise InvalidFileError(f"{path} exists", mend="remove it, or name another with -o")
+    facts = inspect_model(proposal.model)
+    dataset = open_dataset(proposal.evaluation, facts.inputs)
+    if not dataset.has_labels:
+        raise DatasetError(
+            f"{proposal.evaluation} has no labels",
+            why="a contract promises how good a model is",
+            mend="add an array `labels`, with a label for each sample",
+        )
+    recipe = proposal.recipe or ("int8" if proposal.calibration else "weights-int8")
+    load_recipe(recipe)
+    for target in proposal.targets:
+        load_target(target)
+    if proposal.calibration:
+        open_dataset(proposal.calibration, facts.inputs)
+    figure = _metric(proposal.model, dataset, proposal.metric, progress)
+    text = _text(proposal, path.parent, facts, dataset, figure, recipe)
+    # Read where nobody else looks: a file that edgedeploy itself refuses is not to be left behind.
+    with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
+        draft = Path(folder, path.name)
+        draft.write_text(text, encoding="utf-8")
+        try:
+            load_contract(draft)
+        except InvalidFileError as error:
+            what = error.what.replace(f"{draft}:", f"{path} would have, in line ")
+            raise InvalidFileError(what, why=error.why, mend=error.mend) from error
+    write_bytes(path, text.encode())
+    return load_contract(path)
+
+
+def check_hand_over(contract: Contract, today: datetime.date | None = None) -> Verdict:
+    """Whether all that a contract names is there and is what it says: a line for each.
+
+    Args:
+        today: by default the day in UTC.
+    """
+    lines = tuple(_hand_over_lines(contract, today or datetime.datetime.now(datetime.UTC).date()))
+    broken = any(line.outcome is Outcome.BREAKS for line in lines)
+    return Verdict(
+        kind="hand-over",
+        contract=f"{contract.model.name} {contract.model.version}",
+        lines=lines,
+        owner=contract.model.owner,
+        outcome=Outcome.BREAKS if broken else Outcome.HOLDS,
+    )
+
+
+def _hand_over_lines(contract: Contract, today: datetime.date) -> Iterator[VerdictLine]:
+    model, data, optimization = contract.model, contract.data, contract.optimization
+    path = contract.folder / model.file
+    found, reason = _tried(lambda: sha256_file(path))
+    yield _line("model.sha256", model.sha256[:_HASH_DIGITS], _short(found), reason or model.file)
+    facts, reason = _tried(lambda: inspect_model(path))
+    if model.parameters is not None:
+        parameters = None if facts is None else facts.parameters
+        yield _line("model.parameters", model.parameters, parameters, reason or "counted in the file")
+    if model.expires is not None:
+        holds = today <= model.expires
+        yield _judged("model.expires", str(model.expires), str(today), holds, "today" if holds else "ask for a new one")
+    if facts is not None:
+        yield from _data_lines(contract, facts)
+    _, reason = _tried(lambda: find_metric(data.metric))
+    yield _judged("data.metric", data.metric, None if reason else data.metric, not reason, reason or "known")
+    recipe, reason = _tried(lambda: load_recipe(optimization.recipe))
+    if recipe is not None and recipe.needs_calibration and data.calibration is None:
+        reason = "it needs data.calibration, and the contract names none"
+    what = optimization.recipe
+    yield _judged("optimization.recipe", what, None if reason else what, not reason, reason or "known")
+    for name in contract.limits.target:
+        _, reason = _tried(lambda name=name: load_target(name))  # type: ignore[misc]
+        yield _judged(f"limits.target.{name}", name, None if reason else name, not reason, reason or "known")
+
+
+def _data_lines(contract: Contract, facts: ModelFacts) -> Iterator[VerdictLine]:
+    data = contract.data
+    evaluation, reason = _tried(lambda: open_dataset(_spec(contract, data.evaluation), facts.inputs))
+    if evaluation is not None and not evaluation.has_labels:
+        reason = "it has no labels, so that nothing can be promised of the model"
+    yield _judged("data.evaluation", "fits, labelled", _samples(evaluation), not reason, reason or data.evaluation)
+    if data.evaluation_sha256 is not None:
+        found, reason = (None, reason) if evaluation is None else _tried(lambda: evaluation.sha256)
+        wanted = data.evaluation_sha256[:_HASH_DIGITS]
+        yield _line("data.evaluation_sha256", wanted, _short(found), reason or data.evaluation)
+    if data.calibration is not None:
+        spec = data.calibration
+        calibration, reason = _tried(lambda: open_dataset(_spec(contract, spec), facts.inputs))
+        yield _judged("data.calibration", "fits", _samples(calibration), not reason, reason or spec)
+
+
+def _tried(do: Callable[[], Value]) -> tuple[Value | None, str]:
+    try:
+        return do(), ""
+    except EdgedeployError as error:
+        return None, error.what + (f": {error.why}" if error.why else "")
+
+
+def _spec(contract: Contract, name: str) -> str:
+    path = contract.folder / name
+    # A callable is no path; a file of that name would be meant by it all the same.
+    return name if is_object_name(name) and not path.exists() else str(path)
+
+
+def _short(sha256: str | None) -> str | None:
+    return None if sha256 is None else sha256[:_HASH_DIGITS]
+
+
+def _samples(dataset: Dataset | None) -> str | None:
+    if dataset is None:
+        return None
+    return "there" if dataset.count is None else f"{dataset.count:,} feeds"
+
+
+def _line(key: str, wanted: str | int, found: str | int | None, reason: str) -> VerdictLine:
+    return _judged(key, wanted, found, found == wanted, reason)
+
+
+def _judged(key: str, wanted: str | int, found: str | int | None, holds: bool, reason: str) -> VerdictLine:
+    outcome = Outcome.HOLDS if holds else Outcome.BREAKS
+    return VerdictLine(key=key, limit=wanted, figure=found, unit="", outcome=outcome, reason=reason)
+
+
+def _metric(model: Path, dataset: Dataset, metric: str, progress: Progress) -> MetricFigure:
+    score = find_metric(metric).start()
+    session = (
+        open_session(model.read_bytes(), "tflite", exact=True) if is_tflite(model) else HostSession(model, exact=True)
+    )
+    progress.step(f"running {model.name} over {dataset.spec}")
+    for done, sample in enumerate(dataset.samples(), start=1):
+        score.add(session.run(sample.feed), sample.labels)
+        progress.advance(done, dataset.count, "samples")
+    return score.figure()
+
+
+def _text(
+    proposal: Proposal, folder: Path, facts: ModelFacts, dataset: Dataset, figure: MetricFigure, recipe: str
+) -> str:
+    share = figure.name in SHARE_METRICS
+    # Rounded down, so that it is not more than was meant.
+    floor = math.floor((figure.value - (_DROP if share else _DROP * abs(figure.value))) * 10_000) / 10_000
+    floor = max(floor, 0.0) if share else floor
+    lines = [
+        "# What the people who trained the model hand over. Each limit is a proposal: set it to what is needed.",
+        "schema = 1",
+        "",
+        "[model]",
+        *_pairs(name=proposal.name, version=proposal.version, framework=proposal.framework),
+        *_pairs(owner=proposal.owner, expires=proposal.expires),
+        *_pairs(file=_relative(proposal.model, folder), sha256=sha256_file(proposal.model)),
+        *_pairs(parameters=facts.parameters or None),
+        "",
+        "[data]",
+        *_pairs(evaluation=_data(proposal.evaluation, folder), evaluation_sha256=dataset.sha256),
+        *_pairs(calibration=proposal.calibration and _data(proposal.calibration, folder), metric=proposal.metric),
+        "",
+        "[optimization]",
+        *_pairs(recipe=recipe),
+        "",
+        "[limits]",
+        f"# The model as it is has {figure.value:.6g} over {figure.samples:,} samples,",
+        f"# in exact arithmetic on a machine of {os.uname().machine}.",
+        f"metric_min = {floor!r}",
+        *([f"metric_max_drop = {_DROP}"] if share else []),
+    ]
+    if share:
+        lines.append("agreement_top1_min = 0.99")
+    for target in proposal.targets:
+        lines += ["", f"[limits.target.{target}]", *_TARGET_HINTS]
+    return "\n".join(lines) + "\n"
+
+
+_TARGET_HINTS = (
+    "# peak_memory_max_bytes = 150_000_000   # the runner's whole process",
+    "# latency_p90_max_ms = 50.0             # on a real board",
+    "# load_max_ms = 1000.0                  # on a real board",
+    "# instructions_max = 25_000_000         # on an emulated board that counts them: work, not time",
+)
+
+
+def _pairs(**values: str | int | datetime.date | None) -> list[str]:
+    return [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
+
+
+def _toml(value: str | int | datetime.date) -> str:
+    # A TOML string is a JSON string, but for DEL, which is escaped in TOML (https://toml.io/en/v1.0.0#string).
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value)
+
+
+def _data(spec: str, folder: Path) -> str:
+    return spec if is_object_name(spec) and not Path(spec).exists() else _relative(Path(spec), folder)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    try:
+        return path.resolve().relative_to(folder.resolve()).as_posix()
+    except ValueError:
+        raise InvalidFileError(
+            f"{path} does not lie in the contract's folder",
+            why=f"that is {folder.resolve()}: a hand-over is one folder",
+            mend="copy it there, or write the contract beside it with -o",
+        ) from None
