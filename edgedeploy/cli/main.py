@@ -33,6 +33,7 @@ _COMMANDS = {
     "contract": ("contract", "The hand-over of a model: write a contract, show it, and see whether it is whole."),
     "compare": ("compare", "Whether one release is worse than another, by their measurements."),
     "baseline": ("baseline", "Keep a good release's figures, and hold later ones against them: save, show, check."),
+    "schema": ("schema", "JSON Schemas of what is read and printed: contract, measurement, verdict, …"),
     "doctor": ("doctor", "What this machine can do, and what mends the rest."),
     "ship": ("ship", "All of it: optimize, compile, push, bench, test, check, report."),
 }

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from edgedeploy.values.search import Objective
 
@@ -83,7 +83,7 @@ class Contract(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: ContractData
     limits: Limits
     optimization: ContractOptimization = ContractOptimization()
-    folder: Path = Path()
+    folder: Path = field(default_factory=Path)
     """Where the file lies; set by the loader."""
 
 

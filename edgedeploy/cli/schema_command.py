@@ -1,0 +1,25 @@
+"""`edgedeploy schema`: JSON Schemas of what edgedeploy reads and prints."""
+
+from __future__ import annotations
+
+import importlib.resources
+
+import click
+
+from edgedeploy.cli.output import Output, common_options
+
+_NAMES = ("baseline", "contract", "manifest", "measurement", "report", "verdict")
+
+
+@click.command(name="schema")
+@click.argument("name", type=click.Choice(_NAMES), metavar="NAME")
+@common_options
+def command(name: str, out: Output) -> int:
+    """Print the JSON Schema of NAME: baseline, contract, manifest, measurement, report or verdict.
+
+    It is JSON with or without --json. A contract is TOML, to be read and then held against its schema as JSON.
+    """
+    out.finish()
+    schema = importlib.resources.files("edgedeploy") / "values" / f"{name}.schema.json"
+    click.echo(schema.read_text(encoding="utf-8"), nl=False)
+    return 0
