@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgedeploy.cli.byte_rate import ByteRate
 from edgedeploy.cli.output import Output, common_options, device_options
 from edgedeploy.report.wording import bytes_in_words
 
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
     help="How often to go on after the connection was lost, each time after a longer wait.",
 )
 @click.option(
+    "--bandwidth",
+    type=ByteRate(),
+    metavar="RATE",
+    help="Send at most so many bytes a second: 500K, 2M. Default: as fast as it goes.",
+)
+@click.option(
     "--keep",
     type=click.IntRange(min=2),
     default=5,
@@ -55,15 +62,17 @@ def command(
     require_signature: bool,
     allowed_signers: Path | None,
     retries: int,
+    bandwidth: int | None,
     keep: int,
     accept_new: bool,
     out: Output,
 ) -> int:
     """Put BUNDLE on a device and make it current.
 
-    Only what the device lacks is sent. Every byte is verified there, the model is loaded and run there, and then one
-    rename makes it current. When anything fails, what was current still is. A signature beside BUNDLE goes with it, and
-    is checked on the device too where that has a file of allowed signers.
+    Only what the device lacks is sent; a push that was cut is gone on with where it was. Every byte is verified
+    there, the model is loaded and run there, and then one rename makes it current. When anything fails, what was
+    current still is. A signature beside BUNDLE goes with it, and is checked on the device too where that has a file
+    of allowed signers.
     """
     from edgedeploy import api
     from edgedeploy import signature as signatures
@@ -83,12 +92,20 @@ def command(
     def attempt() -> PushResult:
         with api.connect(device, accept_new=accept_new, progress=out) as connection:
             return api.push(
-                opened, connection, peak_memory_bytes=peak_bytes, keep=keep, signature=signature, progress=out
+                opened,
+                connection,
+                peak_memory_bytes=peak_bytes,
+                keep=keep,
+                bandwidth_bytes_per_s=bandwidth,
+                signature=signature,
+                progress=out,
             )
 
     result = with_retries(attempt, retries, progress=out)
     release = result.release
     sent = f"{result.sent_files} files, {bytes_in_words(result.sent_bytes)} sent; {result.kept_files} were there"
+    if result.resumed_bytes:
+        sent += f", and {bytes_in_words(result.resumed_bytes)} of a push that was cut"
     if result.activated:
         before = f"; before it was {release.parent}" if release.parent else ""
         text = f"{release.name} {release.id} is current on {device} ({sent}){before}"

@@ -18,7 +18,7 @@ def asks_for_signatures(connection: Connection, prepared: bytes) -> bool:
     """Whether the device has a file of allowed signers.
 
     Args:
-        prepared: what `shell.PREPARE` said.
+        prepared: what `receiving.PREPARE` said.
 
     Raises:
         DeviceError: it has, and no ssh-keygen to check a signature with: then nothing may become current there.

@@ -9,8 +9,9 @@ from edgedeploy.deploy.device_log import note, one_line
 from edgedeploy.deploy.device_signature import asks_for_signatures, keep_signature, verify_there
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.preflight import check_device, check_manifest
+from edgedeploy.deploy.receiving import PREPARE
 from edgedeploy.deploy.releases import Listing, broken_files, list_releases, release_id
-from edgedeploy.deploy.shell import ASSEMBLE_COPIES, ASSEMBLE_LINKS, HEALTH, PREPARE, REMOVE, SWITCH, run
+from edgedeploy.deploy.shell import ASSEMBLE_COPIES, ASSEMBLE_LINKS, HEALTH, REMOVE, SWITCH, run
 from edgedeploy.deploy.status import health_in_words
 from edgedeploy.deploy.transfer import Sent, lines_of_copies, send_missing, tar_of_links
 from edgedeploy.deploy.uninstall import retire
@@ -32,6 +33,8 @@ class PushResult(Struct, frozen=True, kw_only=True):
     sent_bytes: int
     kept_files: int
     """Contents that the device had already, read back and verified there."""
+    resumed_bytes: int = 0
+    """Of what was missing, sent by a push that was cut: found there, verified, and not sent again."""
     activated: bool
     """False when the release was current before: nothing was changed."""
     health: str
@@ -48,6 +51,7 @@ def push(
     *,
     peak_memory_bytes: int | None = None,
     keep: int = retention.DEFAULT,
+    bandwidth_bytes_per_s: int | None = None,
     signature: bytes | None = None,
     progress: Progress = SILENT,
 ) -> PushResult:
@@ -62,6 +66,7 @@ def push(
         signature: of the manifest, as `edgedeploy.signature.sign` makes it. It is kept beside the release; where the
             device has a file of allowed signers, it is checked there, and without one nothing is sent.
         keep: how many releases of the model stay on the device; never the current one nor the one before goes.
+        bandwidth_bytes_per_s: what is sent takes no more of the network than this, on average.
 
     Raises:
         DeviceError: the device does not fit the bundle, has not enough room, does not accept the signature, or the
@@ -95,7 +100,9 @@ def push(
             progress.note(f"{identity} is on the device already")
             sent = Sent(0, 0, len({entry.sha256 for entry in manifest.files}) + 1)
         else:
-            sent = send_missing(bundle, connection, progress, copies=not can_link)
+            sent = send_missing(
+                bundle, connection, progress, copies=not can_link, bandwidth_bytes_per_s=bandwidth_bytes_per_s
+            )
             progress.step(f"assembling {identity}")
             _assemble(bundle, identity, connection, lock, can_link=can_link)
         was_current = there is not None and there.current
@@ -122,6 +129,7 @@ def push(
         sent_files=sent.sent_files,
         sent_bytes=sent.sent_bytes,
         kept_files=sent.kept_files,
+        resumed_bytes=sent.resumed_bytes,
         activated=not was_current,
         health=health,
         signer=signer,

@@ -1,8 +1,8 @@
 """The fixed scripts that run on a device, and how they are run.
 
-They need a POSIX shell, tar, sha256sum and the usual file commands; busybox has all of it. Names, paths and hashes
-reach them as arguments or on standard input, never as part of a script, and only after `edgedeploy.safe_paths` let
-them through.
+Those that receive contents are in `edgedeploy.deploy.receiving`. They need a POSIX shell, tar, sha256sum and the usual
+file commands; busybox has all of it. Names, paths and hashes reach them as arguments or on standard input, never as
+part of a script, and only after `edgedeploy.safe_paths` let them through.
 
     ~/.edgedeploy/blobs/sha256/HASH            every file once, under the SHA-256 of its content
     ~/.edgedeploy/releases/NAME/ID/…           a bundle's files: hard links to blobs
@@ -10,6 +10,7 @@ them through.
     ~/.edgedeploy/releases/NAME/ID.sig         the signature of its manifest, if it came with one
     ~/.edgedeploy/current/NAME                 link to ../releases/NAME/ID: the only truth, switched by one rename
     ~/.edgedeploy/staging/                     what is being received
+    ~/.edgedeploy/partial/HASH                 the beginning of a blob, of a transfer that was cut
     ~/.edgedeploy/allowed_signers              put there by the device's owner: whose signatures a release needs
     ~/.edgedeploy/lock                         a link whose target says who is at work
     ~/.edgedeploy/log                          what was done, a line each: `edgedeploy.deploy.device_log` reads it
@@ -110,24 +111,6 @@ _HELD = """
 shift
 """
 
-# Removes what a push that died has left behind. A release that it had just moved aside gets its place back. Says
-# `links` where a file may have two names, which some file systems and Android do not allow; `signers` where releases
-# have to be signed, and `ssh-keygen` where that is there to check it.
-PREPARE = """
-set -eu
-cd .edgedeploy
-mkdir -p blobs/sha256 releases current staging
-for aside in releases/*/*.replaced; do
-    whole=${aside%.replaced}
-    [ ! -e "$aside" ] || [ -e "$whole" ] || mv "$aside" "$whole"
-done
-rm -rf staging/* releases/*/*.partial releases/*/*.replaced current/.*.new
-{ : >staging/one && ln staging/one staging/two && echo links; } 2>/dev/null || true
-rm -f staging/one staging/two
-[ ! -e allowed_signers ] || echo signers
-! command -v ssh-keygen >/dev/null 2>&1 || echo ssh-keygen
-"""
-
 # Reads the signature of a release.
 KEEP_SIGNATURE = """
 set -eu
@@ -147,42 +130,6 @@ who=$(ssh-keygen -Y find-principals -s "$signature" -f allowed_signers)
 who=$(printf '%s\\n' "$who" | { IFS=, read -r first rest; printf '%s' "$first"; })
 ssh-keygen -Y verify -f allowed_signers -I "$who" -n "$3" -s "$signature" <"releases/$1/$2/manifest.json" >&2
 printf '%s\\n' "$who"
-"""
-
-FREE_KIB = "df -Pk .edgedeploy | tail -n 1"
-
-# Reads hashes; prints those whose content is there and was read back whole just now. What is not itself is removed.
-PRESENT = """
-set -eu
-cd .edgedeploy/blobs/sha256
-list=../../staging/present
-trap 'rm -f "$list"' EXIT
-while read -r hash; do
-    [ ! -f "$hash" ] || printf '%s  %s\\n' "$hash" "$hash"
-done >"$list"
-[ -s "$list" ] || exit 0
-sha256sum -c "$list" 2>/dev/null | while read -r hash verdict; do
-    hash=${hash%:}
-    if [ "$verdict" = OK ]; then echo "$hash"; else rm -f "$hash"; fi
-done
-"""
-
-# Reads a tar archive of blobs, as gzip; each is verified before it gets its place. Ends with DAMAGED when one is not
-# itself. Its folder is its own: one whose connection was lost may still be at work when the next push begins.
-DAMAGED = 4
-STORE = """
-set -eu
-cd .edgedeploy/staging
-staging=$PWD
-mkdir "$$" "$$/blobs"
-trap 'cd "$staging"; rm -rf "$$"' EXIT
-gzip -dc | tar -x -f - -C "$$/blobs"
-cd "$$/blobs"
-ls | while read -r hash; do printf '%s  %s\\n' "$hash" "$hash"; done >../list
-sha256sum -c ../list >../verdicts 2>/dev/null || { grep -v ': OK$' ../verdicts >&2; exit 4; }
-sync
-ls | xargs -n 200 sh -c 'mv -f "$@" ../../../blobs/sha256/' sh
-sync
 """
 
 _ASSEMBLE = """
@@ -320,7 +267,7 @@ set -eu
 cd .edgedeploy
 rm -rf current
 sync
-rm -rf releases blobs staging log log.new
+rm -rf releases blobs staging partial log log.new
 """
 
 # Facts, one to a line, then the end of the log.

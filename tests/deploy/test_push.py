@@ -23,8 +23,9 @@ from edgedeploy.compile.bundle import open_bundle
 from edgedeploy.deploy import transfer
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.push import push
+from edgedeploy.deploy.receiving import PREPARE, STORE
 from edgedeploy.deploy.releases import broken_files, current_release, list_releases, releases, rollback
-from edgedeploy.deploy.shell import LOCK, PREPARE, STORE, TOOLS, argv
+from edgedeploy.deploy.shell import LOCK, TOOLS, argv
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.edge_file import write_edge_file
@@ -121,7 +122,10 @@ class TestPush:
 
     def test_leaves_nothing_but_what_the_layout_says(self, make_bundle, device: LocalConnection, home: Path) -> None:
         push(make_bundle(), device)
-        assert sorted(path.name for path in store(home).iterdir()) == ["blobs", "current", "log", "releases", "staging"]
+        assert sorted(path.name for path in store(home).iterdir()) == [
+            "blobs", "current", "log", "partial", "releases", "staging",
+        ]  # fmt: skip
+        assert list((store(home) / "partial").iterdir()) == []
         assert list((store(home) / "staging").iterdir()) == []
         for blob in (store(home) / "blobs/sha256").iterdir():
             assert hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name
@@ -537,6 +541,8 @@ class TestTransfer:
         second.stdin.write(archive[60:])
         assert second.wait(30.0).exit_status == 0
         assert (store(home) / "blobs/sha256" / name).read_bytes() == content
+        # What the first one had received, the next push looks at.
+        assert device.run(["sh", "-c", PREPARE]).exit_status == 0
         assert list((store(home) / "staging").iterdir()) == []
 
 

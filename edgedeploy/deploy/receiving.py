@@ -1,0 +1,107 @@
+"""The scripts on a device that receive contents, verify them, and keep what a cut transfer has brought.
+
+`edgedeploy.deploy.shell` says how scripts are run, and what lies where.
+"""
+
+from __future__ import annotations
+
+# Removes what a push that died has left behind, but for what it had received: each such file is the beginning of a
+# blob, or all of it, and `PRESENT` looks what it is worth. A release that it had just moved aside gets its place back.
+# Says `links` where a file may have two names, which some file systems and Android do not allow; `signers` where
+# releases have to be signed, and `ssh-keygen` where that is there to check it.
+PREPARE = """
+set -eu
+cd .edgedeploy
+mkdir -p blobs/sha256 releases current staging partial
+for aside in releases/*/*.replaced; do
+    whole=${aside%.replaced}
+    [ ! -e "$aside" ] || [ -e "$whole" ] || mv "$aside" "$whole"
+done
+for folder in staging/*/blobs; do
+    set -- "$folder"/*
+    [ ! -f "$1" ] || mv -f "$@" partial/
+done
+rm -rf staging/* releases/*/*.partial releases/*/*.replaced current/.*.new
+{ : >staging/one && ln staging/one staging/two && echo links; } 2>/dev/null || true
+rm -f staging/one staging/two
+[ ! -e allowed_signers ] || echo signers
+! command -v ssh-keygen >/dev/null 2>&1 || echo ssh-keygen
+"""
+
+FREE_KIB = "df -Pk .edgedeploy | tail -n 1"
+
+# Reads hashes. Says `whole HASH` for those whose content is there and was read back just now, and
+# `begun HASH SIZE SHA256` for those of which the first SIZE bytes are, with the hash of these. Damaged blobs, and
+# beginnings of what nobody asked for, are removed.
+PRESENT = """
+set -eu
+cd .edgedeploy
+store=$PWD
+trap 'cd "$store/staging" && rm -f wanted listed whole' EXIT
+cat >staging/wanted
+for part in partial/*; do
+    [ -f "$part" ] || continue
+    hash=${part#partial/}
+    if [ -f "blobs/sha256/$hash" ] || ! grep -qxF -e "$hash" staging/wanted; then rm -f "$part"; continue; fi
+    sum=$(sha256sum <"$part")
+    sum=${sum%% *}
+    if [ "$sum" = "$hash" ]; then
+        printf '%s\\n' "$hash" >>staging/whole
+    else
+        printf 'begun %s %s %s\\n' "$hash" $(($(wc -c <"$part"))) "$sum"
+    fi
+done
+if [ -f staging/whole ]; then
+    sync
+    while read -r hash; do mv -f "partial/$hash" blobs/sha256/; done <staging/whole
+    sync
+fi
+cd blobs/sha256
+while read -r hash; do
+    [ ! -f "$hash" ] || printf '%s  %s\\n' "$hash" "$hash"
+done <../../staging/wanted >../../staging/listed
+[ -s ../../staging/listed ] || exit 0
+sha256sum -c ../../staging/listed 2>/dev/null | while read -r hash verdict; do
+    hash=${hash%:}
+    if [ "$verdict" = OK ]; then echo "whole $hash"; else rm -f "$hash"; fi
+done
+"""
+
+# Where the stream ended too early, what came stays, for the next push to go on with; but no disk is left full.
+DAMAGED = 4
+
+# Reads the rest of a blob, as gzip. $1 is its hash, $2 how much of it is there, $3 its size.
+APPEND = """
+set -eu
+cd .edgedeploy
+part="partial/$1"
+[ $(($(wc -c <"$part"))) = "$2" ] || { echo "$1 is not as long as it was" >&2; exit 1; }
+said=$({ gzip -dc >>"$part"; } 2>&1) || case $said in *[Nn]o\\ space*|*quota*) rm -f "$part" ;; esac
+[ -f "$part" ] && [ $(($(wc -c <"$part"))) -ge "$3" ] || { printf '%s\\n' "$said" >&2; exit 1; }
+sum=$(sha256sum <"$part")
+[ "${sum%% *}" = "$1" ] || { rm -f "$part"; echo "$1" >&2; exit 4; }
+sync
+mv -f "$part" blobs/sha256/
+sync
+"""
+
+# Reads a tar archive of blobs, as gzip; each is verified before it gets its place. Ends with DAMAGED when one is not
+# itself. Its folder is its own: one whose connection was lost may still be at work when the next push begins.
+STORE = """
+set -eu
+cd .edgedeploy/staging
+staging=$PWD
+mkdir "$$" "$$/blobs"
+said=$({ gzip -dc | tar -x -f - -C "$$/blobs"; } 2>&1) || {
+    case $said in *[Nn]o\\ space*|*quota*) rm -rf "$$" ;; esac
+    printf '%s\\n' "$said" >&2
+    exit 1
+}
+trap 'cd "$staging"; rm -rf "$$"' EXIT
+cd "$$/blobs"
+ls | while read -r hash; do printf '%s  %s\\n' "$hash" "$hash"; done >../list
+sha256sum -c ../list >../verdicts 2>/dev/null || { grep -v ': OK$' ../verdicts >&2; exit 4; }
+sync
+ls | xargs -n 200 sh -c 'mv -f "$@" ../../../blobs/sha256/ && cd ../../../partial && rm -f "$@"' sh
+sync
+"""
