@@ -1,4 +1,4 @@
-"""Faults during a push to an emulated board, counted: how many were tried, and how many releases were lost.
+"""Faults during a push, counted: how many were tried, and how many releases were lost.
 
 Usage: scripts/bench_faults [--faults KIND=N,KIND=N] [--boards N] [--seed N] [--folder FOLDER]
 
@@ -8,7 +8,8 @@ table (--fresh begins anew; --faults "" only shows it). With every kind among th
 docs/bench_faults.md. Exits 1 when a release was lost.
 
 The board's disk is a file of this machine, and a power cut is a SIGKILL of QEMU: what the board's kernel has not
-written is lost, as in a real cut. What a card would lose of what it has taken is not.
+written is lost, as in a real cut. What a card would lose of what it has taken is not. The OpenSSH server's home is a
+file system in memory, to be filled and made read-only, which needs root: without, kinds that need it are left out.
 """
 
 from __future__ import annotations
@@ -19,129 +20,44 @@ import json
 import os
 import random
 import shutil
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from fault_subjects import (
+    STATES,
+    WEIGHTS_BYTES,
+    Board,
+    Lost,
+    Pusher,
+    SshServer,
+    Subject,
+    board_subject,
+    server_subject,
+    short_step,
+)
 from lossy_proxy import lossy_proxy
 
-from edgedeploy.compile.bundle import encode_manifest, list_files, open_bundle
+from edgedeploy.compile.bundle import open_bundle
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, list_releases
-from edgedeploy.device.address import connect
-from edgedeploy.device.connection import Connection
-from edgedeploy.device.emulator.board import BoardStatus, board_access, board_kill, board_up, emulated_board
-from edgedeploy.device.ssh import SshConnection, SshSettings
 from edgedeploy.errors import EdgedeployError
-from edgedeploy.progress import SILENT
-from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Manifest, Release, Runtime
-from edgedeploy.values.model import ModelFacts
+from edgedeploy.values.bundle import Bundle
 
 ROOT = Path(__file__).resolve().parent.parent
 _DOCUMENT = ROOT / "docs" / "bench_faults.md"
-_WEIGHTS_BYTES = 6 << 20
-_SHARED_BYTES = 2 << 20
 _PUSH_TIMEOUT_S = 300.0
-_DEFAULT = {
-    "power cut": 200,
-    "client killed": 40,
-    "connection cut": 40,
-    "disk full": 20,
-    "two at once": 20,
-    "damaged content": 20,
-}
-_ABOUT = {
-    "power cut": "QEMU killed at a random moment, then booted again",
-    "client killed": "SIGKILL to the pushing process at a random moment",
-    "connection cut": "reset by a proxy after a random number of bytes",
-    "disk full": "between nothing and a little more than the release left free",
-    "two at once": "two pushes of different releases begun together",
-    "damaged content": "a byte of a random content or file of the current release flipped on the device",
-}
-
-# Answers as a runner does, and needs nothing but a shell.
-_RUN = """#!/bin/sh
-[ "$1" = check ] || exit 2
-here=${0%/*}
-[ "$(wc -c <"$here/weights")" = SIZE ] || { echo '{"healthy":false,"problem":"weights"}'; exit 1; }
-echo '{"healthy":true}'
-"""
-
-
-class Lost(Exception):
-    """What must never be: the board has no whole current release, or takes no push any more."""
-
-
-def make_bundle(folder: Path, version: int, shared: bytes, architecture: str) -> Bundle:
-    """A bundle of some megabytes, new but for what all of them share."""
-    place = folder / f"v{version}"
-    (place / "runtime").mkdir(parents=True)
-    (place / "weights").write_bytes(os.urandom(_WEIGHTS_BYTES))
-    (place / "runtime" / "shared.so").write_bytes(shared)
-    (place / "run").write_text(_RUN.replace("SIZE", str(_WEIGHTS_BYTES)))
-    (place / "run").chmod(0o755)
-    facts = ModelFacts(
-        format="onnx", sha256="0" * 64, size_bytes=_WEIGHTS_BYTES, producer="", opset=17,
-        inputs=(), outputs=(), parameters=0, macs=None, macs_note="", operators={},
-    )  # fmt: skip
-    manifest = Manifest(
-        schema=1, name="faults", version=str(version), target="rpi4", architecture=architecture, model_file="weights",
-        model=facts, runtime=Runtime(backend="none", python=None, glibc=None, packages={}),
-        runner="run", golden_samples=0, source=None, tools={}, files=list_files(place),
-    )  # fmt: skip
-    (place / MANIFEST_NAME).write_bytes(encode_manifest(manifest))
-    return open_bundle(place)
-
-
-class Subject:
-    """One board, the release that is current there, and bundles to push."""
-
-    def __init__(self, board: BoardStatus, folder: Path, chance: random.Random) -> None:
-        self.board, self.chance = board, chance
-        self._folder = folder
-        self._version = 0
-        self._shared = os.urandom(_SHARED_BYTES)
-        self.push_s = 0.0
-        """How long an undisturbed push takes here; the longest so far of the last ones."""
-        self.old = self.pushed(self.new_bundle())
-
-    def new_bundle(self) -> Bundle:
-        self._version += 1
-        architecture = {"rpi2": "armv7l"}.get(self.board.target, "aarch64")
-        return make_bundle(self._folder, self._version, self._shared, architecture)
-
-    def pushed(self, bundle: Bundle) -> Release:
-        """Push it undisturbed; it must become current."""
-        begun = time.monotonic()
-        try:
-            with connect(self.board.address) as device:
-                release = push(bundle, device, keep=2).release
-        except EdgedeployError as error:
-            raise Lost(f"the next push failed: {error}") from error
-        self.push_s = max(time.monotonic() - begun, 0.8 * self.push_s)
-        shutil.rmtree(bundle.path)
-        return release
-
-    def begin_push(self, bundle: Bundle, port: int | None = None) -> subprocess.Popen[str]:
-        words = ["--child", str(bundle.path), self.board.name, str(port or 0)]
-        return subprocess.Popen(
-            [sys.executable, __file__, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-
-    def moment_s(self) -> float:
-        """A random moment of a push, or right after one."""
-        return self.chance.uniform(0.0, 1.1 * self.push_s)
+_BOARD, _SERVER = Board.place, SshServer.place
+_CLOCKS = ("1970-01-01T00:00:00", "1999-12-31T23:59:58", "2038-01-19T03:14:05", "2098-06-01T12:00:00")
 
 
 def check(subject: Subject, bundles: list[Bundle]) -> str:
-    """Hold the board to the promise. Returns which release is current: `old` or `new`."""
+    """Hold the device to the promise. Returns which release is current: `old` or `new`."""
     allowed = {subject.old.id: "old"} | {f"{one.manifest.version}-{one.sha256[:12]}": "new" for one in bundles}
-    with connect(subject.board.address) as device:
+    with subject.connect() as device:
         listing = list_releases(device)
         current = [release for release in listing.releases if release.current]
         if len(current) != 1 or current[0].id not in allowed:
@@ -157,67 +73,149 @@ def check(subject: Subject, bundles: list[Bundle]) -> str:
     return allowed[current[0].id]
 
 
+def _strike(subject: Subject, pusher: Pusher) -> str:
+    """Wait for a random moment of a push: half of them anywhere in its time or right after it, half soon after it came
+    into a random state. Returns the state."""
+    chance = subject.chance
+    if chance.random() < 0.5:
+        pusher.wait_for("", _PUSH_TIMEOUT_S)
+        pusher.ended(chance.uniform(0.0, 1.1 * subject.push_s))
+    else:
+        pusher.wait_for(chance.choice(STATES), _PUSH_TIMEOUT_S)
+        pusher.ended(chance.uniform(0.0, 0.1 * subject.push_s))
+    return pusher.doing()
+
+
 def power_cut(subject: Subject) -> tuple[str, list[Bundle]]:
+    assert isinstance(subject, Board)
     bundle = subject.new_bundle()
-    process = subject.begin_push(bundle)
-    step = _last_step_until(process, subject.moment_s())
-    board_kill(subject.board.name)
-    process.kill()
-    process.wait()
-    board_up(subject.board.name)
-    return step, [bundle]
+    pusher = subject.begin_push(bundle)
+    state = _strike(subject, pusher)
+    subject.cut_power()
+    pusher.kill()
+    subject.boot()
+    return state, [bundle]
+
+
+def wrong_clock(subject: Subject) -> tuple[str, list[Bundle]]:
+    """As a board without a battery has after each power cut, until it finds the network's time."""
+    assert isinstance(subject, Board)
+    bundle = subject.new_bundle()
+    kept = shutil.copytree(bundle.path, bundle.path.with_name(f"{bundle.path.name}-again"))
+    subject.cut_power()
+    clock = subject.chance.choice(_CLOCKS)
+    subject.boot(clock)
+    with subject.connect() as device:
+        told = device.run(["date", "-u", "+%Y"]).stdout.decode().strip()
+    if abs(int(told) - int(clock[:4])) > 1:
+        raise Lost(f"the clock was to say {clock}, and says {told}")
+    subject.pushed(bundle)
+    subject.cut_power()
+    subject.boot()
+    return f"in {told}", [open_bundle(kept)]
 
 
 def client_killed(subject: Subject) -> tuple[str, list[Bundle]]:
     bundle = subject.new_bundle()
-    process = subject.begin_push(bundle)
-    step = _last_step_until(process, subject.moment_s())
-    process.kill()
-    process.wait()
-    return step, [bundle]
+    pusher = subject.begin_push(bundle)
+    state = _strike(subject, pusher)
+    pusher.kill()
+    return state, [bundle]
 
 
 def connection_cut(subject: Subject) -> tuple[str, list[Bundle]]:
     bundle = subject.new_bundle()
-    cut = int(subject.chance.uniform(0, 1.02 * (_WEIGHTS_BYTES + 60_000)))
-    with lossy_proxy(board_access(subject.board.name).port, cut_after_bytes=cut) as proxy:
-        process = subject.begin_push(bundle, proxy.port)
-        step = _last_step_until(process, _PUSH_TIMEOUT_S)
-        if process.poll() is None:
-            process.kill()
+    # Half of them among the few bytes before and after the transfer.
+    talk, all_bytes = 30_000, WEIGHTS_BYTES + 60_000
+    chance = subject.chance
+    cut = chance.choice((chance.randint(0, all_bytes), chance.randint(0, talk), all_bytes - chance.randint(0, talk)))
+    with lossy_proxy(subject.settings().port, cut_after_bytes=cut) as proxy:
+        pusher = subject.begin_push(bundle, proxy.port)
+        if not pusher.ended(_PUSH_TIMEOUT_S):
+            pusher.kill()
             raise Lost("the push hangs after its connection was cut")
-    return step if proxy.cut else "after it was done", [bundle]
+        state = pusher.doing()
+    return state if proxy.cut else "after it was done", [bundle]
+
+
+class _InState:
+    """A `Progress` that lets something happen when a push comes into a state."""
+
+    def __init__(self, state: str, happen: Callable[[], None]) -> None:
+        self._state, self._happen = state, happen
+        self.reached = ""
+
+    def step(self, what: str) -> None:
+        self.reached = short_step(what)
+        if self.reached == self._state:
+            self._happen()
+
+    def advance(self, done: int, total: int | None, unit: str) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+
+def _push_into(subject: Subject, bundle: Bundle, state: str, happen: Callable[[], None]) -> str:
+    """Push while something happens in `state`. Returns in which one the push ended."""
+    progress = _InState(state, happen)
+    try:
+        with subject.connect() as device:
+            push(bundle, device, keep=2, progress=progress)
+    except EdgedeployError:
+        return progress.reached
+    return "after it was done"
+
+
+_FILL = (
+    "free=$(df -Pk . | tail -n 1 | { read -r a b c d e; echo $d; }); [ $((free - $1)) -gt 0 ] || exit 0; "
+    "dd if=/dev/zero of=filler bs=1024 count=$((free - $1)) 2>/dev/null; sync"
+)
 
 
 def disk_full(subject: Subject) -> tuple[str, list[Bundle]]:
     bundle = subject.new_bundle()
-    left_kib = int(subject.chance.uniform(0, 1.3 * (_WEIGHTS_BYTES + (8 << 20)) / 1024))
-    fill = (
-        "free=$(df -Pk . | tail -n 1 | { read -r a b c d e; echo $d; }); "
-        "dd if=/dev/zero of=filler bs=1024 count=$((free - $1)) 2>/dev/null; sync"
-    )
-    with connect(subject.board.address) as device:
-        device.run(["sh", "-c", fill, "fill", str(left_kib)], timeout_s=300.0)
-        try:
-            push(bundle, device, keep=2)
-            step = "after it was done"
-        except EdgedeployError as error:
-            step = "sending" if "send" in error.what or "room" in error.what else error.what.split(":")[-1][:60]
-        found = check(subject, [bundle])
+    chance = subject.chance
+    left_kib = int(chance.choice((0.0, 8.0, chance.uniform(0, 1.3 * (WEIGHTS_BYTES + (8 << 20)) / 1024))))
+
+    def fill() -> None:
+        with subject.connect() as other:
+            other.run(["sh", "-c", _FILL, "fill", str(left_kib)], timeout_s=300.0)
+
+    state = _push_into(subject, bundle, chance.choice(STATES), fill)
+    check(subject, [bundle])
+    with subject.connect() as device:
         device.run(["sh", "-c", "rm -f filler; sync"])
-    return f"{step}; {found} was current while it was full", [bundle]
+    return state, [bundle]
+
+
+def read_only(subject: Subject) -> tuple[str, list[Bundle]]:
+    """As ext4 makes itself when it finds an error."""
+    assert isinstance(subject, SshServer)
+    bundle = subject.new_bundle()
+
+    def remount() -> None:
+        with contextlib.suppress(Exception):  # a file is open for writing at this moment: the kernel refuses
+            subject.remount("ro")
+
+    try:
+        state = _push_into(subject, bundle, subject.chance.choice(STATES), remount)
+        check(subject, [bundle])
+    finally:
+        subject.remount("rw")
+    return state, [bundle]
 
 
 def two_at_once(subject: Subject) -> tuple[str, list[Bundle]]:
     bundles = [subject.new_bundle(), subject.new_bundle()]
-    processes = [subject.begin_push(bundle) for bundle in bundles]
-    codes = []
-    for process in processes:
-        process.communicate(timeout=_PUSH_TIMEOUT_S)
-        codes.append(process.returncode)
-    if sorted(codes) not in ([0, 0], [0, 12]):
+    pushers = [subject.begin_push(bundle) for bundle in bundles]
+    if not all(pusher.ended(_PUSH_TIMEOUT_S) for pusher in pushers):
+        raise Lost("one of two pushes hangs")
+    codes = sorted(pusher.process.returncode for pusher in pushers)
+    if codes not in ([0, 0], [0, 12]):
         raise Lost(f"two pushes at once ended with {codes}")
-    return "one waited its turn or came after" if codes == [0, 0] else "one was told that another is at work", bundles
+    return "one came after the other" if codes == [0, 0] else "one was told that another is at work", bundles
 
 
 def damaged_content(subject: Subject) -> tuple[str, list[Bundle]]:
@@ -226,7 +224,7 @@ def damaged_content(subject: Subject) -> tuple[str, list[Bundle]]:
         'cd .edgedeploy/blobs/sha256 && f=$(ls | sed -n "$1p") && [ -n "$f" ] && size=$(wc -c <"$f") && '
         'printf X | dd of="$f" bs=1 seek=$((size * $2 / 100)) conv=notrunc 2>/dev/null && sync'
     )
-    with connect(subject.board.address) as device:
+    with subject.connect() as device:
         place = str(subject.chance.randint(1, 5))
         device.run(["sh", "-c", flip, "flip", place, str(subject.chance.randint(0, 99))])
     # A new release becomes current beside what is damaged.
@@ -236,23 +234,33 @@ def damaged_content(subject: Subject) -> tuple[str, list[Bundle]]:
     return "on the device", [open_bundle(kept)]
 
 
-_FAULTS: dict[str, Callable[[Subject], tuple[str, list[Bundle]]]] = {
-    "power cut": power_cut,
-    "client killed": client_killed,
-    "connection cut": connection_cut,
-    "disk full": disk_full,
-    "two at once": two_at_once,
-    "damaged content": damaged_content,
+class Kind:
+    """A fault, where it is tried, and how often by default."""
+
+    def __init__(self, how: str, happen: Callable[[Subject], tuple[str, list[Bundle]]], **times: int) -> None:
+        self.how, self.happen, self.times = how, happen, times
+
+
+_KINDS = {
+    "power cut": Kind("QEMU killed at a random moment or in a random state, then booted again", power_cut, board=200),
+    "client killed": Kind("SIGKILL to the pushing process, likewise", client_killed, board=30, server=70),
+    "connection cut": Kind("reset by a proxy after a random number of bytes", connection_cut, board=30, server=70),
+    "disk full": Kind("to the last byte or to a random one, in a random state", disk_full, board=15, server=45),
+    "read-only": Kind("the file system, from a random state on", read_only, server=40),
+    "wrong clock": Kind("the board's clock in 1970, 1999, 2038 or 2098", wrong_clock, board=8),
+    "two at once": Kind("two pushes of different releases begun together", two_at_once, board=10, server=20),
+    "damaged content": Kind("a byte of a random file of a release flipped", damaged_content, board=20, server=20),
 }
+_PLACES = {_BOARD: "board", _SERVER: "server"}
 
 
 def one_fault(subject: Subject, kind: str) -> dict[str, str | float]:
-    """Let it happen, hold the board to the promise, push again."""
+    """Let it happen, hold the device to the promise, push again."""
     begun = time.monotonic()
-    facts: dict[str, str | float] = {"fault": kind, "board": subject.board.target, "lost": ""}
+    facts: dict[str, str | float] = {"fault": kind, "place": subject.place, "lost": ""}
     bundles: list[Bundle] = []
     try:
-        facts["step"], bundles = _FAULTS[kind](subject)
+        facts["step"], bundles = _KINDS[kind].happen(subject)
         facts["current"] = check(subject, bundles)
         subject.old = subject.pushed(bundles[-1])
         check(subject, [])
@@ -260,104 +268,53 @@ def one_fault(subject: Subject, kind: str) -> dict[str, str | float]:
             shutil.rmtree(bundle.path)
     except (Lost, EdgedeployError) as lost:
         facts["lost"] = str(lost)
-        # What follows begins from a board that is as it should be.
-        with connect(subject.board.address) as device:
+        # What follows begins from a device that is as it should be.
+        with subject.connect() as device:
             device.run(["sh", "-c", "rm -rf .edgedeploy filler"])
         subject.old = subject.pushed(subject.new_bundle())
     return facts | {"seconds": round(time.monotonic() - begun, 1)}
 
 
-def _last_step_until(process: subprocess.Popen[str], seconds: float) -> str:
-    """What the push says that it is doing, after so many seconds or when it ends."""
-    steps = ["before it began"]
-    assert process.stdout is not None
-    stdout = process.stdout
+class Work:
+    """What is to be tried yet, and the record of what was."""
 
-    def read() -> None:
-        for line in stdout:
-            if line.startswith("step "):
-                steps.append(line.removeprefix("step ").strip())
+    def __init__(self, plan: list[tuple[str, str]], record: Path, seed: int) -> None:
+        self._plan, self._record, self._seed = plan, record, seed
+        self._lock = threading.Lock()
 
-    # The clock runs from the moment that it is connected.
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    end = time.monotonic() + _PUSH_TIMEOUT_S
-    while len(steps) < 2 and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.01)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
-        reader.join(5.0)
-    return "after it was done" if process.poll() == 0 else _without_names(steps[-1])
+    def do(self, place: str, number: int) -> None:
+        """On one device of that kind, until there is nothing left for it."""
+        chance = random.Random(f"{self._seed} {place} {number}")
+        if not any(where == place for where, _ in self._plan):
+            return
+        with board_subject(number, chance) if place == _BOARD else server_subject(chance) as subject:
+            while (kind := self._next(place)) is not None:
+                facts = one_fault(subject, kind)
+                with self._lock:
+                    with self._record.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(facts) + "\n")
+                    print(f"{len(self._plan):4} to go  {facts}", file=sys.stderr, flush=True)
 
-
-def _without_names(step: str) -> str:
-    """`assembling 12-0a1b2c` is `assembling`: what the table counts are states."""
-    kept = ("asking", "comparing", "sending", "assembling", "checking the health", "removing old releases", "before")
-    return next((word for word in kept if step.startswith(word)), step)
-
-
-class _Steps:
-    """A `Progress` that says each step to the process that waits for it."""
-
-    def step(self, what: str) -> None:
-        print(f"step {what}", flush=True)
-
-    def advance(self, done: int, total: int | None, unit: str) -> None:
-        pass
-
-    def note(self, text: str) -> None:
-        pass
-
-
-def child(bundle: str, board: str, port: str) -> int:
-    """The pushing process: through a proxy at `port` if that is not 0."""
-    try:
-        with _through(board, int(port)) as device:
-            push(open_bundle(Path(bundle)), device, keep=2, progress=_Steps())
-    except EdgedeployError as error:
-        print(f"error: {error}", flush=True)
-        return error.exit_code
-    return 0
-
-
-def _through(board: str, port: int) -> contextlib.AbstractContextManager[Connection]:
-    if not port:
-        return connect(f"board:{board}")
-    access = board_access(board)
-    settings = SshSettings(
-        host=access.host, port=port, user=access.user, key_paths=(access.key_path,), only_these_keys=True,
-        known_hosts=(access.known_hosts_path,), known_as=f"[{access.host}]:{access.port}", timeout_s=60.0,
-    )  # fmt: skip
-    return SshConnection(f"board:{board}", settings, emulated=True)
-
-
-def work_on_board(number: int, plan: list[str], seed: int, record: Path, lock: threading.Lock) -> None:
-    chance = random.Random(f"{seed} {number}")
-    made = emulated_board(f"faults-{number}", target="rpi4", minimal=True, disk_mb=512, delete=True, progress=SILENT)
-    with tempfile.TemporaryDirectory(prefix="bench-faults-") as folder, made as board:
-        subject = Subject(board, Path(folder), chance)
-        while True:
-            with lock:
-                if not plan:
-                    return
-                kind = plan.pop()
-            facts = one_fault(subject, kind)
-            with lock:
-                with record.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(facts) + "\n")
-                print(f"{len(plan):4} to go  {facts}", file=sys.stderr, flush=True)
+    def _next(self, place: str) -> str | None:
+        with self._lock:
+            mine = next((one for one in self._plan if one[0] == place), None)
+            if mine is not None:
+                self._plan.remove(mine)
+            return mine[1] if mine is not None else None
 
 
 def document(facts: list[dict[str, str | float]]) -> str:
-    kinds = [kind for kind in _DEFAULT if any(one["fault"] == kind for one in facts)]
     rows = []
-    for kind in kinds:
-        mine = [one for one in facts if one["fault"] == kind]
-        current = Counter(one.get("current") for one in mine)
-        lost = sum(bool(one["lost"]) for one in mine)
-        rows.append(f"| {kind} | {_ABOUT[kind]} | {len(mine)} | {current['old']} | {current['new']} | **{lost}** |")
+    for kind, about in _KINDS.items():
+        for place in _PLACES:
+            mine = [one for one in facts if (one["fault"], one["place"]) == (kind, place)]
+            if mine:
+                current = Counter(one.get("current") for one in mine)
+                lost = sum(bool(one["lost"]) for one in mine)
+                counts = f"{len(mine)} | {current['old']} | {current['new']} | **{lost}**"
+                rows.append(f"| {kind} | {about.how} | {place} | {counts} |")
     struck = [one for one in facts if one["fault"] in ("power cut", "client killed", "connection cut")]
-    steps = Counter(str(one.get("step", "?")) for one in struck)
+    stopped = [one for one in facts if one["fault"] in ("disk full", "read-only")]
     lost = sum(bool(one["lost"]) for one in facts)
     lines = [
         "# Faults during a push",
@@ -366,31 +323,52 @@ def document(facts: list[dict[str, str | float]]) -> str:
         "",
         "    scripts/bench_faults",
         "",
-        "On an emulated Pi 4 with busybox and sshd alone and a persistent ext4 disk. After each fault: one release is",
-        "current, every byte of it is what its manifest says, it answers, nothing damaged lies beside it, and the next",
-        "push makes its release current without anybody's help. What does not hold is lost.",
+        "On an emulated Pi 4 with busybox and sshd alone and a persistent ext4 disk, and on an OpenSSH server of",
+        "this machine. After each fault: one release is current, every byte of it is what its manifest says, it",
+        "answers, nothing damaged lies beside it, and the next push makes its release current without anybody's help.",
+        "What does not hold is lost.",
         "",
-        "| fault | how | tried | then current: old | new | lost |",
-        "|---|---|---:|---:|---:|---:|",
+        "| fault | how | where | tried | then current: old | new | lost |",
+        "|---|---|---|---:|---:|---:|---:|",
         *rows,
-        f"| **all** | | {len(facts)} | | | **{lost}** |",
+        f"| **all** | | | {len(facts)} | | | **{lost}** |",
         "",
-        "Of the cuts and kills, what the push was doing when it was struck:",
+        "What the push was doing when it was cut or killed, and when a full or read-only disk ended it:",
         "",
-        *(f"- {step}: {count}" for step, count in steps.most_common()),
+        *_table_of_states(struck, stopped),
         "",
         "A power cut is a SIGKILL of QEMU: what the board's kernel had not written out is lost, as in a real one; what",
-        "a card had taken and not stored is not. A disk that was full, or is read-only, is also tried in",
-        "`tests/deploy/test_disk.py`.",
+        "a card had taken and not stored is not.",
     ]
     return "\n".join(lines) + "\n"
 
 
+def _table_of_states(*groups: list[dict[str, str | float]]) -> list[str]:
+    counts = [Counter(str(one.get("step", "?")) for one in group) for group in groups]
+    names = [*STATES, *sorted({name for count in counts for name in count} - {*STATES})]
+    rows = [f"| {name} | " + " | ".join(str(count[name]) for count in counts) + " |" for name in names]
+    return ["| state | cut or killed | disk |", "|---|---:|---:|", *rows]
+
+
+def _plan(words: str, seed: int) -> list[tuple[str, str]]:
+    """Place and kind of each fault to try, in random order. Kinds that need root are left out for others."""
+    asked = dict(pair.split("=") for pair in words.split(",") if pair)
+    plan = []
+    for kind, count in asked.items():
+        times = _KINDS[kind].times
+        for place, key in _PLACES.items():
+            share = round(int(count) * times.get(key, 0) / sum(times.values()))
+            plan += [(place, kind)] * share
+    if os.getuid() != 0:
+        print("without root: nothing is tried on the OpenSSH server", file=sys.stderr)
+        plan = [one for one in plan if one[0] != _SERVER]
+    random.Random(seed).shuffle(plan)
+    return plan
+
+
 def main() -> int:
-    if sys.argv[1:2] == ["--child"]:
-        return child(*sys.argv[2:5])
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    words = ",".join(f"{kind}={count}" for kind, count in _DEFAULT.items())
+    words = ",".join(f"{kind}={sum(about.times.values())}" for kind, about in _KINDS.items())
     parser.add_argument("--faults", default=words, metavar="KIND=N,KIND=N", help=words)
     parser.add_argument("--boards", type=int, default=1, metavar="N", help="boards at once, each takes a core (1)")
     parser.add_argument("--seed", type=int, default=0)
@@ -401,14 +379,9 @@ def main() -> int:
     record = arguments.folder / "faults.jsonl"
     if arguments.fresh:
         record.unlink(missing_ok=True)
-    asked = dict(pair.split("=") for pair in arguments.faults.split(",") if pair)
-    plan = [kind for kind, count in asked.items() for _ in range(int(count))]
-    random.Random(arguments.seed).shuffle(plan)
-    lock = threading.Lock()
-    workers = [
-        threading.Thread(target=work_on_board, args=(number, plan, arguments.seed, record, lock))
-        for number in range(arguments.boards if plan else 0)
-    ]
+    work = Work(_plan(arguments.faults, arguments.seed), record, arguments.seed)
+    places = [(_BOARD, number) for number in range(arguments.boards)] + [(_SERVER, 0)]
+    workers = [threading.Thread(target=work.do, args=place) for place in places]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -416,7 +389,7 @@ def main() -> int:
     facts = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
     text = document(facts)
     print(text)
-    if {str(one["fault"]) for one in facts} == set(_DEFAULT):
+    if {str(one["fault"]) for one in facts} == set(_KINDS):
         _DOCUMENT.write_text(text, encoding="utf-8")
         print(_DOCUMENT, file=sys.stderr)
     return 1 if any(one["lost"] for one in facts) else 0

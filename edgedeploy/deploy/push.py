@@ -119,6 +119,7 @@ def push(
                 run(connection, REMOVE, manifest.name, identity, doing="remove the release", lock=lock)
             raise
         if not was_current:
+            progress.step(f"making {identity} current")
             said = one_line(health_in_words(health))
             run(connection, SWITCH, manifest.name, identity, "new", said, doing="switch the current release", lock=lock)
         listing = list_releases(connection)

@@ -24,12 +24,12 @@ _PACKAGES = {
     "tar": "tar",
 }
 # Debian keeps file system tools where only root's PATH looks; they work for everybody.
-_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+_MORE_FOLDERS = ("/usr/sbin", "/sbin")
 
 
 def need(*programs: str) -> None:
     """Raise HostError with the exact apt line unless all `programs` are there."""
-    missing = [program for program in programs if shutil.which(program, path=_PATH) is None]
+    missing = [program for program in programs if _which(program) is None]
     if missing:
         raise HostError(
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed on this machine",
@@ -49,7 +49,11 @@ def missing_programs(*programs: str) -> str | None:
 def find(program: str) -> str:
     """The program's path. Raises HostError as `need` does."""
     need(program)
-    return shutil.which(program, path=_PATH) or program
+    return _which(program) or program
+
+
+def _which(program: str) -> str | None:
+    return shutil.which(program, path=os.pathsep.join((os.environ.get("PATH", ""), *_MORE_FOLDERS)))
 
 
 def apt_line(*packages: str) -> str:

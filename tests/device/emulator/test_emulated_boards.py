@@ -238,7 +238,8 @@ def test_an_image_that_is_there_is_not_built(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_missing_tools_are_named_with_the_line_that_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgedeploy.device.emulator.tools._PATH", "/nonexistent")
+    monkeypatch.setattr("edgedeploy.device.emulator.tools._MORE_FOLDERS", ())
+    monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(HostError, match="qemu-system-aarch64, mke2fs, e2fsck are not installed") as caught:
         need("qemu-system-aarch64", "mke2fs", "e2fsck")
     assert caught.value.mend == apt_line("e2fsprogs", "qemu-system-arm")
