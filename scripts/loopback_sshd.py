@@ -71,14 +71,14 @@ def _children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
 
 
-def _private(path: Path, content: bytes) -> None:
+def private(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     path.chmod(0o600)
 
@@ -100,10 +100,10 @@ def serve(folder: Path, home: Path, *, forced: bool = True, before: str = ":", s
     folder.mkdir()
     home.mkdir(exist_ok=True)
     host_key, user_key = new_key_pair(), new_key_pair()
-    _private(folder / "host_key", host_key.private)
-    _private(folder / "user_key", user_key.private)
+    private(folder / "host_key", host_key.private)
+    private(folder / "user_key", user_key.private)
     (folder / "authorized_keys").write_text(user_key.public + "\n")
-    port = _free_port()
+    port = free_port()
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key.public}\n")
     (folder / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1\nHostKey {folder}/host_key\nAuthorizedKeysFile {folder}/authorized_keys\n"

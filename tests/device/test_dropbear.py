@@ -1,0 +1,136 @@
+"""A device with dropbear for an SSH server, as OpenWrt, Yocto's and Buildroot's small images have it."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from loopback_sshd import Server, free_port, private
+from lossy_proxy import lossy_proxy
+from msgspec import structs
+
+from edgedeploy.deploy.push import push
+from edgedeploy.deploy.releases import broken_files, releases, rollback
+from edgedeploy.deploy.status import status
+from edgedeploy.device.emulator.keys import KeyPair, new_key_pair
+from edgedeploy.errors import AuthenticationError, BusyError, DeviceError, UnreachableError
+
+pytestmark = pytest.mark.device
+
+# It takes the user's home folder from /etc/passwd and nowhere else, so it sees one of ours in a mount namespace.
+_IN_NAMESPACE = 'mount --bind "$1" /etc/passwd && shift && exec "$@"'
+
+
+@pytest.fixture
+def dropbear(tmp_path: Path) -> Iterator[Server]:
+    folder, home = tmp_path / "dropbear", tmp_path / "device home"
+    program = shutil.which("dropbear", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.fail("no dropbear: apt-get install dropbear-bin")
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    folder.mkdir()
+    home.chmod(0o700)
+    user_key = new_key_pair()
+    private(folder / "user_key", user_key.private)
+    private(home / ".ssh" / "authorized_keys", f"{user_key.public}\n".encode())
+    made = subprocess.run(
+        ["dropbearkey", "-t", "ed25519", "-f", str(folder / "host_key")], capture_output=True, text=True, check=True
+    )
+    public = next(line for line in made.stdout.splitlines() if line.startswith("ssh-ed25519 "))
+    port = free_port()
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {' '.join(public.split()[:2])}\n")
+    user = getpass.getuser()
+    (folder / "passwd").write_text(f"{user}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/sh\n")
+    namespace = ["unshare", "-m"] if os.getuid() == 0 else ["unshare", "--map-current-user", "-m"]
+    if subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("dropbear has to be shown another home folder, and this machine allows no mount namespaces")
+    words = [program, "-F", "-E", "-s", "-r", folder / "host_key", "-p", f"127.0.0.1:{port}", "-P", folder / "pid"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*namespace, "sh", "-c", _IN_NAMESPACE, "sh", str(folder / "passwd"), *map(str, words)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        for _ in range(300):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10.0) as probe:
+                if probe.recv(4) == b"SSH-":
+                    break
+            if process.poll() is not None:
+                pytest.fail(f"dropbear ended: {(folder / 'log').read_text()}")
+            time.sleep(0.03)
+        yield Server(folder, home, port, KeyPair(b"", public), user_key, process, user)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_push_again_and_back(make_bundle, dropbear: Server) -> None:
+    with dropbear.connect() as device:
+        assert device.run(["pwd"]).stdout.decode().strip() == str(dropbear.home)
+        first = push(make_bundle(files={"two words/it's": os.urandom(3 << 20)}), device).release
+        assert Path(first.path).is_relative_to(dropbear.home)
+        second = push(make_bundle(version="2"), device).release
+        assert second.parent == first.id
+        assert rollback(device).id == first.id
+        assert broken_files(device, first) == ""
+        assert status(device).running
+    assert not (dropbear.home / ".edgedeploy/lock").is_symlink()
+
+
+def test_words_and_bytes_arrive_as_they_are(dropbear: Server) -> None:
+    words = ["$(id)", "a'b", "`id`", "; id", "*", "ä\n\t"]
+    with dropbear.connect() as device:
+        said = device.run(["printf", "%s\\0", *words])
+        assert said.stdout.decode().split("\0")[:-1] == words
+        content = os.urandom(5 << 20)
+        assert device.run(["cat"], stdin=content).stdout == content
+        assert device.run(["sh", "-c", "echo no >&2; exit 3"]).exit_status == 3
+
+
+def test_two_at_once(make_bundle, dropbear: Server) -> None:
+    from edgedeploy.deploy.lock import device_lock
+
+    with dropbear.connect() as device, dropbear.connect() as other:
+        with device_lock(device), pytest.raises(BusyError):
+            push(make_bundle(), other)
+        assert push(make_bundle(), other).activated
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
+def test_a_cut_connection_is_gone_on_with(make_bundle, dropbear: Server, share: float) -> None:
+    bundle = make_bundle(files={"weights": os.urandom(8 << 20)})
+    with lossy_proxy(dropbear.port, cut_after_bytes=int(share * (8 << 20))) as proxy:
+        way = structs.replace(dropbear.settings, port=proxy.port, known_as=dropbear.known_name)
+        from edgedeploy.device.ssh import SshConnection
+
+        with pytest.raises(UnreachableError), SshConnection("dropbear", way) as device:
+            push(bundle, device)
+    with dropbear.connect() as device:
+        result = push(bundle, device)
+        assert result.activated
+        # What it had in its window when it was cut may not have been passed on.
+        assert result.resumed_bytes >= share * (8 << 20) - (1 << 20)
+        assert [release.current for release in releases(device)] == [True]
+
+
+def test_an_unknown_host_key_is_refused(dropbear: Server) -> None:
+    with pytest.raises(AuthenticationError, match="not known"):
+        dropbear.connect(known_hosts=(dropbear.folder / "none",))
+
+
+def test_a_silent_command_is_ended(dropbear: Server) -> None:
+    marker = dropbear.home / "began"
+    with dropbear.connect() as device:
+        with pytest.raises(DeviceError, match="silent"):
+            device.run(["sh", "-c", f"touch {shlex.quote(str(marker))}; sleep 600"], timeout_s=1.0)
+        assert marker.exists()
+        assert device.run(["true"]).exit_status == 0
