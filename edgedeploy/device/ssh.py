@@ -7,6 +7,7 @@ import shlex
 import socket
 import threading
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from msgspec import Struct
 from edgedeploy.device import key_passphrase
 from edgedeploy.device.connection import ANSWER_LIMIT_BYTES, Completed
 from edgedeploy.device.known_hosts import KnownKey, fingerprint, host_name, known_keys, remember
-from edgedeploy.device.ssh_process import CHUNK_BYTES, SshProcess, command_line, lost
+from edgedeploy.device.ssh_process import CHUNK_BYTES, SshProcess, begin, command_line, lost
 from edgedeploy.errors import AuthenticationError, UnreachableError
 
 _KEEPALIVE_S = 15
+_OPEN_S = 30.0
+"""For a channel to be opened, on a slow and loaded device too."""
 _UNANSWERED_MS = 60_000
 """How long the device's network may acknowledge nothing; without a limit the kernel goes on trying for 15 minutes."""
 
@@ -74,6 +77,7 @@ class SshConnection:
         self.emulated = emulated
         self.counts_instructions = counts_instructions
         self._clients: list[paramiko.SSHClient] = []
+        self._spare: Future[paramiko.Channel | None] | None = None
         try:
             self._client = self._connect(settings)
         except BaseException:
@@ -122,10 +126,13 @@ class SshConnection:
         try:
             if transport is None:
                 raise EOFError("it is closed")
-            channel = transport.open_session(timeout=30.0)
-            channel.exec_command(command_line(argv))
+            spare, self._spare = self._spare, None
+            channel = (spare.result() if spare is not None else None) or transport.open_session(timeout=_OPEN_S)
+            begin(channel, command_line(argv))
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise lost(self.address, error) from error
+        # Dropbear (2022.83) ends the whole connection over channels that are open and not used.
+        self._spare = _open_ahead(transport) if "OpenSSH" in transport.remote_version else None
         return SshProcess(self.address, argv[0], channel)
 
     def close(self) -> None:
@@ -261,6 +268,21 @@ def _transport(known: tuple[KnownKey, ...], *args: Any, **more: Any) -> paramiko
     options.ciphers = [name for name in _CIPHERS if name in options.ciphers]
     options.digests = [name for name in _MACS if name in options.digests]
     return transport
+
+
+def _open_ahead(transport: paramiko.Transport) -> Future[paramiko.Channel | None]:
+    """A channel for the next command, opened while this one runs: one wait for the network less. None when the server
+    lets us have no more of them now."""
+    opened: Future[paramiko.Channel | None] = Future()
+
+    def open_it() -> None:
+        channel = None
+        with contextlib.suppress(Exception):  # whoever needs it opens one, and is told what is wrong
+            channel = transport.open_session(timeout=_OPEN_S)
+        opened.set_result(channel)
+
+    threading.Thread(target=open_it, daemon=True).start()
+    return opened
 
 
 def _open_socket(address: str, settings: SshSettings) -> socket.socket:

@@ -34,6 +34,21 @@ def command_line(argv: Sequence[str]) -> bytes:
     return shlex.join(["sh", "-c", _WRAPPED, "edgedeploy", *argv]).encode()
 
 
+def begin(channel: paramiko.Channel, command: bytes) -> None:
+    """Ask the server to run a command (RFC 4254, section 6.5), and do not wait for it to say that it does.
+
+    paramiko's `exec_command` waits, which is as long as the network takes there and back. A server that refuses is
+    found out all the same: paramiko then closes the channel.
+    """
+    message = paramiko.Message()
+    message.add_byte(cMSG_CHANNEL_REQUEST)
+    message.add_int(channel.remote_chanid)
+    message.add_string("exec")
+    message.add_boolean(True)
+    message.add_string(command)
+    channel.get_transport()._send_user_message(message)
+
+
 class SshProcess:
     """A command on a device behind SSH, started with `command_line`. A `Process`."""
 
