@@ -93,7 +93,7 @@ def _float(_: Settings, ready: Ready, out: Path) -> Outcome:
 
 def _peer(script: str, *options: str, environment: str | None = None) -> Callable[[Settings, Ready, Path], Outcome]:
     def run(settings: Settings, ready: Ready, out: Path) -> Outcome:
-        python = Path(sys.executable) if environment is None else _environment(settings.folder, environment)
+        python = Path(sys.executable) if environment is None else peer_environment(settings.folder, environment)
         command: list[str | Path] = [python, _PEERS / script, *options]
         command += [ready.path, ready.calibration, ready.evaluation, ready.metric, out]
         scratch = out.parent / f"scratch-{out.stem}"
@@ -132,7 +132,7 @@ def _edgedeploy(recipe: str) -> Callable[[Settings, Ready, Path], Outcome]:
     return run
 
 
-def _environment(folder: Path, name: str) -> Path:
+def peer_environment(folder: Path, name: str) -> Path:
     """The Python of the environment that `scripts/peers/NAME.lock` pins, made when it is not there."""
     place = folder.resolve() / "environments" / name
     lock = _PEERS / f"{name}.lock"

@@ -15,12 +15,18 @@ _CHUNK_BYTES = 64 << 10
 class LossyProxy:
     """Passes connections on to a port of this machine, badly.
 
-    Bytes arrive `delay_s` after they were sent, each way, however many are on their way. After `cut_after_bytes` in
-    both directions together every connection is reset, once; what comes later passes.
+    Bytes arrive `delay_s` after they were sent, each way, however many are on their way. Each time that
+    `cut_after_bytes` have passed in both directions together every connection is reset, `cuts` times; what comes later
+    passes.
     """
 
-    def __init__(self, to_port: int, *, delay_s: float = 0.0, cut_after_bytes: int | None = None) -> None:
+    def __init__(
+        self, to_port: int, *, delay_s: float = 0.0, cut_after_bytes: int | None = None, cuts: int = 1
+    ) -> None:
         self._to_port, self._delay_s, self._left_bytes = to_port, delay_s, cut_after_bytes
+        self._cut_after_bytes, self._cuts_left = cut_after_bytes, cuts
+        self.passed_bytes = 0
+        """In both directions."""
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -44,6 +50,9 @@ class LossyProxy:
             except OSError:
                 near.close()
                 continue
+            for each in (near, far):
+                # What it delays is what it was told to, and nothing else.
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open |= {near, far}
             for source, sink in ((near, far), (far, near)):
                 waiting: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
@@ -76,11 +85,16 @@ class LossyProxy:
 
     def _allowed(self, size_bytes: int) -> int:
         with self._lock:
-            if self._left_bytes is None or self.cut:
+            if self._left_bytes is None or self._cuts_left == 0:
+                self.passed_bytes += size_bytes
                 return size_bytes
             allowed = min(size_bytes, self._left_bytes)
             self._left_bytes -= allowed
-            self.cut = self._left_bytes == 0 and allowed < size_bytes
+            self.passed_bytes += allowed
+            if allowed < size_bytes:
+                self.cut = True
+                self._cuts_left -= 1
+                self._left_bytes = self._cut_after_bytes
             return allowed
 
     def _reset(self) -> None:
@@ -94,9 +108,11 @@ class LossyProxy:
 
 
 @contextlib.contextmanager
-def lossy_proxy(to_port: int, *, delay_s: float = 0.0, cut_after_bytes: int | None = None) -> Iterator[LossyProxy]:
+def lossy_proxy(
+    to_port: int, *, delay_s: float = 0.0, cut_after_bytes: int | None = None, cuts: int = 1
+) -> Iterator[LossyProxy]:
     """A proxy for the length of a `with` block."""
-    proxy = LossyProxy(to_port, delay_s=delay_s, cut_after_bytes=cut_after_bytes)
+    proxy = LossyProxy(to_port, delay_s=delay_s, cut_after_bytes=cut_after_bytes, cuts=cuts)
     try:
         yield proxy
     finally:

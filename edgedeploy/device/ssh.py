@@ -80,6 +80,7 @@ class SshConnection:
         self._spare: Future[paramiko.Channel | None] | None = None
         try:
             self._client = self._connect(settings)
+            self._open_ahead()
         except BaseException:
             self.close()
             raise
@@ -131,8 +132,7 @@ class SshConnection:
             begin(channel, command_line(argv))
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise lost(self.address, error) from error
-        # Dropbear (2022.83) ends the whole connection over channels that are open and not used.
-        self._spare = _open_ahead(transport) if "OpenSSH" in transport.remote_version else None
+        self._open_ahead()
         return SshProcess(self.address, argv[0], channel)
 
     def close(self) -> None:
@@ -144,6 +144,24 @@ class SshConnection:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _open_ahead(self) -> None:
+        """Open a channel for the next command while this one runs: one wait for the network less. It comes to nothing
+        when the server lets us have no more of them now."""
+        transport = self._client.get_transport()
+        # Dropbear (2022.83) ends the whole connection over channels that are open and not used.
+        if transport is None or "OpenSSH" not in transport.remote_version:
+            return
+        opened: Future[paramiko.Channel | None] = Future()
+
+        def open_it() -> None:
+            channel = None
+            with contextlib.suppress(Exception):  # whoever needs one opens it then, and is told what is wrong
+                channel = transport.open_session(timeout=_OPEN_S)
+            opened.set_result(channel)
+
+        threading.Thread(target=open_it, daemon=True).start()
+        self._spare = opened
 
     def _connect(self, settings: SshSettings, *, passphrase: str | None = None) -> paramiko.SSHClient:
         where = f"{settings.host}:{settings.port}"
@@ -270,24 +288,11 @@ def _transport(known: tuple[KnownKey, ...], *args: Any, **more: Any) -> paramiko
     return transport
 
 
-def _open_ahead(transport: paramiko.Transport) -> Future[paramiko.Channel | None]:
-    """A channel for the next command, opened while this one runs: one wait for the network less. None when the server
-    lets us have no more of them now."""
-    opened: Future[paramiko.Channel | None] = Future()
-
-    def open_it() -> None:
-        channel = None
-        with contextlib.suppress(Exception):  # whoever needs it opens one, and is told what is wrong
-            channel = transport.open_session(timeout=_OPEN_S)
-        opened.set_result(channel)
-
-    threading.Thread(target=open_it, daemon=True).start()
-    return opened
-
-
 def _open_socket(address: str, settings: SshSettings) -> socket.socket:
     try:
         opened = socket.create_connection((settings.host, settings.port), timeout=settings.timeout_s)
+        # Commands are rows of small packets: each would wait for the one before to be acknowledged (RFC 896).
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux, RFC 5482
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNANSWERED_MS)
         return opened

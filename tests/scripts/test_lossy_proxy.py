@@ -66,3 +66,13 @@ def test_bytes_take_their_time_each_way(echo: int) -> None:
         begun = time.monotonic()
         assert echoed(proxy.port, b"there and back") == b"there and back"
         assert time.monotonic() - begun >= 0.2
+
+
+def test_it_cuts_again_and_counts_what_passed(echo: int) -> None:
+    with lossy_proxy(echo, cut_after_bytes=50_000, cuts=2) as proxy:
+        for _ in range(2):
+            with contextlib.suppress(ConnectionError):
+                assert len(echoed(proxy.port, bytes(300_000))) < 50_000
+        assert proxy.passed_bytes == 100_000
+        assert len(echoed(proxy.port, bytes(300_000))) == 300_000
+        assert proxy.passed_bytes == 700_000
