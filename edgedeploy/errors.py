@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from edgedeploy.printable import printable_lines
+
 
 class EdgedeployError(Exception):
     """Base of all errors that are a fact about the user's world rather than a mistake of ours.
@@ -37,7 +39,7 @@ class EdgedeployError(Exception):
             if line
         )
         # Part of it may be a device's or a file's words: they must not command the terminal.
-        return "".join(character if character.isprintable() or character in "\n\t" else "�" for character in text)
+        return printable_lines(text)
 
 
 class InvalidFileError(EdgedeployError):

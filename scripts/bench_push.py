@@ -242,9 +242,9 @@ def document(runs: list[Run], rounds: int) -> str:
         "",
         "    scripts/bench_push",
         "",
-        f"One file of {_FILE_BYTES / 1e6:.0f} MB that does not compress, and 2 MB beside it, onto an OpenSSH server of",
-        f"this machine. Medians of {rounds} rounds, each tool a command from its start to its end. edgedeploy's seconds",
-        "are those of a whole push: it looks whether the device fits, verifies every byte there, writes them out, runs",
+        f"One file of {_FILE_BYTES / 1e6:.0f} MB that does not compress, and 2 MB, onto an OpenSSH server of",
+        f"this machine. Medians of {rounds} rounds, each tool a command from start to end. edgedeploy's seconds",
+        "are those of a whole push: it looks whether the device fits, verifies all bytes there, writes them out, runs",
         "the release's check and makes it current. «scp, verified» is scp, then `sha256sum -c` and `sync` over ssh.",
         "",
     ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
+from edgedeploy.printable import printable_lines
 from edgedeploy.report.wording import bytes_in_words
 
 if TYPE_CHECKING:
@@ -44,15 +45,15 @@ class Output:
             text = msgspec.json.format(msgspec.json.encode(value, order=None, enc_hook=str), indent=2)
             click.echo(text)
             return
-        from rich.console import Console
+        from edgedeploy.cli.console import PrintableConsole
 
         if _is_terminal(sys.stdout):
-            console = Console(highlight=False, markup=False, emoji=False)
+            console = PrintableConsole(highlight=False, markup=False, emoji=False)
             for renderable in renderables:
                 console.print(renderable)
             return
         # Piped output is read by programs and logs: no colours, no wrapping at 80 columns, no padding.
-        console = Console(width=_PIPE_COLUMNS, highlight=False, markup=False, emoji=False)
+        console = PrintableConsole(width=_PIPE_COLUMNS, highlight=False, markup=False, emoji=False)
         with console.capture() as capture:
             for renderable in renderables:
                 console.print(renderable)
@@ -61,6 +62,7 @@ class Output:
 
     def step(self, text: str) -> None:
         self.finish()
+        text = printable_lines(text)
         self._step, self._step_begun = text, time.monotonic()
         if self._live:
             self._draw(f"{text} …")
@@ -79,7 +81,7 @@ class Output:
             return
         if self._live:
             self._clear()
-        click.echo(f"  {text}", err=True)
+        click.echo(f"  {printable_lines(text)}", err=True)
 
     def finish(self) -> None:
         """End the current step's line. Called by the next step, and by `result`."""

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 
 from edgedeploy.deploy.shell import LOCK, argv, failed
 from edgedeploy.device.connection import Connection, Process
-from edgedeploy.errors import BusyError
+from edgedeploy.device.silence import SilenceLimit
+from edgedeploy.errors import BusyError, DeviceError
 
 _BEAT_S = 15.0
 _SILENCE_S = 120
 """After which the device lets others in: several beats, on a slow and loaded network too."""
+_LINE_LIMIT_BYTES = 4096
 
 
 @contextlib.contextmanager
@@ -32,8 +34,13 @@ def device_lock(connection: Connection) -> Iterator[str]:
     me = f"{getpass.getuser()}@{socket.gethostname()}"
     process = connection.start(argv(LOCK, me, str(_SILENCE_S)))
     done = threading.Event()
+    silence = SilenceLimit(process, _SILENCE_S)
     try:
-        word, _, rest = process.stdout.readline().decode(errors="replace").rstrip("\n").partition(" ")
+        with silence:
+            line = process.stdout.readline(_LINE_LIMIT_BYTES)
+        word, _, rest = line.decode(errors="replace").rstrip("\n").partition(" ")
+        if silence.exceeded:
+            raise DeviceError(f"{connection.address} does not say whether it can be locked, for {_SILENCE_S} s now")
         if word == "busy":
             raise BusyError(
                 f"{connection.address} is being pushed to by {rest}", mend="wait until it is done, then try again"
@@ -43,6 +50,7 @@ def device_lock(connection: Connection) -> Iterator[str]:
         threading.Thread(target=_beat, args=(process, done), daemon=True).start()
         yield rest
     finally:
+        silence.stop()
         done.set()
         with contextlib.suppress(Exception):  # the connection may be gone, and with it the lock
             process.stdin.close()

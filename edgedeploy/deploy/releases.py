@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import PurePosixPath
 
 import msgspec
@@ -16,11 +17,14 @@ from edgedeploy.deploy.shell import LIST, SWITCH, VERIFY, argv, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import DeviceError, IntegrityError, UnknownNameError
 from edgedeploy.progress import SILENT, Progress
+from edgedeploy.safe_paths import NAME_PATTERN, is_name
 from edgedeploy.values.bundle import Manifest, Release
 
 _VERIFY_TIMEOUT_S = 900.0
 _WRONG_SHOWN = 5
 _ID_DIGITS = 12
+_ID = re.compile(rf"(?!.*\.\.){NAME_PATTERN}-[0-9a-f]{{{_ID_DIGITS}}}")
+_SIZE = re.compile("[0-9]{1,9}", re.ASCII)
 
 
 class Listing(Struct, frozen=True):
@@ -51,10 +55,12 @@ def list_releases(connection: Connection) -> Listing:
     while rest:
         line, _, rest = rest.partition(b"\n")
         words = line.decode(errors="replace").split(" ")
-        if len(words) != 5 or not words[4].isdigit():
+        if len(words) != 5 or not _SIZE.fullmatch(words[4]):
             raise DeviceError(f"{connection.address} lists its releases in an unknown way", why=repr(line[:200]))
         name, identity, current, parent, size = words
         content, rest = rest[: int(size)], rest[int(size) :]
+        if not (is_name(name) and _ID.fullmatch(identity)):
+            continue  # none of ours
         manifest = _manifest(content, identity)
         if manifest is None or manifest.name != name:
             is_itself = bool(content) and identity.endswith(hashlib.sha256(content).hexdigest()[:_ID_DIGITS])
@@ -67,7 +73,7 @@ def list_releases(connection: Connection) -> Listing:
                 id=identity,
                 path=str(root / name / identity),
                 current=current == "yes",
-                parent=None if parent == "-" else parent,
+                parent=parent if _ID.fullmatch(parent) else None,
                 manifest=manifest,
             )
         )

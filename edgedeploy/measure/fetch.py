@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 
 from edgedeploy.device.connection import Connection
+from edgedeploy.device.silence import SilenceLimit
 from edgedeploy.errors import DeviceError, IntegrityError
-from edgedeploy.measure.protocol import SILENCE_LIMIT_S, SilenceLimit, printable
+from edgedeploy.measure.protocol import SILENCE_LIMIT_S
+from edgedeploy.printable import printable
 from edgedeploy.progress import Progress
 from edgedeploy.values.bundle import Release
 

@@ -10,7 +10,8 @@ from msgspec import structs
 
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import DeviceError, InvalidFileError
-from edgedeploy.measure.protocol import Conversation, printable
+from edgedeploy.measure.protocol import Conversation
+from edgedeploy.printable import printable
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import Conditions, MeasuredRelease, Measurement
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -18,7 +16,9 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from edgedeploy.device.connection import Connection, Process
+from edgedeploy.device.silence import SilenceLimit
 from edgedeploy.errors import DeviceError, EdgedeployError
+from edgedeploy.printable import printable
 from edgedeploy.values.bundle import Release
 
 PROTOCOL = 1
@@ -224,12 +224,6 @@ def conversation(
         talk.close()
 
 
-def printable(text: str, *, limit: int = 200) -> str:
-    """Text from a device as it can be shown: no control characters, which a terminal would obey, and not endless."""
-    shown = "".join(character if character.isprintable() else "�" for character in text[:limit])
-    return shown if len(text) <= limit else f"{shown}…"
-
-
 def _fits_64_bits(value: Any) -> bool:
     """Whether all whole numbers in a message are such as devices have: others are neither floats nor shown in words."""
     if isinstance(value, int):
@@ -237,33 +231,3 @@ def _fits_64_bits(value: Any) -> bool:
     if isinstance(value, dict):
         return all(map(_fits_64_bits, value.values()))
     return not isinstance(value, list) or all(map(_fits_64_bits, value))
-
-
-class SilenceLimit:
-    """A context manager around waiting for a process: one that is silent for too long is killed, which wakes whoever
-    waits. One thread for a whole conversation, since a message may take no more than microseconds."""
-
-    def __init__(self, process: Process, limit_s: float) -> None:
-        self.limit_s = limit_s
-        self.exceeded = False
-        self._process = process
-        self._waiting_since: float | None = None
-        self._stopped = threading.Event()
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def __enter__(self) -> None:
-        self._waiting_since = time.monotonic()
-
-    def __exit__(self, *exc: object) -> None:
-        self._waiting_since = None
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def _watch(self) -> None:
-        while not self._stopped.wait(min(1.0, self.limit_s)):
-            since = self._waiting_since
-            if since is not None and time.monotonic() - since > self.limit_s:
-                self.exceeded = True
-                self._process.kill()
-                return

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 from rich.table import Table
-from rich.text import Text
 
 from edgedeploy.values.contract import Contract
 
@@ -20,7 +19,7 @@ def contract_table(contract: Contract) -> Table:
     document = msgspec.to_builtins(contract, enc_hook=str)
     document.pop("folder")
     for key, words in _rows(document):
-        table.add_row(Text(_shown(key)), Text(_shown(words)))
+        table.add_row(key, words)
     return table
 
 
@@ -33,8 +32,3 @@ def _rows(document: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str
                 yield f"{prefix}{name}", ", ".join(map(str, value))
         elif value is not None:
             yield f"{prefix}{name}", f"{value:,}" if type(value) is int else str(value)
-
-
-def _shown(words: str) -> str:
-    """Contracts come from other people: their words must not command the terminal."""
-    return "".join(each if each.isprintable() else "�" for each in words)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from edgedeploy.device.connection import Completed
 from edgedeploy.errors import DeviceError
 from edgedeploy.measure import protocol
-from edgedeploy.measure.protocol import Conversation, conversation, printable
+from edgedeploy.measure.protocol import Conversation, conversation
+from edgedeploy.printable import printable
 
 
 class Scripted:

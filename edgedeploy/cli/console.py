@@ -1,0 +1,18 @@
+"""A rich console that passes no words on which a terminal would obey."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from edgedeploy.printable import printable_lines
+
+
+class PrintableConsole(Console):
+    """What is printed may have come from a device or from somebody's file. Colours are not part of the words."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable_lines(segment.text), segment.style)

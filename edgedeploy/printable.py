@@ -1,0 +1,19 @@
+"""Words of devices and of other people's files, as they can be shown: a terminal would obey what it cannot print."""
+
+from __future__ import annotations
+
+INSTEAD = "�"
+"""U+FFFD, the replacement character."""
+
+
+def printable(text: str, *, limit: int = 200) -> str:
+    """Text on one line without control characters, and not endless."""
+    shown = "".join(each if each.isprintable() else INSTEAD for each in text[:limit])
+    return shown if len(text) <= limit else f"{shown}…"
+
+
+def printable_lines(text: str) -> str:
+    """Text without control characters but those that lay it out: line feeds and tabs."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in "\n\t" else INSTEAD for each in text)
