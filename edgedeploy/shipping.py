@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import structs
 
 from edgedeploy.compile.build import compile_model
+from edgedeploy.compile.bundle import manifest_bytes
 from edgedeploy.deploy.preflight import check_target
 from edgedeploy.deploy.push import PushResult, push
 from edgedeploy.deploy.releases import rollback
@@ -30,6 +31,7 @@ from edgedeploy.optimize.recipe import load_recipe
 from edgedeploy.optimize.search.search import SearchSettings
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.progress import SILENT, Progress
+from edgedeploy.signature import check_key, read_signature, sign
 from edgedeploy.target.fit import fit_target
 from edgedeploy.target.load import load_target
 from edgedeploy.target.probe import probe
@@ -50,6 +52,7 @@ def ship(
     work: Path | None = None,
     profile: str = "smoke",
     strict: bool = False,
+    sign_key: Path | None = None,
     accept_new: bool = False,
     progress: Progress = SILENT,
 ) -> Shipment:
@@ -66,6 +69,7 @@ def ship(
         work: where the optimized model and the bundle are kept; by default nowhere.
         profile: how long `bench` measures: `"smoke"`, `"standard"` or `"long"`.
         strict: the contract holds only if every line of it can be told.
+        sign_key: an SSH key to sign the bundle with, as `edgedeploy.signature.sign` takes it.
 
     Returns:
         All that was seen. When the guard refuses the optimized model, `evidence` says why and the fields after it are
@@ -77,6 +81,8 @@ def ship(
     with contextlib.ExitStack() as stack:
         folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgedeploy-")))
         _check_expiry(contract)
+        if sign_key is not None:
+            check_key(sign_key)
         model = _handed_over(contract)
         connection = stack.enter_context(connect(device, accept_new=accept_new, progress=progress))
         chosen = _target(device, connection, target, backend, progress)
@@ -123,7 +129,11 @@ def ship(
             golden=calibration or evaluation,
             progress=progress,
         )
-        pushed = push(bundle, connection, progress=progress)
+        signature = None
+        if sign_key is not None:
+            sign(manifest_bytes(bundle), bundle.path, sign_key)
+            signature = read_signature(bundle.path)
+        pushed = push(bundle, connection, signature=signature, progress=progress)
         assert evaluation is not None
         measurement = merge(
             bench(connection, pushed.release, profile=profile, progress=progress),

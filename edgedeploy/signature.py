@@ -40,6 +40,12 @@ def allowed_signers(given: Path | None = None) -> Path:
     return given or (Path(named) if named else config_folder() / "allowed_signers")
 
 
+def check_key(key: Path) -> None:
+    """Raise InvalidFileError unless there is a file `key`: before the work whose result it is to sign."""
+    if not key.is_file():
+        raise InvalidFileError(f"there is no key {key}", mend="make one with: ssh-keygen -t ed25519")
+
+
 def sign(manifest: bytes, bundle: Path, key: Path) -> Path:
     """Sign a bundle's manifest and write the signature beside the bundle.
 
@@ -53,8 +59,7 @@ def sign(manifest: bytes, bundle: Path, key: Path) -> Path:
         InvalidFileError: there is no such key, or ssh-keygen cannot use it.
         HostError: ssh-keygen is not installed, or the signature cannot be written.
     """
-    if not key.is_file():
-        raise InvalidFileError(f"there is no key {key}", mend="make one with: ssh-keygen -t ed25519")
+    check_key(key)
     done = _ssh_keygen("sign", "-q", "-n", NAMESPACE, "-f", str(key), content=manifest)
     if done.returncode or not done.stdout.startswith(b"-----BEGIN SSH SIGNATURE-----"):
         raise InvalidFileError(

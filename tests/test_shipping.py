@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from handed_over import hand_over
 
 from edgedeploy import api
 from edgedeploy.cli.main import cli
-from edgedeploy.errors import IntegrityError, InvalidFileError, UnknownNameError
+from edgedeploy.errors import DeviceError, IntegrityError, InvalidFileError, UnknownNameError
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.shipment import Shipment
 
@@ -107,3 +108,19 @@ def test_contract_that_has_expired_is_refused_first(tmp_path: Path) -> None:
 def test_unknown_target_is_known_at_once(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="no target 'nope'"):
         api.ship(api.load_contract(hand_over(tmp_path / "in")), f"local:{tmp_path / 'device'}", target="nope")
+
+
+def test_signed_on_the_way_to_a_device_that_takes_nothing_else(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    store = tmp_path / "device/.edgedeploy"
+    store.mkdir(parents=True)
+    (store / "allowed_signers").write_text(f"release@example.com {key.with_suffix('.pub').read_text()}")
+    contract = api.load_contract(hand_over(tmp_path / "in"))
+    device = f"local:{tmp_path / 'device'}"
+    with pytest.raises(InvalidFileError, match="no key"):
+        api.ship(contract, device, sign_key=tmp_path / "none")
+    shipped = api.ship(contract, device, sign_key=key)
+    assert shipped.release and shipped.release.current
+    with pytest.raises(DeviceError, match="signed bundles only"):
+        api.ship(contract, device)

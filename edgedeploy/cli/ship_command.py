@@ -20,6 +20,12 @@ from edgedeploy.cli.report_files import report_file_options, write_text
     "--work", type=click.Path(path_type=Path), metavar="FOLDER", help="Keep the optimized model and the bundle here."
 )
 @click.option("--profile", type=click.Choice(["smoke", "standard", "long"]), default="smoke", show_default=True)
+@click.option(
+    "--sign-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Sign the bundle with this SSH key, for devices that take signed ones only.",
+)
 @click.option("--strict", is_flag=True, help="The contract holds only if every line of it can be told.")
 @report_file_options
 @device_options
@@ -32,6 +38,7 @@ def command(
     report: Path | None,
     work: Path | None,
     profile: str,
+    sign_key: Path | None,
     strict: bool,
     junit: Path | None,
     markdown: Path | None,
@@ -58,6 +65,7 @@ def command(
         work=work,
         profile=profile,
         strict=strict,
+        sign_key=sign_key,
         accept_new=accept_new,
         progress=out,
     )
