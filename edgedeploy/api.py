@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from edgedeploy.optimize.recipe import load_recipe, recipe_names
     from edgedeploy.report.html import write_report
     from edgedeploy.shipping import ship
+    from edgedeploy.smoke import smoke
     from edgedeploy.target.load import load_target, target_names
     from edgedeploy.target.probe import probe
 
@@ -64,6 +65,7 @@ _WHERE = {
     "rollback": ("deploy.releases", "rollback"),
     "save_baseline": ("measure.baseline", "save_baseline"),
     "ship": ("shipping", "ship"),
+    "smoke": ("smoke", "smoke"),
     "speed_judge": ("guest_instructions", "speed_judge"),
     "status": ("deploy.status", "status"),
     "target_names": ("target.load", "target_names"),
@@ -99,6 +101,7 @@ __all__ = [
     "rollback",
     "save_baseline",
     "ship",
+    "smoke",
     "speed_judge",
     "status",
     "target_names",

@@ -29,12 +29,14 @@ from edgedeploy.values import (
     quality,
     search,
     shipment,
+    smoke,
     speed,
 )
 from edgedeploy.values.baseline import Baseline
 from edgedeploy.values.contract import Contract, Verdict
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.values.shipment import Shipment
+from edgedeploy.values.smoke import Smoke
 
 Json = dict[str, Any]
 Rules = dict[str, dict[str, Json]]
@@ -47,8 +49,9 @@ NAMES = {
     "verdict": (Verdict, "a verdict, as `edgedeploy check --json` prints it"),
     "baseline": (Baseline, "a baseline file"),
     "report": (Shipment, "report.json of `edgedeploy ship`"),
+    "smoke": (Smoke, "a smoke test, as `edgedeploy smoke --json` prints it and a kit writes it"),
 }
-_MODULES = (baseline, bundle, contract, evidence, measurement, model, quality, search, shipment, speed)
+_MODULES = (baseline, bundle, contract, evidence, measurement, model, quality, search, shipment, smoke, speed)
 _SHA256 = {"pattern": f"^{SHA256_PATTERN}$"}
 _NAME = {"pattern": f"^{NAME_PATTERN}$"}
 _COUNT = {"minimum": 0}
@@ -62,6 +65,8 @@ _RULES: Rules = {
     "BaselineEntry": {"model_size_bytes": {"exclusiveMinimum": 0}},
     "CountedRun": {name: {"exclusiveMinimum": 0} for name in ("median", "low", "high")},
     "Shipment": {"schema": _FIRST},
+    "Smoke": {"schema": _FIRST},
+    "SmokeFigures": {"n": _COUNT},
 }
 
 

@@ -27,6 +27,7 @@ _COMMANDS = {
     "status": ("status", "What runs on a device, since when, and how healthy it is."),
     "logs": ("logs", "What was done on a device, as it wrote it down."),
     "uninstall": ("uninstall", "Take a model, or everything, off a device again."),
+    "smoke": ("smoke", "A board in ten minutes: PASS or FAIL, and what to do next."),
     "bench": ("bench", "Time the current release on a device."),
     "test": ("test", "Run labelled data on a device: agreement and metric."),
     "check": ("check", "Hold a measurement against a contract."),

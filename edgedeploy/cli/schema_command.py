@@ -8,14 +8,14 @@ import click
 
 from edgedeploy.cli.output import Output, common_options
 
-_NAMES = ("baseline", "contract", "manifest", "measurement", "report", "verdict")
+_NAMES = ("baseline", "contract", "manifest", "measurement", "report", "smoke", "verdict")
 
 
 @click.command(name="schema")
 @click.argument("name", type=click.Choice(_NAMES), metavar="NAME")
 @common_options
 def command(name: str, out: Output) -> int:
-    """Print the JSON Schema of NAME: baseline, contract, manifest, measurement, report or verdict.
+    """Print the JSON Schema of NAME: baseline, contract, manifest, measurement, report, smoke or verdict.
 
     It is JSON with or without --json. A contract is TOML, to be read and then held against its schema as JSON.
     """

@@ -67,7 +67,7 @@ def status(connection: Connection, *, check_health: bool = False, progress: Prog
     running = []
     for release in listing.releases:
         if release.current:
-            now = _health(connection, release, progress) if check_health else (None, None)
+            now = health(connection, release, progress) if check_health else (None, None)
             running.append(_running(release, entries, *now))
     return DeviceStatus(
         device=connection.address,
@@ -78,6 +78,19 @@ def status(connection: Connection, *, check_health: bool = False, progress: Prog
         free_bytes=_free_bytes(facts.get("disk", "")),
         busy=" ".join(facts.get("lock", "").split(" ")[2:]) or None,
     )
+
+
+def health(connection: Connection, release: Release, progress: Progress = SILENT) -> tuple[str, bool]:
+    """Load a release there and run its golden inputs: what it said, in words, and whether it is healthy.
+
+    Raises:
+        DeviceError, UnreachableError: the device cannot answer.
+    """
+    progress.step(f"checking the health of {release.id}")
+    done = connection.run(["sh", "-c", HEALTH, "edgedeploy", release.name, release.id], timeout_s=_HEALTH_TIMEOUT_S)
+    said = done.stdout.decode(errors="replace")
+    words = health_in_words(said) or done.stderr.decode(errors="replace").strip()[-300:]
+    return words or f"exit {done.exit_status}", done.exit_status == 0
 
 
 def health_in_words(said: str) -> str:
@@ -106,14 +119,6 @@ def _running(release: Release, entries: tuple[LogEntry, ...], health: str | None
         health_now=health,
         healthy_now=healthy,
     )
-
-
-def _health(connection: Connection, release: Release, progress: Progress) -> tuple[str, bool]:
-    progress.step(f"checking the health of {release.id}")
-    done = connection.run(["sh", "-c", HEALTH, "edgedeploy", release.name, release.id], timeout_s=_HEALTH_TIMEOUT_S)
-    said = done.stdout.decode(errors="replace")
-    words = health_in_words(said) or done.stderr.decode(errors="replace").strip()[-300:]
-    return words or f"exit {done.exit_status}", done.exit_status == 0
 
 
 def _kib(words: str) -> int | None:

@@ -56,7 +56,12 @@ clock is 10^9 instructions, and takes several of this machine's."""
 
 
 def bench(
-    connection: Connection, release: Release, *, profile: str = "standard", progress: Progress = SILENT
+    connection: Connection,
+    release: Release,
+    *,
+    profile: str = "standard",
+    seconds: float | None = None,
+    progress: Progress = SILENT,
 ) -> Measurement:
     """Load the release in a fresh process on the device, and time its inferences there on the golden inputs.
 
@@ -65,6 +70,7 @@ def bench(
 
     Args:
         profile: `"smoke"` (64 samples and 6 s), `"standard"` (1,024 and 60 s) or `"long"` (1,024 and 600 s).
+        seconds: measure for so long in place of a profile, however few samples that gives.
 
     Raises:
         UnknownNameError: there is no such profile.
@@ -72,9 +78,12 @@ def bench(
         UnsupportedError: the outputs are not of the golden ones' shape or not real numbers, so nothing can be compared.
         UnreachableError: the connection was lost.
     """
-    if profile not in PROFILES:
+    if seconds is not None:
+        profile = f"{seconds:g} s"
+    elif profile not in PROFILES:
         raise UnknownNameError(f"there is no profile {profile!r}", mend=f"choose one of: {', '.join(PROFILES)}")
-    bounds = _COUNTING if connection.counts_instructions else _EMULATED if connection.emulated else PROFILES[profile]
+    wanted = PROFILES[profile] if seconds is None else _for_seconds(seconds)
+    bounds = _COUNTING if connection.counts_instructions else _EMULATED if connection.emulated else wanted
     with conversation(connection, release) as talk:
         progress.step(f"loading {release.id} on {connection.address}")
         loaded = talk.ask({"do": "load"})
@@ -105,6 +114,11 @@ def bench(
         least_ms=least_ms,
     )
     return structs.replace(observed, timing=timing, golden=golden)
+
+
+def _for_seconds(seconds: float) -> Profile:
+    """For exactly so long; 64 samples are what a 90th percentile takes, and with fewer it is left out."""
+    return Profile(warmup=1, warmup_s=min(0.5, seconds), min_samples=64, min_s=seconds, max_s=seconds)
 
 
 def _timed(talk: Conversation, bounds: Profile, progress: Progress) -> tuple[dict[str, object], Arrays]:

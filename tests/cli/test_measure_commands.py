@@ -10,14 +10,12 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
+from host_backend import HostBackend
 from msgspec import structs
 
 from edgedeploy.cli.main import main
-from edgedeploy.compile.backends.protocol import Built
-from edgedeploy.compile.backends.python_runner import write_runner
 from edgedeploy.measure.bench import PROFILES
 from edgedeploy.model.inspect import inspect_model
-from edgedeploy.values.bundle import Needs, Runtime
 
 
 class Done(NamedTuple):
@@ -39,26 +37,6 @@ def edgedeploy(tmp_path, monkeypatch, capsys):
         return Done(ended.value.code, *capsys.readouterr())
 
     return run
-
-
-class HostBackend:
-    """The real runner under the Python that runs the tests: no wheels have to be laid out."""
-
-    name = "onnxruntime"
-
-    def refuses(self, target, format):
-        return None
-
-    def build(self, order, folder, progress):
-        (folder / "model.onnx").write_bytes(order.model.read_bytes())
-        write_runner(folder, "onnxruntime")
-        script = (
-            f'#!/bin/sh\nhere=$(dirname "$(readlink -f "$0")")\nexec "{sys.executable}" -s -B "$here/runner.py" "$@"\n'
-        )
-        (folder / "run").write_text(script)
-        (folder / "run").chmod(0o755)
-        runtime = Runtime(backend=self.name, python=None, glibc=None, packages={})
-        return Built(runtime=runtime, model_file="model.onnx", runner="run", needs=Needs())
 
 
 @pytest.fixture

@@ -1,0 +1,150 @@
+"""What a smoke test says of a board's state: temperature, throttling, voltage, memory, disk, clock.
+
+`measure/ondevice/smoke.sh` judges by the same limits.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Iterable
+
+from edgedeploy.device.connection import Connection
+from edgedeploy.errors import EdgedeployError
+from edgedeploy.report.wording import bytes_in_words
+from edgedeploy.values.bundle import Manifest
+from edgedeploy.values.probe import Probe
+from edgedeploy.values.smoke import Key, SmokeLine, State
+
+HOT_C = 80.0
+"""From here on a Raspberry Pi slows its cores
+(https://www.raspberrypi.com/documentation/computers/raspberry-pi.html#frequency-management-and-thermal-control)."""
+CLOCK_LIMIT_S = 300
+"""As much as Kerberos lets clocks differ (RFC 4120, section 1.6: «on the order of 5 minutes»)."""
+
+COOL = "let it cool, give it a heat sink, a fan or some air, and run this again"
+POWER = (
+    "use the power supply that is made for the board and a short cable, and unplug what it feeds; then restart it: "
+    "what has occurred is remembered until then"
+)
+_CLOCK_TIMEOUT_S = 30.0
+_UNDER_VOLTAGE = "under-voltage"
+_NOW = " now"
+
+
+def conditions(
+    before: Probe | None, after: Probe | None, clock: SmokeLine, manifest: Manifest | None, peak_rss_bytes: int | None
+) -> tuple[SmokeLine, ...]:
+    """The lines of a board's state.
+
+    Args:
+        before, after: what it said before and after it was measured; None where it was not asked, or said nothing.
+        clock: as `clock_line` gives it.
+        manifest: of the release; None where there is none.
+        peak_rss_bytes: of the release while it was measured.
+    """
+    if before is None or after is None:
+        keys: tuple[Key, ...] = ("temperature", "throttling", "voltage", "memory", "disk")
+        return (*(line(key, State.CANNOT_BE_TOLD, "the board does not answer") for key in keys), clock)
+    release_bytes = sum(entry.size_bytes for entry in manifest.files) if manifest else 0
+    needed = peak_rss_bytes or (manifest.needs.memory_bytes if manifest else None)
+    return (
+        temperature_line([each for each in (before.temperature_c, after.temperature_c) if each is not None]),
+        _throttling(before.throttled, after.throttled),
+        _voltage(after.throttled),
+        _memory(before, needed),
+        _disk(after.disk_free_bytes, release_bytes),
+        clock,
+    )
+
+
+def line(key: Key, state: State, figure: str, mend: str = "") -> SmokeLine:
+    return SmokeLine(key=key, state=state, figure=figure, mend=mend)
+
+
+def temperature_line(degrees_c: Iterable[float]) -> SmokeLine:
+    """Of the highest of all that were seen."""
+    highest = max(degrees_c, default=None)
+    if highest is None:
+        return line("temperature", State.CANNOT_BE_TOLD, "nothing on it tells")
+    if highest >= HOT_C:
+        return line("temperature", State.FAILED, f"{highest:.0f} °C; from {HOT_C:.0f} °C on boards slow down", COOL)
+    return line("temperature", State.OK, f"{highest:.0f} °C")
+
+
+def clock_line(connection: Connection) -> SmokeLine:
+    """The board's clock beside this machine's."""
+    if connection.counts_instructions:
+        return line("clock", State.CANNOT_BE_TOLD, "it counts instructions, not seconds")
+    begun = time.time()
+    try:
+        said = connection.run(["date", "-u", "+%s"], timeout_s=_CLOCK_TIMEOUT_S).stdout.strip()
+    except EdgedeployError:
+        return line("clock", State.CANNOT_BE_TOLD, "the board does not answer")
+    if not (said.isdigit() and len(said) <= 11):
+        return line("clock", State.CANNOT_BE_TOLD, "it does not say its time")
+    # It was read some time between: the benefit of the doubt is the board's.
+    early_s, late_s = begun - int(said), int(said) - time.time()
+    off_s = max(early_s, late_s, 0.0)
+    if off_s <= CLOCK_LIMIT_S:
+        return line("clock", State.OK, f"within {CLOCK_LIMIT_S} s of this machine's")
+    there = datetime.datetime.fromtimestamp(int(said), datetime.UTC)
+    return line(
+        "clock",
+        State.FAILED,
+        f"{there:%Y-%m-%d %H:%M} UTC: {_span(off_s)} {'behind' if early_s > 0 else 'ahead of'} this machine's",
+        "set it: timedatectl set-ntp true, or as root: date -u -s 'YYYY-MM-DD hh:mm:ss'",
+    )
+
+
+def _throttling(before: tuple[str, ...] | None, after: tuple[str, ...] | None) -> SmokeLine:
+    if after is None:
+        return line("throttling", State.CANNOT_BE_TOLD, "nothing on it tells")
+    found = [words for words in after if not words.startswith(_UNDER_VOLTAGE)]
+    fresh = [words for words in found if words.endswith(_NOW) or words not in (before or ())]
+    if fresh:
+        mend = f"{COOL}; where the voltage is too low, mend that first"
+        return line("throttling", State.FAILED, ", ".join(fresh), mend)
+    figure = f"not now; since it was started: {', '.join(found)}" if found else "none"
+    return line("throttling", State.OK, figure)
+
+
+def _voltage(after: tuple[str, ...] | None) -> SmokeLine:
+    if after is None:
+        return line("voltage", State.CANNOT_BE_TOLD, "nothing on it tells")
+    found = [words for words in after if words.startswith(_UNDER_VOLTAGE)]
+    if found:
+        return line("voltage", State.FAILED, ", ".join(found), POWER)
+    return line("voltage", State.OK, "no under-voltage since it was started")
+
+
+def _memory(before: Probe, needed_bytes: int | None) -> SmokeLine:
+    available = before.memory_available_bytes
+    if available is None:
+        return line("memory", State.CANNOT_BE_TOLD, "it does not say")
+    figure = f"{bytes_in_words(available)} available"
+    if needed_bytes is None:
+        return line("memory", State.OK, f"{figure}; what the model takes was not seen")
+    figure += f"; the model takes {bytes_in_words(needed_bytes)}"
+    if needed_bytes > available:
+        # It may have run all the same, by pushing others out to the swap.
+        mend = "end other programs there, or make the model smaller: edgedeploy optimize"
+        return line("memory", State.FAILED, figure, mend)
+    return line("memory", State.OK, figure)
+
+
+def _disk(free_bytes: int | None, release_bytes: int) -> SmokeLine:
+    if free_bytes is None:
+        return line("disk", State.CANNOT_BE_TOLD, "it does not say")
+    figure = f"{bytes_in_words(free_bytes)} free"
+    if free_bytes < release_bytes:
+        figure += f"; another release such as this may take {bytes_in_words(release_bytes)}"
+        return line("disk", State.FAILED, figure, "free some space there; edgedeploy uninstall takes old releases off")
+    return line("disk", State.OK, figure)
+
+
+def _span(seconds: float) -> str:
+    for unit, length_s in (("days", 86_400), ("hours", 3600)):
+        if seconds >= 2 * length_s:
+            return f"{seconds / length_s:,.0f} {unit}"
+    return f"{seconds / 60:.0f} minutes"
