@@ -70,6 +70,40 @@ def test_other_words_are_explained(make_release):
     assert b"run check" in completed.stderr
 
 
+# -- run bench
+
+
+def run_bench(release, *words):
+    done = subprocess.run([f"{release.path}/run", "bench", *words], capture_output=True, check=False)
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize(("seconds", "p90"), [("0.3", True), ("0.000001", False)])
+def test_bench_alone_says_what_it_saw_in_one_line(make_release, seconds, p90):
+    status, said = run_bench(make_release(), "--seconds", seconds)
+    assert status == 0 and said.count(b"\n") == 1
+    found = json.loads(said)
+    assert found["ok"] is True and found["problem"] is None
+    assert (found["n"] >= 64) is p90 and (found["p90_ms"] is not None) is p90
+    assert 0 < found["min_ms"] <= found["p50_ms"] <= (found["p90_ms"] or found["max_ms"]) <= found["max_ms"]
+    assert found["load_ms"] > 0 and found["first_ms"] > 0 and found["peak_rss_bytes"] > 10_000_000
+
+
+def test_bench_alone_says_why_it_cannot(make_release):
+    broken = make_release()
+    (Path(broken.path) / "model.onnx").write_bytes(b"no model")
+    for release in (broken, make_release(feeds=[])):
+        status, said = run_bench(release, "--seconds", "0.1")
+        found = json.loads(said)
+        assert status == 1 and found["ok"] is False and found["problem"]
+
+
+@pytest.mark.parametrize("words", [[], ["--seconds"], ["--seconds", "x"], ["--seconds", "-1"], ["--seconds", "nan"],
+                                   ["--seconds", "inf"], ["--seconds", "1", "2"], ["--minutes", "1"]])  # fmt: skip
+def test_bench_alone_with_other_words_is_explained(make_release, words):
+    assert run_bench(make_release(), *words) == (2, b"")
+
+
 # -- run check
 
 

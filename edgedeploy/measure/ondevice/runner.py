@@ -2,6 +2,8 @@
 
     run check       load the model, run the golden inputs, say in one line of JSON whether it is healthy; exit 0 or 1
     run serve       answer requests on standard input and output until it ends
+    run bench --seconds S
+                    time the golden inputs for so long, say in one line of JSON what was seen; exit 0 or 1
 
 A message is one line of JSON, followed by the raw bytes of the arrays that its "arrays" lists (name, dtype, shape),
 little-endian, in C order, back to back. Nothing is ever unpickled. Requests and their answers:
@@ -48,6 +50,11 @@ NUMERIC = "biuf"  # numpy's kinds that are plain bytes: booleans, integers, floa
 HEALTHY_COSINE = 0.9
 # Of whole numbers (classes, tokens) where the cosine means nothing.
 HEALTHY_EQUAL_SHARE = 0.5
+# What a 90th percentile takes: MLPerf's bound for early stopping, see measure/statistics.py.
+P90_SAMPLES = 64
+BENCH_WARMUP_S = 0.5
+BENCH_MAX_SAMPLES = 1000000
+BENCH_MAX_S = 3600.0
 
 
 class RequestError(Exception):
@@ -325,7 +332,7 @@ class Channel:
 class Loop:
     """Inferences of the golden inputs, or of `given`, in turn, each timed; the host hears of it once a second."""
 
-    def __init__(self, release: Release, channel: Channel, given: Arrays) -> None:
+    def __init__(self, release: Release, channel: Optional[Channel], given: Arrays) -> None:
         if release.session is None:
             raise RequestError("load the model first")
         if given:
@@ -363,7 +370,7 @@ class Loop:
                 break
             times_ns.append(self.timed_ns())
             now = time.monotonic()
-            if now - told >= 1.0:
+            if self.channel is not None and now - told >= 1.0:
                 told = now
                 passed = round(now - begun, 3)
                 self.channel.send({"is": "progress", "phase": phase, "samples": len(times_ns), "elapsed_s": passed})
@@ -469,6 +476,47 @@ def check() -> int:
     return 0 if verdict["healthy"] else 1
 
 
+def bench_alone(seconds: float) -> int:
+    """What a person or a script without edgedeploy can have of `bench`: times in milliseconds, as JSON."""
+    said: Message = {"ok": False, "problem": None}
+    try:
+        release = Release()
+        import_ns, load_ns = release.load()
+        loop = Loop(release, None, {})
+        gc.collect()
+        gc.disable()
+        first_ns = loop.timed_ns()
+        loop.until("warm-up", 1, min(BENCH_WARMUP_S, seconds), BENCH_MAX_SAMPLES, seconds)
+        times_ns = sorted(loop.until("steady", 1, seconds, BENCH_MAX_SAMPLES, seconds))
+        n = len(times_ns)
+        p90_ns = times_ns[-(-9 * n // 10) - 1] if n >= P90_SAMPLES else None
+        said.update(
+            ok=True,
+            n=n,
+            import_ms=import_ns / 1e6,
+            load_ms=load_ns / 1e6,
+            first_ms=first_ns / 1e6,
+            min_ms=times_ns[0] / 1e6,
+            p50_ms=(times_ns[(n - 1) // 2] + times_ns[n // 2]) / 2e6,
+            p90_ms=None if p90_ns is None else p90_ns / 1e6,
+            max_ms=times_ns[-1] / 1e6,
+        )
+    except Exception as error:
+        said["problem"] = "%s: %s" % (type(error).__name__, error)
+    said["peak_rss_bytes"] = peak_rss_bytes()
+    print(json.dumps(said))
+    return 0 if said["ok"] else 1
+
+
+def seconds_of(word: str) -> Optional[float]:
+    """A duration; None when it is none, or too long to be meant."""
+    try:
+        seconds = float(word)
+    except ValueError:
+        return None
+    return seconds if 0 < seconds <= BENCH_MAX_S else None
+
+
 class Likeness:
     """How like its golden values one output is, over all golden samples."""
 
@@ -534,6 +582,10 @@ class Likeness:
 def main(words: Sequence[str]) -> int:
     if words == ["check"]:
         return check()
+    if len(words) == 3 and list(words[:2]) == ["bench", "--seconds"]:
+        seconds = seconds_of(words[2])
+        if seconds is not None:
+            return bench_alone(seconds)
     if words == ["serve"]:
         # The protocol gets the real standard input and output. A library that reads finds nothing, and what it prints
         # goes to standard error.

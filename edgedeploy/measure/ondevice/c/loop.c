@@ -1,9 +1,14 @@
 #include "loop.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FEEDS_LIMIT = 10000 };
+#include "device.h"
+
+/* P90_SAMPLES: see runner.py, which names the source. */
+enum { FEEDS_LIMIT = 10000, P90_SAMPLES = 64, ALONE_MAX_SAMPLES = 1000000 };
+#define ALONE_WARMUP_S 0.5
 #define NS_PER_S 1e9
 
 struct feeds {
@@ -107,7 +112,7 @@ static int run_phase(const char *phase, struct bounds until, struct feeds *feeds
             return -1;
         times->ns[times->count++] = elapsed;
         now = monotonic_ns();
-        if (now - told >= (int64_t)NS_PER_S) {
+        if (sink != NULL && now - told >= (int64_t)NS_PER_S) {
             told = now;
             fprintf(sink, "{\"is\": \"progress\", \"phase\": \"%s\", \"samples\": %zu, \"elapsed_s\": %.3f}\n", phase, times->count,
                     (double)(now - begun) / NS_PER_S);
@@ -166,4 +171,74 @@ int loop_bench(struct release *release, const struct message *request, FILE *sin
     free(warmup.ns);
     free(samples.ns);
     return result;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Load the model and fill `samples`; 0, or -1 with words in `error`. */
+static int time_alone(struct release *release, double seconds, struct times *samples, int64_t *load_ns, int64_t *first_ns,
+                      char error[ENGINE_ERROR_SIZE])
+{
+    if (release_load(release, 0, NULL, 0, load_ns, error) != 0)
+        return -1;
+    const struct tensor *declared;
+    struct feeds feeds = {.width = engine_inputs(&declared)};
+    struct tensor *outputs = calloc(engine_outputs(&declared) + 1, sizeof *outputs);
+    struct times warmup = {0};
+    struct bounds first = {1, fmin(ALONE_WARMUP_S, seconds), ALONE_MAX_SAMPLES, seconds};
+    struct bounds then = {1, seconds, ALONE_MAX_SAMPLES, seconds};
+    int result = outputs != NULL ? golden_feeds(release, &feeds, error) : (snprintf(error, ENGINE_ERROR_SIZE, "memory is short"), -1);
+    if (result == 0 && feeds.count == 0)
+        result = (snprintf(error, ENGINE_ERROR_SIZE, "RequestError: the release has no golden samples"), -1);
+    if (result == 0)
+        result = (*first_ns = timed(&feeds, outputs, error)) < 0 ? -1 : 0;
+    if (result == 0)
+        result = run_phase("warm-up", first, &feeds, outputs, &warmup, NULL, error);
+    if (result == 0)
+        result = run_phase("steady", then, &feeds, outputs, samples, NULL, error);
+    feeds_free(&feeds);
+    free(outputs);
+    free(warmup.ns);
+    return result;
+}
+
+int loop_alone(double seconds, FILE *sink)
+{
+    struct release release;
+    struct times samples = {0};
+    char error[ENGINE_ERROR_SIZE] = "";
+    int64_t load_ns = 0, first_ns = 0;
+    int result = release_open(&release, error);
+    if (result == 0)
+        result = time_alone(&release, seconds, &samples, &load_ns, &first_ns, error);
+    fprintf(sink, "{\"ok\": %s, \"problem\": ", result == 0 ? "true" : "false");
+    if (result == 0)
+        fputs("null", sink);
+    else
+        json_write_text(sink, error);
+    if (result == 0) {
+        const int64_t *ns = samples.ns;
+        size_t n = samples.count;
+        qsort(samples.ns, n, sizeof *samples.ns, ascending);
+        fprintf(sink, ", \"n\": %zu, \"import_ms\": 0.0, \"load_ms\": %.6f, \"first_ms\": %.6f, \"min_ms\": %.6f", n,
+                (double)load_ns / 1e6, (double)first_ns / 1e6, (double)ns[0] / 1e6);
+        fprintf(sink, ", \"p50_ms\": %.6f, ", (double)(ns[(n - 1) / 2] + ns[n / 2]) / 2e6);
+        if (n >= P90_SAMPLES)
+            fprintf(sink, "\"p90_ms\": %.6f", (double)ns[(9 * n + 9) / 10 - 1] / 1e6);
+        else
+            fputs("\"p90_ms\": null", sink);
+        fprintf(sink, ", \"max_ms\": %.6f", (double)ns[n - 1] / 1e6);
+    }
+    int64_t peak = device_peak_rss_bytes();
+    if (peak >= 0)
+        fprintf(sink, ", \"peak_rss_bytes\": %lld}\n", (long long)peak);
+    else
+        fputs(", \"peak_rss_bytes\": null}\n", sink);
+    free(samples.ns);
+    json_free(release.document);
+    return result == 0 ? 0 : 1;
 }

@@ -2,6 +2,8 @@
 
        run check       load the model, run the golden inputs, say in one line of JSON whether it is healthy; exit 0 or 1
        run serve       answer requests on standard input and output until it ends
+       run bench --seconds S
+                       time the golden inputs for so long, say in one line of JSON what was seen; exit 0 or 1
 
    The messages are described in runner.py. What runs the model is linked in: see engine.h. */
 #define _GNU_SOURCE /* dup, fdopen */
@@ -19,6 +21,7 @@
 #include "release.h"
 
 enum { PROTOCOL = 1 };
+#define BENCH_MAX_S 3600.0
 
 static int answer_load(struct release *release, const struct message *request, FILE *sink, char error[ENGINE_ERROR_SIZE])
 {
@@ -181,6 +184,12 @@ int main(int argc, char **argv)
         }
         return serve(source, sink);
     }
-    fputs("usage: run check | run serve\n", stderr);
+    if (argc == 4 && strcmp(argv[1], "bench") == 0 && strcmp(argv[2], "--seconds") == 0) {
+        char *stopped;
+        double seconds = strtod(argv[3], &stopped);
+        if (stopped != argv[3] && *stopped == 0 && seconds > 0 && seconds <= BENCH_MAX_S)
+            return loop_alone(seconds, stdout);
+    }
+    fputs("usage: run check | run serve | run bench --seconds S\n", stderr);
     return 2;
 }
