@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import demo_data
 import numpy as np
@@ -244,8 +245,8 @@ def document(facts: list[dict[str, object]]) -> str:
         "## The same release, over boots, with and without load beside it",
         "",
         "Each figure is the median of a run in a fresh process, the counted ones after a boot of their own. «Busy»:",
-        "beside a process on each core of this machine that does nothing but take time. Spread: between the largest and",
-        "the smallest, relative to the median.",
+        "beside a process on each core of this machine that does nothing but take time. Spread: the largest less the",
+        "smallest, relative to the median.",
         "",
         "| | runs | median | spread, quiet | spread, busy | spread, all | busy / quiet |",
         "|---|---:|---:|---:|---:|---:|---:|",
