@@ -141,6 +141,7 @@ wrong_in() {
     whole_files=$(printf '%s\n' "$answers" | grep -c ': OK$')
     [ "$whole_files" != "$files" ] || [ "$files" = 0 ] || return 0
     bad=$(printf '%s\n' "$answers" | grep ': FAILED' | head -n 5 | sed 's/: FAILED.*//' | tr '\n' ' ')
+    bad=${bad% }
     # busybox says nothing on standard output of a file that is missing.
     [ -n "$bad" ] || bad=$(while read -r hash path; do [ -f "$1/$path" ] || printf '%s ' "$path"; done <"$1/SHA256SUMS")
     clean "${bad:-the list of the files, SHA256SUMS, or facts}"
