@@ -25,7 +25,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import demo_data
 import numpy as np
@@ -86,7 +85,7 @@ def seeded(model: Path, out: Path, columns: int) -> None:
     graph.initializer.extend(
         (
             onnx.numpy_helper.from_array(weights, "seeded_w"),
-            onnx.numpy_helper.from_array(np.float32(1e-30), "seeded_tiny"),
+            onnx.numpy_helper.from_array(np.asarray(1e-30, np.float32), "seeded_tiny"),
         )
     )
     graph.node.extend(
