@@ -36,6 +36,55 @@ class Conditions(Struct, frozen=True, kw_only=True):
     """As the device tree names it, e.g. `"Raspberry Pi 4 Model B Rev 1.4"`."""
 
 
+class Percentile(Struct, frozen=True, kw_only=True):
+    """A percentile of the steady-state samples, and how sure it is if they are independent of each other."""
+
+    share: float
+    """0.9 is the 90th percentile."""
+    value_ms: float | None
+    """None when there are too few samples: `reason` says how many it would need."""
+    low_ms: float | None = None
+    """Lower bound of the 95 % confidence interval, a value that was observed; None as `high_ms`."""
+    high_ms: float | None = None
+    early_stopping_ms: float | None = None
+    """MLPerf's estimate: the percentile is not above it with 99 % confidence."""
+    reason: str = ""
+    """Why a figure is None."""
+
+
+class Drift(Struct, frozen=True, kw_only=True):
+    """The median of the last third of a run against that of its first third."""
+
+    first_ms: float
+    last_ms: float
+    relative: float
+    """0.12 is 12 % slower at the end."""
+    beyond_noise: bool
+    """True when the 95 % confidence intervals of the two medians do not overlap."""
+
+
+class Modes(Struct, frozen=True, kw_only=True):
+    """Two values around which samples gather, with few between."""
+
+    low_ms: float
+    high_ms: float
+    high_share: float
+    """Of all samples, those nearer to `high_ms`."""
+    ashman_d: float
+    """Distance of the modes in units of their widths; at most 1000."""
+
+
+class Outliers(Struct, frozen=True, kw_only=True):
+    """Samples beyond Tukey's outer fences. They are counted, and stay in every figure."""
+
+    below: int
+    above: int
+    low_fence_ms: float
+    high_fence_ms: float
+    largest_ms: float
+    """The largest of all samples, whether it is an outlier or not."""
+
+
 class Summary(Struct, frozen=True, kw_only=True):
     """Order statistics of the steady-state samples, in milliseconds of the device's own clock."""
 
@@ -50,6 +99,13 @@ class Summary(Struct, frozen=True, kw_only=True):
     """Median absolute deviation from the median, not scaled."""
     notes: tuple[str, ...]
     """Why a run ended early; which percentiles are absent, and how many samples they would need."""
+    percentiles: tuple[Percentile, ...] = ()
+    """The 50th, 90th, 95th and 99th with their confidence intervals; none in files of earlier versions."""
+    cv: float | None = None
+    """Coefficient of variation: standard deviation / mean. None of a single sample."""
+    modes: Modes | None = None
+    """None when one is enough to describe the samples."""
+    outliers: Outliers | None = None
 
 
 class Timing(Struct, frozen=True, kw_only=True):
