@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgedeploy.cli.output import Output, common_options, device_options
 from edgedeploy.cli.report_files import write_text
+
+if TYPE_CHECKING:
+    from edgedeploy.device.connection import Connection
+    from edgedeploy.values.bundle import Release
 
 
 @click.command(name="bench")
@@ -24,6 +29,18 @@ from edgedeploy.cli.report_files import write_text
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the measurement there too."
 )
 @click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="Write every single sample there too.")
+@click.option(
+    "--against",
+    metavar="RELEASE",
+    help="Measure the current release in turn with this one on the device: an ID, or `previous`.",
+)
+@click.option("--rounds", type=click.IntRange(1), metavar="N", help="Pairs with --against. Default: 8; of counts 2.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1000),
+    metavar="PERCENT",
+    help="With --against: how much more breaks, where the noise is not larger. Default: 5; of counts 0.5.",
+)
 @device_options
 @common_options
 def command(
@@ -32,6 +49,9 @@ def command(
     profile: str,
     output: Path | None,
     csv: Path | None,
+    against: str | None,
+    rounds: int | None,
+    threshold: float | None,
     accept_new: bool,
     out: Output,
 ) -> int:
@@ -39,7 +59,12 @@ def command(
 
     On an emulated board the figures are marked as such: they are not a latency, no verdict uses them, and the run is
     short whatever the profile. One that counts instructions (`board up --count`) says how many an inference takes.
+
+    With --against, it exits 1 when the current release is slower, or more work, than the other one: by more than the
+    larger of the threshold and the noise, in two series of runs.
     """
+    if against is None and (rounds is not None or threshold is not None):
+        raise click.UsageError("--rounds and --threshold go with --against")
     from edgedeploy import api
     from edgedeploy.measure.files import save_measurement
     from edgedeploy.report.samples_csv import samples_csv
@@ -47,6 +72,8 @@ def command(
 
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
         release = api.current_release(connection, name)
+        if against is not None:
+            return _in_turn(connection, release, against, profile, rounds, threshold, out)
         measurement = api.bench(connection, release, profile=profile, progress=out)
     # Shown first: minutes of measuring are not to be lost because a file cannot be written.
     out.result(measurement, *measurement_tables(measurement))
@@ -54,3 +81,33 @@ def command(
         save_measurement(measurement, output)
     write_text(csv, samples_csv(measurement))
     return 0
+
+
+def _in_turn(
+    connection: Connection,
+    release: Release,
+    against: str,
+    profile: str,
+    rounds: int | None,
+    threshold: float | None,
+    out: Output,
+) -> int:
+    from edgedeploy.deploy.releases import other_release
+    from edgedeploy.measure.against import bench_against
+    from edgedeploy.paired_ratio import LEAST_PAIRS
+    from edgedeploy.report.terminal_interleaved import interleaved_table
+    from edgedeploy.values.contract import Outcome
+
+    if rounds is not None and rounds < LEAST_PAIRS and not connection.counts_instructions:
+        raise click.UsageError(f"--rounds {rounds}: of times, {LEAST_PAIRS} pairs are needed to tell anything")
+    found = bench_against(
+        connection,
+        other_release(connection, release, against),
+        release,
+        rounds=rounds,
+        profile=profile,
+        threshold=None if threshold is None else threshold / 100,
+        progress=out,
+    )
+    out.result(found, interleaved_table(found))
+    return 0 if found.outcome is Outcome.HOLDS else 1

@@ -113,6 +113,26 @@ def current_release(connection: Connection, name: str | None = None) -> Release:
     raise UnknownNameError(f"{connection.address} has no model {name!r}", why=f"it has: {known}")
 
 
+def other_release(connection: Connection, release: Release, wanted: str) -> Release:
+    """Another release of the same model on the device.
+
+    Args:
+        wanted: its ID, or `"previous"`: the one that was current before `release`.
+
+    Raises:
+        UnknownNameError: it is not there, or is `release` itself.
+    """
+    others = {one.id: one for one in releases(connection) if one.name == release.name and one.id != release.id}
+    identity = release.parent if wanted == "previous" else wanted
+    if identity is None or identity not in others:
+        what = "release before it" if wanted == "previous" else f"other release {wanted!r}"
+        raise UnknownNameError(
+            f"{connection.address} has no {what} of {release.name}, beside {release.id}",
+            why=f"it has: {', '.join(sorted(others)) or 'no other'}",
+        )
+    return others[identity]
+
+
 def rollback(connection: Connection, name: str | None = None, *, progress: Progress = SILENT) -> Release:
     """Make the release current that was so before, in one atomic switch. Its files are verified first.
 

@@ -81,6 +81,7 @@ def make_release(home: Path) -> MakeRelease:
         source: Source | None = None,
         target: str = "x86-64",
         run: str = "",
+        identity: str = "1-abc",
     ) -> Release:
         """
         Args:
@@ -88,7 +89,7 @@ def make_release(home: Path) -> MakeRelease:
             kept: what is kept as golden outputs, given those of this machine.
             run: shell lines before the runner is started.
         """
-        folder = home / "releases" / "model" / "1-abc"
+        folder = home / "releases" / "model" / identity
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "golden").mkdir(parents=True)
         path = folder / "model.onnx"
@@ -121,7 +122,7 @@ def make_release(home: Path) -> MakeRelease:
         )
         (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
         return Release(
-            device="local:", name="model", id="1-abc", path=str(folder), current=True, parent=None, manifest=manifest
+            device="local:", name="model", id=identity, path=str(folder), current=True, parent=None, manifest=manifest
         )
 
     return make
