@@ -29,6 +29,7 @@ _COMMANDS = {
     "uninstall": ("uninstall", "Take a model, or everything, off a device again."),
     "smoke": ("smoke", "A board in ten minutes: PASS or FAIL, and what to do next."),
     "bench": ("bench", "Time the current release on a device."),
+    "profile": ("profile", "Where the current release's time goes on a device, operator by operator."),
     "test": ("test", "Run labelled data on a device: agreement and metric."),
     "check": ("check", "Hold a measurement against a contract."),
     "contract": ("contract", "The hand-over of a model: write a contract, show it, and see whether it is whole."),

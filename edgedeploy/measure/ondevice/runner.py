@@ -17,6 +17,7 @@ little-endian, in C order, back to back. Nothing is ever unpickled. Requests and
                                             "warmup_ns" and "samples_ns", int64
         + arrays "I:NAME": feed I, in place of the golden inputs; what the model does not take is left out
     {"do": "golden", "index": I}          → arrays "output:NAME" as kept and "found:NAME" as computed now
+    {"do": "profile", "runs": N}          → "nodes": what each took, as the engine's `profile` says, the largest first
     {"do": "memory"}                      → "peak_rss_bytes"
     {"do": "quit"}
 
@@ -53,6 +54,7 @@ HEALTHY_EQUAL_SHARE = 0.5
 # What a 90th percentile takes: MLPerf's bound for early stopping, see measure/statistics.py.
 P90_SAMPLES = 64
 BENCH_WARMUP_S = 0.5
+PROFILED_NODES = 2000
 BENCH_MAX_SAMPLES = 1000000
 BENCH_MAX_S = 3600.0
 
@@ -91,6 +93,19 @@ class Release:
             self.outputs = list(self.session.outputs)
         self.runtime = engine.versions()
         return imported - begun, time.perf_counter_ns() - imported
+
+    def profile(self, runs: int) -> List[Message]:
+        """What each node of the graph takes, where the engine can tell; of many nodes the largest."""
+        engine: Any = importlib.import_module("engine")
+        if not hasattr(engine, "profile"):
+            raise RequestError("this runtime has no profiler")
+        feeds = [self.golden(index)[0] for index in range(self.manifest["golden_samples"])]
+        if not feeds:
+            raise RequestError("the release has no golden samples")
+        settings = self.manifest["runtime"].get("settings", {})
+        path = os.path.join(HERE, self.manifest["model_file"])
+        nodes = engine.profile(path, min(settings.get("threads", cores()), cores()), settings, feeds, runs)
+        return sorted(nodes, key=lambda node: -node["us"])[:PROFILED_NODES]
 
     def infer(self, feed: Arrays) -> List[Any]:
         if self.session is None:
@@ -426,6 +441,8 @@ def answer(release: Release, channel: Channel, request: Message, arrays: Arrays)
         named = [("output:" + name, array) for name, array in zip(release.outputs, kept)]
         named += [("found:" + name, array) for name, array in zip(release.outputs, found)]
         channel.send({"is": "golden"}, named)
+    elif do == "profile":
+        channel.send({"is": "profile", "nodes": release.profile(int(request["runs"]))})
     elif do == "memory":
         channel.send({"is": "memory", "peak_rss_bytes": peak_rss_bytes()})
     elif do == "quit":
