@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgedeploy.measure.bench import bench
     from edgedeploy.measure.check import check
     from edgedeploy.measure.contract import load_contract
+    from edgedeploy.measure.profile import profile
     from edgedeploy.measure.test import test
     from edgedeploy.model.inspect import inspect_model as inspect
     from edgedeploy.optimize.optimize import optimize
