@@ -24,6 +24,8 @@ from edgedeploy.guest_instructions import speed_judge
 from edgedeploy.measure.bench import bench
 from edgedeploy.measure.check import check
 from edgedeploy.measure.observation import merge
+from edgedeploy.measure.profile import PROFILED
+from edgedeploy.measure.profile import profile as profile_release
 from edgedeploy.measure.test import test
 from edgedeploy.model.load import is_tflite
 from edgedeploy.optimize.optimize import optimize
@@ -35,8 +37,9 @@ from edgedeploy.signature import check_key, read_signature, sign
 from edgedeploy.target.fit import fit_target
 from edgedeploy.target.load import load_target
 from edgedeploy.target.probe import probe
-from edgedeploy.values.bundle import Bundle
+from edgedeploy.values.bundle import Bundle, Release
 from edgedeploy.values.contract import Contract, Outcome, Verdict
+from edgedeploy.values.profile import Profile
 from edgedeploy.values.shipment import Shipment, ShippedBundle, ShippedContract, ShippedRelease
 from edgedeploy.values.target import Target
 
@@ -140,12 +143,14 @@ def ship(
             test(connection, pushed.release, evaluation, metric=contract.data.metric, progress=progress),
         )
         verdict = check(contract, measurement, strict=strict)
+        profiled = _profile(connection, pushed.release, progress)
         current, remarks = _settle(connection, pushed, verdict, progress)
     return structs.replace(
         shipment,
         bundle=_bundle_facts(bundle),
         release=_release_facts(pushed, current),
         measurement=measurement,
+        profile=profiled,
         verdict=verdict,
         remarks=remarks,
     )
@@ -240,6 +245,17 @@ def _target_of_board(device: str) -> str | None:
     if not device.startswith("board:"):
         return None
     return board_status(device.removeprefix("board:")).target or None
+
+
+def _profile(connection: Connection, release: Release, progress: Progress) -> Profile | None:
+    """Where the time goes, for the report; that there is none is no reason to stop."""
+    if release.manifest.runtime.backend != PROFILED:
+        return None
+    try:
+        return profile_release(connection, release, progress=progress)
+    except DeviceError as error:
+        progress.note(str(error))
+        return None
 
 
 def _settle(

@@ -12,6 +12,7 @@ from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.evidence import Evidence, Execution, PassEvidence
 from edgedeploy.values.measurement import Accuracy, Conditions, MeasuredRelease, Measurement, Timing
 from edgedeploy.values.model import ModelFacts, TensorFacts
+from edgedeploy.values.profile import Profile, ProfiledNode, ProfiledOperator
 from edgedeploy.values.quality import Agreement, MetricChange, MetricFigure
 from edgedeploy.values.search import LayerDamage, Search, Trial
 from edgedeploy.values.shipment import Shipment, ShippedBundle, ShippedContract, ShippedRelease
@@ -60,6 +61,24 @@ SEARCH = Search(
     rejected={},
     ended="all tried",
     seconds=83.2,
+)
+
+
+PROFILE = Profile(
+    device="ssh://pi@192.0.2.7",
+    name="sample",
+    release="1.0-abababababab",
+    unit="us",
+    runs=20,
+    per_inference=10_150.0,
+    operators=(
+        ProfiledOperator(operator="QLinearConv", nodes=52, per_inference=9_000.0, share=0.887),
+        ProfiledOperator(operator="ReduceMean", nodes=9, per_inference=1_150.0, share=0.113),
+    ),
+    nodes=(
+        ProfiledNode(name="conv2d_1.tmp_0_quant", operator="QLinearConv", per_inference=3_000.0, share=0.296),
+        ProfiledNode(name="pool2d_0.tmp_0", operator="ReduceMean", per_inference=700.0, share=0.069),
+    ),
 )
 
 
@@ -161,6 +180,7 @@ def shipment(samples_ms: Sequence[float] = (10.0, 11.0, 12.5), clock: str = "dev
             kept_files=209,
             current=True,
         ),
+        profile=PROFILE,
         measurement=Measurement(
             schema=1,
             device="ssh://pi@192.0.2.7",

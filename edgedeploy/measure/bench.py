@@ -96,7 +96,13 @@ def bench(
         raise DeviceError(f"{connection.address} returned no timing samples")
     if connection.counts_instructions:
         warmup, counted = (instructions(talk, arrays, name) for name in ("warmup_ns", "samples_ns"))
-        count = instruction_count(talk.field(found, "first_ns", int), warmup, counted)
+        count = instruction_count(
+            talk.field(found, "first_ns", int),
+            warmup,
+            counted,
+            load=_as_instructions(talk.field(loaded, "load_ms", float)),
+            runtime_import=_as_instructions(talk.field(loaded, "import_ms", float)),
+        )
         return structs.replace(observed, count=count, golden=golden)
     samples_ms = _milliseconds(talk, arrays, "samples_ns")
     elapsed_s = talk.field(found, "elapsed_s", float)
@@ -119,6 +125,11 @@ def bench(
 def _for_seconds(seconds: float) -> Profile:
     """For exactly so long; 64 samples are what a 90th percentile takes, and with fewer it is left out."""
     return Profile(warmup=1, warmup_s=min(0.5, seconds), min_samples=64, min_s=seconds, max_s=seconds)
+
+
+def _as_instructions(elapsed_ms: float) -> int | None:
+    """What a counting board's clock gave for milliseconds; None where that is no number of instructions."""
+    return round(elapsed_ms * 1e6) if 0 <= elapsed_ms < 1e12 else None
 
 
 def _timed(talk: Conversation, bounds: Profile, progress: Progress) -> tuple[dict[str, object], Arrays]:

@@ -73,11 +73,19 @@ def instructions(talk: Conversation, arrays: Arrays, name: str) -> tuple[int, ..
     return tuple(counted.tolist())
 
 
-def instruction_count(first: int, warmup: Sequence[int], counted: Sequence[int]) -> InstructionCount:
+def instruction_count(
+    first: int,
+    warmup: Sequence[int],
+    counted: Sequence[int],
+    *,
+    load: int | None = None,
+    runtime_import: int | None = None,
+) -> InstructionCount:
     """The figures of one run.
 
     Args:
         first, warmup, counted: instructions of the inferences, in the order they were made; at least one is counted.
+        load, runtime_import: those of loading the model, and of importing its runtime before.
     """
     return InstructionCount(
         n=len(counted),
@@ -88,4 +96,6 @@ def instruction_count(first: int, warmup: Sequence[int], counted: Sequence[int])
         first_inference=first,
         warmup=tuple(warmup),
         samples=tuple(counted),
+        load=load,
+        runtime_import=runtime_import,
     )

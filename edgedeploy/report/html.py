@@ -15,6 +15,7 @@ from edgedeploy.report.comparison import comparison
 from edgedeploy.report.plots import histogram, timeline
 from edgedeploy.report.search_plot import front_svg
 from edgedeploy.report.wording import (
+    UNITS_IN_WORDS,
     bytes_in_words,
     limit_and_figure,
     milliseconds,
@@ -79,6 +80,9 @@ def render(shipment: Shipment) -> str:
         search=evidence.search,
         front=_as_address(front_svg(evidence.search)) if evidence.search else "",
         timing=timing,
+        count=measurement.count if measurement else None,
+        profile=shipment.profile,
+        profile_unit=UNITS_IN_WORDS[shipment.profile.unit] if shipment.profile else "",
         answer=answer,
         mark=_MARKS[outcome.value],
         tone=_TONES[outcome.value],

@@ -31,6 +31,8 @@ def _rows(measurement: Measurement) -> Iterator[tuple[str, int, float | int, str
             for index, value in enumerate(samples):
                 yield phase, index, value, "ms", timing.clock
     if count is not None:
+        if count.load is not None:
+            yield "load", 0, count.load, "instructions", "instructions"
         yield "first", 0, count.first_inference, "instructions", "instructions"
         for phase, counts in (("warmup", count.warmup), ("steady", count.samples)):
             for index, number in enumerate(counts):

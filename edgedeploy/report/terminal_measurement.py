@@ -91,6 +91,9 @@ def _count_rows(table: Table, count: InstructionCount) -> None:
     figures = f"{count.per_inference:,.0f} per inference (p50, n = {count.n}, MAD {count.mad:,.0f})"
     table.add_row("instructions", f"{figures}; work, not a latency")
     table.add_row("", f"least {count.least:,}, most {count.most:,}, first inference {count.first_inference:,}")
+    known = (("import", count.runtime_import), ("load", count.load))
+    if before := ", ".join(f"{name} {value:,}" for name, value in known if value is not None):
+        table.add_row("", before)
 
 
 def _accuracy_rows(table: Table, accuracy: Accuracy) -> None:

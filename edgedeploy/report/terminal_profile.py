@@ -5,18 +5,13 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
+from edgedeploy.report.wording import UNITS_IN_WORDS
 from edgedeploy.values.profile import Profile
-
-_TITLES = {
-    "us": "µs",
-    "instructions": "guest instructions (work, not a latency)",
-    "emulated us": "µs of emulated wall-clock, not a latency",
-}
 
 
 def profile_tables(profile: Profile, *, top: int = 10) -> tuple[Table, Table]:
     """By operator, all of them; by node, the `top` largest."""
-    unit = _TITLES[profile.unit]
+    unit = UNITS_IN_WORDS[profile.unit]
     title = f"{profile.name} {profile.release} on {profile.device}: {profile.per_inference:,.0f} {unit} per inference"
     operators = Table(box=None, pad_edge=False, title=Text(title), title_justify="left")
     for name in ("operator", "nodes", "per inference", "share"):

@@ -18,6 +18,14 @@ _COUNTS = 1e5
 """From here on six digits are whole ones."""
 
 
+UNITS_IN_WORDS = {
+    "us": "µs",
+    "instructions": "guest instructions (work, not a latency)",
+    "emulated us": "µs of emulated wall-clock, not a latency",
+}
+"""Of a profile, by its unit."""
+
+
 def bytes_in_words(count: float) -> str:
     """Bytes in decimal units, as disks and networks are sold: `585532` is `"586 kB"`."""
     for unit in ("B", "kB", "MB", "GB"):

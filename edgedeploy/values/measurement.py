@@ -138,6 +138,10 @@ class InstructionCount(Struct, frozen=True, kw_only=True):
     first_inference: int
     warmup: tuple[int, ...]
     samples: tuple[int, ...]
+    load: int | None = None
+    """Loading the model, in a fresh process whose files may be in memory already."""
+    runtime_import: int | None = None
+    """Importing the runtime, before that."""
 
 
 class Accuracy(Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from msgspec import Struct
 from edgedeploy.values.contract import Verdict
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.measurement import Measurement
+from edgedeploy.values.profile import Profile
 
 
 class ShippedContract(Struct, frozen=True, kw_only=True):
@@ -55,6 +56,8 @@ class Shipment(Struct, frozen=True, kw_only=True):
     bundle: ShippedBundle | None = None
     release: ShippedRelease | None = None
     measurement: Measurement | None = None
+    profile: Profile | None = None
+    """None also where the backend has no profiler."""
     verdict: Verdict | None = None
     remarks: tuple[str, ...] = ()
     """What else is to be known, one sentence each."""

@@ -15,6 +15,7 @@ import sample_shipment as sample
 from msgspec import structs
 
 from edgedeploy.errors import HostError
+from edgedeploy.measure.counting import instruction_count
 from edgedeploy.report.html import render, write_report
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.shipment import Shipment
@@ -148,6 +149,8 @@ def test_every_text_is_escaped() -> None:
             return {hostile if mapping else name: poisoned(item, name) for name, item in value.items()}
         if isinstance(value, list):
             return [poisoned(item, key) for item in value]
+        if (key, value) == ("unit", sample.PROFILE.unit):
+            return value
         return free.get(key, hostile) if isinstance(value, str) else value
 
     document = poisoned(msgspec.json.decode(msgspec.json.encode(sample.shipment())))
@@ -273,3 +276,23 @@ def test_folder_that_is_a_file(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="cannot be written"):
         write_report(place, sample.shipment())
     assert place.read_text() == "mine"
+
+
+def test_where_it_goes() -> None:
+    page = render(sample.shipment())
+    assert "Where it goes" in page and "conv2d_1.tmp_0_quant" in page and "QLinearConv (52) 88.7%" in page
+    assert "not a latency" not in page.partition("Where it goes")[2].partition("</section>")[0]
+    counted = structs.replace(sample.PROFILE, unit="instructions")
+    page = render(structs.replace(sample.shipment(), profile=counted))
+    assert "not a latency" in page.partition("Where it goes")[2].partition("</section>")[0]
+    assert "Where it goes" not in render(structs.replace(sample.shipment(), profile=None))
+
+
+def test_counts_are_shown_as_work() -> None:
+    shipped = sample.shipment()
+    assert shipped.measurement is not None
+    count = instruction_count(21_000_000, [9], [20_289_000, 20_290_000, 20_291_000], load=93_000_000)
+    page = render(structs.replace(shipped, measurement=structs.replace(shipped.measurement, timing=None, count=count)))
+    section = page.partition("Work on the emulated board")[2].partition("</section>")[0]
+    assert "20,290,000" in section and "93,000,000" in section and "no latency" in section
+    assert "runtime import" not in section and "Latency on the device" not in page
