@@ -24,7 +24,7 @@ class LossyProxy:
         self, to_port: int, *, delay_s: float = 0.0, cut_after_bytes: int | None = None, cuts: int = 1
     ) -> None:
         self._to_port, self._delay_s, self._left_bytes = to_port, delay_s, cut_after_bytes
-        self._cut_after_bytes, self._cuts_left = cut_after_bytes, cuts
+        self._cut_after_bytes, self._cuts, self._cuts_made = cut_after_bytes, cuts, 0
         self.passed_bytes = 0
         """In both directions."""
         self._lock = threading.Lock()
@@ -53,11 +53,13 @@ class LossyProxy:
             for each in (near, far):
                 # What it delays is what it was told to, and nothing else.
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._lock:
+                era = self._cuts_made
             self._open |= {near, far}
             for source, sink in ((near, far), (far, near)):
                 waiting: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
                 threading.Thread(target=self._read, args=(source, waiting), daemon=True).start()
-                threading.Thread(target=self._write, args=(sink, waiting), daemon=True).start()
+                threading.Thread(target=self._write, args=(sink, waiting, era), daemon=True).start()
 
     def _read(self, source: socket.socket, waiting: queue.SimpleQueue[tuple[float, bytes]]) -> None:
         while True:
@@ -69,11 +71,11 @@ class LossyProxy:
             if not chunk:
                 return
 
-    def _write(self, sink: socket.socket, waiting: queue.SimpleQueue[tuple[float, bytes]]) -> None:
+    def _write(self, sink: socket.socket, waiting: queue.SimpleQueue[tuple[float, bytes]], era: int) -> None:
         while True:
             due, chunk = waiting.get()
             time.sleep(max(0.0, due - time.monotonic()))
-            allowed = self._allowed(len(chunk))
+            allowed = self._allowed(len(chunk), era)
             with contextlib.suppress(OSError):
                 sink.sendall(chunk[:allowed])
                 if not chunk:
@@ -83,9 +85,12 @@ class LossyProxy:
             if not chunk or allowed < len(chunk):
                 return
 
-    def _allowed(self, size_bytes: int) -> int:
+    def _allowed(self, size_bytes: int, era: int) -> int:
+        """How many of so many bytes may pass, of a connection that began after so many cuts."""
         with self._lock:
-            if self._left_bytes is None or self._cuts_left == 0:
+            if era != self._cuts_made:
+                return 0  # reset a moment ago
+            if self._left_bytes is None or self._cuts_made == self._cuts:
                 self.passed_bytes += size_bytes
                 return size_bytes
             allowed = min(size_bytes, self._left_bytes)
@@ -93,7 +98,7 @@ class LossyProxy:
             self.passed_bytes += allowed
             if allowed < size_bytes:
                 self.cut = True
-                self._cuts_left -= 1
+                self._cuts_made += 1
                 self._left_bytes = self._cut_after_bytes
             return allowed
 

@@ -71,7 +71,7 @@ PROFILE = Profile(
     unit="us",
     runs=20,
     per_inference=10_150.0,
-    operators=(
+    by_operator=(
         ProfiledOperator(operator="QLinearConv", nodes=52, per_inference=9_000.0, share=0.887),
         ProfiledOperator(operator="ReduceMean", nodes=9, per_inference=1_150.0, share=0.113),
     ),

@@ -73,7 +73,7 @@ def profile(connection: Connection, release: Release, *, progress: Progress = SI
         unit="instructions" if counting else "emulated us" if connection.emulated else "us",
         runs=runs,
         per_inference=total,
-        operators=_by_operator(listed),
+        by_operator=_by_operator(listed),
         nodes=listed,
     )
 

@@ -16,7 +16,7 @@ def profile_tables(profile: Profile, *, top: int = 10) -> tuple[Table, Table]:
     operators = Table(box=None, pad_edge=False, title=Text(title), title_justify="left")
     for name in ("operator", "nodes", "per inference", "share"):
         operators.add_column(name, justify="left" if name == "operator" else "right")
-    for one in profile.operators:
+    for one in profile.by_operator:
         operators.add_row(Text(one.operator), str(one.nodes), f"{one.per_inference:,.0f}", f"{one.share:.1%}")
     nodes = Table(box=None, pad_edge=False, title=Text(f"the {min(top, len(profile.nodes))} largest nodes"))
     nodes.title_justify = "left"

@@ -41,7 +41,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     runs: int
     per_inference: float
     """All nodes together."""
-    operators: tuple[ProfiledOperator, ...]
+    by_operator: tuple[ProfiledOperator, ...]
     """The largest first."""
     nodes: tuple[ProfiledNode, ...]
     """The largest first."""

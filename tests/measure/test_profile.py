@@ -28,14 +28,14 @@ FEEDS = [{"x": np.ones((4, 256), np.float32)}, {"x": np.zeros((2, 256), np.float
 def test_nodes_and_operators(local, make_release) -> None:
     found = profile(local, make_release(MODEL, FEEDS))
     assert (found.unit, found.runs, found.release) == ("us", 20, "1-abc")
-    assert {one.operator: one.nodes for one in found.operators}.keys() >= {"MatMul", "ReduceMean", "Add"}
+    assert {one.operator: one.nodes for one in found.by_operator}.keys() >= {"MatMul", "ReduceMean", "Add"}
     # 256³ multiply-accumulates against 256² additions.
-    assert found.operators[0].operator in ("MatMul", "FusedMatMul")
+    assert found.by_operator[0].operator in ("MatMul", "FusedMatMul")
     assert [node.per_inference for node in found.nodes] == sorted((n.per_inference for n in found.nodes), reverse=True)
     assert sum(node.share for node in found.nodes) == pytest.approx(1)
-    assert sum(one.per_inference for one in found.operators) == pytest.approx(found.per_inference)
+    assert sum(one.per_inference for one in found.by_operator) == pytest.approx(found.per_inference)
     operators, nodes = profile_tables(found, top=2)
-    assert nodes.row_count == 2 and operators.row_count == len(found.operators)
+    assert nodes.row_count == 2 and operators.row_count == len(found.by_operator)
 
 
 def test_units(local, make_release) -> None:
