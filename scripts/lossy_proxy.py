@@ -76,6 +76,8 @@ class LossyProxy:
             due, chunk = waiting.get()
             time.sleep(max(0.0, due - time.monotonic()))
             allowed = self._allowed(len(chunk), era)
+            if allowed is None:
+                return
             with contextlib.suppress(OSError):
                 sink.sendall(chunk[:allowed])
                 if not chunk:
@@ -85,11 +87,11 @@ class LossyProxy:
             if not chunk or allowed < len(chunk):
                 return
 
-    def _allowed(self, size_bytes: int, era: int) -> int:
-        """How many of so many bytes may pass, of a connection that began after so many cuts."""
+    def _allowed(self, size_bytes: int, era: int) -> int | None:
+        """How many of so many bytes may pass, of a connection that began after so many cuts; None when it was reset."""
         with self._lock:
             if era != self._cuts_made:
-                return 0  # reset a moment ago
+                return None
             if self._left_bytes is None or self._cuts_made == self._cuts:
                 self.passed_bytes += size_bytes
                 return size_bytes
