@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import structs
 
 from edgedeploy.files import write_bytes
+from edgedeploy.report.bars import Pair, operator_pairs, paired_bars
 from edgedeploy.report.comparison import comparison
 from edgedeploy.report.plots import histogram, timeline
 from edgedeploy.report.search_plot import front_svg
@@ -19,12 +21,15 @@ from edgedeploy.report.wording import (
     bytes_in_words,
     limit_and_figure,
     milliseconds,
+    percent_change,
     relation,
+    speed_in_words,
     sqnr_in_words,
     verdict_counts,
     where_in_words,
 )
 from edgedeploy.values.contract import Outcome
+from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.measurement import Conditions, Measurement, Timing
 from edgedeploy.values.quality import Agreement
 from edgedeploy.values.shipment import Shipment
@@ -71,7 +76,6 @@ def render(shipment: Shipment) -> str:
     evidence, measurement = shipment.evidence, shipment.measurement
     timing = measurement.timing if measurement else None
     answer, outcome = _answer(shipment)
-    sizes = (evidence.source.size_bytes, evidence.result.size_bytes if evidence.result else 0)
     return environment.get_template("page.html.jinja").render(
         shipment=shipment,
         contract=shipment.contract,
@@ -90,12 +94,13 @@ def render(shipment: Shipment) -> str:
         marks=_MARKS,
         tones=_TONES,
         rows=comparison(shipment),
-        bars=[round(100 * size / max(*sizes, 1), 2) for size in sizes],
+        size_bars=Markup(_size_bars(evidence)),  # noqa: S704 (as below)
+        operator_bars=Markup(_operator_bars(evidence)),  # noqa: S704 (as below)
         labels_are_missing=_labels_are_missing(shipment),
         agreements=_agreements(shipment),
         percentiles=_percentiles(timing) if timing else (),
         clock="emulated wall-clock in ms, not a latency" if timing and timing.clock == "emulated" else "latency in ms",
-        # SVG of our own making, from numbers alone: the one thing that is not escaped again.
+        # SVG of our own making, whose words are escaped: the one thing that is not escaped again.
         histogram=Markup(_histogram(timing)) if timing else "",  # noqa: S704
         timeline=Markup(timeline(timing.samples_ms, f"{_title(timing)}: samples in order")) if timing else "",  # noqa: S704
         conditions=_conditions(measurement) if measurement else (),
@@ -121,6 +126,44 @@ def _answer(shipment: Shipment) -> tuple[str, Outcome]:
     if not shipment.evidence.accepted:
         return "Refused", Outcome.BREAKS
     return "Not judged", Outcome.CANNOT_BE_TOLD
+
+
+def _size_bars(evidence: Evidence) -> str:
+    """What the recipe is to make smaller: bytes, parameters, work. Empty without a result."""
+    source, result, speed = evidence.source, evidence.result, evidence.speed
+    if result is None:
+        return ""
+    sizes = f"{bytes_in_words(source.size_bytes)} → {bytes_in_words(result.size_bytes)}"
+    pairs = [
+        Pair("size", source.size_bytes, result.size_bytes, sizes),
+        Pair("parameters", source.parameters, result.parameters, f"{source.parameters:,} → {result.parameters:,}"),
+    ]
+    if source.macs is not None and result.macs is not None:
+        pairs.append(Pair("MACs", source.macs, result.macs, f"{source.macs:,} → {result.macs:,}"))
+    if speed is not None:
+        unit = " million instructions"
+        before, after = (speed_in_words(value, speed) for value in (speed.source, speed.result))
+        pairs.append(
+            Pair(
+                "work" if speed.unit == "instructions" else speed.currency,
+                speed.source,
+                speed.result,
+                f"{before.removesuffix(unit)} → {after}",
+            )
+        )
+    pairs = [
+        structs.replace(pair, words=f"{pair.words} ({percent_change(pair.before, pair.after)})")
+        if pair.before and pair.before != pair.after
+        else pair
+        for pair in pairs
+    ]
+    return paired_bars(pairs, "Before and after", is_one_scale=False)
+
+
+def _operator_bars(evidence: Evidence) -> str:
+    """Empty without a result, or without operators."""
+    pairs = operator_pairs(evidence.source.operators, evidence.result.operators) if evidence.result else ()
+    return paired_bars(pairs, "Operators before and after", is_one_scale=True) if pairs else ""
 
 
 def _labels_are_missing(shipment: Shipment) -> bool:
