@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
+from edgedeploy.measure.counting import instruction_count
 from edgedeploy.measure.statistics import summary
 from edgedeploy.values.bundle import Source
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
@@ -112,6 +113,14 @@ def timing(samples_ms: Sequence[float], clock: str = "device") -> Timing:
         samples_ms=tuple(samples_ms),
         summary=summary(samples_ms),
     )
+
+
+def counted(samples: Sequence[int]) -> Shipment:
+    """As on an emulated board whose clock counts instructions: a count in place of a timing."""
+    whole = shipment(clock="emulated")
+    assert whole.measurement
+    count = instruction_count(samples[0], samples[:1], samples)
+    return structs.replace(whole, measurement=structs.replace(whole.measurement, timing=None, count=count))
 
 
 def shipment(samples_ms: Sequence[float] = (10.0, 11.0, 12.5), clock: str = "device", **conditions: object) -> Shipment:

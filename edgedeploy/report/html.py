@@ -9,28 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import structs
 
 from edgedeploy.files import write_bytes
-from edgedeploy.report.bars import Pair, operator_pairs, paired_bars
 from edgedeploy.report.comparison import comparison
-from edgedeploy.report.plots import histogram, timeline
+from edgedeploy.report.figures import count_plots, operator_bars, percentiles, size_bars, timing_plots
 from edgedeploy.report.search_plot import front_svg
 from edgedeploy.report.wording import (
     UNITS_IN_WORDS,
     bytes_in_words,
     limit_and_figure,
     milliseconds,
-    percent_change,
     relation,
-    speed_in_words,
     sqnr_in_words,
+    state_in_words,
     verdict_counts,
     where_in_words,
 )
 from edgedeploy.values.contract import Outcome
-from edgedeploy.values.evidence import Evidence
-from edgedeploy.values.measurement import Conditions, Measurement, Timing
+from edgedeploy.values.measurement import Conditions, Measurement
 from edgedeploy.values.quality import Agreement
 from edgedeploy.values.shipment import Shipment
 
@@ -75,6 +71,7 @@ def render(shipment: Shipment) -> str:
     )
     evidence, measurement = shipment.evidence, shipment.measurement
     timing = measurement.timing if measurement else None
+    count = measurement.count if measurement and measurement.count and measurement.count.samples else None
     answer, outcome = _answer(shipment)
     return environment.get_template("page.html.jinja").render(
         shipment=shipment,
@@ -94,15 +91,17 @@ def render(shipment: Shipment) -> str:
         marks=_MARKS,
         tones=_TONES,
         rows=comparison(shipment),
-        size_bars=Markup(_size_bars(evidence)),  # noqa: S704 (as below)
-        operator_bars=Markup(_operator_bars(evidence)),  # noqa: S704 (as below)
         labels_are_missing=_labels_are_missing(shipment),
         agreements=_agreements(shipment),
-        percentiles=_percentiles(timing) if timing else (),
+        count=count,
+        percentiles=percentiles(timing) if timing else (),
         clock="emulated wall-clock in ms, not a latency" if timing and timing.clock == "emulated" else "latency in ms",
         # SVG of our own making, whose words are escaped: the one thing that is not escaped again.
-        histogram=Markup(_histogram(timing)) if timing else "",  # noqa: S704
-        timeline=Markup(timeline(timing.samples_ms, f"{_title(timing)}: samples in order")) if timing else "",  # noqa: S704
+        size_bars=Markup(size_bars(evidence)),  # noqa: S704
+        operator_bars=Markup(operator_bars(evidence)),  # noqa: S704
+        timing_plots=[Markup(plot) for plot in timing_plots(timing)] if timing else (),  # noqa: S704
+        count_plots=[Markup(plot) for plot in count_plots(count)] if count else (),  # noqa: S704
+        state=state_in_words(measurement.conditions) if measurement else "",
         conditions=_conditions(measurement) if measurement else (),
         commands=_commands(shipment),
         bytes=bytes_in_words,
@@ -126,44 +125,6 @@ def _answer(shipment: Shipment) -> tuple[str, Outcome]:
     if not shipment.evidence.accepted:
         return "Refused", Outcome.BREAKS
     return "Not judged", Outcome.CANNOT_BE_TOLD
-
-
-def _size_bars(evidence: Evidence) -> str:
-    """What the recipe is to make smaller: bytes, parameters, work. Empty without a result."""
-    source, result, speed = evidence.source, evidence.result, evidence.speed
-    if result is None:
-        return ""
-    sizes = f"{bytes_in_words(source.size_bytes)} → {bytes_in_words(result.size_bytes)}"
-    pairs = [
-        Pair("size", source.size_bytes, result.size_bytes, sizes),
-        Pair("parameters", source.parameters, result.parameters, f"{source.parameters:,} → {result.parameters:,}"),
-    ]
-    if source.macs is not None and result.macs is not None:
-        pairs.append(Pair("MACs", source.macs, result.macs, f"{source.macs:,} → {result.macs:,}"))
-    if speed is not None:
-        unit = " million instructions"
-        before, after = (speed_in_words(value, speed) for value in (speed.source, speed.result))
-        pairs.append(
-            Pair(
-                "work" if speed.unit == "instructions" else speed.currency,
-                speed.source,
-                speed.result,
-                f"{before.removesuffix(unit)} → {after}",
-            )
-        )
-    pairs = [
-        structs.replace(pair, words=f"{pair.words} ({percent_change(pair.before, pair.after)})")
-        if pair.before and pair.before != pair.after
-        else pair
-        for pair in pairs
-    ]
-    return paired_bars(pairs, "Before and after", is_one_scale=False)
-
-
-def _operator_bars(evidence: Evidence) -> str:
-    """Empty without a result, or without operators."""
-    pairs = operator_pairs(evidence.source.operators, evidence.result.operators) if evidence.result else ()
-    return paired_bars(pairs, "Operators before and after", is_one_scale=True) if pairs else ""
 
 
 def _labels_are_missing(shipment: Shipment) -> bool:
@@ -219,29 +180,6 @@ def _agreements(shipment: Shipment) -> list[tuple[str, Agreement]]:
     if measurement and measurement.golden:
         found.append(("device against the bundle's golden outputs", measurement.golden))
     return found
-
-
-def _percentiles(timing: Timing) -> list[tuple[str, float]]:
-    summary = timing.summary
-    named = {
-        "min": summary.min_ms,
-        "p50": summary.p50_ms,
-        "mean": summary.mean_ms,
-        "p90": summary.p90_ms,
-        "p95": summary.p95_ms,
-        "p99": summary.p99_ms,
-        "MAD": summary.mad_ms,
-    }
-    return [(name, value) for name, value in named.items() if value is not None]
-
-
-def _title(timing: Timing) -> str:
-    return "Emulated wall-clock, not a latency" if timing.clock == "emulated" else "Latency"
-
-
-def _histogram(timing: Timing) -> str:
-    marks = [(name, value) for name, value in _percentiles(timing) if name in ("p50", "p90", "p99")]
-    return histogram(timing.samples_ms, marks, f"{_title(timing)}: distribution")
 
 
 def _conditions(measurement: Measurement) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ where a unit is less than half a pixel.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ Scale = Callable[[float], float]
 _WIDTH, _PLOT_HEIGHT = 760, 150
 _RIGHT, _BOTTOM = 32, 36
 _ROW = 24
+_NAMES = 64
+"""The right margin where names of marks stand in it."""
 _MOST_BINS = 60
 _MOST_POINTS = 2000
 
@@ -31,6 +34,7 @@ class _Frame:
 
     left: float
     top: float
+    right: float
     x: Scale
     y: Scale
 
@@ -77,16 +81,16 @@ def bin_count(samples: Sequence[float]) -> int:
     return min(_MOST_BINS, bins)
 
 
-def histogram(samples_ms: Sequence[float], marks: Sequence[tuple[str, float]], title: str) -> str:
-    """The distribution of timing samples, with named marks (p50 …) as vertical lines.
+def histogram(samples: Sequence[float], marks: Sequence[tuple[str, float]], title: str, unit: str = "ms") -> str:
+    """The distribution of samples, with named marks (p50 …) as vertical lines.
 
     Under the axis each sample has a stroke of its own, so that what the bins hide is seen.
 
     Args:
-        samples_ms: at least one, finite, in milliseconds.
+        samples: at least one, finite, in `unit`.
         marks: names, with values within the samples' range.
     """
-    samples = _drawable(samples_ms)
+    samples = _drawable(samples)
     low, high = _widened(min(samples), max(samples))
     # One value is a bar in the middle of an axis that has some width.
     bins = 3 if _is_flat(min(samples), max(samples)) else bin_count(samples)
@@ -100,7 +104,7 @@ def histogram(samples_ms: Sequence[float], marks: Sequence[tuple[str, float]], t
     named = [(name, x(min(max(value, low), high))) for name, value in marks]
     rows = _rows([at for _, at in named])
     top = 10 + _ROW * (max(rows, default=-1) + 1)
-    frame = _Frame(left=left, top=top, x=x, y=_scale(0, max(counts), top + _PLOT_HEIGHT, top))
+    frame = _Frame(left=left, top=top, right=_WIDTH - _RIGHT, x=x, y=_scale(0, max(counts), top + _PLOT_HEIGHT, top))
 
     parts = [_x_axis(nice_ticks(low, high), frame), _y_axis(y_ticks, frame)]
     width = (_WIDTH - _RIGHT - left) / bins
@@ -121,30 +125,35 @@ def histogram(samples_ms: Sequence[float], marks: Sequence[tuple[str, float]], t
             f'<line class="mark" x1="{at:.2f}" x2="{at:.2f}" y1="{baseline - 8}" y2="{frame.base:g}"/>'
             f'<text class="name" x="{at + shift:.2f}" y="{baseline}" text-anchor="{anchor}">{escape(name)}</text>'
         )
-    description = f"Histogram of {_counted(samples)} from {min(samples):.4g} to {max(samples):.4g} ms"
-    told = "".join(f"; {name} {value:.4g} ms" for name, value in marks)
+    description = f"Histogram of {_counted(samples)} from {min(samples):.4g} to {max(samples):.4g} {unit}"
+    told = "".join(f"; {name} {value:.4g} {unit}" for name, value in marks)
     return _svg(title, description + told, frame, parts)
 
 
-def timeline(samples_ms: Sequence[float], title: str) -> str:
-    """Timing samples in the order they were taken: drift and outliers show here.
+def timeline(
+    samples: Sequence[float], title: str, marks: Sequence[tuple[str, float]] = (), unit: str = "milliseconds"
+) -> str:
+    """Samples in the order they were taken: drift and outliers show here; named marks (p50 …) are lines across.
 
     Of more than 2,000 samples the lowest and the highest of each stretch are drawn, so that no outlier is lost.
 
     Args:
-        samples_ms: at least one, finite, in milliseconds.
+        samples: at least one, finite, in `unit`.
+        marks: names, with values within the samples' range.
     """
-    samples = _drawable(samples_ms)
+    samples = _drawable(samples)
     low, high = _widened(min(samples), max(samples))
     margin = (high - low) * 0.05
     low, high = (max(0.0, low - margin) if low >= 0 else low - margin), high + margin
     y_ticks = nice_ticks(low, high)
     left, top = _room_for(y_ticks), 10
+    right = _WIDTH - (_NAMES if marks else _RIGHT)
     last = len(samples)
     frame = _Frame(
         left=left,
         top=top,
-        x=_scale(1, last, left + 4, _WIDTH - _RIGHT) if last > 1 else _scale(0, 2, left, _WIDTH - _RIGHT),
+        right=right,
+        x=_scale(1, last, left + 4, right - 4) if last > 1 else _scale(0, 2, left, right),
         y=_scale(low, high, top + _PLOT_HEIGHT, top),
     )
     x_ticks = [1.0, *(tick for tick in nice_ticks(1, last) if tick == int(tick) and tick > 1)]
@@ -153,8 +162,15 @@ def timeline(samples_ms: Sequence[float], title: str) -> str:
     dots = "".join(f"M{frame.x(place):.1f} {frame.y(value):.1f}h0" for place, value in _thinned(samples))
     parts = [_x_axis(x_ticks, frame), _y_axis(y_ticks, frame)]
     parts.append(f'<path class="dots" style="stroke-width: {8 if last <= 20 else 4}px" d="{dots}"/>')
+    named = [(name, frame.y(min(max(value, low), high))) for name, value in marks]
+    for (name, at), baseline in zip(named, _spread([at for _, at in named], top, frame.base), strict=True):
+        parts.append(
+            f'<line class="mark" x1="{left:g}" x2="{right:g}" y1="{at:.2f}" y2="{at:.2f}"/>'
+            f'<text class="name" x="{right + 4:g}" y="{baseline:.2f}" dy=".35em">{escape(name)}</text>'
+        )
+    told = "".join(f"; {name} {value:.4g} {unit}" for name, value in marks)
     thinned = "; of each stretch the lowest and the highest are drawn" if last > _MOST_POINTS else ""
-    return _svg(title, f"{_counted(samples)} in milliseconds, in the order they were taken{thinned}", frame, parts)
+    return _svg(title, f"{_counted(samples)} in {unit}, in the order they were taken{told}{thinned}", frame, parts)
 
 
 def _thinned(samples: Sequence[float]) -> list[tuple[int, float]]:
@@ -204,6 +220,20 @@ def _rows(places: Sequence[float]) -> list[int]:
     return [row for row, _ in taken]
 
 
+def _spread(places: Sequence[float], top: float, base: float) -> list[float]:
+    """Heights for the names of marks at `places`, apart by a line of text: the highest stays, others go down or up."""
+    heights = list(places)
+    order = sorted(range(len(places)), key=lambda index: (places[index], -index))
+    for above, below in itertools.pairwise(order):
+        heights[below] = max(heights[below], heights[above] + _ROW)
+    # What went below the axis pushes all back up.
+    limit = base
+    for index in reversed(order):
+        heights[index] = max(top, min(heights[index], limit))
+        limit = heights[index] - _ROW
+    return heights
+
+
 def _is_flipped(at: float) -> bool:
     """Near the right edge a mark's name stands to its left."""
     return at > _WIDTH - 70
@@ -213,7 +243,7 @@ def _x_axis(ticks: Sequence[float], frame: _Frame) -> str:
     base = frame.base
     labels = _labels(ticks)
     return (
-        f'<path class="axis" d="M{frame.left:g} {base:g}H{_WIDTH - _RIGHT}'
+        f'<path class="axis" d="M{frame.left:g} {base:g}H{frame.right:g}'
         + "".join(f"M{frame.x(tick):.2f} {base:g}v6" for tick in ticks)
         + '"/>'
         + "".join(
@@ -225,7 +255,7 @@ def _x_axis(ticks: Sequence[float], frame: _Frame) -> str:
 
 def _y_axis(ticks: Sequence[float], frame: _Frame) -> str:
     return "".join(
-        f'<line class="grid" x1="{frame.left:g}" x2="{_WIDTH - _RIGHT}" y1="{frame.y(tick):.2f}" '
+        f'<line class="grid" x1="{frame.left:g}" x2="{frame.right:g}" y1="{frame.y(tick):.2f}" '
         f'y2="{frame.y(tick):.2f}"/><text x="{frame.left - 8:g}" y="{frame.y(tick):.2f}" dy=".35em" '
         f'text-anchor="end">{label}</text>'
         for tick, label in zip(ticks, _labels(ticks), strict=True)

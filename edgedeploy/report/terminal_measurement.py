@@ -5,8 +5,14 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from edgedeploy.report.wording import bytes_in_words, metric_in_words, milliseconds, sqnr_in_words
-from edgedeploy.values.measurement import Accuracy, Conditions, InstructionCount, Measurement, Timing
+from edgedeploy.report.wording import (
+    bytes_in_words,
+    metric_in_words,
+    milliseconds,
+    sqnr_in_words,
+    state_in_words,
+)
+from edgedeploy.values.measurement import Accuracy, InstructionCount, Measurement, Timing
 from edgedeploy.values.quality import Agreement
 
 
@@ -22,7 +28,7 @@ def measurement_tables(measurement: Measurement) -> tuple[Table, ...]:
 
     row("device", f"{measurement.device} ({conditions.machine}, {conditions.cpu}, {conditions.cores} cores)")
     row("system", f"{conditions.os}, {conditions.kernel}, Python {conditions.python}")
-    if state := _state(conditions):
+    if state := state_in_words(conditions):
         row("state", state)
     row("release", f"{measurement.release.name} {measurement.release.id} for {measurement.release.target}")
     if measurement.timing:
@@ -36,22 +42,6 @@ def measurement_tables(measurement: Measurement) -> tuple[Table, ...]:
     if measurement.peak_rss_bytes is not None:
         row("peak memory", f"{bytes_in_words(measurement.peak_rss_bytes)} (resident, runtime included)")
     return (table,)
-
-
-def _state(conditions: Conditions) -> str:
-    """What changes from run to run, as far as the device tells it."""
-    parts = []
-    if conditions.board:
-        parts.append(conditions.board)
-    if conditions.temperature_c is not None:
-        parts.append(f"{conditions.temperature_c:.0f} °C")
-    if conditions.governor:
-        parts.append(f"governor {conditions.governor}")
-    if conditions.load_average_1min is not None:
-        parts.append(f"load {conditions.load_average_1min:.2f}")
-    if conditions.memory_available_bytes is not None:
-        parts.append(f"{bytes_in_words(conditions.memory_available_bytes)} of memory available")
-    return ", ".join(parts)
 
 
 def agreement_in_words(agreement: Agreement) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edgedeploy.values.contract import Verdict, VerdictLine
     from edgedeploy.values.evidence import Execution
+    from edgedeploy.values.measurement import Conditions
     from edgedeploy.values.quality import Agreement, MetricChange, MetricFigure
     from edgedeploy.values.speed import SpeedFigure
 
@@ -111,6 +112,22 @@ def sqnr_in_words(agreement: Agreement) -> str:
     if agreement.sqnr_db is None:
         return "equal"
     return "none" if agreement.sqnr_db <= _SQNR_FLOOR_DB else _signed_minus(f"{agreement.sqnr_db:.1f} dB")
+
+
+def state_in_words(conditions: Conditions) -> str:
+    """What changes from run to run, as far as the device tells it."""
+    parts = []
+    if conditions.board:
+        parts.append(conditions.board)
+    if conditions.temperature_c is not None:
+        parts.append(f"{conditions.temperature_c:.0f} °C")
+    if conditions.governor:
+        parts.append(f"governor {conditions.governor}")
+    if conditions.load_average_1min is not None:
+        parts.append(f"load {conditions.load_average_1min:.2f}")
+    if conditions.memory_available_bytes is not None:
+        parts.append(f"{bytes_in_words(conditions.memory_available_bytes)} of memory available")
+    return ", ".join(parts)
 
 
 def verdict_counts(verdict: Verdict) -> str:

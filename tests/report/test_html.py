@@ -79,6 +79,8 @@ SHIPMENTS = {
     "emulated": sample.shipment([90.0, 101.0, 95.0], clock="emulated"),
     "refused": sample.refused(),
     "many samples": sample.shipment(bimodal()),
+    "counted": sample.counted([20_250_432, 20_250_440, 20_251_000]),
+    "counted once": sample.counted([20_250_432]),
     "one sample": sample.shipment([3.0]),
     "all the same": sample.shipment([3.0] * 100),
     "nothing reported": sample.shipment(
@@ -107,6 +109,19 @@ def test_emulated_timing_is_never_called_latency() -> None:
     text = " ".join(check(render(SHIPMENTS["emulated"])).text)
     assert "not a latency" in text
     assert "Latency on the device" not in text
+
+
+def test_counted_instructions_are_work_and_never_a_latency() -> None:
+    text = " ".join(check(render(SHIPMENTS["counted"])).text)
+    assert "Work on the device, in instructions" in text and "20,250,440" in text
+    assert "Latency on the device" not in text and "Timing under emulation" not in text
+
+
+def test_samples_are_seen_beside_the_state_that_they_were_taken_in() -> None:
+    assert "after the last one: 51 °C, governor ondemand" in render(SHIPMENTS["whole"])
+    assert "after the last one" not in render(
+        sample.shipment(memory_available_bytes=None, temperature_c=None, governor=None, load_average_1min=None)
+    )
 
 
 def test_trials_of_a_search_are_told() -> None:
@@ -294,5 +309,5 @@ def test_counts_are_shown_as_work() -> None:
     count = instruction_count(21_000_000, [9], [20_289_000, 20_290_000, 20_291_000], load=93_000_000)
     page = render(structs.replace(shipped, measurement=structs.replace(shipped.measurement, timing=None, count=count)))
     section = page.partition("Work on the emulated board")[2].partition("</section>")[0]
-    assert "20,290,000" in section and "93,000,000" in section and "no latency" in section
+    assert "20,290,000" in section and "93,000,000" in section and "not a latency" in section
     assert "runtime import" not in section and "Latency on the device" not in page

@@ -44,7 +44,7 @@ def places(plot: str) -> list[tuple[float, float]]:
 @given(samples)
 def test_any_samples_give_well_formed_svg_within_its_box(values: list[float]) -> None:
     marks = [("p50", sorted(values)[len(values) // 2]), ("p90", max(values)), ("p99", max(values))]
-    for plot in (histogram(values, marks, "t"), timeline(values, "t")):
+    for plot in (histogram(values, marks, "t"), timeline(values, "t"), timeline(values, "t", marks)):
         width, height = (float(part) for part in ElementTree.fromstring(plot).attrib["viewBox"].split()[2:])
         for x, y in places(plot):
             assert -0.01 <= x <= width + 0.01
@@ -65,6 +65,15 @@ def test_names_of_marks_do_not_lie_on_each_other() -> None:
     plot = histogram([1.0, 1.0, 1.0, 2.0], [("p50", 1.0), ("p90", 1.0), ("p99", 1.01)], "t")
     heights = [element.attrib["y"] for element in ElementTree.fromstring(plot).iter() if "name" in str(element.attrib)]
     assert len(set(heights)) == 3
+
+
+@pytest.mark.parametrize("values", [[1.0, 1.0, 9.0], [1.0, 9.0, 9.0], [5.0, 5.0, 5.0]])
+def test_names_of_lines_across_do_not_lie_on_each_other(values: list[float]) -> None:
+    plot = timeline(values, "t", [("p50", sorted(values)[1]), ("p90", sorted(values)[1])])
+    names = [element for element in ElementTree.fromstring(plot).iter() if element.attrib.get("class") == "name"]
+    one, other = (float(element.attrib["y"]) for element in names)
+    assert abs(one - other) >= 24
+    assert "p90" in plot[plot.index("<desc>") : plot.index("</desc>")]
 
 
 def test_labels_have_the_decimals_that_tell_them_apart() -> None:

@@ -1,0 +1,85 @@
+"""Which pictures the page has of a shipment, each as inline SVG; empty where there is nothing to draw."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from edgedeploy.report.bars import Pair, operator_pairs, paired_bars
+from edgedeploy.report.plots import histogram, timeline
+from edgedeploy.report.wording import bytes_in_words, percent_change, speed_in_words
+from edgedeploy.values.evidence import Evidence
+from edgedeploy.values.measurement import InstructionCount, Timing
+
+_MILLION = 1e6
+
+
+def size_bars(evidence: Evidence) -> str:
+    """What the recipe is to make smaller: bytes, parameters, work. Empty without a result."""
+    source, result, speed = evidence.source, evidence.result, evidence.speed
+    if result is None:
+        return ""
+    sizes = f"{bytes_in_words(source.size_bytes)} → {bytes_in_words(result.size_bytes)}"
+    pairs = [
+        Pair("size", source.size_bytes, result.size_bytes, sizes),
+        Pair("parameters", source.parameters, result.parameters, f"{source.parameters:,} → {result.parameters:,}"),
+    ]
+    if source.macs is not None and result.macs is not None:
+        pairs.append(Pair("MACs", source.macs, result.macs, f"{source.macs:,} → {result.macs:,}"))
+    if speed is not None:
+        unit = " million instructions"
+        before, after = (speed_in_words(value, speed) for value in (speed.source, speed.result))
+        pairs.append(
+            Pair(
+                "work" if speed.unit == "instructions" else speed.currency,
+                speed.source,
+                speed.result,
+                f"{before.removesuffix(unit)} → {after}",
+            )
+        )
+    pairs = [
+        structs.replace(pair, words=f"{pair.words} ({percent_change(pair.before, pair.after)})")
+        if pair.before and pair.before != pair.after
+        else pair
+        for pair in pairs
+    ]
+    return paired_bars(pairs, "Before and after", is_one_scale=False)
+
+
+def operator_bars(evidence: Evidence) -> str:
+    """Empty without a result, or without operators."""
+    pairs = operator_pairs(evidence.source.operators, evidence.result.operators) if evidence.result else ()
+    return paired_bars(pairs, "Operators before and after", is_one_scale=True) if pairs else ""
+
+
+def percentiles(timing: Timing) -> list[tuple[str, float]]:
+    summary = timing.summary
+    named = {
+        "min": summary.min_ms,
+        "p50": summary.p50_ms,
+        "mean": summary.mean_ms,
+        "p90": summary.p90_ms,
+        "p95": summary.p95_ms,
+        "p99": summary.p99_ms,
+        "MAD": summary.mad_ms,
+    }
+    return [(name, value) for name, value in named.items() if value is not None]
+
+
+def timing_plots(timing: Timing) -> tuple[str, str]:
+    """The samples' distribution, and the samples in order; with the percentiles that there are samples enough for."""
+    marks = [(name, value) for name, value in percentiles(timing) if name in ("p50", "p90", "p99")]
+    title = "Emulated wall-clock, not a latency" if timing.clock == "emulated" else "Latency"
+    return (
+        histogram(timing.samples_ms, marks, f"{title}: distribution"),
+        timeline(timing.samples_ms, f"{title}: samples in order", marks[:2]),
+    )
+
+
+def count_plots(count: InstructionCount) -> tuple[str, str]:
+    """As `timing_plots`, in millions of instructions."""
+    samples = [number / _MILLION for number in count.samples]
+    marks, unit = [("p50", count.per_inference / _MILLION)], "million instructions"
+    return (
+        histogram(samples, marks, "Instructions: distribution", unit),
+        timeline(samples, "Instructions: samples in order", marks, unit),
+    )
