@@ -81,7 +81,6 @@ def render(shipment: Shipment) -> str:
         search=evidence.search,
         front=_as_address(front_svg(evidence.search)) if evidence.search else "",
         timing=timing,
-        count=measurement.count if measurement else None,
         profile=shipment.profile,
         profile_unit=UNITS_IN_WORDS[shipment.profile.unit] if shipment.profile else "",
         answer=answer,

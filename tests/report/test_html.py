@@ -113,7 +113,7 @@ def test_emulated_timing_is_never_called_latency() -> None:
 
 def test_counted_instructions_are_work_and_never_a_latency() -> None:
     text = " ".join(check(render(SHIPMENTS["counted"])).text)
-    assert "Work on the device, in instructions" in text and "20,250,440" in text
+    assert "Work on the emulated board" in text and "20,250,440" in text
     assert "Latency on the device" not in text and "Timing under emulation" not in text
 
 
