@@ -9,19 +9,19 @@ from edgedeploy.report.wording import UNITS_IN_WORDS
 from edgedeploy.values.profile import Profile
 
 
-def profile_tables(profile: Profile, *, top: int = 10) -> tuple[Table, Table]:
-    """By operator, all of them; by node, the `top` largest."""
+def profile_tables(profile: Profile, *, top: int = 10) -> tuple[Text, Table, Table]:
+    """What it is of; by operator, all of them; by node, the `top` largest."""
     unit = UNITS_IN_WORDS[profile.unit]
     title = f"{profile.name} {profile.release} on {profile.device}: {profile.per_inference:,.0f} {unit} per inference"
-    operators = Table(box=None, pad_edge=False, title=Text(title), title_justify="left")
+    operators = Table(box=None, pad_edge=False)
     for name in ("operator", "nodes", "per inference", "share"):
         operators.add_column(name, justify="left" if name == "operator" else "right")
     for one in profile.by_operator:
         operators.add_row(Text(one.operator), str(one.nodes), f"{one.per_inference:,.0f}", f"{one.share:.1%}")
-    nodes = Table(box=None, pad_edge=False, title=Text(f"the {min(top, len(profile.nodes))} largest nodes"))
-    nodes.title_justify = "left"
+    title += f"\nall operators, and the {min(top, len(profile.nodes))} largest nodes:"
+    nodes = Table(box=None, pad_edge=False)
     for name in ("node", "operator", "per inference", "share"):
         nodes.add_column(name, justify="left" if name in ("node", "operator") else "right")
     for node in profile.nodes[:top]:
         nodes.add_row(Text(node.name), Text(node.operator), f"{node.per_inference:,.0f}", f"{node.share:.1%}")
-    return operators, nodes
+    return Text(title), operators, nodes

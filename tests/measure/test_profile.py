@@ -34,7 +34,8 @@ def test_nodes_and_operators(local, make_release) -> None:
     assert [node.per_inference for node in found.nodes] == sorted((n.per_inference for n in found.nodes), reverse=True)
     assert sum(node.share for node in found.nodes) == pytest.approx(1)
     assert sum(one.per_inference for one in found.by_operator) == pytest.approx(found.per_inference)
-    operators, nodes = profile_tables(found, top=2)
+    title, operators, nodes = profile_tables(found, top=2)
+    assert "1-abc" in title.plain
     assert nodes.row_count == 2 and operators.row_count == len(found.by_operator)
 
 
