@@ -17,7 +17,7 @@ from msgspec import Struct
 from edgedeploy.device import key_passphrase
 from edgedeploy.device.connection import ANSWER_LIMIT_BYTES, Completed
 from edgedeploy.device.known_hosts import KnownKey, fingerprint, host_name, known_keys, remember
-from edgedeploy.device.ssh_process import CHUNK_BYTES, SshProcess, begin, command_line, lost
+from edgedeploy.device.ssh_process import CHUNK_BYTES, SshProcess, begin, command_line, is_openssh, lost
 from edgedeploy.errors import AuthenticationError, UnreachableError
 
 _KEEPALIVE_S = 15
@@ -149,8 +149,8 @@ class SshConnection:
         """Open a channel for the next command while this one runs: one wait for the network less. It comes to nothing
         when the server lets us have no more of them now."""
         transport = self._client.get_transport()
-        # Dropbear (2022.83) ends the whole connection over channels that are open and not used.
-        if transport is None or "OpenSSH" not in transport.remote_version:
+        # Dropbear (2022.83) closes channels that are open and not used when a command on another one ends.
+        if transport is None or not is_openssh(transport):
             return
         opened: Future[paramiko.Channel | None] = Future()
 

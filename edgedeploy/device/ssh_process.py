@@ -21,6 +21,9 @@ CHUNK_BYTES = 64 << 10
 _STDERR_LIMIT_BYTES = 64 << 10
 _KILLED = 137
 """Exit status of a shell that a signal ended: 128 + SIGKILL."""
+# Dropbear (2022.83), when a command ends, closes every channel on which none has begun yet, and then the connection,
+# when something comes for such a channel. So the next one is opened after it has said that a killed one is gone.
+_END_S = 5.0
 _BEGUN = b"edgedeploy: here\n"
 _NOISE_LIMIT_BYTES = 1 << 20
 # Files that login shells read may print; the command's own output begins after this line. And some shells put the
@@ -32,6 +35,10 @@ _WRAPPED = 'echo "$0: here"; "$@"; exit $?'
 def command_line(argv: Sequence[str]) -> bytes:
     """What the server's login shell is given, so that `SshProcess` can follow it. Words are quoted here, once."""
     return shlex.join(["sh", "-c", _WRAPPED, "edgedeploy", *argv]).encode()
+
+
+def is_openssh(transport: paramiko.Transport) -> bool:
+    return "OpenSSH" in transport.remote_version
 
 
 def begin(channel: paramiko.Channel, command: bytes) -> None:
@@ -95,6 +102,8 @@ class SshProcess:
         with contextlib.suppress(Exception):
             if not self._channel.exit_status_ready():
                 self._signal("KILL")
+                if not is_openssh(self._channel.get_transport()):
+                    self._channel.status_event.wait(_END_S)
         # Some servers ignore signals; a closed channel ends at least what reads or writes it.
         with contextlib.suppress(Exception):
             self._channel.close()
