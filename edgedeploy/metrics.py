@@ -118,6 +118,19 @@ def find_metric(name: str) -> Metric:
     )
 
 
+def answered_classes(outputs: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
+    """The class that each vector of scores names, as `top1` takes them: whole numbers, in the shape of the labels.
+
+    -1 where scores are NaN.
+
+    Raises:
+        DatasetError: the outputs hold no scores that the labels fit.
+    """
+    scores = _scores(1, list(outputs), labels)
+    found: np.ndarray = np.where(np.isnan(scores).any(axis=-1), -1, scores.argmax(axis=-1))
+    return found
+
+
 def _top(k: int, outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray:
     scores = _scores(k, outputs, labels)
     classes = scores.shape[-1]

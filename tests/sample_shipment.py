@@ -14,7 +14,7 @@ from edgedeploy.values.evidence import Evidence, Execution, PassEvidence
 from edgedeploy.values.measurement import Accuracy, Conditions, MeasuredRelease, Measurement, Timing
 from edgedeploy.values.model import ModelFacts, TensorFacts
 from edgedeploy.values.profile import Profile, ProfiledNode, ProfiledOperator
-from edgedeploy.values.quality import Agreement, MetricChange, MetricFigure
+from edgedeploy.values.quality import Agreement, Broken, ByClass, ClassFigure, MetricChange, MetricFigure
 from edgedeploy.values.search import LayerDamage, Search, Trial
 from edgedeploy.values.shipment import Shipment, ShippedBundle, ShippedContract, ShippedRelease
 from edgedeploy.values.speed import SpeedFigure
@@ -24,6 +24,15 @@ AGREEMENT = Agreement(
 )
 
 CHANGE = MetricChange(value=0.0, low=-0.0117, high=0.0083, confidence=0.95, samples=600, samples_changed=4)
+CLASSES = ByClass(
+    count=62,
+    worst=(
+        ClassFigure(label=7, samples=12, reference_right=12, right=9, same=9),
+        ClassFigure(label=31, samples=8, reference_right=7, right=8, same=6),
+        ClassFigure(label=2, samples=10, reference_right=9, right=9, same=10),
+    ),
+)
+BROKEN = Broken(count=31, first=tuple(range(3, 203, 10)))
 SPEED = SpeedFigure(
     currency="guest instructions",
     unit="instructions",
@@ -173,7 +182,15 @@ def shipment(samples_ms: Sequence[float] = (10.0, 11.0, 12.5), clock: str = "dev
             source_metric=metric,
             max_drop=0.01,
             executions=(
-                Execution(arithmetic="exact", isa="x86-64", metric=metric, agreement=AGREEMENT, change=CHANGE),
+                Execution(
+                    arithmetic="exact",
+                    isa="x86-64",
+                    metric=metric,
+                    agreement=AGREEMENT,
+                    change=CHANGE,
+                    classes=CLASSES,
+                    broken=BROKEN,
+                ),
                 Execution(arithmetic="host", isa="x86-64 avx2", metric=metric, agreement=AGREEMENT),
             ),
             speed=SPEED,
@@ -219,6 +236,8 @@ def shipment(samples_ms: Sequence[float] = (10.0, 11.0, 12.5), clock: str = "dev
                 metric=metric,
                 host_metric=metric,
                 agreement=AGREEMENT,
+                classes=ByClass(count=2, worst=CLASSES.worst[2:]),
+                broken=Broken(count=0, first=()),
             ),
             golden=structs.replace(AGREEMENT, samples=8, sqnr_db=None),
         ),

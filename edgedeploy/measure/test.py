@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import structs
 
 from edgedeploy.agreement import AgreementAccumulator
+from edgedeploy.breakage import ClassAccumulator, broken
 from edgedeploy.dataset import open_dataset
 from edgedeploy.device.connection import Connection
 from edgedeploy.measure.observation import observe
@@ -38,8 +39,9 @@ def test(
     """Stream a dataset through the release on the device.
 
     Every output is compared with what the release's own model (`reference_model`) answers on this machine in exact
-    arithmetic; the metric is computed from the device's outputs. Memory and disk are bounded on both
-    sides, whatever the dataset's size. Without labels there is agreement but no metric.
+    arithmetic; the metric is computed from the device's outputs, with the samples and classes that lost by it.
+    Memory is bounded on both sides but for a number for each sample, disk whatever the dataset's size. Without labels
+    there is agreement but no metric.
 
     Args:
         evaluation: as `open_dataset` takes it.
@@ -62,6 +64,7 @@ def test(
     host = open_session(content, format_of(content[:8]), exact=True, threads=1)
     names = [output.name for output in release.manifest.model.outputs]
     agreement, on_device, on_host = AgreementAccumulator(), chosen.start(), chosen.start()
+    by_class = ClassAccumulator() if chosen.name == "top1" else None
     samples = feeds = 0
     count = dataset.count if limit is None or dataset.count is None else min(dataset.count, limit)
     with conversation(connection, release) as talk:
@@ -76,6 +79,8 @@ def test(
                 if sample.labels is not None:
                     on_device.add(outputs, sample.labels)
                     on_host.add(expected, sample.labels)
+                    if by_class is not None:
+                        by_class.add(outputs, expected, sample.labels)
                 samples += sample.size
                 feeds += 1
                 progress.advance(feeds, count, "samples")
@@ -90,6 +95,8 @@ def test(
         host_metric=on_host.figure() if dataset.has_labels else None,
         agreement=agreement.figure(),
         partial=partial,
+        classes=by_class.figure() if by_class is not None and dataset.has_labels else None,
+        broken=broken(on_host.scores(), on_device.scores()) if dataset.has_labels else None,
     )
     return structs.replace(observed, accuracy=accuracy)
 

@@ -10,12 +10,13 @@ from msgspec import Struct
 
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.bootstrap import paired_change
+from edgedeploy.breakage import ClassAccumulator, broken
 from edgedeploy.dataset import Sample
 from edgedeploy.errors import DatasetError, EdgedeployError
 from edgedeploy.metrics import Metric, MetricAccumulator
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.sessions import Session
-from edgedeploy.values.quality import Agreement, MetricChange, MetricFigure
+from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricChange, MetricFigure
 
 
 class ResultFailedError(Exception):
@@ -33,6 +34,10 @@ class Ran(Struct, frozen=True, kw_only=True):
     """From the reference: of any element, relative to the largest magnitude of its output in its batch."""
     non_finite: int
     """Elements that are NaN or infinite where the reference's are finite."""
+    classes: ByClass | None = None
+    """None unless the metric is top1."""
+    broken: Broken | None = None
+    """None without a metric."""
 
 
 class Compared(Struct, frozen=True, kw_only=True):
@@ -123,6 +128,7 @@ class _Score:
 
     def __init__(self, metric: Metric | None) -> None:
         self._metric: MetricAccumulator | None = metric.start() if metric else None
+        self._by_class = ClassAccumulator() if metric is not None and metric.name == "top1" else None
         self._agreement = AgreementAccumulator()
         self._largest_difference = 0.0
         self._non_finite = 0
@@ -134,10 +140,13 @@ class _Score:
             self._non_finite += max(0, _non_finite(output) - _non_finite(wanted))
         if self._metric is not None:
             self._metric.add(outputs, labels)
+        if self._by_class is not None and labels is not None:
+            self._by_class.add(outputs, expected, labels)
 
     def figure(self, reference: MetricAccumulator | None) -> Ran:
-        change = None
+        change = lost = None
         if self._metric is not None and reference is not None:
+            lost = broken(reference.scores(), self._metric.scores())
             change = paired_change(reference.scores(), self._metric.scores())
         return Ran(
             metric=self._metric.figure() if self._metric else None,
@@ -145,6 +154,8 @@ class _Score:
             agreement=self._agreement.figure(),
             largest_difference=self._largest_difference,
             non_finite=self._non_finite,
+            classes=self._by_class.figure() if self._by_class else None,
+            broken=lost,
         )
 
 

@@ -185,7 +185,15 @@ def judge(
     return found.judgement(
         source_metric=compared.reference_metric,
         executions=tuple(
-            Execution(arithmetic=arithmetic, isa=isa, metric=ran.metric, change=ran.change, agreement=ran.agreement)
+            Execution(
+                arithmetic=arithmetic,
+                isa=isa,
+                metric=ran.metric,
+                change=ran.change,
+                agreement=ran.agreement,
+                classes=ran.classes,
+                broken=ran.broken,
+            )
             for arithmetic, ran in (("exact", judged), ("host", on_host))
         )
         + on_board,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgedeploy.files import write_bytes
+from edgedeploy.report.breakage import HEAD, breakages, broken_in_words, class_row
 from edgedeploy.report.comparison import comparison
 from edgedeploy.report.figures import count_plots, operator_bars, percentiles, size_bars, timing_plots
 from edgedeploy.report.search_plot import front_svg
@@ -101,6 +102,10 @@ def render(shipment: Shipment) -> str:
         timing_plots=[Markup(plot) for plot in timing_plots(timing)] if timing else (),  # noqa: S704
         count_plots=[Markup(plot) for plot in count_plots(count)] if count else (),  # noqa: S704
         state=state_in_words(measurement.conditions) if measurement else "",
+        breakages=breakages(shipment),
+        broken_in_words=broken_in_words,
+        class_row=class_row,
+        class_head=HEAD,
         conditions=_conditions(measurement) if measurement else (),
         commands=_commands(shipment),
         bytes=bytes_in_words,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from edgedeploy.report.breakage import HEAD, Breakage, breakages, broken_in_words, changed_classes, class_row
 from edgedeploy.report.comparison import comparison
 from edgedeploy.report.wording import bytes_in_words, limit_and_figure, relation, verdict_counts
 from edgedeploy.values.contract import Outcome, Verdict
@@ -50,12 +51,28 @@ def shipment_markdown(shipment: Shipment) -> str:
         (f"{contract.name} {contract.version}", "before", f"after ({contract.recipe})", "change"),
         [tuple(map(_plain, row)) for row in changed],
     )
+    for breakage in breakages(shipment):
+        parts += _breakage(breakage)
     if shipment.bundle is not None and shipment.release is not None:
         sent = (
             f"bundle {bytes_in_words(shipment.bundle.size_bytes)}, sent {bytes_in_words(shipment.release.sent_bytes)}"
         )
         parts += ["", f"Release {_plain(shipment.release.id)} on {_plain(shipment.device)}: {sent}."]
     return "\n".join(parts) + "\n"
+
+
+def _breakage(breakage: Breakage) -> list[str]:
+    """Folded away: it is long, and the answer is above it. Nothing where nothing broke."""
+    changed = changed_classes(breakage.classes)
+    if not breakage.broken.count and not changed:
+        return []
+    between = f"from {breakage.before} to {breakage.after}"
+    parts = ["", f"<details><summary>What broke {_plain(between)}</summary>", ""]
+    parts += [f"Worse answered: {_plain(broken_in_words(breakage.broken))}.", ""]
+    if breakage.classes is not None and changed:
+        parts += [f"Worst of {breakage.classes.count:,} classes:", ""]
+        parts += [*_table(HEAD, [tuple(map(_plain, class_row(one))) for one in changed]), ""]
+    return [*parts, "</details>"]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgedeploy.report.breakage import optimized_breakage
 from edgedeploy.report.wording import sqnr_in_words, where_in_words
 from edgedeploy.values.evidence import Evidence, Execution, PassEvidence
 from edgedeploy.values.search import Search
@@ -18,9 +19,13 @@ def evidence_table(evidence: Evidence) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
+    from edgedeploy.report.terminal_breakage import breakage_parts
+
     parts: list[RenderableType] = [_size(evidence)]
     if evidence.executions:
         parts.append(_quality(evidence))
+    if (broken := optimized_breakage(evidence)) is not None:
+        parts += breakage_parts(broken)
     if evidence.speed is not None:
         parts.append(Text(_speed(evidence.speed)))
     if evidence.search is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgedeploy.report.breakage import device_breakage
+from edgedeploy.report.terminal_breakage import breakage_parts
 from edgedeploy.report.wording import (
     bytes_in_words,
     metric_in_words,
@@ -16,8 +19,8 @@ from edgedeploy.values.measurement import Accuracy, InstructionCount, Measuremen
 from edgedeploy.values.quality import Agreement
 
 
-def measurement_tables(measurement: Measurement) -> tuple[Table, ...]:
-    """One table: where and what was measured, then each figure that is there."""
+def measurement_tables(measurement: Measurement) -> tuple[RenderableType, ...]:
+    """One table: where and what was measured, then each figure that is there; then what broke, if anything did."""
     conditions = measurement.conditions
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim", no_wrap=True)
@@ -41,7 +44,8 @@ def measurement_tables(measurement: Measurement) -> tuple[Table, ...]:
         row("golden", agreement_in_words(measurement.golden))
     if measurement.peak_rss_bytes is not None:
         row("peak memory", f"{bytes_in_words(measurement.peak_rss_bytes)} (resident, runtime included)")
-    return (table,)
+    broken = device_breakage(measurement.accuracy) if measurement.accuracy else None
+    return (table, *(breakage_parts(broken) if broken else ()))
 
 
 def agreement_in_words(agreement: Agreement) -> str:

@@ -6,7 +6,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgedeploy.report.breakage import optimized_breakage
 from edgedeploy.report.comparison import comparison
+from edgedeploy.report.terminal_breakage import breakage_parts
 from edgedeploy.report.terminal_measurement import measurement_tables
 from edgedeploy.report.terminal_verdict import verdict_table
 from edgedeploy.report.wording import bytes_in_words
@@ -20,6 +22,8 @@ def shipment_tables(shipment: Shipment) -> tuple[RenderableType, ...]:
         parts += [Text(f"✗ refused: {reason}", style="bold red") for reason in shipment.evidence.reasons]
     elif shipment.evidence.reasons:
         parts += [Text(f"note: {reason}", style="dim") for reason in shipment.evidence.reasons]
+    if (broken := optimized_breakage(shipment.evidence)) is not None:
+        parts += breakage_parts(broken)
     if shipment.release:
         sent, kept = shipment.release.sent_files, shipment.release.kept_files
         parts.append(

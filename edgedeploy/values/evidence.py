@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from edgedeploy.values.model import ModelFacts
-from edgedeploy.values.quality import Agreement, MetricChange, MetricFigure
+from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricChange, MetricFigure
 from edgedeploy.values.search import Search
 from edgedeploy.values.speed import SpeedFigure
 
@@ -35,6 +35,10 @@ class Execution(Struct, frozen=True, kw_only=True):
     agreement: Agreement
     change: MetricChange | None = None
     """Of the metric, from the float model's."""
+    classes: ByClass | None = None
+    """Against the float model; None unless the metric is top1, and on an emulated board."""
+    broken: Broken | None = None
+    """Against the float model; None without labels, and on an emulated board, which runs some samples only."""
 
 
 class Evidence(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from edgedeploy.values.bundle import Source
-from edgedeploy.values.quality import Agreement, MetricFigure
+from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricFigure
 
 
 class Conditions(Struct, frozen=True, kw_only=True):
@@ -158,6 +158,10 @@ class Accuracy(Struct, frozen=True, kw_only=True):
     """The device's outputs against those."""
     partial: bool = False
     """True when only the first `samples` of the dataset were run: no figure over all of it is known."""
+    classes: ByClass | None = None
+    """The device against the host; None unless the metric is top1."""
+    broken: Broken | None = None
+    """Likewise, with any metric; None without labels."""
 
 
 class MeasuredRelease(Struct, frozen=True, kw_only=True):

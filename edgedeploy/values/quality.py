@@ -28,6 +28,36 @@ class MetricChange(Struct, frozen=True, kw_only=True):
     """Whose scores differ. With none, no loss was detected, which is not the same as no loss: `low` is below zero."""
 
 
+class ClassFigure(Struct, frozen=True, kw_only=True):
+    """How the labels of one class were answered, by a reference and by what is compared with it."""
+
+    label: int
+    samples: int
+    """Labels that name it: one for each sample, or for each of its steps."""
+    reference_right: int
+    """Of those, what the reference answers rightly."""
+    right: int
+    same: int
+    """Answers that are the reference's, right or wrong."""
+
+
+class ByClass(Struct, frozen=True, kw_only=True):
+    """Top-1 accuracy by class."""
+
+    count: int
+    """Classes that some label names."""
+    worst: tuple[ClassFigure, ...]
+    """At most ten: those that lost most answers first, then those with most answers changed, then the least right."""
+
+
+class Broken(Struct, frozen=True, kw_only=True):
+    """Samples whose score is lower than the reference's; with top-1, those that were right and are wrong."""
+
+    count: int
+    first: tuple[int, ...]
+    """Places in the dataset, from 0, of the first 20."""
+
+
 class Agreement(Struct, frozen=True, kw_only=True):
     """Outputs against a reference's outputs for the same inputs. Over all outputs of the model together."""
 

@@ -13,7 +13,7 @@ from edgedeploy.measure import pipeline
 from edgedeploy.measure import test as module
 from edgedeploy.measure.protocol import Conversation, conversation
 from edgedeploy.values.measurement import Accuracy
-from edgedeploy.values.quality import Agreement, MetricFigure
+from edgedeploy.values.quality import Agreement, Broken, MetricFigure
 
 measure = module.test
 
@@ -40,6 +40,9 @@ def test_device_and_host_answer_alike(local, make_release, evaluation):
     assert found.agreement.top1_match == 1.0
     assert found.evaluation_sha256 == hashlib.sha256(evaluation.read_bytes()).hexdigest()
     assert not found.partial
+    assert found.broken == Broken(count=0, first=())
+    assert found.classes is not None and found.classes.count == 2
+    assert all(one.samples == one.same and one.right == one.reference_right for one in found.classes.worst)
 
 
 def test_the_figures_are_the_devices(local, make_release, evaluation):
@@ -51,6 +54,11 @@ def test_the_figures_are_the_devices(local, make_release, evaluation):
     assert found.metric.value == pytest.approx(0.1)
     assert found.host_metric.value == pytest.approx(0.9)
     assert found.agreement.top1_match == 0.0
+    # All but the five with wrong labels were right.
+    assert found.broken == Broken(count=45, first=tuple(range(5, 25)))
+    assert sum(one.samples for one in found.classes.worst) == 50
+    assert sum(one.right for one in found.classes.worst) == 5
+    assert all(one.same == 0 for one in found.classes.worst)
 
 
 def test_data_without_labels_has_agreement_only(local, make_release, tmp_path):
@@ -58,6 +66,7 @@ def test_data_without_labels_has_agreement_only(local, make_release, tmp_path):
     found = measure(local, make_release(), str(tmp_path / "inputs.npz")).accuracy
     assert found.metric is None and found.host_metric is None
     assert found.agreement.samples == 3
+    assert found.classes is None and found.broken is None
 
 
 @pytest.mark.parametrize(("limit", "samples", "partial"), [(7, 7, True), (50, 50, False), (99, 50, False)])

@@ -1,0 +1,70 @@
+"""What breaks between a reference and what is compared with it: which samples, and which classes they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgedeploy.metrics import answered_classes
+from edgedeploy.values.quality import Broken, ByClass, ClassFigure
+
+_MOST_CLASSES = 10
+_MOST_SAMPLES = 20
+_ROUNDING = 1e-9
+"""Scores of a user's own may differ by what binary floating point rounds."""
+
+
+def broken(reference_scores: np.ndarray, scores: np.ndarray) -> Broken:
+    """The samples whose score fell.
+
+    Args:
+        reference_scores, scores: of the same samples in the same order, float64, shape (samples,).
+    """
+    places = np.flatnonzero(scores < reference_scores - _ROUNDING)
+    return Broken(count=int(places.size), first=tuple(places[:_MOST_SAMPLES].tolist()))
+
+
+class ClassAccumulator:
+    """Counts for each class, of the samples seen so far: memory grows with the classes only."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros((4, 0), np.int64)
+
+    def add(self, outputs: Sequence[np.ndarray], reference_outputs: Sequence[np.ndarray], labels: np.ndarray) -> None:
+        """Add one batch that the metric `top1` takes.
+
+        Args:
+            labels: classes that the outputs have, as `top1` checks; shape (samples,) or (samples, steps).
+
+        Raises:
+            DatasetError: the labels do not fit the outputs.
+        """
+        found, expected = answered_classes(outputs, labels), answered_classes(reference_outputs, labels)
+        if labels.size == 0:
+            return
+        chosen = (np.ones(labels.shape, bool), expected == labels, found == labels, (found == expected) & (found >= 0))
+        classes = max(self._counts.shape[1], int(labels.max()) + 1)
+        counts = np.stack([np.bincount(labels[each].astype(np.int64), minlength=classes) for each in chosen])
+        counts[:, : self._counts.shape[1]] += self._counts
+        self._counts = counts
+
+    def figure(self) -> ByClass:
+        """The classes that some label named so far, the worst of them in full."""
+        present = np.flatnonzero(self._counts[0])
+        samples, reference_right, right, same = self._counts[:, present]
+        # The last key comes first.
+        order = np.lexsort((present, right / np.maximum(samples, 1), same - samples, right - reference_right))
+        return ByClass(
+            count=int(present.size),
+            worst=tuple(
+                ClassFigure(
+                    label=int(present[place]),
+                    samples=int(samples[place]),
+                    reference_right=int(reference_right[place]),
+                    right=int(right[place]),
+                    same=int(same[place]),
+                )
+                for place in order[:_MOST_CLASSES]
+            ),
+        )

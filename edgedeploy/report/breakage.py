@@ -1,0 +1,77 @@
+"""Which samples and classes broke, in words and rows that the terminal, Markdown and the page share."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from edgedeploy.values.evidence import Evidence
+from edgedeploy.values.measurement import Accuracy
+from edgedeploy.values.quality import Broken, ByClass, ClassFigure
+from edgedeploy.values.shipment import Shipment
+
+HEAD = ("class", "samples", "right before", "right after", "lost", "same answer")
+
+
+class Breakage(Struct, frozen=True, kw_only=True):
+    """One comparison of answers to the same samples."""
+
+    before: str
+    """What the reference is: `"the float model"`."""
+    after: str
+    classes: ByClass | None
+    broken: Broken
+
+
+def breakages(shipment: Shipment) -> tuple[Breakage, ...]:
+    """The optimized model against the float model as it was judged, then the device against the host."""
+    accuracy = shipment.measurement.accuracy if shipment.measurement else None
+    found = (optimized_breakage(shipment.evidence), device_breakage(accuracy) if accuracy else None)
+    return tuple(each for each in found if each is not None)
+
+
+def optimized_breakage(evidence: Evidence) -> Breakage | None:
+    """Of the execution that is judged; None where it is not known, for want of labels or of a run."""
+    judged = evidence.executions[0] if evidence.executions else None
+    if judged is None or judged.broken is None:
+        return None
+    after = "the optimized one, in exact arithmetic"
+    return Breakage(before="the float model", after=after, classes=judged.classes, broken=judged.broken)
+
+
+def device_breakage(accuracy: Accuracy) -> Breakage | None:
+    """None where it is not known, for want of labels."""
+    if accuracy.broken is None:
+        return None
+    return Breakage(before="the host", after="the device", classes=accuracy.classes, broken=accuracy.broken)
+
+
+def broken_in_words(broken: Broken) -> str:
+    """`"none"`, `"2 samples: 4, 17"` or `"45 samples, the first 20 of them: 5, 6, …"`; counted from 0."""
+    if not broken.count:
+        return "none"
+    places = ", ".join(str(place) for place in broken.first)
+    of = "1 sample" if broken.count == 1 else f"{broken.count:,} samples"
+    first = f", the first {len(broken.first)} of them" if broken.count > len(broken.first) else ""
+    return f"{of}{first}: {places}"
+
+
+def changed_classes(classes: ByClass | None) -> tuple[ClassFigure, ...]:
+    """Those of the worst where some answer changed."""
+    return tuple(one for one in classes.worst if one.same < one.samples) if classes else ()
+
+
+def class_row(one: ClassFigure) -> tuple[str, ...]:
+    """Its cells under `HEAD`."""
+    lost = one.reference_right - one.right
+    return (
+        str(one.label),
+        f"{one.samples:,}",
+        _of(one.reference_right, one.samples),
+        _of(one.right, one.samples),
+        f"{lost:,}".replace("-", "−"),
+        _of(one.same, one.samples),
+    )
+
+
+def _of(count: int, samples: int) -> str:
+    return f"{count:,} ({count / samples:.1%})" if samples else f"{count:,}"
