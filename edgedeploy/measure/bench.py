@@ -4,55 +4,31 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from typing import Literal
 
-import numpy as np
-from msgspec import Struct, structs
+from msgspec import structs
 
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError, EdgedeployError, UnknownNameError
-from edgedeploy.measure.counting import instruction_count, instructions
+from edgedeploy.errors import EdgedeployError
+from edgedeploy.measure.cooldown import cool_down
+from edgedeploy.measure.counting import instruction_count
 from edgedeploy.measure.observation import observe
-from edgedeploy.measure.protocol import Arrays, Conversation, conversation
+from edgedeploy.measure.profiles import COUNTING, EMULATED, Profile, bounds_of, profile_bounds, shortfall
+from edgedeploy.measure.protocol import Conversation, conversation
 from edgedeploy.measure.statistics import summary
+from edgedeploy.measure.timed_run import Run, load, timed_run
+from edgedeploy.measure.validity import validity
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.target.load import load_target
 from edgedeploy.target.roofline import least_latency_ms
 from edgedeploy.values.bundle import Release
-from edgedeploy.values.measurement import Measurement, Timing
+from edgedeploy.values.measurement import BenchSettings, InstructionCount, Measurement, Timing
 from edgedeploy.values.quality import Agreement
 
 _BRANCHING = frozenset({"if", "loop", "scan", "while", "call_once"})
 """With these, what is computed depends on the data."""
-
-
-class Profile(Struct, frozen=True, kw_only=True):
-    """How long to measure: until both minima are reached, unless a maximum is reached before."""
-
-    warmup: int
-    warmup_s: float
-    """So that the clock governor has seen the load: on-demand governors decide in tens of milliseconds."""
-    min_samples: int
-    min_s: float
-    max_s: float
-    max_samples: int = 1_000_000
-    """8 MB on the way back. A model of less than 60 µs ends the `standard` profile before its time."""
-
-
-# `smoke` and `standard` have the bounds of MLPerf Mobile's «rapid» and «normal» runs
-# (https://github.com/mlcommons/mobile_app_open/blob/master/flutter/assets/tasks.pbtxt), `long` the duration of MLPerf
-# Inference's runs (https://github.com/mlcommons/inference_policies/blob/master/inference_rules.adoc, section 3).
-PROFILES = {
-    "smoke": Profile(warmup=5, warmup_s=0.5, min_samples=64, min_s=6.0, max_s=60.0),
-    "standard": Profile(warmup=20, warmup_s=2.0, min_samples=1024, min_s=60.0, max_s=600.0),
-    "long": Profile(warmup=50, warmup_s=10.0, min_samples=1024, min_s=600.0, max_s=1800.0),
-}
-_EMULATED = Profile(warmup=1, warmup_s=0.0, min_samples=64, min_s=0.0, max_s=15.0)
-"""Whatever the profile: seconds of an emulated board are this machine's, and no number of them makes a latency. What
-is wanted of it is that the release runs, its outputs and its memory."""
-_COUNTING = Profile(warmup=3, warmup_s=0.0, min_samples=32, min_s=0.0, max_s=10.0)
-"""Counts of the same work differ in the fourth digit: dozens of them are more than enough. A second of such a board's
-clock is 10^9 instructions, and takes several of this machine's."""
+DEFAULT = BenchSettings()
 
 
 def bench(
@@ -61,70 +37,87 @@ def bench(
     *,
     profile: str = "standard",
     seconds: float | None = None,
+    settings: BenchSettings = DEFAULT,
     progress: Progress = SILENT,
 ) -> Measurement:
     """Load the release in a fresh process on the device, and time its inferences there on the golden inputs.
 
     On an emulated board (`connection.emulated`) the timing's clock is `"emulated"`: it is no latency, and the run is
-    short whatever the profile. On one whose clock counts instructions, there is no timing but a count.
+    short whatever the profile, with one process, without pauses. On one whose clock counts instructions, there is no
+    timing but a count.
 
     Args:
-        profile: `"smoke"` (64 samples and 6 s), `"standard"` (1,024 and 60 s) or `"long"` (1,024 and 600 s).
+        profile: `"smoke"` (64 samples and 6 s), `"standard"` (1,024 and 60 s) or `"long"` (1,024 and 600 s). Each
+            process runs until both are reached, at most for 60, 600 or 1,800 s.
         seconds: measure for so long in place of a profile, however few samples that gives.
 
     Raises:
         UnknownNameError: there is no such profile.
+        UnsupportedError: the release's runner is of an earlier version and cannot do what `settings` asks for; or the
+            outputs are not of the golden ones' shape or not real numbers, so nothing can be compared.
         DeviceError: the runner fails, or the device sends what is not its protocol.
-        UnsupportedError: the outputs are not of the golden ones' shape or not real numbers, so nothing can be compared.
         UnreachableError: the connection was lost.
     """
+    bounds = profile_bounds(profile, settings) if seconds is None else bounds_of(seconds, settings)
     if seconds is not None:
         profile = f"{seconds:g} s"
-    elif profile not in PROFILES:
-        raise UnknownNameError(f"there is no profile {profile!r}", mend=f"choose one of: {', '.join(PROFILES)}")
-    wanted = PROFILES[profile] if seconds is None else _for_seconds(seconds)
-    bounds = _COUNTING if connection.counts_instructions else _EMULATED if connection.emulated else wanted
-    with conversation(connection, release) as talk:
-        progress.step(f"loading {release.id} on {connection.address}")
-        loaded = talk.ask({"do": "load"})
-        doing = "counting instructions" if connection.counts_instructions else "timing"
-        progress.step(f"{doing} on {connection.address} ({profile})")
-        found, arrays = _timed(talk, bounds, progress)
-        golden = _golden(talk, release, progress)
-        observed = observe(talk, connection, release)
-    if not talk.output(arrays, "samples_ns").size:
-        raise DeviceError(f"{connection.address} returned no timing samples")
+    if connection.emulated:
+        bounds = COUNTING if connection.counts_instructions else EMULATED
+        settings = BenchSettings(threads=settings.threads, affinity=settings.affinity)
+    cold_import_ms, cold_load_ms = _cold_load(connection, release, settings, progress)
+    runs: list[Run] = []
+    begun_at_c: float | None = None
+    for number in range(1, settings.processes + 1):
+        with conversation(connection, release) as talk:
+            of_all = f", process {number} of {settings.processes}" if settings.processes > 1 else ""
+            if settings.cooldown_s is not None:
+                begun_at_c = cool_down(talk, begun_at_c, settings.cooldown_s, progress)
+            progress.step(f"loading {release.id} on {connection.address}{of_all}")
+            loaded = load(talk, release, settings)
+            doing = "counting instructions" if connection.counts_instructions else "timing"
+            progress.step(f"{doing} on {connection.address} ({profile}){of_all}")
+            runs.append(timed_run(talk, loaded, bounds, settings, progress, watched=not connection.counts_instructions))
+            if number == settings.processes:
+                golden = _golden(talk, release, progress)
+                observed = observe(talk, connection, release)
     if connection.counts_instructions:
-        warmup, counted = (instructions(talk, arrays, name) for name in ("warmup_ns", "samples_ns"))
-        count = instruction_count(
-            talk.field(found, "first_ns", int),
-            warmup,
-            counted,
-            load=_as_instructions(talk.field(loaded, "load_ms", float)),
-            runtime_import=_as_instructions(talk.field(loaded, "import_ms", float)),
-        )
-        return structs.replace(observed, count=count, golden=golden)
-    samples_ms = _milliseconds(talk, arrays, "samples_ns")
-    elapsed_s = talk.field(found, "elapsed_s", float)
-    least_ms = _least_ms(release)
-    notes = (*_shortfall(bounds, len(samples_ms), elapsed_s), *_too_fast(samples_ms, least_ms, release))
-    timing = Timing(
+        return structs.replace(observed, count=_count(runs[0]), golden=golden)
+    timing = _timing(
+        runs,
+        release,
+        bounds,
         clock="emulated" if connection.emulated else "device",
         profile=profile,
-        import_ms=talk.field(loaded, "import_ms", float),
-        load_ms=talk.field(loaded, "load_ms", float),
-        first_inference_ms=talk.field(found, "first_ns", int) / 1e6,
-        warmup_ms=_milliseconds(talk, arrays, "warmup_ns"),
-        samples_ms=samples_ms,
-        summary=summary(samples_ms, notes=notes),
-        least_ms=least_ms,
+        settings=structs.replace(settings, warmup_runs=bounds.warmup, warmup_s=bounds.warmup_s),
     )
+    timing = structs.replace(timing, cold_import_ms=cold_import_ms, cold_load_ms=cold_load_ms)
+    if not connection.emulated:
+        timing = structs.replace(timing, validity=validity(timing))
     return structs.replace(observed, timing=timing, golden=golden)
 
 
-def _for_seconds(seconds: float) -> Profile:
-    """For exactly so long; 64 samples are what a 90th percentile takes, and with fewer it is left out."""
-    return Profile(warmup=1, warmup_s=min(0.5, seconds), min_samples=64, min_s=seconds, max_s=seconds)
+def _cold_load(
+    connection: Connection, release: Release, settings: BenchSettings, progress: Progress
+) -> tuple[float | None, float | None]:
+    """Importing the runtime and loading the model in a process of their own, with the release's files not in memory."""
+    if connection.emulated or not settings.cold_load:
+        return None, None
+    with conversation(connection, release) as talk:
+        if "cold" not in talk.abilities:
+            return None, None
+        progress.step(f"loading {release.id} on {connection.address} from its disk")
+        loaded = load(talk, release, settings, cold=True)
+        return talk.field(loaded, "import_ms", float), talk.field(loaded, "load_ms", float)
+
+
+def _count(run: Run) -> InstructionCount:
+    return instruction_count(
+        run.first_ns,
+        run.instructions("warmup_ns"),
+        run.instructions("samples_ns"),
+        load=_as_instructions(run.load_ms),
+        runtime_import=_as_instructions(run.import_ms),
+    )
 
 
 def _as_instructions(elapsed_ms: float) -> int | None:
@@ -132,31 +125,42 @@ def _as_instructions(elapsed_ms: float) -> int | None:
     return round(elapsed_ms * 1e6) if 0 <= elapsed_ms < 1e12 else None
 
 
-def _timed(talk: Conversation, bounds: Profile, progress: Progress) -> tuple[dict[str, object], Arrays]:
-    talk.send({"do": "bench", **structs.asdict(bounds)})
-    while True:
-        message, arrays = talk.receive()
-        if message["is"] != "progress":
-            return message, arrays
-        if message.get("phase") == "steady":
-            progress.advance(talk.field(message, "samples", int), None, "inferences")
+def _timing(
+    runs: Sequence[Run],
+    release: Release,
+    bounds: Profile,
+    *,
+    clock: Literal["device", "emulated"],
+    profile: str,
+    settings: BenchSettings,
+) -> Timing:
+    processes = tuple(run.process() for run in runs)
+    samples_ms = tuple(sample for run in runs for sample in run.samples_ms)
+    least_ms = _least_ms(release)
+    missed = dict.fromkeys(note for one in processes for note in shortfall(bounds, one.samples, one.elapsed_s))
+    return Timing(
+        clock=clock,
+        profile=profile,
+        import_ms=statistics.median(one.import_ms for one in processes),
+        load_ms=statistics.median(one.load_ms for one in processes),
+        first_inference_ms=statistics.median(one.first_inference_ms for one in processes),
+        warmup_ms=tuple(sample for run in runs for sample in run.warmup_ms),
+        samples_ms=samples_ms,
+        summary=summary(samples_ms, notes=(*missed, *_too_fast(samples_ms, least_ms, release))),
+        least_ms=least_ms,
+        settings=settings,
+        processes=processes,
+        energy_mj=_energy_mj(runs),
+    )
 
 
-def _milliseconds(talk: Conversation, arrays: Arrays, name: str) -> tuple[float, ...]:
-    times_ns = talk.output(arrays, name)
-    if times_ns.dtype != np.int64 or times_ns.ndim != 1 or (times_ns < 0).any():
-        raise DeviceError("the device sends times that are none", why=f"{name}: {times_ns.dtype} {times_ns.shape}")
-    return tuple((times_ns / 1e6).tolist())
-
-
-def _shortfall(bounds: Profile, samples: int, elapsed_s: float) -> tuple[str, ...]:
-    """What to know when a maximum ended the run before both minima were reached."""
-    found = []
-    if samples < bounds.min_samples:
-        found.append(f"ended after {elapsed_s:.0f} s with {samples} of {bounds.min_samples:,} samples")
-    if elapsed_s < bounds.min_s:
-        found.append(f"ended with {samples:,} samples after {elapsed_s:.0f} of {bounds.min_s:.0f} s")
-    return tuple(found)
+def _energy_mj(runs: Sequence[Run]) -> float | None:
+    powers_w = [state.power_w for run in runs for state in run.states if state.phase == "steady"]
+    known_w = [power_w for power_w in powers_w if power_w is not None]
+    if not known_w:
+        return None
+    seconds = sum(run.elapsed_s for run in runs) / sum(len(run.samples_ms) for run in runs)
+    return statistics.fmean(known_w) * seconds * 1e3
 
 
 def _least_ms(release: Release) -> float | None:

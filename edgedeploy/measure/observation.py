@@ -21,7 +21,7 @@ SCHEMA = 1
 def observe(talk: Conversation, connection: Connection, release: Release) -> Measurement:
     """A measurement without figures, to be completed. Asked after the run, so that load and temperature are its."""
     manifest = release.manifest
-    peak_rss_bytes = talk.field(talk.ask({"do": "memory"}), "peak_rss_bytes", int | None)
+    memory = talk.ask({"do": "memory"})
     return Measurement(
         schema=SCHEMA,
         device=connection.address,
@@ -38,7 +38,9 @@ def observe(talk: Conversation, connection: Connection, release: Release) -> Mea
             source=manifest.source,
         ),
         conditions=_conditions(talk, connection),
-        peak_rss_bytes=peak_rss_bytes,
+        peak_rss_bytes=talk.field(memory, "peak_rss_bytes", int | None),
+        rss_bytes=talk.field(memory, "rss_bytes", int | None),
+        pss_bytes=talk.field(memory, "pss_bytes", int | None),
     )
 
 

@@ -66,6 +66,8 @@ class Conversation:
         self._address = connection.address
         self._process = process
         self._silence = SilenceLimit(process, silence_limit_s)
+        self.abilities: frozenset[str] = frozenset()
+        """What this runner can do of what those of earlier versions could not."""
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Send a request and return its answer, leaving out progress and arrays.
@@ -208,13 +210,15 @@ def conversation(
     process = connection.start([f"{release.path}/{release.manifest.runner}", "serve"])
     talk = Conversation(connection, process, silence_limit_s=silence_limit_s)
     try:
-        spoken = talk.ask({"do": "hello"}).get("protocol")
+        hello = talk.ask({"do": "hello"})
+        spoken = hello.get("protocol")
         if spoken != PROTOCOL:
             raise DeviceError(
                 f"the runner of {release.id} speaks another version of the protocol",
                 why=f"it speaks {printable(repr(spoken))}, this edgedeploy {PROTOCOL}",
                 mend="compile the model with this version of edgedeploy, and push the bundle",
             )
+        talk.abilities = frozenset(talk.field(hello, "can", list[str] | None) or ())
         yield talk
         # All is known that was asked for: a connection that ends now costs nothing.
         with contextlib.suppress(EdgedeployError):

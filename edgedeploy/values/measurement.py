@@ -34,6 +34,36 @@ class Conditions(Struct, frozen=True, kw_only=True):
     """True when the device is a QEMU board: its wall-clock says nothing about a real one."""
     board: str | None = None
     """As the device tree names it, e.g. `"Raspberry Pi 4 Model B Rev 1.4"`."""
+    clock_max_mhz: float | None = None
+    """Of the fastest cluster, as the hardware allows it."""
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """What changes while a device is measured, once a second; None what it does not tell."""
+
+    phase: Literal["before", "warm-up", "steady", "after"]
+    samples: int = 0
+    """Inferences of this phase so far."""
+    elapsed_s: float = 0.0
+    """Of this phase so far."""
+    temperature_c: float | None = None
+    """The hottest thermal zone."""
+    clock_mhz: float | None = None
+    """Of the fastest cluster."""
+    throttled: int | None = None
+    """A Raspberry Pi's bits: 0 under-voltage, 1 clock capped, 2 throttled, 3 soft temperature limit; 16 to 19, the same
+    has happened since it was started (https://www.raspberrypi.com/documentation/computers/os.html#get_throttled)."""
+    cooling: int | None = None
+    """How many steps the kernel slows the cores down to keep them cool; 0 is not at all."""
+    memory_available_bytes: int | None = None
+    swap_used_bytes: int | None = None
+    load_average_1min: float | None = None
+    power_w: float | None = None
+    """Of the largest power sensor: on most boards, all that it draws."""
+    cpu_busy_s: float | None = None
+    """Of all CPUs together since the start, by everybody."""
+    cpu_own_s: float | None = None
+    """Of them, by the process that is measured."""
 
 
 class Percentile(Struct, frozen=True, kw_only=True):
@@ -108,6 +138,64 @@ class Summary(Struct, frozen=True, kw_only=True):
     outliers: Outliers | None = None
 
 
+class BenchSettings(Struct, frozen=True, kw_only=True):
+    """How a release is timed, beside the profile."""
+
+    warmup_runs: int | None = None
+    """Inferences before those that count, at least; None is the profile's number."""
+    warmup_s: float | None = None
+    """Seconds of them, at least; None is the profile's number."""
+    processes: int = 1
+    """Fresh ones, each of which loads the model anew and runs the whole profile."""
+    threads: int | None = None
+    """Of one inference; None is what the release was compiled for, at most as many as there are CPUs."""
+    affinity: tuple[int, ...] = ()
+    """CPUs on which the process runs; none named is all that it may use."""
+    every_ms: float | None = None
+    """An inference begins each so many milliseconds; None is one after the other."""
+    cold_load: bool = True
+    """First load it once in a process of its own with its files read from the disk; on real devices only."""
+    cooldown_s: float | None = None
+    """Before each process but the first, wait at most so long until the device is as cool as before the first."""
+
+
+class ProcessRun(Struct, frozen=True, kw_only=True):
+    """What one process of a run did. Its samples lie in the timing's in the order of the processes."""
+
+    import_ms: float
+    load_ms: float
+    first_inference_ms: float
+    warmup: int
+    """How many of the timing's `warmup_ms` are its."""
+    samples: int
+    """How many of the timing's `samples_ms` are its."""
+    elapsed_s: float
+    """Of the steady state, pauses included."""
+    p50_ms: float
+    drift: Drift | None = None
+    states: tuple[State, ...] = ()
+    """Before, each second and after; none of a runner of an earlier version."""
+
+
+class Doubt(Struct, frozen=True, kw_only=True):
+    """Something that a measurement's figures suffer from."""
+
+    reason: str
+    """`"throttled for 14 of 60 s"`"""
+    mend: str
+    """What to do about it."""
+    spoils: bool
+    """True when the figures are not this release's on this device; else they only move more than they need to."""
+
+
+class Validity(Struct, frozen=True, kw_only=True):
+    """The verdict on a measurement itself."""
+
+    outcome: Literal["stable", "unstable", "invalid"]
+    doubts: tuple[Doubt, ...] = ()
+    """None when it is stable; one at least spoils it when it is invalid."""
+
+
 class Timing(Struct, frozen=True, kw_only=True):
     """The loop, timed on the device with `time.perf_counter_ns`."""
 
@@ -123,6 +211,18 @@ class Timing(Struct, frozen=True, kw_only=True):
     """Importing the runtime, before the model is loaded."""
     least_ms: float | None = None
     """What no inference of this model can be faster than on the release's target; None where that is not known."""
+    settings: BenchSettings | None = None
+    processes: tuple[ProcessRun, ...] = ()
+    """`import_ms`, `load_ms` and `first_inference_ms` are the medians of theirs; none in files of earlier versions."""
+    cold_import_ms: float | None = None
+    """As `import_ms` and `load_ms`, in a process before those, with the release's files read from the disk; None on an
+    emulated board, and of a runner of an earlier version."""
+    cold_load_ms: float | None = None
+    energy_mj: float | None = None
+    """For each inference, pauses included: the mean of `power_w` in the steady state, times its seconds. It is what
+    the sensor sees, the idle board with it. None without a sensor."""
+    validity: Validity | None = None
+    """None on an emulated board, whose times are none, and in files of earlier versions."""
 
 
 class InstructionCount(Struct, frozen=True, kw_only=True):
@@ -189,6 +289,10 @@ class Measurement(Struct, frozen=True, kw_only=True):
     conditions: Conditions
     peak_rss_bytes: int | None
     """Largest resident set of the runner's process, the runtime included."""
+    rss_bytes: int | None = None
+    """Its resident set once it is done, the model still loaded."""
+    pss_bytes: int | None = None
+    """Of that, its proportional share of what it has in common with other processes."""
     timing: Timing | None = None
     count: InstructionCount | None = None
     """In place of `timing`, where the board's clock counts instructions."""

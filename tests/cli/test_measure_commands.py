@@ -14,7 +14,7 @@ from host_backend import HostBackend
 from msgspec import structs
 
 from edgedeploy.cli.main import main
-from edgedeploy.measure.bench import PROFILES
+from edgedeploy.measure.profiles import PROFILES
 from edgedeploy.model.inspect import inspect_model
 
 

@@ -44,7 +44,13 @@ _CACHE = cache_folder().parent
 
 
 @pytest.fixture(scope="session")
-def c_runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def c_runner_sys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `c_runner` takes for /sys: empty, unless a test puts something there."""
+    return tmp_path_factory.mktemp("sys")
+
+
+@pytest.fixture(scope="session")
+def c_runner(tmp_path_factory: pytest.TempPathFactory, c_runner_sys: Path) -> Path:
     """The runner in C, on onnxruntime, for this machine."""
     program = tmp_path_factory.mktemp("runner") / "run"
     with pytest.MonkeyPatch.context() as patch:
@@ -54,7 +60,7 @@ def c_runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
             program,
             dynamic_machine(load_target("x86-64")),
             libraries=("m", "dl"),
-            flags=("-Wall", "-Wextra", "-Wconversion", "-Werror"),
+            flags=("-Wall", "-Wextra", "-Wconversion", "-Werror", f'-DSYS="{c_runner_sys}"'),
             progress=SILENT,
         )
     return program

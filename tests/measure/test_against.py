@@ -12,7 +12,7 @@ from msgspec import structs
 from edgedeploy.errors import UnsupportedError
 from edgedeploy.measure import against
 from edgedeploy.measure.against import bench_against
-from edgedeploy.measure.bench import PROFILES, Profile
+from edgedeploy.measure.profiles import PROFILES, Profile
 from edgedeploy.values.contract import Outcome
 
 # A few microseconds, and some milliseconds.

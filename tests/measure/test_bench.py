@@ -6,7 +6,8 @@ import pytest
 from msgspec import structs
 
 from edgedeploy.errors import DeviceError, UnknownNameError
-from edgedeploy.measure.bench import PROFILES, Profile, bench
+from edgedeploy.measure.bench import bench
+from edgedeploy.measure.profiles import PROFILES, Profile
 
 QUICK = Profile(warmup=3, warmup_s=0.0, min_samples=64, min_s=0.0, max_s=60.0)
 

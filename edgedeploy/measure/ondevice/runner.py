@@ -8,17 +8,22 @@
 A message is one line of JSON, followed by the raw bytes of the arrays that its "arrays" lists (name, dtype, shape),
 little-endian, in C order, back to back. Nothing is ever unpickled. Requests and their answers:
 
-    {"do": "hello"}                       → "conditions": what this device is, "protocol": 1
+    {"do": "hello"}                       → "conditions": what this device is, "protocol": 1, "can": what this runner
+                                            can do of what those before it could not: ABILITIES
     {"do": "load", "threads": N|null}     → "import_ms", "load_ms"
+        + "affinity": [CPU, …]: on these CPUs only
+        + "cold": true: after the release's files were taken out of the system's memory
         + array "model", uint8: the bytes of another model, in place of the release's own
     {"do": "infer"} + arrays              → "elapsed_ns" + arrays: the outputs
     {"do": "bench", "warmup": N, "warmup_s": S, "min_samples": N, "min_s": S, "max_samples": N, "max_s": S}
                                           → a "progress" message a second, then "first_ns", "elapsed_s" + arrays:
                                             "warmup_ns" and "samples_ns", int64
+        + "every_ms": T: an inference begins T ms after the one before began, or once that has ended
+        + "watch": true: each "progress" has the device's "state", and there is one more before and after
         + arrays "I:NAME": feed I, in place of the golden inputs; what the model does not take is left out
     {"do": "golden", "index": I}          → arrays "output:NAME" as kept and "found:NAME" as computed now
     {"do": "profile", "runs": N}          → "nodes": what each took, as the engine's `profile` says, the largest first
-    {"do": "memory"}                      → "peak_rss_bytes"
+    {"do": "memory"}                      → "peak_rss_bytes", "rss_bytes", "pss_bytes"
     {"do": "quit"}
 
 An answer has "is": the request's name, or "progress", or "error" with "what". It is one file, however long, so that
@@ -29,7 +34,9 @@ models is `engine.py`, of which each runtime has one of its own: a class `Sessio
 from __future__ import annotations
 
 import array
+import contextlib
 import gc
+import glob
 import importlib
 import json
 import os
@@ -43,6 +50,8 @@ Arrays = Dict[str, Any]  # numpy is imported with the engine, not before: its ti
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROTOCOL = 1
+ABILITIES = ("affinity", "every_ms", "watch", "cold")
+SYS = "/sys"
 LINE_LIMIT_BYTES = 1 << 20
 NUMERIC = "biuf"  # numpy's kinds that are plain bytes: booleans, integers, floats
 # A health check asks whether this is the same model at work, not how good it is; that is `edgedeploy test`. Integer
@@ -142,7 +151,8 @@ def conditions(runtime: Dict[str, str]) -> Message:
         "memory_available_bytes": memory.get("MemAvailable"),
         "load_average_1min": load_average(),
         "temperature_c": temperature_c(),
-        "governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "governor": read(SYS + "/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "clock_max_mhz": clock_max_mhz(),
         "python": platform.python_version(),
         "runtime": runtime,
     }
@@ -228,6 +238,20 @@ def core_name(facts: Dict[str, str]) -> Optional[str]:
     return "Arm %s %s" % (ARM_CORES.get(number, "core 0x%03x" % number), revision)
 
 
+def bind(wanted: Sequence[int]) -> None:
+    """Let this process, and the threads that it will start, run on these CPUs only."""
+    if not hasattr(os, "sched_setaffinity"):
+        raise RequestError("this system binds no process to CPUs")
+    allowed = sorted(os.sched_getaffinity(0))
+    with contextlib.suppress(OSError, ValueError, OverflowError):
+        os.sched_setaffinity(0, wanted)
+    # The kernel leaves out CPUs that there are none of, and takes the rest.
+    if os.sched_getaffinity(0) != set(wanted):
+        os.sched_setaffinity(0, allowed)
+        listed = [",".join(map(str, numbers)) for numbers in (wanted, allowed)]
+        raise RequestError("this process cannot be bound to CPU %s; it may use CPU %s" % tuple(listed))
+
+
 def cores() -> int:
     """How many this process may use: a container or cpuset can allow it fewer than there are."""
     try:
@@ -259,18 +283,100 @@ def load_average() -> Optional[float]:
         return None
 
 
+def largest(paths: Iterable[str]) -> Optional[int]:
+    """Of the whole numbers that these files hold; None where there is none."""
+    texts = [read(path) or "" for path in paths]
+    return max((int(text) for text in texts if text.lstrip("-").isdigit()), default=None)
+
+
 def temperature_c() -> Optional[float]:
     """The hottest thermal zone, in degrees Celsius; the kernel gives thousandths."""
-    found = []
-    try:
-        zones = [name for name in os.listdir("/sys/class/thermal") if name.startswith("thermal_zone")]
-    except OSError:
+    found = largest(glob.glob(SYS + "/class/thermal/thermal_zone*/temp"))
+    return None if found is None else found / 1000.0
+
+
+def clock_max_mhz() -> Optional[float]:
+    """Of the fastest cluster, as the hardware allows it."""
+    found = largest(glob.glob(SYS + "/devices/system/cpu/cpufreq/policy*/cpuinfo_max_freq"))
+    return None if found is None else found / 1000.0
+
+
+class Watch:
+    """What changes while a device is measured, where this system tells it. The files are looked for once: reading them
+    is then some hundred microseconds, once a second, between two inferences.
+
+    https://docs.kernel.org/admin-guide/pm/cpufreq.html, https://docs.kernel.org/driver-api/thermal/sysfs-api.html,
+    https://docs.kernel.org/hwmon/sysfs-interface.html. `get_throttled` is of Raspberry Pi's kernels, its bits as
+    https://www.raspberrypi.com/documentation/computers/os.html#get_throttled lists them.
+    """
+
+    def __init__(self) -> None:
+        self.zones = glob.glob(SYS + "/class/thermal/thermal_zone*/temp")
+        self.clocks = glob.glob(SYS + "/devices/system/cpu/cpufreq/policy*/scaling_cur_freq")
+        self.throttled = glob.glob(SYS + "/devices/platform/soc*/*firmware/get_throttled")
+        kinds = {path: (read(path) or "").lower() for path in glob.glob(SYS + "/class/thermal/cooling_device*/type")}
+        # "cpufreq-cpu0" on Arm, "Processor" on x86; the others are fans, lamps and the like.
+        coolers = [path for path, kind in kinds.items() if "cpu" in kind or kind == "processor"]
+        self.coolers = [os.path.dirname(path) + "/cur_state" for path in coolers]
+        self.powers = glob.glob(SYS + "/class/hwmon/hwmon*/power*_input")
+
+    def state(self) -> Message:
+        """In degrees Celsius, MHz (of the fastest cluster), W (of the largest sensor); `cooling` is 0 where the kernel
+        does not slow the cores down."""
+        memory = meminfo()
+        zone, clock, power = largest(self.zones), largest(self.clocks), largest(self.powers)
+        try:
+            throttled: Optional[int] = int(read(self.throttled[0]) or "", 16) if self.throttled else None
+        except ValueError:
+            throttled = None
+        return {
+            "temperature_c": None if zone is None else zone / 1000.0,
+            "clock_mhz": None if clock is None else clock / 1000.0,
+            "throttled": throttled,
+            "cooling": largest(self.coolers),
+            "memory_available_bytes": memory.get("MemAvailable"),
+            "swap_used_bytes": memory["SwapTotal"] - memory["SwapFree"] if "SwapTotal" in memory else None,
+            "load_average_1min": load_average(),
+            "power_w": None if power is None else power / 1e6,
+            "cpu_busy_s": cpu_busy_s(),
+            "cpu_own_s": time.process_time(),
+        }
+
+
+def cpu_busy_s() -> Optional[float]:
+    """Seconds that all CPUs together were at work since the start, or taken by a hypervisor (proc(5), /proc/stat)."""
+    words = (read("/proc/stat") or "").partition("\n")[0].split()
+    if words[:1] != ["cpu"] or len(words) < 9:
         return None
-    for zone in zones:
-        text = read("/sys/class/thermal/%s/temp" % zone)
-        if text and text.lstrip("-").isdigit():
-            found.append(int(text) / 1000.0)
-    return max(found) if found else None
+    user, nice, system, _, _, irq, softirq, steal = map(int, words[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def forget_files() -> None:
+    """Take this release's files out of the page cache, as far as nobody has them mapped: as after a restart, the load
+    that follows reads them from the disk. This program itself is the exception (posix_fadvise(2))."""
+    if not hasattr(os, "posix_fadvise"):
+        raise RequestError("this system cannot take files out of its memory")
+    for folder, _, names in os.walk(HERE):
+        for name in names:
+            with contextlib.suppress(OSError), open(os.path.join(folder, name), "rb") as file:
+                # Only what is on the disk already can be taken out.
+                os.fdatasync(file)
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def memory_now() -> Message:
+    """What this process has in memory: all of it, and its proportional share of what others have too (proc(5))."""
+    found: Message = {"rss_bytes": None, "pss_bytes": None}
+    for path, key, name in (
+        ("/proc/self/status", "VmRSS:", "rss_bytes"),
+        ("/proc/self/smaps_rollup", "Pss:", "pss_bytes"),
+    ):
+        for line in (read(path) or "").splitlines():
+            words = line.split()
+            if words[:1] == [key]:
+                found[name] = int(words[1]) * 1024
+    return found
 
 
 def peak_rss_bytes() -> Optional[int]:
@@ -358,6 +464,8 @@ class Loop:
             raise RequestError("the release has no golden samples")
         self.release, self.channel = release, channel
         self.turn = 0
+        self.every_s = 0.0
+        self.watch: Optional[Watch] = None
 
     def listed(self, given: Arrays, taken: Set[str]) -> List[Arrays]:
         feeds: Dict[int, Arrays] = {}
@@ -379,17 +487,29 @@ class Loop:
     def until(self, phase: str, count: int, seconds: float, max_count: int, max_s: float) -> array.array[int]:
         """Times of inferences until there are `count` of them and `seconds` have passed, or one maximum is reached."""
         times_ns = array.array("q")
-        begun = told = now = time.monotonic()
+        begun = told = now = due = time.monotonic()
         while len(times_ns) < count or now - begun < seconds:
             if len(times_ns) >= max_count or (now - begun >= max_s and times_ns):
                 break
+            if now < due:
+                time.sleep(due - now)
+                now = time.monotonic()
+            # What is late is not made up for: a burst would be another load than the one that was asked for.
+            due = max(due, now) + self.every_s
             times_ns.append(self.timed_ns())
             now = time.monotonic()
-            if self.channel is not None and now - told >= 1.0:
+            if now - told >= 1.0:
                 told = now
-                passed = round(now - begun, 3)
-                self.channel.send({"is": "progress", "phase": phase, "samples": len(times_ns), "elapsed_s": passed})
+                self.tell(phase, len(times_ns), now - begun)
         return times_ns
+
+    def tell(self, phase: str, samples: int = 0, elapsed_s: float = 0.0) -> None:
+        if self.channel is None:
+            return
+        said: Message = {"is": "progress", "phase": phase, "samples": samples, "elapsed_s": round(elapsed_s, 3)}
+        if self.watch is not None:
+            said["state"] = self.watch.state()
+        self.channel.send(said)
 
 
 def bench(release: Release, channel: Channel, request: Message, arrays: Arrays) -> None:
@@ -400,6 +520,10 @@ def bench(release: Release, channel: Channel, request: Message, arrays: Arrays) 
     min_samples, min_s = int(request["min_samples"]), float(request["min_s"])
     max_samples, max_s = int(request["max_samples"]), float(request["max_s"])
     loop = Loop(release, channel, arrays)
+    loop.every_s = float(request.get("every_ms") or 0.0) / 1000.0
+    if request.get("watch"):
+        loop.watch = Watch()
+        loop.tell("before")
     # As timeit does: a collection of garbage in the middle of an inference is not the model's time.
     gc.collect()
     gc.disable()
@@ -411,6 +535,8 @@ def bench(release: Release, channel: Channel, request: Message, arrays: Arrays) 
         elapsed_s = time.monotonic() - begun
     finally:
         gc.enable()
+    if loop.watch is not None:
+        loop.tell("after", len(samples_ns), elapsed_s)
     channel.send(
         {"is": "bench", "first_ns": first_ns, "elapsed_s": elapsed_s},
         [
@@ -424,8 +550,13 @@ def answer(release: Release, channel: Channel, request: Message, arrays: Arrays)
     """Answer one request. False ends the conversation."""
     do = request.get("do")
     if do == "hello":
-        channel.send({"is": "hello", "protocol": PROTOCOL, "conditions": conditions(release.runtime)})
+        channel.send({"is": "hello", "protocol": PROTOCOL, "can": ABILITIES, "conditions": conditions(release.runtime)})
     elif do == "load":
+        if request.get("affinity"):
+            # Before the engine is imported: its threads are then bound with the process.
+            bind([int(number) for number in request["affinity"]])
+        if request.get("cold"):
+            forget_files()
         import_ns, load_ns = release.load(request.get("threads"), arrays.get("model"))
         channel.send({"is": "load", "import_ms": import_ns / 1e6, "load_ms": load_ns / 1e6})
     elif do == "infer":
@@ -444,7 +575,7 @@ def answer(release: Release, channel: Channel, request: Message, arrays: Arrays)
     elif do == "profile":
         channel.send({"is": "profile", "nodes": release.profile(int(request["runs"]))})
     elif do == "memory":
-        channel.send({"is": "memory", "peak_rss_bytes": peak_rss_bytes()})
+        channel.send(dict({"is": "memory"}, **memory_now(), peak_rss_bytes=peak_rss_bytes()))
     elif do == "quit":
         channel.send({"is": "quit"})
         return False

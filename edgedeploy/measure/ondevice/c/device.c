@@ -1,16 +1,23 @@
-#define _GNU_SOURCE /* sched_getaffinity, getloadavg */
+#define _GNU_SOURCE /* sched_getaffinity, getloadavg, nftw, strcasestr */
 #include "device.h"
 
 #include <ctype.h>
-#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <glob.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "json.h"
+
+#ifndef SYS
+#define SYS "/sys"
+#endif
 
 enum { FILE_LIMIT = 1 << 16, NAME_LIMIT = 256, KINDS_LIMIT = 8, ARM = 0x41 };
 
@@ -69,6 +76,39 @@ int device_cores(void)
         return CPU_COUNT(&set);
     long count = sysconf(_SC_NPROCESSORS_ONLN);
     return count > 0 ? (int)count : 1;
+}
+
+/* "0,2,3", as far as there is room. */
+static void write_set(const cpu_set_t *set, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = 0;
+    for (int cpu = 0; cpu < CPU_SETSIZE && used < size; cpu++)
+        if (CPU_ISSET(cpu, set))
+            used += (size_t)snprintf(text + used, size - used, "%s%d", used > 0 ? "," : "", cpu);
+}
+
+int device_bind(const struct json *wanted, char *error, size_t error_size)
+{
+    cpu_set_t allowed, set, found;
+    bool known = true;
+    CPU_ZERO(&set);
+    for (const struct json *number = wanted->first; number != NULL; number = number->next) {
+        known = known && number->kind == JSON_NUMBER && number->number >= 0 && number->number < CPU_SETSIZE;
+        if (known)
+            CPU_SET((int)number->number, &set);
+    }
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return snprintf(error, error_size, "RequestError: this system binds no process to CPUs"), -1;
+    /* The kernel leaves out CPUs that there are none of, and takes the rest. */
+    if (known && sched_setaffinity(0, sizeof set, &set) == 0 && sched_getaffinity(0, sizeof found, &found) == 0 &&
+        CPU_EQUAL(&set, &found))
+        return 0;
+    sched_setaffinity(0, sizeof allowed, &allowed);
+    char asked[160], may[160];
+    write_set(&set, asked, sizeof asked);
+    write_set(&allowed, may, sizeof may);
+    return snprintf(error, error_size, "RequestError: this process cannot be bound to CPU %s; it may use CPU %s", asked, may), -1;
 }
 
 /* `line` of /proc/meminfo or /proc/self/status in bytes, or -1. */
@@ -212,29 +252,118 @@ static void write_os(FILE *file, const char *system)
     free(text);
 }
 
-/* The hottest thermal zone; the kernel gives thousandths of a degree Celsius. */
-static void write_temperature(FILE *file)
+/* Of the whole numbers that the files hold which the pattern matches; false where there is none. */
+static bool largest(const char *pattern, int base, double *found)
 {
-    DIR *folder = opendir("/sys/class/thermal");
+    glob_t paths;
     bool any = false;
-    double hottest = 0;
-    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
-        char path[320], *stopped, *text;
-        if (strncmp(entry->d_name, "thermal_zone", 12) != 0)
-            continue;
-        snprintf(path, sizeof path, "/sys/class/thermal/%s/temp", entry->d_name);
-        if ((text = read_text(path)) == NULL)
-            continue;
-        double degrees = (double)strtol(text, &stopped, 10) / 1000;
-        if (stopped != text && *stopped == 0 && (!any || degrees > hottest)) {
-            hottest = degrees;
+    if (glob(pattern, 0, NULL, &paths) != 0)
+        return false;
+    for (size_t i = 0; i < paths.gl_pathc; i++) {
+        char *text = read_text(paths.gl_pathv[i]), *stopped;
+        double number = text != NULL ? (double)strtoll(text, &stopped, base) : 0;
+        if (text != NULL && stopped != text && *stopped == 0 && (!any || number > *found)) {
+            *found = number;
             any = true;
         }
         free(text);
     }
-    if (folder != NULL)
-        closedir(folder);
-    fprintf(file, any ? ", \"temperature_c\": %.3f" : ", \"temperature_c\": null", hottest);
+    globfree(&paths);
+    return any;
+}
+
+static void write_largest(FILE *file, const char *key, const char *pattern, double unit)
+{
+    double found;
+    if (largest(pattern, 10, &found))
+        fprintf(file, ", \"%s\": %.10g", key, found / unit);
+    else
+        fprintf(file, ", \"%s\": null", key);
+}
+
+static void write_load(FILE *file)
+{
+    double load;
+    if (getloadavg(&load, 1) == 1)
+        fprintf(file, ", \"load_average_1min\": %.2f", load);
+    else
+        fputs(", \"load_average_1min\": null", file);
+}
+
+/* How far the kernel slows the cores down. "cpufreq-cpu0" on Arm, "Processor" on x86; others are fans and the like. */
+static void write_cooling(FILE *file)
+{
+    glob_t paths;
+    double most = -1, found;
+    if (glob(SYS "/class/thermal/cooling_device*", 0, NULL, &paths) == 0) {
+        for (size_t i = 0; i < paths.gl_pathc; i++) {
+            char path[512], *kind;
+            snprintf(path, sizeof path, "%s/type", paths.gl_pathv[i]);
+            kind = read_text(path);
+            snprintf(path, sizeof path, "%s/cur_state", paths.gl_pathv[i]);
+            if (kind != NULL && (strcasestr(kind, "cpu") != NULL || strcasecmp(kind, "Processor") == 0) && largest(path, 10, &found))
+                most = found > most ? found : most;
+            free(kind);
+        }
+        globfree(&paths);
+    }
+    fprintf(file, most >= 0 ? ", \"cooling\": %.0f" : ", \"cooling\": null", most);
+}
+
+/* Seconds that all CPUs together were at work since the start, or taken by a hypervisor; and this process was. */
+static void write_cpu_time(FILE *file)
+{
+    long long user, nice, system, idle, iowait, irq, softirq, steal;
+    char *text = read_text("/proc/stat");
+    if (text != NULL && sscanf(text, "cpu %lld %lld %lld %lld %lld %lld %lld %lld", &user, &nice, &system, &idle, &iowait, &irq,
+                               &softirq, &steal) == 8)
+        fprintf(file, ", \"cpu_busy_s\": %.2f",
+                (double)(user + nice + system + irq + softirq + steal) / (double)sysconf(_SC_CLK_TCK));
+    else
+        fputs(", \"cpu_busy_s\": null", file);
+    free(text);
+    struct timespec own;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own);
+    fprintf(file, ", \"cpu_own_s\": %.6f", (double)own.tv_sec + (double)own.tv_nsec / 1e9);
+}
+
+void device_write_state(FILE *file)
+{
+    double bits;
+    bool told = largest(SYS "/devices/platform/soc*/*firmware/get_throttled", 16, &bits);
+    fprintf(file, told ? "{\"throttled\": %.0f" : "{\"throttled\": null", told ? bits : 0);
+    write_largest(file, "temperature_c", SYS "/class/thermal/thermal_zone*/temp", 1e3);
+    write_largest(file, "clock_mhz", SYS "/devices/system/cpu/cpufreq/policy*/scaling_cur_freq", 1e3);
+    write_largest(file, "power_w", SYS "/class/hwmon/hwmon*/power*_input", 1e6);
+    write_cooling(file);
+    write_bytes(file, "memory_available_bytes", kilobytes("/proc/meminfo", "MemAvailable"));
+    int64_t swap = kilobytes("/proc/meminfo", "SwapTotal"), free_swap = kilobytes("/proc/meminfo", "SwapFree");
+    write_bytes(file, "swap_used_bytes", swap >= 0 && free_swap >= 0 ? swap - free_swap : -1);
+    write_load(file);
+    write_cpu_time(file);
+    fputs("}", file);
+}
+
+static int forget(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)status;
+    (void)place;
+    int file = kind == FTW_F ? open(path, O_RDONLY) : -1;
+    if (file >= 0) {
+        fdatasync(file); /* only what is on the disk already can be taken out */
+        posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+        close(file);
+    }
+    return 0;
+}
+
+void device_forget_files(const char *folder) { nftw(folder, forget, 16, FTW_PHYS); }
+
+void device_write_memory(FILE *file)
+{
+    write_bytes(file, "rss_bytes", kilobytes("/proc/self/status", "VmRSS"));
+    write_bytes(file, "pss_bytes", kilobytes("/proc/self/smaps_rollup", "Pss"));
+    write_bytes(file, "peak_rss_bytes", kilobytes("/proc/self/status", "VmHWM"));
 }
 
 void device_write_conditions(FILE *file, const char *runtime)
@@ -256,13 +385,10 @@ void device_write_conditions(FILE *file, const char *runtime)
     write_os(file, names.sysname);
     write_bytes(file, "memory_total_bytes", kilobytes("/proc/meminfo", "MemTotal"));
     write_bytes(file, "memory_available_bytes", kilobytes("/proc/meminfo", "MemAvailable"));
-    double load;
-    if (getloadavg(&load, 1) == 1)
-        fprintf(file, ", \"load_average_1min\": %.2f", load);
-    else
-        fputs(", \"load_average_1min\": null", file);
-    write_temperature(file);
-    char *governor = read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+    write_load(file);
+    write_largest(file, "temperature_c", SYS "/class/thermal/thermal_zone*/temp", 1e3);
+    write_largest(file, "clock_max_mhz", SYS "/devices/system/cpu/cpufreq/policy*/cpuinfo_max_freq", 1e3);
+    char *governor = read_text(SYS "/devices/system/cpu/cpu0/cpufreq/scaling_governor");
     write_member(file, "governor", governor);
     free(governor);
     fprintf(file, ", \"python\": \"none\", \"runtime\": {%s}}", runtime);

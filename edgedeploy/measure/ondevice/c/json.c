@@ -258,6 +258,12 @@ const char *json_text(const struct json *object, const char *key)
     return member != NULL && member->kind == JSON_STRING ? member->text : NULL;
 }
 
+bool json_true(const struct json *object, const char *key)
+{
+    const struct json *member = json_member(object, key);
+    return member != NULL && member->kind == JSON_TRUE;
+}
+
 bool json_number(const struct json *object, const char *key, double *value)
 {
     const struct json *member = json_member(object, key);

@@ -32,6 +32,9 @@ bool json_integer(const struct json *object, const char *key, int64_t low, int64
 /* Whether there is a member that is a number. */
 bool json_number(const struct json *object, const char *key, double *value);
 
+/* Whether there is a member that is true. */
+bool json_true(const struct json *object, const char *key);
+
 /* A string in quotes; bytes that are no UTF-8 become U+FFFD. */
 void json_write_text(FILE *file, const char *text);
 

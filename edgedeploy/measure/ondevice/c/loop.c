@@ -27,6 +27,8 @@ struct bounds {
     double seconds;
     int64_t max_count;
     double max_s;
+    int64_t every_ns; /* from the beginning of an inference to that of the next, or 0 */
+    bool watch;       /* say with each sign of life how the device is */
 };
 
 static void feeds_free(struct feeds *feeds)
@@ -90,11 +92,23 @@ static int64_t timed(struct feeds *feeds, struct tensor *outputs, char error[ENG
     return result == 0 ? elapsed : -1;
 }
 
+static void tell(FILE *sink, const char *phase, size_t samples, int64_t elapsed_ns, bool watch)
+{
+    fprintf(sink, "{\"is\": \"progress\", \"phase\": \"%s\", \"samples\": %zu, \"elapsed_s\": %.3f", phase, samples,
+            (double)elapsed_ns / NS_PER_S);
+    if (watch) {
+        fputs(", \"state\": ", sink);
+        device_write_state(sink);
+    }
+    fputs("}\n", sink);
+    fflush(sink);
+}
+
 /* Times of inferences until there are enough of them and enough time has passed, or one maximum is reached. */
 static int run_phase(const char *phase, struct bounds until, struct feeds *feeds, struct tensor *outputs, struct times *times,
                      FILE *sink, char error[ENGINE_ERROR_SIZE])
 {
-    int64_t begun = monotonic_ns(), told = begun, now = begun;
+    int64_t begun = monotonic_ns(), told = begun, now = begun, due = begun;
     while ((int64_t)times->count < until.count || (double)(now - begun) / NS_PER_S < until.seconds) {
         double passed_s = (double)(now - begun) / NS_PER_S;
         if ((int64_t)times->count >= until.max_count || (passed_s >= until.max_s && times->count > 0))
@@ -107,6 +121,12 @@ static int run_phase(const char *phase, struct bounds until, struct feeds *feeds
             times->ns = grown;
             times->room = room;
         }
+        if (now < due) {
+            sleep_until_ns(due);
+            now = monotonic_ns();
+        }
+        /* What is late is not made up for: a burst would be another load than the one that was asked for. */
+        due = (due > now ? due : now) + until.every_ns;
         int64_t elapsed = timed(feeds, outputs, error);
         if (elapsed < 0)
             return -1;
@@ -114,9 +134,7 @@ static int run_phase(const char *phase, struct bounds until, struct feeds *feeds
         now = monotonic_ns();
         if (sink != NULL && now - told >= (int64_t)NS_PER_S) {
             told = now;
-            fprintf(sink, "{\"is\": \"progress\", \"phase\": \"%s\", \"samples\": %zu, \"elapsed_s\": %.3f}\n", phase, times->count,
-                    (double)(now - begun) / NS_PER_S);
-            fflush(sink);
+            tell(sink, phase, times->count, now - begun, until.watch);
         }
     }
     return 0;
@@ -136,6 +154,12 @@ static int run_phases(const struct message *request, struct feeds *feeds, struct
         !json_integer(root, "min_samples", 0, 1 << 30, &then.count) || !json_number(root, "min_s", &then.seconds) ||
         !json_integer(root, "max_samples", 0, 1 << 30, &then.max_count) || !json_number(root, "max_s", &then.max_s))
         return snprintf(error, ENGINE_ERROR_SIZE, "RequestError: a bound of the measurement is missing"), -1;
+    double every_ms;
+    if (json_number(root, "every_ms", &every_ms) && every_ms > 0 && every_ms < 1e9)
+        first.every_ns = then.every_ns = (int64_t)(every_ms * 1e6);
+    first.watch = then.watch = json_true(root, "watch");
+    if (then.watch)
+        tell(sink, "before", 0, 0, true);
     first.max_count = then.max_count;
     first.max_s = then.max_s;
     int64_t first_ns = timed(feeds, outputs, error);
@@ -144,8 +168,11 @@ static int run_phases(const struct message *request, struct feeds *feeds, struct
     int64_t begun = monotonic_ns();
     if (run_phase("steady", then, feeds, outputs, samples, sink, error) != 0)
         return -1;
+    int64_t elapsed_ns = monotonic_ns() - begun;
+    if (then.watch)
+        tell(sink, "after", samples->count, elapsed_ns, true);
     fprintf(sink, "{\"is\": \"bench\", \"first_ns\": %lld, \"elapsed_s\": %.6f", (long long)first_ns,
-            (double)(monotonic_ns() - begun) / NS_PER_S);
+            (double)elapsed_ns / NS_PER_S);
     struct tensor arrays[] = {times_array("warmup_ns", warmup), times_array("samples_ns", samples)};
     channel_finish(sink, arrays, NULL, 2);
     return 0;
@@ -189,8 +216,8 @@ static int time_alone(struct release *release, double seconds, struct times *sam
     struct feeds feeds = {.width = engine_inputs(&declared)};
     struct tensor *outputs = calloc(engine_outputs(&declared) + 1, sizeof *outputs);
     struct times warmup = {0};
-    struct bounds first = {1, fmin(ALONE_WARMUP_S, seconds), ALONE_MAX_SAMPLES, seconds};
-    struct bounds then = {1, seconds, ALONE_MAX_SAMPLES, seconds};
+    struct bounds first = {.count = 1, .seconds = fmin(ALONE_WARMUP_S, seconds), .max_count = ALONE_MAX_SAMPLES, .max_s = seconds};
+    struct bounds then = {.count = 1, .seconds = seconds, .max_count = ALONE_MAX_SAMPLES, .max_s = seconds};
     int result = outputs != NULL ? golden_feeds(release, &feeds, error) : (snprintf(error, ENGINE_ERROR_SIZE, "memory is short"), -1);
     if (result == 0 && feeds.count == 0)
         result = (snprintf(error, ENGINE_ERROR_SIZE, "RequestError: the release has no golden samples"), -1);

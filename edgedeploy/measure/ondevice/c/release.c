@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* readlink */
 #include "release.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,13 @@ int64_t monotonic_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void sleep_until_ns(int64_t due)
+{
+    struct timespec then = {.tv_sec = (time_t)(due / 1000000000), .tv_nsec = (long)(due % 1000000000)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &then, NULL) == EINTR)
+        ;
 }
 
 int release_open(struct release *release, char error[ENGINE_ERROR_SIZE])

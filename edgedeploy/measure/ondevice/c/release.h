@@ -30,5 +30,7 @@ int release_golden(const struct release *release, int64_t index, struct npz *npz
 int release_feed(const struct tensor *arrays, size_t count, const char *prefix, struct tensor *inputs, char error[ENGINE_ERROR_SIZE]);
 
 int64_t monotonic_ns(void);
+/* Wait until that clock has reached `due`. */
+void sleep_until_ns(int64_t due);
 
 #endif

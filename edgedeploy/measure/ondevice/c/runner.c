@@ -27,6 +27,12 @@ static int answer_load(struct release *release, const struct message *request, F
 {
     int64_t threads = 0, elapsed_ns;
     json_integer(request->root, "threads", 1, 4096, &threads);
+    const struct json *affinity = json_member(request->root, "affinity");
+    if (affinity != NULL && affinity->kind == JSON_ARRAY && affinity->first != NULL &&
+        device_bind(affinity, error, ENGINE_ERROR_SIZE) != 0)
+        return -1;
+    if (json_true(request->root, "cold"))
+        device_forget_files(release->folder);
     const struct tensor *model = message_array(request, "model");
     if (model != NULL && (model->dtype != DTYPE_UINT8 || model->rank != 1))
         return snprintf(error, ENGINE_ERROR_SIZE, "RequestError: a model is sent as a list of bytes"), -1;
@@ -116,11 +122,11 @@ static int answer(struct release *release, const struct message *request, FILE *
     if (strcmp(what, "golden") == 0)
         return answer_golden(release, request, sink, error);
     if (strcmp(what, "hello") == 0) {
-        fprintf(sink, "{\"is\": \"hello\", \"protocol\": %d, \"conditions\": ", PROTOCOL);
+        fprintf(sink, "{\"is\": \"hello\", \"protocol\": %d, \"can\": [\"affinity\", \"every_ms\", \"watch\", \"cold\"], \"conditions\": ", PROTOCOL);
         device_write_conditions(sink, engine_runtime());
     } else if (strcmp(what, "memory") == 0) {
-        int64_t peak = device_peak_rss_bytes();
-        fprintf(sink, peak >= 0 ? "{\"is\": \"memory\", \"peak_rss_bytes\": %lld" : "{\"is\": \"memory\", \"peak_rss_bytes\": null", (long long)peak);
+        fputs("{\"is\": \"memory\"", sink);
+        device_write_memory(sink);
     } else if (strcmp(what, "quit") == 0) {
         fputs("{\"is\": \"quit\"", sink);
     } else {

@@ -1,0 +1,148 @@
+"""One process on a device: it loads the release, warms up, and is timed."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import structs
+
+from edgedeploy.errors import DeviceError, UnsupportedError
+from edgedeploy.measure.counting import instructions
+from edgedeploy.measure.profiles import Profile
+from edgedeploy.measure.protocol import Arrays, Conversation
+from edgedeploy.measure.statistics import drift
+from edgedeploy.printable import printable
+from edgedeploy.progress import Progress
+from edgedeploy.values.bundle import Release
+from edgedeploy.values.measurement import BenchSettings, ProcessRun, State
+
+_STATES_LIMIT = 10_000
+"""They come once a second, and no profile lasts for half an hour and its warm-up."""
+_OF_PROGRESS = ("phase", "samples", "elapsed_s")
+
+
+class Run:
+    """What one process sent.
+
+    Attributes:
+        first_ns: of the first inference, on the device's clock; instructions where that counts them.
+        warmup_ms, samples_ms: in the order they were taken; of the samples, one at least.
+        elapsed_s: of the steady state.
+        states: of the device meanwhile.
+    """
+
+    def __init__(
+        self,
+        talk: Conversation,
+        loaded: dict[str, Any],
+        found: dict[str, Any],
+        arrays: Arrays,
+        states: Sequence[State] = (),
+    ) -> None:
+        self._talk, self._arrays = talk, arrays
+        self.states = tuple(states)
+        self.first_ns: int = talk.field(found, "first_ns", int)
+        self.elapsed_s: float = talk.field(found, "elapsed_s", float)
+        self.import_ms: float = talk.field(loaded, "import_ms", float)
+        self.load_ms: float = talk.field(loaded, "load_ms", float)
+        self.warmup_ms = self._milliseconds("warmup_ns")
+        self.samples_ms = self._milliseconds("samples_ns")
+        if not self.samples_ms:
+            raise DeviceError("the device returned no timing samples")
+
+    def instructions(self, name: str) -> tuple[int, ...]:
+        """What a counting board's clock gave for nanoseconds, of `"warmup_ns"` or `"samples_ns"`.
+
+        Raises:
+            DeviceError: they are none.
+        """
+        return instructions(self._talk, self._arrays, name)
+
+    def process(self) -> ProcessRun:
+        """Its figures."""
+        return ProcessRun(
+            import_ms=self.import_ms,
+            load_ms=self.load_ms,
+            first_inference_ms=self.first_ns / 1e6,
+            warmup=len(self.warmup_ms),
+            samples=len(self.samples_ms),
+            elapsed_s=self.elapsed_s,
+            p50_ms=statistics.median(self.samples_ms),
+            drift=drift(self.samples_ms),
+            states=self.states,
+        )
+
+    def _milliseconds(self, name: str) -> tuple[float, ...]:
+        times_ns = self._talk.output(self._arrays, name)
+        if times_ns.dtype != np.int64 or times_ns.ndim != 1 or (times_ns < 0).any():
+            raise DeviceError("the device sends times that are none", why=f"{name}: {times_ns.dtype} {times_ns.shape}")
+        return tuple((times_ns / 1e6).tolist())
+
+
+def load(talk: Conversation, release: Release, settings: BenchSettings, *, cold: bool = False) -> dict[str, Any]:
+    """Load the release's model with the threads and on the CPUs that `settings` names.
+
+    Args:
+        cold: with the release's files read from the disk.
+
+    Returns:
+        The runner's answer.
+
+    Raises:
+        UnsupportedError: the runner is of an earlier version, and cannot do what `settings` asks for.
+        DeviceError: the model does not load there, or not on these CPUs; or the runner ended.
+        UnreachableError: the connection was lost.
+    """
+    wanted = {"affinity": bool(settings.affinity), "every_ms": settings.every_ms is not None}
+    missing = [name for name, asked in wanted.items() if asked and name not in talk.abilities]
+    if missing:
+        raise UnsupportedError(
+            f"the runner of {release.id} does not know {' and '.join(missing)}",
+            why="an earlier version of edgedeploy made it",
+            mend="compile the model with this version of edgedeploy, and push the bundle",
+        )
+    affinity = settings.affinity or None
+    return talk.ask({"do": "load", "threads": settings.threads, "affinity": affinity, "cold": cold})
+
+
+def timed_run(
+    talk: Conversation,
+    loaded: dict[str, Any],
+    bounds: Profile,
+    settings: BenchSettings,
+    progress: Progress,
+    *,
+    watched: bool = True,
+) -> Run:
+    """Time the model that is loaded.
+
+    Args:
+        loaded: the runner's answer to `load`.
+        watched: have the device's state with it, where the runner can tell it.
+
+    Raises:
+        DeviceError: the model does not run there, or the runner sends what is not its protocol.
+        UnreachableError: the connection was lost.
+    """
+    talk.send({"do": "bench", **structs.asdict(bounds), "every_ms": settings.every_ms, "watch": watched})
+    states: list[State] = []
+    while True:
+        message, arrays = talk.receive()
+        if message["is"] != "progress":
+            return Run(talk, loaded, message, arrays, states)
+        if message.get("phase") == "steady":
+            progress.advance(talk.field(message, "samples", int), None, "inferences")
+        if watched and "state" in message and len(states) < _STATES_LIMIT:
+            states.append(_state(talk, message))
+
+
+def _state(talk: Conversation, message: dict[str, Any]) -> State:
+    told = talk.field(message, "state", dict[str, Any])
+    try:
+        return msgspec.convert({**told, **{key: message.get(key) for key in _OF_PROGRESS}}, State)
+    except msgspec.ValidationError as error:
+        raise DeviceError("the device describes its state in an unknown way", why=printable(str(error))) from error

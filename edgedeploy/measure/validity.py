@@ -1,0 +1,180 @@
+"""The verdict on a measurement itself: whether its figures are this release's on this device, and hold still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from edgedeploy.report.wording import bytes_in_words, milliseconds
+from edgedeploy.values.measurement import Doubt, ProcessRun, State, Summary, Timing, Validity
+
+_UNDER_VOLTAGE = 0b0001
+_SLOWED = 0b1110
+_HAS_OCCURRED = 16
+"""How far the bits of what has happened lie above those of what happens now."""
+
+# The limits are choices of this project. Each is above what a quiet Linux board shows for no reason, and below what
+# changes a decision; where a figure is beyond one, the words name both.
+_SPOILED_SHARE = 0.05
+"""Of the seconds: slowed down for longer, the median itself may be of a slowed board."""
+_DRIFT = 0.03
+_SPOILING_DRIFT = 0.10
+_CLOCK_SHARE = 0.95
+_OTHERS = 0.1
+"""CPUs that other programs kept busy. Bookkeeping of the system, a shell and an SSH server stay below."""
+_SWAPPED_BYTES = 1 << 20
+_OUTLIERS = 0.05
+_SCATTER = 0.10
+_BETWEEN_PROCESSES = 0.05
+
+_COOL = "let it cool and give it air; --cooldown waits between processes"
+_POWER = "use the power supply that is made for the board, and a short cable"
+_GOVERNOR = "hold the clock: echo performance | sudo tee /sys/devices/system/cpu/cpufreq/policy*/scaling_governor"
+
+
+def validity(timing: Timing) -> Validity:
+    """Whether a timing on a real device can be believed: from the state that the device told, and from the samples.
+
+    Args:
+        timing: with its summary and processes.
+    """
+    doubts = (
+        *_clock_is_wrong(timing),
+        *_slowed(timing.processes),
+        *_drifted(timing.processes),
+        *_clock_moved(timing),
+        *_others(timing.processes),
+        *_swapped(timing.processes),
+        *_scattered(timing.summary),
+        *_between(timing.processes),
+    )
+    if any(doubt.spoils for doubt in doubts):
+        return Validity(outcome="invalid", doubts=tuple(sorted(doubts, key=lambda doubt: not doubt.spoils)))
+    return Validity(outcome="unstable" if doubts else "stable", doubts=doubts)
+
+
+def _clock_is_wrong(timing: Timing) -> Iterator[Doubt]:
+    if timing.least_ms is not None and timing.summary.p50_ms < timing.least_ms:
+        yield Doubt(
+            reason=f"p50 is {milliseconds(timing.summary.p50_ms)}, and the release's target needs "
+            f"{milliseconds(timing.least_ms)} at least",
+            mend="the clock is wrong, or the device is another: edgedeploy probe",
+            spoils=True,
+        )
+
+
+def _slowed(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
+    told = [state for state in _steady(processes) if state.throttled is not None or state.cooling is not None]
+    for what, bits, mend in (("under-voltage", _UNDER_VOLTAGE, _POWER), ("throttled", _SLOWED, _COOL)):
+        seconds = sum(1 for state in told if _is(state, bits))
+        if seconds:
+            reason = f"{what} for {seconds} of {len(told)} s"
+            yield Doubt(reason=reason, mend=mend, spoils=seconds > _SPOILED_SHARE * len(told))
+        elif any(_has_occurred(process.states, bits) for process in processes):
+            yield Doubt(reason=f"{what} for less than a second", mend=mend, spoils=False)
+
+
+def _is(state: State, bits: int) -> bool:
+    return bool((state.throttled or 0) & bits) or (bits == _SLOWED and (state.cooling or 0) > 0)
+
+
+def _has_occurred(states: Sequence[State], bits: int) -> bool:
+    """Whether it happened in this run, of what a board remembers."""
+    bits <<= _HAS_OCCURRED
+    told = [state.throttled for state in states if state.throttled is not None]
+    return bool(told) and bool(told[-1] & ~told[0] & bits)
+
+
+def _drifted(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
+    drifts = [process.drift for process in processes if process.drift and process.drift.beyond_noise]
+    worst = max(drifts, key=lambda drift: abs(drift.relative), default=None)
+    if worst is not None and abs(worst.relative) > _DRIFT:
+        slower = worst.relative > 0
+        yield Doubt(
+            reason=f"drift {worst.relative:+.0%}: {milliseconds(worst.first_ms)} in the first third, "
+            f"{milliseconds(worst.last_ms)} in the last".replace("-", "−"),
+            mend=_COOL if slower else "warm it up for longer: --warmup-seconds",
+            spoils=abs(worst.relative) > _SPOILING_DRIFT,
+        )
+
+
+def _clock_moved(timing: Timing) -> Iterator[Doubt]:
+    if timing.settings is not None and timing.settings.every_ms is not None:
+        return  # with pauses, a clock that follows the load is what the application will see
+    clocks = [state.clock_mhz for state in _steady(timing.processes) if state.clock_mhz is not None]
+    if clocks and min(clocks) < _CLOCK_SHARE * max(clocks):
+        yield Doubt(
+            reason=f"the clock was between {min(clocks):,.0f} and {max(clocks):,.0f} MHz", mend=_GOVERNOR, spoils=False
+        )
+
+
+def _others(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
+    most = max((busy for process in processes if (busy := _others_cpus(process)) is not None), default=0.0)
+    if most > _OTHERS:
+        yield Doubt(
+            reason=f"other programs kept {most:.1f} of its CPUs busy",
+            mend="end them, or give the model CPUs of its own: --affinity",
+            spoils=False,
+        )
+
+
+def _others_cpus(process: ProcessRun) -> float | None:
+    """CPUs that others kept busy in the steady state, whose first second is the first state's."""
+    told = [state for state in process.states if state.phase in ("steady", "after")]
+    if len(told) < 2:
+        return None
+    first, last = told[0], told[-1]
+    if first.cpu_busy_s is None or first.cpu_own_s is None or last.cpu_busy_s is None or last.cpu_own_s is None:
+        return None
+    seconds = last.elapsed_s - first.elapsed_s
+    # The kernel counts busy time in hundredths of a second: of less than a second, that says little.
+    if seconds < 1:
+        return None
+    return max(0.0, (last.cpu_busy_s - first.cpu_busy_s) - (last.cpu_own_s - first.cpu_own_s)) / seconds
+
+
+def _swapped(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
+    grown = 0
+    for process in processes:
+        used = [state.swap_used_bytes for state in process.states if state.swap_used_bytes is not None]
+        grown = max(grown, used[-1] - used[0] if used else 0)
+    if grown > _SWAPPED_BYTES:
+        mend = "end other programs there, or make the model smaller: edgedeploy optimize"
+        yield Doubt(reason=f"{bytes_in_words(grown)} more were swapped out", mend=mend, spoils=False)
+
+
+def _scattered(summary: Summary) -> Iterator[Doubt]:
+    if summary.modes is not None:
+        yield Doubt(
+            reason=f"two modes: {milliseconds(summary.modes.low_ms)}, and {milliseconds(summary.modes.high_ms)} for "
+            f"{summary.modes.high_share:.0%} of the samples",
+            mend="keep it on one kind of cores, with no more threads than there are of them: --affinity, --threads",
+            spoils=False,
+        )
+    far = summary.outliers
+    if far is not None and far.below + far.above > _OUTLIERS * summary.n:
+        yield Doubt(
+            reason=f"{(far.below + far.above) / summary.n:.0%} of the samples are far from the others",
+            mend="look at the time line for what interrupts it",
+            spoils=False,
+        )
+    if summary.modes is None and summary.p50_ms > 0 and summary.mad_ms > _SCATTER * summary.p50_ms:
+        yield Doubt(
+            reason=f"half of the samples are more than {summary.mad_ms / summary.p50_ms:.0%} from the median",
+            mend=_GOVERNOR,
+            spoils=False,
+        )
+
+
+def _between(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
+    medians = [process.p50_ms for process in processes]
+    if len(medians) > 1 and max(medians) > (1 + _BETWEEN_PROCESSES) * min(medians):
+        yield Doubt(
+            reason=f"p50 is {milliseconds(min(medians))} in one process and {milliseconds(max(medians))} in another",
+            mend="take more of them: --processes",
+            spoils=False,
+        )
+
+
+def _steady(processes: Iterable[ProcessRun]) -> Iterator[State]:
+    for process in processes:
+        yield from (state for state in process.states if state.phase == "steady")
