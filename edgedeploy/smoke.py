@@ -24,7 +24,7 @@ from edgedeploy.report.wording import bytes_in_words, milliseconds
 from edgedeploy.smoke_conditions import clock_line, conditions, line
 from edgedeploy.target.probe import probe
 from edgedeploy.values.bundle import Bundle, Manifest, Release
-from edgedeploy.values.measurement import Measurement
+from edgedeploy.values.measurement import BenchSettings, Measurement
 from edgedeploy.values.probe import Probe
 from edgedeploy.values.smoke import Key, Smoke, SmokeFigures, SmokeLine, SmokeRelease, State
 
@@ -212,7 +212,8 @@ def _golden(connection: Connection, release: Release, progress: Progress) -> tup
 
 
 def _measured(connection: Connection, release: Release, seconds: float, progress: Progress) -> tuple[str, Measurement]:
-    measurement = bench(connection, release, seconds=seconds, progress=progress)
+    settings = BenchSettings(cold_load=False)
+    measurement = bench(connection, release, seconds=seconds, settings=settings, progress=progress)
     return figures_in_words(_figures(measurement)), measurement
 
 

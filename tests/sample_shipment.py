@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from edgedeploy.measure.counting import instruction_count
-from edgedeploy.measure.statistics import summary
+from edgedeploy.measure.statistics import drift, summary
+from edgedeploy.measure.validity import validity
 from edgedeploy.values.bundle import Source
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.evidence import Evidence, Execution, PassEvidence
-from edgedeploy.values.measurement import Accuracy, Conditions, MeasuredRelease, Measurement, Timing
+from edgedeploy.values.measurement import Accuracy, Conditions, MeasuredRelease, Measurement, ProcessRun, State, Timing
 from edgedeploy.values.model import ModelFacts, TensorFacts
 from edgedeploy.values.profile import Profile, ProfiledNode, ProfiledOperator
 from edgedeploy.values.quality import Agreement, Broken, ByClass, ClassFigure, MetricChange, MetricFigure
@@ -122,6 +123,40 @@ def timing(samples_ms: Sequence[float], clock: str = "device") -> Timing:
         samples_ms=tuple(samples_ms),
         summary=summary(samples_ms),
     )
+
+
+def throttled() -> Shipment:
+    """As on a board that grew hot: slowed down in the last five of twelve seconds."""
+    samples_ms = [10.0 + index % 7 / 10 + (4.0 if index >= 700 else 0.0) for index in range(1100)]
+    states = [
+        State(
+            phase="steady",
+            samples=100 * second if second <= 7 else 700 + 80 * (second - 7),
+            elapsed_s=float(second),
+            temperature_c=60.0 + 2 * second,
+            clock_mhz=1500.0 if second <= 7 else 1000.0,
+            throttled=0 if second <= 7 else 0x40004,
+        )
+        for second in range(1, 13)
+    ]
+    process = ProcessRun(
+        import_ms=900.0,
+        load_ms=120.0,
+        first_inference_ms=31.0,
+        warmup=2,
+        samples=1100,
+        elapsed_s=12.6,
+        p50_ms=summary(samples_ms).p50_ms,
+        drift=drift(samples_ms),
+        states=tuple(states),
+    )
+    timed = structs.replace(
+        timing(samples_ms), processes=(process,), cold_import_ms=2400.0, cold_load_ms=310.0, energy_mj=61.5
+    )
+    whole = shipment(samples_ms)
+    assert whole.measurement
+    timed = structs.replace(timed, validity=validity(timed))
+    return structs.replace(whole, measurement=structs.replace(whole.measurement, timing=timed))
 
 
 def counted(samples: Sequence[int]) -> Shipment:

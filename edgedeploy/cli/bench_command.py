@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgedeploy.cli.bench_options import bench_settings_options
 from edgedeploy.cli.output import Output, common_options, device_options
 from edgedeploy.cli.report_files import write_text
 
 if TYPE_CHECKING:
     from edgedeploy.device.connection import Connection
     from edgedeploy.values.bundle import Release
+    from edgedeploy.values.measurement import BenchSettings
 
 
 @click.command(name="bench")
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     metavar="PERCENT",
     help="With --against: how much more breaks, where the noise is not larger. Default: 5; of counts 0.5.",
 )
+@bench_settings_options
 @device_options
 @common_options
 def command(
@@ -52,10 +55,11 @@ def command(
     against: str | None,
     rounds: int | None,
     threshold: float | None,
+    settings: BenchSettings,
     accept_new: bool,
     out: Output,
 ) -> int:
-    """Time the current release on DEVICE, with the device's own clock.
+    """Time the current release on DEVICE, with the device's own clock, and say whether the figures can be believed.
 
     On an emulated board the figures are marked as such: they are not a latency, no verdict uses them, and the run is
     short whatever the profile. One that counts instructions (`board up --count`) says how many an inference takes.
@@ -73,8 +77,8 @@ def command(
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
         release = api.current_release(connection, name)
         if against is not None:
-            return _in_turn(connection, release, against, profile, rounds, threshold, out)
-        measurement = api.bench(connection, release, profile=profile, progress=out)
+            return _in_turn(connection, release, against, profile, settings, rounds, threshold, out)
+        measurement = api.bench(connection, release, profile=profile, settings=settings, progress=out)
     # Shown first: minutes of measuring are not to be lost because a file cannot be written.
     out.result(measurement, *measurement_tables(measurement))
     if output:
@@ -88,6 +92,7 @@ def _in_turn(
     release: Release,
     against: str,
     profile: str,
+    settings: BenchSettings,
     rounds: int | None,
     threshold: float | None,
     out: Output,
@@ -106,6 +111,7 @@ def _in_turn(
         release,
         rounds=rounds,
         profile=profile,
+        settings=settings,
         threshold=None if threshold is None else threshold / 100,
         progress=out,
     )

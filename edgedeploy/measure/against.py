@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import statistics
 
+from msgspec import structs
+
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import DeviceError, UnsupportedError
-from edgedeploy.measure.bench import bench
+from edgedeploy.measure.bench import DEFAULT, bench
+from edgedeploy.measure.cooldown import cool_down
+from edgedeploy.measure.protocol import conversation
 from edgedeploy.paired_ratio import LEAST_PAIRS, RatioFigure, median_ratio
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.values.baseline import Thresholds
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.interleaved import Interleaved
+from edgedeploy.values.measurement import BenchSettings
 
 ROUNDS = 8
 COUNTED_ROUNDS = 2
@@ -28,6 +33,7 @@ def bench_against(
     *,
     rounds: int | None = None,
     profile: str = "smoke",
+    settings: BenchSettings = DEFAULT,
     threshold: float | None = None,
     progress: Progress = SILENT,
 ) -> Interleaved:
@@ -40,7 +46,7 @@ def bench_against(
     Args:
         before, after: releases of one model on this device.
         rounds: pairs in a series; 8 of times, 2 of counts by default.
-        profile: how long each run is, as `bench` takes it.
+        profile, settings: of each run, as `bench` takes them; its cool-down is before each run but the first.
         threshold: relative; by default that of `Thresholds` for the kind of figure.
 
     Raises:
@@ -59,11 +65,12 @@ def bench_against(
         raise ValueError(f"{rounds} rounds are too few: {1 if counted else LEAST_PAIRS} are needed")
     if threshold is None:
         threshold = Thresholds().instructions if counted else Thresholds().latency
-    pairs = _series(connection, before, after, rounds, profile, progress)
+    runs = _Runs(connection, profile, settings, progress)
+    pairs = runs.series(before, after, rounds)
     verified = _grew(effect_of(pairs), threshold)
     if verified:
         progress.note(f"{after.id} seems worse: measured once more")
-        again = _series(connection, before, after, rounds, profile, progress)
+        again = runs.series(before, after, rounds)
         breaks = _grew(effect_of(again), threshold)
         pairs += again
     else:
@@ -105,23 +112,34 @@ def _reason(effect: RatioFigure, threshold: float, *, verified: bool, breaks: bo
     return f"{bound}; the first series broke, the second did not" if verified else bound
 
 
-def _series(
-    connection: Connection, before: Release, after: Release, rounds: int, profile: str, progress: Progress
-) -> _Pairs:
-    pairs = []
-    for number in range(rounds):
-        progress.step(f"pair {number + 1} of {rounds}")
-        pairs.append((_figure(connection, before, profile), _figure(connection, after, profile)))
-    return pairs
+class _Runs:
+    """Runs on one device, each begun as cool as the first if `settings` asks for it."""
 
+    def __init__(self, connection: Connection, profile: str, settings: BenchSettings, progress: Progress) -> None:
+        self._connection = connection
+        self._profile = profile
+        # What is compared are inferences: how long it takes to read them from the disk is not looked at.
+        self._settings = structs.replace(settings, cold_load=False)
+        self._progress = progress
+        self._begun_at_c: float | None = None
 
-def _figure(connection: Connection, release: Release, profile: str) -> float:
-    measured = bench(connection, release, profile=profile)
-    if measured.count is not None:
-        figure = measured.count.per_inference
-    else:
-        assert measured.timing is not None
-        figure = measured.timing.summary.p50_ms
-    if figure <= 0:
-        raise DeviceError(f"{connection.address} says that an inference of {release.id} takes {figure:g}")
-    return figure
+    def series(self, before: Release, after: Release, rounds: int) -> _Pairs:
+        pairs = []
+        for number in range(rounds):
+            self._progress.step(f"pair {number + 1} of {rounds}")
+            pairs.append((self._figure(before), self._figure(after)))
+        return pairs
+
+    def _figure(self, release: Release) -> float:
+        if self._settings.cooldown_s is not None:
+            with conversation(self._connection, release) as talk:
+                self._begun_at_c = cool_down(talk, self._begun_at_c, self._settings.cooldown_s, self._progress)
+        measured = bench(self._connection, release, profile=self._profile, settings=self._settings)
+        if measured.count is not None:
+            figure = measured.count.per_inference
+        else:
+            assert measured.timing is not None
+            figure = measured.timing.summary.p50_ms
+        if figure <= 0:
+            raise DeviceError(f"{self._connection.address} says that an inference of {release.id} takes {figure:g}")
+        return figure

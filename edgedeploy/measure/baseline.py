@@ -136,6 +136,13 @@ def _kind(measurement: Measurement) -> Kind:
             f"{measurement.release.id} on {measurement.device} was neither timed nor counted",
             mend="edgedeploy bench DEVICE -o FILE makes such a measurement; `test` looks at answers only",
         )
+    validity = measurement.timing.validity
+    if validity is not None and validity.outcome == "invalid":
+        raise InvalidFileError(
+            f"the measurement of {measurement.release.id} on {measurement.device} is invalid",
+            why="; ".join(doubt.reason for doubt in validity.doubts if doubt.spoils),
+            mend="; ".join(doubt.mend for doubt in validity.doubts if doubt.spoils) + "; then measure again",
+        )
     emulated = measurement.conditions.emulated or measurement.timing.clock == "emulated"
     return "emulated" if emulated else "device"
 

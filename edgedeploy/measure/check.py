@@ -221,6 +221,9 @@ def _timed(measurement: Measurement) -> tuple[Timing | None, str]:
         return None, "nothing was timed"
     if timing.clock == "emulated" or measurement.conditions.emulated:
         return None, _EMULATED
+    if timing.validity is not None and timing.validity.outcome == "invalid":
+        reasons = "; ".join(doubt.reason for doubt in timing.validity.doubts if doubt.spoils)
+        return None, f"the measurement is invalid: {reasons}"
     return timing, ""
 
 

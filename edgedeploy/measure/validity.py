@@ -7,17 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from edgedeploy.report.wording import bytes_in_words, milliseconds
 from edgedeploy.values.measurement import Doubt, ProcessRun, State, Summary, Timing, Validity
 
-_UNDER_VOLTAGE = 0b0001
-_SLOWED = 0b1110
-_HAS_OCCURRED = 16
-"""How far the bits of what has happened lie above those of what happens now."""
-
 # The limits are choices of this project. Each is above what a quiet Linux board shows for no reason, and below what
 # changes a decision; where a figure is beyond one, the words name both.
 _SPOILED_SHARE = 0.05
 """Of the seconds: slowed down for longer, the median itself may be of a slowed board."""
 _DRIFT = 0.03
 _SPOILING_DRIFT = 0.10
+_SPOILING_DRIFT_S = 5.0
+"""What drifts in a run that is shorter may as well be warming up."""
 _CLOCK_SHARE = 0.95
 _OTHERS = 0.1
 """CPUs that other programs kept busy. Bookkeeping of the system, a shell and an SSH server stay below."""
@@ -37,14 +34,15 @@ def validity(timing: Timing) -> Validity:
     Args:
         timing: with its summary and processes.
     """
+    slowed = tuple(_slowed(timing.processes))
     doubts = (
         *_clock_is_wrong(timing),
-        *_slowed(timing.processes),
+        *slowed,
         *_drifted(timing.processes),
-        *_clock_moved(timing),
+        # A board that is slowed down has several clocks and modes: what to do about it is said already.
+        *(() if slowed else (*_clock_moved(timing), *_scattered(timing.summary))),
         *_others(timing.processes),
         *_swapped(timing.processes),
-        *_scattered(timing.summary),
         *_between(timing.processes),
     )
     if any(doubt.spoils for doubt in doubts):
@@ -64,36 +62,29 @@ def _clock_is_wrong(timing: Timing) -> Iterator[Doubt]:
 
 def _slowed(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
     told = [state for state in _steady(processes) if state.throttled is not None or state.cooling is not None]
-    for what, bits, mend in (("under-voltage", _UNDER_VOLTAGE, _POWER), ("throttled", _SLOWED, _COOL)):
-        seconds = sum(1 for state in told if _is(state, bits))
+    ends = [(process.states[0], process.states[-1]) for process in processes if process.states]
+    gone_through = [last.has_gone_through(first) for first, last in ends]
+    for what, seconds, briefly, mend in (
+        ("under-voltage", sum(one.is_short_of_voltage for one in told), any(low for low, _ in gone_through), _POWER),
+        ("throttled", sum(one.is_slowed_down for one in told), any(slow for _, slow in gone_through), _COOL),
+    ):
         if seconds:
             reason = f"{what} for {seconds} of {len(told)} s"
             yield Doubt(reason=reason, mend=mend, spoils=seconds > _SPOILED_SHARE * len(told))
-        elif any(_has_occurred(process.states, bits) for process in processes):
+        elif briefly:
             yield Doubt(reason=f"{what} for less than a second", mend=mend, spoils=False)
 
 
-def _is(state: State, bits: int) -> bool:
-    return bool((state.throttled or 0) & bits) or (bits == _SLOWED and (state.cooling or 0) > 0)
-
-
-def _has_occurred(states: Sequence[State], bits: int) -> bool:
-    """Whether it happened in this run, of what a board remembers."""
-    bits <<= _HAS_OCCURRED
-    told = [state.throttled for state in states if state.throttled is not None]
-    return bool(told) and bool(told[-1] & ~told[0] & bits)
-
-
 def _drifted(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
-    drifts = [process.drift for process in processes if process.drift and process.drift.beyond_noise]
-    worst = max(drifts, key=lambda drift: abs(drift.relative), default=None)
+    drifts = [(one.drift, one.elapsed_s) for one in processes if one.drift and one.drift.beyond_noise]
+    worst, elapsed_s = max(drifts, key=lambda found: abs(found[0].relative), default=(None, 0.0))
     if worst is not None and abs(worst.relative) > _DRIFT:
         slower = worst.relative > 0
         yield Doubt(
             reason=f"drift {worst.relative:+.0%}: {milliseconds(worst.first_ms)} in the first third, "
             f"{milliseconds(worst.last_ms)} in the last".replace("-", "−"),
             mend=_COOL if slower else "warm it up for longer: --warmup-seconds",
-            spoils=abs(worst.relative) > _SPOILING_DRIFT,
+            spoils=abs(worst.relative) > _SPOILING_DRIFT and elapsed_s >= _SPOILING_DRIFT_S,
         )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from msgspec import structs
 
 from edgedeploy.report.bars import Pair, operator_pairs, paired_bars
-from edgedeploy.report.plots import histogram, timeline
+from edgedeploy.report.plots import histogram, room_for, timeline, trend
 from edgedeploy.report.wording import bytes_in_words, percent_change, speed_in_words
 from edgedeploy.values.evidence import Evidence
-from edgedeploy.values.measurement import InstructionCount, Timing
+from edgedeploy.values.measurement import InstructionCount, State, Timing
 
 _MILLION = 1e6
 
@@ -69,10 +69,56 @@ def timing_plots(timing: Timing) -> tuple[str, str]:
     """The samples' distribution, and the samples in order; with the percentiles that there are samples enough for."""
     marks = [(name, value) for name, value in percentiles(timing) if name in ("p50", "p90", "p99")]
     title = "Emulated wall-clock, not a latency" if timing.clock == "emulated" else "Latency"
-    return (
-        histogram(timing.samples_ms, marks, f"{title}: distribution"),
-        timeline(timing.samples_ms, f"{title}: samples in order", marks[:2]),
+    samples_ms = timing.samples_ms
+    order = timeline(
+        samples_ms, f"{title}: samples in order", marks[:2], bands=slowed_stretches(timing), room=_room(timing)
     )
+    return histogram(samples_ms, marks, f"{title}: distribution"), order
+
+
+def state_plots(timing: Timing) -> tuple[tuple[str, str, str], ...]:
+    """Temperature and clock while the samples were taken: name, unit and plot, of those that the device told."""
+    bands, room, last = slowed_stretches(timing), _room(timing), len(timing.samples_ms)
+    return tuple(
+        (name, unit, trend(points, last, name, unit, bands=bands, room=room))
+        for name, unit, points in _trends(timing)
+        if points
+    )
+
+
+def slowed_stretches(timing: Timing) -> list[tuple[float, float]]:
+    """Samples, from 1, that were taken while the board was slowed down or short of voltage."""
+    stretches, before = [], 1
+    for at, state in _steady_states(timing):
+        if state.is_slowed_down or state.is_short_of_voltage:
+            stretches.append((float(before), float(at)))
+        before = at
+    return stretches
+
+
+def _room(timing: Timing) -> float:
+    return room_for(timing.samples_ms, *([value for _, value in points] for _, _, points in _trends(timing)))
+
+
+def _trends(timing: Timing) -> tuple[tuple[str, str, list[tuple[float, float]]], ...]:
+    states = _steady_states(timing)
+    return (
+        (
+            "Temperature",
+            "°C",
+            [(at, state.temperature_c) for at, state in states if state.temperature_c is not None],
+        ),
+        ("Clock", "MHz", [(at, state.clock_mhz) for at, state in states if state.clock_mhz is not None]),
+    )
+
+
+def _steady_states(timing: Timing) -> list[tuple[int, State]]:
+    """With the number of the sample that each was told after, over all processes."""
+    found, before = [], 0
+    for process in timing.processes:
+        found += [(before + state.samples, state) for state in process.states if state.phase == "steady"]
+        before += process.samples
+    return found
 
 
 def count_plots(count: InstructionCount) -> tuple[str, str]:

@@ -13,7 +13,15 @@ import msgspec
 from edgedeploy.files import write_bytes
 from edgedeploy.report.breakage import HEAD, breakages, broken_in_words, class_row
 from edgedeploy.report.comparison import comparison
-from edgedeploy.report.figures import count_plots, operator_bars, percentiles, size_bars, timing_plots
+from edgedeploy.report.figures import (
+    count_plots,
+    operator_bars,
+    percentiles,
+    size_bars,
+    slowed_stretches,
+    state_plots,
+    timing_plots,
+)
 from edgedeploy.report.search_plot import front_svg
 from edgedeploy.report.wording import (
     UNITS_IN_WORDS,
@@ -99,6 +107,9 @@ def render(shipment: Shipment) -> str:
         # SVG of our own making, whose words are escaped: the one thing that is not escaped again.
         size_bars=Markup(size_bars(evidence)),  # noqa: S704
         operator_bars=Markup(operator_bars(evidence)),  # noqa: S704
+        slowed=bool(slowed_stretches(timing)) if timing else False,
+        state_plots=[(name, unit, Markup(plot)) for name, unit, plot in state_plots(timing)] if timing else (),  # noqa: S704
+        validity_tones={"stable": "holds", "unstable": "open", "invalid": "breaks"},
         timing_plots=[Markup(plot) for plot in timing_plots(timing)] if timing else (),  # noqa: S704
         count_plots=[Markup(plot) for plot in count_plots(count)] if count else (),  # noqa: S704
         state=state_in_words(measurement.conditions) if measurement else "",

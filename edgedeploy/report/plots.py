@@ -131,7 +131,13 @@ def histogram(samples: Sequence[float], marks: Sequence[tuple[str, float]], titl
 
 
 def timeline(
-    samples: Sequence[float], title: str, marks: Sequence[tuple[str, float]] = (), unit: str = "milliseconds"
+    samples: Sequence[float],
+    title: str,
+    marks: Sequence[tuple[str, float]] = (),
+    unit: str = "milliseconds",
+    *,
+    bands: Sequence[tuple[float, float]] = (),
+    room: float = 0,
 ) -> str:
     """Samples in the order they were taken: drift and outliers show here; named marks (p50 …) are lines across.
 
@@ -140,27 +146,15 @@ def timeline(
     Args:
         samples: at least one, finite, in `unit`.
         marks: names, with values within the samples' range.
+        bands: stretches of samples, from 1, to shade.
+        room: the least left margin, so that plots below one another have one horizontal axis: see `room_for`.
     """
     samples = _drawable(samples)
-    low, high = _widened(min(samples), max(samples))
-    margin = (high - low) * 0.05
-    low, high = (max(0.0, low - margin) if low >= 0 else low - margin), high + margin
-    y_ticks = nice_ticks(low, high)
-    left, top = _room_for(y_ticks), 10
-    right = _WIDTH - (_NAMES if marks else _RIGHT)
+    low, high = _vertical(samples)
     last = len(samples)
-    frame = _Frame(
-        left=left,
-        top=top,
-        right=right,
-        x=_scale(1, last, left + 4, right - 4) if last > 1 else _scale(0, 2, left, right),
-        y=_scale(low, high, top + _PLOT_HEIGHT, top),
-    )
-    x_ticks = [1.0, *(tick for tick in nice_ticks(1, last) if tick == int(tick) and tick > 1)]
-    if len(x_ticks) > 1 and frame.x(x_ticks[1]) - frame.x(1) < 30:
-        del x_ticks[1]
+    frame, parts = _in_order(low, high, last, right=_WIDTH - (_NAMES if marks else _RIGHT), bands=bands, room=room)
+    left, top, right = frame.left, frame.top, frame.right
     dots = "".join(f"M{frame.x(place):.1f} {frame.y(value):.1f}h0" for place, value in _thinned(samples))
-    parts = [_x_axis(x_ticks, frame), _y_axis(y_ticks, frame)]
     parts.append(f'<path class="dots" style="stroke-width: {8 if last <= 20 else 4}px" d="{dots}"/>')
     named = [(name, frame.y(min(max(value, low), high))) for name, value in marks]
     for (name, at), baseline in zip(named, _spread([at for _, at in named], top, frame.base), strict=True):
@@ -171,6 +165,66 @@ def timeline(
     told = "".join(f"; {name} {value:.4g} {unit}" for name, value in marks)
     thinned = "; of each stretch the lowest and the highest are drawn" if last > _MOST_POINTS else ""
     return _svg(title, f"{_counted(samples)} in {unit}, in the order they were taken{told}{thinned}", frame, parts)
+
+
+def trend(
+    points: Sequence[tuple[float, float]],
+    last: int,
+    title: str,
+    unit: str,
+    *,
+    bands: Sequence[tuple[float, float]] = (),
+    room: float = 0,
+) -> str:
+    """What was seen while samples were taken, as a line under their `timeline`.
+
+    Args:
+        points: the sample's number, from 1 to `last`, and the value, finite, in `unit`; at least one.
+        bands, room: as `timeline` takes them.
+    """
+    values = _drawable([value for _, value in points])
+    low, high = _vertical(values)
+    frame, parts = _in_order(low, high, last, right=_WIDTH - _NAMES, bands=bands, room=room)
+    places = [(frame.x(min(max(at, 1), last)), frame.y(value)) for (at, _), value in zip(points, values, strict=True)]
+    words = [f"{x:.1f} {y:.1f}" for x, y in places]
+    parts.append(f'<path class="trend" d="M{"L".join(words)}"/>')
+    parts.append(f'<path class="dots" style="stroke-width: 5px" d="{"".join(f"M{word}h0" for word in words)}"/>')
+    return _svg(title, f"From {min(values):.4g} to {max(values):.4g} {unit}, seen {len(values)} times", frame, parts)
+
+
+def room_for(*values: Sequence[float]) -> float:
+    """The left margin that the labels of all these need, in plots over one horizontal axis."""
+    return max((_room_for(nice_ticks(*_vertical(_drawable(each)))) for each in values if each), default=0)
+
+
+def _vertical(values: Sequence[float]) -> tuple[float, float]:
+    low, high = _widened(min(values), max(values))
+    margin = (high - low) * 0.05
+    return (max(0.0, low - margin) if low >= 0 else low - margin), high + margin
+
+
+def _in_order(
+    low: float, high: float, last: int, *, right: float, bands: Sequence[tuple[float, float]], room: float
+) -> tuple[_Frame, list[str]]:
+    """The frame of samples 1 to `last`, and its axes over the shaded stretches."""
+    y_ticks = nice_ticks(low, high)
+    left, top = max(room, _room_for(y_ticks)), 10
+    frame = _Frame(
+        left=left,
+        top=top,
+        right=right,
+        x=_scale(1, last, left + 4, right - 4) if last > 1 else _scale(0, 2, left, right),
+        y=_scale(low, high, top + _PLOT_HEIGHT, top),
+    )
+    x_ticks = [1.0, *(tick for tick in nice_ticks(1, last) if tick == int(tick) and tick > 1)]
+    if len(x_ticks) > 1 and frame.x(x_ticks[1]) - frame.x(1) < 30:
+        del x_ticks[1]
+    shades = [(frame.x(max(1, begin)), frame.x(min(last, end))) for begin, end in bands]
+    parts = [
+        f'<rect class="band" x="{begin:.1f}" y="{top}" width="{max(1.0, end - begin):.1f}" height="{_PLOT_HEIGHT}"/>'
+        for begin, end in shades
+    ]
+    return frame, [*parts, _x_axis(x_ticks, frame), _y_axis(y_ticks, frame)]
 
 
 def _thinned(samples: Sequence[float]) -> list[tuple[int, float]]:

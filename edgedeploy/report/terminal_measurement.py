@@ -15,7 +15,7 @@ from edgedeploy.report.wording import (
     sqnr_in_words,
     state_in_words,
 )
-from edgedeploy.values.measurement import Accuracy, InstructionCount, Measurement, Timing
+from edgedeploy.values.measurement import Accuracy, InstructionCount, Measurement, Timing, Validity
 from edgedeploy.values.quality import Agreement
 
 
@@ -36,6 +36,8 @@ def measurement_tables(measurement: Measurement) -> tuple[RenderableType, ...]:
     row("release", f"{measurement.release.name} {measurement.release.id} for {measurement.release.target}")
     if measurement.timing:
         _timing_rows(table, measurement.timing)
+        if measurement.timing.validity is not None:
+            _validity_rows(table, measurement.timing.validity)
     if measurement.count:
         _count_rows(table, measurement.count)
     if measurement.accuracy:
@@ -43,7 +45,9 @@ def measurement_tables(measurement: Measurement) -> tuple[RenderableType, ...]:
     if measurement.golden:
         row("golden", agreement_in_words(measurement.golden))
     if measurement.peak_rss_bytes is not None:
-        row("peak memory", f"{bytes_in_words(measurement.peak_rss_bytes)} (resident, runtime included)")
+        now = f"; {bytes_in_words(measurement.rss_bytes)} once done" if measurement.rss_bytes is not None else ""
+        share = f", {bytes_in_words(measurement.pss_bytes)} proportional" if measurement.pss_bytes is not None else ""
+        row("peak memory", f"{bytes_in_words(measurement.peak_rss_bytes)} (resident, runtime included){now}{share}")
     broken = device_breakage(measurement.accuracy) if measurement.accuracy else None
     return (table, *(breakage_parts(broken) if broken else ()))
 
@@ -77,8 +81,20 @@ def _timing_rows(table: Table, timing: Timing) -> None:
     imported = f"import {milliseconds(timing.import_ms)}, " if timing.import_ms is not None else ""
     before = f"{imported}load {milliseconds(timing.load_ms)}, first inference {milliseconds(timing.first_inference_ms)}"
     table.add_row("", before)
+    if timing.cold_load_ms is not None and timing.cold_import_ms is not None:
+        cold = f"from its disk: import {milliseconds(timing.cold_import_ms)}, load {milliseconds(timing.cold_load_ms)}"
+        table.add_row("", cold)
+    if timing.energy_mj is not None:
+        table.add_row("energy", f"{timing.energy_mj:.3g} mJ per inference, by the board's sensor, all that it draws")
     for note in summary.notes:
         table.add_row("", Text(note, style="dim"))
+
+
+def _validity_rows(table: Table, validity: Validity) -> None:
+    style = {"stable": "green", "unstable": "yellow", "invalid": "bold red"}[validity.outcome]
+    table.add_row("measurement", Text(validity.outcome, style=style))
+    for doubt in validity.doubts:
+        table.add_row("", Text(f"{doubt.reason}: {doubt.mend}"))
 
 
 def _count_rows(table: Table, count: InstructionCount) -> None:

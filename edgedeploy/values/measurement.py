@@ -9,6 +9,9 @@ from msgspec import Struct
 from edgedeploy.values.bundle import Source
 from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricFigure
 
+_UNDER_VOLTAGE, _SLOWED, _HAS_OCCURRED = 0b0001, 0b1110, 16
+"""Bits of `State.throttled`."""
+
 
 class Conditions(Struct, frozen=True, kw_only=True):
     """The device as it described itself while it was measured."""
@@ -64,6 +67,19 @@ class State(Struct, frozen=True, kw_only=True):
     """Of all CPUs together since the start, by everybody."""
     cpu_own_s: float | None = None
     """Of them, by the process that is measured."""
+
+    @property
+    def is_short_of_voltage(self) -> bool:
+        return bool((self.throttled or 0) & _UNDER_VOLTAGE)
+
+    @property
+    def is_slowed_down(self) -> bool:
+        return bool((self.throttled or 0) & _SLOWED) or (self.cooling or 0) > 0
+
+    def has_gone_through(self, before: State) -> tuple[bool, bool]:
+        """Whether it was short of voltage, and slowed down, at some moment since `before`: a board remembers that."""
+        fresh = (self.throttled or 0) & ~(before.throttled or 0)
+        return bool(fresh & _UNDER_VOLTAGE << _HAS_OCCURRED), bool(fresh & _SLOWED << _HAS_OCCURRED)
 
 
 class Percentile(Struct, frozen=True, kw_only=True):

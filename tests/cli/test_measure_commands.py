@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ import pytest
 from host_backend import HostBackend
 from msgspec import structs
 
+from edgedeploy.cli.bench_options import _cpus
 from edgedeploy.cli.main import main
 from edgedeploy.measure.profiles import PROFILES
 from edgedeploy.model.inspect import inspect_model
@@ -93,6 +96,39 @@ def test_from_a_release_to_a_verdict(device, edgedeploy):
     assert untimed.returncode == 0
     assert "holds (1 of 3 lines cannot be told)" in untimed.stdout
     assert edgedeploy("check", "test.json", "--contract", "contract.toml", "--strict").returncode == 1
+
+
+def test_settings_of_a_run_and_the_verdict_on_it(device, edgedeploy):
+    words = ["--warmup", "7", "--warmup-seconds", "0.01", "--processes", "2", "--threads", "1", "--every-ms", "2"]
+    cpu = min(os.sched_getaffinity(0))
+    timed = edgedeploy("bench", "local:", "--profile", "smoke", *words, "--affinity", f"{cpu}", "-o", "b.json")
+    assert timed.returncode == 0, timed.stderr
+    assert re.search(r"^measurement +(stable|unstable|invalid)", timed.stdout, re.MULTILINE)
+    assert "from its disk: import" in timed.stdout
+    timing = json.loads((device / "b.json").read_text())["timing"]
+    assert len(timing["processes"]) == 2 and len(timing["warmup_ms"]) >= 14
+    assert timing["settings"] == {
+        "warmup_runs": 7,
+        "warmup_s": 0.01,
+        "processes": 2,
+        "threads": 1,
+        "affinity": [cpu],
+        "every_ms": 2.0,
+        "cold_load": True,
+        "cooldown_s": None,
+    }
+
+
+@pytest.mark.parametrize("cpus", ["", "a", "3-1", "1,,2", "0-9999", "-1", "1-", "99999"])
+def test_cpus_that_are_none(device, edgedeploy, cpus):
+    refused = edgedeploy("bench", "local:", f"--affinity={cpus}")
+    assert refused.returncode == 2
+    assert "expected numbers of CPUs, as in 0,2 or 4-7" in refused.stderr
+
+
+def test_cpus_as_taskset_takes_them():
+    assert _cpus("4-6,0, 2") == (0, 2, 4, 5, 6)
+    assert _cpus(None) == ()
 
 
 def test_json_is_the_measurement_and_the_verdict(device, edgedeploy):

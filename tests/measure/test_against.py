@@ -40,7 +40,7 @@ def told(local, make_release, monkeypatch: pytest.MonkeyPatch):
 
     def make(before: Iterator[float], after: Iterator[float], *, counted: bool = False, **more: object):
         figures = {"1-a": before, "1-b": after}
-        monkeypatch.setattr(against, "_figure", lambda connection, release, profile: next(figures[release.id]))
+        monkeypatch.setattr(against._Runs, "_figure", lambda runs, release: next(figures[release.id]))
         monkeypatch.setattr(local, "counts_instructions", counted)
         return bench_against(local, structs.replace(release, id="1-a"), structs.replace(release, id="1-b"), **more)
 

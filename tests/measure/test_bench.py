@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from msgspec import structs
 
-from edgedeploy.errors import DeviceError, UnknownNameError
+from edgedeploy.errors import DeviceError, UnknownNameError, UnsupportedError
 from edgedeploy.measure.bench import bench
 from edgedeploy.measure.profiles import PROFILES, Profile
+from edgedeploy.measure.protocol import Conversation
+from edgedeploy.progress import Progress
+from edgedeploy.values.measurement import BenchSettings
 
 QUICK = Profile(warmup=3, warmup_s=0.0, min_samples=64, min_s=0.0, max_s=60.0)
 
@@ -105,3 +109,113 @@ def test_what_is_faster_than_its_board_can_be_is_told(local, make_release):
     model = structs.replace(model, operators={"If": 1})
     quick = structs.replace(release, manifest=structs.replace(release.manifest, model=model))
     assert bench(local, quick, profile="smoke").timing.least_ms is None
+
+
+# -- settings
+
+
+def test_warm_up_as_one_likes(local, make_release):
+    release = make_release()
+    for settings, warmup in ((BenchSettings(warmup_runs=0), 0), (BenchSettings(warmup_runs=9), 9)):
+        timing = bench(local, release, profile="smoke", settings=settings).timing
+        assert len(timing.warmup_ms) == warmup == timing.settings.warmup_runs
+    longer = bench(local, release, profile="smoke", settings=BenchSettings(warmup_s=0.2)).timing
+    assert sum(longer.warmup_ms) > 50 and longer.settings.warmup_s == 0.2
+
+
+def test_several_processes(local, make_release):
+    timing = bench(local, make_release(), profile="smoke", settings=BenchSettings(processes=3)).timing
+    assert len(timing.processes) == 3
+    assert timing.summary.n == len(timing.samples_ms) == 192 == sum(one.samples for one in timing.processes)
+    assert len(timing.warmup_ms) == 9
+    first = timing.processes[0]
+    assert first.p50_ms == pytest.approx(sorted(timing.samples_ms[:64])[31], rel=0.5)
+    assert timing.load_ms == sorted(one.load_ms for one in timing.processes)[1]
+    assert [state.phase for state in first.states] == ["before", "after"]
+    assert first.states[0].memory_available_bytes > 0 and first.states[-1].cpu_own_s > 0
+
+
+def test_an_inference_every_so_often(local, make_release):
+    timing = bench(local, make_release(), profile="smoke", settings=BenchSettings(every_ms=5.0)).timing
+    assert timing.processes[0].elapsed_s >= 63 * 0.005
+    assert timing.validity.outcome in ("stable", "unstable", "invalid")
+
+
+def test_some_cpus_only(local, make_release):
+    allowed = sorted(os.sched_getaffinity(0))
+    settings = BenchSettings(affinity=tuple(allowed[:1]), threads=1)
+    assert bench(local, make_release(), profile="smoke", settings=settings).timing.settings.affinity == (allowed[0],)
+    with pytest.raises(DeviceError) as caught:
+        bench(local, make_release(), profile="smoke", settings=BenchSettings(affinity=(1000,)))
+    assert "cannot be bound to CPU 1000" in caught.value.why
+
+
+def test_what_an_earlier_runner_cannot_do_is_told(local, make_release):
+    release = make_release()
+    runner = Path(release.path, "runner.py")
+    runner.write_text(runner.read_text().replace('"can": ABILITIES, ', ""))
+    timing = bench(local, release, profile="smoke").timing
+    assert timing.cold_load_ms is None
+    with pytest.raises(UnsupportedError, match="every_ms") as caught:
+        bench(local, release, profile="smoke", settings=BenchSettings(every_ms=5.0))
+    assert "compile" in caught.value.mend
+
+
+def test_the_load_from_the_disk_is_one_of_its_own(local, make_release):
+    release = make_release()
+    found = bench(local, release, profile="smoke").timing
+    assert found.cold_load_ms > 0 and found.cold_import_ms > 0
+    found = bench(local, release, profile="smoke", settings=BenchSettings(cold_load=False)).timing
+    assert found.cold_load_ms is None and found.cold_import_ms is None
+
+
+def test_energy_is_power_times_time(local, make_release, tmp_path):
+    sensor = tmp_path / "sys/class/hwmon/hwmon0/power1_input"
+    sensor.parent.mkdir(parents=True)
+    sensor.write_text("2500000\n")
+    release = make_release()
+    runner = Path(release.path, "runner.py")
+    runner.write_text(runner.read_text().replace('SYS = "/sys"', f"SYS = {str(tmp_path / 'sys')!r}"))
+    timing = bench(local, release, seconds=1.5).timing
+    seconds = timing.processes[0].elapsed_s / timing.summary.n
+    assert timing.energy_mj == pytest.approx(2.5 * seconds * 1000)
+
+
+def test_memory_now_and_shared(local, make_release):
+    measured = bench(local, make_release(), profile="smoke")
+    assert 0 < measured.pss_bytes <= measured.rss_bytes <= measured.peak_rss_bytes
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "noted"), [(60.0, []), (3.0, ["it is 60 °C after 4 s of cooling, and was 40 °C at first"])]
+)
+def test_it_cools_down_between_processes(monkeypatch, limit_s, noted):
+    """Of a device that loses four degrees each two seconds that it is left alone."""
+    from edgedeploy.measure import cooldown
+
+    now_s, degrees_c, notes = [0.0], [40.0], []
+
+    class Talk(Conversation):
+        def __init__(self):
+            pass
+
+        def ask(self, request):
+            return {"conditions": {"temperature_c": degrees_c[0]}}
+
+    class Listener(Progress):
+        def note(self, words):
+            notes.append(words)
+
+    def sleep(seconds):
+        now_s[0] += 2.0
+        degrees_c[0] -= 4.0
+
+    monkeypatch.setattr(cooldown.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(cooldown.time, "sleep", sleep)
+    assert cooldown.cool_down(Talk(), None, limit_s, Listener()) == 40.0
+    degrees_c[0] = 68.0
+    assert cooldown.cool_down(Talk(), 40.0, limit_s, Listener()) == 40.0
+    assert notes == noted
+    assert degrees_c[0] == (60.0 if noted else 40.0)
+    degrees_c[0] = None
+    assert cooldown.cool_down(Talk(), 40.0, limit_s, Listener()) is None

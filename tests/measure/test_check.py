@@ -9,6 +9,7 @@ from edgedeploy.measure.check import check
 from edgedeploy.measure.counting import instruction_count
 from edgedeploy.measure.statistics import summary
 from edgedeploy.values.contract import Contract, ContractData, ContractModel, Limits, Outcome, TargetLimits
+from edgedeploy.values.measurement import Doubt, Validity
 from edgedeploy.values.quality import MetricFigure
 
 MODEL_SHA256, DATA_SHA256 = "a" * 64, "d" * 64
@@ -314,3 +315,20 @@ def test_a_latency_that_no_such_board_can_have_is_not_believed(measurement):
     found = line(held, impossible, key)
     assert found.outcome is UNTOLD
     assert "a rpi4 needs 30 ms at least: the clock is wrong" in found.reason
+
+
+@pytest.mark.parametrize("outcome", ["stable", "unstable", "invalid"])
+def test_latencies_of_an_invalid_measurement_cannot_be_told(measurement, outcome):
+    doubts = (
+        Doubt(reason="throttled for 14 of 60 s", mend="let it cool", spoils=True),
+        Doubt(reason="other programs kept 0.4 of its CPUs busy", mend="end them", spoils=False),
+    )
+    timing = structs.replace(measurement.timing, validity=Validity(outcome=outcome, doubts=doubts))
+    found = line(
+        contract(target={"latency_p90_max_ms": 18.0}),
+        structs.replace(measurement, timing=timing),
+        "limits.target.rpi4.latency_p90_max_ms",
+    )
+    assert found.outcome is (UNTOLD if outcome == "invalid" else HOLDS)
+    if outcome == "invalid":
+        assert found.reason == "the measurement is invalid: throttled for 14 of 60 s"

@@ -83,6 +83,7 @@ SHIPMENTS = {
     "counted once": sample.counted([20_250_432]),
     "one sample": sample.shipment([3.0]),
     "all the same": sample.shipment([3.0] * 100),
+    "throttled": sample.throttled(),
     "nothing reported": sample.shipment(
         memory_total_bytes=None, temperature_c=None, governor=None, load_average_1min=None, cpu_features=()
     ),
@@ -122,6 +123,19 @@ def test_samples_are_seen_beside_the_state_that_they_were_taken_in() -> None:
     assert "after the last one" not in render(
         sample.shipment(memory_available_bytes=None, temperature_c=None, governor=None, load_average_1min=None)
     )
+
+
+def test_a_measurement_that_is_none_says_so_and_shows_why() -> None:
+    page = render(SHIPMENTS["throttled"])
+    text = " ".join(check(page).text)
+    for words in ("invalid", "throttled for 5 of 12 s", "let it cool", "Temperature meanwhile", "Clock meanwhile"):
+        assert words in text
+    # Five seconds, in each of the three plots that lie over one another, and nowhere else.
+    assert page.count('<rect class="band"') == 15
+    axes = re.findall(r'<text class="below" x="([0-9.]+)"[^>]*>1</text>', page)
+    assert len(axes) == 3 and len(set(axes)) == 1
+    assert "from its disk" in text and "61.5 mJ" in text
+    assert '<rect class="band"' not in render(SHIPMENTS["whole"]) and "meanwhile" not in render(SHIPMENTS["whole"])
 
 
 def test_trials_of_a_search_are_told() -> None:
