@@ -8,6 +8,7 @@ from pathlib import Path
 
 import junitparser
 import pytest
+import xmlschema
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +36,12 @@ EACH = Verdict(
 )
 
 
+# Of Jenkins' xUnit plugin, which pytest holds its own reports to as well.
+JENKINS = xmlschema.XMLSchema(str(Path(__file__).with_name("junit-10.xsd")))
+
+
 def parsed(document: bytes) -> junitparser.TestSuite:
+    JENKINS.validate(document.decode())
     (suite,) = junitparser.JUnitXml.fromstring(document)
     return suite
 

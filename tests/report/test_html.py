@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import html5lib
 import msgspec
 import pytest
 import sample_shipment as sample
@@ -62,6 +63,8 @@ class _Checker(html.parser.HTMLParser):
 
 
 def check(page: str) -> _Checker:
+    # As the HTML standard has browsers parse it: what they would have to mend is an error.
+    html5lib.HTMLParser(strict=True).parse(page)
     checker = _Checker()
     checker.feed(page)
     checker.close()
