@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from edgedeploy.report.wording import bytes_in_words, milliseconds
-from edgedeploy.values.measurement import Doubt, ProcessRun, State, Summary, Timing, Validity
+from edgedeploy.values.measurement import Doubt, ProcessRun, State, Timing, Validity
 
 # The limits are choices of this project. Each is above what a quiet Linux board shows for no reason, and below what
 # changes a decision; where a figure is beyond one, the words name both.
@@ -38,11 +38,11 @@ def validity(timing: Timing) -> Validity:
     doubts = (
         *_clock_is_wrong(timing),
         *slowed,
-        *_drifted(timing.processes),
-        # A board that is slowed down has several clocks and modes: what to do about it is said already.
-        *(() if slowed else (*_clock_moved(timing), *_scattered(timing.summary))),
         *_others(timing.processes),
         *_swapped(timing.processes),
+        *_drifted(timing.processes),
+        # A board that is slowed down has several clocks and modes: what to do about it is said already.
+        *(() if slowed else (*_clock_moved(timing), *_scattered(timing))),
         *_between(timing.processes),
     )
     if any(doubt.spoils for doubt in doubts):
@@ -91,11 +91,15 @@ def _drifted(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
 def _clock_moved(timing: Timing) -> Iterator[Doubt]:
     if timing.settings is not None and timing.settings.every_ms is not None:
         return  # with pauses, a clock that follows the load is what the application will see
-    clocks = [state.clock_mhz for state in _steady(timing.processes) if state.clock_mhz is not None]
+    clocks = _clocks_mhz(timing)
     if clocks and min(clocks) < _CLOCK_SHARE * max(clocks):
         yield Doubt(
             reason=f"the clock was between {min(clocks):,.0f} and {max(clocks):,.0f} MHz", mend=_GOVERNOR, spoils=False
         )
+
+
+def _clocks_mhz(timing: Timing) -> list[float]:
+    return [state.clock_mhz for state in _steady(timing.processes) if state.clock_mhz is not None]
 
 
 def _others(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
@@ -133,7 +137,8 @@ def _swapped(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
         yield Doubt(reason=f"{bytes_in_words(grown)} more were swapped out", mend=mend, spoils=False)
 
 
-def _scattered(summary: Summary) -> Iterator[Doubt]:
+def _scattered(timing: Timing) -> Iterator[Doubt]:
+    summary = timing.summary
     if summary.modes is not None:
         yield Doubt(
             reason=f"two modes: {milliseconds(summary.modes.low_ms)}, and {milliseconds(summary.modes.high_ms)} for "
@@ -151,7 +156,7 @@ def _scattered(summary: Summary) -> Iterator[Doubt]:
     if summary.modes is None and summary.p50_ms > 0 and summary.mad_ms > _SCATTER * summary.p50_ms:
         yield Doubt(
             reason=f"half of the samples are more than {summary.mad_ms / summary.p50_ms:.0%} from the median",
-            mend=_GOVERNOR,
+            mend=_GOVERNOR if _clocks_mhz(timing) else "measure it when nothing else runs there",
             spoils=False,
         )
 
