@@ -17,6 +17,7 @@ from edgedeploy.measure.pipeline import stream
 from edgedeploy.measure.protocol import conversation
 from edgedeploy.measure.reference import reference_model
 from edgedeploy.metrics import find_metric
+from edgedeploy.printable import printable
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.sessions import format_of, open_session
 from edgedeploy.values.bundle import Release
@@ -64,6 +65,7 @@ def test(
     host = open_session(content, format_of(content[:8]), exact=True, threads=1)
     names = [output.name for output in release.manifest.model.outputs]
     agreement, on_device, on_host = AgreementAccumulator(), chosen.start(), chosen.start()
+    by_output = {name: AgreementAccumulator() for name in names} if len(names) > 1 else {}
     by_class = ClassAccumulator() if chosen.name == "top1" else None
     samples = feeds = 0
     count = dataset.count if limit is None or dataset.count is None else min(dataset.count, limit)
@@ -76,6 +78,8 @@ def test(
                 outputs = [talk.output(arrays, name) for name in names]
                 expected = host.run(sample.feed)
                 agreement.add(outputs, expected)
+                for (_, one), output, wanted in zip(by_output.items(), outputs, expected, strict=False):
+                    one.add([output], [wanted])
                 if sample.labels is not None:
                     on_device.add(outputs, sample.labels)
                     on_host.add(expected, sample.labels)
@@ -94,6 +98,7 @@ def test(
         metric=on_device.figure() if dataset.has_labels else None,
         host_metric=on_host.figure() if dataset.has_labels else None,
         agreement=agreement.figure(),
+        by_output={printable(name): one.figure() for name, one in by_output.items()},
         partial=partial,
         classes=by_class.figure() if by_class is not None and dataset.has_labels else None,
         broken=broken(on_host.scores(), on_device.scores()) if dataset.has_labels else None,

@@ -192,6 +192,7 @@ def _agreements(shipment: Shipment) -> list[tuple[str, Agreement]]:
     measurement = shipment.measurement
     if measurement and measurement.accuracy:
         found.append(("device against host, the same model", measurement.accuracy.agreement))
+        found += [(f"its output {name}", one) for name, one in measurement.accuracy.by_output.items()]
     if measurement and measurement.golden:
         found.append(("device against the bundle's golden outputs", measurement.golden))
     return found

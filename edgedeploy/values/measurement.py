@@ -272,6 +272,8 @@ class Accuracy(Struct, frozen=True, kw_only=True):
     """The same model on the host in exact arithmetic."""
     agreement: Agreement
     """The device's outputs against those."""
+    by_output: dict[str, Agreement] = {}
+    """Of each output by itself, where the model has several."""
     partial: bool = False
     """True when only the first `samples` of the dataset were run: no figure over all of it is known."""
     classes: ByClass | None = None

@@ -61,6 +61,25 @@ def test_the_figures_are_the_devices(local, make_release, evaluation):
     assert all(one.same == 0 for one in found.classes.worst)
 
 
+def test_each_output_is_looked_at_by_itself(local, make_release, tmp_path):
+    """The error of one of two outputs, which both together hide."""
+    two = """
+        <ir_version: 8, opset_import: ["" : 17]>
+        two (float[N, 3] x) => (float[N, 3] large, float[N, 3] small)
+        <float thousand = {1000.0}> { large = Mul(x, thousand)  small = Identity(x) }
+    """
+    release = make_release(two, [{"x": np.ones((1, 3), np.float32)}])
+    runner = Path(release.path, "runner.py")
+    spoiled = "(lambda found: [found[0], -found[1]])(self.session.run(self.outputs, feed))"
+    runner.write_text(runner.read_text().replace("self.session.run(self.outputs, feed)", spoiled))
+    np.savez(tmp_path / "data.npz", x=np.ones((6, 3), np.float32))
+    accuracy = measure(local, release, str(tmp_path / "data.npz")).accuracy
+    assert list(accuracy.by_output) == ["large", "small"]
+    assert accuracy.by_output["large"].sqnr_db is None
+    assert accuracy.by_output["small"].cosine == -1.0
+    assert accuracy.agreement.cosine > 0.99999
+
+
 def test_data_without_labels_has_agreement_only(local, make_release, tmp_path):
     np.savez(tmp_path / "inputs.npz", x=np.ones((3, 3), np.float32))
     found = measure(local, make_release(), str(tmp_path / "inputs.npz")).accuracy
