@@ -22,6 +22,8 @@ from edgedeploy.values.bundle import Bundle
 from edgedeploy.values.probe import Probe
 from edgedeploy.values.smoke import Key, Smoke, SmokeFigures, SmokeLine, State
 
+pytestmark = pytest.mark.slow
+
 OK, FAILED, UNTOLD = State.OK, State.FAILED, State.CANNOT_BE_TOLD
 
 

@@ -26,6 +26,8 @@ from edgedeploy.smoke_kit import read_result, write_kit
 from edgedeploy.values.bundle import Bundle
 from edgedeploy.values.smoke import Key, Smoke, SmokeLine, State
 
+pytestmark = pytest.mark.slow
+
 OK, FAILED, UNTOLD = State.OK, State.FAILED, State.CANNOT_BE_TOLD
 
 

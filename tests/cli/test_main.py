@@ -148,6 +148,7 @@ def test_pipe_that_breaks_elsewhere_is_not_taken_for_the_answer_no(monkeypatch: 
         cli_main.main()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_one_word(tmp_path: Path) -> None:
     (tmp_path / "slow_data.py").write_text(
         "import time\nprint('begun', flush=True)\ndef feeds():\n    time.sleep(60)\n    yield {}\n"

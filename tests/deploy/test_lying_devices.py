@@ -29,6 +29,8 @@ from edgedeploy.device.local import LocalConnection
 from edgedeploy.errors import DeviceError, EdgedeployError
 from edgedeploy.target.probe import probe
 
+pytestmark = pytest.mark.slow
+
 _NASTY = (
     b"; touch /tmp/x\n", b"$(touch x)", b"`touch x`", b"../../../../etc/passwd", b"/etc/passwd", b"\n", b"\0", b" ",
     b"\x1b]0;title\x07", b"\x1b[2J\x1b[31m", b"\x9b31m", b"\r", b"\xff\xfe", "²".encode(), "\u202e".encode(), b"-rf",

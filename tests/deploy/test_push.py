@@ -571,6 +571,7 @@ class TestLock:
         assert holder.wait(30.0).exit_status == 0
         assert push(make_bundle(), device).activated
 
+    @pytest.mark.slow
     def test_of_one_who_is_heard_now_and_then_is_kept(
         self, make_bundle, device: LocalConnection, monkeypatch: pytest.MonkeyPatch
     ) -> None:

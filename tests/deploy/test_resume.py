@@ -21,6 +21,8 @@ from edgedeploy.device.local import LocalConnection
 from edgedeploy.errors import IntegrityError
 from edgedeploy.values.bundle import Bundle
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 
 

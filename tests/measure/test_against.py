@@ -90,6 +90,7 @@ def test_too_few_rounds(local, make_release) -> None:
         bench_against(local, make_release(), make_release(), rounds=5)
 
 
+@pytest.mark.slow
 def test_real_runs(local, make_release, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = Profile(warmup=3, warmup_s=0.0, min_samples=64, min_s=0.0, max_s=60.0)
     monkeypatch.setitem(PROFILES, "smoke", quick)

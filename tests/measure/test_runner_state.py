@@ -102,6 +102,21 @@ def test_nonsense_is_nothing(told: Callable[..., list[dict[str, Any]]], text: st
     assert [before["state"][name] for name in TOLD] == [None] * len(TOLD)
 
 
+def test_power_of_a_jetsons_rails(told: Callable[..., list[dict[str, Any]]]) -> None:
+    rails = {
+        "curr1": "1500",
+        "in1": "5000",
+        "curr2": "900",
+        "in2": "19000",
+        "curr3": "",
+        "in3": "19000",
+        "curr4": "9000",
+    }
+    files = {f"class/hwmon/hwmon1/{name}_input": text for name, text in rails.items()}
+    _, before, *_ = told(files, {"do": "load"}, {**BENCH, "watch": True})
+    assert before["state"]["power_w"] == 17.1
+
+
 def test_who_does_not_ask_is_not_told(told: Callable[..., list[dict[str, Any]]]) -> None:
     assert [one["is"] for one in told({}, {"do": "load"}, BENCH)] == ["load", "bench"]
 

@@ -29,6 +29,7 @@ def _chain(length: int) -> bytes:
     return content
 
 
+@pytest.mark.slow
 def test_more_work_is_slower_and_less_is_not() -> None:
     little, much = _chain(2), _chain(80)
     slower = HostTiming().compare(little, much, _FEEDS)

@@ -23,6 +23,8 @@ from edgedeploy.optimize.pipeline import run_passes
 from edgedeploy.optimize.recipe import load_recipe, recipe_names
 from edgedeploy.values.model import TensorFacts
 
+pytestmark = pytest.mark.slow
+
 RECIPES = [name for name in recipe_names() if not load_recipe(name).is_search]
 _EXAMPLES = os.environ.get("EDGEDEPLOY_EXAMPLES")
 

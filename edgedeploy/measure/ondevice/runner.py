@@ -319,12 +319,14 @@ class Watch:
         coolers = [path for path, kind in kinds.items() if "cpu" in kind or kind == "processor"]
         self.coolers = [os.path.dirname(path) + "/cur_state" for path in coolers]
         self.powers = glob.glob(SYS + "/class/hwmon/hwmon*/power*_input")
+        # A Jetson's INA3221 gives a rail's current and its voltage, and no product.
+        self.currents = glob.glob(SYS + "/class/hwmon/hwmon*/curr*_input")
 
     def state(self) -> Message:
         """In degrees Celsius, MHz (of the fastest cluster), W (of the largest sensor); `cooling` is 0 where the kernel
         does not slow the cores down."""
         memory = meminfo()
-        zone, clock, power = largest(self.zones), largest(self.clocks), largest(self.powers)
+        zone, clock = largest(self.zones), largest(self.clocks)
         try:
             throttled: Optional[int] = int(read(self.throttled[0]) or "", 16) if self.throttled else None
         except ValueError:
@@ -337,10 +339,21 @@ class Watch:
             "memory_available_bytes": memory.get("MemAvailable"),
             "swap_used_bytes": memory["SwapTotal"] - memory["SwapFree"] if "SwapTotal" in memory else None,
             "load_average_1min": load_average(),
-            "power_w": None if power is None else power / 1e6,
+            "power_w": self.power_w(),
             "cpu_busy_s": cpu_busy_s(),
             "cpu_own_s": time.process_time(),
         }
+
+    def power_w(self) -> Optional[float]:
+        """Of the largest sensor; the kernel gives microwatts, milliamperes and millivolts."""
+        power = largest(self.powers)
+        found = [] if power is None else [power / 1e6]
+        for path in self.currents:
+            folder, name = os.path.split(path)
+            current, voltage = largest([path]), largest([os.path.join(folder, name.replace("curr", "in", 1))])
+            if current is not None and voltage is not None:
+                found.append(current * voltage / 1e6)
+        return max(found, default=None)
 
 
 def cpu_busy_s() -> Optional[float]:

@@ -139,6 +139,7 @@ def test_a_host_without_debian_is_told_what_to_do(apt: Path, tmp_path: Path, mon
     assert caught.value.mend.endswith("apt-get install -y --no-install-recommends debian-archive-keyring")
 
 
+@pytest.mark.slow
 def test_a_mirror_that_does_not_answer_is_named(apt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "KEYRING", Path(__file__))
     monkeypatch.setenv(packages.MIRROR_VARIABLE, "http://127.0.0.1:9/debian/")

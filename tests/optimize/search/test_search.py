@@ -22,6 +22,8 @@ from edgedeploy.optimize.search.search import SearchSettings
 from edgedeploy.values.search import Search
 from edgedeploy.values.speed import SpeedFigure
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(11)
 TEXT = """
     <ir_version: 8, opset_import: ["" : 17]>

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from tflite_models import small_network
 
 from edgedeploy.model.tflite_file import constant, read_tflite, write_tflite
@@ -10,6 +11,8 @@ from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipe import load_recipe
 from edgedeploy.optimize.search.search import SearchSettings
 from edgedeploy.tflite_run import TfliteSession
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_tflite_model_comes_out_smaller_and_as_good(tmp_path):

@@ -290,6 +290,27 @@ static void write_load(FILE *file)
         fputs(", \"load_average_1min\": null", file);
 }
 
+/* Of the largest sensor; the kernel gives microwatts, or a rail's milliamperes and millivolts (a Jetson's INA3221). */
+static void write_power(FILE *file)
+{
+    glob_t paths;
+    double most = 0, found, voltage;
+    bool any = largest(SYS "/class/hwmon/hwmon*/power*_input", 10, &most);
+    if (glob(SYS "/class/hwmon/hwmon*/curr*_input", 0, NULL, &paths) == 0) {
+        for (size_t i = 0; i < paths.gl_pathc; i++) {
+            char path[512];
+            const char *name = strrchr(paths.gl_pathv[i], '/');
+            snprintf(path, sizeof path, "%.*s/in%s", (int)(name - paths.gl_pathv[i]), paths.gl_pathv[i], name + strlen("/curr"));
+            if (largest(paths.gl_pathv[i], 10, &found) && largest(path, 10, &voltage)) {
+                most = any && most > found * voltage ? most : found * voltage;
+                any = true;
+            }
+        }
+        globfree(&paths);
+    }
+    fprintf(file, any ? ", \"power_w\": %.10g" : ", \"power_w\": null", most / 1e6);
+}
+
 /* How far the kernel slows the cores down. "cpufreq-cpu0" on Arm, "Processor" on x86; others are fans and the like. */
 static void write_cooling(FILE *file)
 {
@@ -334,7 +355,7 @@ void device_write_state(FILE *file)
     fprintf(file, told ? "{\"throttled\": %.0f" : "{\"throttled\": null", told ? bits : 0);
     write_largest(file, "temperature_c", SYS "/class/thermal/thermal_zone*/temp", 1e3);
     write_largest(file, "clock_mhz", SYS "/devices/system/cpu/cpufreq/policy*/scaling_cur_freq", 1e3);
-    write_largest(file, "power_w", SYS "/class/hwmon/hwmon*/power*_input", 1e6);
+    write_power(file);
     write_cooling(file);
     write_bytes(file, "memory_available_bytes", kilobytes("/proc/meminfo", "MemAvailable"));
     int64_t swap = kilobytes("/proc/meminfo", "SwapTotal"), free_swap = kilobytes("/proc/meminfo", "SwapFree");
