@@ -15,6 +15,8 @@ from edgedeploy import doctor
 from edgedeploy.cli.main import cli
 from edgedeploy.device.emulator import tools
 
+pytestmark = pytest.mark.slow
+
 Usage = namedtuple("Usage", "total used free")
 
 

@@ -20,6 +20,8 @@ from edgedeploy.cli.main import main
 from edgedeploy.measure.profiles import PROFILES
 from edgedeploy.model.inspect import inspect_model
 
+pytestmark = pytest.mark.slow
+
 
 class Done(NamedTuple):
     returncode: int

@@ -15,6 +15,8 @@ from edgedeploy.errors import HostError, IntegrityError, UnsupportedError
 from edgedeploy.files import cache_folder
 from edgedeploy.progress import SILENT, Progress
 
+pytestmark = pytest.mark.slow
+
 CONTENT = {
     "tiny/__init__.py": b"VALUE = 1\n",
     "tiny/core.so": b"\x7fELF",

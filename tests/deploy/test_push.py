@@ -32,6 +32,8 @@ from edgedeploy.edge_file import write_edge_file
 from edgedeploy.errors import BusyError, DeviceError, IntegrityError, UnknownNameError
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, FileEntry, Needs, Runtime
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:

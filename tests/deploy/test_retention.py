@@ -17,6 +17,8 @@ from edgedeploy.deploy.retention import superseded
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.values.bundle import Release
 
+pytestmark = pytest.mark.slow
+
 
 def release(identity: str, parent: str | None, current: bool = False, name: str = "model") -> Release:
     return cast(Release, SimpleNamespace(name=name, id=identity, parent=parent, current=current))

@@ -21,6 +21,8 @@ from edgedeploy.deploy.uninstall import uninstall, uninstall_everything
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.errors import BusyError, DeviceError, UnknownNameError
 
+pytestmark = pytest.mark.slow
+
 SHARED = {"runtime/shared.so": b"s" * 10_000}
 
 

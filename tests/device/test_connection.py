@@ -14,6 +14,8 @@ from edgedeploy.device.connection import Connection
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.errors import DeviceError
 
+pytestmark = pytest.mark.slow
+
 HARMLESS_S = 60.0
 """A limit that no sound run comes near."""
 

@@ -13,6 +13,8 @@ from edgedeploy.measure.protocol import Conversation
 from edgedeploy.progress import Progress
 from edgedeploy.values.measurement import BenchSettings
 
+pytestmark = pytest.mark.slow
+
 QUICK = Profile(warmup=3, warmup_s=0.0, min_samples=64, min_s=0.0, max_s=60.0)
 
 

@@ -15,6 +15,8 @@ from edgedeploy.measure.protocol import Conversation, conversation
 from edgedeploy.values.measurement import Accuracy
 from edgedeploy.values.quality import Agreement, Broken, MetricFigure
 
+pytestmark = pytest.mark.slow
+
 measure = module.test
 
 NEGATED = """

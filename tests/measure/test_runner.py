@@ -14,6 +14,8 @@ import pytest
 
 from edgedeploy.measure.ondevice import runner
 
+pytestmark = pytest.mark.slow
+
 (ONNXRUNTIME,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
 SOURCES = sorted(Path(runner.__file__).parent.glob("*.py"))
 

@@ -15,6 +15,8 @@ import pytest
 
 from edgedeploy.values.bundle import Release
 
+pytestmark = pytest.mark.slow
+
 (ONNXRUNTIME,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
 BENCH = {"do": "bench", "warmup": 1, "warmup_s": 0, "min_samples": 3, "min_s": 0, "max_samples": 99, "max_s": 60}
 
