@@ -16,8 +16,9 @@ def breakage_parts(breakage: Breakage) -> tuple[RenderableType, ...]:
     if breakage.broken.count:
         parts.append(Text(f"worse answered {between}: {broken_in_words(breakage.broken)}"))
     if breakage.classes is not None and (changed := changed_classes(breakage.classes)):
-        table = Table(box=None, pad_edge=False, title_justify="left", title_style="dim")
-        table.title = f"worst of {breakage.classes.count:,} classes, {between}"
+        # Not the table's title, which would be broken to the width of the table.
+        parts.append(Text(f"worst of {breakage.classes.count:,} classes, {between}", style="dim"))
+        table = Table(box=None, pad_edge=False)
         for name in HEAD:
             table.add_column(name, justify="right")
         for one in changed:

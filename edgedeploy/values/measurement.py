@@ -308,7 +308,8 @@ class Measurement(Struct, frozen=True, kw_only=True):
     peak_rss_bytes: int | None
     """Largest resident set of the runner's process, the runtime included."""
     rss_bytes: int | None = None
-    """Its resident set once it is done, the model still loaded."""
+    """Its resident set once it is done, the model still loaded. Exact, where the kernel counts the peak with a delay of
+    some hundred kilobytes."""
     pss_bytes: int | None = None
     """Of that, its proportional share of what it has in common with other processes."""
     timing: Timing | None = None

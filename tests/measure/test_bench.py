@@ -185,7 +185,7 @@ def test_energy_is_power_times_time(local, make_release, tmp_path):
 
 def test_memory_now_and_shared(local, make_release):
     measured = bench(local, make_release(), profile="smoke")
-    assert 0 < measured.pss_bytes <= measured.rss_bytes <= measured.peak_rss_bytes
+    assert 0 < measured.pss_bytes <= measured.rss_bytes <= measured.peak_rss_bytes + (4 << 20)
 
 
 @pytest.mark.parametrize(

@@ -379,16 +379,13 @@ def forget_files() -> None:
 
 
 def memory_now() -> Message:
-    """What this process has in memory: all of it, and its proportional share of what others have too (proc(5))."""
+    """What this process has in memory: all of it, and its proportional share of what others have too (proc(5)). These
+    are exact; the kernel keeps VmRSS and VmHWM some hundred KiB behind."""
     found: Message = {"rss_bytes": None, "pss_bytes": None}
-    for path, key, name in (
-        ("/proc/self/status", "VmRSS:", "rss_bytes"),
-        ("/proc/self/smaps_rollup", "Pss:", "pss_bytes"),
-    ):
-        for line in (read(path) or "").splitlines():
-            words = line.split()
-            if words[:1] == [key]:
-                found[name] = int(words[1]) * 1024
+    for line in (read("/proc/self/smaps_rollup") or "").splitlines():
+        words = line.split()
+        if words[:1] in (["Rss:"], ["Pss:"]):
+            found[words[0][:3].lower() + "_bytes"] = int(words[1]) * 1024
     return found
 
 

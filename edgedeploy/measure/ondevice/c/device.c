@@ -382,7 +382,7 @@ void device_forget_files(const char *folder) { nftw(folder, forget, 16, FTW_PHYS
 
 void device_write_memory(FILE *file)
 {
-    write_bytes(file, "rss_bytes", kilobytes("/proc/self/status", "VmRSS"));
+    write_bytes(file, "rss_bytes", kilobytes("/proc/self/smaps_rollup", "Rss"));
     write_bytes(file, "pss_bytes", kilobytes("/proc/self/smaps_rollup", "Pss"));
     write_bytes(file, "peak_rss_bytes", kilobytes("/proc/self/status", "VmHWM"));
 }
