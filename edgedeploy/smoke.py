@@ -214,7 +214,14 @@ def _golden(connection: Connection, release: Release, progress: Progress) -> tup
 def _measured(connection: Connection, release: Release, seconds: float, progress: Progress) -> tuple[str, Measurement]:
     settings = BenchSettings(cold_load=False)
     measurement = bench(connection, release, seconds=seconds, settings=settings, progress=progress)
-    return figures_in_words(_figures(measurement)), measurement
+    return figures_in_words(_figures(measurement)) + _doubt_in_words(measurement), measurement
+
+
+def _doubt_in_words(measurement: Measurement) -> str:
+    """What the figures suffer from most; its lines say for themselves whether the board is hot, slowed down or short of
+    voltage."""
+    validity = measurement.timing.validity if measurement.timing else None
+    return f"; {validity.outcome}: {validity.doubts[0].reason}" if validity and validity.doubts else ""
 
 
 def _figures(measurement: Measurement) -> SmokeFigures:

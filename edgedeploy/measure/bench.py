@@ -63,7 +63,10 @@ def bench(
         profile = f"{seconds:g} s"
     if connection.emulated:
         bounds = COUNTING if connection.counts_instructions else EMULATED
-        settings = BenchSettings(threads=settings.threads, affinity=settings.affinity)
+        kept = BenchSettings(threads=settings.threads, affinity=settings.affinity)
+        if structs.replace(kept, cold_load=settings.cold_load) != settings:
+            progress.note(f"{connection.address} is emulated: of the settings, only threads and affinity are heeded")
+        settings = kept
     cold_import_ms, cold_load_ms = _cold_load(connection, release, settings, progress)
     runs: list[Run] = []
     begun_at_c: float | None = None

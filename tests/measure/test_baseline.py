@@ -27,7 +27,7 @@ from edgedeploy.measure.files import save_measurement
 from edgedeploy.measure.statistics import summary
 from edgedeploy.values.baseline import Thresholds
 from edgedeploy.values.contract import Outcome, Verdict
-from edgedeploy.values.measurement import Measurement
+from edgedeploy.values.measurement import Doubt, Measurement, Validity
 
 HOLDS, BREAKS, UNTOLD = Outcome.HOLDS, Outcome.BREAKS, Outcome.CANNOT_BE_TOLD
 
@@ -207,6 +207,22 @@ def test_runs_that_do_not_belong_together_are_refused(counted, timed, measuremen
     no_count = structs.replace(counted(1e6).count, samples=())
     with pytest.raises(InvalidFileError, match="a figure that is none"):
         baseline_of([structs.replace(measurement, timing=None, count=no_count)])
+
+
+def test_an_invalid_measurement_is_neither_kept_nor_compared(timed):
+    run = timed(10.0, 1)
+    doubts = (
+        Doubt(reason="throttled for 14 of 60 s", mend="let it cool", spoils=True),
+        Doubt(reason="other programs kept 0.4 of its CPUs busy", mend="end them", spoils=False),
+    )
+    invalid = structs.replace(
+        run, timing=structs.replace(run.timing, validity=Validity(outcome="invalid", doubts=doubts))
+    )
+    for refused in (lambda: baseline_of([run, invalid]), lambda: compare([run], [invalid])):
+        with pytest.raises(InvalidFileError, match="is invalid") as caught:
+            refused()
+        assert caught.value.why == "throttled for 14 of 60 s"
+        assert caught.value.mend == "let it cool; then measure again"
 
 
 def test_a_file_is_read_as_it_was_written(counted, timed, tmp_path):

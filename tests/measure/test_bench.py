@@ -171,6 +171,30 @@ def test_the_load_from_the_disk_is_one_of_its_own(local, make_release):
     assert found.cold_load_ms is None and found.cold_import_ms is None
 
 
+@pytest.mark.parametrize(
+    ("settings", "noted"),
+    [(BenchSettings(), False), (BenchSettings(threads=1, cold_load=False), False), (BenchSettings(processes=2), True)],
+)
+def test_what_an_emulated_board_does_not_heed_is_told(local, make_release, settings, noted):
+    class Listener(Progress):
+        def __init__(self):
+            self.notes = []
+
+        def step(self, text):
+            pass
+
+        def advance(self, done, total, unit):
+            pass
+
+        def note(self, text):
+            self.notes.append(text)
+
+    local.emulated, listener = True, Listener()
+    timing = bench(local, make_release(), profile="smoke", settings=settings, progress=listener).timing
+    assert len(timing.processes) == 1 and timing.validity is None
+    assert any("only threads and affinity are heeded" in note for note in listener.notes) is noted
+
+
 def test_energy_is_power_times_time(local, make_release, tmp_path):
     sensor = tmp_path / "sys/class/hwmon/hwmon0/power1_input"
     sensor.parent.mkdir(parents=True)
