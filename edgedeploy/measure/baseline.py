@@ -32,8 +32,8 @@ def baseline_of(measurements: Sequence[Measurement]) -> Baseline:
     """The figures of these runs; those of one model on one kind of board are one entry.
 
     Raises:
-        InvalidFileError: one was neither timed nor counted, or is invalid; or runs that belong together are of different releases,
-            processors or runtimes.
+        InvalidFileError: one was neither timed nor counted, or is invalid; or runs that belong together are of
+            different releases, processors or runtimes.
     """
     groups: dict[_Key, list[Measurement]] = {}
     for measurement in measurements:
