@@ -24,7 +24,7 @@ from edgedeploy.report.wording import bytes_in_words, milliseconds
 from edgedeploy.smoke_conditions import clock_line, conditions, line
 from edgedeploy.target.probe import probe
 from edgedeploy.values.bundle import Bundle, Manifest, Release
-from edgedeploy.values.measurement import BenchSettings, Measurement
+from edgedeploy.values.measurement import BenchSettings, Doubt, Measurement
 from edgedeploy.values.probe import Probe
 from edgedeploy.values.smoke import Key, Smoke, SmokeFigures, SmokeLine, SmokeRelease, State
 
@@ -68,6 +68,8 @@ def smoke(
     lines.attempt("files", lambda: _files(connection, _there(release), progress))
     lines.attempt("golden", lambda: _golden(connection, _there(release), progress))
     measured = lines.attempt("measurement", lambda: _measured(connection, _there(release), seconds, progress))
+    if measured and (doubt := _spoiling(measured)):
+        lines.take_back("measurement", doubt.mend)
     progress.step(f"asking {connection.address} how it is")
     after = _after(connection) if before else None
     peak_bytes = measured.peak_rss_bytes if measured else None
@@ -116,6 +118,12 @@ class _Lines:
             return None
         self.found.append(line(key, State.OK, figure))
         return value
+
+    def take_back(self, key: Key, mend: str) -> None:
+        """Leave a line's words, and have them tell nothing: what was done worked, and its figures cannot be believed."""
+        self.found = [
+            line(key, State.CANNOT_BE_TOLD, one.figure, mend) if one.key == key else one for one in self.found
+        ]
 
 
 def _words(error: EdgedeployError) -> str:
@@ -215,6 +223,11 @@ def _measured(connection: Connection, release: Release, seconds: float, progress
     settings = BenchSettings(cold_load=False)
     measurement = bench(connection, release, seconds=seconds, settings=settings, progress=progress)
     return figures_in_words(_figures(measurement)) + _doubt_in_words(measurement), measurement
+
+
+def _spoiling(measurement: Measurement) -> Doubt | None:
+    validity = measurement.timing.validity if measurement.timing else None
+    return next((doubt for doubt in validity.doubts if doubt.spoils), None) if validity else None
 
 
 def _doubt_in_words(measurement: Measurement) -> str:

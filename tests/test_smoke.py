@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -15,10 +16,12 @@ from edgedeploy import api
 from edgedeploy.cli.main import cli
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.errors import UnknownNameError
+from edgedeploy.measure.bench import bench
 from edgedeploy.smoke import KEYS, figures_in_words, passes, smoke
 from edgedeploy.smoke_conditions import clock_line, conditions, line
 from edgedeploy.target.probe import probe
 from edgedeploy.values.bundle import Bundle
+from edgedeploy.values.measurement import Doubt, Measurement, Validity
 from edgedeploy.values.probe import Probe
 from edgedeploy.values.smoke import Key, Smoke, SmokeFigures, SmokeLine, State
 
@@ -107,6 +110,28 @@ class TestBoard:
         with pytest.raises(UnknownNameError, match="several models"):
             smoke(board)
         assert line_of(smoke(board, name="two"), "release").figure.startswith("two ")
+
+    def test_figures_that_cannot_be_believed_are_not_called_ok(
+        self, bundle: Bundle, board: LocalConnection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def throttled(*args: object, **more: Any) -> Measurement:
+            doubts = (
+                Doubt(reason="drift +12 %", mend="warm it up", spoils=False),
+                Doubt(reason="throttled for 14 of 60 s", mend="let it cool", spoils=True),
+            )
+            found = bench(*args, **more)  # type: ignore[arg-type]
+            assert found.timing is not None
+            return structs.replace(
+                found, timing=structs.replace(found.timing, validity=Validity(outcome="invalid", doubts=doubts[::-1]))
+            )
+
+        monkeypatch.setattr("edgedeploy.smoke.bench", throttled)
+        found = smoke(board, bundle=bundle, seconds=0.2)
+        measured = line_of(found, "measurement")
+        assert measured.state is UNTOLD and measured.mend == "let it cool"
+        assert "latency p50" in measured.figure and "invalid: throttled for 14 of 60 s" in measured.figure
+        # The release works; that is what was asked.
+        assert found.passed
 
     def test_emulated_wall_clock_is_no_latency(self, bundle: Bundle, board: LocalConnection) -> None:
         board.emulated = True
