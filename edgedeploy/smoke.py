@@ -20,7 +20,7 @@ from edgedeploy.device.connection import Connection
 from edgedeploy.errors import DeviceError, EdgedeployError, IntegrityError, UnknownNameError, UnsupportedError
 from edgedeploy.measure.bench import bench
 from edgedeploy.progress import SILENT, Progress
-from edgedeploy.report.wording import bytes_in_words, milliseconds
+from edgedeploy.quantities import bytes_in_words, milliseconds
 from edgedeploy.smoke_conditions import clock_line, conditions, line
 from edgedeploy.target.probe import probe
 from edgedeploy.values.bundle import Bundle, Manifest, Release
@@ -120,7 +120,7 @@ class _Lines:
         return value
 
     def take_back(self, key: Key, mend: str) -> None:
-        """Leave a line's words, and have them tell nothing: what was done worked, and its figures cannot be believed."""
+        """Leave a line's words, and have them tell nothing: it was done, and its figures are not to be believed."""
         self.found = [
             line(key, State.CANNOT_BE_TOLD, one.figure, mend) if one.key == key else one for one in self.found
         ]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import EdgedeployError
-from edgedeploy.report.wording import bytes_in_words
+from edgedeploy.quantities import bytes_in_words
 from edgedeploy.values.bundle import Manifest
 from edgedeploy.values.probe import Probe
 from edgedeploy.values.smoke import Key, SmokeLine, State

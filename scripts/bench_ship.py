@@ -27,7 +27,7 @@ from edgedeploy.compile.backends import NAMES
 from edgedeploy.device.emulator.board import emulated_board
 from edgedeploy.files import sha256_file
 from edgedeploy.progress import SILENT
-from edgedeploy.report.wording import bytes_in_words
+from edgedeploy.quantities import bytes_in_words
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.shipment import Shipment
 

@@ -28,7 +28,7 @@ from edgedeploy.errors import EdgedeployError
 from edgedeploy.files import cache_folder
 from edgedeploy.host_run import HostSession, host_isa
 from edgedeploy.metrics import find_metric
-from edgedeploy.report.wording import bytes_in_words
+from edgedeploy.quantities import bytes_in_words
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 from edgedeploy.printable import printable_lines
-from edgedeploy.report.wording import bytes_in_words
+from edgedeploy.quantities import bytes_in_words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -9,7 +9,7 @@ import click
 
 from edgedeploy.cli.byte_rate import ByteRate
 from edgedeploy.cli.output import Output, common_options, device_options
-from edgedeploy.report.wording import bytes_in_words
+from edgedeploy.quantities import bytes_in_words
 
 if TYPE_CHECKING:
     from edgedeploy.deploy.push import PushResult

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct, structs
 
+from edgedeploy.quantities import bytes_in_words
 from edgedeploy.report.wording import (
-    bytes_in_words,
     interval_in_words,
     metric_change,
     metric_in_words,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgedeploy.files import write_bytes
+from edgedeploy.quantities import bytes_in_words, milliseconds
 from edgedeploy.report.breakage import HEAD, breakages, broken_in_words, class_row
 from edgedeploy.report.comparison import comparison
 from edgedeploy.report.figures import (
@@ -25,9 +26,7 @@ from edgedeploy.report.figures import (
 from edgedeploy.report.search_plot import front_svg
 from edgedeploy.report.wording import (
     UNITS_IN_WORDS,
-    bytes_in_words,
     limit_and_figure,
-    milliseconds,
     relation,
     sqnr_in_words,
     state_in_words,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from edgedeploy.quantities import bytes_in_words
 from edgedeploy.report.breakage import HEAD, Breakage, breakages, broken_in_words, changed_classes, class_row
 from edgedeploy.report.comparison import comparison
-from edgedeploy.report.wording import bytes_in_words, limit_and_figure, relation, verdict_counts
+from edgedeploy.report.wording import limit_and_figure, relation, verdict_counts
 from edgedeploy.values.contract import Outcome, Verdict
 from edgedeploy.values.shipment import Shipment
 

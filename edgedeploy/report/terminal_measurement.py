@@ -6,15 +6,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgedeploy.quantities import bytes_in_words, milliseconds
 from edgedeploy.report.breakage import device_breakage
 from edgedeploy.report.terminal_breakage import breakage_parts
-from edgedeploy.report.wording import (
-    bytes_in_words,
-    metric_in_words,
-    milliseconds,
-    sqnr_in_words,
-    state_in_words,
-)
+from edgedeploy.report.wording import metric_in_words, sqnr_in_words, state_in_words
 from edgedeploy.values.measurement import Accuracy, InstructionCount, Measurement, Timing, Validity
 from edgedeploy.values.quality import Agreement
 

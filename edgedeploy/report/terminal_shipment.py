@@ -6,12 +6,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgedeploy.quantities import bytes_in_words
 from edgedeploy.report.breakage import optimized_breakage
 from edgedeploy.report.comparison import comparison
 from edgedeploy.report.terminal_breakage import breakage_parts
 from edgedeploy.report.terminal_measurement import measurement_tables
 from edgedeploy.report.terminal_verdict import verdict_table
-from edgedeploy.report.wording import bytes_in_words
 from edgedeploy.values.shipment import Shipment
 
 

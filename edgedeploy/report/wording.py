@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgedeploy.quantities import bytes_in_words, milliseconds
+
 if TYPE_CHECKING:
     from edgedeploy.values.contract import Verdict, VerdictLine
     from edgedeploy.values.evidence import Execution
@@ -25,24 +27,6 @@ UNITS_IN_WORDS = {
     "emulated us": "µs of emulated wall-clock, not a latency",
 }
 """Of a profile, by its unit."""
-
-
-def bytes_in_words(count: float) -> str:
-    """Bytes in decimal units, as disks and networks are sold: `585532` is `"586 kB"`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 999.5:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB" if abs(count) < 999.5 else f"{count:,.0f} TB"
-
-
-def milliseconds(value: float | None) -> str:
-    """Three significant digits: `"0.123 ms"`, `"12.3 ms"`, `"1234 ms"`."""
-    if value is None:
-        return "–"
-    if value >= 100:
-        return f"{value:.0f} ms"
-    return f"{value:.3g} ms"
 
 
 def figure_in_words(value: float | int | str | None, unit: str) -> str:

@@ -9,18 +9,11 @@ import sample_shipment as sample
 from msgspec import structs
 from rich.console import Console
 
+from edgedeploy.quantities import bytes_in_words, milliseconds
 from edgedeploy.report.comparison import comparison
 from edgedeploy.report.terminal_evidence import evidence_table
 from edgedeploy.report.terminal_shipment import shipment_tables
-from edgedeploy.report.wording import (
-    bytes_in_words,
-    limit_and_figure,
-    metric_change,
-    metric_in_words,
-    milliseconds,
-    percent_change,
-    sqnr_in_words,
-)
+from edgedeploy.report.wording import limit_and_figure, metric_change, metric_in_words, percent_change, sqnr_in_words
 from edgedeploy.values.contract import Outcome, VerdictLine
 from edgedeploy.values.quality import MetricFigure
 from edgedeploy.values.shipment import Shipment
