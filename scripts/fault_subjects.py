@@ -251,7 +251,16 @@ class Pusher:
         self.process.wait()
 
 
-STATES = ("asking", "comparing", "sending", "assembling", "checking the health", "making current", "removing")
+STATES = (
+    "asking",
+    "comparing",
+    "sending",
+    "assembling",
+    "checking the health",
+    "making current",
+    "confirming",
+    "removing",
+)
 
 
 def short_step(step: str) -> str:

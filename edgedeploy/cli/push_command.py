@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgedeploy.cli.byte_rate import ByteRate
+from edgedeploy.cli.byte_amounts import ByteRate, ByteSize
 from edgedeploy.cli.output import Output, common_options, device_options
 from edgedeploy.quantities import bytes_in_words
 
@@ -23,6 +23,18 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="A measurement of this model on another device: one with less memory than its peak is refused.",
+)
+@click.option(
+    "--max-memory",
+    type=ByteSize(),
+    metavar="SIZE",
+    help="Refuse it when its health check takes more memory there than this: 80M.",
+)
+@click.option(
+    "--confirm",
+    metavar="COMMAND",
+    help="Run COMMAND there once it is current, as to start your application anew and see that it works; when that "
+    "fails, what was current before becomes so again.",
 )
 @click.option("--require-signature", is_flag=True, help="Refuse BUNDLE unless one of the allowed signers signed it.")
 @click.option(
@@ -59,6 +71,8 @@ def command(
     bundle: Path,
     device: str,
     measured: Path | None,
+    max_memory: int | None,
+    confirm: str | None,
     require_signature: bool,
     allowed_signers: Path | None,
     retries: int,
@@ -71,8 +85,8 @@ def command(
 
     Only what the device lacks is sent; a push that was cut is gone on with where it was. Every byte is verified
     there, the model is loaded and run there, and then one rename makes it current. When anything fails, what was
-    current still is. A signature beside BUNDLE goes with it, and is checked on the device too where that has a file
-    of allowed signers.
+    current before still is, or is so again. A signature beside BUNDLE goes with it, and is checked on the device too
+    where that has a file of allowed signers.
     """
     from edgedeploy import api
     from edgedeploy import signature as signatures
@@ -95,6 +109,8 @@ def command(
                 opened,
                 connection,
                 peak_memory_bytes=peak_bytes,
+                max_memory_bytes=max_memory,
+                confirm=confirm,
                 keep=keep,
                 bandwidth_bytes_per_s=bandwidth,
                 signature=signature,

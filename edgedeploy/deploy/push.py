@@ -5,26 +5,21 @@ from __future__ import annotations
 from msgspec import Struct
 
 from edgedeploy.deploy import retention
+from edgedeploy.deploy.confirm import confirmed
 from edgedeploy.deploy.device_log import note, one_line
 from edgedeploy.deploy.device_signature import asks_for_signatures, keep_signature, verify_there
+from edgedeploy.deploy.health import require_health
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.preflight import check_device, check_manifest
 from edgedeploy.deploy.receiving import PREPARE
 from edgedeploy.deploy.releases import Listing, broken_files, list_releases, release_id
-from edgedeploy.deploy.shell import ASSEMBLE_COPIES, ASSEMBLE_LINKS, HEALTH, REMOVE, SWITCH, run
-from edgedeploy.deploy.status import health_in_words
+from edgedeploy.deploy.shell import ASSEMBLE_COPIES, ASSEMBLE_LINKS, REMOVE, SWITCH, run
 from edgedeploy.deploy.transfer import Sent, lines_of_copies, send_missing, tar_of_links
 from edgedeploy.deploy.uninstall import retire
 from edgedeploy.device.connection import Connection
 from edgedeploy.errors import DeviceError
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Release
-
-_HEALTH_TIMEOUT_S = 600.0
-"""For one load of the model and its golden inputs, under emulation on a loaded machine too."""
-
-_ILLEGAL_INSTRUCTION = 128 + 4
-"""How a shell says that SIGILL ended a command."""
 
 
 class PushResult(Struct, frozen=True, kw_only=True):
@@ -39,6 +34,8 @@ class PushResult(Struct, frozen=True, kw_only=True):
     """False when the release was current before: nothing was changed."""
     health: str
     """What the release's own check said on the device."""
+    peak_rss_bytes: int | None = None
+    """Of that check; None where the device does not tell."""
     signer: str | None = None
     """Who signed it, as the device calls them; None where it did not ask."""
     retired: tuple[str, ...] = ()
@@ -50,6 +47,8 @@ def push(
     connection: Connection,
     *,
     peak_memory_bytes: int | None = None,
+    max_memory_bytes: int | None = None,
+    confirm: str | None = None,
     keep: int = retention.DEFAULT,
     bandwidth_bytes_per_s: int | None = None,
     signature: bytes | None = None,
@@ -57,12 +56,17 @@ def push(
 ) -> PushResult:
     """Send what the device lacks, assemble the release, check its health there, and make it current.
 
-    The order is: preflight, lock, send, verify, assemble, health, switch, clean. Until the switch, which is one rename,
-    what is current stays so; a push that dies leaves only files that the next one removes.
+    The order is: preflight, lock, stage, verify, assemble, signature, health, switch, confirm, clean. Until the switch,
+    which is one rename, what is current stays so; a push that dies leaves only files that the next one removes. After
+    it, what cannot be confirmed is taken back.
 
     Args:
         peak_memory_bytes: the largest resident set that was measured with this model elsewhere; a device that has less
             memory is refused.
+        max_memory_bytes: the largest resident set that the release's check may have there.
+        confirm: a command of the user's own for the device's shell, run once the release is current, in the home
+            folder: to start the application with it, say, and see that it works. When it fails, what was current
+            before becomes so again.
         signature: of the manifest, as `edgedeploy.signature.sign` makes it. It is kept beside the release; where the
             device has a file of allowed signers, it is checked there, and without one nothing is sent.
         keep: how many releases of the model stay on the device; never the current one nor the one before goes.
@@ -70,7 +74,7 @@ def push(
 
     Raises:
         DeviceError: the device does not fit the bundle, has not enough room, does not accept the signature, or the
-            release is not healthy there.
+            release is not healthy there or takes too much memory, or is not confirmed.
         IntegrityError: bytes are not what the manifest says.
         BusyError: another edgedeploy is at work there.
         UnreachableError: the connection was lost.
@@ -112,7 +116,8 @@ def push(
                 keep_signature(connection, manifest.name, identity, signature, lock)
                 # Before anything of the release is run.
                 signer = verify_there(connection, manifest.name, identity) if must_be_signed else None
-            health = _check_health(connection, manifest.name, identity, progress)
+            progress.step(f"checking the health of {identity}")
+            health = require_health(connection, manifest.name, identity, max_memory_bytes=max_memory_bytes)
         except DeviceError as error:
             note(connection, "refused", manifest.name, identity, f"{error.what}: {error.why}")
             if not (whole or was_current):
@@ -120,10 +125,12 @@ def push(
             raise
         if not was_current:
             progress.step(f"making {identity} current")
-            said = one_line(health_in_words(health))
-            run(connection, SWITCH, manifest.name, identity, "new", said, doing="switch the current release", lock=lock)
-        listing = list_releases(connection)
-        release = next(r for r in listing.releases if (r.name, r.id) == (manifest.name, identity))
+            words = one_line(health.words)
+            run(
+                connection, SWITCH, manifest.name, identity, "new", words, doing="switch the current release", lock=lock
+            )
+        progress.step(f"confirming {identity}")
+        release, listing = confirmed(connection, manifest.name, identity, confirm, lock)
         retired = _clean(connection, listing, manifest.name, keep, lock, progress)
     return PushResult(
         release=release,
@@ -132,7 +139,8 @@ def push(
         kept_files=sent.kept_files,
         resumed_bytes=sent.resumed_bytes,
         activated=not was_current,
-        health=health,
+        health=health.said,
+        peak_rss_bytes=health.peak_rss_bytes,
         signer=signer,
         retired=retired,
     )
@@ -173,27 +181,3 @@ def _assemble(bundle: Bundle, identity: str, connection: Connection, lock: str, 
         doing="assemble the release",
         lock=lock,
     )
-
-
-def _check_health(connection: Connection, name: str, identity: str, progress: Progress) -> str:
-    """Load the release there and run its golden inputs. Returns the last line that it said."""
-    progress.step(f"checking the health of {identity}")
-    completed = connection.run(["sh", "-c", HEALTH, "edgedeploy", name, identity], timeout_s=_HEALTH_TIMEOUT_S)
-    said = completed.stdout.decode(errors="replace").strip()
-    if completed.exit_status == _ILLEGAL_INSTRUCTION:
-        raise DeviceError(
-            f"{identity} uses an instruction that the cores of {connection.address} do not have; "
-            "what was current there still is",
-            why="its runtime was built for newer cores, as some of onnxruntime's wheels were for a Raspberry Pi 4 "
-            "(https://github.com/microsoft/onnxruntime/issues/23957)",
-            mend="compile with another --backend, or for the target that `edgedeploy probe` names",
-        )
-    if completed.exit_status:
-        errors = completed.stderr.decode(errors="replace").strip()
-        raise DeviceError(
-            f"{identity} is not healthy on {connection.address}; what was current there still is",
-            why=" | ".join([*said.splitlines()[-2:], *errors.splitlines()[-4:]]) or f"exit {completed.exit_status}",
-            mend="compile it for this device, or look at what its runner says: "
-            "it was started as `run check` in the release's folder",
-        )
-    return said.splitlines()[-1] if said else ""

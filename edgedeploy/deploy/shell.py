@@ -195,6 +195,19 @@ sync
 """
 )
 
+# $1 is a model of which nothing shall be current any more, $2 the release that is, $3 is for the log.
+SWITCH_OFF = (
+    _LOG
+    + """
+set -eu
+cd .edgedeploy
+link=$(readlink "current/$1" 2>/dev/null || true)
+[ "${link##*/}" != "$2" ] || rm -f "current/$1"
+note taken-back "$1" "$2" "$3"
+sync
+"""
+)
+
 # Only writes down: event, model, release, detail.
 NOTE = (
     _LOG

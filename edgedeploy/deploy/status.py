@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-
 from msgspec import Struct
 
 from edgedeploy.deploy.device_log import LogEntry, parse_log
+from edgedeploy.deploy.health import check_health
 from edgedeploy.deploy.releases import list_releases
-from edgedeploy.deploy.shell import HEALTH, STATUS, run
+from edgedeploy.deploy.shell import STATUS, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.values.bundle import Release
 
 _LOG_LINES = 2000
-_HEALTH_TIMEOUT_S = 600.0
 _BECAME_CURRENT = ("activated", "rolled-back")
 
 
@@ -87,24 +85,8 @@ def health(connection: Connection, release: Release, progress: Progress = SILENT
         DeviceError, UnreachableError: the device cannot answer.
     """
     progress.step(f"checking the health of {release.id}")
-    done = connection.run(["sh", "-c", HEALTH, "edgedeploy", release.name, release.id], timeout_s=_HEALTH_TIMEOUT_S)
-    said = done.stdout.decode(errors="replace")
-    words = health_in_words(said) or done.stderr.decode(errors="replace").strip()[-300:]
-    return words or f"exit {done.exit_status}", done.exit_status == 0
-
-
-def health_in_words(said: str) -> str:
-    """The last line of a release's own check, made readable: `"healthy, 8 golden samples, cosine 1.00000"`."""
-    line = said.strip().splitlines()[-1] if said.strip() else ""
-    try:
-        found = json.loads(line)
-        parts = ["healthy" if found["healthy"] else f"not healthy: {found.get('problem')}"]
-        parts += [f"{found['golden_samples']} golden samples"]
-    except (ValueError, KeyError, TypeError):
-        return line
-    if isinstance(found.get("cosine"), float):
-        parts.append(f"cosine {found['cosine']:.5f}")
-    return ", ".join(parts)
+    found = check_health(connection, release.name, release.id)
+    return found.words or found.errors[-300:] or f"exit {found.exit_status}", found.healthy
 
 
 def _running(release: Release, entries: tuple[LogEntry, ...], health: str | None, healthy: bool | None) -> Running:

@@ -21,11 +21,14 @@ from hypothesis import strategies as st
 
 from edgedeploy.compile.bundle import open_bundle
 from edgedeploy.deploy import transfer
+from edgedeploy.deploy.device_log import read_log
+from edgedeploy.deploy.health import Health
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.receiving import PREPARE, STORE
 from edgedeploy.deploy.releases import broken_files, current_release, list_releases, releases, rollback
 from edgedeploy.deploy.shell import LOCK, TOOLS, argv
+from edgedeploy.deploy.status import status
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.edge_file import write_edge_file
@@ -320,10 +323,89 @@ class TestHealth:
         self, make_bundle, device: LocalConnection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         good = push(make_bundle(), device).release
-        monkeypatch.setattr("edgedeploy.deploy.push._HEALTH_TIMEOUT_S", 0.3)
+        monkeypatch.setattr("edgedeploy.deploy.health._TIMEOUT_S", 0.3)
         with pytest.raises(DeviceError, match="did not end"):
             push(make_bundle(version="2", files={"run": b"#!/bin/sh\nsleep 20\n"}), device)
         assert releases(device) == (good,)
+
+    def test_killed_as_memory_ran_out(self, make_bundle, device: LocalConnection) -> None:
+        first = push(make_bundle(), device).release
+        with pytest.raises(DeviceError, match="was killed on local: while its health was checked") as caught:
+            push(make_bundle(version="2", files={"run": b"#!/bin/sh\nkill -KILL $$\n"}), device)
+        assert "memory has run out" in caught.value.why
+        assert releases(device) == (first,)
+
+    @pytest.mark.parametrize(
+        ("said", "words"),
+        [(b'"peak_rss_bytes": 2097153', "2,097,153 bytes"), (b'"peak_rss_bytes": null', "an unknown amount")],
+    )
+    def test_more_memory_than_it_may_take(self, make_bundle, device: LocalConnection, said: bytes, words: str) -> None:
+        first = push(make_bundle(), device).release
+        run = b'#!/bin/sh\necho \'{"healthy": true, "golden_samples": 1, %s}\'\n' % said
+        bundle = make_bundle(version="2", files={"run": run})
+        with pytest.raises(DeviceError, match=f"took {words} of memory .*, and may take 2,097,152") as caught:
+            push(bundle, device, max_memory_bytes=2 << 20)
+        assert "edgedeploy optimize" in caught.value.mend
+        assert releases(device) == (first,)
+        assert read_log(device)[-1].event == "refused"
+        if b"null" not in said:
+            assert push(bundle, device, max_memory_bytes=3 << 20).peak_rss_bytes == 2097153
+
+
+class TestConfirm:
+    def test_the_users_own_command_has_the_last_word(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        command = (
+            'cat .edgedeploy/current/model/model.onnx >seen; grep -q "version 1" seen || { echo "no such app"; false; }'
+        )
+        first = push(make_bundle(), device, confirm=command)
+        assert (home / "seen").read_bytes() == b"the model, version 1"
+        assert read_log(device)[-1].event == "confirmed"
+        with pytest.raises(
+            DeviceError, match=f"not confirmed on local:; {first.release.id} is current again"
+        ) as caught:
+            push(make_bundle(version="2"), device, confirm=command)
+        assert caught.value.why == "no such app | exit status 1" and command in caught.value.mend
+        assert current_release(device) == first.release
+        *_, activated, taken, back = read_log(device)
+        assert (activated.event, taken.event, back.event) == ("activated", "taken-back", "rolled-back")
+        assert taken.detail == "no such app | exit status 1"
+        assert status(device).running[0].health is None
+
+    def test_where_nothing_was_before_nothing_is_current(
+        self, make_bundle, device: LocalConnection, home: Path
+    ) -> None:
+        with pytest.raises(DeviceError, match="no release of model is current there"):
+            push(make_bundle(), device, confirm="exit 3")
+        assert not os.path.lexists(store(home) / "current/model")
+        assert read_log(device)[-1].event == "taken-back"
+        # The same bundle again, once the application is there: nothing is sent, and it is confirmed.
+        again = push(make_bundle(), device, confirm="true")
+        assert (again.sent_files, again.activated, again.release.current) == (0, True, True)
+
+    def test_a_push_that_was_cut_before_it_was_confirmed(self, make_bundle, device: LocalConnection) -> None:
+        first = push(make_bundle(), device).release
+        second = push(make_bundle(version="2"), device).release
+        with pytest.raises(DeviceError, match="is current again"):
+            push(make_bundle(version="2"), device, confirm="false")
+        assert current_release(device) == first
+        assert second.id in {each.id for each in releases(device)}
+
+    def test_a_command_that_does_not_end(
+        self, make_bundle, device: LocalConnection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = push(make_bundle(), device).release
+        monkeypatch.setattr("edgedeploy.deploy.confirm._TIMEOUT_S", 0.3)
+        with pytest.raises(DeviceError, match="is current again") as caught:
+            push(make_bundle(version="2"), device, confirm="sleep 20")
+        assert "did not end" in caught.value.why
+        assert current_release(device) == first
+
+    def test_a_device_that_does_not_keep_the_link(self, make_bundle, device: LocalConnection, tools: FakeTool) -> None:
+        first = push(make_bundle(), device).release
+        tools("mv", 'case "$*" in -T*current*) exit 0 ;; esac; exec /bin/mv "$@"')
+        with pytest.raises(DeviceError, match=r"did not keep 2-.* as the current release"):
+            push(make_bundle(version="2"), device)
+        assert current_release(device) == first
 
 
 class TestRollback:
@@ -591,12 +673,12 @@ class TestLock:
         good = push(make_bundle(), device).release
         link = store(home) / "lock"
 
-        def sleep(*_: object) -> str:
+        def sleep(*_: object, **__: object) -> Health:
             link.unlink()
             link.symlink_to("boot 1 another@there")
-            return "healthy"
+            return Health(exit_status=0, said="healthy", words="healthy", errors="")
 
-        monkeypatch.setattr("edgedeploy.deploy.push._check_health", sleep)
+        monkeypatch.setattr("edgedeploy.deploy.push.require_health", sleep)
         with pytest.raises(BusyError, match="did not hear from us"):
             push(make_bundle(version="2"), device)
         assert current_release(device) == good

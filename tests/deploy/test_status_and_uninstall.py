@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from edgedeploy.cli.main import cli
 from edgedeploy.deploy.device_log import note, one_line, parse_log, read_log
+from edgedeploy.deploy.health import health_in_words
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, current_release, list_releases, rollback
-from edgedeploy.deploy.status import health_in_words, status
+from edgedeploy.deploy.status import status
 from edgedeploy.deploy.uninstall import uninstall, uninstall_everything
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.errors import BusyError, DeviceError, UnknownNameError

@@ -265,6 +265,9 @@ else
     if [ "$status" -eq 132 ]; then
         broken=golden
         line golden failed "it uses an instruction that these cores do not have" "compile with another --backend or --target"
+    elif [ "$status" -eq 137 ]; then
+        broken=golden
+        line golden failed "it was killed: memory ran out" "end other programs, add swap, or make the model smaller"
     elif [ "$status" -ne 0 ]; then
         broken=golden
         line golden failed "not healthy: $(clean "${answer:-exit $status}")" "compile the model for this board, and make the kit again"
