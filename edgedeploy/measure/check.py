@@ -121,7 +121,7 @@ def _target_limits(contract: Contract, measurement: Measurement) -> Iterator[Ver
 
 
 def _latency_limits(limits: TargetLimits) -> Iterator[tuple[str, float]]:
-    for percentile in ("p50", "p90", "p99"):
+    for percentile in ("p50", "p90", "p95", "p99"):
         limit: float | None = getattr(limits, f"latency_{percentile}_max_ms")
         if limit is not None:
             yield percentile, limit

@@ -54,6 +54,7 @@ class TargetLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     peak_memory_max_bytes: int | None = None
     latency_p50_max_ms: float | None = None
     latency_p90_max_ms: float | None = None
+    latency_p95_max_ms: float | None = None
     latency_p99_max_ms: float | None = None
     load_max_ms: float | None = None
     """Importing the runtime and loading the model, once in a fresh process; the files may be in memory already."""
