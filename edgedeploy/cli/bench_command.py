@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the measurement there too."
 )
+@click.option(
+    "--count",
+    is_flag=True,
+    help="Instructions are wanted: refuse a DEVICE that does not count them (`board up --count` makes one that does).",
+)
 @click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="Write every single sample there too.")
 @click.option(
     "--against",
@@ -51,6 +56,7 @@ def command(
     name: str | None,
     profile: str,
     output: Path | None,
+    count: bool,
     csv: Path | None,
     against: str | None,
     rounds: int | None,
@@ -62,7 +68,8 @@ def command(
     """Time the current release on DEVICE, with the device's own clock, and say whether the figures can be believed.
 
     On an emulated board the figures are marked as such: they are not a latency, no verdict uses them, and the run is
-    short whatever the profile. One that counts instructions (`board up --count`) says how many an inference takes.
+    short whatever the profile. One that counts instructions (`board up --count`) says how many an inference takes;
+    --count insists on that.
 
     With --against, it exits 1 when the current release is slower, or more work, than the other one: by more than the
     larger of the threshold and the noise, in two series of runs.
@@ -70,11 +77,18 @@ def command(
     if against is None and (rounds is not None or threshold is not None):
         raise click.UsageError("--rounds and --threshold go with --against")
     from edgedeploy import api
+    from edgedeploy.errors import UnsupportedError
     from edgedeploy.measure.files import save_measurement
     from edgedeploy.report.samples_csv import samples_csv
     from edgedeploy.report.terminal_measurement import measurement_tables
 
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
+        if count and not connection.counts_instructions:
+            raise UnsupportedError(
+                f"{device} does not count instructions",
+                why="an emulated board does so from when it is made, or never; no other device can",
+                mend="edgedeploy board up NAME --target TARGET --count, and push it there",
+            )
         release = api.current_release(connection, name)
         if against is not None:
             return _in_turn(connection, release, against, profile, settings, rounds, threshold, out)

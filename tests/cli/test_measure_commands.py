@@ -185,3 +185,9 @@ def test_a_file_that_cannot_be_written_does_not_cost_the_figures(device, edgedep
     assert tested.returncode == 7
     assert "on the device" in tested.stdout
     assert "cannot be written" in tested.stderr
+
+
+def test_counts_that_are_wanted_are_not_replaced_by_times(edgedeploy, device):
+    done = edgedeploy("bench", "local:", "--count", "--profile", "smoke")
+    assert done.returncode > 2 and "does not count instructions" in done.stderr
+    assert "board up NAME --target TARGET --count" in done.stderr
