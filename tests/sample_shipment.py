@@ -11,7 +11,7 @@ from edgedeploy.measure.statistics import drift, summary
 from edgedeploy.measure.validity import validity
 from edgedeploy.values.bundle import Source
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
-from edgedeploy.values.evidence import Evidence, Execution, PassEvidence
+from edgedeploy.values.evidence import Evidence, Execution, LayerNoise, PassEvidence
 from edgedeploy.values.measurement import Accuracy, Conditions, MeasuredRelease, Measurement, ProcessRun, State, Timing
 from edgedeploy.values.model import ModelFacts, TensorFacts
 from edgedeploy.values.profile import Profile, ProfiledNode, ProfiledOperator
@@ -25,6 +25,11 @@ AGREEMENT = Agreement(
 )
 
 CHANGE = MetricChange(value=0.0, low=-0.0117, high=0.0083, confidence=0.95, samples=600, samples_changed=4)
+LAYERS = (
+    LayerNoise(layer="conv_1", operator="Conv", sqnr_db=38.4, before_db=None),
+    LayerNoise(layer="conv_<2>", operator="Conv", sqnr_db=21.7, before_db=38.4),
+    LayerNoise(layer="head", operator="Gemm", sqnr_db=25.0, before_db=21.7),
+)
 CLASSES = ByClass(
     count=62,
     worst=(
@@ -229,6 +234,7 @@ def shipment(samples_ms: Sequence[float] = (10.0, 11.0, 12.5), clock: str = "dev
                 Execution(arithmetic="host", isa="x86-64 avx2", metric=metric, agreement=AGREEMENT),
             ),
             speed=SPEED,
+            layers=LAYERS,
             search=SEARCH,
             accepted=True,
             reasons=("the sample is a sample",),

@@ -15,6 +15,7 @@ from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.board import Board
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.guard import Judgement, is_sane_drop
+from edgedeploy.optimize.layer_noise import layer_noise
 from edgedeploy.optimize.pipeline import run_passes
 from edgedeploy.optimize.recipe import Recipe
 from edgedeploy.optimize.search.files import write_search
@@ -24,7 +25,7 @@ from edgedeploy.optimize.subject import Subject
 from edgedeploy.progress import SILENT, Progress
 from edgedeploy.sessions import ModelFormat
 from edgedeploy.values.contract import Allowance
-from edgedeploy.values.evidence import Evidence, PassEvidence
+from edgedeploy.values.evidence import Evidence, LayerNoise, PassEvidence
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.search import Search
 from edgedeploy.values.target import Target
@@ -93,6 +94,7 @@ def optimize(
         model, calibration=calibration, evaluation=evaluation, metric=metric, target=target, progress=progress
     )
     searched: Search | None = None
+    layers: tuple[LayerNoise, ...] = ()
     if recipe.is_search:
         found = search(
             subject,
@@ -107,10 +109,11 @@ def optimize(
         content, passes, judgement, searched = found.content, found.passes, found.judgement, found.search
         write_search(output, searched)
     else:
-        content, passes = _apply(subject, recipe)
+        content, passes, reference = _apply(subject, recipe)
         judgement = subject.judge(
             content, max_drop=max_drop, tolerance=recipe.tolerance, speed=speed, board=board, allowed=allowed
         )
+        layers = _layers(subject, reference, content, judgement)
     unmet = [] if recipe.is_search else _unmet(recipe, passes)
     refusals = [*unmet, *judgement.refusals]
     notes = [*subject.data.notes(), *judgement.notes]
@@ -128,6 +131,7 @@ def optimize(
         max_drop=max_drop,
         executions=judgement.executions,
         speed=judgement.speed,
+        layers=layers,
         search=searched,
         accepted=not refusals,
         # Why it was refused comes first.
@@ -144,17 +148,27 @@ def evidence_path(model: Path) -> Path:
     return model.with_name(f"{model.name}.evidence.json")
 
 
-def _apply(subject: Subject, recipe: Recipe) -> tuple[bytes, tuple[PassEvidence, ...]]:
+def _apply(subject: Subject, recipe: Recipe) -> tuple[bytes, tuple[PassEvidence, ...], bytes | None]:
+    """The result, what each pass did, and the model before it was quantized; None where it was not."""
+    context = subject.context()
     if subject.format == "tflite":
         from edgedeploy.optimize.tflite.pipeline import run_passes as run_tflite_passes
 
-        return run_tflite_passes(subject.content, recipe.passes, subject.context())
+        return (*run_tflite_passes(subject.content, recipe.passes, context), None)
     graph = subject.graph()
     unchanged = serialized(graph)
-    changed, passes = run_passes(graph, recipe.passes, subject.context())
+    changed, passes = run_passes(graph, recipe.passes, context)
     content = serialized(changed)
     # What one pass adds, another may take away again.
-    return (subject.as_it_came() if content == unchanged else content), passes
+    return (subject.as_it_came() if content == unchanged else content), passes, context.reference
+
+
+def _layers(subject: Subject, reference: bytes | None, content: bytes, judgement: Judgement) -> tuple[LayerNoise, ...]:
+    data = subject.data.for_judging()
+    if reference is None or not judgement.loads or data is None:
+        return ()
+    subject.progress.step("looking where noise comes in")
+    return layer_noise(reference, content, data.generated if data.dataset is None else data.dataset.samples())
 
 
 def _refuse_to_overwrite(model: Path, output: Path) -> None:

@@ -23,6 +23,7 @@ from edgedeploy.report.figures import (
     state_plots,
     timing_plots,
 )
+from edgedeploy.report.layers import noise_in_words, noise_plot, noisiest
 from edgedeploy.report.search_plot import front_svg
 from edgedeploy.report.wording import (
     UNITS_IN_WORDS,
@@ -113,6 +114,9 @@ def render(shipment: Shipment) -> str:
         count_plots=[Markup(plot) for plot in count_plots(count)] if count else (),  # noqa: S704
         state=state_in_words(measurement.conditions) if measurement else "",
         breakages=breakages(shipment),
+        noisiest=noisiest(evidence.layers),
+        noise_in_words=noise_in_words,
+        noise_plot=Markup(noise_plot(evidence.layers)),  # noqa: S704
         broken_in_words=broken_in_words,
         class_row=class_row,
         class_head=HEAD,

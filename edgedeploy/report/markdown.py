@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from edgedeploy.quantities import bytes_in_words
 from edgedeploy.report.breakage import HEAD, Breakage, breakages, broken_in_words, changed_classes, class_row
 from edgedeploy.report.comparison import comparison
+from edgedeploy.report.layers import noise_in_words, noisiest
 from edgedeploy.report.wording import limit_and_figure, relation, verdict_counts
 from edgedeploy.values.contract import Outcome, Verdict
 from edgedeploy.values.shipment import Shipment
@@ -52,6 +53,9 @@ def shipment_markdown(shipment: Shipment) -> str:
         (f"{contract.name} {contract.version}", "before", f"after ({contract.recipe})", "change"),
         [tuple(map(_plain, row)) for row in changed],
     )
+    if noisy := noisiest(evidence.layers):
+        named = (f"{_plain(one.layer)} ({_plain(one.operator)}, {_plain(noise_in_words(one))})" for one in noisy)
+        parts += ["", f"Layers that add most noise (SQNR before and behind them): {', '.join(named)}."]
     for breakage in breakages(shipment):
         parts += _breakage(breakage)
     if shipment.bundle is not None and shipment.release is not None:

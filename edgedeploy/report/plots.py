@@ -176,7 +176,7 @@ def trend(
     bands: Sequence[tuple[float, float]] = (),
     room: float = 0,
 ) -> str:
-    """What was seen while samples were taken, as a line under their `timeline`.
+    """What was seen while samples were taken, as a line under their `timeline`; or of any things that have an order.
 
     Args:
         points: the sample's number, from 1 to `last`, and the value, finite, in `unit`; at least one.
@@ -189,7 +189,7 @@ def trend(
     words = [f"{x:.1f} {y:.1f}" for x, y in places]
     parts.append(f'<path class="trend" d="M{"L".join(words)}"/>')
     parts.append(f'<path class="dots" style="stroke-width: 5px" d="{"".join(f"M{word}h0" for word in words)}"/>')
-    return _svg(title, f"From {min(values):.4g} to {max(values):.4g} {unit}, seen {len(values)} times", frame, parts)
+    return _svg(title, f"From {min(values):.4g} to {max(values):.4g} {unit}, at {len(values)} points", frame, parts)
 
 
 def room_for(*values: Sequence[float]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgedeploy.report.breakage import optimized_breakage
+from edgedeploy.report.layers import noise_in_words, noisiest
 from edgedeploy.report.wording import sqnr_in_words, where_in_words
 from edgedeploy.values.evidence import Evidence, Execution, PassEvidence
 from edgedeploy.values.search import Search
@@ -26,6 +27,9 @@ def evidence_table(evidence: Evidence) -> RenderableType:
         parts.append(_quality(evidence))
     if (broken := optimized_breakage(evidence)) is not None:
         parts += breakage_parts(broken)
+    if noisy := noisiest(evidence.layers):
+        named = ", ".join(f"{one.layer} ({one.operator}, {noise_in_words(one)})" for one in noisy)
+        parts.append(Text(f"layers that add most noise (SQNR before and behind them): {named}\n"))
     if evidence.speed is not None:
         parts.append(Text(_speed(evidence.speed)))
     if evidence.search is not None:

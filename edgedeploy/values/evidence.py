@@ -41,6 +41,24 @@ class Execution(Struct, frozen=True, kw_only=True):
     """Against the float model; None without labels, and on an emulated board, which runs some samples only."""
 
 
+class LayerNoise(Struct, frozen=True, kw_only=True):
+    """How far the output of one layer lies from the float model's, in exact arithmetic."""
+
+    layer: str
+    """Name of its node's first output."""
+    operator: str
+    sqnr_db: float | None
+    """None where it is the same."""
+    before_db: float | None
+    """Of the noisiest of the layers that feed it; None where none does, or those are the same as the float model's."""
+
+    @property
+    def added(self) -> float:
+        """The noise that comes in here, as a share of the signal's power; 0 where it only passes through."""
+        here, before = (0.0 if db is None else 10 ** (-db / 10) for db in (self.sqnr_db, self.before_db))
+        return max(0.0, here - before)
+
+
 class Evidence(Struct, frozen=True, kw_only=True):
     """All that `optimize` knows about one result."""
 
@@ -59,6 +77,9 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """In exact arithmetic first: the one that is judged."""
     speed: SpeedFigure | None = None
     """None when it was not judged."""
+    layers: tuple[LayerNoise, ...] = ()
+    """In the order in which they are computed, over a few samples; empty where nothing was quantized, of a search
+    (which tells what each layer costs in `search`), and of TensorFlow Lite models."""
     search: Search | None = None
     """What was tried, when the recipe is a search."""
     accepted: bool

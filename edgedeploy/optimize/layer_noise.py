@@ -1,0 +1,107 @@
+"""Where in the network a quantized model leaves the float one: the noise at the output of each layer.
+
+Both models run in exact arithmetic on the same few samples, and give the outputs of their layers. The noise of a layer
+is what came to it from the layers before, and what its own integers add; a layer adds as much as it is above the
+noisiest that feeds it. That is what onnxruntime's QDQ debugger shows of activations
+(https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#quantization-debugging), with the graph
+beside it to tell where noise comes in.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+
+import onnx
+import onnx_ir as ir
+
+from edgedeploy.agreement import AgreementAccumulator
+from edgedeploy.dataset import Sample
+from edgedeploy.errors import EdgedeployError
+from edgedeploy.host_run import HostSession
+from edgedeploy.optimize.graph import is_operator, serialized
+from edgedeploy.values.evidence import LayerNoise
+
+_LAYERS = ("Conv", "ConvTranspose", "MatMul", "Gemm", "LSTM", "GRU", "RNN")
+_SAMPLES = 4
+_AT_ONCE = 32
+"""Layers whose outputs leave the runtime together; bounds the memory."""
+
+
+def layer_noise(reference: bytes, result: bytes, samples: Iterable[Sample]) -> tuple[LayerNoise, ...]:
+    """The noise at each layer whose output both models have under one name, in the order in which they are computed.
+
+    Args:
+        reference: the serialized model before it was quantized.
+        result: the quantized one.
+        samples: the first four are run.
+
+    Returns:
+        None at all where onnxruntime does not run the models so.
+    """
+    before, after = (ir.from_proto(onnx.load_from_string(content)) for content in (reference, result))
+    layers = _in_both(before, after)
+    found = {name: AgreementAccumulator() for name in layers}
+    some = list(itertools.islice(samples, _SAMPLES))
+    try:
+        for begin in range(0, len(layers), _AT_ONCE):
+            names = list(layers)[begin : begin + _AT_ONCE]
+            float_session, session = (HostSession(_showing(model, names), exact=True) for model in (before, after))
+            for sample in some:
+                pairs = zip(session.run(sample.feed), float_session.run(sample.feed), strict=True)
+                for name, (output, expected) in zip(names, pairs, strict=True):
+                    found[name].add([output], [expected])
+    except EdgedeployError:
+        return ()
+    sqnr_db = {name: agreement.figure().sqnr_db for name, agreement in found.items()}
+    feeders = _feeders(after, layers)
+    return tuple(
+        LayerNoise(
+            layer=name,
+            operator=operator,
+            sqnr_db=sqnr_db[name],
+            before_db=min((db for one in feeders[name] if (db := sqnr_db[one]) is not None), default=None),
+        )
+        for name, operator in layers.items()
+    )
+
+
+def _in_both(before: ir.Model, after: ir.Model) -> dict[str, str]:
+    """Operator of each layer by the name of its output, in the order of the float model."""
+    kept = {value.name for node in after.graph for value in node.outputs}
+    return {
+        name: node.op_type
+        for node in before.graph
+        if is_operator(node, *_LAYERS) and (name := node.outputs[0].name) and name in kept
+    }
+
+
+def _showing(model: ir.Model, names: Sequence[str]) -> bytes:
+    """The model with these values for outputs, in float32."""
+    shown = model.clone()
+    values = {value.name: value for node in shown.graph for value in node.outputs}
+    shown.graph.outputs.clear()
+    for index, name in enumerate(names):
+        node = ir.node("Cast", [values[name]], attributes={"to": ir.DataType.FLOAT})
+        output = node.outputs[0]
+        output.name = f"edgedeploy:layer:{index}"
+        output.type, output.shape = ir.TensorType(ir.DataType.FLOAT), None
+        shown.graph.append(node)
+        shown.graph.outputs.append(output)
+    return serialized(shown)
+
+
+def _feeders(model: ir.Model, layers: Mapping[str, str]) -> dict[str, set[str]]:
+    """Of each layer, those that its inputs come from with no layer between."""
+    nearest: dict[ir.Value, frozenset[str]] = {}
+    found: dict[str, set[str]] = {}
+    # Nodes of a valid graph stand behind those that they read from (ONNX IR, «Graphs»).
+    for node in model.graph:
+        read = (nearest.get(value, frozenset()) for value in node.inputs if value is not None)
+        feeding = frozenset[str]().union(*read)
+        for value in node.outputs:
+            name = value.name or ""
+            nearest[value] = frozenset((name,)) if name in layers else feeding
+            if name in layers:
+                found[name] = set(feeding)
+    return found
