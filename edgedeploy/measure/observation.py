@@ -22,6 +22,9 @@ def observe(talk: Conversation, connection: Connection, release: Release) -> Mea
     """A measurement without figures, to be completed. Asked after the run, so that load and temperature are its."""
     manifest = release.manifest
     memory = talk.ask({"do": "memory"})
+    rss_bytes = talk.field(memory, "rss_bytes", int | None)
+    # The kernel counts the peak with a delay of some hundred kilobytes: it was at least what is there now.
+    peaks = [seen for seen in (talk.field(memory, "peak_rss_bytes", int | None), rss_bytes) if seen is not None]
     return Measurement(
         schema=SCHEMA,
         device=connection.address,
@@ -38,8 +41,8 @@ def observe(talk: Conversation, connection: Connection, release: Release) -> Mea
             source=manifest.source,
         ),
         conditions=_conditions(talk, connection),
-        peak_rss_bytes=talk.field(memory, "peak_rss_bytes", int | None),
-        rss_bytes=talk.field(memory, "rss_bytes", int | None),
+        peak_rss_bytes=max(peaks, default=None),
+        rss_bytes=rss_bytes,
         pss_bytes=talk.field(memory, "pss_bytes", int | None),
     )
 

@@ -73,6 +73,9 @@ class Context:
         self.reference: bytes | None = None
         """The model as it was before the first pass that quantizes, serialized: what accuracy is recovered towards.
         None until then. Set by the pipeline."""
+        self.before_renaming: bytes | None = None
+        """The quantized model as it was before a pass gave its values other names: so it can be held against
+        `reference` value by value. None where no pass did, or nothing was quantized before. Set by the pipeline."""
         self.memo: dict[Hashable, Any] = {}
         """What was costly to find out, such as ranges on the calibration data, by what it depends on. A search hands
         the same one to many runs."""
@@ -88,6 +91,8 @@ class Pass(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     needs_calibration: ClassVar[bool] = False
     quantizes: ClassVar[bool] = False
     """Whether numbers get fewer bits, and with that every value another error than before."""
+    renames: ClassVar[bool] = False
+    """Whether values may get names that other values had."""
     changes_interface: ClassVar[bool] = False
     """Whether inputs may go, or get fixed extents. What stays keeps its name and type."""
 

@@ -13,6 +13,7 @@ from edgedeploy.errors import DatasetError, EdgedeployError, UnsupportedError
 from edgedeploy.files import replacing_file
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.board import Board
+from edgedeploy.optimize.contract import Context
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.guard import Judgement, is_sane_drop
 from edgedeploy.optimize.layer_noise import layer_noise
@@ -109,11 +110,12 @@ def optimize(
         content, passes, judgement, searched = found.content, found.passes, found.judgement, found.search
         write_search(output, searched)
     else:
-        content, passes, reference = _apply(subject, recipe)
+        context = subject.context()
+        content, passes = _apply(subject, recipe, context)
         judgement = subject.judge(
             content, max_drop=max_drop, tolerance=recipe.tolerance, speed=speed, board=board, allowed=allowed
         )
-        layers = _layers(subject, reference, content, judgement)
+        layers = _layers(subject, context, content, judgement)
     unmet = [] if recipe.is_search else _unmet(recipe, passes)
     refusals = [*unmet, *judgement.refusals]
     notes = [*subject.data.notes(), *judgement.notes]
@@ -148,27 +150,26 @@ def evidence_path(model: Path) -> Path:
     return model.with_name(f"{model.name}.evidence.json")
 
 
-def _apply(subject: Subject, recipe: Recipe) -> tuple[bytes, tuple[PassEvidence, ...], bytes | None]:
-    """The result, what each pass did, and the model before it was quantized; None where it was not."""
-    context = subject.context()
+def _apply(subject: Subject, recipe: Recipe, context: Context) -> tuple[bytes, tuple[PassEvidence, ...]]:
     if subject.format == "tflite":
         from edgedeploy.optimize.tflite.pipeline import run_passes as run_tflite_passes
 
-        return (*run_tflite_passes(subject.content, recipe.passes, context), None)
+        return run_tflite_passes(subject.content, recipe.passes, context)
     graph = subject.graph()
     unchanged = serialized(graph)
     changed, passes = run_passes(graph, recipe.passes, context)
     content = serialized(changed)
     # What one pass adds, another may take away again.
-    return (subject.as_it_came() if content == unchanged else content), passes, context.reference
+    return (subject.as_it_came() if content == unchanged else content), passes
 
 
-def _layers(subject: Subject, reference: bytes | None, content: bytes, judgement: Judgement) -> tuple[LayerNoise, ...]:
+def _layers(subject: Subject, context: Context, content: bytes, judgement: Judgement) -> tuple[LayerNoise, ...]:
     data = subject.data.for_judging()
-    if reference is None or not judgement.loads or data is None:
+    if subject.format != "onnx" or context.reference is None or not judgement.loads or data is None:
         return ()
     subject.progress.step("looking where noise comes in")
-    return layer_noise(reference, content, data.generated if data.dataset is None else data.dataset.samples())
+    samples = data.generated if data.dataset is None else data.dataset.samples()
+    return layer_noise(context.reference, context.before_renaming or content, samples)
 
 
 def _refuse_to_overwrite(model: Path, output: Path) -> None:

@@ -54,6 +54,8 @@ class _State:
             return self._refusal(step, reason)
         if step.quantizes and self._context.reference is None:
             self._context.reference = self._bytes
+        elif step.renames and self._context.reference is not None and self._context.before_renaming is None:
+            self._context.before_renaming = self._bytes
         try:
             after, facts = step.call(copy_of(self.model), self._context)
             content = serialized(after)

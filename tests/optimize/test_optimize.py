@@ -84,6 +84,9 @@ def test_int8(model, tmp_path, evaluation, calibration):
     assert all(step.refused is None for step in evidence.passes)
     facts = {step.name: step.facts for step in evidence.passes}
     assert facts["quantize-static"]["nodes_quantized"] == 3
+    # By the float model's names, though the file has shorter ones: what batch normalization was folded into, and so on.
+    assert [(one.layer, one.operator) for one in evidence.layers] == [("b", "Conv"), ("a", "Conv"), ("h", "MatMul")]
+    assert all(10 < one.sqnr_db < 80 for one in evidence.layers)
     # What is written beside it is the same evidence, and it names the bytes that were written.
     written = json.loads(evidence_path(out).read_bytes())
     import msgspec

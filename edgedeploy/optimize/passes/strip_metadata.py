@@ -20,6 +20,7 @@ class StripMetadata(Pass, frozen=True):
     """
 
     tolerance: ClassVar[float | None] = 0.0
+    renames: ClassVar[bool] = True
 
     shorten_names: bool = False
     """Give intermediate values and weights names of a few letters, and nodes none. Profiles are then harder to read."""

@@ -76,7 +76,7 @@ class Evaluator:
 
     def build(self, passes: Sequence[Pass]) -> tuple[bytes, tuple[PassEvidence, ...]]:
         """The prepared model after these passes and the finish, with the evidence of each."""
-        self._context.reference = None
+        self._context.reference = self._context.before_renaming = None
         if self._prepared is None:
             from edgedeploy.optimize.tflite.pipeline import run_passes as run_tflite_passes
 
