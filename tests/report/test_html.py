@@ -6,6 +6,7 @@ import html.parser
 import json
 import random
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,17 @@ def test_page_is_well_formed_and_needs_nothing_else(name: str) -> None:
     assert "default-src 'none'" in page
     assert "url(" not in page
     assert len(page) < 100_000
+
+
+@pytest.mark.parametrize("name", SHIPMENTS)
+def test_page_is_valid_html(name: str) -> None:
+    """By HTML Tidy, which knows elements, attributes and what may stand where, as html5lib does not."""
+    done = subprocess.run(
+        ["tidy", "-quiet", "-errors", "--drop-empty-elements", "no"],
+        input=render(SHIPMENTS[name]).encode(),
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr.decode()) == (0, "")
 
 
 def test_emulated_timing_is_never_called_latency() -> None:
