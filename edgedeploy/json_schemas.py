@@ -75,8 +75,10 @@ def json_schema(name: str) -> Json:
     kind, what = NAMES[name]
     schema = value_schema(kind, _MODULES, _RULES, name=name, title=what)
     if kind is Contract:
-        # Where the file lies, which no file says.
-        schema["$defs"]["Contract"]["properties"].pop("folder")
+        # Where the file lies and what it is, which no file says of itself.
+        for key in ("folder", "reference"):
+            schema["$defs"]["Contract"]["properties"].pop(key)
+        schema["$defs"].pop("ContractReference")
     return schema
 
 

@@ -27,6 +27,7 @@ _RULES: Rules = {
     "FileEntry": {"sha256": _SHA256, "size_bytes": _COUNT},
     "ModelFacts": {"sha256": _SHA256, "size_bytes": _COUNT},
     "Source": {"sha256": _SHA256, "size_bytes": _COUNT},
+    "ContractReference": {"sha256": _SHA256},
 }
 
 

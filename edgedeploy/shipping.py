@@ -130,6 +130,7 @@ def ship(
             version=contract.model.version,
             backend=backend,
             golden=calibration or evaluation,
+            contract=contract,
             progress=progress,
         )
         signature = None

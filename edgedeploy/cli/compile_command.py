@@ -23,8 +23,14 @@ from edgedeploy.cli.output import Output, common_options
 )
 @click.option("--golden", metavar="DATA", help="Samples whose outputs are kept in the bundle; random ones without it.")
 @input_shape_option("Shape of a dynamic input, for random golden samples and backends of static shapes.")
-@click.option("--name", metavar="NAME", help="The model's name on devices. By default the file's.")
-@click.option("--version", default="1", show_default=True, metavar="VERSION", help="The model's version on devices.")
+@click.option("--name", metavar="NAME", help="The model's name on devices. Default: the contract's, or the file's.")
+@click.option("--version", metavar="VERSION", help="The model's version on devices. Default: the contract's, or 1.")
+@click.option(
+    "--contract",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What the model was handed over with: `status` tells it of a device that the bundle is on.",
+)
 @click.option(
     "-o",
     "--output",
@@ -41,7 +47,8 @@ def command(
     golden: str | None,
     input_shapes: dict[str, tuple[int, ...]],
     name: str | None,
-    version: str,
+    version: str | None,
+    contract: Path | None,
     output: Path,
     out: Output,
 ) -> int:
@@ -51,17 +58,22 @@ def command(
     """
     from edgedeploy.cli.bundle_command import bundle_table
     from edgedeploy.compile.build import compile_model
+    from edgedeploy.measure.contract import load_contract
     from edgedeploy.target.load import load_target
 
+    handed_over = load_contract(contract) if contract else None
+    if handed_over is not None:
+        name, version = name or handed_over.model.name, version or handed_over.model.version
     bundle = compile_model(
         model,
         load_target(target_name),
         output,
         name=name,
-        version=version,
+        version=version or "1",
         backend=backend,
         golden=golden,
         input_shapes=input_shapes,
+        contract=handed_over,
         progress=out,
     )
     out.result(bundle, bundle_table(bundle))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgedeploy.cli.output import Output, common_options, device_options
+from edgedeploy.printable import printable
 from edgedeploy.quantities import bytes_in_words
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ def _running(one: Running) -> list[str]:
         f"  for       {manifest.target}, {manifest.runtime.backend}{source}",
         f"  since     {one.since or 'not in its log'}{f', by {one.by}' if one.by else ''}",
     ]
+    if (contract := manifest.contract) is not None:
+        owner = f", owner {printable(contract.owner)}" if contract.owner else ""
+        lines.append(f"  contract  {printable(contract.file)} (SHA-256 {contract.sha256[:12]}){owner}")
     if one.health:
         lines.append(f"  then      {one.health}")
     if one.health_now is not None:

@@ -20,7 +20,7 @@ from edgedeploy.compile.golden import write_golden
 from edgedeploy.compile.needs import with_needs
 from edgedeploy.compile.sbom import bill_of_materials
 from edgedeploy.edge_file import SUFFIX
-from edgedeploy.errors import EdgedeployError, HostError, InvalidFileError, UnsupportedError
+from edgedeploy.errors import EdgedeployError, HostError, IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.files import replacing_folder, unwritable, write_bytes
 from edgedeploy.kept_models import keep_model
 from edgedeploy.model.inspect import inspect_model
@@ -29,6 +29,7 @@ from edgedeploy.progress import SILENT, Progress
 from edgedeploy.safe_paths import is_name
 from edgedeploy.sessions import ModelFormat, open_session
 from edgedeploy.values.bundle import MANIFEST_NAME, SBOM_NAME, Bundle, Manifest, Source
+from edgedeploy.values.contract import Contract
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target
@@ -47,6 +48,7 @@ def compile_model(
     golden: str | None = None,
     golden_samples: int = 8,
     input_shapes: Mapping[str, Sequence[int]] = {},
+    contract: Contract | None = None,
     progress: Progress = SILENT,
 ) -> Bundle:
     """Build `model` into a bundle: all that runs it on a device of the kind `target`, in a folder or in one file.
@@ -63,12 +65,14 @@ def compile_model(
         golden: dataset whose first samples become the golden inputs; by default they are random.
         golden_samples: how many, at most.
         input_shapes: extents of the random golden inputs, by input name, where the model leaves them open.
+        contract: what the model was handed over with; the bundle says so, and a device it is on.
 
     Raises:
         InvalidFileError: the model or its evidence is missing or malformed, or `output` exists and is no bundle.
         UnsupportedError: the model's runtime does not load it, it is over 2 GB, the target cannot have the backend,
             name or version has other characters than a name can, or golden inputs cannot be made up.
         DatasetError: the golden data does not fit the model.
+        IntegrityError: the model is not the contract's, nor made from it.
         HostError: the runtime cannot be fetched, or `output` cannot be written.
     """
     name = _default_name(model) if name is None else name
@@ -91,6 +95,8 @@ def compile_model(
             mend="make it smaller first: edgedeploy optimize",
         )
     source = _source(model, facts, progress)
+    if contract is not None:
+        _check_handed_over(model, source.sha256 if source else facts.sha256, contract)
 
     with _replacing(output) as folder, tempfile.TemporaryDirectory(prefix="edgedeploy-") as scratch:
         whole = Path(scratch) / f"model.{facts.format}"
@@ -149,6 +155,7 @@ def compile_model(
             runner=built.runner,
             golden_samples=kept.samples,
             source=source,
+            contract=contract.reference if contract else None,
             tools={tool: importlib.metadata.version(tool) for tool in _TOOLS},
             files=list_files(folder),
         )
@@ -217,6 +224,15 @@ def _whole(model: Path, format: ModelFormat) -> bytes:
         content: bytes = load_onnx(model).SerializeToString(deterministic=True)
         return content
     return model.read_bytes()
+
+
+def _check_handed_over(model: Path, sha256: str, contract: Contract) -> None:
+    if sha256 != contract.model.sha256:
+        raise IntegrityError(
+            f"{model} is not the model of the contract, nor made from it",
+            why=f"the contract names SHA-256 {contract.model.sha256[:12]}…, and this one comes from {sha256[:12]}…",
+            mend="optimize the contract's model, and keep MODEL.evidence.json beside the result: it says what it is of",
+        )
 
 
 def _source(model: Path, facts: ModelFacts, progress: Progress) -> Source | None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from msgspec import structs
 
 from edgedeploy.errors import InvalidFileError
+from edgedeploy.files import sha256_file
 from edgedeploy.safe_paths import is_name, is_relative_path, is_sha256
 from edgedeploy.toml_file import line_of, load_toml
 from edgedeploy.user_object import is_object_name
+from edgedeploy.values.bundle import ContractReference
 from edgedeploy.values.contract import Contract, Limits, TargetLimits
 
 SCHEMA = 1
@@ -39,7 +41,8 @@ def load_contract(path: Path) -> Contract:
     contract = load_toml(path, Contract)
     for keys, message in _mistakes(contract):
         raise InvalidFileError(f"{path}:{line_of(path, keys)}: {'.'.join(keys)}: {message}")
-    return structs.replace(contract, folder=path.parent)
+    reference = ContractReference(file=path.name, sha256=sha256_file(path), owner=contract.model.owner)
+    return structs.replace(contract, folder=path.parent, reference=reference)
 
 
 def _mistakes(contract: Contract) -> Iterator[_Mistake]:

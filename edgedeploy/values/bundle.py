@@ -33,6 +33,16 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metric: MetricFigure | None
 
 
+class ContractReference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The contract that a model was handed over with."""
+
+    file: str
+    """Its name."""
+    sha256: str
+    owner: str | None = None
+    """Whom to ask when it breaks."""
+
+
 class Runtime(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What executes the model on the device."""
 
@@ -84,6 +94,8 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     golden_samples: int
     """Inputs and outputs kept under `golden/` as `NNNN.npz`, keys `input:NAME` and `output:NAME`."""
     source: Source | None
+    contract: ContractReference | None = None
+    """None of a model that was compiled without one."""
     tools: dict[str, str]
     files: tuple[FileEntry, ...]
     """Every file of the bundle but the manifest itself, in path order."""

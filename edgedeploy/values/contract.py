@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from edgedeploy.values.bundle import ContractReference
 from edgedeploy.values.search import Objective
 
 Allowance = Literal["larger", "loss", "slower", "unjudged"]
@@ -86,6 +87,8 @@ class Contract(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     optimization: ContractOptimization = ContractOptimization()
     folder: Path = field(default_factory=Path)
     """Where the file lies; set by the loader."""
+    reference: ContractReference | None = None
+    """What bundles say of it; set by the loader."""
 
 
 class Outcome(StrEnum):

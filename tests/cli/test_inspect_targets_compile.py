@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -103,6 +104,35 @@ def test_compile(edgedeploy):
     bundle = json.loads(out)
     assert (code, bundle["path"]) == (0, "out")
     assert (bundle["manifest"]["name"], bundle["manifest"]["version"]) == ("linear", "2.0")
+
+
+@pytest.mark.keeps_cache
+def test_compile_says_what_it_was_handed_over_with(edgedeploy):
+    text = """schema = 1
+[model]
+name = "linear"
+version = "3.1"
+framework = "by hand"
+owner = "vision team"
+file = "m.onnx"
+sha256 = "{}"
+[data]
+evaluation = "data.npz"
+[limits]
+size_max_bytes = 1000
+"""
+    content = text.format(hashlib.sha256(Path("m.onnx").read_bytes()).hexdigest())
+    Path("contract.toml").write_text(content)
+    argv = ["compile", "m.onnx", "--target", "rpi4", "--golden", "data.npz", "-o", "out", "--contract", "contract.toml"]
+    code, out, err = edgedeploy(*argv, "--json")
+    assert (code, err) == (0, "")
+    manifest = json.loads(out)["manifest"]
+    assert (manifest["name"], manifest["version"]) == ("linear", "3.1")
+    sha256 = hashlib.sha256(content.encode()).hexdigest()
+    assert manifest["contract"] == {"file": "contract.toml", "sha256": sha256, "owner": "vision team"}
+    Path("contract.toml").write_text(text.format("a" * 64))
+    code, _, err = edgedeploy(*argv)
+    assert code == 11 and "is not the model of the contract" in err and "evidence.json" in err
 
 
 @pytest.mark.parametrize(

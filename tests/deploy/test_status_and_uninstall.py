@@ -21,6 +21,7 @@ from edgedeploy.deploy.status import status
 from edgedeploy.deploy.uninstall import uninstall, uninstall_everything
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.errors import BusyError, DeviceError, UnknownNameError
+from edgedeploy.values.bundle import ContractReference
 
 pytestmark = pytest.mark.slow
 
@@ -95,6 +96,13 @@ class TestStatus:
         assert (running.health, running.health_now) == ('{"healthy":true}', None)
         assert found.other_releases == 1 and found.busy is None and not found.damaged
         assert found.used_bytes and found.free_bytes
+
+    def test_from_which_contract(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        contract = ContractReference(file="contract.toml", sha256="c0" * 32, owner="vision team")
+        push(make_bundle(contract=contract), device)
+        assert status(device).running[0].release.manifest.contract == contract
+        shown = CliRunner().invoke(cli, ["status", f"local:{home}"], standalone_mode=False)
+        assert "contract  contract.toml (SHA-256 c0c0c0c0c0c0), owner vision team" in shown.stdout
 
     def test_health_now(self, make_bundle, device: LocalConnection) -> None:
         release = push(make_bundle(), device).release
