@@ -72,7 +72,8 @@ def _slowed(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
             reason = f"{what} for {seconds} of {len(told)} s"
             yield Doubt(reason=reason, mend=mend, spoils=seconds > _SPOILED_SHARE * len(told))
         elif briefly:
-            yield Doubt(reason=f"{what} for less than a second", mend=mend, spoils=False)
+            how_long = "for less than a second" if told else "for a time that is not known"
+            yield Doubt(reason=f"{what} {how_long}", mend=mend, spoils=False)
 
 
 def _drifted(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:

@@ -98,6 +98,43 @@ def test_a_board_that_tells_nothing(told: Callable[..., list[dict[str, Any]]]) -
     assert [before["state"][name] for name in TOLD] == [None] * len(TOLD)
 
 
+def test_a_firmware_is_asked_for_what_the_kernel_does_not_tell(
+    told: Callable[..., list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tools").mkdir()
+    program = tmp_path / "tools" / "vcgencmd"
+    asked = tmp_path / "asked"
+    program.write_text(
+        f"#!/bin/sh\necho $1 >>'{asked}'\n"
+        'case $1 in get_throttled) echo throttled=0x50005 ;; measure_temp) echo "temp=48.3\'C" ;; *) exit 1 ;; esac\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'tools'}:{os.environ['PATH']}")
+    slow = {**BENCH, "watch": True, "min_s": 1.2, "max_samples": 10**6}
+    _, before, *during, after, _ = told({}, {"do": "load"}, slow)
+    for one in (before, after):
+        assert (one["state"]["throttled"], one["state"]["temperature_c"]) == (0x50005, 48.3)
+    assert during and all(one["state"]["throttled"] is one["state"]["temperature_c"] is None for one in during)
+    assert sorted(asked.read_text().split()) == ["get_throttled"] * 2 + ["measure_temp"] * 2
+    asked.unlink()
+    told(BOARD, {"do": "load"}, {**BENCH, "watch": True})
+    assert not asked.exists()
+
+
+@pytest.mark.parametrize("said", ["", "throttled=", "temp=hot", "VCHI initialization failed", "throttled=0x1; exit 1"])
+def test_a_firmware_that_does_not_answer(
+    told: Callable[..., list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    (tmp_path / "tools").mkdir()
+    program = tmp_path / "tools" / "vcgencmd"
+    words, _, failing = said.partition("; ")
+    program.write_text(f"#!/bin/sh\necho '{words}'\n{failing}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'tools'}:{os.environ['PATH']}")
+    _, before, *_ = told({}, {"do": "load"}, {**BENCH, "watch": True})
+    assert before["state"]["throttled"] is before["state"]["temperature_c"] is None
+
+
 @pytest.mark.parametrize("text", ["", "what", "1 2", "0x"])
 def test_nonsense_is_nothing(told: Callable[..., list[dict[str, Any]]], text: str) -> None:
     _, before, *_ = told(dict.fromkeys(BOARD, text), {"do": "load"}, {**BENCH, "watch": True})

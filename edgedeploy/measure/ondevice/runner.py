@@ -41,6 +41,7 @@ import importlib
 import json
 import os
 import platform
+import shutil
 import sys
 import time
 from typing import IO, Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
@@ -322,17 +323,19 @@ class Watch:
         # A Jetson's INA3221 gives a rail's current and its voltage, and no product.
         self.currents = glob.glob(SYS + "/class/hwmon/hwmon*/curr*_input")
 
-    def state(self) -> Message:
+    def state(self, asks: bool) -> Message:
         """In degrees Celsius, MHz (of the fastest cluster), W (of the largest sensor); `cooling` is 0 where the kernel
-        does not slow the cores down."""
+        does not slow the cores down. `asks`: what the kernel does not tell is asked of the firmware's program."""
         memory = meminfo()
         zone, clock = largest(self.zones), largest(self.clocks)
-        try:
-            throttled: Optional[int] = int(read(self.throttled[0]) or "", 16) if self.throttled else None
-        except ValueError:
-            throttled = None
+        temperature = None if zone is None else zone / 1000.0
+        throttled = hexadecimal(read(self.throttled[0])) if self.throttled else None
+        if asks and throttled is None:
+            throttled = hexadecimal(firmware("get_throttled", "throttled="))
+        if asks and temperature is None:
+            temperature = celsius(firmware("measure_temp", "temp="))
         return {
-            "temperature_c": None if zone is None else zone / 1000.0,
+            "temperature_c": temperature,
             "clock_mhz": None if clock is None else clock / 1000.0,
             "throttled": throttled,
             "cooling": largest(self.coolers),
@@ -354,6 +357,39 @@ class Watch:
             if current is not None and voltage is not None:
                 found.append(current * voltage / 1e6)
         return max(found, default=None)
+
+
+def firmware(question: str, key: str) -> Optional[str]:
+    """What a Raspberry Pi's firmware answers where the kernel does not tell; None elsewhere. It takes milliseconds."""
+    program = shutil.which("vcgencmd")
+    if program is None:
+        return None
+    import subprocess
+
+    try:
+        asked = [program, question]
+        said = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    text = said[:128].decode("utf-8", "replace").strip()
+    return text[len(key) :] if text.startswith(key) else None
+
+
+def hexadecimal(text: Optional[str]) -> Optional[int]:
+    try:
+        found = int(text or "", 16)
+    except ValueError:
+        return None
+    return found if found >= 0 else None
+
+
+def celsius(text: Optional[str]) -> Optional[float]:
+    """`48.3'C` → 48.3"""
+    try:
+        found = float((text or "").split("'")[0])
+    except ValueError:
+        return None
+    return found if -273 < found < 1000 else None
 
 
 def cpu_busy_s() -> Optional[float]:
@@ -518,7 +554,8 @@ class Loop:
             return
         said: Message = {"is": "progress", "phase": phase, "samples": samples, "elapsed_s": round(elapsed_s, 3)}
         if self.watch is not None:
-            said["state"] = self.watch.state()
+            # Not between two inferences that are timed.
+            said["state"] = self.watch.state(asks=phase in ("before", "after"))
         self.channel.send(said)
 
 

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "firmware.h"
 #include "json.h"
 
 #ifndef SYS
@@ -348,12 +349,15 @@ static void write_cpu_time(FILE *file)
     fprintf(file, ", \"cpu_own_s\": %.6f", (double)own.tv_sec + (double)own.tv_nsec / 1e9);
 }
 
-void device_write_state(FILE *file)
+void device_write_state(FILE *file, bool asks)
 {
-    double bits;
-    bool told = largest(SYS "/devices/platform/soc*/*firmware/get_throttled", 16, &bits);
+    double bits, degrees;
+    bool told = largest(SYS "/devices/platform/soc*/*firmware/get_throttled", 16, &bits) || (asks && firmware_throttled(&bits));
     fprintf(file, told ? "{\"throttled\": %.0f" : "{\"throttled\": null", told ? bits : 0);
-    write_largest(file, "temperature_c", SYS "/class/thermal/thermal_zone*/temp", 1e3);
+    if (asks && !largest(SYS "/class/thermal/thermal_zone*/temp", 10, &degrees) && firmware_temperature_c(&degrees))
+        fprintf(file, ", \"temperature_c\": %.10g", degrees);
+    else
+        write_largest(file, "temperature_c", SYS "/class/thermal/thermal_zone*/temp", 1e3);
     write_largest(file, "clock_mhz", SYS "/devices/system/cpu/cpufreq/policy*/scaling_cur_freq", 1e3);
     write_power(file);
     write_cooling(file);

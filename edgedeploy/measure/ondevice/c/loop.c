@@ -92,13 +92,13 @@ static int64_t timed(struct feeds *feeds, struct tensor *outputs, char error[ENG
     return result == 0 ? elapsed : -1;
 }
 
-static void tell(FILE *sink, const char *phase, size_t samples, int64_t elapsed_ns, bool watch)
+static void tell(FILE *sink, const char *phase, size_t samples, int64_t elapsed_ns, bool watch, bool timing)
 {
     fprintf(sink, "{\"is\": \"progress\", \"phase\": \"%s\", \"samples\": %zu, \"elapsed_s\": %.3f", phase, samples,
             (double)elapsed_ns / NS_PER_S);
     if (watch) {
         fputs(", \"state\": ", sink);
-        device_write_state(sink);
+        device_write_state(sink, !timing);
     }
     fputs("}\n", sink);
     fflush(sink);
@@ -134,7 +134,7 @@ static int run_phase(const char *phase, struct bounds until, struct feeds *feeds
         now = monotonic_ns();
         if (sink != NULL && now - told >= (int64_t)NS_PER_S) {
             told = now;
-            tell(sink, phase, times->count, now - begun, until.watch);
+            tell(sink, phase, times->count, now - begun, until.watch, true);
         }
     }
     return 0;
@@ -159,7 +159,7 @@ static int run_phases(const struct message *request, struct feeds *feeds, struct
         first.every_ns = then.every_ns = (int64_t)(every_ms * 1e6);
     first.watch = then.watch = json_true(root, "watch");
     if (then.watch)
-        tell(sink, "before", 0, 0, true);
+        tell(sink, "before", 0, 0, true, false);
     first.max_count = then.max_count;
     first.max_s = then.max_s;
     int64_t first_ns = timed(feeds, outputs, error);
@@ -170,7 +170,7 @@ static int run_phases(const struct message *request, struct feeds *feeds, struct
         return -1;
     int64_t elapsed_ns = monotonic_ns() - begun;
     if (then.watch)
-        tell(sink, "after", samples->count, elapsed_ns, true);
+        tell(sink, "after", samples->count, elapsed_ns, true, false);
     fprintf(sink, "{\"is\": \"bench\", \"first_ns\": %lld, \"elapsed_s\": %.6f", (long long)first_ns,
             (double)elapsed_ns / NS_PER_S);
     struct tensor arrays[] = {times_array("warmup_ns", warmup), times_array("samples_ns", samples)};
