@@ -20,9 +20,9 @@ def noisiest(layers: Sequence[LayerNoise]) -> tuple[LayerNoise, ...]:
 
 
 def noise_in_words(one: LayerNoise) -> str:
-    """SQNR of what comes to a layer and of its output: `"34 → 18 dB"`, `"exact → 41 dB"`."""
-    before = "exact" if one.before_db is None else f"{one.before_db:.0f}"
-    after = "exact" if one.sqnr_db is None else f"{one.sqnr_db:.0f} dB"
+    """SQNR of what comes to a layer and of its output: `"33.6 → 18.2 dB"`, `"exact → 41.0 dB"`."""
+    before = "exact" if one.before_db is None else f"{one.before_db:.1f}"
+    after = "exact" if one.sqnr_db is None else f"{one.sqnr_db:.1f} dB"
     return f"{before} → {after}".replace("-", "−")
 
 

@@ -27,10 +27,10 @@ def test_the_worst_come_first_and_what_passes_through_is_left_out() -> None:
 
 
 def test_words() -> None:
-    assert noise_in_words(layer(18.2, 33.6)) == "34 → 18 dB"
-    assert noise_in_words(layer(41.0, None)) == "exact → 41 dB"
-    assert noise_in_words(layer(None, 10.0)) == "10 → exact"
-    assert noise_in_words(layer(-3.0, None)) == "exact → −3 dB"
+    assert noise_in_words(layer(18.2, 33.6)) == "33.6 → 18.2 dB"
+    assert noise_in_words(layer(41.0, None)) == "exact → 41.0 dB"
+    assert noise_in_words(layer(None, 10.0)) == "10.0 → exact"
+    assert noise_in_words(layer(-3.0, None)) == "exact → −3.0 dB"
 
 
 def test_a_plot_holds_what_is_exact_and_what_has_no_signal_left() -> None:
@@ -42,12 +42,12 @@ def test_a_plot_holds_what_is_exact_and_what_has_no_signal_left() -> None:
 def test_everywhere() -> None:
     shipment = sample.shipment()
     page = render(shipment)
-    assert "Where noise comes in" in page and "conv_&lt;2&gt;" in page and "38 → 22 dB" in page
+    assert "Where noise comes in" in page and "conv_&lt;2&gt;" in page and "38.4 → 21.7 dB" in page
     assert "<2>" not in page
-    assert "conv\\_\\<2\\> (Conv, 38 → 22 dB)" in shipment_markdown(shipment)
+    assert "conv\\_\\<2\\> (Conv, 38.4 → 21.7 dB)" in shipment_markdown(shipment)
     screen = Console(file=io.StringIO(), width=200)
     screen.print(evidence_table(shipment.evidence))
     assert isinstance(screen.file, io.StringIO)
-    assert "conv_<2> (Conv, 38 → 22 dB), conv_1 (Conv, exact → 38 dB)" in screen.file.getvalue()
+    assert "conv_<2> (Conv, 38.4 → 21.7 dB), conv_1 (Conv, exact → 38.4 dB)" in screen.file.getvalue()
     without = structs.replace(shipment, evidence=structs.replace(shipment.evidence, layers=()))
     assert "noise comes in" not in render(without) and "most noise" not in shipment_markdown(without)
