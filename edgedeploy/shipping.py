@@ -250,7 +250,7 @@ def _target_of_board(device: str) -> str | None:
 
 def _profile(connection: Connection, release: Release, progress: Progress) -> Profile | None:
     """Where the time goes, for the report; that there is none is no reason to stop."""
-    if release.manifest.runtime.backend != PROFILED:
+    if release.manifest.runtime.backend not in PROFILED:
         return None
     try:
         return profile_release(connection, release, progress=progress)

@@ -16,8 +16,8 @@ from edgedeploy.cli.output import Output, common_options, device_options
 def command(device: str, name: str | None, top: int, accept_new: bool, out: Output) -> int:
     """Where the time of the current release on DEVICE goes: by operator, and the largest nodes.
 
-    By the profiler of onnxruntime, which other backends have not. On a board that counts instructions (`board up
-    --count`) it says instructions, in thousands.
+    By the profiler of onnxruntime (the backends onnxruntime and onnxruntime-c); others have none. On a board that
+    counts instructions (`board up --count`) it says instructions, in thousands.
     """
     from edgedeploy import api
     from edgedeploy.report.terminal_profile import profile_tables

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 
 from edgedeploy.device.connection import Connection
@@ -15,19 +17,32 @@ from edgedeploy.progress import SILENT, Progress
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.profile import Profile, ProfiledNode, ProfiledOperator
 
-PROFILED = "onnxruntime"
-"""The backend whose runtime has a profiler that the runner can ask."""
+PROFILED = ("onnxruntime", "onnxruntime-c")
+"""The backends whose runtime has a profiler."""
 _RUNS = 20
 _COUNTED_RUNS = 5
 _INSTRUCTIONS_PER_US = 1000
 """A counting board's clock goes on by one nanosecond with each instruction."""
+_TRACE_LIMIT_BYTES = 64 << 20
+_KERNEL = "_kernel_time"
+_LONGEST_US = 1 << 40
+"""Twelve days."""
+
+
+class _Event(Struct):
+    """Of onnxruntime's trace; times are whole microseconds
+    (https://onnxruntime.ai/docs/performance/tune-performance/profiling-tools.html)."""
+
+    name: str
+    ts: int = 0
+    dur: int = 0
+    cat: str = ""
+    args: dict[str, Any] = {}
 
 
 class _Node(Struct):
-    name: str
     operator: str
-    calls: int
-    us: int
+    us: int = 0
 
 
 def profile(connection: Connection, release: Release, *, progress: Progress = SILENT) -> Profile:
@@ -39,32 +54,28 @@ def profile(connection: Connection, release: Release, *, progress: Progress = SI
         UnreachableError: the connection was lost.
     """
     backend = release.manifest.runtime.backend
-    if backend != PROFILED:
+    if backend not in PROFILED:
         raise UnsupportedError(
             f"{release.name} {release.id} runs on {backend}, which has no profiler",
-            mend=f"edgedeploy compile … --backend {PROFILED}, and push that",
+            mend=f"edgedeploy compile … --backend {PROFILED[0]}, and push that",
         )
     counting = connection.counts_instructions
     runs = _COUNTED_RUNS if counting or connection.emulated else _RUNS
     progress.step(f"profiling on {connection.address}")
     with conversation(connection, release) as talk:
-        answer = talk.ask({"do": "profile", "runs": runs})
-    try:
-        nodes = msgspec.convert(answer.get("nodes"), list[_Node])
-    except msgspec.ValidationError as error:
-        raise DeviceError(f"{connection.address} sends what is no profile", why=printable(str(error))) from error
-    if any(node.us < 0 or node.calls < 1 for node in nodes):
-        raise DeviceError(f"{connection.address} sends what is no profile", why="a node took less than no time")
+        talk.send({"do": "profile", "runs": runs})
+        _, arrays = talk.receive()
+    nodes = _nodes(arrays.get("trace"), runs, connection.address)
     factor = (_INSTRUCTIONS_PER_US if counting else 1) / runs
-    total = sum(node.us for node in nodes) * factor
+    total = sum(node.us for node in nodes.values()) * factor
     listed = tuple(
         ProfiledNode(
-            name=printable(node.name),
+            name=printable(name),
             operator=printable(node.operator),
             per_inference=node.us * factor,
             share=node.us * factor / total if total else 0.0,
         )
-        for node in sorted(nodes, key=lambda node: -node.us)
+        for name, node in sorted(nodes.items(), key=lambda item: -item[1].us)
     )
     return Profile(
         device=connection.address,
@@ -76,6 +87,41 @@ def profile(connection: Connection, release: Release, *, progress: Progress = SI
         by_operator=_by_operator(listed),
         nodes=listed,
     )
+
+
+def _nodes(trace: np.ndarray | None, runs: int, address: str) -> dict[str, _Node]:
+    """What each node of the graph that onnxruntime made took, in all inferences but the first.
+
+    Raises:
+        DeviceError: this is no trace of so many.
+    """
+
+    def nonsense(why: str) -> DeviceError:
+        return DeviceError(
+            f"{address} sends what is no profile",
+            why=printable(why),
+            mend="compile the model with this version of edgedeploy, and push the bundle",
+        )
+
+    if trace is None or trace.dtype != np.uint8 or trace.nbytes > _TRACE_LIMIT_BYTES:
+        raise nonsense("there is no trace in it, or one that is too large")
+    try:
+        events = msgspec.json.decode(trace.tobytes(), type=list[_Event])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise nonsense(str(error)) from error
+    begun = sorted(event.ts for event in events if event.name == "model_run")
+    if len(begun) != 1 + runs:
+        raise nonsense(f"{1 + runs} inferences were asked for, and it has {len(begun)}")
+    nodes: dict[str, _Node] = {}
+    # Inferences come one after the other: what nodes did before the second one began is the first one's.
+    for event in events:
+        if event.cat != "Node" or not event.name.endswith(_KERNEL) or event.ts < begun[1]:
+            continue
+        if not 0 <= event.dur < _LONGEST_US:
+            raise nonsense(f"a node took {event.dur} µs")
+        name = event.name.removesuffix(_KERNEL)
+        nodes.setdefault(name, _Node(str(event.args.get("op_name", "")))).us += event.dur
+    return nodes
 
 
 def _by_operator(nodes: tuple[ProfiledNode, ...]) -> tuple[ProfiledOperator, ...]:

@@ -62,13 +62,19 @@ def test_the_engine_of_the_tests_is_healthy(release):
     assert json.loads(run(release, "check").stdout)["healthy"]
 
 
+def test_its_profile_is_the_engines_trace(release):
+    head, _, rest = run(release, "serve", b'{"do": "profile", "runs": 3}\n').stdout.partition(b"\n")
+    (listed,) = json.loads(head)["arrays"]
+    assert (listed["name"], listed["dtype"], listed["shape"]) == ("trace", "uint8", [2]) and rest[:2] == b"[]"
+
+
 _many = settings(max_examples=40, suppress_health_check=list(HealthCheck), deadline=None)
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-_word = st.sampled_from(["hello", "load", "infer", "bench", "golden", "memory", "x", ""])
+_word = st.sampled_from(["hello", "load", "infer", "bench", "golden", "profile", "memory", "x", ""])
 _header = st.fixed_dictionaries(
     {},
     optional={
@@ -83,6 +89,7 @@ _request = st.fixed_dictionaries(
     optional={
         "arrays": st.lists(_header, max_size=3) | _json,
         "index": _number,
+        "runs": _number,
         "threads": _number,
         "warmup": _number,
         "warmup_s": st.sampled_from([0, -1, "x"]),

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
+import onnxruntime
 import pytest
 from msgspec import structs
 
@@ -11,7 +16,9 @@ from edgedeploy.measure import profile as module
 from edgedeploy.measure.profile import profile
 from edgedeploy.measure.protocol import Conversation
 from edgedeploy.report.terminal_profile import profile_tables
+from edgedeploy.values.bundle import Release
 
+(ONNXRUNTIME,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
 MODEL = """
     <ir_version: 8, opset_import: ["" : 17]>
     work (float[N, 256] x) => (float[N, 256] y) {
@@ -25,18 +32,48 @@ MODEL = """
 FEEDS = [{"x": np.ones((4, 256), np.float32)}, {"x": np.zeros((2, 256), np.float32)}]
 
 
-def test_nodes_and_operators(local, make_release) -> None:
-    found = profile(local, make_release(MODEL, FEEDS))
+@pytest.fixture(params=["python", "c"])
+def runs_on(request: pytest.FixtureRequest, make_release, c_runner: Path):
+    """A maker of releases with the runner in Python, or the one in C."""
+
+    def make(*arguments: object, **more: object) -> Release:
+        release = make_release(*arguments, **more)
+        if request.param == "c":
+            folder = Path(release.path)
+            (folder / "run").unlink()
+            shutil.copy(c_runner, folder / "run")
+            (folder / "runtime").mkdir()
+            (folder / "runtime/libonnxruntime.so.1").symlink_to(ONNXRUNTIME)
+        return release
+
+    return make
+
+
+def test_nodes_and_operators(local, runs_on, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    found = profile(local, runs_on(MODEL, FEEDS))
     assert (found.unit, found.runs, found.release) == ("us", 20, "1-abc")
     assert {one.operator: one.nodes for one in found.by_operator}.keys() >= {"MatMul", "ReduceMean", "Add"}
     # 256³ multiply-accumulates against 256² additions.
     assert found.by_operator[0].operator in ("MatMul", "FusedMatMul")
+    assert "the_mean" in {node.name for node in found.nodes}
     assert [node.per_inference for node in found.nodes] == sorted((n.per_inference for n in found.nodes), reverse=True)
     assert sum(node.share for node in found.nodes) == pytest.approx(1)
     assert sum(one.per_inference for one in found.by_operator) == pytest.approx(found.per_inference)
     title, operators, nodes = profile_tables(found, top=2)
     assert "1-abc" in title.plain
     assert nodes.row_count == 2 and operators.row_count == len(found.by_operator)
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_no_folder_to_write_the_trace_to(local, runs_on, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    release = runs_on(MODEL, FEEDS)
+    if (Path(release.path) / "runtime").exists():  # Python takes another folder then
+        monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
+        with pytest.raises(DeviceError) as caught:
+            profile(local, release)
+        assert "no folder to write to" in caught.value.why and "nowhere" in caught.value.why
 
 
 def test_units(local, make_release) -> None:
@@ -49,9 +86,9 @@ def test_units(local, make_release) -> None:
     assert found.per_inference > 10_000
 
 
-def test_a_release_without_golden_inputs(local, make_release) -> None:
+def test_a_release_without_golden_inputs(local, runs_on) -> None:
     with pytest.raises(DeviceError) as caught:
-        profile(local, make_release(feeds=[]))
+        profile(local, runs_on(feeds=[]))
     assert "no golden samples" in caught.value.why
 
 
@@ -63,15 +100,37 @@ def test_a_backend_without_a_profiler(local, make_release) -> None:
         profile(local, release)
 
 
+def trace(*events: object) -> np.ndarray:
+    return np.frombuffer(json.dumps(events).encode(), np.uint8)
+
+
+RUNS = [{"name": "model_run", "cat": "Session", "ts": turn, "dur": 1} for turn in range(21)]
+
+
 @pytest.mark.parametrize(
-    "nodes", [None, {}, [1], [{"name": "a"}], [{"name": "a", "operator": "b", "calls": 0, "us": -1}]]
+    "arrays",
+    [
+        {},
+        {"trace": np.zeros(3, np.float32)},
+        {"trace": np.frombuffer(b"\xff{", np.uint8)},
+        {"trace": np.frombuffer(b"[" * 100_000, np.uint8)},
+        {"trace": trace(1)},
+        {"trace": trace({"name": 3})},
+        {"trace": trace(*RUNS[1:])},
+        {"trace": trace(*RUNS, {"name": "a_kernel_time", "cat": "Node", "ts": 5, "dur": -1})},
+        {"trace": trace(*RUNS, {"name": "a_kernel_time", "cat": "Node", "ts": 5, "dur": 1 << 70})},
+    ],
 )
-def test_what_is_no_profile(local, make_release, monkeypatch: pytest.MonkeyPatch, nodes: object) -> None:
-    real = Conversation.ask
+def test_what_is_no_profile(
+    local, make_release, monkeypatch: pytest.MonkeyPatch, arrays: dict[str, np.ndarray]
+) -> None:
+    real = Conversation.receive
 
-    def ask(talk: Conversation, request: dict[str, object]) -> object:
-        return {"nodes": nodes} if request["do"] == "profile" else real(talk, request)
+    def receive(talk: Conversation) -> object:
+        message, _ = found = real(talk)
+        return (message, arrays) if message["is"] == "profile" else found
 
-    monkeypatch.setattr(Conversation, "ask", ask)
-    with pytest.raises(DeviceError, match="no profile"):
-        module.profile(local, make_release())
+    monkeypatch.setattr(Conversation, "receive", receive)
+    with pytest.raises(DeviceError, match="no profile") as caught:
+        module.profile(local, make_release(MODEL, FEEDS))
+    assert "compile" in caught.value.mend

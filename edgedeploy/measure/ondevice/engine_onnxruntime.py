@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
-from typing import Any, Dict, List, Mapping, Sequence, Union
+from typing import Any, Dict, Mapping, Sequence, Union
 
 import numpy
 import onnxruntime
@@ -43,11 +42,8 @@ def options_for(threads: int, settings: Mapping[str, Any]) -> Any:
 
 def profile(
     model: Union[str, bytes], threads: int, settings: Mapping[str, Any], feeds: Sequence[Mapping[str, Any]], runs: int
-) -> List[Dict[str, Any]]:
-    """What each node of the graph took, over `runs` inferences after one that does not count, by onnxruntime's own
-    profiler. It tells of the graph that onnxruntime made of the model. A node is {"name", "operator", "calls", "us"},
-    in whole microseconds for each call (https://onnxruntime.ai/docs/performance/tune-performance/profiling-tools.html).
-    """
+) -> bytes:
+    """The trace of `runs` inferences after one that does not count, by onnxruntime's own profiler, as it wrote it."""
     with tempfile.TemporaryDirectory(prefix="edgedeploy-profile-") as folder:
         options = options_for(threads, settings)
         options.enable_profiling = True
@@ -55,20 +51,8 @@ def profile(
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         for turn in range(1 + runs):
             session.run(None, dict(feeds[turn % len(feeds)]))
-        with open(session.end_profiling(), encoding="utf-8") as file:
-            events = json.load(file)
-    # Inferences come one after the other; what nodes did before the second one began is the first one's.
-    begun = sorted(event["ts"] for event in events if event.get("name") == "model_run")
-    nodes: Dict[str, Dict[str, Any]] = {}
-    for event in events:
-        suffix = "_kernel_time"
-        if event.get("cat") != "Node" or not event["name"].endswith(suffix) or event["ts"] < begun[1]:
-            continue
-        name = event["name"][: -len(suffix)]
-        node = nodes.setdefault(name, {"name": name, "operator": event["args"].get("op_name", ""), "calls": 0, "us": 0})
-        node["calls"] += 1
-        node["us"] += event["dur"]
-    return list(nodes.values())
+        with open(session.end_profiling(), "rb") as file:
+            return file.read()
 
 
 def versions() -> Dict[str, str]:

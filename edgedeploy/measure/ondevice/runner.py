@@ -22,7 +22,8 @@ little-endian, in C order, back to back. Nothing is ever unpickled. Requests and
         + "watch": true: each "progress" has the device's "state", and there is one more before and after
         + arrays "I:NAME": feed I, in place of the golden inputs; what the model does not take is left out
     {"do": "golden", "index": I}          → arrays "output:NAME" as kept and "found:NAME" as computed now
-    {"do": "profile", "runs": N}          → "nodes": what each took, as the engine's `profile` says, the largest first
+    {"do": "profile", "runs": N}          → array "trace", uint8: of one inference more than N, as the engine's own
+                                            profiler wrote it
     {"do": "memory"}                      → "peak_rss_bytes", "rss_bytes", "pss_bytes"
     {"do": "quit"}
 
@@ -64,7 +65,6 @@ HEALTHY_EQUAL_SHARE = 0.5
 # What a 90th percentile takes: MLPerf's bound for early stopping, see measure/statistics.py.
 P90_SAMPLES = 64
 BENCH_WARMUP_S = 0.5
-PROFILED_NODES = 2000
 BENCH_MAX_SAMPLES = 1000000
 BENCH_MAX_S = 3600.0
 
@@ -104,8 +104,8 @@ class Release:
         self.runtime = engine.versions()
         return imported - begun, time.perf_counter_ns() - imported
 
-    def profile(self, runs: int) -> List[Message]:
-        """What each node of the graph takes, where the engine can tell; of many nodes the largest."""
+    def profile(self, runs: int) -> bytes:
+        """The trace of the engine's own profiler, where it has one."""
         engine: Any = importlib.import_module("engine")
         if not hasattr(engine, "profile"):
             raise RequestError("this runtime has no profiler")
@@ -114,8 +114,8 @@ class Release:
             raise RequestError("the release has no golden samples")
         settings = self.manifest["runtime"].get("settings", {})
         path = os.path.join(HERE, self.manifest["model_file"])
-        nodes = engine.profile(path, min(settings.get("threads", cores()), cores()), settings, feeds, runs)
-        return sorted(nodes, key=lambda node: -node["us"])[:PROFILED_NODES]
+        trace: bytes = engine.profile(path, min(settings.get("threads", cores()), cores()), settings, feeds, runs)
+        return trace
 
     def infer(self, feed: Arrays) -> List[Any]:
         if self.session is None:
@@ -620,7 +620,10 @@ def answer(release: Release, channel: Channel, request: Message, arrays: Arrays)
         named += [("found:" + name, array) for name, array in zip(release.outputs, found)]
         channel.send({"is": "golden"}, named)
     elif do == "profile":
-        channel.send({"is": "profile", "nodes": release.profile(int(request["runs"]))})
+        import numpy
+
+        trace = numpy.frombuffer(release.profile(int(request["runs"])), dtype=numpy.uint8)
+        channel.send({"is": "profile"}, [("trace", trace)])
     elif do == "memory":
         channel.send(dict({"is": "memory"}, **memory_now(), peak_rss_bytes=peak_rss_bytes()))
     elif do == "quit":

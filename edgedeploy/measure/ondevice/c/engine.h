@@ -45,6 +45,13 @@ size_t engine_outputs(const struct tensor **list);
    that engine_inputs names. `outputs` are filled in; their data belongs to the engine and lasts until the next call. */
 int engine_run(const struct tensor *inputs, struct tensor *outputs, char error[ENGINE_ERROR_SIZE]);
 
+/* Have the models that are loaded from now on traced by the engine's own profiler, into a file whose name begins with
+   `prefix`, which stays the caller's; NULL for no more of them. -1 where the engine has none. */
+int engine_trace(const char *prefix, char error[ENGINE_ERROR_SIZE]);
+
+/* End the trace of the model that is loaded, and put the name of its file into `path`. */
+int engine_trace_end(char *path, size_t size, char error[ENGINE_ERROR_SIZE]);
+
 /* What computes, as the members of a JSON object: `"native": "1"`. */
 const char *engine_runtime(void);
 

@@ -56,4 +56,16 @@ int engine_run(const struct tensor *inputs, struct tensor *outputs, char error[E
     return 0;
 }
 
+int engine_trace(const char *prefix, char error[ENGINE_ERROR_SIZE])
+{
+    (void)prefix;
+    return snprintf(error, ENGINE_ERROR_SIZE, "RequestError: this runtime has no profiler"), -1;
+}
+
+int engine_trace_end(char *path, size_t size, char error[ENGINE_ERROR_SIZE])
+{
+    (void)path, (void)size;
+    return engine_trace(NULL, error);
+}
+
 const char *engine_runtime(void) { return "\"native\": \"1\""; }

@@ -31,6 +31,7 @@ enum place {
     CREATE_SESSION_FROM_ARRAY = 8,
     RUN = 9,
     CREATE_SESSION_OPTIONS = 10,
+    ENABLE_PROFILING = 14,
     DISABLE_MEM_PATTERN = 17,
     DISABLE_CPU_MEM_ARENA = 19,
     SET_LOG_SEVERITY = 22,
@@ -56,6 +57,7 @@ enum place {
     RELEASE_TYPE_INFO = 98,
     RELEASE_TYPE_AND_SHAPE = 99,
     RELEASE_SESSION_OPTIONS = 100,
+    END_PROFILING = 110,
     ADD_CONFIG_ENTRY = 130,
 };
 
@@ -70,6 +72,7 @@ static const int element_types[DTYPE_COUNT] = {
 };
 
 static void *const *api;
+static const char *trace_prefix;
 static void *env, *session, *allocator, *memory;
 static char runtime[128] = "\"onnxruntime\": \"not loaded\"";
 static struct tensor *inputs, *outputs;
@@ -84,6 +87,8 @@ static size_t input_count, output_count;
 #define ARGUMENTS_CREATE_SESSION_FROM_ARRAY const void *, const void *, size_t, const void *, void **
 #define ARGUMENTS_RUN void *, const void *, const char *const *, const void *const *, size_t, const char *const *, size_t, void **
 #define ARGUMENTS_CREATE_SESSION_OPTIONS void **
+#define ARGUMENTS_ENABLE_PROFILING void *, const char *
+#define ARGUMENTS_END_PROFILING void *, void *, char **
 #define ARGUMENTS_DISABLE_MEM_PATTERN void *
 #define ARGUMENTS_DISABLE_CPU_MEM_ARENA void *
 #define ARGUMENTS_SET_LOG_SEVERITY void *, int
@@ -178,6 +183,8 @@ static int create_session(const char *folder, int threads, const void *model, si
         ready = well(CALL(DISABLE_CPU_MEM_ARENA, options), error);
     if (ready && !setting(settings, "memory_pattern"))
         ready = well(CALL(DISABLE_MEM_PATTERN, options), error);
+    if (ready && trace_prefix != NULL)
+        ready = well(CALL(ENABLE_PROFILING, options, trace_prefix), error);
     if (ready)
         ready = model != NULL ? well(CALL(CREATE_SESSION_FROM_ARRAY, env, model, model_size, options, &session), error)
                               : well(CALL(CREATE_SESSION, env, path, options, &session), error);
@@ -328,6 +335,22 @@ int engine_run(const struct tensor *given, struct tensor *found, char error[ENGI
         result = unwrap(output_values[i], &found[i], error);
     }
     return result;
+}
+
+int engine_trace(const char *prefix, char error[ENGINE_ERROR_SIZE])
+{
+    (void)error;
+    trace_prefix = prefix;
+    return 0;
+}
+
+int engine_trace_end(char *path, size_t size, char error[ENGINE_ERROR_SIZE])
+{
+    char *name; /* stays with the process, as those of inputs do */
+    if (!well(CALL(END_PROFILING, session, allocator, &name), error))
+        return -1;
+    snprintf(path, size, "%s", name);
+    return 0;
 }
 
 const char *engine_runtime(void) { return runtime; }

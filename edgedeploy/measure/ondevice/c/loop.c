@@ -200,6 +200,21 @@ int loop_bench(struct release *release, const struct message *request, FILE *sin
     return result;
 }
 
+int loop_golden(struct release *release, int64_t runs, char error[ENGINE_ERROR_SIZE])
+{
+    const struct tensor *declared;
+    struct feeds feeds = {.width = engine_inputs(&declared)};
+    struct tensor *outputs = calloc(engine_outputs(&declared) + 1, sizeof *outputs);
+    int result = outputs != NULL ? golden_feeds(release, &feeds, error) : (snprintf(error, ENGINE_ERROR_SIZE, "memory is short"), -1);
+    if (result == 0 && feeds.count == 0)
+        result = (snprintf(error, ENGINE_ERROR_SIZE, "RequestError: the release has no golden samples"), -1);
+    for (int64_t run = 0; result == 0 && run < runs; run++)
+        result = timed(&feeds, outputs, error) < 0 ? -1 : 0;
+    feeds_free(&feeds);
+    free(outputs);
+    return result;
+}
+
 static int ascending(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;

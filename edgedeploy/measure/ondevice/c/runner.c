@@ -18,6 +18,7 @@
 #include "device.h"
 #include "health.h"
 #include "loop.h"
+#include "profile.h"
 #include "release.h"
 
 enum { PROTOCOL = 1 };
@@ -119,6 +120,8 @@ static int answer(struct release *release, const struct message *request, FILE *
         return answer_infer(release, request, sink, error);
     if (strcmp(what, "bench") == 0)
         return loop_bench(release, request, sink, error);
+    if (strcmp(what, "profile") == 0)
+        return profile_answer(release, request, sink, error);
     if (strcmp(what, "golden") == 0)
         return answer_golden(release, request, sink, error);
     if (strcmp(what, "hello") == 0) {
