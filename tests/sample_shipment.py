@@ -92,7 +92,13 @@ PROFILE = Profile(
         ProfiledOperator(operator="ReduceMean", nodes=9, per_inference=1_150.0, share=0.113),
     ),
     nodes=(
-        ProfiledNode(name="conv2d_1.tmp_0_quant", operator="QLinearConv", per_inference=3_000.0, share=0.296),
+        ProfiledNode(
+            name="conv2d_1.tmp_0_quant",
+            operator="QLinearConv",
+            output="uint8 1x16x24x96",
+            per_inference=3_000.0,
+            share=0.296,
+        ),
         ProfiledNode(name="pool2d_0.tmp_0", operator="ReduceMean", per_inference=700.0, share=0.069),
     ),
 )

@@ -42,6 +42,7 @@ class _Event(Struct):
 
 class _Node(Struct):
     operator: str
+    output: str
     us: int = 0
 
 
@@ -72,6 +73,7 @@ def profile(connection: Connection, release: Release, *, progress: Progress = SI
         ProfiledNode(
             name=printable(name),
             operator=printable(node.operator),
+            output=node.output,
             per_inference=node.us * factor,
             share=node.us * factor / total if total else 0.0,
         )
@@ -120,8 +122,21 @@ def _nodes(trace: np.ndarray | None, runs: int, address: str) -> dict[str, _Node
         if not 0 <= event.dur < _LONGEST_US:
             raise nonsense(f"a node took {event.dur} µs")
         name = event.name.removesuffix(_KERNEL)
-        nodes.setdefault(name, _Node(str(event.args.get("op_name", "")))).us += event.dur
+        if name not in nodes:
+            nodes[name] = _Node(str(event.args.get("op_name", "")), _output(event.args.get("output_type_shape")))
+        nodes[name].us += event.dur
     return nodes
+
+
+def _output(told: Any) -> str:
+    """`[{"uint8": [1, 16, 24, 96]}]` → `"uint8 1x16x24x96"`; of several outputs the first, empty where none is told."""
+    first = told[0] if isinstance(told, list) and told else None
+    if not isinstance(first, dict) or not first:
+        return ""
+    dtype, shape = next(iter(first.items()))
+    if not isinstance(shape, list):
+        return ""
+    return f"{printable(str(dtype), limit=20)} {printable('x'.join(map(str, shape)), limit=60)}".rstrip()
 
 
 def _by_operator(nodes: tuple[ProfiledNode, ...]) -> tuple[ProfiledOperator, ...]:

@@ -20,8 +20,9 @@ def profile_tables(profile: Profile, *, top: int = 10) -> tuple[Text, Table, Tab
         operators.add_row(Text(one.operator), str(one.nodes), f"{one.per_inference:,.0f}", f"{one.share:.1%}")
     title += f"\nall operators, and the {min(top, len(profile.nodes))} largest nodes:"
     nodes = Table(box=None, pad_edge=False)
-    for name in ("node", "operator", "per inference", "share"):
-        nodes.add_column(name, justify="left" if name in ("node", "operator") else "right")
+    for name in ("node", "operator", "output", "per inference", "share"):
+        nodes.add_column(name, justify="right" if name in ("per inference", "share") else "left")
     for node in profile.nodes[:top]:
-        nodes.add_row(Text(node.name), Text(node.operator), f"{node.per_inference:,.0f}", f"{node.share:.1%}")
+        words = (node.name, node.operator, node.output)
+        nodes.add_row(*map(Text, words), f"{node.per_inference:,.0f}", f"{node.share:.1%}")
     return Text(title), operators, nodes

@@ -17,6 +17,8 @@ class ProfiledNode(Struct, frozen=True, kw_only=True):
     """In the profile's unit."""
     share: float
     """Of all nodes, in [0, 1]."""
+    output: str = ""
+    """Type and shape of what it gives, e.g. `"uint8 1x16x24x96"`: what tells nodes apart whose names were stripped."""
 
 
 class ProfiledOperator(Struct, frozen=True, kw_only=True):
