@@ -45,10 +45,11 @@ from edgedeploy.values.measurement import Measurement
 ROOT = Path(__file__).resolve().parent.parent
 _DOCUMENT = ROOT / "docs" / "bench_measure.md"
 _MODEL = Path(sys.prefix) / "demo-model/rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx"
-_BACKENDS = ("onnxruntime", "native")
+_BOOTED = ("onnxruntime", "onnxruntime-int8", "onnxruntime-c", "native")
+"""A backend, and whether the model is its INT8 version."""
 _GATED = "native"
 """What the gate is tried on: its runs take a third of the time."""
-_SEEDED_COLUMNS = {"onnxruntime": 8, "native": 8}
+_SEEDED_COLUMNS = 8
 _RUNS_BETWEEN_BOOTS = 20
 _WIDTH = 192
 """Of the model's input."""
@@ -102,23 +103,26 @@ def seeded(model: Path, out: Path, columns: int) -> None:
 
 
 def bundles(folder: Path) -> dict[str, Bundle]:
-    """`BACKEND` and `BACKEND-seeded`."""
+    """What is booted, and `{_GATED}-seeded`."""
     fonts = [path for _, path in sorted(font_files.items())]
     golden = folder / "golden.npz"
     images, _ = demo_data.draw_set(demo_data.CALIBRATION_WORDS, fonts, 8, 2)
     np.savez(golden, x=images)
+    target = api.load_target("rpi4")
+    models = {"-int8": folder / "int8.onnx", "-seeded": folder / "seeded.onnx"}
+    api.optimize(
+        _MODEL, api.load_recipe("int8"), models["-int8"], calibration=str(golden), target=target,
+        allowed=("loss", "slower"),
+    )  # fmt: skip
+    seeded(_MODEL, models["-seeded"], _SEEDED_COLUMNS)
     found = {}
-    for backend in _BACKENDS:
-        for suffix in ("", "-seeded"):
-            model = _MODEL
-            if suffix:
-                model = folder / f"seeded-{backend}.onnx"
-                seeded(_MODEL, model, _SEEDED_COLUMNS[backend])
-            out = folder / f"{backend}{suffix}.bundle"
-            found[f"{backend}{suffix}"] = compile_model(
-                model, api.load_target("rpi4"), out, name=backend, version=suffix.strip("-") or "plain",
-                backend=backend, golden=str(golden),
-            )  # fmt: skip
+    for name in (*_BOOTED, f"{_GATED}-seeded"):
+        suffix = next((suffix for suffix in models if name.endswith(suffix)), "")
+        backend = name.removesuffix(suffix)
+        found[name] = compile_model(
+            models.get(suffix, _MODEL), target, folder / f"{name}.bundle", name=backend,
+            version=suffix.strip("-") or "plain", backend=backend, golden=str(golden),
+        )  # fmt: skip
     return found
 
 
@@ -163,17 +167,17 @@ class Bench:
         return api.push(self._bundles[name], device).release
 
     def boots(self, count: int) -> None:
-        done = sum(fact["part"] == "boot" for fact in self.facts) // (len(_BACKENDS) + 1)
+        done = sum(fact["part"] == "boot" for fact in self.facts) // (len(_BOOTED) + 1)
         for number in range(done, count):
             busy = bool(number % 2)
             self.boot()
             with load(busy):
                 with api.connect(self._board.address) as device:
-                    for backend in _BACKENDS:
-                        measured = api.bench(device, self.release(device, backend))
+                    for name in _BOOTED:
+                        measured = api.bench(device, self.release(device, name))
                         assert measured.count is not None
                         counted = {"median": measured.count.per_inference, "samples": measured.count.samples}
-                        self.note(part="boot", number=number, busy=busy, what=backend, **counted)
+                        self.note(part="boot", number=number, busy=busy, what=name, **counted)
                 self.note(part="boot", number=number, busy=busy, what="wall-clock", median=_host_ms(self._folder))
 
     def gate(self, clean: int, regressed: int) -> None:
@@ -251,15 +255,16 @@ def document(facts: list[dict[str, object]]) -> str:
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for what, unit in (
-        *((f"{name}, guest instructions", "") for name in _BACKENDS),
-        ("wall-clock of this machine", " ms"),
+        *((name, "") for name in _BOOTED),
+        ("wall-clock", " ms"),
     ):
-        mine = [fact for fact in boots if what.startswith(str(fact["what"]))]
+        mine = [fact for fact in boots if fact["what"] == what]
         quiet, busy = ([float(str(one["median"])) for one in mine if one["busy"] is flag] for flag in (False, True))
         shown = f"{statistics.median(quiet + busy):,.3f}{unit}" if unit else f"{statistics.median(quiet + busy):,.0f}"
         spreads = " | ".join(f"{spread(one):.4%}" for one in (quiet, busy, quiet + busy))
         change = statistics.median(busy) / statistics.median(quiet) if busy and quiet else float("nan")
-        lines.append(f"| {what} | {len(mine)} | {shown} | {spreads} | {change:.4f} |")
+        title = "wall-clock of this machine" if unit else f"{what}, guest instructions"
+        lines.append(f"| {title} | {len(mine)} | {shown} | {spreads} | {change:.4f} |")
     gate = [fact for fact in facts if fact["part"] == "gate"]
     lines += [
         "",

@@ -58,6 +58,8 @@ case $here in
     */.edgedeploy/releases/*) export PYTHONPYCACHEPREFIX="$here/.bytecode" ;;
     *) export PYTHONDONTWRITEBYTECODE=1 ;;
 esac
+# Names that hash differently in each process send dictionaries other ways: counts of instructions moved by 0.03 %.
+export PYTHONHASHSEED="${{PYTHONHASHSEED:-0}}"
 {environment}PYTHONPATH=$here/{packages} exec "$found" -s "$here/{runner}" "$@"
 """
 
