@@ -210,7 +210,7 @@ def conversation(
     process = connection.start([f"{release.path}/{release.manifest.runner}", "serve"])
     talk = Conversation(connection, process, silence_limit_s=silence_limit_s)
     try:
-        hello = talk.ask({"do": "hello"})
+        hello = talk.ask({"do": "hello", "brief": True})
         spoken = hello.get("protocol")
         if spoken != PROTOCOL:
             raise DeviceError(

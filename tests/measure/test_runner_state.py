@@ -92,6 +92,12 @@ def test_a_board_that_tells_all(told: Callable[..., list[dict[str, Any]]]) -> No
     assert after["state"]["cpu_own_s"] > before["state"]["cpu_own_s"] > 0
 
 
+def test_a_greeting_can_do_without_the_conditions(told: Callable[..., list[dict[str, Any]]]) -> None:
+    brief, whole = told(BOARD, {"do": "hello", "brief": True}, {"do": "hello"})
+    assert "conditions" not in brief and whole["conditions"]["governor"] == "ondemand"
+    assert (brief["can"], brief["protocol"]) == (whole["can"], 1)
+
+
 def test_a_board_that_tells_nothing(told: Callable[..., list[dict[str, Any]]]) -> None:
     _, before, *_ = told({}, {"do": "load"}, {**BENCH, "watch": True})
     assert before["state"].keys() >= TOLD.keys()

@@ -125,8 +125,11 @@ static int answer(struct release *release, const struct message *request, FILE *
     if (strcmp(what, "golden") == 0)
         return answer_golden(release, request, sink, error);
     if (strcmp(what, "hello") == 0) {
-        fprintf(sink, "{\"is\": \"hello\", \"protocol\": %d, \"can\": [\"affinity\", \"every_ms\", \"watch\", \"cold\"], \"conditions\": ", PROTOCOL);
-        device_write_conditions(sink, engine_runtime());
+        fprintf(sink, "{\"is\": \"hello\", \"protocol\": %d, \"can\": [\"affinity\", \"every_ms\", \"watch\", \"cold\"]", PROTOCOL);
+        if (!json_true(request->root, "brief")) {
+            fputs(", \"conditions\": ", sink);
+            device_write_conditions(sink, engine_runtime());
+        }
     } else if (strcmp(what, "memory") == 0) {
         fputs("{\"is\": \"memory\"", sink);
         device_write_memory(sink);
