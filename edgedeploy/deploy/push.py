@@ -130,7 +130,7 @@ def push(
                 connection, SWITCH, manifest.name, identity, "new", words, doing="switch the current release", lock=lock
             )
         progress.step(f"confirming {identity}")
-        release, listing = confirmed(connection, manifest.name, identity, confirm, lock)
+        release, listing = confirmed(connection, manifest.name, identity, confirm, prepared, lock)
         retired = _clean(connection, listing, manifest.name, keep, lock, progress)
     return PushResult(
         release=release,

@@ -156,16 +156,30 @@ def rollback(connection: Connection, name: str | None = None, *, progress: Progr
                 mend=f"edgedeploy releases {connection.address} shows what there is",
             )
         progress.step(f"verifying {before.id}")
-        if wrong := broken_files(connection, before):
-            raise DeviceError(
-                f"release {before.id} on {connection.address} is damaged; {now.id} stays current",
-                why=wrong,
-                mend="push that bundle again",
-            )
-        if asks_for_signatures(connection, prepared):
-            verify_there(connection, before.name, before.id)
-        run(connection, SWITCH, before.name, before.id, "keep", "", doing="switch the current release", lock=lock)
+        return_to(connection, before, now, prepared, lock)
     return structs.replace(before, current=True)
+
+
+def return_to(connection: Connection, before: Release, now: Release, prepared: bytes, lock: str) -> None:
+    """Make a release current again that was so before, once its files are verified.
+
+    Args:
+        prepared: what `receiving.PREPARE` said.
+        lock: as `device_lock` gives it.
+
+    Raises:
+        DeviceError: it is not whole any more, or not signed where the device asks for that. What is current stays so.
+        BusyError: the lock is another's by now.
+    """
+    if wrong := broken_files(connection, before):
+        raise DeviceError(
+            f"release {before.id} on {connection.address} is damaged; {now.id} stays current",
+            why=wrong,
+            mend="push that bundle again",
+        )
+    if asks_for_signatures(connection, prepared):
+        verify_there(connection, before.name, before.id)
+    run(connection, SWITCH, before.name, before.id, "keep", "", doing="switch the current release", lock=lock)
 
 
 def broken_files(connection: Connection, release: Release) -> str:

@@ -366,7 +366,7 @@ class TestConfirm:
             push(make_bundle(version="2"), device, confirm=command)
         assert caught.value.why == "no such app | exit status 1" and command in caught.value.mend
         assert current_release(device) == first.release
-        *_, activated, taken, back = read_log(device)
+        *_, activated, back, taken = read_log(device)
         assert (activated.event, taken.event, back.event) == ("activated", "taken-back", "rolled-back")
         assert taken.detail == "no such app | exit status 1"
         assert status(device).running[0].health is None
@@ -389,6 +389,13 @@ class TestConfirm:
             push(make_bundle(version="2"), device, confirm="false")
         assert current_release(device) == first
         assert second.id in {each.id for each in releases(device)}
+
+    def test_where_the_way_back_is_damaged_it_stays(self, make_bundle, device: LocalConnection) -> None:
+        first = push(make_bundle(), device).release
+        damage(Path(first.path) / "run", b"#!/bin/sh\nexit 1\n")
+        with pytest.raises(DeviceError, match=r"it stays current, since there is no way back: release .* is damaged"):
+            push(make_bundle(version="2", files={"other": b"x"}), device, confirm="false")
+        assert current_release(device).manifest.version == "2"
 
     def test_a_command_that_does_not_end(
         self, make_bundle, device: LocalConnection, monkeypatch: pytest.MonkeyPatch
