@@ -44,7 +44,6 @@ import importlib
 import json
 import os
 import platform
-import shutil
 import sys
 import time
 from typing import IO, Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
@@ -363,11 +362,12 @@ class Watch:
 
 def firmware(question: str, key: str) -> Optional[str]:
     """What a Raspberry Pi's firmware answers where the kernel does not tell; None elsewhere. It takes milliseconds."""
+    import shutil
+    import subprocess
+
     program = shutil.which("vcgencmd")
     if program is None:
         return None
-    import subprocess
-
     try:
         asked = [program, question]
         said = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=True).stdout
