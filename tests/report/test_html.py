@@ -341,3 +341,11 @@ def test_counts_are_shown_as_work() -> None:
     section = page.partition("Work on the emulated board")[2].partition("</section>")[0]
     assert "20,290,000" in section and "93,000,000" in section and "not a latency" in section
     assert "runtime import" not in section and "Latency on the device" not in page
+
+
+def test_the_unit_of_a_profile_is_named_as_it_is() -> None:
+    shipment = sample.shipment()
+    assert shipment.profile is not None
+    emulated = structs.replace(shipment, profile=structs.replace(shipment.profile, unit="emulated us"))
+    text = " ".join(check(render(emulated)).text)
+    assert "In µs of emulated wall-clock, not a latency." in text and "Ms of" not in text
