@@ -66,8 +66,11 @@ def test_a_power_cut_during_a_push(make_bundle, board: BoardStatus, monkeypatch:
 
         result = push(bundle, device)
         assert (result.activated, result.release.parent) == (True, old.id)
-        # The old release's contents are not sent again.
-        assert result.kept_files == 3
+        # The old release's contents are not sent again; nor is what the board's kernel had written out before the cut,
+        # which is more the slower the board is.
+        assert result.kept_files >= 3
+        assert result.sent_files + result.kept_files == len({entry.sha256 for entry in bundle.manifest.files}) + 1
+        assert result.sent_bytes + result.resumed_bytes <= bundle.size_bytes - 200_000
         assert broken_files(device, result.release) == ""
         assert push(bundle, device).sent_bytes == 0
         assert device.run(["ls", ".edgedeploy/staging"]).stdout == b""
