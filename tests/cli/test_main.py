@@ -96,6 +96,7 @@ def test_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
         cli_main.main()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["recipes", "int8", "--json"], ["--help"], ["recipes", "--help"], ["--version"]])
 def test_reader_that_goes_away_is_neither_yes_nor_no(words: list[str]) -> None:
     reading, writing = os.pipe()
@@ -124,6 +125,7 @@ def test_reader_of_messages_that_goes_away(words: list[str], exit_code: int, tmp
     assert (done.returncode, done.stdout) == (exit_code, b"")
 
 
+@pytest.mark.slow
 def test_output_that_does_not_fit_is_said() -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run([*EDGEDEPLOY, "recipes", "--json"], stdout=full, stderr=subprocess.PIPE, check=False)
@@ -132,6 +134,7 @@ def test_output_that_does_not_fit_is_said() -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_closed_streams_are_no_traceback() -> None:
     command = 'exec "$@" 1>&- 2>&-'
     done = subprocess.run(["sh", "-c", command, "sh", *EDGEDEPLOY, "recipes"], capture_output=True, check=False)

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from edgedeploy.compile.backends.onnxruntime_c import runner_sources
 
+pytestmark = pytest.mark.slow
+
 _BROKEN = 99
 _ENVIRONMENT = {
     **os.environ,

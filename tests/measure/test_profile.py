@@ -18,6 +18,8 @@ from edgedeploy.measure.protocol import Conversation
 from edgedeploy.report.terminal_profile import profile_tables
 from edgedeploy.values.bundle import Release
 
+pytestmark = pytest.mark.slow
+
 (ONNXRUNTIME,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
 MODEL = """
     <ir_version: 8, opset_import: ["" : 17]>

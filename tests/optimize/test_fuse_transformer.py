@@ -156,6 +156,7 @@ def test_a_target_of_another_runtime_is_refused(apply):
     assert "other runtimes" in evidence.refused
 
 
+@pytest.mark.slow
 def test_torch_is_not_loaded():
     code = (
         "import sys; import onnxruntime.transformers.optimizer, onnxruntime.transformers.fusion_options;"
