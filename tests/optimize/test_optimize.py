@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import onnx
@@ -30,6 +31,12 @@ TEXT = """
         i = Identity(h)
         y = Softmax <axis = 1> (i)
     }"""
+
+
+@pytest.fixture(autouse=True)
+def _numbers_of_its_own(monkeypatch):
+    """The same for a test whether it runs alone, in order, or beside others in another process."""
+    monkeypatch.setattr(sys.modules[__name__], "RNG", np.random.default_rng(8))
 
 
 def _weights():
