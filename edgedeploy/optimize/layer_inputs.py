@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from edgedeploy.host_run import HostSession
 from edgedeploy.optimize.contract import Context
-from edgedeploy.optimize.graph import integer_attribute, integers_attribute, is_operator, serialized
+from edgedeploy.optimize.graph import add_output, integer_attribute, integers_attribute, is_operator, serialized
 from edgedeploy.optimize.recovery import QuantizedLayer, seen_samples
 
 _AT_ONCE = 12
@@ -103,13 +103,9 @@ def _showing_inputs(reference: ir.Model, layers: Sequence[QuantizedLayer]) -> by
     nodes = {node.outputs[0].name: node for node in shown.graph if node.outputs}
     shown.graph.outputs.clear()
     for index, layer in enumerate(layers):
-        # A value may be read by several layers, or be an input of the graph; outputs must differ.
-        node = ir.node("Identity", [nodes[layer.name].inputs[0]])
-        output = node.outputs[0]
-        output.name = f"edgedeploy:input:{index}"
-        output.type, output.shape = ir.TensorType(ir.DataType.FLOAT), None
-        shown.graph.append(node)
-        shown.graph.outputs.append(output)
+        read = nodes[layer.name].inputs[0]
+        assert read is not None
+        add_output(shown.graph, read, f"edgedeploy:input:{index}")
     return serialized(shown)
 
 

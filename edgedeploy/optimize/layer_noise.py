@@ -19,7 +19,7 @@ from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import Sample
 from edgedeploy.errors import EdgedeployError
 from edgedeploy.host_run import HostSession
-from edgedeploy.optimize.graph import is_operator, serialized
+from edgedeploy.optimize.graph import add_output, is_operator, serialized
 from edgedeploy.values.evidence import LayerNoise
 
 _LAYERS = ("Conv", "ConvTranspose", "MatMul", "Gemm", "LSTM", "GRU", "RNN")
@@ -82,12 +82,7 @@ def _showing(model: ir.Model, names: Sequence[str]) -> bytes:
     values = {value.name: value for node in shown.graph for value in node.outputs}
     shown.graph.outputs.clear()
     for index, name in enumerate(names):
-        node = ir.node("Cast", [values[name]], attributes={"to": ir.DataType.FLOAT})
-        output = node.outputs[0]
-        output.name = f"edgedeploy:layer:{index}"
-        output.type, output.shape = ir.TensorType(ir.DataType.FLOAT), None
-        shown.graph.append(node)
-        shown.graph.outputs.append(output)
+        add_output(shown.graph, values[name], f"edgedeploy:layer:{index}")
     return serialized(shown)
 
 
