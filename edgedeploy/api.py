@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgedeploy.deploy.uninstall import uninstall
     from edgedeploy.device.address import connect
     from edgedeploy.device.emulator.board import emulated_board
-    from edgedeploy.errors import EdgedeployError
+    from edgedeploy.foundation.errors import EdgedeployError
     from edgedeploy.guest_instructions import speed_judge
     from edgedeploy.measure.baseline import baseline_of, check_baseline, compare, load_baseline, save_baseline
     from edgedeploy.measure.bench import bench

@@ -21,12 +21,12 @@ from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.emulator.board import BoardStatus, emulated_board
 from edgedeploy.device.emulator.state import board_folder
-from edgedeploy.errors import BusyError, DeviceError
-from edgedeploy.locks import PATIENCE_S, exclusive
+from edgedeploy.foundation.errors import BusyError, DeviceError
+from edgedeploy.foundation.locks import PATIENCE_S, exclusive
+from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.measure.counting import Feed, count_inferences, load_model
 from edgedeploy.measure.protocol import Arrays, Conversation, conversation
 from edgedeploy.model.tflite_file import write_tflite
-from edgedeploy.progress import SILENT, Progress
 from edgedeploy.sessions import ModelFormat
 from edgedeploy.target.load import load_target
 from edgedeploy.tflite_run import require_tflite

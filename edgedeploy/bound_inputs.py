@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edgedeploy.errors import DatasetError
+from edgedeploy.foundation.errors import DatasetError
 
 METADATA_KEY = "edgedeploy.bound_inputs"
 """Of the model's metadata (ModelProto.metadata_props); the value is JSON: an object of input names and values."""

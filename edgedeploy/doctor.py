@@ -14,9 +14,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from edgedeploy.device.emulator.tools import missing_programs
-from edgedeploy.errors import HostError
-from edgedeploy.files import cache_folder
+from edgedeploy.foundation.errors import HostError
+from edgedeploy.foundation.files import cache_folder
+from edgedeploy.foundation.programs import missing_programs
 
 State = Literal["ready", "limited", "missing"]
 
@@ -152,7 +152,7 @@ def _version_line(program: str) -> str:
     flag = {"ssh": "-V", "mke2fs": "-V", "debugfs": "-V", "ssh-keygen": None}.get(program, "--version")
     if flag is None:
         return "installed"
-    from edgedeploy.device.emulator.tools import find
+    from edgedeploy.foundation.programs import find
 
     try:
         done = subprocess.run(

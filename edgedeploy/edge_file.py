@@ -23,8 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from edgedeploy.errors import IntegrityError, InvalidFileError, UnsupportedError
-from edgedeploy.files import read_chunks, replacing_file, unreadable
+from edgedeploy.foundation.errors import IntegrityError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.files import read_chunks, replacing_file, unreadable
 from edgedeploy.values.bundle import MANIFEST_NAME, FileEntry, Manifest
 
 SUFFIX = ".edge"

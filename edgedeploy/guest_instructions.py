@@ -15,11 +15,11 @@ import onnx
 
 from edgedeploy.board_runner import BoardRunner
 from edgedeploy.device.emulator.board import board_status
-from edgedeploy.errors import DeviceError, UnsupportedError
+from edgedeploy.foundation.errors import DeviceError, UnsupportedError
+from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.measure.counting import Feed
 from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.host_timing import HostTiming
-from edgedeploy.progress import SILENT, Progress
 from edgedeploy.sessions import ModelFormat, Session, format_of, open_session
 from edgedeploy.target.load import load_target
 from edgedeploy.values.speed import SpeedFigure

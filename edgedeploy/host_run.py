@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgedeploy import bound_inputs
-from edgedeploy.errors import DatasetError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnsupportedError
 
 # onnxruntime's wheels report to their maker unless this is set before they are loaded (Privacy.md in the package): they
 # leave a device identifier and a database of events in the cache folder, and send them. A user who wants that sets it.

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from edgedeploy.safe_paths import NAME_PATTERN, SHA256_PATTERN
+from edgedeploy.foundation.validation import NAME_PATTERN, SHA256_PATTERN
 from edgedeploy.values import (
     baseline,
     bundle,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from edgedeploy.files import cache_folder, write_bytes
+from edgedeploy.foundation.files import cache_folder, write_bytes
 
 
 def keep_model(content: bytes) -> None:

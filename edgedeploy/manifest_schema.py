@@ -8,9 +8,9 @@ down, so that it ships with the package and a change of the format is seen as on
 
 from __future__ import annotations
 
+from edgedeploy.foundation.validation import NAME_PATTERN, SHA256_PATTERN
 from edgedeploy.json_schemas import Json, Rules, value_schema
 from edgedeploy.json_schemas import schema_bytes as written
-from edgedeploy.safe_paths import NAME_PATTERN, SHA256_PATTERN
 from edgedeploy.values import bundle, model, quality
 from edgedeploy.values.bundle import Manifest
 

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from edgedeploy.errors import DatasetError, EdgedeployError, UnknownNameError
-from edgedeploy.user_object import described, is_object_name, load_callable
+from edgedeploy.foundation.callables import described, is_object_name, load_callable
+from edgedeploy.foundation.errors import DatasetError, EdgedeployError, UnknownNameError
 from edgedeploy.values.quality import MetricFigure
 
 _log = logging.getLogger(__name__)

@@ -22,8 +22,8 @@ from typing import IO
 import numpy as np
 from msgspec import Struct
 
-from edgedeploy.errors import DatasetError, InvalidFileError
-from edgedeploy.files import unreadable
+from edgedeploy.foundation.errors import DatasetError, InvalidFileError
+from edgedeploy.foundation.files import unreadable
 
 _HEADER_LIMIT_BYTES = 10_000
 """What numpy itself accepts; a header of numbers and strings needs about a hundred."""

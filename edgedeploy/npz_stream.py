@@ -13,8 +13,8 @@ from msgspec import Struct
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from edgedeploy.errors import DatasetError
-from edgedeploy.files import unreadable
+from edgedeploy.foundation.errors import DatasetError
+from edgedeploy.foundation.files import unreadable
 
 Array = NDArray[Any]
 

@@ -18,8 +18,9 @@ from edgedeploy.deploy.releases import rollback
 from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.emulator.board import board_status
-from edgedeploy.errors import DeviceError, IntegrityError, InvalidFileError, UnsupportedError
-from edgedeploy.files import sha256_file
+from edgedeploy.foundation.errors import DeviceError, IntegrityError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.files import sha256_file
+from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.guest_instructions import speed_judge
 from edgedeploy.measure.bench import bench
 from edgedeploy.measure.check import check
@@ -32,7 +33,6 @@ from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipe import load_recipe
 from edgedeploy.optimize.search.search import SearchSettings
 from edgedeploy.optimize.speed import SpeedJudge
-from edgedeploy.progress import SILENT, Progress
 from edgedeploy.signature import check_key, read_signature, sign
 from edgedeploy.target.fit import fit_target
 from edgedeploy.target.load import load_target

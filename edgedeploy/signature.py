@@ -14,9 +14,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from edgedeploy.device.emulator.tools import find
-from edgedeploy.errors import HostError, IntegrityError, InvalidFileError
-from edgedeploy.files import config_folder, unreadable, write_bytes
+from edgedeploy.foundation.errors import HostError, IntegrityError, InvalidFileError
+from edgedeploy.foundation.files import config_folder, unreadable, write_bytes
+from edgedeploy.foundation.programs import find
 
 NAMESPACE = "edgedeploy-bundle"
 """What a signature is for: one that was made for git or for mail says nothing about a bundle."""

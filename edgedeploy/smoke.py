@@ -17,10 +17,16 @@ from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, current_release
 from edgedeploy.deploy.status import health
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError, EdgedeployError, IntegrityError, UnknownNameError, UnsupportedError
+from edgedeploy.foundation.errors import (
+    DeviceError,
+    EdgedeployError,
+    IntegrityError,
+    UnknownNameError,
+    UnsupportedError,
+)
+from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.measure.bench import bench
-from edgedeploy.progress import SILENT, Progress
-from edgedeploy.quantities import bytes_in_words, milliseconds
 from edgedeploy.smoke_conditions import clock_line, conditions, line
 from edgedeploy.target.probe import probe
 from edgedeploy.values.bundle import Bundle, Manifest, Release

@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterable
 
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import EdgedeployError
-from edgedeploy.quantities import bytes_in_words
+from edgedeploy.foundation.errors import EdgedeployError
+from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.values.bundle import Manifest
 from edgedeploy.values.probe import Probe
 from edgedeploy.values.smoke import Key, SmokeLine, State

@@ -18,9 +18,9 @@ from msgspec import Struct
 from edgedeploy.deploy.preflight import check_manifest
 from edgedeploy.deploy.releases import release_id
 from edgedeploy.deploy.transfer import Blob, blobs
-from edgedeploy.errors import IntegrityError, InvalidFileError, UnsupportedError
-from edgedeploy.files import read_chunks, unreadable, unwritable
-from edgedeploy.progress import SILENT, Progress
+from edgedeploy.foundation.errors import IntegrityError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.files import read_chunks, unreadable, unwritable
+from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.smoke import KEYS, SCHEMA, SECONDS, passes
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle
 from edgedeploy.values.smoke import Smoke

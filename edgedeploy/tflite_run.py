@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from edgedeploy.errors import DatasetError, HostError, InvalidFileError, UnsupportedError
-from edgedeploy.files import unreadable
+from edgedeploy.foundation.errors import DatasetError, HostError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.files import unreadable
 from edgedeploy.sessions import format_of
 
 _REDIRECTED = threading.Lock()

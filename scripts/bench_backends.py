@@ -32,15 +32,15 @@ from edgedeploy.deploy.push import push
 from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.emulator.board import emulated_board
-from edgedeploy.errors import BusyError, DeviceError, EdgedeployError
-from edgedeploy.locks import exclusive
+from edgedeploy.foundation.errors import BusyError, DeviceError, EdgedeployError
+from edgedeploy.foundation.locks import exclusive
+from edgedeploy.foundation.progress import SILENT
 from edgedeploy.measure.counting import instructions
 from edgedeploy.measure.observation import observe
 from edgedeploy.measure.protocol import conversation
 from edgedeploy.measure.test import test
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipe import load_recipe
-from edgedeploy.progress import SILENT
 from edgedeploy.target.load import load_target
 from edgedeploy.values.bundle import Bundle, Release
 from edgedeploy.values.quality import Agreement

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgedeploy.compile.backends import NAMES
-from edgedeploy.quantities import bytes_in_words
+from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.target.load import load_target
 
 _REASON_LENGTH = 240

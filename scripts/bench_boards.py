@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 
 from edgedeploy.device.emulator.board import board_down, board_up
-from edgedeploy.files import cache_folder
+from edgedeploy.foundation.files import cache_folder
 
 _TARGETS = "rpi5,rpi4,rpi3,rpi4-32,rpi2"
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")

@@ -44,7 +44,7 @@ from lossy_proxy import lossy_proxy
 from edgedeploy.compile.bundle import open_bundle
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, list_releases
-from edgedeploy.errors import EdgedeployError
+from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.values.bundle import Bundle
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -18,7 +18,7 @@ import wild_sounds
 
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import open_dataset
-from edgedeploy.errors import EdgedeployError
+from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.host_run import HostSession
 from edgedeploy.metrics import find_metric
 from edgedeploy.model.inspect import inspect_model

@@ -19,10 +19,10 @@ from wild_models import CATALOGUE, DEFAULT_FOLDER, ROOT, Ready, models
 from edgedeploy.compile.golden import write_golden
 from edgedeploy.compile.onnx_to_tflite.conversion import FLOAT16, FLOAT32, to_tflite
 from edgedeploy.compile.onnx_to_tflite.environment import converter
-from edgedeploy.errors import EdgedeployError
+from edgedeploy.foundation.errors import EdgedeployError
+from edgedeploy.foundation.progress import SILENT
 from edgedeploy.host_run import HostSession
 from edgedeploy.model.inspect import inspect_model
-from edgedeploy.progress import SILENT
 
 _DOCUMENT = ROOT / "docs" / "bench_onnx_to_tflite.md"
 _SAMPLES = 8

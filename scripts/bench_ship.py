@@ -25,9 +25,9 @@ from wild_models import DEFAULT_FOLDER, ROOT, models
 
 from edgedeploy.compile.backends import NAMES
 from edgedeploy.device.emulator.board import emulated_board
-from edgedeploy.files import sha256_file
-from edgedeploy.progress import SILENT
-from edgedeploy.quantities import bytes_in_words
+from edgedeploy.foundation.files import sha256_file
+from edgedeploy.foundation.progress import SILENT
+from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.shipment import Shipment
 

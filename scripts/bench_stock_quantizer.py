@@ -24,11 +24,11 @@ from rich.table import Table
 from edgedeploy import api
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import open_dataset
-from edgedeploy.errors import EdgedeployError
-from edgedeploy.files import cache_folder
+from edgedeploy.foundation.errors import EdgedeployError
+from edgedeploy.foundation.files import cache_folder
+from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.host_run import HostSession, host_isa
 from edgedeploy.metrics import find_metric
-from edgedeploy.quantities import bytes_in_words
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]

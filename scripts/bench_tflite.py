@@ -31,7 +31,7 @@ import wild_sounds
 from PIL import Image
 
 from edgedeploy.dataset import open_dataset
-from edgedeploy.errors import EdgedeployError
+from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.metrics import find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.comparison import compare

@@ -25,8 +25,8 @@ from edgedeploy.deploy.push import push
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.emulator.board import BoardStatus, board_access, board_kill, board_up, emulated_board
 from edgedeploy.device.ssh import SshConnection, SshSettings
-from edgedeploy.errors import EdgedeployError
-from edgedeploy.progress import SILENT
+from edgedeploy.foundation.errors import EdgedeployError
+from edgedeploy.foundation.progress import SILENT
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Manifest, Release, Runtime
 from edgedeploy.values.model import ModelFacts
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edgedeploy.compile.backends import candidates
 from edgedeploy.compile.zig import zig_version
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.sessions import ModelFormat
 from edgedeploy.target.load import load_target
 from edgedeploy.values.target import Target

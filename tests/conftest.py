@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from edgedeploy.compile.bundle import encode_manifest, list_files, open_bundle
-from edgedeploy.files import cache_folder
+from edgedeploy.foundation.files import cache_folder
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Manifest, Runtime
 from edgedeploy.values.model import ModelFacts
 

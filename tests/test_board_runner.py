@@ -11,8 +11,8 @@ import pytest
 from edgedeploy import board_runner
 from edgedeploy.board_runner import BoardRunner
 from edgedeploy.device.emulator.board import board_status
-from edgedeploy.errors import BusyError, DeviceError
-from edgedeploy.progress import SILENT
+from edgedeploy.foundation.errors import BusyError, DeviceError
+from edgedeploy.foundation.progress import SILENT
 
 FEED = {"x": np.zeros((1, 3), np.float32)}
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedeploy.dataset import open_dataset
-from edgedeploy.errors import DatasetError, InvalidFileError, UnknownNameError
+from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnknownNameError
 from edgedeploy.values.model import TensorFacts
 
 X = TensorFacts(name="x", dtype="float32", shape=("N", 3))

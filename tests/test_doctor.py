@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from edgedeploy import doctor
 from edgedeploy.cli.main import cli
-from edgedeploy.device.emulator import tools
+from edgedeploy.foundation import programs as tools
 
 pytestmark = pytest.mark.slow
 

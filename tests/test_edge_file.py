@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from edgedeploy.compile.bundle import encode_manifest, open_bundle
 from edgedeploy.edge_file import offsets, write_edge_file
-from edgedeploy.errors import EdgedeployError, IntegrityError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.errors import EdgedeployError, IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, FileEntry
 
 FILES = {

@@ -11,7 +11,7 @@ import pytest
 from edgedeploy import guest_instructions
 from edgedeploy.board_runner import _tflite_carrier
 from edgedeploy.device.emulator.state import boards_folder
-from edgedeploy.errors import DeviceError, UnknownNameError, UnsupportedError
+from edgedeploy.foundation.errors import DeviceError, UnknownNameError, UnsupportedError
 from edgedeploy.guest_instructions import GuestInstructions, speed_judge
 from edgedeploy.measure.counting import Feed
 from edgedeploy.optimize.comparison import ResultFailedError

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from msgspec import structs
 
 from edgedeploy.cli.main import cli
-from edgedeploy.errors import DatasetError, EdgedeployError, InvalidFileError, UnknownNameError
-from edgedeploy.files import sha256_file
+from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError, UnknownNameError
+from edgedeploy.foundation.files import sha256_file
 from edgedeploy.handing_over import Proposal, check_hand_over, new_contract
 from edgedeploy.values.contract import Contract, Outcome
 

@@ -10,7 +10,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from edgedeploy.errors import DatasetError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnsupportedError
 from edgedeploy.host_run import HostSession, host_isa
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17]>'

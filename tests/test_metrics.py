@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgedeploy.errors import DatasetError, UnknownNameError
+from edgedeploy.foundation.errors import DatasetError, UnknownNameError
 from edgedeploy.metrics import find_metric
 from edgedeploy.values.quality import MetricFigure
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgedeploy.errors import DatasetError, EdgedeployError, InvalidFileError
+from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError
 from edgedeploy.npz import NpzReader, npz_bytes
 
 

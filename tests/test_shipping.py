@@ -12,7 +12,7 @@ from handed_over import hand_over
 
 from edgedeploy import api
 from edgedeploy.cli.main import cli
-from edgedeploy.errors import DeviceError, IntegrityError, InvalidFileError, UnknownNameError
+from edgedeploy.foundation.errors import DeviceError, IntegrityError, InvalidFileError, UnknownNameError
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.shipment import Shipment
 

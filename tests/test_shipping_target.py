@@ -6,8 +6,8 @@ import pytest
 from probed_boards import RPI4, RPI4_32, RPI5, without
 
 from edgedeploy.device.connection import Completed
-from edgedeploy.errors import DeviceError, UnknownNameError, UnsupportedError
-from edgedeploy.progress import SILENT
+from edgedeploy.foundation.errors import DeviceError, UnknownNameError, UnsupportedError
+from edgedeploy.foundation.progress import SILENT
 from edgedeploy.shipping import _target
 from edgedeploy.target.load import load_target
 from edgedeploy.values.target import Target

@@ -16,7 +16,7 @@ from edgedeploy.deploy.device_log import read_log
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import current_release, releases, rollback
 from edgedeploy.device.local import LocalConnection
-from edgedeploy.errors import DeviceError, EdgedeployError, IntegrityError, InvalidFileError
+from edgedeploy.foundation.errors import DeviceError, EdgedeployError, IntegrityError, InvalidFileError
 from edgedeploy.signature import allowed_signers, read_signature, sign, signature_path, signer
 from edgedeploy.values.bundle import Bundle
 

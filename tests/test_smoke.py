@@ -15,7 +15,7 @@ from msgspec import structs
 from edgedeploy import api
 from edgedeploy.cli.main import cli
 from edgedeploy.device.local import LocalConnection
-from edgedeploy.errors import UnknownNameError
+from edgedeploy.foundation.errors import UnknownNameError
 from edgedeploy.measure.bench import bench
 from edgedeploy.smoke import KEYS, figures_in_words, passes, smoke
 from edgedeploy.smoke_conditions import clock_line, conditions, line

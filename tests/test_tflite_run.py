@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from tflite_models import Builder, small_network
 
-from edgedeploy.errors import DatasetError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnsupportedError
 from edgedeploy.sessions import format_of, open_session
 from edgedeploy.tflite_run import TfliteSession
 

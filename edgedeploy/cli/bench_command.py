@@ -77,7 +77,7 @@ def command(
     if against is None and (rounds is not None or threshold is not None):
         raise click.UsageError("--rounds and --threshold go with --against")
     from edgedeploy import api
-    from edgedeploy.errors import UnsupportedError
+    from edgedeploy.foundation.errors import UnsupportedError
     from edgedeploy.measure.files import save_measurement
     from edgedeploy.report.samples_csv import samples_csv
     from edgedeploy.report.terminal_measurement import measurement_tables

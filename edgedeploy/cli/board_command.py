@@ -115,7 +115,7 @@ def ssh(name: str, words: tuple[str, ...], out: Output) -> int:
     be run.
     """
     from edgedeploy.device.emulator.board import board_access
-    from edgedeploy.device.emulator.tools import find
+    from edgedeploy.foundation.programs import find
 
     access = board_access(name)
     # As after any ssh, the words are joined and read by the board's shell.

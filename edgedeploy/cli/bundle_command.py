@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgedeploy.cli.output import Output, common_options
-from edgedeploy.quantities import bytes_in_words
+from edgedeploy.foundation.units import bytes_in_words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -25,7 +25,7 @@ def command(jobs: tuple[str, ...], out: Output) -> int:
     from rich.text import Text
 
     from edgedeploy import doctor
-    from edgedeploy.errors import UnknownNameError
+    from edgedeploy.foundation.errors import UnknownNameError
 
     if unknown := [job for job in jobs if job not in doctor.JOBS]:
         raise UnknownNameError(f"there is no job {unknown[0]!r}", mend=f"there are: {', '.join(doctor.JOBS)}")

@@ -132,7 +132,7 @@ def _say(text: str) -> None:
 
 def main() -> NoReturn:
     """Entry point. Turns errors into messages; everything else is in the library."""
-    from edgedeploy.errors import EdgedeployError, HostError
+    from edgedeploy.foundation.errors import EdgedeployError, HostError
 
     try:
         result = cli.main(standalone_mode=False)

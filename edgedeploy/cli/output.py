@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from edgedeploy.printable import printable_lines
-from edgedeploy.quantities import bytes_in_words
+from edgedeploy.foundation.sanitize import printable_lines
+from edgedeploy.foundation.units import bytes_in_words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

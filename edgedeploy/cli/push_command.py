@@ -9,7 +9,7 @@ import click
 
 from edgedeploy.cli.byte_amounts import ByteRate, ByteSize
 from edgedeploy.cli.output import Output, common_options, device_options
-from edgedeploy.quantities import bytes_in_words
+from edgedeploy.foundation.units import bytes_in_words
 
 if TYPE_CHECKING:
     from edgedeploy.deploy.push import PushResult

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from edgedeploy.cli.output import Output, common_options, device_options
-from edgedeploy.quantities import bytes_in_words
+from edgedeploy.foundation.units import bytes_in_words
 
 
 @click.command(name="releases")

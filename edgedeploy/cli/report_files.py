@@ -27,7 +27,7 @@ def report_file_options(command: Command) -> Command:
 
 def write_text(path: Path | None, text: str | bytes) -> None:
     """Write it whole, if there is a path."""
-    from edgedeploy.files import write_bytes
+    from edgedeploy.foundation.files import write_bytes
 
     if path is not None:
         write_bytes(path, text.encode() if isinstance(text, str) else text)

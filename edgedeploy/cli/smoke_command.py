@@ -88,7 +88,7 @@ def command(
 
 def _write_kit(bundle_path: Path, kit: Path, seconds: float, out: Output) -> int:
     from edgedeploy import api
-    from edgedeploy.quantities import bytes_in_words
+    from edgedeploy.foundation.units import bytes_in_words
     from edgedeploy.smoke_kit import write_kit
 
     written = write_kit(api.open_bundle(bundle_path), kit, seconds=seconds, progress=out)

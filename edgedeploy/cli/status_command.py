@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edgedeploy.cli.output import Output, common_options, device_options
-from edgedeploy.printable import printable
-from edgedeploy.quantities import bytes_in_words
+from edgedeploy.foundation.sanitize import printable
+from edgedeploy.foundation.units import bytes_in_words
 
 if TYPE_CHECKING:
     from edgedeploy.deploy.status import DeviceStatus, Running

@@ -20,13 +20,13 @@ from edgedeploy.compile.golden import write_golden
 from edgedeploy.compile.needs import with_needs
 from edgedeploy.compile.sbom import bill_of_materials
 from edgedeploy.edge_file import SUFFIX
-from edgedeploy.errors import EdgedeployError, HostError, IntegrityError, InvalidFileError, UnsupportedError
-from edgedeploy.files import replacing_folder, unwritable, write_bytes
+from edgedeploy.foundation.errors import EdgedeployError, HostError, IntegrityError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.files import replacing_folder, unwritable, write_bytes
+from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.validation import is_name
 from edgedeploy.kept_models import keep_model
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import PROTOBUF_LIMIT_BYTES, external_files, load_onnx, read_onnx
-from edgedeploy.progress import SILENT, Progress
-from edgedeploy.safe_paths import is_name
 from edgedeploy.sessions import ModelFormat, open_session
 from edgedeploy.values.bundle import MANIFEST_NAME, SBOM_NAME, Bundle, Manifest, Source
 from edgedeploy.values.contract import Contract

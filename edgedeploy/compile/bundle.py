@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from edgedeploy.edge_file import SUFFIX, check_size, read_manifest, verify_contents, write_edge_file
-from edgedeploy.errors import IntegrityError, InvalidFileError
-from edgedeploy.files import sha256_file, unreadable
-from edgedeploy.safe_paths import is_name, is_relative_path, is_sha256
+from edgedeploy.foundation.errors import IntegrityError, InvalidFileError
+from edgedeploy.foundation.files import sha256_file, unreadable
+from edgedeploy.foundation.validation import is_name, is_relative_path, is_sha256
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, FileEntry, Manifest
 
 SCHEMA = 1

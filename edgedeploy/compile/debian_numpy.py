@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 
 from edgedeploy.device.emulator.packages import Package, fetch_alone, unpack
-from edgedeploy.errors import HostError, IntegrityError
-from edgedeploy.files import sha256_file, unwritable
-from edgedeploy.progress import SILENT, Progress
+from edgedeploy.foundation.errors import HostError, IntegrityError
+from edgedeploy.foundation.files import sha256_file, unwritable
+from edgedeploy.foundation.progress import SILENT, Progress
 
 LOCK = Path(__file__).with_name("debian_numpy.lock")
 PYTHON, GLIBC = "3.11", "2.36"

@@ -10,11 +10,11 @@ import numpy as np
 from msgspec import Struct
 
 from edgedeploy.dataset import Feed, open_dataset
-from edgedeploy.errors import DatasetError, EdgedeployError, UnsupportedError
-from edgedeploy.files import write_bytes
+from edgedeploy.foundation.errors import DatasetError, EdgedeployError, UnsupportedError
+from edgedeploy.foundation.files import write_bytes
+from edgedeploy.foundation.progress import Progress
 from edgedeploy.model.shapes import shapes_at_batch_one
 from edgedeploy.npz import npz_bytes
-from edgedeploy.progress import Progress
 from edgedeploy.sessions import Session
 from edgedeploy.values.model import ModelFacts, TensorFacts
 

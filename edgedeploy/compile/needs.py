@@ -19,7 +19,7 @@ from elftools.elf.sections import ARMAttributesSection, NoteSection
 from msgspec import Struct, structs
 
 from edgedeploy.compile.backends.protocol import Built
-from edgedeploy.errors import IntegrityError, UnsupportedError
+from edgedeploy.foundation.errors import IntegrityError, UnsupportedError
 from edgedeploy.target.versions import version_numbers
 from edgedeploy.values.target import Target
 

@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import quote
 
 from edgedeploy.compile.wheels import is_licence
-from edgedeploy.files import sha256_file
+from edgedeploy.foundation.files import sha256_file
 from edgedeploy.values.bundle import Runtime, Source
 from edgedeploy.values.model import ModelFacts, TensorFacts
 from edgedeploy.values.target import Target

@@ -22,10 +22,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from edgedeploy.errors import HostError, IntegrityError, UnsupportedError
-from edgedeploy.files import cache_folder, replacing_folder, sha256_file, unwritable, write_bytes
-from edgedeploy.locks import exclusive
-from edgedeploy.progress import Progress
+from edgedeploy.foundation.errors import HostError, IntegrityError, UnsupportedError
+from edgedeploy.foundation.files import cache_folder, replacing_folder, sha256_file, unwritable, write_bytes
+from edgedeploy.foundation.locks import exclusive
+from edgedeploy.foundation.progress import Progress
 
 # The C library versions that uv has a platform for; an older one of these runs on every newer system.
 _GLIBC_VERSIONS = ("2.17", "2.28", *(f"2.{minor}" for minor in range(31, 41)))

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from edgedeploy.errors import HostError
-from edgedeploy.files import cache_folder, unwritable
-from edgedeploy.progress import Progress
+from edgedeploy.foundation.errors import HostError
+from edgedeploy.foundation.files import cache_folder, unwritable
+from edgedeploy.foundation.progress import Progress
 from edgedeploy.values.target import Target
 
 _TIMEOUT_S = 1800.0

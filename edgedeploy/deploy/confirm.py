@@ -6,7 +6,7 @@ from edgedeploy.deploy.device_log import note, one_line
 from edgedeploy.deploy.releases import Listing, list_releases, return_to
 from edgedeploy.deploy.shell import SWITCH_OFF, run
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError
+from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.values.bundle import Release
 
 _TIMEOUT_S = 600.0

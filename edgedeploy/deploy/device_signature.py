@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from edgedeploy.deploy.shell import KEEP_SIGNATURE, VERIFY_SIGNATURE, argv, run
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError
+from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.signature import NAMESPACE
 
 _SIGNERS = "~/.edgedeploy/allowed_signers"

@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from edgedeploy.deploy.shell import HEALTH
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError
-from edgedeploy.quantities import bytes_in_words
+from edgedeploy.foundation.errors import DeviceError
+from edgedeploy.foundation.units import bytes_in_words
 
 _TIMEOUT_S = 600.0
 """For one load of the model and its golden inputs, under emulation on a loaded machine too."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from edgedeploy.deploy.shell import LOCK, argv, failed
 from edgedeploy.device.connection import Connection, Process
 from edgedeploy.device.silence import SilenceLimit
-from edgedeploy.errors import BusyError, DeviceError
+from edgedeploy.foundation.errors import BusyError, DeviceError
 
 _BEAT_S = 15.0
 _SILENCE_S = 120

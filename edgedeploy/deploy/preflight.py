@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from edgedeploy.deploy.shell import LIBRARIES, TOOLS, run
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError, IntegrityError, InvalidFileError
-from edgedeploy.safe_paths import check_name, check_relative_path, check_sha256
+from edgedeploy.foundation.errors import DeviceError, IntegrityError, InvalidFileError
+from edgedeploy.foundation.validation import check_name, check_relative_path, check_sha256
 from edgedeploy.target.features import with_implied
 from edgedeploy.target.fit import IN_PYTHON
 from edgedeploy.target.probe import probe

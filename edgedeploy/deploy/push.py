@@ -17,8 +17,8 @@ from edgedeploy.deploy.shell import ASSEMBLE_COPIES, ASSEMBLE_LINKS, REMOVE, SWI
 from edgedeploy.deploy.transfer import Sent, lines_of_copies, send_missing, tar_of_links
 from edgedeploy.deploy.uninstall import retire
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError
-from edgedeploy.progress import SILENT, Progress
+from edgedeploy.foundation.errors import DeviceError
+from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Release
 
 

@@ -15,9 +15,9 @@ from edgedeploy.deploy.preflight import check_manifest
 from edgedeploy.deploy.receiving import PREPARE
 from edgedeploy.deploy.shell import LIST, SWITCH, VERIFY, argv, run
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError, IntegrityError, UnknownNameError
-from edgedeploy.progress import SILENT, Progress
-from edgedeploy.safe_paths import NAME_PATTERN, is_name
+from edgedeploy.foundation.errors import DeviceError, IntegrityError, UnknownNameError
+from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.validation import NAME_PATTERN, is_name
 from edgedeploy.values.bundle import Manifest, Release
 
 _VERIFY_TIMEOUT_S = 900.0

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from edgedeploy.errors import BusyError, UnreachableError
-from edgedeploy.progress import SILENT, Progress
+from edgedeploy.foundation.errors import BusyError, UnreachableError
+from edgedeploy.foundation.progress import SILENT, Progress
 
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 60.0

@@ -2,7 +2,7 @@
 
 Those that receive contents are in `edgedeploy.deploy.receiving`. They need a POSIX shell, tar, sha256sum and the usual
 file commands; busybox has all of it. Names, paths and hashes reach them as arguments or on standard input, never as
-part of a script, and only after `edgedeploy.safe_paths` let them through.
+part of a script, and only after `edgedeploy.foundation.validation` let them through.
 
     ~/.edgedeploy/blobs/sha256/HASH            every file once, under the SHA-256 of its content
     ~/.edgedeploy/releases/NAME/ID/…           a bundle's files: hard links to blobs
@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edgedeploy.device.connection import Completed, Connection
-from edgedeploy.errors import BusyError, DeviceError
+from edgedeploy.foundation.errors import BusyError, DeviceError
 
 # Before every script: tools translate what they say (a French sha256sum says «Réussi» for «OK»), and files get the
 # same modes whatever the user's mask is.

@@ -9,7 +9,7 @@ from edgedeploy.deploy.health import check_health
 from edgedeploy.deploy.releases import list_releases
 from edgedeploy.deploy.shell import STATUS, run
 from edgedeploy.device.connection import Connection
-from edgedeploy.progress import SILENT, Progress
+from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.values.bundle import Release
 
 _LOG_LINES = 2000

@@ -15,9 +15,9 @@ from edgedeploy.deploy.receiving import APPEND, DAMAGED, FREE_KIB, PRESENT, STOR
 from edgedeploy.deploy.shell import argv, failed, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.edge_file import offsets
-from edgedeploy.errors import DeviceError, IntegrityError
-from edgedeploy.files import read_chunks
-from edgedeploy.progress import Progress
+from edgedeploy.foundation.errors import DeviceError, IntegrityError
+from edgedeploy.foundation.files import read_chunks
+from edgedeploy.foundation.progress import Progress
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle
 
 _RESERVE_BYTES = 8 << 20

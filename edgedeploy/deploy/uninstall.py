@@ -11,8 +11,8 @@ from edgedeploy.deploy.receiving import PREPARE
 from edgedeploy.deploy.releases import Listing, list_releases
 from edgedeploy.deploy.shell import SWEEP, UNINSTALL, UNINSTALL_ALL, run
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError, UnknownNameError
-from edgedeploy.progress import SILENT, Progress
+from edgedeploy.foundation.errors import DeviceError, UnknownNameError
+from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.values.bundle import MANIFEST_NAME, Release
 
 _SWEEP_TIMEOUT_S = 600.0

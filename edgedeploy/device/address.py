@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import InvalidFileError, UnknownNameError
-from edgedeploy.progress import SILENT, Progress
+from edgedeploy.foundation.errors import InvalidFileError, UnknownNameError
+from edgedeploy.foundation.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgedeploy.device.ssh import SshSettings

@@ -14,8 +14,8 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from edgedeploy.errors import InvalidFileError
-from edgedeploy.files import unwritable
+from edgedeploy.foundation.errors import InvalidFileError
+from edgedeploy.foundation.files import unwritable
 
 
 class KnownKey(Struct, frozen=True, kw_only=True):

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from edgedeploy.device.connection import ANSWER_LIMIT_BYTES, Completed
-from edgedeploy.errors import DeviceError
-from edgedeploy.files import unwritable
+from edgedeploy.foundation.errors import DeviceError
+from edgedeploy.foundation.files import unwritable
 
 _STDERR_LIMIT_BYTES = 64 << 10
 

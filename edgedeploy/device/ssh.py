@@ -18,7 +18,7 @@ from edgedeploy.device import key_passphrase
 from edgedeploy.device.connection import ANSWER_LIMIT_BYTES, Completed
 from edgedeploy.device.known_hosts import KnownKey, fingerprint, host_name, known_keys, remember
 from edgedeploy.device.ssh_process import CHUNK_BYTES, SshProcess, begin, command_line, is_openssh, lost
-from edgedeploy.errors import AuthenticationError, UnreachableError
+from edgedeploy.foundation.errors import AuthenticationError, UnreachableError
 
 _KEEPALIVE_S = 15
 _OPEN_S = 30.0

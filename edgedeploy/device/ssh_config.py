@@ -11,7 +11,7 @@ from pathlib import Path
 import paramiko
 from msgspec import Struct
 
-from edgedeploy.errors import InvalidFileError, UnsupportedError
+from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 
 _MOST_INCLUDES = 16
 """Files within files, as in OpenSSH: more are a circle."""

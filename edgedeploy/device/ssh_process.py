@@ -13,7 +13,7 @@ import paramiko
 from paramiko.common import cMSG_CHANNEL_REQUEST
 
 from edgedeploy.device.connection import Completed
-from edgedeploy.errors import DeviceError, UnreachableError
+from edgedeploy.foundation.errors import DeviceError, UnreachableError
 
 _Moved = TypeVar("_Moved", int, bytes)
 

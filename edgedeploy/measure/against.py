@@ -7,12 +7,12 @@ import statistics
 from msgspec import structs
 
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError, UnsupportedError
+from edgedeploy.foundation.errors import DeviceError, UnsupportedError
+from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.measure.bench import DEFAULT, bench
 from edgedeploy.measure.cooldown import cool_down
 from edgedeploy.measure.protocol import conversation
 from edgedeploy.paired_ratio import LEAST_PAIRS, RatioFigure, median_ratio
-from edgedeploy.progress import SILENT, Progress
 from edgedeploy.values.baseline import Thresholds
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.contract import Outcome

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from edgedeploy.errors import InvalidFileError
-from edgedeploy.files import unreadable, write_bytes
+from edgedeploy.foundation.errors import InvalidFileError
+from edgedeploy.foundation.files import unreadable, write_bytes
 from edgedeploy.measure.noise import median_interval, prediction_noise
 from edgedeploy.values.baseline import Baseline, BaselineEntry, CountedRun, Kind, Thresholds
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine

@@ -10,7 +10,8 @@ from msgspec import structs
 
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import EdgedeployError
+from edgedeploy.foundation.errors import EdgedeployError
+from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.measure.cooldown import cool_down
 from edgedeploy.measure.counting import instruction_count
 from edgedeploy.measure.observation import observe
@@ -19,7 +20,6 @@ from edgedeploy.measure.protocol import Conversation, conversation
 from edgedeploy.measure.statistics import summary
 from edgedeploy.measure.timed_run import Run, load, timed_run
 from edgedeploy.measure.validity import validity
-from edgedeploy.progress import SILENT, Progress
 from edgedeploy.target.load import load_target
 from edgedeploy.target.roofline import least_latency_ms
 from edgedeploy.values.bundle import Release

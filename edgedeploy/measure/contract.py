@@ -7,11 +7,11 @@ from pathlib import Path
 
 from msgspec import structs
 
-from edgedeploy.errors import InvalidFileError
-from edgedeploy.files import sha256_file
-from edgedeploy.safe_paths import is_name, is_relative_path, is_sha256
-from edgedeploy.toml_file import line_of, load_toml
-from edgedeploy.user_object import is_object_name
+from edgedeploy.foundation.callables import is_object_name
+from edgedeploy.foundation.errors import InvalidFileError
+from edgedeploy.foundation.files import sha256_file
+from edgedeploy.foundation.toml_file import line_of, load_toml
+from edgedeploy.foundation.validation import is_name, is_relative_path, is_sha256
 from edgedeploy.values.bundle import ContractReference
 from edgedeploy.values.contract import Contract, Limits, TargetLimits
 

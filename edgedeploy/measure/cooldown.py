@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from edgedeploy.foundation.progress import Progress
 from edgedeploy.measure.protocol import Conversation
-from edgedeploy.progress import Progress
 
 _NEAR_C = 1.0
 """Sensors of boards have steps of a half to one degree."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgedeploy.errors import DeviceError
+from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.measure.protocol import Arrays, Conversation
 from edgedeploy.measure.statistics import median_absolute_deviation
 from edgedeploy.values.measurement import InstructionCount

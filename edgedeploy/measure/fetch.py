@@ -6,10 +6,10 @@ import hashlib
 
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.silence import SilenceLimit
-from edgedeploy.errors import DeviceError, IntegrityError
+from edgedeploy.foundation.errors import DeviceError, IntegrityError
+from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.sanitize import printable
 from edgedeploy.measure.protocol import SILENCE_LIMIT_S
-from edgedeploy.printable import printable
-from edgedeploy.progress import Progress
 from edgedeploy.values.bundle import Release
 
 _CHUNK_BYTES = 1 << 20

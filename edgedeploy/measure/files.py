@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from edgedeploy.errors import InvalidFileError
-from edgedeploy.files import unreadable, write_bytes
+from edgedeploy.foundation.errors import InvalidFileError
+from edgedeploy.foundation.files import unreadable, write_bytes
 from edgedeploy.measure.observation import SCHEMA
 from edgedeploy.values.measurement import Measurement
 

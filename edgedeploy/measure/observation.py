@@ -9,9 +9,9 @@ import msgspec
 from msgspec import structs
 
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError, InvalidFileError
+from edgedeploy.foundation.errors import DeviceError, InvalidFileError
+from edgedeploy.foundation.sanitize import printable
 from edgedeploy.measure.protocol import Conversation
-from edgedeploy.printable import printable
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import Conditions, MeasuredRelease, Measurement
 

@@ -10,10 +10,10 @@ import numpy as np
 from msgspec import Struct
 
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError, UnsupportedError
+from edgedeploy.foundation.errors import DeviceError, UnsupportedError
+from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.sanitize import printable
 from edgedeploy.measure.protocol import conversation
-from edgedeploy.printable import printable
-from edgedeploy.progress import SILENT, Progress
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.profile import Profile, ProfiledNode, ProfiledOperator
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, structs
 
-from edgedeploy.errors import UnknownNameError
+from edgedeploy.foundation.errors import UnknownNameError
 from edgedeploy.values.measurement import BenchSettings
 
 

@@ -17,8 +17,8 @@ from msgspec import Meta, Struct
 
 from edgedeploy.device.connection import Connection, Process
 from edgedeploy.device.silence import SilenceLimit
-from edgedeploy.errors import DeviceError, EdgedeployError
-from edgedeploy.printable import printable
+from edgedeploy.foundation.errors import DeviceError, EdgedeployError
+from edgedeploy.foundation.sanitize import printable
 from edgedeploy.values.bundle import Release
 
 PROTOCOL = 1

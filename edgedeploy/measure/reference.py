@@ -6,11 +6,11 @@ import hashlib
 from pathlib import Path, PurePosixPath
 
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import InvalidFileError, UnsupportedError
-from edgedeploy.files import unreadable
+from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
+from edgedeploy.foundation.files import unreadable
+from edgedeploy.foundation.progress import Progress
 from edgedeploy.kept_models import kept_model
 from edgedeploy.measure.fetch import fetch_model
-from edgedeploy.progress import Progress
 from edgedeploy.values.bundle import Release
 
 _MODELS = (".onnx", ".tflite")

@@ -12,13 +12,13 @@ from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.breakage import ClassAccumulator, broken
 from edgedeploy.dataset import open_dataset
 from edgedeploy.device.connection import Connection
+from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.sanitize import printable
 from edgedeploy.measure.observation import observe
 from edgedeploy.measure.pipeline import stream
 from edgedeploy.measure.protocol import conversation
 from edgedeploy.measure.reference import reference_model
 from edgedeploy.metrics import find_metric
-from edgedeploy.printable import printable
-from edgedeploy.progress import SILENT, Progress
 from edgedeploy.sessions import format_of, open_session
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import Accuracy, Measurement

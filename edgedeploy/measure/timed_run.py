@@ -10,13 +10,13 @@ import msgspec
 import numpy as np
 from msgspec import structs
 
-from edgedeploy.errors import DeviceError, UnsupportedError
+from edgedeploy.foundation.errors import DeviceError, UnsupportedError
+from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.sanitize import printable
 from edgedeploy.measure.counting import instructions
 from edgedeploy.measure.profiles import Profile
 from edgedeploy.measure.protocol import Arrays, Conversation
 from edgedeploy.measure.statistics import drift
-from edgedeploy.printable import printable
-from edgedeploy.progress import Progress
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import BenchSettings, ProcessRun, State
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from edgedeploy.quantities import bytes_in_words, milliseconds
+from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.values.measurement import Doubt, ProcessRun, State, Timing, Validity
 
 # The limits are choices of this project. Each is above what a quiet Linux board shows for no reason, and below what

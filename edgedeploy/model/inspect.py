@@ -9,8 +9,8 @@ from pathlib import Path
 
 import onnx
 
-from edgedeploy.errors import UnsupportedError
-from edgedeploy.files import read_chunks
+from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.foundation.files import read_chunks
 from edgedeploy.model.graphs import nodes
 from edgedeploy.model.load import external_files, is_tflite, read_onnx
 from edgedeploy.model.macs import count_macs

@@ -7,8 +7,8 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
-from edgedeploy.errors import InvalidFileError, UnsupportedError
-from edgedeploy.files import unreadable
+from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
+from edgedeploy.foundation.files import unreadable
 from edgedeploy.model.graphs import tensors
 from edgedeploy.sessions import format_of
 

@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, TypeProto, helper, numpy_helper
 
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.values.model import Dimension, TensorFacts
 
 _log = logging.getLogger(__name__)

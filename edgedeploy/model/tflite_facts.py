@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgedeploy.errors import EdgedeployError
-from edgedeploy.files import unreadable
+from edgedeploy.foundation.errors import EdgedeployError
+from edgedeploy.foundation.files import unreadable
 from edgedeploy.model.shapes import shapes_at_batch_one
 from edgedeploy.model.tflite_file import (
     dtype_name,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgedeploy.errors import InvalidFileError
+from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.sessions import format_of
 from edgedeploy.tflite_run import require_tflite
 

@@ -19,7 +19,7 @@ import onnx_ir as ir
 from msgspec import Struct, field
 
 from edgedeploy.dataset import Dataset
-from edgedeploy.errors import DatasetError, UnsupportedError
+from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.host_run import HostSession
 from edgedeploy.optimize.clipping import entropy_range, least_squares_range, percentile_range
 from edgedeploy.optimize.contract import Context, Feed, Refused

@@ -12,9 +12,9 @@ from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.bootstrap import paired_change
 from edgedeploy.breakage import ClassAccumulator, broken
 from edgedeploy.dataset import Sample
-from edgedeploy.errors import DatasetError, EdgedeployError
+from edgedeploy.foundation.errors import DatasetError, EdgedeployError
+from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.metrics import Metric, MetricAccumulator
-from edgedeploy.progress import SILENT, Progress
 from edgedeploy.sessions import Session
 from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricChange, MetricFigure
 

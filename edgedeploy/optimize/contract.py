@@ -16,7 +16,7 @@ import onnx_ir as ir
 from msgspec import Struct
 
 from edgedeploy.dataset import Dataset
-from edgedeploy.progress import SILENT, Progress
+from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.values.target import Target
 
 Facts = dict[str, int | float | str]

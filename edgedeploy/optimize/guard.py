@@ -17,7 +17,8 @@ import onnx
 from msgspec import Struct
 
 from edgedeploy.dataset import Dataset, Sample
-from edgedeploy.errors import EdgedeployError
+from edgedeploy.foundation.errors import EdgedeployError
+from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.host_run import host_isa
 from edgedeploy.metrics import Metric
 from edgedeploy.optimize.board import Board
@@ -25,7 +26,6 @@ from edgedeploy.optimize.comparison import Compared, Ran, ResultFailedError, com
 from edgedeploy.optimize.graph import complaint
 from edgedeploy.optimize.sampling import spread
 from edgedeploy.optimize.speed import SpeedJudge
-from edgedeploy.progress import SILENT, Progress
 from edgedeploy.sessions import Session, format_of, open_session, runtime_of
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import Execution

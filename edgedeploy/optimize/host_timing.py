@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from edgedeploy.errors import EdgedeployError
+from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.host_run import HostSession, host_isa
 from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.contract import Feed

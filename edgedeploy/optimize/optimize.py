@@ -9,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from edgedeploy.errors import DatasetError, EdgedeployError, UnsupportedError
-from edgedeploy.files import replacing_file
+from edgedeploy.foundation.errors import DatasetError, EdgedeployError, UnsupportedError
+from edgedeploy.foundation.files import replacing_file
+from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.board import Board
 from edgedeploy.optimize.contract import Context
@@ -23,7 +24,6 @@ from edgedeploy.optimize.search.files import write_search
 from edgedeploy.optimize.search.search import SearchSettings, search
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.optimize.subject import Subject
-from edgedeploy.progress import SILENT, Progress
 from edgedeploy.sessions import ModelFormat
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import Evidence, LayerNoise, PassEvidence

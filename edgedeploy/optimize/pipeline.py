@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.errors import EdgedeployError
+from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.host_run import HostSession
 from edgedeploy.optimize.comparison import relative_difference
 from edgedeploy.optimize.contract import Context, Pass, PostconditionError, Refused, first_line

@@ -28,11 +28,11 @@ from typing import Any, Union
 import msgspec
 from msgspec import Struct
 
-from edgedeploy import data_files
-from edgedeploy.errors import InvalidFileError
+from edgedeploy.foundation import resources as data_files
+from edgedeploy.foundation.errors import InvalidFileError
+from edgedeploy.foundation.toml_file import load_toml
 from edgedeploy.optimize.contract import Pass
 from edgedeploy.optimize.registry import pass_types
-from edgedeploy.toml_file import load_toml
 
 
 class Variant(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from edgedeploy.quantities import bytes_in_words
+from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.report.bars import Pair, operator_pairs, paired_bars
 from edgedeploy.report.plots import histogram, room_for, timeline, trend
 from edgedeploy.report.wording import percent_change, speed_in_words

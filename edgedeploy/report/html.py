@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgedeploy.files import write_bytes
-from edgedeploy.quantities import bytes_in_words, milliseconds
+from edgedeploy.foundation.files import write_bytes
+from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.report.breakage import HEAD, breakages, broken_in_words, class_row
 from edgedeploy.report.comparison import comparison
 from edgedeploy.report.figures import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from edgedeploy.quantities import bytes_in_words
+from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.report.breakage import HEAD, Breakage, breakages, broken_in_words, changed_classes, class_row
 from edgedeploy.report.comparison import comparison
 from edgedeploy.report.layers import noise_in_words, noisiest

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from edgedeploy.quantities import bytes_in_words, milliseconds
+from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.values.baseline import Baseline
 
 _RUNS_NEEDED = 3

@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgedeploy.quantities import bytes_in_words, milliseconds
+from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.report.breakage import device_breakage
 from edgedeploy.report.terminal_breakage import breakage_parts
 from edgedeploy.report.wording import metric_in_words, sqnr_in_words, state_in_words

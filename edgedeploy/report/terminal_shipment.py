@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgedeploy.quantities import bytes_in_words
+from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.report.breakage import optimized_breakage
 from edgedeploy.report.comparison import comparison
 from edgedeploy.report.terminal_breakage import breakage_parts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgedeploy.quantities import bytes_in_words, milliseconds
+from edgedeploy.foundation.units import bytes_in_words, milliseconds
 
 if TYPE_CHECKING:
     from edgedeploy.values.contract import Verdict, VerdictLine

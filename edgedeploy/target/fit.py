@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, structs
 
-from edgedeploy.errors import InvalidFileError, UnknownNameError
+from edgedeploy.foundation.errors import InvalidFileError, UnknownNameError
 from edgedeploy.target.features import with_implied
 from edgedeploy.target.load import load_target, target_names
 from edgedeploy.target.versions import version_numbers

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from edgedeploy.data_files import find, names
-from edgedeploy.errors import InvalidFileError, UnknownNameError
-from edgedeploy.toml_file import load_toml
+from edgedeploy.foundation.errors import InvalidFileError, UnknownNameError
+from edgedeploy.foundation.resources import find, names
+from edgedeploy.foundation.toml_file import load_toml
 from edgedeploy.values.target import Target
 
 

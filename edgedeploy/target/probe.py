@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import DeviceError
+from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.target import elf_header
 from edgedeploy.target.c_library import read_c_library
 from edgedeploy.target.fit import fit_target

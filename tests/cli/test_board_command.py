@@ -11,7 +11,7 @@ from msgspec import structs
 from edgedeploy.cli.main import cli
 from edgedeploy.device.emulator import board
 from edgedeploy.device.emulator.state import BoardState, board_folder, write_state
-from edgedeploy.errors import DeviceError, UnknownNameError
+from edgedeploy.foundation.errors import DeviceError, UnknownNameError
 
 STATE = BoardState(target="rpi4", image="ab", disk_mb=2048, phase="up", port=2222, boot_s=3.21)
 

@@ -16,8 +16,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from edgedeploy import errors
 from edgedeploy.cli import main as cli_main
+from edgedeploy.foundation import errors
 
 EDGEDEPLOY = [sys.executable, "-c", "from edgedeploy.cli.main import main; main()"]
 HEAVY = {"jinja2", "numpy", "onnx", "onnx_ir", "onnxruntime", "paramiko", "rich", "cryptography", "msgspec"}

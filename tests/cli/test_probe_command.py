@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from sample_shipment import shipment
 
 from edgedeploy.cli.main import cli
-from edgedeploy.errors import DeviceError, EdgedeployError, InvalidFileError
+from edgedeploy.foundation.errors import DeviceError, EdgedeployError, InvalidFileError
 from edgedeploy.measure.files import save_measurement
 from edgedeploy.values.probe import Probe
 

@@ -21,7 +21,7 @@ from edgedeploy.compile.backends.protocol import Built
 from edgedeploy.compile.backends.python_runner import run_script
 from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.bundle import open_bundle
-from edgedeploy.errors import DatasetError, EdgedeployError, HostError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.errors import DatasetError, EdgedeployError, HostError, InvalidFileError, UnsupportedError
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.target.load import load_target
 from edgedeploy.values.bundle import Needs, Runtime, Source

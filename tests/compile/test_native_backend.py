@@ -14,7 +14,7 @@ import pytest
 
 from edgedeploy.compile.backends.native import BACKEND
 from edgedeploy.compile.build import compile_model
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.target.load import load_target
 from edgedeploy.values.bundle import MANIFEST_NAME
 

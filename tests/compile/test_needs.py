@@ -15,7 +15,7 @@ from msgspec import structs
 
 from edgedeploy.compile.backends.protocol import Built
 from edgedeploy.compile.needs import Found, find_needs, with_needs
-from edgedeploy.errors import IntegrityError, UnsupportedError
+from edgedeploy.foundation.errors import IntegrityError, UnsupportedError
 from edgedeploy.target.load import load_target
 from edgedeploy.values.bundle import Needs, Runtime
 

@@ -21,11 +21,11 @@ from edgedeploy.compile.onnx_to_tflite import answers, conversion, environment
 from edgedeploy.compile.onnx_to_tflite.conversion import Converted, difference, quantized, to_tflite, tolerance_for
 from edgedeploy.compile.onnx_to_tflite.edges import Edge, identity, layouts, with_edges
 from edgedeploy.compile.onnx_to_tflite.pinned import input_name, output_name, pin
-from edgedeploy.errors import HostError, UnsupportedError
+from edgedeploy.foundation.errors import HostError, UnsupportedError
+from edgedeploy.foundation.progress import SILENT
 from edgedeploy.host_run import HostSession
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.tflite_file import read_tflite
-from edgedeploy.progress import SILENT
 from edgedeploy.tflite_run import TfliteSession
 
 DOUBLE = """

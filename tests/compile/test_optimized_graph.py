@@ -9,7 +9,7 @@ import pytest
 
 import edgedeploy.compile.optimized_graph as module
 from edgedeploy.compile.optimized_graph import optimized_graph
-from edgedeploy.files import write_bytes
+from edgedeploy.foundation.files import write_bytes
 from edgedeploy.host_run import HostSession
 from edgedeploy.npz import npz_bytes
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from edgedeploy.compile.wheels import Layout, More, lay_out_wheels
-from edgedeploy.errors import HostError, IntegrityError, UnsupportedError
-from edgedeploy.files import cache_folder
-from edgedeploy.progress import SILENT, Progress
+from edgedeploy.foundation.errors import HostError, IntegrityError, UnsupportedError
+from edgedeploy.foundation.files import cache_folder
+from edgedeploy.foundation.progress import SILENT, Progress
 
 pytestmark = pytest.mark.slow
 

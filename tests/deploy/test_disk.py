@@ -13,7 +13,7 @@ from edgedeploy.deploy import transfer
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, releases, rollback
 from edgedeploy.device.local import LocalConnection
-from edgedeploy.errors import DeviceError
+from edgedeploy.foundation.errors import DeviceError
 
 SmallDisk = Callable[[int], Path]
 

@@ -26,7 +26,7 @@ from edgedeploy.deploy.status import status
 from edgedeploy.deploy.uninstall import uninstall
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
-from edgedeploy.errors import DeviceError, EdgedeployError
+from edgedeploy.foundation.errors import DeviceError, EdgedeployError
 from edgedeploy.target.probe import probe
 
 pytestmark = pytest.mark.slow

@@ -32,7 +32,7 @@ from edgedeploy.deploy.status import status
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.edge_file import write_edge_file
-from edgedeploy.errors import BusyError, DeviceError, IntegrityError, UnknownNameError
+from edgedeploy.foundation.errors import BusyError, DeviceError, IntegrityError, UnknownNameError
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, FileEntry, Needs, Runtime
 
 pytestmark = pytest.mark.slow

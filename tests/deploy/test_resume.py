@@ -18,7 +18,7 @@ from edgedeploy.deploy.releases import broken_files, releases
 from edgedeploy.deploy.shell import argv
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
-from edgedeploy.errors import IntegrityError
+from edgedeploy.foundation.errors import IntegrityError
 from edgedeploy.values.bundle import Bundle
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from edgedeploy.deploy.retry import with_retries
-from edgedeploy.errors import BusyError, DeviceError, UnreachableError
+from edgedeploy.foundation.errors import BusyError, DeviceError, UnreachableError
 
 
 class Attempt:

@@ -20,7 +20,7 @@ from edgedeploy.deploy.releases import broken_files, current_release, list_relea
 from edgedeploy.deploy.status import status
 from edgedeploy.deploy.uninstall import uninstall, uninstall_everything
 from edgedeploy.device.local import LocalConnection
-from edgedeploy.errors import BusyError, DeviceError, UnknownNameError
+from edgedeploy.foundation.errors import BusyError, DeviceError, UnknownNameError
 from edgedeploy.values.bundle import ContractReference
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edgedeploy.device.address import connect
-from edgedeploy.errors import EdgedeployError, UnknownNameError, UnreachableError
+from edgedeploy.foundation.errors import EdgedeployError, UnknownNameError, UnreachableError
 
 
 @pytest.mark.parametrize(

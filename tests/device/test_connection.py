@@ -12,7 +12,7 @@ import pytest
 
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.local import LocalConnection
-from edgedeploy.errors import DeviceError
+from edgedeploy.foundation.errors import DeviceError
 
 pytestmark = pytest.mark.slow
 

@@ -22,7 +22,7 @@ from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, releases, rollback
 from edgedeploy.deploy.status import status
 from edgedeploy.device.emulator.keys import KeyPair, new_key_pair
-from edgedeploy.errors import AuthenticationError, BusyError, DeviceError, UnreachableError
+from edgedeploy.foundation.errors import AuthenticationError, BusyError, DeviceError, UnreachableError
 
 pytestmark = pytest.mark.device
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgedeploy.device.emulator.keys import new_key_pair
 from edgedeploy.device.known_hosts import fingerprint, host_name, known_keys, remember
-from edgedeploy.errors import HostError, InvalidFileError
+from edgedeploy.foundation.errors import HostError, InvalidFileError
 
 KEY = new_key_pair().public
 KIND, BASE64 = KEY.split()

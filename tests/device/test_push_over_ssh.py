@@ -17,7 +17,7 @@ from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, current_release, releases, rollback
 from edgedeploy.deploy.retry import with_retries
 from edgedeploy.device.connection import Connection
-from edgedeploy.errors import BusyError, UnreachableError
+from edgedeploy.foundation.errors import BusyError, UnreachableError
 
 pytestmark = pytest.mark.device
 

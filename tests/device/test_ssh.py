@@ -18,7 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from edgedeploy.deploy.releases import list_releases
 from edgedeploy.device.address import connect
 from edgedeploy.device.emulator.keys import new_key_pair
-from edgedeploy.errors import AuthenticationError, DeviceError, InvalidFileError, UnreachableError, UnsupportedError
+from edgedeploy.foundation.errors import (
+    AuthenticationError,
+    DeviceError,
+    InvalidFileError,
+    UnreachableError,
+    UnsupportedError,
+)
 
 pytestmark = pytest.mark.device
 

@@ -11,7 +11,7 @@ from loopback_sshd import serve
 
 from edgedeploy.device.address import connect
 from edgedeploy.device.emulator.keys import new_key_pair
-from edgedeploy.errors import AuthenticationError
+from edgedeploy.foundation.errors import AuthenticationError
 
 pytestmark = pytest.mark.device
 

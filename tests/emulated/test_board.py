@@ -23,7 +23,7 @@ from edgedeploy.device.emulator.board import (
 )
 from edgedeploy.device.emulator.disk import mend_disk
 from edgedeploy.device.emulator.keys import new_key_pair
-from edgedeploy.errors import AuthenticationError, BoardError, DeviceError, UnsupportedError
+from edgedeploy.foundation.errors import AuthenticationError, BoardError, DeviceError, UnsupportedError
 
 pytestmark = pytest.mark.emulated
 

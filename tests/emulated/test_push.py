@@ -13,7 +13,7 @@ from edgedeploy.deploy.releases import broken_files, current_release, list_relea
 from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.emulator.board import BoardStatus, board_kill, board_up
-from edgedeploy.errors import DeviceError, UnreachableError
+from edgedeploy.foundation.errors import DeviceError, UnreachableError
 
 pytestmark = pytest.mark.emulated
 

@@ -19,11 +19,11 @@ from edgedeploy.compile.backends.onnxruntime_c import runner_sources
 from edgedeploy.compile.backends.python_runner import write_runner
 from edgedeploy.compile.zig import compile_c, dynamic_machine
 from edgedeploy.device.local import LocalConnection
-from edgedeploy.files import cache_folder
+from edgedeploy.foundation.files import cache_folder
+from edgedeploy.foundation.progress import SILENT
 from edgedeploy.host_run import HostSession
 from edgedeploy.measure.statistics import summary
 from edgedeploy.model.inspect import inspect_model
-from edgedeploy.progress import SILENT
 from edgedeploy.target.load import load_target
 from edgedeploy.values.bundle import FileEntry, Manifest, Release, Runtime, Source
 from edgedeploy.values.measurement import Accuracy, Conditions, MeasuredRelease, Measurement, Timing

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.measure import against
 from edgedeploy.measure.against import bench_against
 from edgedeploy.measure.profiles import PROFILES, Profile

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from edgedeploy.cli.main import cli
-from edgedeploy.errors import InvalidFileError
+from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.measure.baseline import (
     baseline_of,
     check_baseline,

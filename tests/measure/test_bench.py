@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from edgedeploy.errors import DeviceError, UnknownNameError, UnsupportedError
+from edgedeploy.foundation.errors import DeviceError, UnknownNameError, UnsupportedError
+from edgedeploy.foundation.progress import Progress
 from edgedeploy.measure.bench import bench
 from edgedeploy.measure.profiles import PROFILES, Profile
 from edgedeploy.measure.protocol import Conversation
-from edgedeploy.progress import Progress
 from edgedeploy.values.measurement import BenchSettings
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgedeploy.errors import InvalidFileError
+from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.measure.contract import load_contract
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
-from edgedeploy.errors import DeviceError
+from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.measure.bench import bench
 from edgedeploy.measure.counting import count_inferences, instruction_count, load_model
 from edgedeploy.measure.observation import merge

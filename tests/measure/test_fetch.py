@@ -10,9 +10,9 @@ import pytest
 from msgspec import structs
 
 from edgedeploy.device.connection import ANSWER_LIMIT_BYTES
-from edgedeploy.errors import DeviceError, IntegrityError
+from edgedeploy.foundation.errors import DeviceError, IntegrityError
+from edgedeploy.foundation.progress import SILENT
 from edgedeploy.measure.fetch import fetch_model
-from edgedeploy.progress import SILENT
 from edgedeploy.values.bundle import Release
 
 

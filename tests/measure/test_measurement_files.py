@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from edgedeploy.errors import InvalidFileError
+from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.measure.files import load_measurement, save_measurement
 from edgedeploy.measure.observation import merge
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgedeploy.errors import DatasetError, DeviceError, IntegrityError, UnknownNameError
+from edgedeploy.foundation.errors import DatasetError, DeviceError, IntegrityError, UnknownNameError
 from edgedeploy.measure import pipeline
 from edgedeploy.measure import test as module
 from edgedeploy.measure.protocol import Conversation, conversation

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 from msgspec import structs
 
-from edgedeploy.errors import DeviceError, UnsupportedError
+from edgedeploy.foundation.errors import DeviceError, UnsupportedError
 from edgedeploy.measure import profile as module
 from edgedeploy.measure.profile import profile
 from edgedeploy.measure.protocol import Conversation

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedeploy.device.connection import Completed
-from edgedeploy.errors import DeviceError
+from edgedeploy.foundation.errors import DeviceError
+from edgedeploy.foundation.sanitize import printable
 from edgedeploy.measure import protocol
 from edgedeploy.measure.protocol import Conversation, conversation
-from edgedeploy.printable import printable
 
 
 class Scripted:

@@ -7,7 +7,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.values.model import ModelFacts, TensorFacts
 

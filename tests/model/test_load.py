@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedeploy.errors import EdgedeployError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.errors import EdgedeployError, InvalidFileError, UnsupportedError
 from edgedeploy.model import load
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import load_onnx, read_onnx

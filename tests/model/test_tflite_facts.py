@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tflite_models import Builder, small_network
 
-from edgedeploy.errors import InvalidFileError, UnsupportedError
+from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.tflite_file import constant, read_tflite, write_tflite
 from edgedeploy.values.model import TensorFacts
@@ -125,7 +125,7 @@ def test_without_the_extra_the_command_that_mends_it_is_said(tmp_path):
     script = (
         "import sys; sys.modules['ai_edge_litert'] = None\n"
         "from pathlib import Path\n"
-        "from edgedeploy.errors import HostError\n"
+        "from edgedeploy.foundation.errors import HostError\n"
         "from edgedeploy.model.inspect import inspect_model\n"
         "try: inspect_model(Path(sys.argv[1]))\n"
         "except HostError as error: print(error.mend)"

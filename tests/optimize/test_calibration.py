@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgedeploy.dataset import open_dataset
-from edgedeploy.errors import DatasetError
+from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.optimize import calibration
 from edgedeploy.optimize.calibration import METHODS, calibrate, calibrate_all, collect_histograms
 from edgedeploy.optimize.clipping import squared_error

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgedeploy.dataset import open_dataset
-from edgedeploy.errors import DatasetError
+from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.host_run import HostSession
 from edgedeploy.optimize.contract import Context
 from edgedeploy.optimize.graph import serialized

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedeploy.dataset import Sample, open_dataset
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.host_run import HostSession
 from edgedeploy.metrics import find_metric
 from edgedeploy.optimize.comparison import ResultFailedError

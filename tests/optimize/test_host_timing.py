@@ -10,7 +10,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from edgedeploy.errors import DatasetError, UnsupportedError
+from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.optimize import host_timing
 from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.host_timing import HostTiming, _inferences_per_sample

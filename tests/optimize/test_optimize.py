@@ -10,7 +10,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from edgedeploy.errors import DatasetError, InvalidFileError, UnknownNameError, UnsupportedError
+from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnknownNameError, UnsupportedError
 from edgedeploy.host_run import HostSession
 from edgedeploy.optimize.optimize import evidence_path, optimize
 from edgedeploy.optimize.recipe import load_recipe

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgedeploy.errors import DatasetError
+from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.optimize.contract import Context, Pass, PostconditionError, Refused, kebab_case
 from edgedeploy.optimize.graph import add_initializer, serialized
 from edgedeploy.optimize.pipeline import run_passes

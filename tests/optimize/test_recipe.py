@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgedeploy.errors import InvalidFileError, UnknownNameError
-from edgedeploy.files import config_folder
+from edgedeploy.foundation.errors import InvalidFileError, UnknownNameError
+from edgedeploy.foundation.files import config_folder
 from edgedeploy.optimize.passes.upgrade_opset import UpgradeOpset
 from edgedeploy.optimize.recipe import load_recipe, recipe_names
 

@@ -12,7 +12,7 @@ from tflite_models import Builder, small_network
 
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import open_dataset
-from edgedeploy.errors import DatasetError, UnsupportedError
+from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.tflite_file import operator_name, read_tflite, tensor_name, write_tflite
 from edgedeploy.optimize.contract import Context, Pass

@@ -16,7 +16,7 @@ import pytest
 import sample_shipment as sample
 from msgspec import structs
 
-from edgedeploy.errors import HostError
+from edgedeploy.foundation.errors import HostError
 from edgedeploy.measure.counting import instruction_count
 from edgedeploy.report.html import render, write_report
 from edgedeploy.values.contract import Outcome

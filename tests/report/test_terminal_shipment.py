@@ -9,7 +9,7 @@ import sample_shipment as sample
 from msgspec import structs
 from rich.console import Console
 
-from edgedeploy.quantities import bytes_in_words, milliseconds
+from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.report.comparison import comparison
 from edgedeploy.report.terminal_evidence import evidence_table
 from edgedeploy.report.terminal_shipment import shipment_tables

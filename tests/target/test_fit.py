@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from probed_boards import PC, RPI2, RPI3, RPI4, RPI4_32, RPI5, ZERO, ZERO_2, probed, without
 
-from edgedeploy.files import config_folder
+from edgedeploy.foundation.files import config_folder
 from edgedeploy.target.features import with_implied
 from edgedeploy.target.fit import fit_target
 from edgedeploy.target.load import load_target

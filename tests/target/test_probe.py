@@ -17,7 +17,7 @@ from probed_boards import ARM, RPI4, RPI4_32, RPI5, ZERO, probed
 
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
-from edgedeploy.errors import DeviceError
+from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.target.c_library import read_c_library
 from edgedeploy.target.elf_header import Header
 from edgedeploy.target.elf_header import read as read_header

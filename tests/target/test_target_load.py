@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from edgedeploy.data_files import folders
-from edgedeploy.errors import InvalidFileError, UnknownNameError
-from edgedeploy.files import config_folder
+from edgedeploy.foundation.errors import InvalidFileError, UnknownNameError
+from edgedeploy.foundation.files import config_folder
+from edgedeploy.foundation.resources import folders
 from edgedeploy.target.load import load_target, target_names
 from edgedeploy.target.versions import is_version
 

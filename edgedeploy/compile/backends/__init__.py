@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from edgedeploy.compile.backends.protocol import Backend
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.sessions import ModelFormat
 from edgedeploy.values.target import Target
 

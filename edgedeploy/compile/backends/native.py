@@ -14,9 +14,9 @@ import numpy as np
 from edgedeploy.compile.backends.onnxruntime_c import runner_sources
 from edgedeploy.compile.backends.protocol import Built, Order
 from edgedeploy.compile.zig import compile_c, static_machine, zig_version
-from edgedeploy.errors import HostError, UnsupportedError
-from edgedeploy.files import cache_folder
-from edgedeploy.progress import Progress
+from edgedeploy.foundation.errors import HostError, UnsupportedError
+from edgedeploy.foundation.files import cache_folder
+from edgedeploy.foundation.progress import Progress
 from edgedeploy.sessions import ModelFormat
 from edgedeploy.values.bundle import Needs, Runtime
 from edgedeploy.values.target import Target

@@ -11,8 +11,8 @@ from msgspec import structs
 from edgedeploy.compile.backends.protocol import Built, Order
 from edgedeploy.compile.backends.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
 from edgedeploy.compile.optimized_graph import optimized_graph
-from edgedeploy.files import write_bytes
-from edgedeploy.progress import Progress
+from edgedeploy.foundation.files import write_bytes
+from edgedeploy.foundation.progress import Progress
 from edgedeploy.sessions import ModelFormat
 from edgedeploy.values.bundle import Needs
 from edgedeploy.values.target import Target

@@ -14,9 +14,9 @@ from edgedeploy.compile.backends.onnxruntime import graph_for, settings_for
 from edgedeploy.compile.backends.protocol import Built, Order
 from edgedeploy.compile.wheels import is_licence, lay_out_wheels
 from edgedeploy.compile.zig import compile_c, dynamic_machine, zig_version
-from edgedeploy.errors import HostError
-from edgedeploy.files import cache_folder, write_bytes
-from edgedeploy.progress import Progress
+from edgedeploy.foundation.errors import HostError
+from edgedeploy.foundation.files import cache_folder, write_bytes
+from edgedeploy.foundation.progress import Progress
 from edgedeploy.sessions import ModelFormat
 from edgedeploy.values.bundle import Needs, Runtime
 from edgedeploy.values.target import Target

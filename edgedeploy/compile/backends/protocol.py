@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from edgedeploy.progress import Progress
+from edgedeploy.foundation.progress import Progress
 from edgedeploy.sessions import ModelFormat
 from edgedeploy.values.bundle import Needs, Runtime
 from edgedeploy.values.model import ModelFacts

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgedeploy.compile.wheels import More, lay_out_wheels
-from edgedeploy.progress import Progress
+from edgedeploy.foundation.progress import Progress
 from edgedeploy.values.bundle import Runtime
 from edgedeploy.values.target import Target
 

@@ -13,8 +13,8 @@ from edgedeploy.compile import debian_numpy
 from edgedeploy.compile.backends.protocol import Built, Order
 from edgedeploy.compile.backends.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
 from edgedeploy.compile.wheels import More
-from edgedeploy.files import write_bytes
-from edgedeploy.progress import Progress
+from edgedeploy.foundation.files import write_bytes
+from edgedeploy.foundation.progress import Progress
 from edgedeploy.sessions import ModelFormat
 from edgedeploy.values.bundle import Needs
 from edgedeploy.values.target import Target

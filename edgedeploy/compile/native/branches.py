@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 
 _MOST = 1000
 """Branches to be taken in one model, those within others included."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgedeploy.compile.native.graph import Graph, Node, Value
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 
 C_TYPES = {
     "float32": "float",

@@ -9,7 +9,7 @@ import numpy as np
 from edgedeploy.compile.native.elementwise import clip_bounds
 from edgedeploy.compile.native.graph import Graph, Node, Value
 from edgedeploy.compile.native.products import ACTIVATION, ADDED, has_constant_weights
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 

@@ -7,7 +7,7 @@ import onnx
 
 from edgedeploy.compile.native.emit import C_TYPES, Emitter
 from edgedeploy.compile.native.graph import Node, Value
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 
 _INLINE_LIMIT = 64
 """Constants of up to so many elements are given to the generator: axes, shapes and the like decide what it writes."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 
 Attribute = Any
 """int, float, str, list of these, or numpy array: `onnx.helper.get_attribute_value`, decoded."""

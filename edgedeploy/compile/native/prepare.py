@@ -12,7 +12,7 @@ import onnxruntime
 
 from edgedeploy.compile.native.branches import take_branches
 from edgedeploy.compile.native.graph import Attribute, Graph, Node, Value
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 
 _SUBGRAPHS = ("If", "Loop", "Scan", "SequenceMap")
 _SHAPE_OF_DATA = ("NonZero", "Unique", "Compress", "NonMaxSuppression", "StringSplit", "TfIdfVectorizer")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedeploy.errors import EdgedeployError, UnsupportedError
-from edgedeploy.files import write_bytes
+from edgedeploy.foundation.errors import EdgedeployError, UnsupportedError
+from edgedeploy.foundation.files import write_bytes
 from edgedeploy.npz import npz_bytes
 from edgedeploy.tflite_run import TfliteSession
 

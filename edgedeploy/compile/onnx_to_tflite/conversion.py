@@ -15,11 +15,11 @@ from edgedeploy.compile.onnx_to_tflite.answers import ARITHMETICS, ask
 from edgedeploy.compile.onnx_to_tflite.edges import Edge, identity, layouts, with_edges
 from edgedeploy.compile.onnx_to_tflite.environment import convert
 from edgedeploy.compile.onnx_to_tflite.pinned import input_name, output_name, pin
-from edgedeploy.errors import UnsupportedError
-from edgedeploy.files import write_bytes
+from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.foundation.files import write_bytes
+from edgedeploy.foundation.progress import Progress
 from edgedeploy.model.graphs import nodes, tensors
 from edgedeploy.model.tflite_file import dtype_name, read_tflite, shape, tensor_name
-from edgedeploy.progress import Progress
 from edgedeploy.tflite_run import require_tflite
 
 CONVERSION_LIMIT_S = 1800.0

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.model.tflite_file import dtype_name, read_tflite, tensor_name, type_number, write_tflite
 from edgedeploy.tflite_run import require_tflite
 

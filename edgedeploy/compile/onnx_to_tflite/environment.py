@@ -15,10 +15,10 @@ import tempfile
 from pathlib import Path
 
 from edgedeploy.compile.wheels import uv_environment
-from edgedeploy.errors import HostError, UnsupportedError
-from edgedeploy.files import cache_folder, replacing_folder
-from edgedeploy.locks import exclusive
-from edgedeploy.progress import Progress
+from edgedeploy.foundation.errors import HostError, UnsupportedError
+from edgedeploy.foundation.files import cache_folder, replacing_folder
+from edgedeploy.foundation.locks import exclusive
+from edgedeploy.foundation.progress import Progress
 
 _LOCK = Path(__file__).with_name("onnx2tf.lock")
 _LAYOUT_VERSION = 1

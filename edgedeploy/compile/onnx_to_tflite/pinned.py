@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnx.version_converter
 
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.model.graphs import nodes, subgraphs
 
 _SOFTMAX_BY_AXIS = 13

@@ -19,12 +19,12 @@ from edgedeploy.device.emulator.initramfs import board_archive
 from edgedeploy.device.emulator.keys import new_key_pair
 from edgedeploy.device.emulator.login import BoardAccess, wait_for_login
 from edgedeploy.device.emulator.state import BoardState, board_folder, boards_folder, read_state, write_state
-from edgedeploy.device.emulator.tools import need
 from edgedeploy.device.emulator.userland import USER
-from edgedeploy.errors import BoardError, DeviceError, EdgedeployError, UnknownNameError, UnsupportedError
-from edgedeploy.files import unwritable, write_bytes
-from edgedeploy.locks import exclusive
-from edgedeploy.progress import SILENT, Progress
+from edgedeploy.foundation.errors import BoardError, DeviceError, EdgedeployError, UnknownNameError, UnsupportedError
+from edgedeploy.foundation.files import unwritable, write_bytes
+from edgedeploy.foundation.locks import exclusive
+from edgedeploy.foundation.programs import need
+from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.target.load import load_target, target_names
 from edgedeploy.values.target import Emulation, Target
 

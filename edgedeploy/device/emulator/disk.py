@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from edgedeploy.device.emulator.tools import find, run
-from edgedeploy.errors import BoardError, HostError, UnsupportedError
-from edgedeploy.files import unwritable
+from edgedeploy.foundation.errors import BoardError, HostError, UnsupportedError
+from edgedeploy.foundation.files import unwritable
+from edgedeploy.foundation.programs import find, run
 
 # Named one by one: the host's own defaults (mke2fs.conf) may be newer than the board's kernel.
 _FEATURES = (

@@ -20,7 +20,6 @@ import msgspec
 from edgedeploy.device.emulator.disk import make_disk
 from edgedeploy.device.emulator.initramfs import base_archive
 from edgedeploy.device.emulator.packages import fetch, fetch_kernel, unpack
-from edgedeploy.device.emulator.tools import need
 from edgedeploy.device.emulator.userland import (
     HOME,
     MINIMAL_PACKAGES,
@@ -30,10 +29,11 @@ from edgedeploy.device.emulator.userland import (
     make_userland,
     packaged,
 )
-from edgedeploy.errors import BoardError
-from edgedeploy.files import cache_folder, replacing_folder, unwritable
-from edgedeploy.locks import exclusive
-from edgedeploy.progress import SILENT, Progress
+from edgedeploy.foundation.errors import BoardError
+from edgedeploy.foundation.files import cache_folder, replacing_folder, unwritable
+from edgedeploy.foundation.locks import exclusive
+from edgedeploy.foundation.programs import need
+from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.values.target import Emulation
 
 # The modules that say what is on an image. Their source is part of its name: no number that somebody forgets to raise.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgedeploy.errors import BoardError
+from edgedeploy.foundation.errors import BoardError
 
 # What a kernel of Debian's may have as a module; what is built into it, is passed over.
 _MODULES = ("virtio_mmio", "virtio_blk", "virtio_net", "virtio_rng", "crc32c_generic", "ext4")

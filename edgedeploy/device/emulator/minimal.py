@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgedeploy.errors import BoardError
+from edgedeploy.foundation.errors import BoardError
 
 _PROGRAMS = ("usr/bin/busybox", "usr/sbin/sshd")
 _FACTS = ("etc/debian_version", "etc/os-release", "usr/lib/os-release")

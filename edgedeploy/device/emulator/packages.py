@@ -22,10 +22,10 @@ from edgedeploy.device.emulator.apt_sources import (
     host_sources,
     mirror_sources,
 )
-from edgedeploy.device.emulator.tools import apt_line, need
-from edgedeploy.errors import HostError
-from edgedeploy.files import cache_folder, unwritable
-from edgedeploy.progress import SILENT, Progress
+from edgedeploy.foundation.errors import HostError
+from edgedeploy.foundation.files import cache_folder, unwritable
+from edgedeploy.foundation.programs import apt_line, need
+from edgedeploy.foundation.progress import SILENT, Progress
 
 MIRROR_VARIABLE = "EDGEDEPLOY_DEBIAN_MIRROR"
 """Names a Debian mirror for a host that has no source of the board's release (Ubuntu, or another Debian)."""

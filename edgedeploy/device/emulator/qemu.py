@@ -16,9 +16,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgedeploy.device.emulator.tools import find
-from edgedeploy.errors import BoardError, BusyError, UnsupportedError
-from edgedeploy.files import unwritable
+from edgedeploy.foundation.errors import BoardError, BusyError, UnsupportedError
+from edgedeploy.foundation.files import unwritable
+from edgedeploy.foundation.programs import find
 from edgedeploy.values.target import Emulation, Target
 
 CONSOLE_LOG = "console.log"

@@ -9,8 +9,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from edgedeploy.errors import UnknownNameError
-from edgedeploy.files import cache_folder, write_bytes
+from edgedeploy.foundation.errors import UnknownNameError
+from edgedeploy.foundation.files import cache_folder, write_bytes
 
 # It is a folder's name and, with dots and underscores taken out, a host's.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from edgedeploy.device.emulator.minimal import keep_minimum
 from edgedeploy.device.emulator.packages import Package, unpack
-from edgedeploy.errors import BoardError
-from edgedeploy.progress import SILENT, Progress
+from edgedeploy.foundation.errors import BoardError
+from edgedeploy.foundation.progress import SILENT, Progress
 
 PACKAGES = (
     *("base-files", "bash", "busybox-static", "coreutils", "dash", "diffutils", "findutils"),

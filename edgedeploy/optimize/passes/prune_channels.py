@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.errors import EdgedeployError
+from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.model.macs import count_macs
 from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError, Refused
 from edgedeploy.optimize.graph import all_nodes, is_operator, serialized

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.errors import EdgedeployError
+from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError, Refused
 from edgedeploy.optimize.graph import (
     add_initializer,

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.dataset import Dataset
-from edgedeploy.errors import DatasetError
+from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.host_run import HostSession
 from edgedeploy.optimize.contract import Feed
 from edgedeploy.optimize.graph import is_operator, serialized

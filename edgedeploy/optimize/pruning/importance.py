@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.errors import EdgedeployError
+from edgedeploy.foundation.errors import EdgedeployError
+from edgedeploy.foundation.progress import Progress
 from edgedeploy.optimize.graph import constant
 from edgedeploy.optimize.pruning.cells import Cell
 from edgedeploy.optimize.pruning.coupling import Coupling
@@ -20,7 +21,6 @@ from edgedeploy.optimize.pruning.reconstruct import bias_of
 from edgedeploy.optimize.pruning.rewrite import Operand, rewrite
 from edgedeploy.optimize.pruning.rows import Form, form_of, matrices, rows_by_root, weights_from
 from edgedeploy.optimize.pruning.watch import Watcher
-from edgedeploy.progress import Progress
 
 Importance = Literal["activations", "magnitude"]
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from edgedeploy.errors import HostError, InvalidFileError
-from edgedeploy.files import unreadable, unwritable
+from edgedeploy.foundation.errors import HostError, InvalidFileError
+from edgedeploy.foundation.files import unreadable, unwritable
 from edgedeploy.optimize.contract import Pass
 from edgedeploy.values.search import LayerDamage, Trial
 

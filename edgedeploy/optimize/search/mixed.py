@@ -15,12 +15,12 @@ from msgspec import structs
 
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import Sample
-from edgedeploy.errors import EdgedeployError
+from edgedeploy.foundation.errors import EdgedeployError
+from edgedeploy.foundation.progress import Progress
 from edgedeploy.optimize.contract import Pass
 from edgedeploy.optimize.linear import find_linear
 from edgedeploy.optimize.search.evaluator import Evaluator
 from edgedeploy.optimize.search.journal import Journal
-from edgedeploy.progress import Progress
 from edgedeploy.sessions import format_of, open_session
 from edgedeploy.values.search import LayerDamage, Trial
 

@@ -19,7 +19,7 @@ import msgspec
 import onnx_ir as ir
 from msgspec import Struct, structs
 
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.optimize.board import Board
 from edgedeploy.optimize.contract import Pass
 from edgedeploy.optimize.guard import Judgement

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from edgedeploy.errors import DatasetError
+from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.optimize.calibration import DEFAULT_PERCENTILE, Method
 from edgedeploy.optimize.clipping import entropy_range, least_squares_range, percentile_range
 from edgedeploy.optimize.contract import Context, Refused

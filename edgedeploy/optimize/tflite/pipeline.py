@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgedeploy.errors import EdgedeployError
+from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.model.tflite_file import dtype_name, read_tflite, tensor_name, write_tflite
 from edgedeploy.optimize.comparison import relative_difference
 from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError, Refused, first_line

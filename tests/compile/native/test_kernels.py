@@ -18,7 +18,7 @@ import edgedeploy.compile.native
 from edgedeploy.compile.backends.native import FLAGS
 from edgedeploy.compile.native.packing import packed_bias, packed_depthwise, packed_kernel, packed_matrix
 from edgedeploy.compile.zig import Machine, compile_c
-from edgedeploy.progress import SILENT
+from edgedeploy.foundation.progress import SILENT
 
 pytestmark = [
     pytest.mark.keeps_cache,

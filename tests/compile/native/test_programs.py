@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from native_programs import RUNNERS, run_exactly, run_natively, sources_of
 
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 
 pytestmark = pytest.mark.keeps_cache
 

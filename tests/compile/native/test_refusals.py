@@ -10,7 +10,7 @@ import pytest
 
 from edgedeploy.compile.native.prepare import prepare
 from edgedeploy.compile.native.program import write_program
-from edgedeploy.errors import UnsupportedError
+from edgedeploy.foundation.errors import UnsupportedError
 
 
 def _refusal(text: str, feed: dict[str, np.ndarray], folder: Path) -> UnsupportedError:

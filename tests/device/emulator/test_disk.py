@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from edgedeploy.device.emulator.disk import copy_disk, make_disk, mend_disk, refuse_small_disk
-from edgedeploy.device.emulator.tools import find, run
-from edgedeploy.errors import BoardError, HostError, UnsupportedError
+from edgedeploy.foundation.errors import BoardError, HostError, UnsupportedError
+from edgedeploy.foundation.programs import find, run
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from edgedeploy.device.emulator.board import (
 )
 from edgedeploy.device.emulator.keys import new_key_pair
 from edgedeploy.device.emulator.state import BoardState, board_folder, read_state, write_state
-from edgedeploy.device.emulator.tools import apt_line, need, run
-from edgedeploy.errors import BoardError, DeviceError, HostError, UnknownNameError, UnsupportedError
+from edgedeploy.foundation.errors import BoardError, DeviceError, HostError, UnknownNameError, UnsupportedError
+from edgedeploy.foundation.programs import apt_line, need, run
 from edgedeploy.target.load import load_target, target_names
 
 STATE = BoardState(target="rpi4", image="0123456789abcdef", disk_mb=2048, phase="up", port=2222, boot_s=3.0)
@@ -238,7 +238,7 @@ def test_an_image_that_is_there_is_not_built(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_missing_tools_are_named_with_the_line_that_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgedeploy.device.emulator.tools._MORE_FOLDERS", ())
+    monkeypatch.setattr("edgedeploy.foundation.programs._MORE_FOLDERS", ())
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(HostError, match="qemu-system-aarch64, mke2fs, e2fsck are not installed") as caught:
         need("qemu-system-aarch64", "mke2fs", "e2fsck")

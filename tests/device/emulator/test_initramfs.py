@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgedeploy.device.emulator.initramfs import base_archive, board_archive
-from edgedeploy.errors import BoardError
+from edgedeploy.foundation.errors import BoardError
 
 
 def entries(archive: bytes) -> Iterator[tuple[str, int, bytes]]:

@@ -10,7 +10,7 @@ import pytest
 from edgedeploy.device.emulator import minimal, userland
 from edgedeploy.device.emulator.minimal import keep_minimum
 from edgedeploy.device.emulator.packages import Package
-from edgedeploy.errors import BoardError
+from edgedeploy.foundation.errors import BoardError
 
 _FILES = ("etc/debian_version", "usr/lib/os-release", "usr/bin/busybox")
 _REMOVED = ("usr/bin/perl", "usr/share/common-licenses/GPL", "etc/skel/.bashrc", "usr/lib/arch/libunneeded.so.1")

@@ -10,7 +10,7 @@ import pytest
 
 from edgedeploy.device.emulator import packages
 from edgedeploy.device.emulator.packages import Package, fetch, fetch_kernel, unpack
-from edgedeploy.errors import HostError
+from edgedeploy.foundation.errors import HostError
 
 
 class Repository:

@@ -14,7 +14,7 @@ import pytest
 from msgspec import structs
 
 from edgedeploy.device.emulator import qemu
-from edgedeploy.errors import BoardError, BusyError, UnsupportedError
+from edgedeploy.foundation.errors import BoardError, BusyError, UnsupportedError
 from edgedeploy.target.load import load_target, target_names
 
 TARGET = load_target("rpi4")

@@ -12,7 +12,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from edgedeploy.errors import InvalidFileError
+from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.host_run import HostSession
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipe import load_recipe

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from edgedeploy.errors import IntegrityError
+from edgedeploy.foundation.errors import IntegrityError
 
 NAME_PATTERN = "[a-z0-9][a-z0-9._-]{0,63}"
 SHA256_PATTERN = "[0-9a-f]{64}"

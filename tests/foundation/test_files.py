@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgedeploy import files
-from edgedeploy.errors import HostError, InvalidFileError
+from edgedeploy.foundation import files
+from edgedeploy.foundation.errors import HostError, InvalidFileError
 
 # Root may write everywhere, so what takes its right to write away is a file in the place of a folder.
 

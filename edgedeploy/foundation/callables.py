@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgedeploy.errors import UnknownNameError
+from edgedeploy.foundation.errors import UnknownNameError
 
 _log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from edgedeploy import data_files
-from edgedeploy.errors import UnknownNameError
-from edgedeploy.files import config_folder
+from edgedeploy.foundation import resources as data_files
+from edgedeploy.foundation.errors import UnknownNameError
+from edgedeploy.foundation.files import config_folder
 
 
 def own(kind: str, name: str) -> Path:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgedeploy.errors import BusyError
-from edgedeploy.locks import exclusive
+from edgedeploy.foundation.errors import BusyError
+from edgedeploy.foundation.locks import exclusive
 
 
 def test_a_lock_keeps_others_out(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgedeploy.errors import HostError, InvalidFileError
+from edgedeploy.foundation.errors import HostError, InvalidFileError
 
 _CHUNK_BYTES = 1 << 20
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from edgedeploy.printable import printable_lines
+from edgedeploy.foundation.sanitize import printable_lines
 
 
 class EdgedeployError(Exception):

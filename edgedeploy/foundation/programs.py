@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 
-from edgedeploy.errors import HostError
+from edgedeploy.foundation.errors import HostError
 
 _PACKAGES = {
     "apt-config": "apt",

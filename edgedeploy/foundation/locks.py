@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgedeploy.errors import BusyError
-from edgedeploy.files import unwritable
-from edgedeploy.progress import SILENT, Progress
+from edgedeploy.foundation.errors import BusyError
+from edgedeploy.foundation.files import unwritable
+from edgedeploy.foundation.progress import SILENT, Progress
 
 PATIENCE_S = 600.0
 """Longer than what a lock is held for: building an image over a slow network, and booting a board."""

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from edgedeploy.errors import InvalidFileError
-from edgedeploy.files import unreadable
+from edgedeploy.foundation.errors import InvalidFileError
+from edgedeploy.foundation.files import unreadable
 
 Value = TypeVar("Value", bound=msgspec.Struct)
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from edgedeploy.errors import InvalidFileError
-from edgedeploy.toml_file import load_toml
+from edgedeploy.foundation.errors import InvalidFileError
+from edgedeploy.foundation.toml_file import load_toml
 
 
 class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from edgedeploy.errors import UnknownNameError
-from edgedeploy.files import config_folder
+from edgedeploy.foundation.errors import UnknownNameError
+from edgedeploy.foundation.files import config_folder
 
 Kind = Literal["quantize", "targets"]
 
 
 def folders(kind: Kind) -> tuple[Path, ...]:
     """Folders that are searched, the first that has a name wins."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     shipped = package / "_data" / kind
     # An editable install has no copy in the package: the files are at the top of the checkout.
     return (config_folder() / kind, shipped if shipped.is_dir() else package.parent / kind)

@@ -1,0 +1,1 @@
+"""What knows no model and no device: errors, files, locks, progress, units, validation, TOML, programs, callables."""
