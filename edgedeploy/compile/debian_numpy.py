@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from edgedeploy.device.emulator.packages import Package, fetch_alone, unpack
+from edgedeploy.debian.packages import Package, fetch_alone, unpack
 from edgedeploy.foundation.errors import HostError, IntegrityError
 from edgedeploy.foundation.files import sha256_file, unwritable
 from edgedeploy.foundation.progress import SILENT, Progress

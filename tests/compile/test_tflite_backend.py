@@ -19,7 +19,7 @@ from edgedeploy.compile.backends import tflite
 from edgedeploy.compile.backends.python_runner import run_script
 from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.wheels import uv_environment
-from edgedeploy.device.emulator.packages import Package
+from edgedeploy.debian.packages import Package
 from edgedeploy.foundation.errors import HostError, IntegrityError
 from edgedeploy.target.load import load_target, target_names
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import msgspec
 
+from edgedeploy.debian.packages import fetch, fetch_kernel, unpack
 from edgedeploy.device.emulator.disk import make_disk
 from edgedeploy.device.emulator.initramfs import base_archive
-from edgedeploy.device.emulator.packages import fetch, fetch_kernel, unpack
 from edgedeploy.device.emulator.userland import (
     HOME,
     MINIMAL_PACKAGES,

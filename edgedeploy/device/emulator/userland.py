@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from edgedeploy.debian.packages import Package, unpack
 from edgedeploy.device.emulator.minimal import keep_minimum
-from edgedeploy.device.emulator.packages import Package, unpack
 from edgedeploy.foundation.errors import BoardError
 from edgedeploy.foundation.progress import SILENT, Progress
 

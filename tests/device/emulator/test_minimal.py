@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from edgedeploy.debian.packages import Package
 from edgedeploy.device.emulator import minimal, userland
 from edgedeploy.device.emulator.minimal import keep_minimum
-from edgedeploy.device.emulator.packages import Package
 from edgedeploy.foundation.errors import BoardError
 
 _FILES = ("etc/debian_version", "usr/lib/os-release", "usr/bin/busybox")

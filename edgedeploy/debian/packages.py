@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from edgedeploy.device.emulator.apt_sources import (
+from edgedeploy.debian.sources import (
     KEYRING,
     AptSource,
     as_deb822,

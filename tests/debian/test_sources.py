@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedeploy.device.emulator.apt_sources import (
+from edgedeploy.debian.sources import (
     AptSource,
     as_deb822,
     for_release,

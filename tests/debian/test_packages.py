@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edgedeploy.device.emulator import packages
-from edgedeploy.device.emulator.packages import Package, fetch, fetch_kernel, unpack
+from edgedeploy.debian import packages
+from edgedeploy.debian.packages import Package, fetch, fetch_kernel, unpack
 from edgedeploy.foundation.errors import HostError
 
 
