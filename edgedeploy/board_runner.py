@@ -24,12 +24,12 @@ from edgedeploy.device.emulator.state import board_folder
 from edgedeploy.foundation.errors import BusyError, DeviceError
 from edgedeploy.foundation.locks import PATIENCE_S, exclusive
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.inference.formats import ModelFormat
+from edgedeploy.inference.litert import require_tflite
 from edgedeploy.measure.counting import Feed, count_inferences, load_model
 from edgedeploy.measure.protocol import Arrays, Conversation, conversation
 from edgedeploy.model.tflite_file import write_tflite
-from edgedeploy.sessions import ModelFormat
 from edgedeploy.target.load import load_target
-from edgedeploy.tflite_run import require_tflite
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.target import Target
 

@@ -60,7 +60,7 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
 
 def examine() -> Diagnosis:
     """Look at everything there is a check for."""
-    from edgedeploy.host_run import host_isa
+    from edgedeploy.inference.onnxruntime import host_isa
 
     return Diagnosis(
         edgedeploy=importlib.metadata.version("edgedeploy"),

@@ -17,10 +17,11 @@ from edgedeploy.board_runner import BoardRunner
 from edgedeploy.device.emulator.board import board_status
 from edgedeploy.foundation.errors import DeviceError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.inference.formats import ModelFormat, format_of
+from edgedeploy.inference.session import Session, open_session
 from edgedeploy.measure.counting import Feed
 from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.host_timing import HostTiming
-from edgedeploy.sessions import ModelFormat, Session, format_of, open_session
 from edgedeploy.target.load import load_target
 from edgedeploy.values.speed import SpeedFigure
 

@@ -21,13 +21,13 @@ from edgedeploy.foundation.callables import is_object_name
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError
 from edgedeploy.foundation.files import sha256_file, write_bytes
 from edgedeploy.foundation.progress import SILENT, Progress
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
+from edgedeploy.inference.session import open_session
 from edgedeploy.measure.contract import SHARE_METRICS, load_contract
 from edgedeploy.metrics import find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import is_tflite
 from edgedeploy.optimize.recipe import load_recipe
-from edgedeploy.sessions import open_session
 from edgedeploy.target.load import load_target
 from edgedeploy.values.contract import Contract, Outcome, Verdict, VerdictLine
 from edgedeploy.values.model import ModelFacts

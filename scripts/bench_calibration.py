@@ -36,7 +36,7 @@ from rich.console import Console
 
 from edgedeploy import api
 from edgedeploy.dataset import Dataset, open_dataset
-from edgedeploy.host_run import host_isa
+from edgedeploy.inference.onnxruntime import host_isa
 from edgedeploy.optimize.calibration import calibrate
 from edgedeploy.optimize.contract import Context
 from edgedeploy.optimize.pipeline import run_passes

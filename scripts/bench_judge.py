@@ -19,7 +19,7 @@ import wild_sounds
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import open_dataset
 from edgedeploy.foundation.errors import EdgedeployError
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics import find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.host_timing import HostTiming

@@ -21,7 +21,7 @@ from edgedeploy.compile.onnx_to_tflite.conversion import FLOAT16, FLOAT32, to_tf
 from edgedeploy.compile.onnx_to_tflite.environment import converter
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import SILENT
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.model.inspect import inspect_model
 
 _DOCUMENT = ROOT / "docs" / "bench_onnx_to_tflite.md"

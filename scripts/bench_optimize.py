@@ -21,7 +21,7 @@ from bench_report import Figures, Results, document, print_table
 from bench_tools import TOOLS, Settings, Tool
 from wild_models import CATALOGUE, DEFAULT_FOLDER, ROOT, Ready, models
 
-from edgedeploy.host_run import host_isa
+from edgedeploy.inference.onnxruntime import host_isa
 
 _QUICK_MODELS = ("ocr-direction", "silero-vad-16k-op15", "magika", "squeezenet")
 _QUICK_SAMPLES = 100

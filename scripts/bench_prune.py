@@ -30,7 +30,7 @@ from wild_models import DEFAULT_FOLDER, Ready, models
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import open_dataset
 from edgedeploy.foundation.files import replacing_file
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics import find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.contract import Context, Pass

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from wild_models import Ready, facts
 
-from edgedeploy.host_run import host_isa
+from edgedeploy.inference.onnxruntime import host_isa
 from edgedeploy.optimize.host_timing import TOLERANCE
 
 Figures = dict[str, Any]

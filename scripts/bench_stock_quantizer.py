@@ -27,7 +27,7 @@ from edgedeploy.dataset import open_dataset
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.units import bytes_in_words
-from edgedeploy.host_run import HostSession, host_isa
+from edgedeploy.inference.onnxruntime import HostSession, host_isa
 from edgedeploy.metrics import find_metric
 
 

@@ -32,13 +32,13 @@ from PIL import Image
 
 from edgedeploy.dataset import open_dataset
 from edgedeploy.foundation.errors import EdgedeployError
+from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.metrics import find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.comparison import compare
 from edgedeploy.optimize.host_timing import HostTiming
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipe import load_recipe
-from edgedeploy.tflite_run import TfliteSession
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ("int8", "weights-int8", "weights-float16")

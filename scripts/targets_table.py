@@ -17,7 +17,7 @@ from pathlib import Path
 from edgedeploy.compile.backends import candidates
 from edgedeploy.compile.zig import zig_version
 from edgedeploy.foundation.errors import UnsupportedError
-from edgedeploy.sessions import ModelFormat
+from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.target.load import load_target
 from edgedeploy.values.target import Target
 

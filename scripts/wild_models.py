@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.model.inspect import inspect_model
 
 Arrays = dict[str, np.ndarray]

@@ -13,7 +13,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 
 CHANNELS, SIDE = 4, 5
 SHAPE = (CHANNELS, SIDE, SIDE)

@@ -75,7 +75,7 @@ def optimized_graph(model: Path, architecture: Architecture, sample: Path) -> tu
 
 def _session(model: bytes, architecture: Architecture, level: str, *, save_as: Path | None = None) -> Any:
     # Before onnxruntime: it sets what that reads while it is loaded.
-    import edgedeploy.host_run  # noqa: F401, I001
+    import edgedeploy.inference.onnxruntime  # noqa: F401, I001
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

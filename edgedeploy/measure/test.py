@@ -14,12 +14,13 @@ from edgedeploy.dataset import open_dataset
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.sanitize import printable
+from edgedeploy.inference.formats import format_of
+from edgedeploy.inference.session import open_session
 from edgedeploy.measure.observation import observe
 from edgedeploy.measure.pipeline import stream
 from edgedeploy.measure.protocol import conversation
 from edgedeploy.measure.reference import reference_model
 from edgedeploy.metrics import find_metric
-from edgedeploy.sessions import format_of, open_session
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import Accuracy, Measurement
 

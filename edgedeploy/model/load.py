@@ -9,8 +9,8 @@ from google.protobuf.message import DecodeError, Message  # type: ignore[import-
 
 from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import unreadable
+from edgedeploy.inference.formats import format_of
 from edgedeploy.model.graphs import tensors
-from edgedeploy.sessions import format_of
 
 PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
 """The largest message that protobuf can write or read: https://protobuf.dev/programming-guides/proto-limits/"""

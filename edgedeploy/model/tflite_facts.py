@@ -121,7 +121,7 @@ def _count_macs(
 
 
 def _shapes_at(content: bytes, inputs: Mapping[str, Sequence[int]]) -> _Shapes:
-    from edgedeploy.tflite_run import TfliteSession
+    from edgedeploy.inference.litert import TfliteSession
 
     return TfliteSession(content, exact=True).shapes_at(inputs)
 

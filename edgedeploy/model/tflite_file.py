@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from edgedeploy.foundation.errors import InvalidFileError
-from edgedeploy.sessions import format_of
-from edgedeploy.tflite_run import require_tflite
+from edgedeploy.inference.formats import format_of
+from edgedeploy.inference.litert import require_tflite
 
 _CUSTOM = "CUSTOM"
 

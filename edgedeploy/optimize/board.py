@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from edgedeploy.sessions import Session
+from edgedeploy.inference.session import Session
 
 
 class Board(Protocol):

@@ -20,7 +20,7 @@ from msgspec import Struct, field
 
 from edgedeploy.dataset import Dataset
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.clipping import entropy_range, least_squares_range, percentile_range
 from edgedeploy.optimize.contract import Context, Feed, Refused
 from edgedeploy.optimize.graph import serialized

@@ -14,8 +14,8 @@ from edgedeploy.breakage import ClassAccumulator, broken
 from edgedeploy.dataset import Sample
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.inference.session import Session
 from edgedeploy.metrics import Metric, MetricAccumulator
-from edgedeploy.sessions import Session
 from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricChange, MetricFigure
 
 

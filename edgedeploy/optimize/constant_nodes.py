@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.branches import branches_of
 from edgedeploy.optimize.graph import ONNX_DOMAINS, constant, opset
 

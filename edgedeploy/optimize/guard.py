@@ -19,14 +19,15 @@ from msgspec import Struct
 from edgedeploy.dataset import Dataset, Sample
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import SILENT, Progress
-from edgedeploy.host_run import host_isa
+from edgedeploy.inference.formats import format_of, runtime_of
+from edgedeploy.inference.onnxruntime import host_isa
+from edgedeploy.inference.session import Session, open_session
 from edgedeploy.metrics import Metric
 from edgedeploy.optimize.board import Board
 from edgedeploy.optimize.comparison import Compared, Ran, ResultFailedError, compare, relative_difference, run_result
 from edgedeploy.optimize.graph import complaint
 from edgedeploy.optimize.sampling import spread
 from edgedeploy.optimize.speed import SpeedJudge
-from edgedeploy.sessions import Session, format_of, open_session, runtime_of
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import Execution
 from edgedeploy.values.quality import MetricFigure

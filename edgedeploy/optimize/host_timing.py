@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from edgedeploy.foundation.errors import EdgedeployError
-from edgedeploy.host_run import HostSession, host_isa
+from edgedeploy.inference.formats import format_of
+from edgedeploy.inference.onnxruntime import HostSession, host_isa
+from edgedeploy.inference.session import Session
 from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.contract import Feed
 from edgedeploy.paired_ratio import RatioFigure, median_ratio
-from edgedeploy.sessions import Session, format_of
 from edgedeploy.values.speed import SpeedFigure
 
 TOLERANCE = 0.03
@@ -150,7 +151,7 @@ def _ready_candidate(content: bytes, feeds: Sequence[Feed]) -> Session:
 
 def _open(content: bytes) -> Session:
     if format_of(content[:8]) == "tflite":
-        from edgedeploy.tflite_run import TfliteSession
+        from edgedeploy.inference.litert import TfliteSession
 
         return TfliteSession(content, exact=False, threads=1)
     return HostSession(content, exact=False, threads=1)

@@ -18,7 +18,7 @@ import onnx_ir as ir
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import Sample
 from edgedeploy.foundation.errors import EdgedeployError
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.graph import add_output, is_operator, serialized
 from edgedeploy.values.evidence import LayerNoise
 

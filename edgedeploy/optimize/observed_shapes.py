@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.branches import branches_of
 from edgedeploy.optimize.contract import Feed
 from edgedeploy.optimize.graph import ONNX_DOMAINS, constant, is_operator, serialized

@@ -12,6 +12,7 @@ import msgspec
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, UnsupportedError
 from edgedeploy.foundation.files import replacing_file
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.board import Board
 from edgedeploy.optimize.contract import Context
@@ -24,7 +25,6 @@ from edgedeploy.optimize.search.files import write_search
 from edgedeploy.optimize.search.search import SearchSettings, search
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.optimize.subject import Subject
-from edgedeploy.sessions import ModelFormat
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import Evidence, LayerNoise, PassEvidence
 from edgedeploy.values.model import ModelFacts

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.foundation.errors import EdgedeployError
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.comparison import relative_difference
 from edgedeploy.optimize.contract import Context, Pass, PostconditionError, Refused, first_line
 from edgedeploy.optimize.graph import complaint, copy_of, serialized

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import Dataset, Sample
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.contract import Context, Refused
 from edgedeploy.optimize.graph import constant, integer_attribute, is_operator, serialized
 

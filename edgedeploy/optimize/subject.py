@@ -13,6 +13,7 @@ import onnx_ir as ir
 from edgedeploy.dataset import Sample, open_dataset
 from edgedeploy.foundation.errors import EdgedeployError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.inference.session import Session, open_session
 from edgedeploy.metrics import Metric, find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import load_onnx
@@ -21,7 +22,6 @@ from edgedeploy.optimize.contract import Context, first_line
 from edgedeploy.optimize.generated import generated_samples
 from edgedeploy.optimize.guard import Data, Judgement, judge
 from edgedeploy.optimize.speed import SpeedJudge
-from edgedeploy.sessions import Session, open_session
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target

@@ -23,10 +23,10 @@ from edgedeploy.compile.onnx_to_tflite.edges import Edge, identity, layouts, wit
 from edgedeploy.compile.onnx_to_tflite.pinned import input_name, output_name, pin
 from edgedeploy.foundation.errors import HostError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.litert import TfliteSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.tflite_file import read_tflite
-from edgedeploy.tflite_run import TfliteSession
 
 DOUBLE = """
     <ir_version: 8, opset_import: ["" : 17]>

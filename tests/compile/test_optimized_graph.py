@@ -10,7 +10,7 @@ import pytest
 import edgedeploy.compile.optimized_graph as module
 from edgedeploy.compile.optimized_graph import optimized_graph
 from edgedeploy.foundation.files import write_bytes
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.npz import npz_bytes
 
 # A convolution, its batch normalization and its activation: three operators that become one.

@@ -21,7 +21,7 @@ from edgedeploy.compile.zig import compile_c, dynamic_machine
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.progress import SILENT
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.measure.statistics import summary
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.target.load import load_target

@@ -16,9 +16,9 @@ from ai_edge_litert import schema_py_generated as schema
 from tflite_models import Builder, small_network
 
 from edgedeploy.compile.backends.python_runner import write_runner
+from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.measure import ondevice
 from edgedeploy.model.inspect import inspect_model
-from edgedeploy.tflite_run import TfliteSession
 from edgedeploy.values.bundle import Manifest, Runtime
 
 SOURCE = Path(ondevice.__file__).with_name("engine_tflite.py")

@@ -11,7 +11,7 @@ import onnx.parser
 import onnx_ir as ir
 import pytest
 
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.contract import Context, Pass
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.pipeline import run_passes

@@ -7,7 +7,7 @@ import pytest
 
 from edgedeploy.dataset import open_dataset
 from edgedeploy.foundation.errors import DatasetError
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.contract import Context
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.optimize import optimize

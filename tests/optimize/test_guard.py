@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgedeploy.dataset import Sample, open_dataset
 from edgedeploy.foundation.errors import UnsupportedError
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics import find_metric
 from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.graph import serialized

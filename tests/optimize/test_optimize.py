@@ -11,7 +11,7 @@ import onnx.parser
 import pytest
 
 from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnknownNameError, UnsupportedError
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.optimize import evidence_path, optimize
 from edgedeploy.optimize.recipe import load_recipe
 from edgedeploy.values.evidence import Evidence

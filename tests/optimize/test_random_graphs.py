@@ -15,7 +15,7 @@ from drawn_graphs import SHAPE, X, models
 from hypothesis import HealthCheck, Phase, given, settings
 
 from edgedeploy.dataset import open_dataset
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.contract import Context
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.optimize import evidence_path, optimize

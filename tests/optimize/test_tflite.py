@@ -13,6 +13,7 @@ from tflite_models import Builder, small_network
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import open_dataset
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
+from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.tflite_file import operator_name, read_tflite, tensor_name, write_tflite
 from edgedeploy.optimize.contract import Context, Pass
@@ -26,7 +27,6 @@ from edgedeploy.optimize.recipe import load_recipe
 from edgedeploy.optimize.tflite.pipeline import layer_names, run_passes
 from edgedeploy.optimize.tflite.quantize import Quantization, quantize
 from edgedeploy.optimize.tflite.select import LINEAR
-from edgedeploy.tflite_run import TfliteSession
 from edgedeploy.values.model import TensorFacts
 
 IMAGE = TensorFacts(name="image", dtype="float32", shape=(1, 16, 16, 3))

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from edgedeploy.compile.backends.protocol import Backend
 from edgedeploy.foundation.errors import UnsupportedError
-from edgedeploy.sessions import ModelFormat
+from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.values.target import Target
 
 NAMES = ("onnxruntime", "onnxruntime-c", "tflite", "native")

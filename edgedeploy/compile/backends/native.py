@@ -17,7 +17,7 @@ from edgedeploy.compile.zig import compile_c, static_machine, zig_version
 from edgedeploy.foundation.errors import HostError, UnsupportedError
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.progress import Progress
-from edgedeploy.sessions import ModelFormat
+from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.values.bundle import Needs, Runtime
 from edgedeploy.values.target import Target
 

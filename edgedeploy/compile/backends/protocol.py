@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from edgedeploy.foundation.progress import Progress
-from edgedeploy.sessions import ModelFormat
+from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.values.bundle import Needs, Runtime
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target

@@ -15,7 +15,7 @@ from edgedeploy.compile.backends.python_runner import NUMPY_NOT_NEEDED, RUN, lay
 from edgedeploy.compile.wheels import More
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
-from edgedeploy.sessions import ModelFormat
+from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.values.bundle import Needs
 from edgedeploy.values.target import Target
 

@@ -18,9 +18,9 @@ from edgedeploy.compile.onnx_to_tflite.pinned import input_name, output_name, pi
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.inference.litert import require_tflite
 from edgedeploy.model.graphs import nodes, tensors
 from edgedeploy.model.tflite_file import dtype_name, read_tflite, shape, tensor_name
-from edgedeploy.tflite_run import require_tflite
 
 CONVERSION_LIMIT_S = 1800.0
 """Of the corpus in docs/bench_optimize.md the slowest, a transformer of 9 MB, took two minutes on a busy machine."""

@@ -15,8 +15,8 @@ import numpy as np
 from msgspec import Struct
 
 from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.inference.litert import require_tflite
 from edgedeploy.model.tflite_file import dtype_name, read_tflite, tensor_name, type_number, write_tflite
-from edgedeploy.tflite_run import require_tflite
 
 
 class Edge(Struct, frozen=True, kw_only=True):

@@ -145,7 +145,7 @@ def _described(name: str, array: np.ndarray) -> onnx.ValueInfoProto:
 def _session(model: onnx.ModelProto, *, save_as: Path | None = None) -> Any:
     """The model as it is; with `save_as`, made simpler and written there."""
     # Before onnxruntime: it sets what that reads while it is loaded.
-    import edgedeploy.host_run  # noqa: F401, I001
+    import edgedeploy.inference.onnxruntime  # noqa: F401, I001
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

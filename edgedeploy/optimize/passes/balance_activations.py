@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
 
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.additions import Additions
 from edgedeploy.optimize.contract import Context, Facts, Pass, Refused
 from edgedeploy.optimize.graph import (

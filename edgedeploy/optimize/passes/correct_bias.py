@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.additions import Additions
 from edgedeploy.optimize.contract import Context, Facts, Pass, Refused
 from edgedeploy.optimize.graph import constant, integer_attribute, is_operator, opset, replace_input, serialized

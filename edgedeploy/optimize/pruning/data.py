@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from edgedeploy.dataset import Dataset
 from edgedeploy.foundation.errors import DatasetError
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.contract import Feed
 from edgedeploy.optimize.graph import is_operator, serialized
 from edgedeploy.optimize.pruning.coupling import Layer

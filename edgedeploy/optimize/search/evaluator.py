@@ -13,6 +13,7 @@ from msgspec import structs
 from edgedeploy.dataset import Sample
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import SILENT
+from edgedeploy.inference.session import Session, open_session
 from edgedeploy.metrics import Metric
 from edgedeploy.optimize.comparison import ResultFailedError, compare
 from edgedeploy.optimize.contract import Context, Pass
@@ -23,7 +24,6 @@ from edgedeploy.optimize.search.journal import Journal
 from edgedeploy.optimize.search.samples import RememberingSession, choose_samples
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.optimize.subject import Subject
-from edgedeploy.sessions import Session, open_session
 from edgedeploy.values.evidence import PassEvidence
 from edgedeploy.values.search import Trial
 

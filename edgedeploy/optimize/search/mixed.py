@@ -17,11 +17,12 @@ from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.dataset import Sample
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.inference.formats import format_of
+from edgedeploy.inference.session import open_session
 from edgedeploy.optimize.contract import Pass
 from edgedeploy.optimize.linear import find_linear
 from edgedeploy.optimize.search.evaluator import Evaluator
 from edgedeploy.optimize.search.journal import Journal
-from edgedeploy.sessions import format_of, open_session
 from edgedeploy.values.search import LayerDamage, Trial
 
 _SAMPLES = 12

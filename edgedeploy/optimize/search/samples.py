@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgedeploy.dataset import Sample
+from edgedeploy.inference.session import Session
 from edgedeploy.optimize.guard import Data
 from edgedeploy.optimize.sampling import spread
-from edgedeploy.sessions import Session
 
 _MOST_SAMPLES = 512
 _LEAST_SAMPLES = 48

@@ -12,11 +12,11 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from edgedeploy.foundation.errors import DatasetError
+from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.optimize.calibration import DEFAULT_PERCENTILE, Method
 from edgedeploy.optimize.clipping import entropy_range, least_squares_range, percentile_range
 from edgedeploy.optimize.contract import Context, Refused
 from edgedeploy.optimize.histogram import Histogram, HistogramBuilder, Range
-from edgedeploy.tflite_run import TfliteSession
 
 _FROM_EXTREMES = ("min-max", "mean-min-max")
 

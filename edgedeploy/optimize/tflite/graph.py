@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from edgedeploy.inference.litert import TfliteSession, require_tflite
 from edgedeploy.model.tflite_file import (
     constant,
     is_constant,
@@ -22,7 +23,6 @@ from edgedeploy.model.tflite_file import (
     type_number,
 )
 from edgedeploy.optimize.contract import Feed, Refused
-from edgedeploy.tflite_run import TfliteSession, require_tflite
 
 _DECODERS = ("DEQUANTIZE", "DENSIFY")
 _ACTIVATIONS = {"RELU": "RELU", "RELU6": "RELU6", "RELU_N1_TO_1": "RELU_N1_TO_1"}

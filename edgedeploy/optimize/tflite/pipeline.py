@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgedeploy.foundation.errors import EdgedeployError
+from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.model.tflite_file import dtype_name, read_tflite, tensor_name, write_tflite
 from edgedeploy.optimize.comparison import relative_difference
 from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError, Refused, first_line
@@ -23,7 +24,6 @@ from edgedeploy.optimize.passes.strip_metadata import StripMetadata
 from edgedeploy.optimize.tflite import graph
 from edgedeploy.optimize.tflite.quantize import Quantization, quantize
 from edgedeploy.optimize.tflite.select import DENSE, LINEAR, operators
-from edgedeploy.tflite_run import TfliteSession
 from edgedeploy.values.evidence import PassEvidence
 
 _log = logging.getLogger(__name__)

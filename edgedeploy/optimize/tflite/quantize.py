@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from msgspec import Struct
 
+from edgedeploy.inference.litert import require_tflite
 from edgedeploy.model.tflite_file import is_quantized, read_tflite, tensor_name, write_tflite
 from edgedeploy.optimize.calibration import DEFAULT_PERCENTILE, Method
 from edgedeploy.optimize.contract import Context, Facts, Refused
@@ -35,7 +36,6 @@ from edgedeploy.optimize.tflite.select import (
     operators,
     worthwhile,
 )
-from edgedeploy.tflite_run import require_tflite
 
 # ai-edge-quantizer's names where they are not the schema's.
 _ITS_NAMES = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}

@@ -13,7 +13,7 @@ import onnx.parser
 import pytest
 
 from edgedeploy.foundation.errors import InvalidFileError
-from edgedeploy.host_run import HostSession
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipe import load_recipe
 from edgedeploy.optimize.search.files import journal_path

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from tflite_models import small_network
 
+from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.model.tflite_file import constant, read_tflite, write_tflite
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipe import load_recipe
 from edgedeploy.optimize.search.search import SearchSettings
-from edgedeploy.tflite_run import TfliteSession
 
 pytestmark = pytest.mark.slow
 

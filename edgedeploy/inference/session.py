@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
-ModelFormat = Literal["onnx", "tflite"]
-
-_TFLITE_IDENTIFIER = b"TFL3"
-"""At offset 4: https://github.com/tensorflow/tensorflow, tensorflow/compiler/mlir/lite/schema/schema.fbs"""
+from edgedeploy.inference.formats import ModelFormat
 
 
 class Session(Protocol):
@@ -41,16 +38,6 @@ SessionFactory = Callable[[bytes, bool], Session]
 """Opens a serialized model; the second argument says whether in exact arithmetic."""
 
 
-def format_of(beginning: bytes) -> ModelFormat:
-    """Of a model, told by its first bytes. What is not TensorFlow Lite is taken for ONNX, which has no mark."""
-    return "tflite" if beginning[4:8] == _TFLITE_IDENTIFIER else "onnx"
-
-
-def runtime_of(format: ModelFormat) -> str:
-    """The runtime that runs models of this format, as its package is called."""
-    return {"onnx": "onnxruntime", "tflite": "ai-edge-litert"}[format]
-
-
 def open_session(content: bytes, format: ModelFormat, *, exact: bool, threads: int | None = None) -> Session:
     """Load a serialized model in the runtime of its format.
 
@@ -64,9 +51,9 @@ def open_session(content: bytes, format: ModelFormat, *, exact: bool, threads: i
         HostError: the runtime is not installed.
     """
     if format == "tflite":
-        from edgedeploy.tflite_run import TfliteSession
+        from edgedeploy.inference.litert import TfliteSession
 
         return TfliteSession(content, exact=exact, threads=threads)
-    from edgedeploy.host_run import HostSession
+    from edgedeploy.inference.onnxruntime import HostSession
 
     return HostSession(content, exact=exact, threads=threads)

@@ -11,7 +11,7 @@ import onnx.parser
 import pytest
 
 from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnsupportedError
-from edgedeploy.host_run import HostSession, host_isa
+from edgedeploy.inference.onnxruntime import HostSession, host_isa
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17]>'
 
@@ -112,7 +112,7 @@ UNUSED = model("g (float[N] x) => (float[N] y) <float[2] dead = {1, 2}> { y = Re
 def test_warnings_of_the_runtime_are_for_debugging_only(capfd):
     HostSession(UNUSED, exact=False)
     assert capfd.readouterr().err == ""
-    log = logging.getLogger("edgedeploy.host_run")
+    log = logging.getLogger("edgedeploy.inference.onnxruntime")
     log.setLevel(logging.DEBUG)
     try:
         HostSession(UNUSED, exact=False)
@@ -127,9 +127,7 @@ def test_the_machines_features_are_named():
 
 def test_nothing_is_collected_for_the_runtimes_maker(tmp_path):
     environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
-    script = (
-        "import sys; from edgedeploy.host_run import HostSession; HostSession(bytes.fromhex(sys.argv[1]), exact=True)"
-    )
+    script = "import sys; from edgedeploy.inference.onnxruntime import HostSession; HostSession(bytes.fromhex(sys.argv[1]), exact=True)"
     subprocess.run([sys.executable, "-c", script, TWO.hex()], env=environment, check=True)
     left = [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
     assert left == []

@@ -16,7 +16,7 @@ import numpy as np
 
 from edgedeploy.foundation.errors import DatasetError, HostError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import unreadable
-from edgedeploy.sessions import format_of
+from edgedeploy.inference.formats import format_of
 
 _REDIRECTED = threading.Lock()
 

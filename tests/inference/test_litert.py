@@ -9,8 +9,9 @@ from ai_edge_litert import schema_py_generated as schema
 from tflite_models import Builder, small_network
 
 from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnsupportedError
-from edgedeploy.sessions import format_of, open_session
-from edgedeploy.tflite_run import TfliteSession
+from edgedeploy.inference.formats import format_of
+from edgedeploy.inference.litert import TfliteSession
+from edgedeploy.inference.session import open_session
 
 
 def two_inputs() -> bytes:
@@ -111,7 +112,7 @@ def test_the_runtime_says_nothing_on_its_own(tmp_path):
     path = tmp_path / "m.tflite"
     path.write_bytes(two_inputs())
     script = (
-        "import sys; from pathlib import Path; from edgedeploy.tflite_run import TfliteSession\n"
+        "import sys; from pathlib import Path; from edgedeploy.inference.litert import TfliteSession\n"
         "TfliteSession(Path(sys.argv[1]), exact=False, keep_all_tensors=True)\n"
         "print('after', file=sys.stderr)"
     )

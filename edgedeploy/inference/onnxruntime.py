@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedeploy import bound_inputs
 from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnsupportedError
+from edgedeploy.inference import frozen_inputs as bound_inputs
 
 # onnxruntime's wheels report to their maker unless this is set before they are loaded (Privacy.md in the package): they
 # leave a device identifier and a database of events in the cache folder, and send them. A user who wants that sets it.
