@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from edgedeploy.report.html import write_report
     from edgedeploy.shipping import ship
     from edgedeploy.smoke import smoke
-    from edgedeploy.target.load import load_target, target_names
     from edgedeploy.target.probe import probe
+    from edgedeploy.targets.load import load_target, target_names
 
 _WHERE = {
     "EdgedeployError": ("errors", "EdgedeployError"),

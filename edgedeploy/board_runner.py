@@ -29,7 +29,7 @@ from edgedeploy.inference.litert import require_tflite
 from edgedeploy.measure.counting import Feed, count_inferences, load_model
 from edgedeploy.measure.protocol import Arrays, Conversation, conversation
 from edgedeploy.model.tflite_file import write_tflite
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.target import Target
 

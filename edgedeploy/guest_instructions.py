@@ -22,7 +22,7 @@ from edgedeploy.inference.session import Session, open_session
 from edgedeploy.measure.counting import Feed
 from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.host_timing import HostTiming
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 from edgedeploy.values.speed import SpeedFigure
 
 TOLERANCE = 0.01

@@ -28,7 +28,7 @@ from edgedeploy.metrics import find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import is_tflite
 from edgedeploy.optimize.recipe import load_recipe
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 from edgedeploy.values.contract import Contract, Outcome, Verdict, VerdictLine
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.quality import MetricFigure

@@ -34,9 +34,9 @@ from edgedeploy.optimize.recipe import load_recipe
 from edgedeploy.optimize.search.search import SearchSettings
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.signature import check_key, read_signature, sign
-from edgedeploy.target.fit import fit_target
-from edgedeploy.target.load import load_target
 from edgedeploy.target.probe import probe
+from edgedeploy.targets.fit import fit_target
+from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Bundle, Release
 from edgedeploy.values.contract import Contract, Outcome, Verdict
 from edgedeploy.values.profile import Profile

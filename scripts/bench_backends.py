@@ -41,7 +41,7 @@ from edgedeploy.measure.protocol import conversation
 from edgedeploy.measure.test import test
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipe import load_recipe
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Bundle, Release
 from edgedeploy.values.quality import Agreement
 from edgedeploy.values.target import Target

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from edgedeploy.compile.backends import NAMES
 from edgedeploy.foundation.units import bytes_in_words
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 
 _REASON_LENGTH = 240
 _ONE_CORE = ("native",)

@@ -18,7 +18,7 @@ from edgedeploy.compile.backends import candidates
 from edgedeploy.compile.zig import zig_version
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.inference.formats import ModelFormat
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 from edgedeploy.values.target import Target
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -22,7 +22,7 @@ from edgedeploy.compile.native.program import Sources, write_program
 from edgedeploy.compile.native.quantize import quantize
 from edgedeploy.compile.zig import compile_c, static_machine
 from edgedeploy.foundation.progress import SILENT
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 
 Feed = Mapping[str, np.ndarray]
 

@@ -12,7 +12,7 @@ import pytest
 from edgedeploy.compile.build import compile_model
 from edgedeploy.deploy.push import push
 from edgedeploy.device.local import LocalConnection
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 
 RUNTIME_BYTES = 40_000_000
 """Less than onnxruntime and numpy take on any architecture."""

@@ -9,7 +9,7 @@ from edgedeploy.device.connection import Completed
 from edgedeploy.foundation.errors import DeviceError, UnknownNameError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT
 from edgedeploy.shipping import _target
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 from edgedeploy.values.target import Target
 
 

@@ -90,7 +90,7 @@ def command(
 
     board = None
     if target is not None:
-        from edgedeploy.target.load import load_target
+        from edgedeploy.targets.load import load_target
 
         board = load_target(target)
     loaded = load_recipe(recipe)

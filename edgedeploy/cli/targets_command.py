@@ -22,7 +22,7 @@ def command(name: str | None, out: Output) -> int:
 
     A target is a TOML file: those that edgedeploy ships, and your own in ~/.config/edgedeploy/targets/.
     """
-    from edgedeploy.target.load import load_target, target_names
+    from edgedeploy.targets.load import load_target, target_names
 
     if name:
         target = load_target(name)
@@ -83,7 +83,7 @@ def _system(system: OperatingSystem) -> str:
 
 
 def _bounds(target: Target) -> str:
-    from edgedeploy.target.roofline import peak_macs_per_s
+    from edgedeploy.targets.roofline import peak_macs_per_s
 
     roof = target.roofline
     if roof is None:

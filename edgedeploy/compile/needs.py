@@ -20,7 +20,7 @@ from msgspec import Struct, structs
 
 from edgedeploy.compile.backends.protocol import Built
 from edgedeploy.foundation.errors import IntegrityError, UnsupportedError
-from edgedeploy.target.versions import version_numbers
+from edgedeploy.targets.versions import version_numbers
 from edgedeploy.values.target import Target
 
 _MAGIC = b"\x7fELF"

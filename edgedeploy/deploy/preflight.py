@@ -11,10 +11,10 @@ from edgedeploy.deploy.shell import LIBRARIES, TOOLS, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError, IntegrityError, InvalidFileError
 from edgedeploy.foundation.validation import check_name, check_relative_path, check_sha256
-from edgedeploy.target.features import with_implied
-from edgedeploy.target.fit import IN_PYTHON
 from edgedeploy.target.probe import probe
-from edgedeploy.target.versions import is_version, version_numbers
+from edgedeploy.targets.features import with_implied
+from edgedeploy.targets.fit import IN_PYTHON
+from edgedeploy.targets.versions import is_version, version_numbers
 from edgedeploy.values.bundle import Manifest, Runtime
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.values.probe import Probe

@@ -20,8 +20,8 @@ from edgedeploy.measure.protocol import Conversation, conversation
 from edgedeploy.measure.statistics import summary
 from edgedeploy.measure.timed_run import Run, load, timed_run
 from edgedeploy.measure.validity import validity
-from edgedeploy.target.load import load_target
-from edgedeploy.target.roofline import least_latency_ms
+from edgedeploy.targets.load import load_target
+from edgedeploy.targets.roofline import least_latency_ms
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import BenchSettings, InstructionCount, Measurement, Timing
 from edgedeploy.values.quality import Agreement

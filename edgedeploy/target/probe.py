@@ -14,8 +14,8 @@ from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.target import elf_header
 from edgedeploy.target.c_library import read_c_library
-from edgedeploy.target.fit import fit_target
 from edgedeploy.target.probe_script import SCRIPT
+from edgedeploy.targets.fit import fit_target
 from edgedeploy.values.probe import Probe, Python, System
 
 _ANSWER_LIMIT_BYTES = 256 << 10

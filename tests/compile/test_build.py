@@ -23,7 +23,7 @@ from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.bundle import open_bundle
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, HostError, InvalidFileError, UnsupportedError
 from edgedeploy.model.inspect import inspect_model
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Needs, Runtime, Source
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.quality import MetricFigure

@@ -15,7 +15,7 @@ import pytest
 from edgedeploy.compile.backends.native import BACKEND
 from edgedeploy.compile.build import compile_model
 from edgedeploy.foundation.errors import UnsupportedError
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import MANIFEST_NAME
 
 _TEXT = """<ir_version: 8, opset_import: ["": 17]> digits (float[N,3,9,9] image) => (float[N,5] scores)

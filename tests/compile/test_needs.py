@@ -16,7 +16,7 @@ from msgspec import structs
 from edgedeploy.compile.backends.protocol import Built
 from edgedeploy.compile.needs import Found, find_needs, with_needs
 from edgedeploy.foundation.errors import IntegrityError, UnsupportedError
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Needs, Runtime
 
 HERE = load_target("x86-64")

@@ -16,7 +16,7 @@ from referencing import Registry, Resource
 from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.sbom import bill_of_materials
 from edgedeploy.foundation.files import sha256_file
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import SBOM_NAME, Runtime, Source
 from edgedeploy.values.model import ModelFacts, TensorFacts
 

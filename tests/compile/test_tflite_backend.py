@@ -21,7 +21,7 @@ from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.wheels import uv_environment
 from edgedeploy.debian.packages import Package
 from edgedeploy.foundation.errors import HostError, IntegrityError
-from edgedeploy.target.load import load_target, target_names
+from edgedeploy.targets.load import load_target, target_names
 
 LOCK = Path(__file__).parents[2] / "scripts/tflite-models.lock"
 HERE = load_target("x86-64")

@@ -8,8 +8,8 @@ from probed_boards import RPI2, RPI3, RPI4, RPI4_32, RPI5, ZERO, probed, without
 
 from edgedeploy.deploy.preflight import check_target, refusals
 from edgedeploy.foundation.errors import DeviceError
-from edgedeploy.target.fit import fit_target
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.fit import fit_target
+from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import FileEntry, Manifest, Needs, Runtime
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.probe import Probe

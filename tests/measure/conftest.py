@@ -24,7 +24,7 @@ from edgedeploy.foundation.progress import SILENT
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.measure.statistics import summary
 from edgedeploy.model.inspect import inspect_model
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import FileEntry, Manifest, Release, Runtime, Source
 from edgedeploy.values.measurement import Accuracy, Conditions, MeasuredRelease, Measurement, Timing
 from edgedeploy.values.quality import Agreement, MetricFigure

@@ -8,7 +8,7 @@ import pytest
 from edgedeploy.optimize.contract import Context
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.passes.fuse_gelu import FuseGelu
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 
 X = np.linspace(-6, 6, 24, dtype=np.float32).reshape(3, 8)
 ERF = {

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgedeploy.optimize.contract import Context
 from edgedeploy.optimize.graph import all_nodes, serialized
 from edgedeploy.optimize.passes.fuse_transformer import FuseTransformer
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 
 HEADS, HIDDEN, WORDS, LENGTH = 2, 16, 30, 8
 PROBE = {

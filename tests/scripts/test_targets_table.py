@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import targets_table
 
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.load import load_target
 
 
 def test_the_tables_in_the_documentation_are_what_targets_and_backends_say():

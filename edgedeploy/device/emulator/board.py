@@ -25,7 +25,7 @@ from edgedeploy.foundation.files import unwritable, write_bytes
 from edgedeploy.foundation.locks import exclusive
 from edgedeploy.foundation.programs import need
 from edgedeploy.foundation.progress import SILENT, Progress
-from edgedeploy.target.load import load_target, target_names
+from edgedeploy.targets.load import load_target, target_names
 from edgedeploy.values.target import Emulation, Target
 
 DEFAULT_BOARD = "rpi4"

@@ -23,7 +23,7 @@ from edgedeploy.device.emulator.keys import new_key_pair
 from edgedeploy.device.emulator.state import BoardState, board_folder, read_state, write_state
 from edgedeploy.foundation.errors import BoardError, DeviceError, HostError, UnknownNameError, UnsupportedError
 from edgedeploy.foundation.programs import apt_line, need, run
-from edgedeploy.target.load import load_target, target_names
+from edgedeploy.targets.load import load_target, target_names
 
 STATE = BoardState(target="rpi4", image="0123456789abcdef", disk_mb=2048, phase="up", port=2222, boot_s=3.0)
 

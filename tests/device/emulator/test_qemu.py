@@ -15,7 +15,7 @@ from msgspec import structs
 
 from edgedeploy.device.emulator import qemu
 from edgedeploy.foundation.errors import BoardError, BusyError, UnsupportedError
-from edgedeploy.target.load import load_target, target_names
+from edgedeploy.targets.load import load_target, target_names
 
 TARGET = load_target("rpi4")
 assert TARGET.emulation is not None

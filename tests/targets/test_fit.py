@@ -4,9 +4,9 @@ import pytest
 from probed_boards import PC, RPI2, RPI3, RPI4, RPI4_32, RPI5, ZERO, ZERO_2, probed, without
 
 from edgedeploy.foundation.files import config_folder
-from edgedeploy.target.features import with_implied
-from edgedeploy.target.fit import fit_target
-from edgedeploy.target.load import load_target
+from edgedeploy.targets.features import with_implied
+from edgedeploy.targets.fit import fit_target
+from edgedeploy.targets.load import load_target
 from edgedeploy.values.probe import Fit
 from edgedeploy.values.target import Target
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgedeploy.target.load import load_target
-from edgedeploy.target.roofline import least_latency_ms, peak_macs_per_s
+from edgedeploy.targets.load import load_target
+from edgedeploy.targets.roofline import least_latency_ms, peak_macs_per_s
 
 
 def test_of_a_raspberry_pi_4() -> None:

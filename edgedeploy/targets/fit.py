@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec import Struct, structs
 
 from edgedeploy.foundation.errors import InvalidFileError, UnknownNameError
-from edgedeploy.target.features import with_implied
-from edgedeploy.target.load import load_target, target_names
-from edgedeploy.target.versions import version_numbers
+from edgedeploy.targets.features import with_implied
+from edgedeploy.targets.load import load_target, target_names
+from edgedeploy.targets.versions import version_numbers
 from edgedeploy.values.probe import Fit, Probe
 from edgedeploy.values.target import OperatingSystem, Target
 

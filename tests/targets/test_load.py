@@ -5,8 +5,8 @@ import pytest
 from edgedeploy.foundation.errors import InvalidFileError, UnknownNameError
 from edgedeploy.foundation.files import config_folder
 from edgedeploy.foundation.resources import folders
-from edgedeploy.target.load import load_target, target_names
-from edgedeploy.target.versions import is_version
+from edgedeploy.targets.load import load_target, target_names
+from edgedeploy.targets.versions import is_version
 
 RPI4 = (folders("targets")[1] / "rpi4.toml").read_text()
 
