@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgedeploy.deploy.uninstall import uninstall
     from edgedeploy.device.address import connect
     from edgedeploy.device.emulator.board import emulated_board
+    from edgedeploy.device.probe.probe import probe
     from edgedeploy.foundation.errors import EdgedeployError
     from edgedeploy.guest_instructions import speed_judge
     from edgedeploy.measure.baseline import baseline_of, check_baseline, compare, load_baseline, save_baseline
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from edgedeploy.report.html import write_report
     from edgedeploy.shipping import ship
     from edgedeploy.smoke import smoke
-    from edgedeploy.target.probe import probe
     from edgedeploy.targets.load import load_target, target_names
 
 _WHERE = {

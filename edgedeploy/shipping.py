@@ -18,6 +18,7 @@ from edgedeploy.deploy.releases import rollback
 from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.emulator.board import board_status
+from edgedeploy.device.probe.probe import probe
 from edgedeploy.foundation.errors import DeviceError, IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import sha256_file
 from edgedeploy.foundation.progress import SILENT, Progress
@@ -34,7 +35,6 @@ from edgedeploy.optimize.recipe import load_recipe
 from edgedeploy.optimize.search.search import SearchSettings
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.signature import check_key, read_signature, sign
-from edgedeploy.target.probe import probe
 from edgedeploy.targets.fit import fit_target
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Bundle, Release

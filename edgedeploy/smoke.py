@@ -17,6 +17,7 @@ from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, current_release
 from edgedeploy.deploy.status import health
 from edgedeploy.device.connection import Connection
+from edgedeploy.device.probe.probe import probe
 from edgedeploy.foundation.errors import (
     DeviceError,
     EdgedeployError,
@@ -28,7 +29,6 @@ from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.measure.bench import bench
 from edgedeploy.smoke_conditions import clock_line, conditions, line
-from edgedeploy.target.probe import probe
 from edgedeploy.values.bundle import Bundle, Manifest, Release
 from edgedeploy.values.measurement import BenchSettings, Doubt, Measurement
 from edgedeploy.values.probe import Probe

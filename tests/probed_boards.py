@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgedeploy.target.probe import read_answer
+from edgedeploy.device.probe.probe import read_answer
 from edgedeploy.values.probe import Probe
 
 AARCH64 = "7f 45 4c 46 02 01 01 00 00 00 00 00 00 00 00 00 03 00 b7 00 01 00 00 00"

@@ -15,11 +15,11 @@ from msgspec import structs
 from edgedeploy import api
 from edgedeploy.cli.main import cli
 from edgedeploy.device.local import LocalConnection
+from edgedeploy.device.probe.probe import probe
 from edgedeploy.foundation.errors import UnknownNameError
 from edgedeploy.measure.bench import bench
 from edgedeploy.smoke import KEYS, figures_in_words, passes, smoke
 from edgedeploy.smoke_conditions import clock_line, conditions, line
-from edgedeploy.target.probe import probe
 from edgedeploy.values.bundle import Bundle
 from edgedeploy.values.measurement import Doubt, Measurement, Validity
 from edgedeploy.values.probe import Probe

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from edgedeploy.deploy.shell import LOCK, argv, failed
 from edgedeploy.device.connection import Connection, Process
-from edgedeploy.device.silence import SilenceLimit
+from edgedeploy.device.watchdog import SilenceLimit
 from edgedeploy.foundation.errors import BusyError, DeviceError
 
 _BEAT_S = 15.0

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from edgedeploy.deploy.shell import LIBRARIES, TOOLS, run
 from edgedeploy.device.connection import Connection
+from edgedeploy.device.probe.probe import probe
 from edgedeploy.foundation.errors import DeviceError, IntegrityError, InvalidFileError
 from edgedeploy.foundation.validation import check_name, check_relative_path, check_sha256
-from edgedeploy.target.probe import probe
 from edgedeploy.targets.features import with_implied
 from edgedeploy.targets.fit import IN_PYTHON
 from edgedeploy.targets.versions import is_version, version_numbers

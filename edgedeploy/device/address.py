@@ -13,7 +13,7 @@ from edgedeploy.foundation.errors import InvalidFileError, UnknownNameError
 from edgedeploy.foundation.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from edgedeploy.device.ssh import SshSettings
+    from edgedeploy.device.ssh.connection import SshSettings
 
 _FORMS = "ssh://user@host:port, a name in ~/.ssh/config, board:NAME, local: or local:FOLDER"
 _HOST_NAME = re.compile(r"(?:(?P<user>[^@\s/:]+)@)?(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.%a-z]+\])")
@@ -32,7 +32,7 @@ def connect(
 
     Raises:
         UnknownNameError: the address has none of these forms, or there is no such board.
-        UnreachableError, AuthenticationError: as `edgedeploy.device.ssh` says.
+        UnreachableError, AuthenticationError: as `edgedeploy.device.ssh.connection` says.
         DeviceError: the board is not up.
     """
     if address.startswith("local:"):
@@ -40,7 +40,7 @@ def connect(
 
         return LocalConnection(address, _local_folder(address.removeprefix("local:")))
 
-    from edgedeploy.device.ssh import SshConnection, SshSettings
+    from edgedeploy.device.ssh.connection import SshConnection, SshSettings
 
     if address.startswith("board:"):
         from edgedeploy.device.emulator.board import board_access
@@ -103,8 +103,8 @@ def _settings(
         through: jump hosts that are given, instead of those in the file.
         towards: the hosts that this one is a jump host for, the device first.
     """
-    from edgedeploy.device.ssh import SshSettings
-    from edgedeploy.device.ssh_config import host_config
+    from edgedeploy.device.ssh.config import host_config
+    from edgedeploy.device.ssh.connection import SshSettings
 
     found = host_config(host)
     return SshSettings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from edgedeploy.device.connection import Connection
-from edgedeploy.device.silence import SilenceLimit
+from edgedeploy.device.watchdog import SilenceLimit
 from edgedeploy.foundation.errors import DeviceError, IntegrityError
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.foundation.sanitize import printable

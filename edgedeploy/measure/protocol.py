@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from edgedeploy.device.connection import Connection, Process
-from edgedeploy.device.silence import SilenceLimit
+from edgedeploy.device.watchdog import SilenceLimit
 from edgedeploy.foundation.errors import DeviceError, EdgedeployError
 from edgedeploy.foundation.sanitize import printable
 from edgedeploy.values.bundle import Release

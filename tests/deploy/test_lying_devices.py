@@ -26,8 +26,8 @@ from edgedeploy.deploy.status import status
 from edgedeploy.deploy.uninstall import uninstall
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
+from edgedeploy.device.probe.probe import probe
 from edgedeploy.foundation.errors import DeviceError, EdgedeployError
-from edgedeploy.target.probe import probe
 
 pytestmark = pytest.mark.slow
 

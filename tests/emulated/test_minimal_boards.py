@@ -16,7 +16,7 @@ from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, current_release, rollback
 from edgedeploy.device.address import connect
 from edgedeploy.device.emulator.board import BoardStatus, board_status, emulated_board
-from edgedeploy.target.probe import probe
+from edgedeploy.device.probe.probe import probe
 from edgedeploy.targets.load import load_target
 
 pytestmark = pytest.mark.emulated

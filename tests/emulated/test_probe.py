@@ -7,8 +7,8 @@ import pytest
 from edgedeploy.deploy.push import push
 from edgedeploy.device.address import connect
 from edgedeploy.device.emulator.board import BoardStatus
+from edgedeploy.device.probe.probe import probe
 from edgedeploy.foundation.errors import DeviceError
-from edgedeploy.target.probe import probe
 from edgedeploy.values.bundle import Needs, Runtime
 
 pytestmark = pytest.mark.emulated

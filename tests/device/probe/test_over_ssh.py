@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgedeploy.target.probe import probe
+from edgedeploy.device.probe.probe import probe
 
 pytestmark = pytest.mark.device
 

@@ -14,10 +14,10 @@ from typing import Any
 import paramiko
 from msgspec import Struct
 
-from edgedeploy.device import key_passphrase
 from edgedeploy.device.connection import ANSWER_LIMIT_BYTES, Completed
-from edgedeploy.device.known_hosts import KnownKey, fingerprint, host_name, known_keys, remember
-from edgedeploy.device.ssh_process import CHUNK_BYTES, SshProcess, begin, command_line, is_openssh, lost
+from edgedeploy.device.ssh import key_passphrase
+from edgedeploy.device.ssh.known_hosts import KnownKey, fingerprint, host_name, known_keys, remember
+from edgedeploy.device.ssh.process import CHUNK_BYTES, SshProcess, begin, command_line, is_openssh, lost
 from edgedeploy.foundation.errors import AuthenticationError, UnreachableError
 
 _KEEPALIVE_S = 15

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from edgedeploy.device.connection import Connection
+from edgedeploy.device.probe import elf_header
+from edgedeploy.device.probe.c_library import read_c_library
+from edgedeploy.device.probe.script import SCRIPT
 from edgedeploy.foundation.errors import DeviceError
-from edgedeploy.target import elf_header
-from edgedeploy.target.c_library import read_c_library
-from edgedeploy.target.probe_script import SCRIPT
 from edgedeploy.targets.fit import fit_target
 from edgedeploy.values.probe import Probe, Python, System
 

@@ -17,11 +17,11 @@ from probed_boards import ARM, RPI4, RPI4_32, RPI5, ZERO, probed
 
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
+from edgedeploy.device.probe.c_library import read_c_library
+from edgedeploy.device.probe.elf_header import Header
+from edgedeploy.device.probe.elf_header import read as read_header
+from edgedeploy.device.probe.probe import probe, read_answer
 from edgedeploy.foundation.errors import DeviceError
-from edgedeploy.target.c_library import read_c_library
-from edgedeploy.target.elf_header import Header
-from edgedeploy.target.elf_header import read as read_header
-from edgedeploy.target.probe import probe, read_answer
 from edgedeploy.values.probe import CLibrary, Probe, Python, System
 
 

@@ -110,7 +110,7 @@ def test_a_cut_connection_is_gone_on_with(make_bundle, dropbear: Server, share: 
     bundle = make_bundle(files={"weights": os.urandom(8 << 20)})
     with lossy_proxy(dropbear.port, cut_after_bytes=int(share * (8 << 20))) as proxy:
         way = structs.replace(dropbear.settings, port=proxy.port, known_as=dropbear.known_name)
-        from edgedeploy.device.ssh import SshConnection
+        from edgedeploy.device.ssh.connection import SshConnection
 
         with pytest.raises(UnreachableError), SshConnection("dropbear", way) as device:
             push(bundle, device)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edgedeploy.device.emulator.keys import new_key_pair
-from edgedeploy.device.known_hosts import fingerprint, host_name, known_keys, remember
+from edgedeploy.device.ssh.known_hosts import fingerprint, host_name, known_keys, remember
 from edgedeploy.foundation.errors import HostError, InvalidFileError
 
 KEY = new_key_pair().public

@@ -1,0 +1,1 @@
+"""Asks a device what it is: processor, memory, operating system, C library, Python."""
