@@ -26,7 +26,7 @@ from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.validation import is_name
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.inference.session import open_session
-from edgedeploy.kept_models import keep_model
+from edgedeploy.model.cache import keep_model
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import PROTOBUF_LIMIT_BYTES, external_files, load_onnx, read_onnx
 from edgedeploy.values.bundle import MANIFEST_NAME, SBOM_NAME, Bundle, Manifest, Source

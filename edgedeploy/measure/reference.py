@@ -9,8 +9,8 @@ from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import unreadable
 from edgedeploy.foundation.progress import Progress
-from edgedeploy.kept_models import kept_model
 from edgedeploy.measure.fetch import fetch_model
+from edgedeploy.model.cache import kept_model
 from edgedeploy.values.bundle import Release
 
 _MODELS = (".onnx", ".tflite")
