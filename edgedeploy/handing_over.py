@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from edgedeploy.dataset import Dataset, open_dataset
+from edgedeploy.datasets.dataset import Dataset, open_dataset
 from edgedeploy.foundation.callables import is_object_name
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError
 from edgedeploy.foundation.files import sha256_file, write_bytes

@@ -35,7 +35,7 @@ import onnx_ir as ir
 from rich.console import Console
 
 from edgedeploy import api
-from edgedeploy.dataset import Dataset, open_dataset
+from edgedeploy.datasets.dataset import Dataset, open_dataset
 from edgedeploy.inference.onnxruntime import host_isa
 from edgedeploy.optimize.calibration import calibrate
 from edgedeploy.optimize.contract import Context

@@ -17,7 +17,7 @@ import numpy as np
 import wild_sounds
 
 from edgedeploy.agreement import AgreementAccumulator
-from edgedeploy.dataset import open_dataset
+from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics import find_metric

@@ -28,7 +28,7 @@ from rich.table import Table
 from wild_models import DEFAULT_FOLDER, Ready, models
 
 from edgedeploy.agreement import AgreementAccumulator
-from edgedeploy.dataset import open_dataset
+from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.files import replacing_file
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics import find_metric

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from edgedeploy import api
 from edgedeploy.agreement import AgreementAccumulator
-from edgedeploy.dataset import open_dataset
+from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.units import bytes_in_words

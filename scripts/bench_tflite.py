@@ -30,7 +30,7 @@ import numpy as np
 import wild_sounds
 from PIL import Image
 
-from edgedeploy.dataset import open_dataset
+from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.metrics import find_metric

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edgedeploy.datasets.npz import npz_bytes
 from edgedeploy.foundation.files import sha256_file
-from edgedeploy.npz import npz_bytes
 
 MODEL = Path(sys.prefix) / "demo-model/rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx"
 _CONTRACT = """

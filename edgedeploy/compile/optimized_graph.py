@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 import onnx
 
+from edgedeploy.datasets.npz import NpzReader
 from edgedeploy.model.graphs import nodes, tensors
-from edgedeploy.npz import NpzReader
 from edgedeploy.values.target import Architecture
 
 _LARGER = 1.1

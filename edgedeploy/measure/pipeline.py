@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Generator, Iterable
 
-from edgedeploy.dataset import Sample
+from edgedeploy.datasets.dataset import Sample
 from edgedeploy.measure.protocol import Arrays, Conversation
 
 _AHEAD = 4

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.breakage import ClassAccumulator, broken
-from edgedeploy.dataset import open_dataset
+from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.sanitize import printable

@@ -18,7 +18,7 @@ import onnx
 import onnx_ir as ir
 from msgspec import Struct, field
 
-from edgedeploy.dataset import Dataset
+from edgedeploy.datasets.dataset import Dataset
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.clipping import entropy_range, least_squares_range, percentile_range

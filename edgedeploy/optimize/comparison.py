@@ -11,7 +11,7 @@ from msgspec import Struct
 from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.bootstrap import paired_change
 from edgedeploy.breakage import ClassAccumulator, broken
-from edgedeploy.dataset import Sample
+from edgedeploy.datasets.dataset import Sample
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.session import Session

@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
 
-from edgedeploy.dataset import Dataset
+from edgedeploy.datasets.dataset import Dataset
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.values.target import Target
 

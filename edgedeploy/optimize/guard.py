@@ -16,7 +16,8 @@ from typing import Any
 import onnx
 from msgspec import Struct
 
-from edgedeploy.dataset import Dataset, Sample
+from edgedeploy.datasets.dataset import Dataset, Sample
+from edgedeploy.datasets.sampling import spread
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.formats import format_of, runtime_of
@@ -26,7 +27,6 @@ from edgedeploy.metrics import Metric
 from edgedeploy.optimize.board import Board
 from edgedeploy.optimize.comparison import Compared, Ran, ResultFailedError, compare, relative_difference, run_result
 from edgedeploy.optimize.graph import complaint
-from edgedeploy.optimize.sampling import spread
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import Execution

@@ -16,7 +16,7 @@ import onnx
 import onnx_ir as ir
 
 from edgedeploy.agreement import AgreementAccumulator
-from edgedeploy.dataset import Sample
+from edgedeploy.datasets.dataset import Sample
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.graph import add_output, is_operator, serialized

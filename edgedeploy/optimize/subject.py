@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from edgedeploy.dataset import Sample, open_dataset
+from edgedeploy.datasets.dataset import Sample, open_dataset
+from edgedeploy.datasets.synthetic import generated_samples
 from edgedeploy.foundation.errors import EdgedeployError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.session import Session, open_session
@@ -19,7 +20,6 @@ from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import load_onnx
 from edgedeploy.optimize.board import Board
 from edgedeploy.optimize.contract import Context, first_line
-from edgedeploy.optimize.generated import generated_samples
 from edgedeploy.optimize.guard import Data, Judgement, judge
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.values.contract import Allowance

@@ -9,9 +9,9 @@ import pytest
 
 import edgedeploy.compile.optimized_graph as module
 from edgedeploy.compile.optimized_graph import optimized_graph
+from edgedeploy.datasets.npz import npz_bytes
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.npz import npz_bytes
 
 # A convolution, its batch normalization and its activation: three operators that become one.
 CONVOLUTION = """

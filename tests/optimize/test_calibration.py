@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from edgedeploy.dataset import open_dataset
+from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.optimize import calibration
 from edgedeploy.optimize.calibration import METHODS, calibrate, calibrate_all, collect_histograms

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgedeploy.dataset import open_dataset
+from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.contract import Context

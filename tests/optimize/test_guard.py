@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedeploy.dataset import Sample, open_dataset
+from edgedeploy.datasets.dataset import Sample, open_dataset
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics import find_metric

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgedeploy.dataset import open_dataset
+from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.optimize.contract import Context
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.layer_noise import layer_noise

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from edgedeploy.dataset import open_dataset
+from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.optimize.contract import Context
 from edgedeploy.optimize.graph import constant, serialized
 from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic

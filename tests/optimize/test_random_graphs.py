@@ -14,7 +14,7 @@ import pytest
 from drawn_graphs import SHAPE, X, models
 from hypothesis import HealthCheck, Phase, given, settings
 
-from edgedeploy.dataset import open_dataset
+from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.contract import Context
 from edgedeploy.optimize.graph import serialized

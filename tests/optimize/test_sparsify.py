@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgedeploy.dataset import open_dataset
+from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.optimize.contract import Context
 from edgedeploy.optimize.graph import constant
 from edgedeploy.optimize.passes.sparsify import Sparsify

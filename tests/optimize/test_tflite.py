@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tflite_models import Builder, small_network
 
 from edgedeploy.agreement import AgreementAccumulator
-from edgedeploy.dataset import open_dataset
+from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.model.inspect import inspect_model

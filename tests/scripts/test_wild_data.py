@@ -15,7 +15,7 @@ import wild_sounds
 import wild_topologies
 from peers import feeds
 
-from edgedeploy.dataset import open_dataset
+from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.model.inspect import inspect_model
 
 WHOLE = """<ir_version: 8, opset_import: ["": 17]>

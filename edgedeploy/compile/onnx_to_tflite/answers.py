@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from edgedeploy.datasets.npz import npz_bytes
 from edgedeploy.foundation.errors import EdgedeployError, UnsupportedError
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.inference.litert import TfliteSession
-from edgedeploy.npz import npz_bytes
 
 ARITHMETICS = {"plain": True, "XNNPACK": False}
 """How the model is run: by the runtime's own kernels alone, and as it is on a device."""

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.dataset import Dataset
+from edgedeploy.datasets.dataset import Dataset
+from edgedeploy.datasets.sampling import spread
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.contract import Feed
@@ -16,7 +17,6 @@ from edgedeploy.optimize.graph import is_operator, serialized
 from edgedeploy.optimize.pruning.coupling import Layer
 from edgedeploy.optimize.pruning.rows import Form
 from edgedeploy.optimize.pruning.watch import Watcher
-from edgedeploy.optimize.sampling import spread
 
 _ROWS_PER_INPUT = 6
 """Rows for each unknown of a least-squares problem."""

@@ -10,7 +10,7 @@ import msgspec
 import onnx_ir as ir
 from msgspec import structs
 
-from edgedeploy.dataset import Sample
+from edgedeploy.datasets.dataset import Sample
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import SILENT
 from edgedeploy.inference.session import Session, open_session

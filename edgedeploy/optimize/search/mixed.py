@@ -14,7 +14,7 @@ import onnx_ir as ir
 from msgspec import structs
 
 from edgedeploy.agreement import AgreementAccumulator
-from edgedeploy.dataset import Sample
+from edgedeploy.datasets.dataset import Sample
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import format_of

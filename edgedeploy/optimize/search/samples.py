@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edgedeploy.dataset import Sample
+from edgedeploy.datasets.dataset import Sample
+from edgedeploy.datasets.sampling import spread
 from edgedeploy.inference.session import Session
 from edgedeploy.optimize.guard import Data
-from edgedeploy.optimize.sampling import spread
 
 _MOST_SAMPLES = 512
 _LEAST_SAMPLES = 48

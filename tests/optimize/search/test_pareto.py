@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from edgedeploy.optimize.sampling import spread_indices
+from edgedeploy.datasets.sampling import spread_indices
 from edgedeploy.optimize.search.pareto import front, holds_beyond_doubt, rank
 from edgedeploy.values.quality import MetricChange
 from edgedeploy.values.search import Trial

@@ -28,10 +28,10 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+from edgedeploy.datasets.npz import ArrayHeader, NpzReader
 from edgedeploy.foundation.callables import described, is_object_name, load_callable
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError
 from edgedeploy.foundation.files import read_chunks
-from edgedeploy.npz import ArrayHeader, NpzReader
 from edgedeploy.values.model import Dimension, TensorFacts
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edgedeploy.dataset import Sample
+from edgedeploy.datasets.dataset import Sample
 from edgedeploy.values.model import TensorFacts
 
 _EXTENTS = (1, 16, 32, 64, 224)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from edgedeploy.datasets.npz import NpzReader, npz_bytes
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError
-from edgedeploy.npz import NpzReader, npz_bytes
 
 
 def write_member(path: Path, name: str, content: bytes, *, declared_size: int | None = None) -> Path:
@@ -60,11 +60,11 @@ def test_same_arrays_give_the_same_bytes_and_numpy_reads_them(tmp_path):
 
 
 def test_an_array_that_inflates_to_more_than_fits_is_refused_unread(tmp_path, monkeypatch):
-    import edgedeploy.npz
+    import edgedeploy.datasets.npz
 
     path = tmp_path / "a.npz"
     np.savez_compressed(path, x=np.zeros((4, 1000), np.float32))
-    monkeypatch.setattr(edgedeploy.npz, "_SLICE_LIMIT_BYTES", 8000)
+    monkeypatch.setattr(edgedeploy.datasets.npz, "_SLICE_LIMIT_BYTES", 8000)
     with NpzReader(path) as reader:
         assert len(list(reader.slices("x", 2))) == 2
         for read in (lambda: list(reader.slices("x", 3)), lambda: reader.whole("x")):

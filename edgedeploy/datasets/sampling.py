@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-from edgedeploy.dataset import Dataset, Sample
+from edgedeploy.datasets.dataset import Dataset, Sample
 
 
 def spread(dataset: Dataset, wanted: int) -> Iterator[Sample]:

@@ -1,0 +1,1 @@
+"""Samples for calibration and evaluation: opened by name, streamed, sampled, or made up where there are none."""
