@@ -13,8 +13,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgedeploy.bundle.build import open_bundle, pack_bundle
     from edgedeploy.compile.build import compile_model as compile
-    from edgedeploy.compile.bundle import open_bundle, pack_bundle
     from edgedeploy.deploy.device_log import read_log
     from edgedeploy.deploy.push import push
     from edgedeploy.deploy.releases import current_release, releases, rollback

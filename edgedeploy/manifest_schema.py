@@ -16,7 +16,7 @@ from edgedeploy.values.bundle import Manifest
 
 _SHA256 = {"pattern": f"^{SHA256_PATTERN}$"}
 _COUNT = {"minimum": 0}
-# What `edgedeploy.compile.bundle` checks beyond the types, where a schema can say it: by value and field.
+# What `edgedeploy.bundle.build` checks beyond the types, where a schema can say it: by value and field.
 _RULES: Rules = {
     "Manifest": {
         "schema": {"const": 1},

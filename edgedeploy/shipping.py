@@ -10,8 +10,9 @@ from pathlib import Path
 
 from msgspec import structs
 
+from edgedeploy.bundle.build import manifest_bytes
+from edgedeploy.bundle.signature import check_key, read_signature, sign
 from edgedeploy.compile.build import compile_model
-from edgedeploy.compile.bundle import manifest_bytes
 from edgedeploy.deploy.preflight import check_target
 from edgedeploy.deploy.push import PushResult, push
 from edgedeploy.deploy.releases import rollback
@@ -34,7 +35,6 @@ from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipe import load_recipe
 from edgedeploy.optimize.search.search import SearchSettings
 from edgedeploy.optimize.speed import SpeedJudge
-from edgedeploy.signature import check_key, read_signature, sign
 from edgedeploy.targets.fit import fit_target
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Bundle, Release
@@ -72,7 +72,7 @@ def ship(
         work: where the optimized model and the bundle are kept; by default nowhere.
         profile: how long `bench` measures: `"smoke"`, `"standard"` or `"long"`.
         strict: the contract holds only if every line of it can be told.
-        sign_key: an SSH key to sign the bundle with, as `edgedeploy.signature.sign` takes it.
+        sign_key: an SSH key to sign the bundle with, as `edgedeploy.bundle.signature.sign` takes it.
 
     Returns:
         All that was seen. When the guard refuses the optimized model, `evidence` says why and the fields after it are

@@ -41,7 +41,7 @@ from fault_subjects import (
 )
 from lossy_proxy import lossy_proxy
 
-from edgedeploy.compile.bundle import open_bundle
+from edgedeploy.bundle.build import open_bundle
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, list_releases
 from edgedeploy.foundation.errors import EdgedeployError

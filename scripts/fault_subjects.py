@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 from loopback_sshd import Server, serve
 
-from edgedeploy.compile.bundle import encode_manifest, list_files, open_bundle
+from edgedeploy.bundle.build import encode_manifest, list_files, open_bundle
 from edgedeploy.deploy.push import push
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.emulator.board import BoardStatus, board_access, board_kill, board_up, emulated_board

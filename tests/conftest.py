@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import settings
 
-from edgedeploy.compile.bundle import encode_manifest, list_files, open_bundle
+from edgedeploy.bundle.build import encode_manifest, list_files, open_bundle
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Manifest, Runtime
 from edgedeploy.values.model import ModelFacts

@@ -8,7 +8,7 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
-from edgedeploy.compile.bundle import encode_manifest
+from edgedeploy.bundle.build import encode_manifest
 from edgedeploy.manifest_schema import schema_bytes
 from edgedeploy.values.bundle import MANIFEST_NAME
 

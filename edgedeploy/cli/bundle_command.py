@@ -52,8 +52,8 @@ def verify(bundle: Path, allowed_signers: Path | None, out: Output) -> int:
     told, or let --allowed-signers do that.
     """
     from edgedeploy import api
-    from edgedeploy.compile.bundle import manifest_bytes
-    from edgedeploy.signature import read_signature, signer
+    from edgedeploy.bundle.build import manifest_bytes
+    from edgedeploy.bundle.signature import read_signature, signer
 
     opened = api.open_bundle(bundle)
     files = f"{len(opened.manifest.files) + 1} files, {bytes_in_words(opened.size_bytes)}"
@@ -78,8 +78,8 @@ def verify(bundle: Path, allowed_signers: Path | None, out: Output) -> int:
 def sign(bundle: Path, key: Path, out: Output) -> int:
     """Sign BUNDLE with an SSH key. It is verified first; the signature is written to BUNDLE.sig beside it."""
     from edgedeploy import api
-    from edgedeploy.compile.bundle import manifest_bytes
-    from edgedeploy.signature import sign as sign_manifest
+    from edgedeploy.bundle.build import manifest_bytes
+    from edgedeploy.bundle.signature import sign as sign_manifest
 
     opened = api.open_bundle(bundle)
     path = sign_manifest(manifest_bytes(opened), bundle, key)

@@ -89,8 +89,8 @@ def command(
     where that has a file of allowed signers.
     """
     from edgedeploy import api
-    from edgedeploy import signature as signatures
-    from edgedeploy.compile.bundle import manifest_bytes
+    from edgedeploy.bundle import signature as signatures
+    from edgedeploy.bundle.build import manifest_bytes
     from edgedeploy.deploy.preflight import measured_peak_bytes
     from edgedeploy.deploy.retry import with_retries
     from edgedeploy.measure.files import load_measurement

@@ -60,8 +60,8 @@ def command(
     Exits 0 on PASS, 1 on FAIL.
     """
     from edgedeploy import api
+    from edgedeploy.bundle.signature import read_signature
     from edgedeploy.report.terminal_smoke import smoke_screen
-    from edgedeploy.signature import read_signature
 
     if sum(each is not None for each in (device, kit, result_path)) != 1:
         raise click.UsageError("name a DEVICE, or --kit OUT, or --read RESULT")

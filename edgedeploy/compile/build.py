@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
+from edgedeploy.bundle.archive import SUFFIX
+from edgedeploy.bundle.build import SCHEMA, check_replaceable, encode_manifest, list_files, open_bundle, pack_bundle
 from edgedeploy.compile.backends import Candidate, candidates
 from edgedeploy.compile.backends.protocol import Built, Order
-from edgedeploy.compile.bundle import SCHEMA, check_replaceable, encode_manifest, list_files, open_bundle, pack_bundle
 from edgedeploy.compile.golden import write_golden
 from edgedeploy.compile.needs import with_needs
 from edgedeploy.compile.sbom import bill_of_materials
-from edgedeploy.edge_file import SUFFIX
 from edgedeploy.foundation.errors import EdgedeployError, HostError, IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import replacing_folder, unwritable, write_bytes
 from edgedeploy.foundation.progress import SILENT, Progress

@@ -6,10 +6,10 @@ signed. It is the owner's file: edgedeploy never writes it.
 
 from __future__ import annotations
 
+from edgedeploy.bundle.signature import NAMESPACE
 from edgedeploy.deploy.shell import KEEP_SIGNATURE, VERIFY_SIGNATURE, argv, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError
-from edgedeploy.signature import NAMESPACE
 
 _SIGNERS = "~/.edgedeploy/allowed_signers"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from edgedeploy.bundle.archive import write_edge_file
 from edgedeploy.cli.main import main
-from edgedeploy.edge_file import write_edge_file
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle
 
 

@@ -15,12 +15,12 @@ import onnx
 import onnx.parser
 import pytest
 
+from edgedeploy.bundle.build import open_bundle
 from edgedeploy.compile import backends
 from edgedeploy.compile.backends.onnxruntime import settings_for
 from edgedeploy.compile.backends.protocol import Built
 from edgedeploy.compile.backends.python_runner import run_script
 from edgedeploy.compile.build import compile_model
-from edgedeploy.compile.bundle import open_bundle
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, HostError, InvalidFileError, UnsupportedError
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.targets.load import load_target

@@ -19,7 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgedeploy.compile.bundle import open_bundle
+from edgedeploy.bundle.archive import write_edge_file
+from edgedeploy.bundle.build import open_bundle
 from edgedeploy.deploy import transfer
 from edgedeploy.deploy.device_log import read_log
 from edgedeploy.deploy.health import Health
@@ -31,7 +32,6 @@ from edgedeploy.deploy.shell import LOCK, TOOLS, argv
 from edgedeploy.deploy.status import status
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
-from edgedeploy.edge_file import write_edge_file
 from edgedeploy.foundation.errors import BusyError, DeviceError, IntegrityError, UnknownNameError
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, FileEntry, Needs, Runtime
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgedeploy.edge_file import SUFFIX, check_size, read_manifest, verify_contents, write_edge_file
+from edgedeploy.bundle.archive import SUFFIX, check_size, read_manifest, verify_contents, write_edge_file
 from edgedeploy.foundation.errors import IntegrityError, InvalidFileError
 from edgedeploy.foundation.files import sha256_file, unreadable
 from edgedeploy.foundation.validation import is_name, is_relative_path, is_sha256
@@ -25,7 +25,7 @@ def open_bundle(path: Path, *, verify: bool = True) -> Bundle:
     """Read a bundle's manifest and check it.
 
     Args:
-        path: a folder, or an `.edge` file (`edgedeploy.edge_file`).
+        path: a folder, or an `.edge` file (`edgedeploy.bundle.archive`).
         verify: also check that it holds the files that the manifest lists, with their sizes, hashes and executable
             bits, and nothing else.
 

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgedeploy.compile.bundle import encode_manifest, open_bundle
-from edgedeploy.edge_file import offsets, write_edge_file
+from edgedeploy.bundle.archive import offsets, write_edge_file
+from edgedeploy.bundle.build import encode_manifest, open_bundle
 from edgedeploy.foundation.errors import EdgedeployError, IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, FileEntry
 

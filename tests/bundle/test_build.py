@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedeploy.compile.bundle import decode_manifest, encode_manifest, list_files, open_bundle
+from edgedeploy.bundle.build import decode_manifest, encode_manifest, list_files, open_bundle
 from edgedeploy.foundation.errors import EdgedeployError, IntegrityError, InvalidFileError
 from edgedeploy.values.bundle import MANIFEST_NAME, FileEntry, Manifest, Runtime
 from edgedeploy.values.model import ModelFacts

@@ -10,14 +10,14 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edgedeploy.bundle.build import manifest_bytes
+from edgedeploy.bundle.signature import allowed_signers, read_signature, sign, signature_path, signer
 from edgedeploy.cli.main import cli
-from edgedeploy.compile.bundle import manifest_bytes
 from edgedeploy.deploy.device_log import read_log
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import current_release, releases, rollback
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import DeviceError, EdgedeployError, IntegrityError, InvalidFileError
-from edgedeploy.signature import allowed_signers, read_signature, sign, signature_path, signer
 from edgedeploy.values.bundle import Bundle
 
 
