@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from edgedeploy.measure.counting import instruction_count
-from edgedeploy.measure.statistics import drift, summary
 from edgedeploy.measure.validity import validity
+from edgedeploy.stats.latency import drift, summary
 from edgedeploy.values.bundle import Source
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.evidence import Evidence, Execution, LayerNoise, PassEvidence

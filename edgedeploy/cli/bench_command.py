@@ -113,8 +113,8 @@ def _in_turn(
 ) -> int:
     from edgedeploy.deploy.releases import other_release
     from edgedeploy.measure.against import bench_against
-    from edgedeploy.paired_ratio import LEAST_PAIRS
     from edgedeploy.report.terminal_interleaved import interleaved_table
+    from edgedeploy.stats.paired_ratio import LEAST_PAIRS
     from edgedeploy.values.contract import Outcome
 
     if rounds is not None and rounds < LEAST_PAIRS and not connection.counts_instructions:

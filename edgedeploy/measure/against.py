@@ -12,12 +12,13 @@ from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.measure.bench import DEFAULT, bench
 from edgedeploy.measure.cooldown import cool_down
 from edgedeploy.measure.protocol import conversation
-from edgedeploy.paired_ratio import LEAST_PAIRS, RatioFigure, median_ratio
+from edgedeploy.stats.paired_ratio import LEAST_PAIRS, median_ratio
 from edgedeploy.values.baseline import Thresholds
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.interleaved import Interleaved
 from edgedeploy.values.measurement import BenchSettings
+from edgedeploy.values.ratio import RatioFigure
 
 ROUNDS = 8
 COUNTED_ROUNDS = 2

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.foundation.files import unreadable, write_bytes
-from edgedeploy.measure.noise import median_interval, prediction_noise
+from edgedeploy.stats.noise import median_interval, prediction_noise
 from edgedeploy.values.baseline import Baseline, BaselineEntry, CountedRun, Kind, Thresholds
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.measurement import Measurement

@@ -17,9 +17,9 @@ from edgedeploy.measure.counting import instruction_count
 from edgedeploy.measure.observation import observe
 from edgedeploy.measure.profiles import COUNTING, EMULATED, Profile, bounds_of, profile_bounds, shortfall
 from edgedeploy.measure.protocol import Conversation, conversation
-from edgedeploy.measure.statistics import summary
 from edgedeploy.measure.timed_run import Run, load, timed_run
 from edgedeploy.measure.validity import validity
+from edgedeploy.stats.latency import summary
 from edgedeploy.targets.load import load_target
 from edgedeploy.targets.roofline import least_latency_ms
 from edgedeploy.values.bundle import Release

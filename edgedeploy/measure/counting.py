@@ -14,7 +14,7 @@ import numpy as np
 
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.measure.protocol import Arrays, Conversation
-from edgedeploy.measure.statistics import median_absolute_deviation
+from edgedeploy.stats.latency import median_absolute_deviation
 from edgedeploy.values.measurement import InstructionCount
 
 Feed = Mapping[str, np.ndarray]

@@ -16,7 +16,7 @@ from edgedeploy.foundation.sanitize import printable
 from edgedeploy.measure.counting import instructions
 from edgedeploy.measure.profiles import Profile
 from edgedeploy.measure.protocol import Arrays, Conversation
-from edgedeploy.measure.statistics import drift
+from edgedeploy.stats.latency import drift
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import BenchSettings, ProcessRun, State
 

@@ -16,7 +16,8 @@ from edgedeploy.inference.onnxruntime import HostSession, host_isa
 from edgedeploy.inference.session import Session
 from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.contract import Feed
-from edgedeploy.paired_ratio import RatioFigure, median_ratio
+from edgedeploy.stats.paired_ratio import median_ratio
+from edgedeploy.values.ratio import RatioFigure
 from edgedeploy.values.speed import SpeedFigure
 
 TOLERANCE = 0.03

@@ -6,8 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from edgedeploy.paired_ratio import RatioFigure
 from edgedeploy.values.contract import Outcome
+from edgedeploy.values.ratio import RatioFigure
 
 
 class Interleaved(Struct, frozen=True, kw_only=True):

@@ -22,8 +22,8 @@ from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.progress import SILENT
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.measure.statistics import summary
 from edgedeploy.model.inspect import inspect_model
+from edgedeploy.stats.latency import summary
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import FileEntry, Manifest, Release, Runtime, Source
 from edgedeploy.values.measurement import Accuracy, Conditions, MeasuredRelease, Measurement, Timing

@@ -24,7 +24,7 @@ from edgedeploy.measure.baseline import (
 )
 from edgedeploy.measure.counting import instruction_count
 from edgedeploy.measure.files import save_measurement
-from edgedeploy.measure.statistics import summary
+from edgedeploy.stats.latency import summary
 from edgedeploy.values.baseline import Thresholds
 from edgedeploy.values.contract import Outcome, Verdict
 from edgedeploy.values.measurement import Doubt, Measurement, Validity

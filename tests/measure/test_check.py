@@ -7,7 +7,7 @@ from msgspec import structs
 
 from edgedeploy.measure.check import check
 from edgedeploy.measure.counting import instruction_count
-from edgedeploy.measure.statistics import summary
+from edgedeploy.stats.latency import summary
 from edgedeploy.values.contract import Contract, ContractData, ContractModel, Limits, Outcome, TargetLimits
 from edgedeploy.values.measurement import Doubt, Validity
 from edgedeploy.values.quality import MetricFigure

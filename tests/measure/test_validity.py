@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from edgedeploy.measure.statistics import drift, summary
 from edgedeploy.measure.validity import validity
+from edgedeploy.stats.latency import drift, summary
 from edgedeploy.values.measurement import BenchSettings, ProcessRun, State, Timing
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedeploy.paired_ratio import CONFIDENCE, LEAST_PAIRS, interval_rank, median_ratio
+from edgedeploy.stats.paired_ratio import CONFIDENCE, LEAST_PAIRS, interval_rank, median_ratio
 
 _COSTS = st.lists(st.tuples(st.floats(1e-6, 1e6), st.floats(1e-6, 1e6)), min_size=LEAST_PAIRS, max_size=60)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from edgedeploy.measure.statistics import (
+from edgedeploy.stats.latency import (
     binomial_cdf,
     coefficient_of_variation,
     drift,
@@ -23,7 +23,7 @@ from edgedeploy.measure.statistics import (
     samples_needed,
     summary,
 )
-from edgedeploy.paired_ratio import interval_rank
+from edgedeploy.stats.paired_ratio import interval_rank
 
 SAMPLES = st.lists(st.floats(0, 1e6), min_size=1, max_size=200)
 

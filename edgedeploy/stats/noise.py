@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from edgedeploy.paired_ratio import interval_rank
+from edgedeploy.stats.paired_ratio import interval_rank
 
 CONFIDENCE = 0.99
 """Two-sided, of `prediction_noise`: one clean comparison of a hundred lies outside, half of them on the side that is

@@ -6,20 +6,11 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from msgspec import Struct
+from edgedeploy.values.ratio import RatioFigure
 
 CONFIDENCE = 0.95
 LEAST_PAIRS = 6
 """Of fewer, even the smallest and the largest do not enclose the median with that confidence: 1 - 2 · 2^-5 < 0.95."""
-
-
-class RatioFigure(Struct, frozen=True, kw_only=True):
-    """The median of paired ratios and the bounds of its confidence interval, which are ratios that were observed."""
-
-    value: float
-    low: float
-    high: float
-    pairs: int
 
 
 def median_ratio(before: Sequence[float], after: Sequence[float]) -> RatioFigure:

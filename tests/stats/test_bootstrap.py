@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgedeploy.bootstrap import paired_change
+from edgedeploy.stats.bootstrap import paired_change
 
 
 def test_the_value_is_the_difference_of_the_means():

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edgedeploy.measure.noise import CONFIDENCE, median_interval, prediction_noise, student_quantile
+from edgedeploy.stats.noise import CONFIDENCE, median_interval, prediction_noise, student_quantile
 
 
 @pytest.mark.parametrize(

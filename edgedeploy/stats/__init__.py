@@ -1,0 +1,1 @@
+"""How sure a figure is: latency percentiles, noise, bootstrap intervals, paired ratios."""
