@@ -12,6 +12,7 @@ import msgspec
 
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
+from edgedeploy.plots.pareto_plot import front_svg
 from edgedeploy.report.breakage import HEAD, breakages, broken_in_words, class_row
 from edgedeploy.report.comparison import comparison
 from edgedeploy.report.figures import (
@@ -24,7 +25,6 @@ from edgedeploy.report.figures import (
     timing_plots,
 )
 from edgedeploy.report.layers import noise_in_words, noise_plot, noisiest
-from edgedeploy.report.search_plot import front_svg
 from edgedeploy.report.wording import (
     UNITS_IN_WORDS,
     limit_and_figure,

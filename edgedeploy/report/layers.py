@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgedeploy.report.plots import trend
+from edgedeploy.plots.timeline import trend
 from edgedeploy.values.evidence import LayerNoise
 
 _SHOWN = 5

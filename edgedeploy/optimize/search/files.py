@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from edgedeploy.foundation.files import write_bytes
-from edgedeploy.report.search_plot import front_svg
+from edgedeploy.plots.pareto_plot import front_svg
 from edgedeploy.values.search import Search
 
 

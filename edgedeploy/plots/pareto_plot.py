@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from edgedeploy.report.plots import nice_ticks
+from edgedeploy.plots.timeline import nice_ticks
 from edgedeploy.values.search import Search, Trial
 
 _WIDTH, _HEIGHT = 860, 520

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedeploy.report.plots import bin_count, histogram, nice_ticks, timeline
+from edgedeploy.plots.timeline import bin_count, histogram, nice_ticks, timeline
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 # Of any size, and as timings are: near each other.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedeploy.report.bars import Pair, operator_pairs, paired_bars
+from edgedeploy.plots.bars import Pair, operator_pairs, paired_bars
 
 sizes = st.floats(0, 1e15)
 
