@@ -24,7 +24,7 @@ from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.inference.session import open_session
 from edgedeploy.measure.contract import SHARE_METRICS, load_contract
-from edgedeploy.metrics import find_metric
+from edgedeploy.metrics.classification import find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import is_tflite
 from edgedeploy.optimize.recipe import load_recipe

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import wild_sounds
 
-from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.metrics import find_metric
+from edgedeploy.metrics.agreement import AgreementAccumulator
+from edgedeploy.metrics.classification import find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.host_timing import HostTiming
 

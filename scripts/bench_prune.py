@@ -27,11 +27,11 @@ from rich.console import Console
 from rich.table import Table
 from wild_models import DEFAULT_FOLDER, Ready, models
 
-from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.files import replacing_file
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.metrics import find_metric
+from edgedeploy.metrics.agreement import AgreementAccumulator
+from edgedeploy.metrics.classification import find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.contract import Context, Pass
 from edgedeploy.optimize.graph import serialized

@@ -22,13 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 from edgedeploy import api
-from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.inference.onnxruntime import HostSession, host_isa
-from edgedeploy.metrics import find_metric
+from edgedeploy.metrics.agreement import AgreementAccumulator
+from edgedeploy.metrics.classification import find_metric
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]

@@ -33,9 +33,9 @@ from PIL import Image
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.litert import TfliteSession
-from edgedeploy.metrics import find_metric
+from edgedeploy.metrics.classification import find_metric
+from edgedeploy.metrics.model_comparison import compare
 from edgedeploy.model.inspect import inspect_model
-from edgedeploy.optimize.comparison import compare
 from edgedeploy.optimize.host_timing import HostTiming
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipe import load_recipe

@@ -14,7 +14,7 @@ from edgedeploy.device.emulator.state import boards_folder
 from edgedeploy.foundation.errors import DeviceError, UnknownNameError, UnsupportedError
 from edgedeploy.guest_instructions import GuestInstructions, speed_judge
 from edgedeploy.measure.counting import Feed
-from edgedeploy.optimize.comparison import ResultFailedError
+from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.optimize.host_timing import HostTiming
 
 FEEDS = [{"x": np.zeros((1, 3), np.float32)}, {"x": np.ones((1, 3), np.float32)}]

@@ -8,7 +8,6 @@ from typing import Literal
 
 from msgspec import structs
 
-from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import SILENT, Progress
@@ -19,6 +18,7 @@ from edgedeploy.measure.profiles import COUNTING, EMULATED, Profile, bounds_of, 
 from edgedeploy.measure.protocol import Conversation, conversation
 from edgedeploy.measure.timed_run import Run, load, timed_run
 from edgedeploy.measure.validity import validity
+from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.stats.latency import summary
 from edgedeploy.targets.load import load_target
 from edgedeploy.targets.roofline import least_latency_ms

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from msgspec import structs
 
-from edgedeploy.agreement import AgreementAccumulator
-from edgedeploy.breakage import ClassAccumulator, broken
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.progress import SILENT, Progress
@@ -20,7 +18,9 @@ from edgedeploy.measure.observation import observe
 from edgedeploy.measure.pipeline import stream
 from edgedeploy.measure.protocol import conversation
 from edgedeploy.measure.reference import reference_model
-from edgedeploy.metrics import find_metric
+from edgedeploy.metrics.agreement import AgreementAccumulator
+from edgedeploy.metrics.classification import find_metric
+from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import Accuracy, Measurement
 

@@ -23,9 +23,16 @@ from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.formats import format_of, runtime_of
 from edgedeploy.inference.onnxruntime import host_isa
 from edgedeploy.inference.session import Session, open_session
-from edgedeploy.metrics import Metric
+from edgedeploy.metrics.metric import Metric
+from edgedeploy.metrics.model_comparison import (
+    Compared,
+    Ran,
+    ResultFailedError,
+    compare,
+    relative_difference,
+    run_result,
+)
 from edgedeploy.optimize.board import Board
-from edgedeploy.optimize.comparison import Compared, Ran, ResultFailedError, compare, relative_difference, run_result
 from edgedeploy.optimize.graph import complaint
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.values.contract import Allowance

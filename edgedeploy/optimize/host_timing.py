@@ -14,7 +14,7 @@ from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.formats import format_of
 from edgedeploy.inference.onnxruntime import HostSession, host_isa
 from edgedeploy.inference.session import Session
-from edgedeploy.optimize.comparison import ResultFailedError
+from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.optimize.contract import Feed
 from edgedeploy.stats.paired_ratio import median_ratio
 from edgedeploy.values.ratio import RatioFigure

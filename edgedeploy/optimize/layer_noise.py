@@ -15,10 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import onnx
 import onnx_ir as ir
 
-from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.datasets.dataset import Sample
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.onnxruntime import HostSession
+from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.optimize.graph import add_output, is_operator, serialized
 from edgedeploy.values.evidence import LayerNoise
 

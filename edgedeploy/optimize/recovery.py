@@ -14,9 +14,9 @@ import onnx
 import onnx_ir as ir
 from msgspec import Struct
 
-from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.datasets.dataset import Dataset, Sample
 from edgedeploy.inference.onnxruntime import HostSession
+from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.optimize.contract import Context, Refused
 from edgedeploy.optimize.graph import constant, integer_attribute, is_operator, serialized
 

@@ -15,7 +15,8 @@ from edgedeploy.datasets.synthetic import generated_samples
 from edgedeploy.foundation.errors import EdgedeployError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.session import Session, open_session
-from edgedeploy.metrics import Metric, find_metric
+from edgedeploy.metrics.classification import find_metric
+from edgedeploy.metrics.metric import Metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import load_onnx
 from edgedeploy.optimize.board import Board

@@ -13,7 +13,7 @@ from handed_over import hand_over
 from edgedeploy import api
 from edgedeploy.device.emulator.board import BoardStatus, board_down, board_status, emulated_board
 from edgedeploy.guest_instructions import speed_judge
-from edgedeploy.optimize.comparison import ResultFailedError
+from edgedeploy.metrics.model_comparison import ResultFailedError
 
 pytestmark = pytest.mark.emulated
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from edgedeploy.datasets.dataset import Sample, open_dataset
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.metrics import find_metric
-from edgedeploy.optimize.comparison import ResultFailedError
+from edgedeploy.metrics.classification import find_metric
+from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.guard import Data, judge, within
 from edgedeploy.values.model import TensorFacts

@@ -11,8 +11,8 @@ import onnx.parser
 import pytest
 
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
+from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.optimize import host_timing
-from edgedeploy.optimize.comparison import ResultFailedError
 from edgedeploy.optimize.host_timing import HostTiming, _inferences_per_sample
 
 _FEEDS = [{"x": np.full((1, 64), value, np.float32)} for value in (0.5, 1.0, 2.0)]

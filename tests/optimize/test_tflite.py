@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tflite_models import Builder, small_network
 
-from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.inference.litert import TfliteSession
+from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.tflite_file import operator_name, read_tflite, tensor_name, write_tflite
 from edgedeploy.optimize.contract import Context, Pass

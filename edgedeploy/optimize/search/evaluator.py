@@ -14,8 +14,8 @@ from edgedeploy.datasets.dataset import Sample
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import SILENT
 from edgedeploy.inference.session import Session, open_session
-from edgedeploy.metrics import Metric
-from edgedeploy.optimize.comparison import ResultFailedError, compare
+from edgedeploy.metrics.metric import Metric
+from edgedeploy.metrics.model_comparison import ResultFailedError, compare
 from edgedeploy.optimize.contract import Context, Pass
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.guard import Data, accuracy_objections

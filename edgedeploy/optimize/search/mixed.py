@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 import onnx_ir as ir
 from msgspec import structs
 
-from edgedeploy.agreement import AgreementAccumulator
 from edgedeploy.datasets.dataset import Sample
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import format_of
 from edgedeploy.inference.session import open_session
+from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.optimize.contract import Pass
 from edgedeploy.optimize.linear import find_linear
 from edgedeploy.optimize.search.evaluator import Evaluator

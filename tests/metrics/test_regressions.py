@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedeploy.breakage import ClassAccumulator, broken
-from edgedeploy.metrics import find_metric
+from edgedeploy.metrics.classification import find_metric
+from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.values.quality import ByClass, ClassFigure
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from edgedeploy.agreement import AgreementAccumulator
-from edgedeploy.breakage import ClassAccumulator, broken
 from edgedeploy.datasets.dataset import Sample
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.session import Session
-from edgedeploy.metrics import Metric, MetricAccumulator
+from edgedeploy.metrics.agreement import AgreementAccumulator
+from edgedeploy.metrics.metric import Metric, MetricAccumulator
+from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.stats.bootstrap import paired_change
 from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricChange, MetricFigure
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgedeploy.metrics import answered_classes
+from edgedeploy.metrics.classification import answered_classes
 from edgedeploy.values.quality import Broken, ByClass, ClassFigure
 
 _MOST_CLASSES = 10

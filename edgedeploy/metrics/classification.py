@@ -14,89 +14,13 @@ Top-5 as in Russakovsky et al. 2015, https://arxiv.org/abs/1409.0575, section 4.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from edgedeploy.foundation.callables import described, is_object_name, load_callable
-from edgedeploy.foundation.errors import DatasetError, EdgedeployError, UnknownNameError
-from edgedeploy.values.quality import MetricFigure
-
-_log = logging.getLogger(__name__)
-
-Scorer = Callable[[list[np.ndarray], np.ndarray], Any]
-"""Gives the score of each sample of a batch, shape (samples,)."""
-
-
-class MetricAccumulator:
-    """The scores of the samples seen so far: 8 bytes for each."""
-
-    def __init__(self, name: str, score: Scorer) -> None:
-        self._name = name
-        self._score = score
-        self._scores: list[np.ndarray] = []
-
-    def add(self, outputs: Sequence[np.ndarray], labels: np.ndarray | None) -> None:
-        """Add one batch.
-
-        Args:
-            outputs: of the model, in its order.
-            labels: first axis: the samples.
-
-        Raises:
-            DatasetError: there are no labels, or the metric cannot be computed from them and the outputs.
-        """
-        if labels is None:
-            raise DatasetError(
-                f"the metric {self._name} needs labels, and the dataset has none", mend="add an array 'labels'"
-            )
-        try:
-            scores = np.asarray(self._score(list(outputs), labels), dtype=np.float64)
-        except EdgedeployError:
-            raise
-        except Exception as error:
-            # Only a user's own function comes here: what it raises is theirs to read.
-            _log.debug("%s", self._name, exc_info=True)
-            raise DatasetError(
-                f"the metric {self._name} failed", why=described(error), mend="-vv shows the traceback"
-            ) from error
-        if scores.shape != (len(labels),):
-            raise DatasetError(
-                f"the metric {self._name} returned shape {scores.shape}",
-                why=f"expected a score for each of {len(labels)} samples: shape ({len(labels)},)",
-            )
-        if not np.isfinite(scores).all():
-            raise DatasetError(f"the metric {self._name} returned a score that is not finite")
-        self._scores.append(scores)
-
-    def figure(self) -> MetricFigure:
-        """The mean over all samples.
-
-        Raises:
-            DatasetError: no sample was added.
-        """
-        scores = self.scores()
-        if not scores.size:
-            raise DatasetError(f"the metric {self._name} has no samples to be computed over")
-        return MetricFigure(name=self._name, value=float(scores.mean()), samples=scores.size)
-
-    def scores(self) -> np.ndarray:
-        """Of each sample, in the order they were added: float64, shape (samples,)."""
-        return np.concatenate(self._scores) if self._scores else np.empty(0)
-
-
-class Metric:
-    """A metric by name; `start` begins a computation of its own."""
-
-    def __init__(self, name: str, score: Scorer) -> None:
-        self.name = name
-        self._score = score
-
-    def start(self) -> MetricAccumulator:
-        """A new computation, over no samples yet."""
-        return MetricAccumulator(self.name, self._score)
+from edgedeploy.foundation.callables import is_object_name, load_callable
+from edgedeploy.foundation.errors import DatasetError, UnknownNameError
+from edgedeploy.metrics.metric import Metric
 
 
 def find_metric(name: str) -> Metric:

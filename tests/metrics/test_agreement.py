@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgedeploy.agreement import SQNR_FLOOR_DB, AgreementAccumulator
 from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.metrics.agreement import SQNR_FLOOR_DB, AgreementAccumulator
 from edgedeploy.values.quality import Agreement
 
 

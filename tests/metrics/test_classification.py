@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from edgedeploy.foundation.errors import DatasetError, UnknownNameError
-from edgedeploy.metrics import find_metric
+from edgedeploy.metrics.classification import find_metric
 from edgedeploy.values.quality import MetricFigure
 
 
