@@ -25,10 +25,7 @@ if TYPE_CHECKING:
     from edgedeploy.device.probe.probe import probe
     from edgedeploy.foundation.errors import EdgedeployError
     from edgedeploy.guest_instructions import speed_judge
-    from edgedeploy.measure.baseline import baseline_of, check_baseline, compare, load_baseline, save_baseline
     from edgedeploy.measure.bench import bench
-    from edgedeploy.measure.check import check
-    from edgedeploy.measure.contract import load_contract
     from edgedeploy.measure.profile import profile
     from edgedeploy.measure.test import test
     from edgedeploy.model.inspect import inspect_model as inspect
@@ -38,6 +35,9 @@ if TYPE_CHECKING:
     from edgedeploy.shipping import ship
     from edgedeploy.smoke import smoke
     from edgedeploy.targets.load import load_target, target_names
+    from edgedeploy.verdict.baseline import baseline_of, check_baseline, compare, load_baseline, save_baseline
+    from edgedeploy.verdict.check import check
+    from edgedeploy.verdict.contract import load_contract
 
 _WHERE = {
     "EdgedeployError": ("errors", "EdgedeployError"),

@@ -23,7 +23,6 @@ from edgedeploy.foundation.files import sha256_file, write_bytes
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.inference.session import open_session
-from edgedeploy.measure.contract import SHARE_METRICS, load_contract
 from edgedeploy.metrics.classification import find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import is_tflite
@@ -32,6 +31,7 @@ from edgedeploy.targets.load import load_target
 from edgedeploy.values.contract import Contract, Outcome, Verdict, VerdictLine
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.quality import MetricFigure
+from edgedeploy.verdict.contract import SHARE_METRICS, load_contract
 
 _DROP = 0.01
 """What a proposed contract lets the device lose: the budget that `optimize --max-drop` has in the documentation."""

@@ -25,7 +25,6 @@ from edgedeploy.foundation.files import sha256_file
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.guest_instructions import speed_judge
 from edgedeploy.measure.bench import bench
-from edgedeploy.measure.check import check
 from edgedeploy.measure.observation import merge
 from edgedeploy.measure.profile import PROFILED
 from edgedeploy.measure.profile import profile as profile_release
@@ -42,6 +41,7 @@ from edgedeploy.values.contract import Contract, Outcome, Verdict
 from edgedeploy.values.profile import Profile
 from edgedeploy.values.shipment import Shipment, ShippedBundle, ShippedContract, ShippedRelease
 from edgedeploy.values.target import Target
+from edgedeploy.verdict.check import check
 
 SCHEMA = 1
 

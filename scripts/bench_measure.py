@@ -36,11 +36,11 @@ from edgedeploy.compile.build import compile_model
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.emulator.board import BoardStatus, board_down, board_up, emulated_board
 from edgedeploy.device.probe.probe import probe
-from edgedeploy.measure.baseline import baseline_of, check_baseline, load_baseline, save_baseline
 from edgedeploy.targets.fit import fit_target
 from edgedeploy.values.bundle import Bundle, Release
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.measurement import Measurement
+from edgedeploy.verdict.baseline import baseline_of, check_baseline, load_baseline, save_baseline
 
 ROOT = Path(__file__).resolve().parent.parent
 _DOCUMENT = ROOT / "docs" / "bench_measure.md"

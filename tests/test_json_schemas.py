@@ -18,8 +18,8 @@ from msgspec import structs
 from edgedeploy.cli.main import cli
 from edgedeploy.cli.schema_command import _NAMES
 from edgedeploy.json_schemas import NAMES, json_schema, schema_bytes
-from edgedeploy.measure.baseline import baseline_of
 from edgedeploy.measure.counting import instruction_count
+from edgedeploy.verdict.baseline import baseline_of
 
 ROOT = Path(__file__).parents[1]
 VALUES = importlib.resources.files("edgedeploy") / "values"

@@ -32,9 +32,9 @@ def command() -> None:
 @common_options
 def save(file: Path, measurements: tuple[Path, ...], out: Output) -> int:
     """Write the figures of these measurements to FILE, in place of those of the same model and board."""
-    from edgedeploy.measure import baseline
     from edgedeploy.measure.files import load_measurement
     from edgedeploy.report.terminal_baseline import baseline_table, unknown_noise
+    from edgedeploy.verdict import baseline
 
     new = baseline.baseline_of([load_measurement(path) for path in measurements])
     kept = baseline.updated(baseline.load_baseline(file), new) if file.exists() else new
@@ -48,8 +48,8 @@ def save(file: Path, measurements: tuple[Path, ...], out: Output) -> int:
 @common_options
 def show(file: Path, out: Output) -> int:
     """What is in FILE."""
-    from edgedeploy.measure.baseline import load_baseline
     from edgedeploy.report.terminal_baseline import baseline_table
+    from edgedeploy.verdict.baseline import load_baseline
 
     found = load_baseline(file)
     out.result(found, baseline_table(found))
@@ -80,13 +80,13 @@ def check(
     Exits 0 when nothing got worse, 1 when something did or nothing can be told. Worse is what grew by more than the
     larger of its threshold and its noise.
     """
-    from edgedeploy.measure import baseline
     from edgedeploy.measure.files import load_measurement
     from edgedeploy.report.junit import junit_xml
     from edgedeploy.report.markdown import verdict_markdown
     from edgedeploy.report.terminal_verdict import verdict_table
     from edgedeploy.values.baseline import Thresholds
     from edgedeploy.values.contract import Outcome
+    from edgedeploy.verdict import baseline
 
     found = [load_measurement(path) for path in measurements]
     thresholds = Thresholds(

@@ -33,13 +33,13 @@ def command(
     Exits 0 when nothing got worse, 1 when something did or none can be told. Worse is what grew by more than the larger
     of its threshold and its noise; of latency and memory, at least three runs of BEFORE say what the noise is.
     """
-    from edgedeploy.measure.baseline import compare
     from edgedeploy.measure.files import load_runs
     from edgedeploy.report.junit import junit_xml
     from edgedeploy.report.markdown import verdict_markdown
     from edgedeploy.report.terminal_verdict import verdict_table
     from edgedeploy.values.baseline import Thresholds
     from edgedeploy.values.contract import Outcome
+    from edgedeploy.verdict.baseline import compare
 
     runs = load_runs(after)
     thresholds = Thresholds(

@@ -58,8 +58,8 @@ def command(
     """
     from edgedeploy.cli.bundle_command import bundle_table
     from edgedeploy.compile.build import compile_model
-    from edgedeploy.measure.contract import load_contract
     from edgedeploy.targets.load import load_target
+    from edgedeploy.verdict.contract import load_contract
 
     handed_over = load_contract(contract) if contract else None
     if handed_over is not None:

@@ -14,7 +14,13 @@ from msgspec import structs
 
 from edgedeploy.cli.main import cli
 from edgedeploy.foundation.errors import InvalidFileError
-from edgedeploy.measure.baseline import (
+from edgedeploy.measure.counting import instruction_count
+from edgedeploy.measure.files import save_measurement
+from edgedeploy.stats.latency import summary
+from edgedeploy.values.baseline import Thresholds
+from edgedeploy.values.contract import Outcome, Verdict
+from edgedeploy.values.measurement import Doubt, Measurement, Validity
+from edgedeploy.verdict.baseline import (
     baseline_of,
     check_baseline,
     compare,
@@ -22,12 +28,6 @@ from edgedeploy.measure.baseline import (
     save_baseline,
     updated,
 )
-from edgedeploy.measure.counting import instruction_count
-from edgedeploy.measure.files import save_measurement
-from edgedeploy.stats.latency import summary
-from edgedeploy.values.baseline import Thresholds
-from edgedeploy.values.contract import Outcome, Verdict
-from edgedeploy.values.measurement import Doubt, Measurement, Validity
 
 HOLDS, BREAKS, UNTOLD = Outcome.HOLDS, Outcome.BREAKS, Outcome.CANNOT_BE_TOLD
 

@@ -5,12 +5,12 @@ import datetime
 import pytest
 from msgspec import structs
 
-from edgedeploy.measure.check import check
 from edgedeploy.measure.counting import instruction_count
 from edgedeploy.stats.latency import summary
 from edgedeploy.values.contract import Contract, ContractData, ContractModel, Limits, Outcome, TargetLimits
 from edgedeploy.values.measurement import Doubt, Validity
 from edgedeploy.values.quality import MetricFigure
+from edgedeploy.verdict.check import check
 
 MODEL_SHA256, DATA_SHA256 = "a" * 64, "d" * 64
 HOLDS, BREAKS, UNTOLD = Outcome.HOLDS, Outcome.BREAKS, Outcome.CANNOT_BE_TOLD

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 
-from edgedeploy.measure.contract import SHARE_METRICS
 from edgedeploy.values.contract import Contract, Outcome, TargetLimits, Verdict, VerdictLine
 from edgedeploy.values.measurement import Accuracy, Measurement, Timing
 from edgedeploy.values.quality import MetricFigure
+from edgedeploy.verdict.contract import SHARE_METRICS
 
 _ROUNDING = 1e-9
 """0.97 - 0.96 is more than 0.01 in binary floating point; a limit is not broken by that."""

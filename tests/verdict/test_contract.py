@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgedeploy.foundation.errors import InvalidFileError
-from edgedeploy.measure.contract import load_contract
+from edgedeploy.verdict.contract import load_contract
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = f"""\

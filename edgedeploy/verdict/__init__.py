@@ -1,0 +1,1 @@
+"""Holds measurements against a contract or a baseline."""
