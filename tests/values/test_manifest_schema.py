@@ -9,8 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edgedeploy.bundle.build import encode_manifest
-from edgedeploy.manifest_schema import schema_bytes
 from edgedeploy.values.bundle import MANIFEST_NAME
+from edgedeploy.values.manifest_schema import schema_bytes
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def schema() -> Draft202012Validator:
 
 def test_it_is_up_to_date():
     shipped = importlib.resources.files("edgedeploy") / "values" / "manifest.schema.json"
-    command = "python -m edgedeploy.manifest_schema >edgedeploy/values/manifest.schema.json"
+    command = "python -m edgedeploy.values.manifest_schema >edgedeploy/values/manifest.schema.json"
     assert shipped.read_bytes() == schema_bytes(), f"the manifest's format changed: {command}"
 
 

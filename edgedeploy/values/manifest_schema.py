@@ -3,16 +3,16 @@
 It is made from the value that edgedeploy itself reads manifests into. `values/manifest.schema.json` is this, written
 down, so that it ships with the package and a change of the format is seen as one; a test holds the two together.
 
-    python -m edgedeploy.manifest_schema >edgedeploy/values/manifest.schema.json
+    python -m edgedeploy.values.manifest_schema >edgedeploy/values/manifest.schema.json
 """
 
 from __future__ import annotations
 
 from edgedeploy.foundation.validation import NAME_PATTERN, SHA256_PATTERN
-from edgedeploy.json_schemas import Json, Rules, value_schema
-from edgedeploy.json_schemas import schema_bytes as written
 from edgedeploy.values import bundle, model, quality
 from edgedeploy.values.bundle import Manifest
+from edgedeploy.values.schemas import Json, Rules, value_schema
+from edgedeploy.values.schemas import schema_bytes as written
 
 _SHA256 = {"pattern": f"^{SHA256_PATTERN}$"}
 _COUNT = {"minimum": 0}

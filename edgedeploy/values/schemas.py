@@ -3,7 +3,7 @@
 They are made from the values that edgedeploy itself reads and writes. `values/NAME.schema.json` is each, written down,
 so that it ships with the package and a change of a format is seen as one; a test holds the two together.
 
-    python -m edgedeploy.json_schemas
+    python -m edgedeploy.values.schemas
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def schema_bytes(schema: Json) -> bytes:
 def main() -> None:
     """Write all of them down."""
     for name in NAMES:
-        (Path(__file__).parent / "values" / f"{name}.schema.json").write_bytes(schema_bytes(json_schema(name)))
+        (Path(__file__).parent / f"{name}.schema.json").write_bytes(schema_bytes(json_schema(name)))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from msgspec import structs
 
 from edgedeploy.cli.main import cli
 from edgedeploy.cli.schema_command import _NAMES
-from edgedeploy.json_schemas import NAMES, json_schema, schema_bytes
 from edgedeploy.measure.counting import instruction_count
+from edgedeploy.values.schemas import NAMES, json_schema, schema_bytes
 from edgedeploy.verdict.baseline import baseline_of
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +46,7 @@ def contract() -> Any:
 @pytest.mark.parametrize("name", NAMES)
 def test_they_are_up_to_date(name):
     shipped = (VALUES / f"{name}.schema.json").read_bytes()
-    assert shipped == schema_bytes(json_schema(name)), "a format changed: python -m edgedeploy.json_schemas"
+    assert shipped == schema_bytes(json_schema(name)), "a format changed: python -m edgedeploy.values.schemas"
 
 
 def test_the_command_prints_each_that_there_is():
