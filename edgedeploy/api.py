@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from edgedeploy.model.inspect import inspect_model as inspect
     from edgedeploy.optimize.optimize import optimize
     from edgedeploy.optimize.recipe import load_recipe, recipe_names
-    from edgedeploy.report.html import write_report
+    from edgedeploy.report.exports.html import write_report
     from edgedeploy.shipping import ship
     from edgedeploy.smoke import smoke
     from edgedeploy.targets.load import load_target, target_names

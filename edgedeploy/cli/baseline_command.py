@@ -33,7 +33,7 @@ def command() -> None:
 def save(file: Path, measurements: tuple[Path, ...], out: Output) -> int:
     """Write the figures of these measurements to FILE, in place of those of the same model and board."""
     from edgedeploy.measure.files import load_measurement
-    from edgedeploy.report.terminal_baseline import baseline_table, unknown_noise
+    from edgedeploy.report.terminal.baseline import baseline_table, unknown_noise
     from edgedeploy.verdict import baseline
 
     new = baseline.baseline_of([load_measurement(path) for path in measurements])
@@ -48,7 +48,7 @@ def save(file: Path, measurements: tuple[Path, ...], out: Output) -> int:
 @common_options
 def show(file: Path, out: Output) -> int:
     """What is in FILE."""
-    from edgedeploy.report.terminal_baseline import baseline_table
+    from edgedeploy.report.terminal.baseline import baseline_table
     from edgedeploy.verdict.baseline import load_baseline
 
     found = load_baseline(file)
@@ -81,9 +81,9 @@ def check(
     larger of its threshold and its noise.
     """
     from edgedeploy.measure.files import load_measurement
-    from edgedeploy.report.junit import junit_xml
-    from edgedeploy.report.markdown import verdict_markdown
-    from edgedeploy.report.terminal_verdict import verdict_table
+    from edgedeploy.report.exports.junit import junit_xml
+    from edgedeploy.report.exports.markdown import verdict_markdown
+    from edgedeploy.report.terminal.verdict import verdict_table
     from edgedeploy.values.baseline import Thresholds
     from edgedeploy.values.contract import Outcome
     from edgedeploy.verdict import baseline

@@ -79,8 +79,8 @@ def command(
     from edgedeploy import api
     from edgedeploy.foundation.errors import UnsupportedError
     from edgedeploy.measure.files import save_measurement
-    from edgedeploy.report.samples_csv import samples_csv
-    from edgedeploy.report.terminal_measurement import measurement_tables
+    from edgedeploy.report.exports.samples_csv import samples_csv
+    from edgedeploy.report.terminal.measurement import measurement_tables
 
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
         if count and not connection.counts_instructions:
@@ -113,7 +113,7 @@ def _in_turn(
 ) -> int:
     from edgedeploy.deploy.releases import other_release
     from edgedeploy.measure.against import bench_against
-    from edgedeploy.report.terminal_interleaved import interleaved_table
+    from edgedeploy.report.terminal.interleaved import interleaved_table
     from edgedeploy.stats.paired_ratio import LEAST_PAIRS
     from edgedeploy.values.contract import Outcome
 

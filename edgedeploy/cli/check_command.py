@@ -40,9 +40,9 @@ def command(
     from edgedeploy import api
     from edgedeploy.measure.files import load_measurement
     from edgedeploy.measure.observation import merge
-    from edgedeploy.report.junit import junit_xml
-    from edgedeploy.report.markdown import verdict_markdown
-    from edgedeploy.report.terminal_verdict import verdict_table
+    from edgedeploy.report.exports.junit import junit_xml
+    from edgedeploy.report.exports.markdown import verdict_markdown
+    from edgedeploy.report.terminal.verdict import verdict_table
     from edgedeploy.values.contract import Outcome
 
     contract = api.load_contract(contract_path)

@@ -34,9 +34,9 @@ def command(
     of its threshold and its noise; of latency and memory, at least three runs of BEFORE say what the noise is.
     """
     from edgedeploy.measure.files import load_runs
-    from edgedeploy.report.junit import junit_xml
-    from edgedeploy.report.markdown import verdict_markdown
-    from edgedeploy.report.terminal_verdict import verdict_table
+    from edgedeploy.report.exports.junit import junit_xml
+    from edgedeploy.report.exports.markdown import verdict_markdown
+    from edgedeploy.report.terminal.verdict import verdict_table
     from edgedeploy.values.baseline import Thresholds
     from edgedeploy.values.contract import Outcome
     from edgedeploy.verdict.baseline import compare

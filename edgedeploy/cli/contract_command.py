@@ -60,7 +60,7 @@ def new(
 ) -> int:
     """Write a contract for MODEL, with its hashes and what it reaches on this machine; then set the limits."""
     from edgedeploy.handing_over import Proposal, new_contract
-    from edgedeploy.report.terminal_contract import contract_table
+    from edgedeploy.report.terminal.contract import contract_table
 
     proposal = Proposal(
         model=model,
@@ -88,7 +88,7 @@ def new(
 def show(contract: Path, out: Output) -> int:
     """What CONTRACT says: every key, defaults included."""
     from edgedeploy import api
-    from edgedeploy.report.terminal_contract import contract_table
+    from edgedeploy.report.terminal.contract import contract_table
 
     loaded = api.load_contract(contract)
     out.result(loaded, contract_table(loaded))
@@ -106,9 +106,9 @@ def check(contract: Path, junit: Path | None, markdown: Path | None, out: Output
     """
     from edgedeploy import api
     from edgedeploy.handing_over import check_hand_over
-    from edgedeploy.report.junit import junit_xml
-    from edgedeploy.report.markdown import verdict_markdown
-    from edgedeploy.report.terminal_verdict import verdict_table
+    from edgedeploy.report.exports.junit import junit_xml
+    from edgedeploy.report.exports.markdown import verdict_markdown
+    from edgedeploy.report.terminal.verdict import verdict_table
     from edgedeploy.values.contract import Outcome
 
     verdict = check_hand_over(api.load_contract(contract))

@@ -86,7 +86,7 @@ def command(
     from edgedeploy.optimize.optimize import evidence_path, optimize
     from edgedeploy.optimize.recipe import load_recipe
     from edgedeploy.optimize.search.search import SearchSettings
-    from edgedeploy.report.terminal_evidence import evidence_table
+    from edgedeploy.report.terminal.evidence import evidence_table
 
     board = None
     if target is not None:

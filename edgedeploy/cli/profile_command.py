@@ -20,7 +20,7 @@ def command(device: str, name: str | None, top: int, accept_new: bool, out: Outp
     counts instructions (`board up --count`) it says instructions, in thousands.
     """
     from edgedeploy import api
-    from edgedeploy.report.terminal_profile import profile_tables
+    from edgedeploy.report.terminal.profile import profile_tables
 
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
         found = api.profile(connection, api.current_release(connection, name), progress=out)

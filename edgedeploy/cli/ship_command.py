@@ -52,9 +52,9 @@ def command(
     at any time.
     """
     from edgedeploy import api
-    from edgedeploy.report.junit import shipment_junit
-    from edgedeploy.report.markdown import shipment_markdown
-    from edgedeploy.report.terminal_shipment import shipment_tables
+    from edgedeploy.report.exports.junit import shipment_junit
+    from edgedeploy.report.exports.markdown import shipment_markdown
+    from edgedeploy.report.terminal.shipment import shipment_tables
     from edgedeploy.values.contract import Outcome
 
     shipment = api.ship(

@@ -61,7 +61,7 @@ def command(
     """
     from edgedeploy import api
     from edgedeploy.bundle.signature import read_signature
-    from edgedeploy.report.terminal_smoke import smoke_screen
+    from edgedeploy.report.terminal.smoke import smoke_screen
 
     if sum(each is not None for each in (device, kit, result_path)) != 1:
         raise click.UsageError("name a DEVICE, or --kit OUT, or --read RESULT")

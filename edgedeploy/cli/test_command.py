@@ -72,7 +72,7 @@ def command(
     from edgedeploy import api
     from edgedeploy.measure.files import save_measurement
     from edgedeploy.measure.test import disagreements
-    from edgedeploy.report.terminal_measurement import measurement_tables
+    from edgedeploy.report.terminal.measurement import measurement_tables
 
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
         release = api.current_release(connection, name)

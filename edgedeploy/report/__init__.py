@@ -1,0 +1,1 @@
+"""What people and programs read: content (each sentence said once), exports (one module a format), terminal."""

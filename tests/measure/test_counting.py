@@ -15,7 +15,7 @@ from edgedeploy.measure.bench import bench
 from edgedeploy.measure.counting import count_inferences, instruction_count, load_model
 from edgedeploy.measure.observation import merge
 from edgedeploy.measure.protocol import conversation
-from edgedeploy.report.terminal_measurement import measurement_tables
+from edgedeploy.report.terminal.measurement import measurement_tables
 
 OTHER = """
     <ir_version: 8, opset_import: ["" : 17]>

@@ -15,7 +15,7 @@ from edgedeploy.foundation.errors import DeviceError, UnsupportedError
 from edgedeploy.measure import profile as module
 from edgedeploy.measure.profile import profile
 from edgedeploy.measure.protocol import Conversation
-from edgedeploy.report.terminal_profile import profile_tables
+from edgedeploy.report.terminal.profile import profile_tables
 from edgedeploy.values.bundle import Release
 
 pytestmark = pytest.mark.slow

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgedeploy.report.breakage import optimized_breakage
-from edgedeploy.report.layers import noise_in_words, noisiest
-from edgedeploy.report.wording import sqnr_in_words, where_in_words
+from edgedeploy.report.content.layers import noise_in_words, noisiest
+from edgedeploy.report.content.regressions import optimized_breakage
+from edgedeploy.report.content.wording import sqnr_in_words, where_in_words
 from edgedeploy.values.evidence import Evidence, Execution, PassEvidence
 from edgedeploy.values.search import Search
 from edgedeploy.values.speed import SpeedFigure
@@ -20,7 +20,7 @@ def evidence_table(evidence: Evidence) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    from edgedeploy.report.terminal_breakage import breakage_parts
+    from edgedeploy.report.terminal.regressions import breakage_parts
 
     parts: list[RenderableType] = [_size(evidence)]
     if evidence.executions:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from edgedeploy.report.wording import limit_and_figure, relation
+from edgedeploy.report.content.wording import limit_and_figure, relation
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.values.shipment import Shipment

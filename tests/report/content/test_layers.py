@@ -8,10 +8,10 @@ import sample_shipment as sample
 from msgspec import structs
 from rich.console import Console
 
-from edgedeploy.report.html import render
-from edgedeploy.report.layers import noise_in_words, noise_plot, noisiest
-from edgedeploy.report.markdown import shipment_markdown
-from edgedeploy.report.terminal_evidence import evidence_table
+from edgedeploy.report.content.layers import noise_in_words, noise_plot, noisiest
+from edgedeploy.report.exports.html import render
+from edgedeploy.report.exports.markdown import shipment_markdown
+from edgedeploy.report.terminal.evidence import evidence_table
 from edgedeploy.values.evidence import LayerNoise
 
 

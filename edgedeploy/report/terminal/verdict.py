@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from edgedeploy.report.wording import limit_and_figure, relation
+from edgedeploy.report.content.wording import limit_and_figure, relation
 from edgedeploy.values.contract import Outcome, Verdict
 
 # A word and a sign, so that nothing hangs on colour.

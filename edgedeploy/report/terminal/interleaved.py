@@ -7,7 +7,7 @@ import statistics
 from rich.table import Table
 from rich.text import Text
 
-from edgedeploy.report.terminal_verdict import MARKS
+from edgedeploy.report.terminal.verdict import MARKS
 from edgedeploy.values.interleaved import Interleaved
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from edgedeploy.report.wording import UNITS_IN_WORDS
+from edgedeploy.report.content.wording import UNITS_IN_WORDS
 from edgedeploy.values.profile import Profile
 
 

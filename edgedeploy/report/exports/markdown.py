@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 from edgedeploy.foundation.units import bytes_in_words
-from edgedeploy.report.breakage import HEAD, Breakage, breakages, broken_in_words, changed_classes, class_row
-from edgedeploy.report.comparison import comparison
-from edgedeploy.report.layers import noise_in_words, noisiest
-from edgedeploy.report.wording import limit_and_figure, relation, verdict_counts
+from edgedeploy.report.content.comparison import comparison
+from edgedeploy.report.content.layers import noise_in_words, noisiest
+from edgedeploy.report.content.regressions import HEAD, Breakage, breakages, broken_in_words, changed_classes, class_row
+from edgedeploy.report.content.wording import limit_and_figure, relation, verdict_counts
 from edgedeploy.values.contract import Outcome, Verdict
 from edgedeploy.values.shipment import Shipment
 

@@ -9,13 +9,13 @@ import sample_shipment as sample
 from msgspec import structs
 from rich.console import Console, RenderableType
 
-from edgedeploy.report.breakage import breakages, broken_in_words, class_row
-from edgedeploy.report.html import render
-from edgedeploy.report.markdown import shipment_markdown
-from edgedeploy.report.terminal_breakage import breakage_parts
-from edgedeploy.report.terminal_evidence import evidence_table
-from edgedeploy.report.terminal_measurement import measurement_tables
-from edgedeploy.report.terminal_shipment import shipment_tables
+from edgedeploy.report.content.regressions import breakages, broken_in_words, class_row
+from edgedeploy.report.exports.html import render
+from edgedeploy.report.exports.markdown import shipment_markdown
+from edgedeploy.report.terminal.evidence import evidence_table
+from edgedeploy.report.terminal.measurement import measurement_tables
+from edgedeploy.report.terminal.regressions import breakage_parts
+from edgedeploy.report.terminal.shipment import shipment_tables
 from edgedeploy.values.quality import Broken, ClassFigure
 
 SHIPMENT = sample.shipment()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, structs
 
 from edgedeploy.foundation.units import bytes_in_words
-from edgedeploy.report.wording import (
+from edgedeploy.report.content.wording import (
     interval_in_words,
     metric_change,
     metric_in_words,

@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgedeploy.report.breakage import HEAD, Breakage, broken_in_words, changed_classes, class_row
+from edgedeploy.report.content.regressions import HEAD, Breakage, broken_in_words, changed_classes, class_row
 
 
 def breakage_parts(breakage: Breakage) -> tuple[RenderableType, ...]:

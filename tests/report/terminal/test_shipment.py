@@ -10,10 +10,16 @@ from msgspec import structs
 from rich.console import Console
 
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
-from edgedeploy.report.comparison import comparison
-from edgedeploy.report.terminal_evidence import evidence_table
-from edgedeploy.report.terminal_shipment import shipment_tables
-from edgedeploy.report.wording import limit_and_figure, metric_change, metric_in_words, percent_change, sqnr_in_words
+from edgedeploy.report.content.comparison import comparison
+from edgedeploy.report.content.wording import (
+    limit_and_figure,
+    metric_change,
+    metric_in_words,
+    percent_change,
+    sqnr_in_words,
+)
+from edgedeploy.report.terminal.evidence import evidence_table
+from edgedeploy.report.terminal.shipment import shipment_tables
 from edgedeploy.values.contract import Outcome, VerdictLine
 from edgedeploy.values.quality import MetricFigure
 from edgedeploy.values.shipment import Shipment

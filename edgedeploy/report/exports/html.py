@@ -13,9 +13,8 @@ import msgspec
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.plots.pareto_plot import front_svg
-from edgedeploy.report.breakage import HEAD, breakages, broken_in_words, class_row
-from edgedeploy.report.comparison import comparison
-from edgedeploy.report.figures import (
+from edgedeploy.report.content.comparison import comparison
+from edgedeploy.report.content.figures import (
     count_plots,
     operator_bars,
     percentiles,
@@ -24,8 +23,9 @@ from edgedeploy.report.figures import (
     state_plots,
     timing_plots,
 )
-from edgedeploy.report.layers import noise_in_words, noise_plot, noisiest
-from edgedeploy.report.wording import (
+from edgedeploy.report.content.layers import noise_in_words, noise_plot, noisiest
+from edgedeploy.report.content.regressions import HEAD, breakages, broken_in_words, class_row
+from edgedeploy.report.content.wording import (
     UNITS_IN_WORDS,
     limit_and_figure,
     relation,

@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
-from edgedeploy.report.breakage import device_breakage
-from edgedeploy.report.terminal_breakage import breakage_parts
-from edgedeploy.report.wording import metric_in_words, sqnr_in_words, state_in_words
+from edgedeploy.report.content.regressions import device_breakage
+from edgedeploy.report.content.wording import metric_in_words, sqnr_in_words, state_in_words
+from edgedeploy.report.terminal.regressions import breakage_parts
 from edgedeploy.values.measurement import Accuracy, InstructionCount, Measurement, Timing, Validity
 from edgedeploy.values.quality import Agreement
 

@@ -18,7 +18,7 @@ from msgspec import structs
 
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.measure.counting import instruction_count
-from edgedeploy.report.html import render, write_report
+from edgedeploy.report.exports.html import render, write_report
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.shipment import Shipment
 

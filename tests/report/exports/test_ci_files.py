@@ -18,9 +18,9 @@ from sample_shipment import shipment
 
 from edgedeploy.cli.main import cli
 from edgedeploy.measure.files import save_measurement
-from edgedeploy.report.junit import junit_xml, shipment_junit
-from edgedeploy.report.markdown import shipment_markdown, verdict_markdown
-from edgedeploy.report.samples_csv import HEAD, samples_csv
+from edgedeploy.report.exports.junit import junit_xml, shipment_junit
+from edgedeploy.report.exports.markdown import shipment_markdown, verdict_markdown
+from edgedeploy.report.exports.samples_csv import HEAD, samples_csv
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.measurement import InstructionCount
 

@@ -7,11 +7,11 @@ from rich.table import Table
 from rich.text import Text
 
 from edgedeploy.foundation.units import bytes_in_words
-from edgedeploy.report.breakage import optimized_breakage
-from edgedeploy.report.comparison import comparison
-from edgedeploy.report.terminal_breakage import breakage_parts
-from edgedeploy.report.terminal_measurement import measurement_tables
-from edgedeploy.report.terminal_verdict import verdict_table
+from edgedeploy.report.content.comparison import comparison
+from edgedeploy.report.content.regressions import optimized_breakage
+from edgedeploy.report.terminal.measurement import measurement_tables
+from edgedeploy.report.terminal.regressions import breakage_parts
+from edgedeploy.report.terminal.verdict import verdict_table
 from edgedeploy.values.shipment import Shipment
 
 

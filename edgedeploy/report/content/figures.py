@@ -7,7 +7,7 @@ from msgspec import structs
 from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.plots.bars import Pair, operator_pairs, paired_bars
 from edgedeploy.plots.timeline import histogram, room_for, timeline, trend
-from edgedeploy.report.wording import percent_change, speed_in_words
+from edgedeploy.report.content.wording import percent_change, speed_in_words
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.measurement import InstructionCount, State, Timing
 
