@@ -37,8 +37,8 @@ from rich.console import Console
 from edgedeploy import api
 from edgedeploy.datasets.dataset import Dataset, open_dataset
 from edgedeploy.inference.onnxruntime import host_isa
+from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.calibration import calibrate
-from edgedeploy.optimize.contract import Context
 from edgedeploy.optimize.pipeline import run_passes
 
 Who = Literal["edgedeploy", "onnxruntime"]

@@ -33,7 +33,7 @@ from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.metrics.classification import find_metric
 from edgedeploy.model.inspect import inspect_model
-from edgedeploy.optimize.contract import Context, Pass
+from edgedeploy.optimize.base import Context, Pass
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.passes.prune_channels import PruneChannels
 from edgedeploy.optimize.pipeline import run_passes

@@ -1,0 +1,1 @@
+"""From a model to a smaller, faster one that still answers: passes, guard, search."""

@@ -21,8 +21,8 @@ from msgspec import Struct, field
 from edgedeploy.datasets.dataset import Dataset
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.inference.onnxruntime import HostSession
+from edgedeploy.optimize.base import Context, Feed, Refused
 from edgedeploy.optimize.clipping import entropy_range, least_squares_range, percentile_range
-from edgedeploy.optimize.contract import Context, Feed, Refused
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.histogram import Histogram, HistogramBuilder, Range
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from edgedeploy.inference.onnxruntime import HostSession
+from edgedeploy.optimize.base import Feed
 from edgedeploy.optimize.branches import branches_of
-from edgedeploy.optimize.contract import Feed
 from edgedeploy.optimize.graph import ONNX_DOMAINS, constant, is_operator, serialized
 from edgedeploy.optimize.shapes import forget_shapes, infer_shapes
 

@@ -31,7 +31,7 @@ from msgspec import Struct
 from edgedeploy.foundation import resources as data_files
 from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.foundation.toml_file import load_toml
-from edgedeploy.optimize.contract import Pass
+from edgedeploy.optimize.base import Pass
 from edgedeploy.optimize.registry import pass_types
 
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 from edgedeploy.datasets.dataset import Dataset, Sample
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics.agreement import AgreementAccumulator
-from edgedeploy.optimize.contract import Context, Refused
+from edgedeploy.optimize.base import Context, Refused
 from edgedeploy.optimize.graph import constant, integer_attribute, is_operator, serialized
 
 _HELD_OUT_EVERY = 4

@@ -7,7 +7,7 @@ import importlib
 import pkgutil
 
 from edgedeploy.optimize import passes
-from edgedeploy.optimize.contract import Pass
+from edgedeploy.optimize.base import Pass
 
 
 @functools.cache

@@ -12,7 +12,7 @@ import onnx_ir as ir
 import pytest
 
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.optimize.contract import Context, Pass
+from edgedeploy.optimize.base import Context, Pass
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.pipeline import run_passes
 from edgedeploy.values.evidence import PassEvidence

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgedeploy.optimize.contract import Context
+from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.passes.fold_constants import FoldConstants
 from edgedeploy.optimize.passes.infer_shapes import InferShapes

@@ -8,9 +8,9 @@ import pytest
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.optimize import calibration
+from edgedeploy.optimize.base import Context, Refused
 from edgedeploy.optimize.calibration import METHODS, calibrate, calibrate_all, collect_histograms
 from edgedeploy.optimize.clipping import squared_error
-from edgedeploy.optimize.contract import Context, Refused
 from edgedeploy.optimize.graph import constant
 from edgedeploy.optimize.histogram import Range
 from edgedeploy.optimize.passes.quantize_static import QuantizeStatic

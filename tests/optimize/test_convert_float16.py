@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from edgedeploy.optimize.contract import Context
+from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.passes.convert_float16 import ConvertFloat16
 from edgedeploy.values.target import Cpu, OperatingSystem, Target
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgedeploy.optimize.contract import Context
+from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.passes.fuse_gelu import FuseGelu
 from edgedeploy.targets.load import load_target

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgedeploy.datasets.dataset import open_dataset
-from edgedeploy.optimize.contract import Context
+from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.layer_noise import layer_noise
 from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic

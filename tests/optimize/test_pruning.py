@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgedeploy.datasets.dataset import open_dataset
-from edgedeploy.optimize.contract import Context
+from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph import add_initializer, constant, replace_input
 from edgedeploy.optimize.observed_shapes import tell_shapes
 from edgedeploy.optimize.passes.prune_channels import PruneChannels

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from edgedeploy.datasets.dataset import open_dataset
-from edgedeploy.optimize.contract import Context
+from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph import constant, serialized
 from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic
 from edgedeploy.optimize.passes.quantize_static import QuantizeStatic

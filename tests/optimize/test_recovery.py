@@ -7,7 +7,7 @@ import pytest
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.optimize import layer_inputs
-from edgedeploy.optimize.contract import Context
+from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.layer_inputs import Gram, as_rows, from_rows, objection
 from edgedeploy.optimize.passes.balance_activations import BalanceActivations
 from edgedeploy.optimize.passes.correct_bias import CorrectBias

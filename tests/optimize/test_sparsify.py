@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgedeploy.datasets.dataset import open_dataset
-from edgedeploy.optimize.contract import Context
+from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph import constant
 from edgedeploy.optimize.passes.sparsify import Sparsify
 from edgedeploy.optimize.pruning.moments import Moments

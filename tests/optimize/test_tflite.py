@@ -16,7 +16,7 @@ from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.tflite_file import operator_name, read_tflite, tensor_name, write_tflite
-from edgedeploy.optimize.contract import Context, Pass
+from edgedeploy.optimize.base import Context, Pass
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.passes.fold_constants import FoldConstants
 from edgedeploy.optimize.passes.merge_duplicate_initializers import MergeDuplicateInitializers

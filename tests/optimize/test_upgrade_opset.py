@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgedeploy.optimize.contract import Context
+from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph import all_nodes, opset
 from edgedeploy.optimize.passes.upgrade_opset import UpgradeOpset
 from edgedeploy.optimize.pipeline import run_passes

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.additions import Additions
-from edgedeploy.optimize.contract import Context, Facts, Pass, Refused
+from edgedeploy.optimize.base import Context, Facts, Pass, Refused
 from edgedeploy.optimize.graph import (
     all_nodes,
     constant,

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.additions import Additions
-from edgedeploy.optimize.contract import Context, Facts, Pass, Refused
+from edgedeploy.optimize.base import Context, Facts, Pass, Refused
 from edgedeploy.optimize.graph import all_nodes, constant, integer_attribute, is_operator, only_consumer, replace_input
 from edgedeploy.optimize.linear import Linear, find_linear
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.absorb import Affine, absorb, absorb_before, channels_are_last, output_rank
-from edgedeploy.optimize.contract import Context, Facts, Pass
+from edgedeploy.optimize.base import Context, Facts, Pass
 from edgedeploy.optimize.graph import (
     all_nodes,
     constant,

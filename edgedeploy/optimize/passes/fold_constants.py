@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from edgedeploy.optimize.base import Context, Facts, Pass
 from edgedeploy.optimize.branches import branches_of, inline, live_nodes, nodes_within, taken_branch
 from edgedeploy.optimize.constant_nodes import ConstantNode, is_constant
-from edgedeploy.optimize.contract import Context, Facts, Pass
 from edgedeploy.optimize.graph import NameAuthority, add_initializer, all_nodes, drop_if_unused, is_operator
 from edgedeploy.optimize.observed_shapes import tell_shapes
 from edgedeploy.optimize.shapes import known_integers

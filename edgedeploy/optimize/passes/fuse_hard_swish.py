@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.contract import Context, Facts, Pass
+from edgedeploy.optimize.base import Context, Facts, Pass
 from edgedeploy.optimize.graph import all_nodes, constant, drop_if_unused, is_operator, only_consumer, opset
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
 
-from edgedeploy.optimize.contract import Context, Facts, Pass
+from edgedeploy.optimize.base import Context, Facts, Pass
 from edgedeploy.optimize.graph import (
     add_initializer,
     all_nodes,

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import onnx
 import onnx_ir as ir
 
-from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError, Refused, first_line
+from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused, first_line
 from edgedeploy.optimize.graph import ONNX_DOMAINS, all_nodes, opset
 from edgedeploy.optimize.passes.lift_constants import lift_constants
 

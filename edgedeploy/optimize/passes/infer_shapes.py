@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from edgedeploy.optimize.contract import Context, Facts, Pass, Refused, first_line
+from edgedeploy.optimize.base import Context, Facts, Pass, Refused, first_line
 from edgedeploy.optimize.observed_shapes import tell_shapes
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError
+from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError
 from edgedeploy.optimize.graph import NameAuthority, all_nodes, is_operator
 
 

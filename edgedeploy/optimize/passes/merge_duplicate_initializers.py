@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from edgedeploy.optimize.contract import Context, Facts, Pass
+from edgedeploy.optimize.base import Context, Facts, Pass
 
 
 class MergeDuplicateInitializers(Pass, frozen=True):

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.model.macs import count_macs
-from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError, Refused
+from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused
 from edgedeploy.optimize.graph import all_nodes, is_operator, serialized
 from edgedeploy.optimize.observed_shapes import tell_shapes
 from edgedeploy.optimize.pruning.cells import Cell, Unprunable, find_cells

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.additions import Additions
-from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError
+from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError
 from edgedeploy.optimize.dynamic_lstm import OPERATOR, find_lstm, replace_lstm
 from edgedeploy.optimize.graph import all_nodes, constant, is_operator, opset, remove_if_unused
 from edgedeploy.optimize.integers import quantize_weight

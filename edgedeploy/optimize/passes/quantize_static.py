@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 import numpy as np
 import onnx_ir as ir
 
+from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError
 from edgedeploy.optimize.between import BETWEEN, BetweenOperator, find_between, origin, quantized_output
 from edgedeploy.optimize.calibration import DEFAULT_PERCENTILE, Method, calibrate
-from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError
 from edgedeploy.optimize.graph import all_nodes, constant, is_operator, opset
 from edgedeploy.optimize.integer_nodes import IntegerNodes
 from edgedeploy.optimize.integers import WEIGHT_MAX, activation_grid, weight_max

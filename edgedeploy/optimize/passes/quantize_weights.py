@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.additions import Additions
-from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError, Refused
+from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused
 from edgedeploy.optimize.graph import is_operator, opset, replace_input
 from edgedeploy.optimize.layer_choice import LayerChoice
 from edgedeploy.optimize.linear import Left, summary

@@ -7,8 +7,8 @@ from typing import ClassVar
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError
 from edgedeploy.optimize.branches import branches_of, release
-from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError
 from edgedeploy.optimize.graph import all_nodes, constant, drop_if_unused, integer_attribute, is_operator, opset
 
 

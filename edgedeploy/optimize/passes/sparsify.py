@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.foundation.errors import EdgedeployError
-from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError, Refused
+from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused
 from edgedeploy.optimize.graph import (
     add_initializer,
     all_nodes,

@@ -12,7 +12,7 @@ from edgedeploy.datasets.dataset import Dataset
 from edgedeploy.datasets.sampling import spread
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.optimize.contract import Feed
+from edgedeploy.optimize.base import Feed
 from edgedeploy.optimize.graph import is_operator, serialized
 from edgedeploy.optimize.pruning.coupling import Layer
 from edgedeploy.optimize.pruning.rows import Form

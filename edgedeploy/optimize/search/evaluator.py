@@ -16,14 +16,14 @@ from edgedeploy.foundation.progress import SILENT
 from edgedeploy.inference.session import Session, open_session
 from edgedeploy.metrics.metric import Metric
 from edgedeploy.metrics.model_comparison import ResultFailedError, compare
-from edgedeploy.optimize.contract import Context, Pass
+from edgedeploy.optimize.base import Context, Pass
 from edgedeploy.optimize.graph import serialized
 from edgedeploy.optimize.guard import Data, accuracy_objections
 from edgedeploy.optimize.pipeline import run_passes
 from edgedeploy.optimize.search.journal import Journal
 from edgedeploy.optimize.search.samples import RememberingSession, choose_samples
+from edgedeploy.optimize.source_model import Subject
 from edgedeploy.optimize.speed import SpeedJudge
-from edgedeploy.optimize.subject import Subject
 from edgedeploy.values.evidence import PassEvidence
 from edgedeploy.values.search import Trial
 

@@ -16,7 +16,7 @@ import msgspec
 
 from edgedeploy.foundation.errors import HostError, InvalidFileError
 from edgedeploy.foundation.files import unreadable, unwritable
-from edgedeploy.optimize.contract import Pass
+from edgedeploy.optimize.base import Pass
 from edgedeploy.values.search import LayerDamage, Trial
 
 _SCHEMA = 1

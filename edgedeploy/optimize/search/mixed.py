@@ -19,7 +19,7 @@ from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import format_of
 from edgedeploy.inference.session import open_session
 from edgedeploy.metrics.agreement import AgreementAccumulator
-from edgedeploy.optimize.contract import Pass
+from edgedeploy.optimize.base import Pass
 from edgedeploy.optimize.linear import find_linear
 from edgedeploy.optimize.search.evaluator import Evaluator
 from edgedeploy.optimize.search.journal import Journal

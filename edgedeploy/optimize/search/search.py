@@ -20,8 +20,8 @@ import onnx_ir as ir
 from msgspec import Struct, structs
 
 from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.optimize.base import Pass
 from edgedeploy.optimize.board import Board
-from edgedeploy.optimize.contract import Pass
 from edgedeploy.optimize.guard import Judgement
 from edgedeploy.optimize.pipeline import run_passes
 from edgedeploy.optimize.recipe import Recipe, Variant
@@ -30,8 +30,8 @@ from edgedeploy.optimize.search.evaluator import Evaluator
 from edgedeploy.optimize.search.files import journal_path
 from edgedeploy.optimize.search.journal import Journal
 from edgedeploy.optimize.search.pareto import front, holds_beyond_doubt, rank
+from edgedeploy.optimize.source_model import Subject
 from edgedeploy.optimize.speed import SpeedJudge
-from edgedeploy.optimize.subject import Subject
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import PassEvidence
 from edgedeploy.values.search import LayerDamage, Objective, Search, Trial

@@ -13,9 +13,9 @@ import numpy as np
 
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.inference.litert import TfliteSession
+from edgedeploy.optimize.base import Context, Refused
 from edgedeploy.optimize.calibration import DEFAULT_PERCENTILE, Method
 from edgedeploy.optimize.clipping import entropy_range, least_squares_range, percentile_range
-from edgedeploy.optimize.contract import Context, Refused
 from edgedeploy.optimize.histogram import Histogram, HistogramBuilder, Range
 
 _FROM_EXTREMES = ("min-max", "mean-min-max")

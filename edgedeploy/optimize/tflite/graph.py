@@ -22,7 +22,7 @@ from edgedeploy.model.tflite_file import (
     type_name,
     type_number,
 )
-from edgedeploy.optimize.contract import Feed, Refused
+from edgedeploy.optimize.base import Feed, Refused
 
 _DECODERS = ("DEQUANTIZE", "DENSIFY")
 _ACTIVATIONS = {"RELU": "RELU", "RELU6": "RELU6", "RELU_N1_TO_1": "RELU_N1_TO_1"}

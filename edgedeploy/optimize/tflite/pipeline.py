@@ -16,7 +16,7 @@ from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.metrics.model_comparison import relative_difference
 from edgedeploy.model.tflite_file import dtype_name, read_tflite, tensor_name, write_tflite
-from edgedeploy.optimize.contract import Context, Facts, Pass, PostconditionError, Refused, first_line
+from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused, first_line
 from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic
 from edgedeploy.optimize.passes.quantize_static import QuantizeStatic
 from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights

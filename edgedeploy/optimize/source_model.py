@@ -19,8 +19,8 @@ from edgedeploy.metrics.classification import find_metric
 from edgedeploy.metrics.metric import Metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import load_onnx
+from edgedeploy.optimize.base import Context, first_line
 from edgedeploy.optimize.board import Board
-from edgedeploy.optimize.contract import Context, first_line
 from edgedeploy.optimize.guard import Data, Judgement, judge
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.values.contract import Allowance
