@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
 
-from edgedeploy.optimize.graph import (
+from edgedeploy.optimize.graph.edit import (
     add_initializer,
     constant,
     drop_if_unused,

@@ -14,9 +14,9 @@ from typing import Literal, get_args
 import onnx_ir as ir
 from msgspec import Struct
 
-from edgedeploy.optimize.graph import constant, float_attribute, is_operator, only_consumer
-from edgedeploy.optimize.layer_choice import LayerChoice
-from edgedeploy.optimize.linear import Linear
+from edgedeploy.optimize.graph.edit import constant, float_attribute, is_operator, only_consumer
+from edgedeploy.optimize.graph.layer_filter import LayerChoice
+from edgedeploy.optimize.graph.linear import Linear
 
 BetweenOperator = Literal[
     "Add", "Mul", "Concat", "AveragePool", "GlobalAveragePool", "HardSigmoid", "HardSwish", "LeakyRelu", "Sigmoid"

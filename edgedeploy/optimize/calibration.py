@@ -23,7 +23,7 @@ from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Context, Feed, Refused
 from edgedeploy.optimize.clipping import entropy_range, least_squares_range, percentile_range
-from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.histogram import Histogram, HistogramBuilder, Range
 
 Method = Literal["min-max", "mean-min-max", "percentile", "entropy", "mse"]

@@ -10,8 +10,8 @@ import onnx
 import onnx_ir as ir
 
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.optimize.branches import branches_of
-from edgedeploy.optimize.graph import ONNX_DOMAINS, constant, opset
+from edgedeploy.optimize.graph.constant_if import branches_of
+from edgedeploy.optimize.graph.edit import ONNX_DOMAINS, constant, opset
 
 _log = logging.getLogger(__name__)
 

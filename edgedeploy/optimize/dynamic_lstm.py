@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.additions import Additions
-from edgedeploy.optimize.graph import all_nodes, constant, drop_if_unused, integer_attribute, is_operator
+from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.edit import all_nodes, constant, drop_if_unused, integer_attribute, is_operator
+from edgedeploy.optimize.graph.layer_filter import LayerChoice
+from edgedeploy.optimize.graph.linear import Left
 from edgedeploy.optimize.integers import quantize_weight
-from edgedeploy.optimize.layer_choice import LayerChoice
-from edgedeploy.optimize.linear import Left
 
 OPERATOR = "DynamicQuantizeLSTM"
 DOMAIN = "com.microsoft"

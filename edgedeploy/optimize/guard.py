@@ -33,7 +33,7 @@ from edgedeploy.metrics.model_comparison import (
     run_result,
 )
 from edgedeploy.optimize.board import Board
-from edgedeploy.optimize.graph import complaint
+from edgedeploy.optimize.graph.edit import complaint
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import Execution

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.additions import Additions
 from edgedeploy.optimize.between import Between
-from edgedeploy.optimize.graph import (
+from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.edit import (
     constant,
     drop_if_unused,
     float_attribute,
@@ -15,8 +15,8 @@ from edgedeploy.optimize.graph import (
     only_consumer,
     replace_input,
 )
+from edgedeploy.optimize.graph.linear import Linear
 from edgedeploy.optimize.integers import Grid, quantize_bias, quantize_weight
-from edgedeploy.optimize.linear import Linear
 
 
 class IntegerNodes:

@@ -19,7 +19,7 @@ from edgedeploy.datasets.dataset import Sample
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics.agreement import AgreementAccumulator
-from edgedeploy.optimize.graph import add_output, is_operator, serialized
+from edgedeploy.optimize.graph.edit import add_output, is_operator, serialized
 from edgedeploy.values.evidence import LayerNoise
 
 _LAYERS = ("Conv", "ConvTranspose", "MatMul", "Gemm", "LSTM", "GRU", "RNN")

@@ -16,7 +16,7 @@ from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.board import Board
-from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.guard import Judgement, is_sane_drop
 from edgedeploy.optimize.layer_noise import layer_noise
 from edgedeploy.optimize.pipeline import run_passes

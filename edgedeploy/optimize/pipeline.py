@@ -13,7 +13,7 @@ from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics.model_comparison import relative_difference
 from edgedeploy.optimize.base import Context, Pass, PostconditionError, Refused, first_line
-from edgedeploy.optimize.graph import complaint, copy_of, serialized
+from edgedeploy.optimize.graph.edit import complaint, copy_of, serialized
 from edgedeploy.values.evidence import PassEvidence
 
 _log = logging.getLogger(__name__)

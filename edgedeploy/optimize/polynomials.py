@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from edgedeploy.optimize.graph import constant, is_operator
+from edgedeploy.optimize.graph.edit import constant, is_operator
 
 Polynomial = dict[int, float]
 """Coefficient of each power."""

@@ -18,7 +18,7 @@ from edgedeploy.datasets.dataset import Dataset, Sample
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.optimize.base import Context, Refused
-from edgedeploy.optimize.graph import constant, integer_attribute, is_operator, serialized
+from edgedeploy.optimize.graph.edit import constant, integer_attribute, is_operator, serialized
 
 _HELD_OUT_EVERY = 4
 _MOST_HELD_OUT = 32

@@ -14,8 +14,8 @@ import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
 
-from edgedeploy.optimize.additions import Additions
-from edgedeploy.optimize.graph import replace_by
+from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.edit import replace_by
 from edgedeploy.optimize.integers import WEIGHT_MAX
 
 FLOAT = ir.DataType.FLOAT

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
 
-from edgedeploy.optimize.graph import ONNX_DOMAINS, all_nodes, integer_attribute, is_operator
+from edgedeploy.optimize.graph.edit import ONNX_DOMAINS, all_nodes, integer_attribute, is_operator
 
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE)
 

@@ -11,7 +11,7 @@ from edgedeploy.optimize import calibration
 from edgedeploy.optimize.base import Context, Refused
 from edgedeploy.optimize.calibration import METHODS, calibrate, calibrate_all, collect_histograms
 from edgedeploy.optimize.clipping import squared_error
-from edgedeploy.optimize.graph import constant
+from edgedeploy.optimize.graph.edit import constant
 from edgedeploy.optimize.histogram import Range
 from edgedeploy.optimize.passes.quantize_static import QuantizeStatic
 from edgedeploy.values.model import TensorFacts

@@ -9,7 +9,7 @@ from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.passes.fix_input import FixInput
 from edgedeploy.optimize.passes.fold_constants import FoldConstants

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.passes.fold_constants import FoldConstants
 from edgedeploy.optimize.passes.infer_shapes import InferShapes
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.passes.fuse_gelu import FuseGelu
 from edgedeploy.targets.load import load_target
 

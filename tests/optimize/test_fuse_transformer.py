@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.graph import all_nodes, serialized
+from edgedeploy.optimize.graph.edit import all_nodes, serialized
 from edgedeploy.optimize.passes.fuse_transformer import FuseTransformer
 from edgedeploy.targets.load import load_target
 

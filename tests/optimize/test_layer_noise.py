@@ -7,7 +7,7 @@ import pytest
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.layer_noise import layer_noise
 from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic
 from edgedeploy.optimize.passes.quantize_static import QuantizeStatic

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.passes.infer_shapes import InferShapes
 from edgedeploy.optimize.passes.merge_duplicate_initializers import MergeDuplicateInitializers
 from edgedeploy.optimize.passes.strip_metadata import StripMetadata, _short

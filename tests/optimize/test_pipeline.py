@@ -10,7 +10,7 @@ import pytest
 
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.optimize.base import Context, Pass, PostconditionError, Refused, kebab_case
-from edgedeploy.optimize.graph import add_initializer, serialized
+from edgedeploy.optimize.graph.edit import add_initializer, serialized
 from edgedeploy.optimize.pipeline import run_passes
 from edgedeploy.optimize.registry import pass_types
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.graph import add_initializer, constant, replace_input
-from edgedeploy.optimize.observed_shapes import tell_shapes
+from edgedeploy.optimize.graph.edit import add_initializer, constant, replace_input
+from edgedeploy.optimize.graph.runtime_shapes import tell_shapes
 from edgedeploy.optimize.passes.prune_channels import PruneChannels
 from edgedeploy.optimize.pruning.cells import find_cells
 from edgedeploy.optimize.pruning.coupling import find_coupling

@@ -11,7 +11,7 @@ import pytest
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.graph import constant, serialized
+from edgedeploy.optimize.graph.edit import constant, serialized
 from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic
 from edgedeploy.optimize.passes.quantize_static import QuantizeStatic
 from edgedeploy.values.model import TensorFacts

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic
 from edgedeploy.optimize.passes.quantize_remaining_weights import QuantizeRemainingWeights
 from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights

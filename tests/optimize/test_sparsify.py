@@ -7,7 +7,7 @@ import pytest
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.graph import constant
+from edgedeploy.optimize.graph.edit import constant
 from edgedeploy.optimize.passes.sparsify import Sparsify
 from edgedeploy.optimize.pruning.moments import Moments
 from edgedeploy.optimize.pruning.sparse import by_activations, by_magnitude

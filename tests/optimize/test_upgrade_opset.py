@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.graph import all_nodes, opset
+from edgedeploy.optimize.graph.edit import all_nodes, opset
 from edgedeploy.optimize.passes.upgrade_opset import UpgradeOpset
 from edgedeploy.optimize.pipeline import run_passes
 

@@ -10,9 +10,9 @@ import onnx_ir as ir
 from msgspec import Struct
 
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.optimize.additions import Additions
 from edgedeploy.optimize.base import Context, Facts, Pass, Refused
-from edgedeploy.optimize.graph import (
+from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.edit import (
     all_nodes,
     constant,
     integer_attribute,
@@ -21,7 +21,7 @@ from edgedeploy.optimize.graph import (
     replace_input,
     serialized,
 )
-from edgedeploy.optimize.linear import Linear, find_linear
+from edgedeploy.optimize.graph.linear import Linear, find_linear
 from edgedeploy.optimize.recovery import seen_samples
 
 _ROWS = 256

@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.additions import Additions
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused
-from edgedeploy.optimize.graph import all_nodes, constant, drop_if_unused, is_operator, only_consumer, opset
-from edgedeploy.optimize.layer_choice import LayerChoice
-from edgedeploy.optimize.linear import Left, summary
+from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.edit import all_nodes, constant, drop_if_unused, is_operator, only_consumer, opset
+from edgedeploy.optimize.graph.layer_filter import LayerChoice
+from edgedeploy.optimize.graph.linear import Left, summary
 from edgedeploy.optimize.storage import FLOAT16_MAX
 from edgedeploy.values.target import Target
 

@@ -8,9 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.optimize.additions import Additions
 from edgedeploy.optimize.base import Context, Facts, Pass, Refused
-from edgedeploy.optimize.graph import constant, integer_attribute, is_operator, opset, replace_input, serialized
+from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.edit import constant, integer_attribute, is_operator, opset, replace_input, serialized
 from edgedeploy.optimize.recovery import HeldOut, QuantizedLayer, quantized_layers, reference_of, seen_samples
 
 _BIAS_MAX = 2**31 - 1

@@ -8,10 +8,17 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.additions import Additions
 from edgedeploy.optimize.base import Context, Facts, Pass, Refused
-from edgedeploy.optimize.graph import all_nodes, constant, integer_attribute, is_operator, only_consumer, replace_input
-from edgedeploy.optimize.linear import Linear, find_linear
+from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.edit import (
+    all_nodes,
+    constant,
+    integer_attribute,
+    is_operator,
+    only_consumer,
+    replace_input,
+)
+from edgedeploy.optimize.graph.linear import Linear, find_linear
 
 _HOMOGENEOUS = ("Relu", "LeakyRelu", "Identity", "Dropout")
 """f(s·x) = s·f(x) for every s > 0: a scale may be moved through them. Not so Clip, HardSwish or Sigmoid."""

@@ -13,7 +13,7 @@ from msgspec import field
 
 from edgedeploy.inference.frozen_inputs import METADATA_KEY, agrees, disagreement, read, written
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused
-from edgedeploy.optimize.graph import NameAuthority, add_initializer, all_nodes
+from edgedeploy.optimize.graph.edit import NameAuthority, add_initializer, all_nodes
 
 Scalar = int | float | bool
 

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from edgedeploy.optimize.absorb import Affine, absorb, absorb_before, channels_are_last, output_rank
 from edgedeploy.optimize.base import Context, Facts, Pass
-from edgedeploy.optimize.graph import (
+from edgedeploy.optimize.graph.edit import (
     all_nodes,
     constant,
     float_attribute,

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from msgspec import Struct
 
 from edgedeploy.optimize.base import Context, Facts, Pass
-from edgedeploy.optimize.graph import all_nodes, is_operator, only_consumer, opset, replace_by
+from edgedeploy.optimize.graph.edit import all_nodes, is_operator, only_consumer, opset, replace_by
 from edgedeploy.optimize.polynomials import is_close, polynomial, product, scalar
 
 _MICROSOFT = "com.microsoft"

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass
-from edgedeploy.optimize.graph import all_nodes, constant, drop_if_unused, is_operator, only_consumer, opset
+from edgedeploy.optimize.graph.edit import all_nodes, constant, drop_if_unused, is_operator, only_consumer, opset
 
 
 class FuseHardSwish(Pass, frozen=True):

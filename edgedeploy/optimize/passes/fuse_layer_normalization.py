@@ -10,7 +10,7 @@ import onnx_ir as ir
 from msgspec import Struct
 
 from edgedeploy.optimize.base import Context, Facts, Pass
-from edgedeploy.optimize.graph import (
+from edgedeploy.optimize.graph.edit import (
     add_initializer,
     all_nodes,
     constant,

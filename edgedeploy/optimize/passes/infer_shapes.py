@@ -7,7 +7,7 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass, Refused, first_line
-from edgedeploy.optimize.observed_shapes import tell_shapes
+from edgedeploy.optimize.graph.runtime_shapes import tell_shapes
 
 
 class InferShapes(Pass, frozen=True):

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError
-from edgedeploy.optimize.graph import NameAuthority, all_nodes, is_operator
+from edgedeploy.optimize.graph.edit import NameAuthority, all_nodes, is_operator
 
 
 class LiftConstants(Pass, frozen=True):

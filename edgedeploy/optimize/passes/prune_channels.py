@@ -13,8 +13,8 @@ import onnx_ir as ir
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.model.macs import count_macs
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused
-from edgedeploy.optimize.graph import all_nodes, is_operator, serialized
-from edgedeploy.optimize.observed_shapes import tell_shapes
+from edgedeploy.optimize.graph.edit import all_nodes, is_operator, serialized
+from edgedeploy.optimize.graph.runtime_shapes import tell_shapes
 from edgedeploy.optimize.pruning.cells import Cell, Unprunable, find_cells
 from edgedeploy.optimize.pruning.cost import Cost, Objective
 from edgedeploy.optimize.pruning.coupling import Coupling, find_coupling

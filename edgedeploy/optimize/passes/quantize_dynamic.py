@@ -7,13 +7,13 @@ from typing import ClassVar, Literal
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.additions import Additions
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError
 from edgedeploy.optimize.dynamic_lstm import OPERATOR, find_lstm, replace_lstm
-from edgedeploy.optimize.graph import all_nodes, constant, is_operator, opset, remove_if_unused
+from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.edit import all_nodes, constant, is_operator, opset, remove_if_unused
+from edgedeploy.optimize.graph.layer_filter import LayerChoice
+from edgedeploy.optimize.graph.linear import Left, Linear, find_linear, summary
 from edgedeploy.optimize.integers import quantize_weight
-from edgedeploy.optimize.layer_choice import LayerChoice
-from edgedeploy.optimize.linear import Left, Linear, find_linear, summary
 
 
 class QuantizeDynamic(Pass, frozen=True):

@@ -10,11 +10,11 @@ import onnx_ir as ir
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError
 from edgedeploy.optimize.between import BETWEEN, BetweenOperator, find_between, origin, quantized_output
 from edgedeploy.optimize.calibration import DEFAULT_PERCENTILE, Method, calibrate
-from edgedeploy.optimize.graph import all_nodes, constant, is_operator, opset
+from edgedeploy.optimize.graph.edit import all_nodes, constant, is_operator, opset
+from edgedeploy.optimize.graph.layer_filter import LayerChoice
+from edgedeploy.optimize.graph.linear import LinearOperator, find_linear, summary
 from edgedeploy.optimize.integer_nodes import IntegerNodes
 from edgedeploy.optimize.integers import WEIGHT_MAX, activation_grid, weight_max
-from edgedeploy.optimize.layer_choice import LayerChoice
-from edgedeploy.optimize.linear import LinearOperator, find_linear, summary
 
 _QUANTIZED = tuple("QuantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul MatMulInteger ConvInteger".split())
 

@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.additions import Additions
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused
-from edgedeploy.optimize.graph import is_operator, opset, replace_input
-from edgedeploy.optimize.layer_choice import LayerChoice
-from edgedeploy.optimize.linear import Left, summary
+from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.edit import is_operator, opset, replace_input
+from edgedeploy.optimize.graph.layer_filter import LayerChoice
+from edgedeploy.optimize.graph.linear import Left, summary
 from edgedeploy.optimize.storage import Int4Weight, Stored, sqnr_db, store_float16, store_int4, store_int8, store_int16
 from edgedeploy.optimize.stored_weights import StoredWeight, find_weights
 

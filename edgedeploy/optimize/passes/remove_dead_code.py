@@ -8,8 +8,8 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError
-from edgedeploy.optimize.branches import branches_of, release
-from edgedeploy.optimize.graph import all_nodes, constant, drop_if_unused, integer_attribute, is_operator, opset
+from edgedeploy.optimize.graph.constant_if import branches_of, release
+from edgedeploy.optimize.graph.edit import all_nodes, constant, drop_if_unused, integer_attribute, is_operator, opset
 
 
 class RemoveDeadCode(Pass, frozen=True):

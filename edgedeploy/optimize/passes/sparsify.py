@@ -11,7 +11,8 @@ import onnx_ir as ir
 
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused
-from edgedeploy.optimize.graph import (
+from edgedeploy.optimize.graph.activation_tap import Watcher
+from edgedeploy.optimize.graph.edit import (
     add_initializer,
     all_nodes,
     constant,
@@ -20,14 +21,13 @@ from edgedeploy.optimize.graph import (
     replace_input,
     serialized,
 )
-from edgedeploy.optimize.layer_choice import LayerChoice
+from edgedeploy.optimize.graph.layer_filter import LayerChoice
 from edgedeploy.optimize.pruning.coupling import Layer, find_coupling
 from edgedeploy.optimize.pruning.data import Samples, shapes_on
 from edgedeploy.optimize.pruning.importance import Importance
 from edgedeploy.optimize.pruning.moments import Gatherer
 from edgedeploy.optimize.pruning.rows import Form, form_of, matrices, weights_from
 from edgedeploy.optimize.pruning.sparse import by_activations, by_magnitude
-from edgedeploy.optimize.pruning.watch import Watcher
 
 _LEVEL = 1
 """Of zlib: what releases are sent with over a slow network."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass
-from edgedeploy.optimize.graph import all_nodes, serialized
+from edgedeploy.optimize.graph.edit import all_nodes, serialized
 
 _DIGITS = string.ascii_lowercase + string.digits
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
 
-from edgedeploy.optimize.graph import all_nodes
+from edgedeploy.optimize.graph.edit import all_nodes
 from edgedeploy.optimize.pruning.atoms import Atoms
 from edgedeploy.optimize.pruning.edits import Edit
 

@@ -13,10 +13,10 @@ from edgedeploy.datasets.sampling import spread
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Feed
-from edgedeploy.optimize.graph import is_operator, serialized
+from edgedeploy.optimize.graph.activation_tap import Watcher
+from edgedeploy.optimize.graph.edit import is_operator, serialized
 from edgedeploy.optimize.pruning.coupling import Layer
 from edgedeploy.optimize.pruning.rows import Form
-from edgedeploy.optimize.pruning.watch import Watcher
 
 _ROWS_PER_INPUT = 6
 """Rows for each unknown of a least-squares problem."""

@@ -10,7 +10,8 @@ import onnx_ir as ir
 
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import Progress
-from edgedeploy.optimize.graph import constant
+from edgedeploy.optimize.graph.activation_tap import Watcher
+from edgedeploy.optimize.graph.edit import constant
 from edgedeploy.optimize.pruning.cells import Cell
 from edgedeploy.optimize.pruning.coupling import Coupling
 from edgedeploy.optimize.pruning.data import OutputJudge, Samples
@@ -20,7 +21,6 @@ from edgedeploy.optimize.pruning.ranking import Estimate
 from edgedeploy.optimize.pruning.reconstruct import bias_of
 from edgedeploy.optimize.pruning.rewrite import Operand, rewrite
 from edgedeploy.optimize.pruning.rows import Form, form_of, matrices, rows_by_root, weights_from
-from edgedeploy.optimize.pruning.watch import Watcher
 
 Importance = Literal["activations", "magnitude"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
 
-from edgedeploy.optimize.graph import constant, integer_attribute, integers_attribute
+from edgedeploy.optimize.graph.edit import constant, integer_attribute, integers_attribute
 from edgedeploy.optimize.pruning.coupling import Layer
 
 

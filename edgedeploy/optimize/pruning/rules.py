@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.graph import ONNX_DOMAINS, constant, integer_attribute, integers_attribute
+from edgedeploy.optimize.graph.edit import ONNX_DOMAINS, constant, integer_attribute, integers_attribute
 from edgedeploy.optimize.pruning.coupling import Channels, Layer, LayerKind, Walk
 from edgedeploy.optimize.pruning.edits import Cut, Extent, GroupCount, Selection, SliceBounds, SplitSizes
 

@@ -17,7 +17,7 @@ from edgedeploy.inference.session import Session, open_session
 from edgedeploy.metrics.metric import Metric
 from edgedeploy.metrics.model_comparison import ResultFailedError, compare
 from edgedeploy.optimize.base import Context, Pass
-from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.guard import Data, accuracy_objections
 from edgedeploy.optimize.pipeline import run_passes
 from edgedeploy.optimize.search.journal import Journal

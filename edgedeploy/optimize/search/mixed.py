@@ -20,7 +20,7 @@ from edgedeploy.inference.formats import format_of
 from edgedeploy.inference.session import open_session
 from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.optimize.base import Pass
-from edgedeploy.optimize.linear import find_linear
+from edgedeploy.optimize.graph.linear import find_linear
 from edgedeploy.optimize.search.evaluator import Evaluator
 from edgedeploy.optimize.search.journal import Journal
 from edgedeploy.values.search import LayerDamage, Trial

@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
 
-from edgedeploy.optimize.graph import all_nodes, constant, float_attribute, integer_attribute, is_operator
-from edgedeploy.optimize.layer_choice import ALL_LAYERS, LayerChoice
+from edgedeploy.optimize.graph.edit import all_nodes, constant, float_attribute, integer_attribute, is_operator
+from edgedeploy.optimize.graph.layer_filter import ALL_LAYERS, LayerChoice
 
 LinearOperator = Literal["Conv", "MatMul", "Gemm"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from edgedeploy.optimize.graph import NameAuthority, constant, drop_if_unused, is_operator
+from edgedeploy.optimize.graph.edit import NameAuthority, constant, drop_if_unused, is_operator
 
 
 def taken_branch(node: ir.Node) -> ir.Graph | None:

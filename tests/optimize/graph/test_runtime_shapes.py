@@ -76,7 +76,7 @@ def test_extents_are_written_down_where_all_inputs_are_of_fixed_size(build, appl
     ],
 )
 def test_what_content_or_extents_can_change_is_not_believed(build, apply, nodes, monkeypatch):
-    monkeypatch.setattr("edgedeploy.optimize.observed_shapes.infer_shapes", lambda model: None)
+    monkeypatch.setattr("edgedeploy.optimize.graph.runtime_shapes.infer_shapes", lambda model: None)
     result, _ = apply(InferShapes(), _model(build, nodes, "2,12"), *PROBES)
     assert _shapes(result)["a"] is None
 

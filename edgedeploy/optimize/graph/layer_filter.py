@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 
 import onnx_ir as ir
 
-from edgedeploy.optimize.graph import all_nodes
+from edgedeploy.optimize.graph.edit import all_nodes
 
 
 class LayerChoice:

@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.optimize.branches import branches_of
-from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.graph.constant_if import branches_of
+from edgedeploy.optimize.graph.edit import serialized
 
 
 class Watcher:

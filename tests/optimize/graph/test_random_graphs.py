@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.graph import serialized
+from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.optimize import evidence_path, optimize
 from edgedeploy.optimize.pipeline import run_passes
 from edgedeploy.optimize.recipe import load_recipe, recipe_names

@@ -13,9 +13,9 @@ import onnx_ir as ir
 
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Feed
-from edgedeploy.optimize.branches import branches_of
-from edgedeploy.optimize.graph import ONNX_DOMAINS, constant, is_operator, serialized
-from edgedeploy.optimize.shapes import forget_shapes, infer_shapes
+from edgedeploy.optimize.graph.constant_if import branches_of
+from edgedeploy.optimize.graph.edit import ONNX_DOMAINS, constant, is_operator, serialized
+from edgedeploy.optimize.graph.shapes import forget_shapes, infer_shapes
 
 _log = logging.getLogger(__name__)
 

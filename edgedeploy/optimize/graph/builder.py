@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.graph import NameAuthority
+from edgedeploy.optimize.graph.edit import NameAuthority
 
 Attributes = Mapping[str, int | float | str | tuple[int, ...]]
 

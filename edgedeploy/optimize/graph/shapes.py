@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from edgedeploy.optimize.graph import all_nodes, constant, integer_attribute, integers_attribute, is_operator
+from edgedeploy.optimize.graph.edit import all_nodes, constant, integer_attribute, integers_attribute, is_operator
 
 _log = logging.getLogger(__name__)
 

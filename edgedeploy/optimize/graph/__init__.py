@@ -1,0 +1,1 @@
+"""Reads, edits and builds graphs: what passes share."""
