@@ -7,7 +7,7 @@ import pytest
 
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.passes.fuse_layer_normalization import FuseLayerNormalization
-from edgedeploy.optimize.passes.infer_shapes import InferShapes
+from edgedeploy.optimize.simplify.infer_shapes import InferShapes
 
 RNG = np.random.default_rng(3)
 X = (RNG.standard_normal((2, 5, 8)) * 3 + 1).astype(np.float32)

@@ -20,7 +20,7 @@ from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, R
 from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic
 from edgedeploy.optimize.passes.quantize_static import QuantizeStatic
 from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights
-from edgedeploy.optimize.passes.strip_metadata import StripMetadata
+from edgedeploy.optimize.simplify.strip_metadata import StripMetadata
 from edgedeploy.optimize.tflite import graph
 from edgedeploy.optimize.tflite.quantize import Quantization, quantize
 from edgedeploy.optimize.tflite.select import DENSE, LINEAR, operators

@@ -9,12 +9,12 @@ import pytest
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.graph.shapes import infer_shapes, known_integers
-from edgedeploy.optimize.passes.fold_constants import FoldConstants
-from edgedeploy.optimize.passes.infer_shapes import InferShapes
-from edgedeploy.optimize.passes.lift_constants import LiftConstants
-from edgedeploy.optimize.passes.remove_dead_code import RemoveDeadCode
-from edgedeploy.optimize.passes.strip_metadata import StripMetadata
 from edgedeploy.optimize.pipeline import run_passes
+from edgedeploy.optimize.simplify.fold_constants import FoldConstants
+from edgedeploy.optimize.simplify.infer_shapes import InferShapes
+from edgedeploy.optimize.simplify.lift_constants import LiftConstants
+from edgedeploy.optimize.simplify.remove_dead_code import RemoveDeadCode
+from edgedeploy.optimize.simplify.strip_metadata import StripMetadata
 
 X = np.array([[-1.0, 2.0], [3.0, -4.0]], np.float32)
 PASSES = [LiftConstants(), InferShapes(), FoldConstants(), RemoveDeadCode()]

@@ -7,10 +7,10 @@ import onnx
 import pytest
 
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.passes import infer_shapes as module
-from edgedeploy.optimize.passes.fold_constants import FoldConstants
-from edgedeploy.optimize.passes.infer_shapes import InferShapes
 from edgedeploy.optimize.pipeline import run_passes
+from edgedeploy.optimize.simplify import infer_shapes as module
+from edgedeploy.optimize.simplify.fold_constants import FoldConstants
+from edgedeploy.optimize.simplify.infer_shapes import InferShapes
 
 PROBES = [{"x": np.ones((2, 12), np.float32)}]
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgedeploy.optimize.passes.infer_shapes import InferShapes
-from edgedeploy.optimize.passes.remove_dead_code import RemoveDeadCode
+from edgedeploy.optimize.simplify.infer_shapes import InferShapes
+from edgedeploy.optimize.simplify.remove_dead_code import RemoveDeadCode
 
 X = np.array([1.0, -2.0], np.float32)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgedeploy.optimize.passes.lift_constants import LiftConstants
+from edgedeploy.optimize.simplify.lift_constants import LiftConstants
 
 X = np.array([[1.0, 2.0]], dtype=np.float32)
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgedeploy.optimize.passes.inline_functions import InlineFunctions
 from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights
+from edgedeploy.optimize.simplify.inline_functions import InlineFunctions
 
 NESTED = """
     <ir_version: 8, opset_import: ["" : 17, "layers" : 1]>

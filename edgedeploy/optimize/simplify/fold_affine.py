@@ -7,9 +7,15 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.absorb import Affine, absorb, channels_are_last, output_channels, output_rank
 from edgedeploy.optimize.base import Context, Facts, Pass
 from edgedeploy.optimize.graph.edit import all_nodes, constant, is_operator, only_consumer
+from edgedeploy.optimize.simplify.fold_into_weights import (
+    Affine,
+    absorb,
+    channels_are_last,
+    output_channels,
+    output_rank,
+)
 
 
 class FoldAffine(Pass, frozen=True):

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused, first_line
 from edgedeploy.optimize.graph.edit import NameAuthority, all_nodes, integer_attribute, is_operator, opset
-from edgedeploy.optimize.passes.lift_constants import lift_constants
+from edgedeploy.optimize.simplify.lift_constants import lift_constants
 
 _log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass
-from edgedeploy.optimize.constant_nodes import ConstantNode, is_constant
 from edgedeploy.optimize.graph.constant_if import branches_of, inline, live_nodes, nodes_within, taken_branch
 from edgedeploy.optimize.graph.edit import NameAuthority, add_initializer, all_nodes, drop_if_unused, is_operator
 from edgedeploy.optimize.graph.runtime_shapes import tell_shapes
 from edgedeploy.optimize.graph.shapes import known_integers
+from edgedeploy.optimize.simplify.constants import ConstantNode, is_constant
 
 _MOST_ROUNDS = 20
 """Each round takes a branch, of branches within branches, or tells a shape that another depended on."""

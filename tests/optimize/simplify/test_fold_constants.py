@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from edgedeploy.optimize.graph.edit import serialized
-from edgedeploy.optimize.passes.fold_constants import FoldConstants
-from edgedeploy.optimize.passes.infer_shapes import InferShapes
+from edgedeploy.optimize.simplify.fold_constants import FoldConstants
+from edgedeploy.optimize.simplify.infer_shapes import InferShapes
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 

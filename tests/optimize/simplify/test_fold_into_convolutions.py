@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgedeploy.optimize.passes.fold_affine import FoldAffine
-from edgedeploy.optimize.passes.fold_batch_normalization import FoldBatchNormalization
-from edgedeploy.optimize.passes.infer_shapes import InferShapes
+from edgedeploy.optimize.simplify.fold_affine import FoldAffine
+from edgedeploy.optimize.simplify.fold_batch_normalization import FoldBatchNormalization
+from edgedeploy.optimize.simplify.infer_shapes import InferShapes
 
 RNG = np.random.default_rng(7)
 X = RNG.standard_normal((2, 4, 5, 5)).astype(np.float32)

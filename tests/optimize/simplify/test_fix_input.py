@@ -11,13 +11,13 @@ from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.optimize import optimize
-from edgedeploy.optimize.passes.fix_input import FixInput
-from edgedeploy.optimize.passes.fold_constants import FoldConstants
-from edgedeploy.optimize.passes.infer_shapes import InferShapes
-from edgedeploy.optimize.passes.remove_dead_code import RemoveDeadCode
-from edgedeploy.optimize.passes.strip_metadata import StripMetadata
 from edgedeploy.optimize.pipeline import run_passes
 from edgedeploy.optimize.recipe import load_recipe
+from edgedeploy.optimize.simplify.fix_input import FixInput
+from edgedeploy.optimize.simplify.fold_constants import FoldConstants
+from edgedeploy.optimize.simplify.infer_shapes import InferShapes
+from edgedeploy.optimize.simplify.remove_dead_code import RemoveDeadCode
+from edgedeploy.optimize.simplify.strip_metadata import StripMetadata
 from edgedeploy.values.model import TensorFacts
 
 TWO_RATES = """

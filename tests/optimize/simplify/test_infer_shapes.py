@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.passes.fold_constants import FoldConstants
-from edgedeploy.optimize.passes.infer_shapes import InferShapes
+from edgedeploy.optimize.simplify.fold_constants import FoldConstants
+from edgedeploy.optimize.simplify.infer_shapes import InferShapes
 
 
 def _shape(model, name):

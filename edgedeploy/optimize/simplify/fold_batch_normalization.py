@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.absorb import Affine, absorb, absorb_before, channels_are_last, output_rank
 from edgedeploy.optimize.base import Context, Facts, Pass
 from edgedeploy.optimize.graph.edit import (
     all_nodes,
@@ -17,6 +16,7 @@ from edgedeploy.optimize.graph.edit import (
     is_operator,
     only_consumer,
 )
+from edgedeploy.optimize.simplify.fold_into_weights import Affine, absorb, absorb_before, channels_are_last, output_rank
 
 
 class FoldBatchNormalization(Pass, frozen=True):

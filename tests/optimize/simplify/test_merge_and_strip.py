@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from edgedeploy.optimize.graph.edit import serialized
-from edgedeploy.optimize.passes.infer_shapes import InferShapes
-from edgedeploy.optimize.passes.merge_duplicate_initializers import MergeDuplicateInitializers
-from edgedeploy.optimize.passes.strip_metadata import StripMetadata, _short
+from edgedeploy.optimize.simplify.infer_shapes import InferShapes
+from edgedeploy.optimize.simplify.merge_duplicate_initializers import MergeDuplicateInitializers
+from edgedeploy.optimize.simplify.strip_metadata import StripMetadata, _short
 
 X = np.array([1.0, 2.0], np.float32)
 

@@ -1,0 +1,1 @@
+"""Passes that compute the same with less: folded constants, no dead nodes, a newer opset."""
