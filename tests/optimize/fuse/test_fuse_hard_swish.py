@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgedeploy.optimize.passes.fuse_hard_swish import FuseHardSwish
+from edgedeploy.optimize.fuse.fuse_hard_swish import FuseHardSwish
 
 X = np.linspace(-8, 8, 33, dtype=np.float32).reshape(1, 33)
 CONSTANTS = "<float three = {3.0}, float zero = {0.0}, float six = {6.0}, float sixth = {0.16666667}>"

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from msgspec import Struct
 
 from edgedeploy.optimize.base import Context, Facts, Pass
+from edgedeploy.optimize.fuse.polynomials import scalar
 from edgedeploy.optimize.graph.edit import (
     add_initializer,
     all_nodes,
@@ -20,7 +21,6 @@ from edgedeploy.optimize.graph.edit import (
     opset,
     replace_by,
 )
-from edgedeploy.optimize.polynomials import scalar
 
 
 class FuseLayerNormalization(Pass, frozen=True):

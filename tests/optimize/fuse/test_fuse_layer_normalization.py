@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgedeploy.optimize.fuse.fuse_layer_normalization import FuseLayerNormalization
 from edgedeploy.optimize.graph.edit import serialized
-from edgedeploy.optimize.passes.fuse_layer_normalization import FuseLayerNormalization
 from edgedeploy.optimize.simplify.infer_shapes import InferShapes
 
 RNG = np.random.default_rng(3)

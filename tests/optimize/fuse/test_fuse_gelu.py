@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgedeploy.optimize.base import Context
+from edgedeploy.optimize.fuse.fuse_gelu import FuseGelu
 from edgedeploy.optimize.graph.edit import serialized
-from edgedeploy.optimize.passes.fuse_gelu import FuseGelu
 from edgedeploy.targets.load import load_target
 
 X = np.linspace(-6, 6, 24, dtype=np.float32).reshape(3, 8)

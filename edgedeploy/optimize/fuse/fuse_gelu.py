@@ -9,8 +9,8 @@ import onnx_ir as ir
 from msgspec import Struct
 
 from edgedeploy.optimize.base import Context, Facts, Pass
+from edgedeploy.optimize.fuse.polynomials import is_close, polynomial, product, scalar
 from edgedeploy.optimize.graph.edit import all_nodes, is_operator, only_consumer, opset, replace_by
-from edgedeploy.optimize.polynomials import is_close, polynomial, product, scalar
 
 _MICROSOFT = "com.microsoft"
 _TANH_SLOPE = math.sqrt(2.0 / math.pi)

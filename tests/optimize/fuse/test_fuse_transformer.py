@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgedeploy.optimize.base import Context
+from edgedeploy.optimize.fuse.fuse_transformer import FuseTransformer
 from edgedeploy.optimize.graph.edit import all_nodes, serialized
-from edgedeploy.optimize.passes.fuse_transformer import FuseTransformer
 from edgedeploy.targets.load import load_target
 
 HEADS, HIDDEN, WORDS, LENGTH = 2, 16, 30, 8

@@ -1,0 +1,1 @@
+"""Passes that put one operator where an exporter wrote many."""
