@@ -12,10 +12,10 @@ from edgedeploy.optimize.layer_inputs import Gram, as_rows, from_rows, objection
 from edgedeploy.optimize.passes.balance_activations import BalanceActivations
 from edgedeploy.optimize.passes.correct_bias import CorrectBias
 from edgedeploy.optimize.passes.equalize_ranges import EqualizeRanges
-from edgedeploy.optimize.passes.quantize_static import QuantizeStatic
-from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights
 from edgedeploy.optimize.passes.round_adaptively import RoundAdaptively
 from edgedeploy.optimize.pipeline import run_passes
+from edgedeploy.optimize.quantize.quantize_static import QuantizeStatic
+from edgedeploy.optimize.quantize.quantize_weights import QuantizeWeights
 from edgedeploy.optimize.recovery import HeldOut, QuantizedLayer, known, quantized_layers, reference_of
 from edgedeploy.values.model import TensorFacts
 

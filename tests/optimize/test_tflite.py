@@ -18,8 +18,8 @@ from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.tflite_file import operator_name, read_tflite, tensor_name, write_tflite
 from edgedeploy.optimize.base import Context, Pass
 from edgedeploy.optimize.optimize import optimize
-from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic
-from edgedeploy.optimize.passes.quantize_static import QuantizeStatic
+from edgedeploy.optimize.quantize.quantize_dynamic import QuantizeDynamic
+from edgedeploy.optimize.quantize.quantize_static import QuantizeStatic
 from edgedeploy.optimize.recipe import load_recipe
 from edgedeploy.optimize.simplify.fold_constants import FoldConstants
 from edgedeploy.optimize.simplify.merge_duplicate_initializers import MergeDuplicateInitializers

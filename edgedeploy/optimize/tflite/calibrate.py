@@ -14,9 +14,9 @@ import numpy as np
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.optimize.base import Context, Refused
-from edgedeploy.optimize.calibration import DEFAULT_PERCENTILE, Method
-from edgedeploy.optimize.clipping import entropy_range, least_squares_range, percentile_range
-from edgedeploy.optimize.histogram import Histogram, HistogramBuilder, Range
+from edgedeploy.optimize.quantize.calibration import DEFAULT_PERCENTILE, Method
+from edgedeploy.optimize.quantize.histogram import Histogram, HistogramBuilder, Range
+from edgedeploy.optimize.quantize.range_estimators import entropy_range, least_squares_range, percentile_range
 
 _FROM_EXTREMES = ("min-max", "mean-min-max")
 

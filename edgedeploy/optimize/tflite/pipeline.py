@@ -17,9 +17,9 @@ from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.metrics.model_comparison import relative_difference
 from edgedeploy.model.tflite_file import dtype_name, read_tflite, tensor_name, write_tflite
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused, first_line
-from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic
-from edgedeploy.optimize.passes.quantize_static import QuantizeStatic
-from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights
+from edgedeploy.optimize.quantize.quantize_dynamic import QuantizeDynamic
+from edgedeploy.optimize.quantize.quantize_static import QuantizeStatic
+from edgedeploy.optimize.quantize.quantize_weights import QuantizeWeights
 from edgedeploy.optimize.simplify.strip_metadata import StripMetadata
 from edgedeploy.optimize.tflite import graph
 from edgedeploy.optimize.tflite.quantize import Quantization, quantize

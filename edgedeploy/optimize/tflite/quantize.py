@@ -23,7 +23,7 @@ from msgspec import Struct
 from edgedeploy.inference.litert import require_tflite
 from edgedeploy.model.tflite_file import is_quantized, read_tflite, tensor_name, write_tflite
 from edgedeploy.optimize.base import Context, Facts, Refused
-from edgedeploy.optimize.calibration import DEFAULT_PERCENTILE, Method
+from edgedeploy.optimize.quantize.calibration import DEFAULT_PERCENTILE, Method
 from edgedeploy.optimize.tflite import graph
 from edgedeploy.optimize.tflite.calibrate import calibrate
 from edgedeploy.optimize.tflite.select import (

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights
+from edgedeploy.optimize.quantize.quantize_weights import QuantizeWeights
 from edgedeploy.optimize.simplify.inline_functions import InlineFunctions
 
 NESTED = """

@@ -8,12 +8,12 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError
-from edgedeploy.optimize.dynamic_lstm import OPERATOR, find_lstm, replace_lstm
 from edgedeploy.optimize.graph.builder import Additions
 from edgedeploy.optimize.graph.edit import all_nodes, constant, is_operator, opset, remove_if_unused
 from edgedeploy.optimize.graph.layer_filter import LayerChoice
 from edgedeploy.optimize.graph.linear import Left, Linear, find_linear, summary
-from edgedeploy.optimize.integers import quantize_weight
+from edgedeploy.optimize.quantize.dynamic_lstm import OPERATOR, find_lstm, replace_lstm
+from edgedeploy.optimize.quantize.quant_params import quantize_weight
 
 
 class QuantizeDynamic(Pass, frozen=True):

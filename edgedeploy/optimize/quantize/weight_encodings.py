@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from edgedeploy.optimize.graph.builder import Additions
 from edgedeploy.optimize.graph.edit import replace_by
-from edgedeploy.optimize.integers import WEIGHT_MAX
+from edgedeploy.optimize.quantize.quant_params import WEIGHT_MAX
 
 FLOAT = ir.DataType.FLOAT
 FLOAT16_MAX = float(np.finfo(np.float16).max)

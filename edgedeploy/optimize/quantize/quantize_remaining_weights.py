@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights
+from edgedeploy.optimize.quantize.quantize_weights import QuantizeWeights
 
 
 class QuantizeRemainingWeights(QuantizeWeights, frozen=True):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgedeploy.optimize.histogram import HALF, Histogram, HistogramBuilder, Range
+from edgedeploy.optimize.quantize.histogram import HALF, Histogram, HistogramBuilder, Range
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 PARTS = st.lists(arrays(np.float32, st.integers(1, 40), elements=FLOATS), min_size=1, max_size=6)

@@ -12,10 +12,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from edgedeploy.optimize.graph.edit import serialized
-from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic
-from edgedeploy.optimize.passes.quantize_remaining_weights import QuantizeRemainingWeights
-from edgedeploy.optimize.passes.quantize_weights import QuantizeWeights
-from edgedeploy.optimize.storage import Int4Weight, IntegerWeight, store_float16, store_int4, store_int8, store_int16
+from edgedeploy.optimize.quantize.quantize_dynamic import QuantizeDynamic
+from edgedeploy.optimize.quantize.quantize_remaining_weights import QuantizeRemainingWeights
+from edgedeploy.optimize.quantize.quantize_weights import QuantizeWeights
+from edgedeploy.optimize.quantize.weight_encodings import (
+    Int4Weight,
+    IntegerWeight,
+    store_float16,
+    store_int4,
+    store_int8,
+    store_int16,
+)
 
 RNG = np.random.default_rng(5)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from msgspec import Struct
 
-from edgedeploy.optimize.histogram import Range
+from edgedeploy.optimize.quantize.histogram import Range
 from edgedeploy.values.target import Target
 
 WEIGHT_MAX = 127

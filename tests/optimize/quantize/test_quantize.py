@@ -12,8 +12,8 @@ import pytest
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.edit import constant, serialized
-from edgedeploy.optimize.passes.quantize_dynamic import QuantizeDynamic
-from edgedeploy.optimize.passes.quantize_static import QuantizeStatic
+from edgedeploy.optimize.quantize.quantize_dynamic import QuantizeDynamic
+from edgedeploy.optimize.quantize.quantize_static import QuantizeStatic
 from edgedeploy.values.model import TensorFacts
 
 RNG = np.random.default_rng(11)

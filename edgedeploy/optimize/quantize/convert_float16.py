@@ -13,7 +13,7 @@ from edgedeploy.optimize.graph.builder import Additions
 from edgedeploy.optimize.graph.edit import all_nodes, constant, drop_if_unused, is_operator, only_consumer, opset
 from edgedeploy.optimize.graph.layer_filter import LayerChoice
 from edgedeploy.optimize.graph.linear import Left, summary
-from edgedeploy.optimize.storage import FLOAT16_MAX
+from edgedeploy.optimize.quantize.weight_encodings import FLOAT16_MAX
 from edgedeploy.values.target import Target
 
 _FEATURES = frozenset({"fphp", "asimdhp", "fp16"})

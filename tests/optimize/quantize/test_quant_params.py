@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from edgedeploy.optimize.histogram import Range
-from edgedeploy.optimize.integers import activation_grid, quantize_bias, quantize_weight, weight_max
+from edgedeploy.optimize.quantize.histogram import Range
+from edgedeploy.optimize.quantize.quant_params import activation_grid, quantize_bias, quantize_weight, weight_max
 from edgedeploy.values.target import Cpu, OperatingSystem, Target
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**100), max_value=2.0**100)

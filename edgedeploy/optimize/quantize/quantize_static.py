@@ -8,13 +8,19 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError
-from edgedeploy.optimize.between import BETWEEN, BetweenOperator, find_between, origin, quantized_output
-from edgedeploy.optimize.calibration import DEFAULT_PERCENTILE, Method, calibrate
 from edgedeploy.optimize.graph.edit import all_nodes, constant, is_operator, opset
 from edgedeploy.optimize.graph.layer_filter import LayerChoice
 from edgedeploy.optimize.graph.linear import LinearOperator, find_linear, summary
-from edgedeploy.optimize.integer_nodes import IntegerNodes
-from edgedeploy.optimize.integers import WEIGHT_MAX, activation_grid, weight_max
+from edgedeploy.optimize.quantize.calibration import DEFAULT_PERCENTILE, Method, calibrate
+from edgedeploy.optimize.quantize.elementwise_qdq import (
+    BETWEEN,
+    BetweenOperator,
+    find_between,
+    origin,
+    quantized_output,
+)
+from edgedeploy.optimize.quantize.qdq import IntegerNodes
+from edgedeploy.optimize.quantize.quant_params import WEIGHT_MAX, activation_grid, weight_max
 
 _QUANTIZED = tuple("QuantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul MatMulInteger ConvInteger".split())
 

@@ -13,7 +13,7 @@ from edgedeploy.optimize.graph.builder import Additions
 from edgedeploy.optimize.graph.edit import all_nodes, constant, drop_if_unused, integer_attribute, is_operator
 from edgedeploy.optimize.graph.layer_filter import LayerChoice
 from edgedeploy.optimize.graph.linear import Left
-from edgedeploy.optimize.integers import quantize_weight
+from edgedeploy.optimize.quantize.quant_params import quantize_weight
 
 OPERATOR = "DynamicQuantizeLSTM"
 DOMAIN = "com.microsoft"

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from edgedeploy.optimize.histogram import HALF, Histogram, Range
-from edgedeploy.optimize.integers import activation_grid
+from edgedeploy.optimize.quantize.histogram import HALF, Histogram, Range
+from edgedeploy.optimize.quantize.quant_params import activation_grid
 
 _LEVELS = 256
 _ENTROPY_CANDIDATES = 128

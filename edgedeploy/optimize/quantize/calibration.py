@@ -22,9 +22,9 @@ from edgedeploy.datasets.dataset import Dataset
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Context, Feed, Refused
-from edgedeploy.optimize.clipping import entropy_range, least_squares_range, percentile_range
 from edgedeploy.optimize.graph.edit import serialized
-from edgedeploy.optimize.histogram import Histogram, HistogramBuilder, Range
+from edgedeploy.optimize.quantize.histogram import Histogram, HistogramBuilder, Range
+from edgedeploy.optimize.quantize.range_estimators import entropy_range, least_squares_range, percentile_range
 
 Method = Literal["min-max", "mean-min-max", "percentile", "entropy", "mse"]
 """How a range is chosen:

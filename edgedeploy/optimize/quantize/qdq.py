@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.between import Between
 from edgedeploy.optimize.graph.builder import Additions
 from edgedeploy.optimize.graph.edit import (
     constant,
@@ -16,7 +15,8 @@ from edgedeploy.optimize.graph.edit import (
     replace_input,
 )
 from edgedeploy.optimize.graph.linear import Linear
-from edgedeploy.optimize.integers import Grid, quantize_bias, quantize_weight
+from edgedeploy.optimize.quantize.elementwise_qdq import Between
+from edgedeploy.optimize.quantize.quant_params import Grid, quantize_bias, quantize_weight
 
 
 class IntegerNodes:

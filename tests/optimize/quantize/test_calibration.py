@@ -7,13 +7,13 @@ import pytest
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import DatasetError
-from edgedeploy.optimize import calibration
 from edgedeploy.optimize.base import Context, Refused
-from edgedeploy.optimize.calibration import METHODS, calibrate, calibrate_all, collect_histograms
-from edgedeploy.optimize.clipping import squared_error
 from edgedeploy.optimize.graph.edit import constant
-from edgedeploy.optimize.histogram import Range
-from edgedeploy.optimize.passes.quantize_static import QuantizeStatic
+from edgedeploy.optimize.quantize import calibration
+from edgedeploy.optimize.quantize.calibration import METHODS, calibrate, calibrate_all, collect_histograms
+from edgedeploy.optimize.quantize.histogram import Range
+from edgedeploy.optimize.quantize.quantize_static import QuantizeStatic
+from edgedeploy.optimize.quantize.range_estimators import squared_error
 from edgedeploy.values.model import TensorFacts
 
 INPUTS = (TensorFacts(name="x", dtype="float32", shape=("N", 2)),)

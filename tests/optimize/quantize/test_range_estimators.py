@@ -6,10 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgedeploy.optimize import clipping
-from edgedeploy.optimize.clipping import entropy_range, least_squares_range, percentile_range, squared_error
-from edgedeploy.optimize.histogram import Histogram, HistogramBuilder, Range
-from edgedeploy.optimize.integers import activation_grid
+from edgedeploy.optimize.quantize import range_estimators as clipping
+from edgedeploy.optimize.quantize.histogram import Histogram, HistogramBuilder, Range
+from edgedeploy.optimize.quantize.quant_params import activation_grid
+from edgedeploy.optimize.quantize.range_estimators import (
+    entropy_range,
+    least_squares_range,
+    percentile_range,
+    squared_error,
+)
 
 RNG = np.random.default_rng(3)
 VALUES = arrays(np.float32, st.integers(1, 300), elements=st.floats(-1000, 1000, width=32))

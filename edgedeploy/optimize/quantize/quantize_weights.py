@@ -13,8 +13,16 @@ from edgedeploy.optimize.graph.builder import Additions
 from edgedeploy.optimize.graph.edit import is_operator, opset, replace_input
 from edgedeploy.optimize.graph.layer_filter import LayerChoice
 from edgedeploy.optimize.graph.linear import Left, summary
-from edgedeploy.optimize.storage import Int4Weight, Stored, sqnr_db, store_float16, store_int4, store_int8, store_int16
-from edgedeploy.optimize.stored_weights import StoredWeight, find_weights
+from edgedeploy.optimize.quantize.weight_encodings import (
+    Int4Weight,
+    Stored,
+    sqnr_db,
+    store_float16,
+    store_int4,
+    store_int8,
+    store_int16,
+)
+from edgedeploy.optimize.quantize.weight_finder import StoredWeight, find_weights
 
 _KERNEL_BLOCKS = (16, 32, 64, 128, 256)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.passes.convert_float16 import ConvertFloat16
+from edgedeploy.optimize.quantize.convert_float16 import ConvertFloat16
 from edgedeploy.values.target import Cpu, OperatingSystem, Target
 
 RNG = np.random.default_rng(3)
