@@ -12,8 +12,8 @@ from msgspec import Struct
 from edgedeploy.optimize.base import Context, Facts, Pass, Refused
 from edgedeploy.optimize.graph.builder import Additions
 from edgedeploy.optimize.graph.edit import constant, integer_attribute, is_operator, replace_input
-from edgedeploy.optimize.layer_inputs import as_rows, collect, from_rows, objection
-from edgedeploy.optimize.recovery import HeldOut, QuantizedLayer, known, quantized_layers, reference_of
+from edgedeploy.optimize.recover.layer_inputs import as_rows, collect, from_rows, objection
+from edgedeploy.optimize.recover.quantized_layers import HeldOut, QuantizedLayer, known, quantized_layers, reference_of
 
 
 class RoundAdaptively(Pass, frozen=True):

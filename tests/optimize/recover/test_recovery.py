@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from edgedeploy.datasets.dataset import open_dataset
-from edgedeploy.optimize import layer_inputs
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.layer_inputs import Gram, as_rows, from_rows, objection
-from edgedeploy.optimize.passes.balance_activations import BalanceActivations
-from edgedeploy.optimize.passes.correct_bias import CorrectBias
-from edgedeploy.optimize.passes.equalize_ranges import EqualizeRanges
-from edgedeploy.optimize.passes.round_adaptively import RoundAdaptively
 from edgedeploy.optimize.pipeline import run_passes
 from edgedeploy.optimize.quantize.quantize_static import QuantizeStatic
 from edgedeploy.optimize.quantize.quantize_weights import QuantizeWeights
-from edgedeploy.optimize.recovery import HeldOut, QuantizedLayer, known, quantized_layers, reference_of
+from edgedeploy.optimize.recover import layer_inputs
+from edgedeploy.optimize.recover.balance_activations import BalanceActivations
+from edgedeploy.optimize.recover.correct_bias import CorrectBias
+from edgedeploy.optimize.recover.equalize_ranges import EqualizeRanges
+from edgedeploy.optimize.recover.layer_inputs import Gram, as_rows, from_rows, objection
+from edgedeploy.optimize.recover.quantized_layers import HeldOut, QuantizedLayer, known, quantized_layers, reference_of
+from edgedeploy.optimize.recover.round_adaptively import RoundAdaptively
 from edgedeploy.values.model import TensorFacts
 
 RNG = np.random.default_rng(21)
@@ -140,7 +140,7 @@ def test_corrected_biases_bring_the_outputs_closer(build, context, per_channel):
 
 def test_what_does_not_help_is_undone(build, context, monkeypatch):
     model = build(NETWORK, **weights())
-    from edgedeploy.optimize.passes import correct_bias
+    from edgedeploy.optimize.recover import correct_bias
 
     # As if the data seen had nothing to do with the data held out.
     monkeypatch.setattr(

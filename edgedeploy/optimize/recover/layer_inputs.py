@@ -10,7 +10,7 @@ import onnx_ir as ir
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.edit import add_output, integer_attribute, integers_attribute, is_operator, serialized
-from edgedeploy.optimize.recovery import QuantizedLayer, seen_samples
+from edgedeploy.optimize.recover.quantized_layers import QuantizedLayer, seen_samples
 
 _AT_ONCE = 12
 """Layers whose inputs leave the runtime together; bounds the memory."""

@@ -11,7 +11,13 @@ from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Context, Facts, Pass, Refused
 from edgedeploy.optimize.graph.builder import Additions
 from edgedeploy.optimize.graph.edit import constant, integer_attribute, is_operator, opset, replace_input, serialized
-from edgedeploy.optimize.recovery import HeldOut, QuantizedLayer, quantized_layers, reference_of, seen_samples
+from edgedeploy.optimize.recover.quantized_layers import (
+    HeldOut,
+    QuantizedLayer,
+    quantized_layers,
+    reference_of,
+    seen_samples,
+)
 
 _BIAS_MAX = 2**31 - 1
 

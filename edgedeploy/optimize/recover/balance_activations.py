@@ -22,7 +22,7 @@ from edgedeploy.optimize.graph.edit import (
     serialized,
 )
 from edgedeploy.optimize.graph.linear import Linear, find_linear
-from edgedeploy.optimize.recovery import seen_samples
+from edgedeploy.optimize.recover.quantized_layers import seen_samples
 
 _ROWS = 256
 """Of each source's activations, so many in all are kept to try strengths on."""
