@@ -9,8 +9,8 @@ import onnx_ir as ir
 
 from edgedeploy.optimize.graph.edit import add_initializer, all_nodes, constant, copy_of, replace_input
 from edgedeploy.optimize.graph.shapes import forget_shapes, infer_shapes
-from edgedeploy.optimize.pruning.coupling import Coupling
-from edgedeploy.optimize.pruning.edits import Cut, Edit, Extent, GroupCount, Selection, SliceBounds, SplitSizes
+from edgedeploy.optimize.prune.channels.coupling import Coupling
+from edgedeploy.optimize.prune.channels.edits import Cut, Edit, Extent, GroupCount, Selection, SliceBounds, SplitSizes
 
 Operand = tuple[int, int]
 """Place of a node in the main graph, and of an operand among its inputs."""

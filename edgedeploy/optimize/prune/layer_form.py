@@ -13,7 +13,7 @@ import onnx_ir as ir
 from msgspec import Struct
 
 from edgedeploy.optimize.graph.edit import constant, integer_attribute, integers_attribute
-from edgedeploy.optimize.pruning.coupling import Layer
+from edgedeploy.optimize.prune.channels.walk import Layer
 
 
 class Form(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgedeploy.optimize.pruning.moments import Moments
+from edgedeploy.optimize.prune.moments import Moments
 
 _DAMPING = 0.01
 """Of the mean variance of an input, as in OBC's successors (GPTQ, https://arxiv.org/abs/2210.17323, section 3.3)."""

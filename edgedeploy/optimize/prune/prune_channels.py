@@ -15,14 +15,14 @@ from edgedeploy.model.macs import count_macs
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused
 from edgedeploy.optimize.graph.edit import all_nodes, is_operator, serialized
 from edgedeploy.optimize.graph.runtime_shapes import tell_shapes
-from edgedeploy.optimize.pruning.cells import Cell, Unprunable, find_cells
-from edgedeploy.optimize.pruning.cost import Cost, Objective
-from edgedeploy.optimize.pruning.coupling import Coupling, find_coupling
-from edgedeploy.optimize.pruning.data import Samples, shapes_on
-from edgedeploy.optimize.pruning.importance import Importance, by_activations, by_magnitude
-from edgedeploy.optimize.pruning.ranking import Estimate, choose_levels
-from edgedeploy.optimize.pruning.reconstruct import reconstruct
-from edgedeploy.optimize.pruning.rewrite import Operand, rewrite
+from edgedeploy.optimize.prune.channels.channel_groups import Cell, Unprunable, find_cells
+from edgedeploy.optimize.prune.channels.cost import Cost, Objective
+from edgedeploy.optimize.prune.channels.coupling import Coupling, find_coupling
+from edgedeploy.optimize.prune.channels.rewrite import Operand, rewrite
+from edgedeploy.optimize.prune.importance import Importance, by_activations, by_magnitude
+from edgedeploy.optimize.prune.layer_samples import Samples, shapes_on
+from edgedeploy.optimize.prune.ranking import Estimate, choose_levels
+from edgedeploy.optimize.prune.reconstruct import reconstruct
 
 _QUANTIZED = (
     "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul MatMulInteger ConvInteger".split()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from msgspec import Struct
 
-from edgedeploy.optimize.pruning.rows import Form, rows_of
+from edgedeploy.optimize.prune.layer_form import Form, rows_of
 
 
 class Moments(Struct, kw_only=True, eq=False):

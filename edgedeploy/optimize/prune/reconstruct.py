@@ -18,11 +18,12 @@ from msgspec import Struct
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.optimize.graph.activation_tap import Watcher
 from edgedeploy.optimize.graph.edit import constant, float_attribute, is_operator, only_consumer
-from edgedeploy.optimize.pruning.coupling import Coupling, Layer
-from edgedeploy.optimize.pruning.data import Samples
-from edgedeploy.optimize.pruning.moments import Moments, gather, joined
-from edgedeploy.optimize.pruning.rewrite import Kept, Operand, rewrite
-from edgedeploy.optimize.pruning.rows import Form, form_of, matrices, rows_by_root, weights_from
+from edgedeploy.optimize.prune.channels.coupling import Coupling
+from edgedeploy.optimize.prune.channels.rewrite import Kept, Operand, rewrite
+from edgedeploy.optimize.prune.channels.walk import Layer
+from edgedeploy.optimize.prune.layer_form import Form, form_of, matrices, rows_by_root, weights_from
+from edgedeploy.optimize.prune.layer_samples import Samples
+from edgedeploy.optimize.prune.moments import Moments, gather, joined
 
 _RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 """Of the mean variance of an input; the one that is best on the half of the samples that it was not fitted to is taken.

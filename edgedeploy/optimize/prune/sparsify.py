@@ -22,12 +22,13 @@ from edgedeploy.optimize.graph.edit import (
     serialized,
 )
 from edgedeploy.optimize.graph.layer_filter import LayerChoice
-from edgedeploy.optimize.pruning.coupling import Layer, find_coupling
-from edgedeploy.optimize.pruning.data import Samples, shapes_on
-from edgedeploy.optimize.pruning.importance import Importance
-from edgedeploy.optimize.pruning.moments import Gatherer
-from edgedeploy.optimize.pruning.rows import Form, form_of, matrices, weights_from
-from edgedeploy.optimize.pruning.sparse import by_activations, by_magnitude
+from edgedeploy.optimize.prune.channels.coupling import find_coupling
+from edgedeploy.optimize.prune.channels.walk import Layer
+from edgedeploy.optimize.prune.importance import Importance
+from edgedeploy.optimize.prune.layer_form import Form, form_of, matrices, weights_from
+from edgedeploy.optimize.prune.layer_samples import Samples, shapes_on
+from edgedeploy.optimize.prune.moments import Gatherer
+from edgedeploy.optimize.prune.sparse import by_activations, by_magnitude
 
 _LEVEL = 1
 """Of zlib: what releases are sent with over a slow network."""

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from msgspec import Struct
 
-from edgedeploy.optimize.pruning.coupling import Coupling, Layer
-from edgedeploy.optimize.pruning.edits import Cut, Edit, Extent, GroupCount, Selection, SliceBounds, SplitSizes
+from edgedeploy.optimize.prune.channels.coupling import Coupling
+from edgedeploy.optimize.prune.channels.edits import Cut, Edit, Extent, GroupCount, Selection, SliceBounds, SplitSizes
+from edgedeploy.optimize.prune.channels.walk import Layer
 
 
 class Cell(Struct, frozen=True, kw_only=True, eq=False):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgedeploy.optimize.pruning.moments import Moments
+from edgedeploy.optimize.prune.moments import Moments
 
 _DAMPING = 0.01
 _BLOCK = 64

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from edgedeploy.optimize.pruning.cells import Cell
-from edgedeploy.optimize.pruning.coupling import Coupling
+from edgedeploy.optimize.prune.channels.channel_groups import Cell
+from edgedeploy.optimize.prune.channels.coupling import Coupling
 
 Objective = Literal["macs", "bytes"]
 

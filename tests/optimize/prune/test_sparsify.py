@@ -8,9 +8,9 @@ import pytest
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.edit import constant
-from edgedeploy.optimize.passes.sparsify import Sparsify
-from edgedeploy.optimize.pruning.moments import Moments
-from edgedeploy.optimize.pruning.sparse import by_activations, by_magnitude
+from edgedeploy.optimize.prune.moments import Moments
+from edgedeploy.optimize.prune.sparse import by_activations, by_magnitude
+from edgedeploy.optimize.prune.sparsify import Sparsify
 from edgedeploy.values.model import TensorFacts
 
 RNG = np.random.default_rng(3)

@@ -12,8 +12,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.graph.edit import ONNX_DOMAINS, constant, integer_attribute, integers_attribute
-from edgedeploy.optimize.pruning.coupling import Channels, Layer, LayerKind, Walk
-from edgedeploy.optimize.pruning.edits import Cut, Extent, GroupCount, Selection, SliceBounds, SplitSizes
+from edgedeploy.optimize.prune.channels.edits import Cut, Extent, GroupCount, Selection, SliceBounds, SplitSizes
+from edgedeploy.optimize.prune.channels.walk import Channels, Layer, LayerKind, Walk
 
 Rule = Callable[[Walk, ir.Node], None]
 

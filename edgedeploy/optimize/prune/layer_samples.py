@@ -15,8 +15,8 @@ from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Feed
 from edgedeploy.optimize.graph.activation_tap import Watcher
 from edgedeploy.optimize.graph.edit import is_operator, serialized
-from edgedeploy.optimize.pruning.coupling import Layer
-from edgedeploy.optimize.pruning.rows import Form
+from edgedeploy.optimize.prune.channels.walk import Layer
+from edgedeploy.optimize.prune.layer_form import Form
 
 _ROWS_PER_INPUT = 6
 """Rows for each unknown of a least-squares problem."""

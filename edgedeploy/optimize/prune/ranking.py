@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 
-from edgedeploy.optimize.pruning.cells import Cell
-from edgedeploy.optimize.pruning.cost import Cost
+from edgedeploy.optimize.prune.channels.channel_groups import Cell
+from edgedeploy.optimize.prune.channels.cost import Cost
 
 
 class Estimate(Struct, frozen=True, kw_only=True, eq=False):

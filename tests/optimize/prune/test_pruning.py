@@ -15,12 +15,12 @@ from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.edit import add_initializer, constant, replace_input
 from edgedeploy.optimize.graph.runtime_shapes import tell_shapes
-from edgedeploy.optimize.passes.prune_channels import PruneChannels
-from edgedeploy.optimize.pruning.cells import find_cells
-from edgedeploy.optimize.pruning.coupling import find_coupling
-from edgedeploy.optimize.pruning.data import shapes_on
-from edgedeploy.optimize.pruning.edits import Cut
-from edgedeploy.optimize.pruning.rewrite import rewrite
+from edgedeploy.optimize.prune.channels.channel_groups import find_cells
+from edgedeploy.optimize.prune.channels.coupling import find_coupling
+from edgedeploy.optimize.prune.channels.edits import Cut
+from edgedeploy.optimize.prune.channels.rewrite import rewrite
+from edgedeploy.optimize.prune.layer_samples import shapes_on
+from edgedeploy.optimize.prune.prune_channels import PruneChannels
 from edgedeploy.values.model import TensorFacts
 
 RNG = np.random.default_rng(11)

@@ -12,15 +12,15 @@ from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.optimize.graph.activation_tap import Watcher
 from edgedeploy.optimize.graph.edit import constant
-from edgedeploy.optimize.pruning.cells import Cell
-from edgedeploy.optimize.pruning.coupling import Coupling
-from edgedeploy.optimize.pruning.data import OutputJudge, Samples
-from edgedeploy.optimize.pruning.elimination import Elimination
-from edgedeploy.optimize.pruning.moments import Gatherer, Moments
-from edgedeploy.optimize.pruning.ranking import Estimate
-from edgedeploy.optimize.pruning.reconstruct import bias_of
-from edgedeploy.optimize.pruning.rewrite import Operand, rewrite
-from edgedeploy.optimize.pruning.rows import Form, form_of, matrices, rows_by_root, weights_from
+from edgedeploy.optimize.prune.channels.channel_groups import Cell
+from edgedeploy.optimize.prune.channels.coupling import Coupling
+from edgedeploy.optimize.prune.channels.rewrite import Operand, rewrite
+from edgedeploy.optimize.prune.elimination import Elimination
+from edgedeploy.optimize.prune.layer_form import Form, form_of, matrices, rows_by_root, weights_from
+from edgedeploy.optimize.prune.layer_samples import OutputJudge, Samples
+from edgedeploy.optimize.prune.moments import Gatherer, Moments
+from edgedeploy.optimize.prune.ranking import Estimate
+from edgedeploy.optimize.prune.reconstruct import bias_of
 
 Importance = Literal["activations", "magnitude"]
 

@@ -1,0 +1,1 @@
+"""Passes that take channels or single weights out, and what chooses and repairs them."""

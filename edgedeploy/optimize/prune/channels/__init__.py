@@ -1,0 +1,1 @@
+"""Which channels have to go together, and what is left when they go."""
