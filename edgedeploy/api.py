@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edgedeploy.measure.test import test
     from edgedeploy.model.inspect import inspect_model as inspect
     from edgedeploy.optimize.optimize import optimize
-    from edgedeploy.optimize.recipe import load_recipe, recipe_names
+    from edgedeploy.optimize.recipes.recipe import load_recipe, recipe_names
     from edgedeploy.report.exports.html import write_report
     from edgedeploy.shipping import ship
     from edgedeploy.smoke import smoke

@@ -26,7 +26,7 @@ from edgedeploy.inference.session import open_session
 from edgedeploy.metrics.classification import find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import is_tflite
-from edgedeploy.optimize.recipe import load_recipe
+from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.contract import Contract, Outcome, Verdict, VerdictLine
 from edgedeploy.values.model import ModelFacts

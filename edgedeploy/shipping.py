@@ -31,7 +31,7 @@ from edgedeploy.measure.profile import profile as profile_release
 from edgedeploy.measure.test import test
 from edgedeploy.model.load import is_tflite
 from edgedeploy.optimize.optimize import optimize
-from edgedeploy.optimize.recipe import load_recipe
+from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.optimize.search.search import SearchSettings
 from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.targets.fit import fit_target

@@ -40,7 +40,7 @@ from edgedeploy.measure.observation import observe
 from edgedeploy.measure.protocol import conversation
 from edgedeploy.measure.test import test
 from edgedeploy.optimize.optimize import optimize
-from edgedeploy.optimize.recipe import load_recipe
+from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Bundle, Release
 from edgedeploy.values.quality import Agreement

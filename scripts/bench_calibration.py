@@ -38,8 +38,8 @@ from edgedeploy import api
 from edgedeploy.datasets.dataset import Dataset, open_dataset
 from edgedeploy.inference.onnxruntime import host_isa
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.pipeline import run_passes
 from edgedeploy.optimize.quantize.calibration import calibrate
+from edgedeploy.optimize.recipes.pipeline import run_passes
 
 Who = Literal["edgedeploy", "onnxruntime"]
 Method = Literal["min-max", "percentile", "entropy"]

@@ -35,9 +35,9 @@ from edgedeploy.metrics.classification import find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.base import Context, Pass
 from edgedeploy.optimize.graph.edit import serialized
-from edgedeploy.optimize.pipeline import run_passes
 from edgedeploy.optimize.prune.prune_channels import PruneChannels
-from edgedeploy.optimize.recipe import load_recipe
+from edgedeploy.optimize.recipes.pipeline import run_passes
+from edgedeploy.optimize.recipes.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ("ocr-direction", "morphemes", "captcha", "page-orientation")

@@ -38,7 +38,7 @@ from edgedeploy.metrics.model_comparison import compare
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.host_timing import HostTiming
 from edgedeploy.optimize.optimize import optimize
-from edgedeploy.optimize.recipe import load_recipe
+from edgedeploy.optimize.recipes.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ("int8", "weights-int8", "weights-float16")

@@ -84,7 +84,7 @@ def command(
     """
     from edgedeploy.guest_instructions import GuestInstructions, speed_judge
     from edgedeploy.optimize.optimize import evidence_path, optimize
-    from edgedeploy.optimize.recipe import load_recipe
+    from edgedeploy.optimize.recipes.recipe import load_recipe
     from edgedeploy.optimize.search.search import SearchSettings
     from edgedeploy.report.terminal.evidence import evidence_table
 

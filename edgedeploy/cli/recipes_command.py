@@ -25,7 +25,7 @@ def command(name: str | None, out: Output) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from edgedeploy.optimize.recipe import load_recipe, recipe_names
+    from edgedeploy.optimize.recipes.recipe import load_recipe, recipe_names
 
     if name is None:
         recipes = [load_recipe(one) for one in recipe_names()]

@@ -19,8 +19,8 @@ from edgedeploy.optimize.board import Board
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.guard import Judgement, is_sane_drop
 from edgedeploy.optimize.layer_noise import layer_noise
-from edgedeploy.optimize.pipeline import run_passes
-from edgedeploy.optimize.recipe import Recipe
+from edgedeploy.optimize.recipes.pipeline import run_passes
+from edgedeploy.optimize.recipes.recipe import Recipe
 from edgedeploy.optimize.search.files import write_search
 from edgedeploy.optimize.search.search import SearchSettings, search
 from edgedeploy.optimize.source_model import Subject

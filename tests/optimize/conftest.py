@@ -14,7 +14,7 @@ import pytest
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Context, Pass
 from edgedeploy.optimize.graph.edit import serialized
-from edgedeploy.optimize.pipeline import run_passes
+from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.values.evidence import PassEvidence
 
 Build = Callable[..., ir.Model]

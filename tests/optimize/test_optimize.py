@@ -13,7 +13,7 @@ import pytest
 from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnknownNameError, UnsupportedError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.optimize import evidence_path, optimize
-from edgedeploy.optimize.recipe import load_recipe
+from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.values.evidence import Evidence
 
 RNG = np.random.default_rng(5)

@@ -20,7 +20,7 @@ from edgedeploy.optimize.base import Context, Pass
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.quantize.quantize_dynamic import QuantizeDynamic
 from edgedeploy.optimize.quantize.quantize_static import QuantizeStatic
-from edgedeploy.optimize.recipe import load_recipe
+from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.optimize.simplify.fold_constants import FoldConstants
 from edgedeploy.optimize.simplify.merge_duplicate_initializers import MergeDuplicateInitializers
 from edgedeploy.optimize.simplify.strip_metadata import StripMetadata

@@ -19,7 +19,7 @@ from edgedeploy.metrics.model_comparison import ResultFailedError, compare
 from edgedeploy.optimize.base import Context, Pass
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.guard import Data, accuracy_objections
-from edgedeploy.optimize.pipeline import run_passes
+from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.optimize.search.journal import Journal
 from edgedeploy.optimize.search.samples import RememberingSession, choose_samples
 from edgedeploy.optimize.source_model import Subject

@@ -23,8 +23,8 @@ from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.optimize.base import Pass
 from edgedeploy.optimize.board import Board
 from edgedeploy.optimize.guard import Judgement
-from edgedeploy.optimize.pipeline import run_passes
-from edgedeploy.optimize.recipe import Recipe, Variant
+from edgedeploy.optimize.recipes.pipeline import run_passes
+from edgedeploy.optimize.recipes.recipe import Recipe, Variant
 from edgedeploy.optimize.search import mixed
 from edgedeploy.optimize.search.evaluator import Evaluator
 from edgedeploy.optimize.search.files import journal_path

@@ -9,7 +9,7 @@ import pytest
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.graph.shapes import infer_shapes, known_integers
-from edgedeploy.optimize.pipeline import run_passes
+from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.optimize.simplify.fold_constants import FoldConstants
 from edgedeploy.optimize.simplify.infer_shapes import InferShapes
 from edgedeploy.optimize.simplify.lift_constants import LiftConstants

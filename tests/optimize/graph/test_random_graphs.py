@@ -19,8 +19,8 @@ from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.optimize import evidence_path, optimize
-from edgedeploy.optimize.pipeline import run_passes
-from edgedeploy.optimize.recipe import load_recipe, recipe_names
+from edgedeploy.optimize.recipes.pipeline import run_passes
+from edgedeploy.optimize.recipes.recipe import load_recipe, recipe_names
 from edgedeploy.values.model import TensorFacts
 
 pytestmark = pytest.mark.slow

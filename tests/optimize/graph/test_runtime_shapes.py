@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.pipeline import run_passes
+from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.optimize.simplify import infer_shapes as module
 from edgedeploy.optimize.simplify.fold_constants import FoldConstants
 from edgedeploy.optimize.simplify.infer_shapes import InferShapes

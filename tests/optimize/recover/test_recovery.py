@@ -7,9 +7,9 @@ import pytest
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.pipeline import run_passes
 from edgedeploy.optimize.quantize.quantize_static import QuantizeStatic
 from edgedeploy.optimize.quantize.quantize_weights import QuantizeWeights
+from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.optimize.recover import layer_inputs
 from edgedeploy.optimize.recover.balance_activations import BalanceActivations
 from edgedeploy.optimize.recover.correct_bias import CorrectBias

@@ -15,7 +15,7 @@ import pytest
 from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.optimize import optimize
-from edgedeploy.optimize.recipe import load_recipe
+from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.optimize.search.files import journal_path
 from edgedeploy.optimize.search.pareto import holds_beyond_doubt
 from edgedeploy.optimize.search.search import SearchSettings

@@ -9,7 +9,7 @@ from tflite_models import small_network
 from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.model.tflite_file import constant, read_tflite, write_tflite
 from edgedeploy.optimize.optimize import optimize
-from edgedeploy.optimize.recipe import load_recipe
+from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.optimize.search.search import SearchSettings
 
 pytestmark = pytest.mark.slow

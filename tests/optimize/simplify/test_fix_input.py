@@ -11,8 +11,8 @@ from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.optimize import optimize
-from edgedeploy.optimize.pipeline import run_passes
-from edgedeploy.optimize.recipe import load_recipe
+from edgedeploy.optimize.recipes.pipeline import run_passes
+from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.optimize.simplify.fix_input import FixInput
 from edgedeploy.optimize.simplify.fold_constants import FoldConstants
 from edgedeploy.optimize.simplify.infer_shapes import InferShapes

@@ -5,7 +5,7 @@ import pytest
 
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.edit import all_nodes, opset
-from edgedeploy.optimize.pipeline import run_passes
+from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.optimize.simplify.upgrade_opset import UpgradeOpset
 
 X = np.array([[1.0, 5.0, 2.0]], np.float32)

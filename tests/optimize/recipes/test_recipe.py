@@ -4,7 +4,7 @@ import pytest
 
 from edgedeploy.foundation.errors import InvalidFileError, UnknownNameError
 from edgedeploy.foundation.files import config_folder
-from edgedeploy.optimize.recipe import load_recipe, recipe_names
+from edgedeploy.optimize.recipes.recipe import load_recipe, recipe_names
 from edgedeploy.optimize.simplify.upgrade_opset import UpgradeOpset
 
 HEAD = 'title = "t"\ndescription = "d"\n'

@@ -32,7 +32,7 @@ from edgedeploy.foundation import resources as data_files
 from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.foundation.toml_file import load_toml
 from edgedeploy.optimize.base import Pass
-from edgedeploy.optimize.registry import pass_types
+from edgedeploy.optimize.recipes.registry import pass_types
 
 
 class Variant(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The passes there are: every module in `passes/` that defines one. Adding a pass is adding a module."""
+"""The passes there are: every module of these folders that defines one. Adding a pass is adding a module."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import functools
 import importlib
 import pkgutil
 
-from edgedeploy.optimize import passes
+from edgedeploy.optimize import fuse, prune, quantize, recover, simplify
 from edgedeploy.optimize.base import Pass
+
+_FOLDERS = (simplify, fuse, quantize, recover, prune)
 
 
 @functools.cache
 def pass_types() -> tuple[type[Pass], ...]:
     """All classes of passes, by name."""
     found: list[type[Pass]] = []
-    for module_info in pkgutil.iter_modules(passes.__path__, passes.__name__ + "."):
-        module = importlib.import_module(module_info.name)
+    modules = (info for folder in _FOLDERS for info in pkgutil.walk_packages(folder.__path__, folder.__name__ + "."))
+    for info in modules:
+        module = importlib.import_module(info.name)
         found += [
             member
             for member in vars(module).values()

@@ -11,8 +11,8 @@ import pytest
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.optimize.base import Context, Pass, PostconditionError, Refused, kebab_case
 from edgedeploy.optimize.graph.edit import add_initializer, serialized
-from edgedeploy.optimize.pipeline import run_passes
-from edgedeploy.optimize.registry import pass_types
+from edgedeploy.optimize.recipes.pipeline import run_passes
+from edgedeploy.optimize.recipes.registry import pass_types
 
 X = np.array([1.0, 2.0], np.float32)
 
