@@ -21,7 +21,7 @@ from edgedeploy.inference.formats import ModelFormat, format_of
 from edgedeploy.inference.session import Session, open_session
 from edgedeploy.measure.counting import Feed
 from edgedeploy.metrics.model_comparison import ResultFailedError
-from edgedeploy.optimize.host_timing import HostTiming
+from edgedeploy.optimize.guard.host_timing import HostTiming
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.speed import SpeedFigure
 

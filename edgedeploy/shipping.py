@@ -30,10 +30,10 @@ from edgedeploy.measure.profile import PROFILED
 from edgedeploy.measure.profile import profile as profile_release
 from edgedeploy.measure.test import test
 from edgedeploy.model.load import is_tflite
+from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.optimize.search.search import SearchSettings
-from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.targets.fit import fit_target
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Bundle, Release

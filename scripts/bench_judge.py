@@ -22,7 +22,7 @@ from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.metrics.classification import find_metric
 from edgedeploy.model.inspect import inspect_model
-from edgedeploy.optimize.host_timing import HostTiming
+from edgedeploy.optimize.guard.host_timing import HostTiming
 
 _SPEED_FEEDS = 4
 

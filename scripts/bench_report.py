@@ -12,7 +12,7 @@ from rich.table import Table
 from wild_models import Ready, facts
 
 from edgedeploy.inference.onnxruntime import host_isa
-from edgedeploy.optimize.host_timing import TOLERANCE
+from edgedeploy.optimize.guard.host_timing import TOLERANCE
 
 Figures = dict[str, Any]
 Results = dict[tuple[str, str], Figures]

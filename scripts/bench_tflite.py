@@ -36,7 +36,7 @@ from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.metrics.classification import find_metric
 from edgedeploy.metrics.model_comparison import compare
 from edgedeploy.model.inspect import inspect_model
-from edgedeploy.optimize.host_timing import HostTiming
+from edgedeploy.optimize.guard.host_timing import HostTiming
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipes.recipe import load_recipe
 

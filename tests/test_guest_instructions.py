@@ -15,7 +15,7 @@ from edgedeploy.foundation.errors import DeviceError, UnknownNameError, Unsuppor
 from edgedeploy.guest_instructions import GuestInstructions, speed_judge
 from edgedeploy.measure.counting import Feed
 from edgedeploy.metrics.model_comparison import ResultFailedError
-from edgedeploy.optimize.host_timing import HostTiming
+from edgedeploy.optimize.guard.host_timing import HostTiming
 
 FEEDS = [{"x": np.zeros((1, 3), np.float32)}, {"x": np.ones((1, 3), np.float32)}]
 COUNTS = {b"float": 20_000_000, b"lean": 12_000_000, b"alike": 20_100_000, b"worse": 20_900_000, b"huge": 2 * 10**9}

@@ -15,16 +15,16 @@ from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.board import Board
 from edgedeploy.optimize.graph.edit import serialized
-from edgedeploy.optimize.guard import Judgement, is_sane_drop
-from edgedeploy.optimize.layer_noise import layer_noise
+from edgedeploy.optimize.guard.board import Board
+from edgedeploy.optimize.guard.guard import Judgement, is_sane_drop
+from edgedeploy.optimize.guard.layer_noise import layer_noise
+from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.optimize.recipes.recipe import Recipe
 from edgedeploy.optimize.search.files import write_search
 from edgedeploy.optimize.search.search import SearchSettings, search
 from edgedeploy.optimize.source_model import Subject
-from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import Evidence, LayerNoise, PassEvidence
 from edgedeploy.values.model import ModelFacts

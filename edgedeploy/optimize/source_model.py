@@ -20,9 +20,9 @@ from edgedeploy.metrics.metric import Metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import load_onnx
 from edgedeploy.optimize.base import Context, first_line
-from edgedeploy.optimize.board import Board
-from edgedeploy.optimize.guard import Data, Judgement, judge
-from edgedeploy.optimize.speed import SpeedJudge
+from edgedeploy.optimize.guard.board import Board
+from edgedeploy.optimize.guard.guard import Data, Judgement, judge
+from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target

@@ -18,12 +18,12 @@ from edgedeploy.metrics.metric import Metric
 from edgedeploy.metrics.model_comparison import ResultFailedError, compare
 from edgedeploy.optimize.base import Context, Pass
 from edgedeploy.optimize.graph.edit import serialized
-from edgedeploy.optimize.guard import Data, accuracy_objections
+from edgedeploy.optimize.guard.guard import Data, accuracy_objections
+from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.optimize.search.journal import Journal
 from edgedeploy.optimize.search.samples import RememberingSession, choose_samples
 from edgedeploy.optimize.source_model import Subject
-from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.values.evidence import PassEvidence
 from edgedeploy.values.search import Trial
 

@@ -11,7 +11,7 @@ import numpy as np
 from edgedeploy.datasets.dataset import Sample
 from edgedeploy.datasets.sampling import spread
 from edgedeploy.inference.session import Session
-from edgedeploy.optimize.guard import Data
+from edgedeploy.optimize.guard.guard import Data
 
 _MOST_SAMPLES = 512
 _LEAST_SAMPLES = 48

@@ -21,8 +21,9 @@ from msgspec import Struct, structs
 
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.optimize.base import Pass
-from edgedeploy.optimize.board import Board
-from edgedeploy.optimize.guard import Judgement
+from edgedeploy.optimize.guard.board import Board
+from edgedeploy.optimize.guard.guard import Judgement
+from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.optimize.recipes.recipe import Recipe, Variant
 from edgedeploy.optimize.search import mixed
@@ -31,7 +32,6 @@ from edgedeploy.optimize.search.files import journal_path
 from edgedeploy.optimize.search.journal import Journal
 from edgedeploy.optimize.search.pareto import front, holds_beyond_doubt, rank
 from edgedeploy.optimize.source_model import Subject
-from edgedeploy.optimize.speed import SpeedJudge
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import PassEvidence
 from edgedeploy.values.search import LayerDamage, Objective, Search, Trial

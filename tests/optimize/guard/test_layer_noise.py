@@ -8,7 +8,7 @@ import pytest
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.edit import serialized
-from edgedeploy.optimize.layer_noise import layer_noise
+from edgedeploy.optimize.guard.layer_noise import layer_noise
 from edgedeploy.optimize.quantize.quantize_dynamic import QuantizeDynamic
 from edgedeploy.optimize.quantize.quantize_static import QuantizeStatic
 from edgedeploy.optimize.recipes.pipeline import run_passes

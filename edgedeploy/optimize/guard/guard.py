@@ -32,9 +32,9 @@ from edgedeploy.metrics.model_comparison import (
     relative_difference,
     run_result,
 )
-from edgedeploy.optimize.board import Board
 from edgedeploy.optimize.graph.edit import complaint
-from edgedeploy.optimize.speed import SpeedJudge
+from edgedeploy.optimize.guard.board import Board
+from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import Execution
 from edgedeploy.values.quality import MetricFigure

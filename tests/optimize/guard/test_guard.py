@@ -15,7 +15,7 @@ from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics.classification import find_metric
 from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.optimize.graph.edit import serialized
-from edgedeploy.optimize.guard import Data, judge, within
+from edgedeploy.optimize.guard.guard import Data, judge, within
 from edgedeploy.values.model import TensorFacts
 from edgedeploy.values.speed import SpeedFigure
 

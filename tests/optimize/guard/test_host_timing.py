@@ -12,8 +12,8 @@ import pytest
 
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.metrics.model_comparison import ResultFailedError
-from edgedeploy.optimize import host_timing
-from edgedeploy.optimize.host_timing import HostTiming, _inferences_per_sample
+from edgedeploy.optimize.guard import host_timing
+from edgedeploy.optimize.guard.host_timing import HostTiming, _inferences_per_sample
 
 _FEEDS = [{"x": np.full((1, 64), value, np.float32)} for value in (0.5, 1.0, 2.0)]
 
