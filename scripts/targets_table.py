@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgedeploy.compile.backends import candidates
-from edgedeploy.compile.zig import zig_version
+from edgedeploy.compile.dependencies.zig import zig_version
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.targets.load import load_target

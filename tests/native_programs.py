@@ -15,12 +15,12 @@ import pytest
 
 import edgedeploy
 from edgedeploy.compile.backends.native import FLAGS
+from edgedeploy.compile.dependencies.zig import compile_c, static_machine
 from edgedeploy.compile.native.fuse import fuse
 from edgedeploy.compile.native.graph import Graph
 from edgedeploy.compile.native.prepare import prepare
 from edgedeploy.compile.native.program import Sources, write_program
 from edgedeploy.compile.native.quantize import quantize
-from edgedeploy.compile.zig import compile_c, static_machine
 from edgedeploy.foundation.progress import SILENT
 from edgedeploy.targets.load import load_target
 

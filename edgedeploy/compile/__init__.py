@@ -1,0 +1,1 @@
+"""Builds a model into a bundle for a target."""

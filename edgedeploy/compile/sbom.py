@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from edgedeploy.compile.wheels import is_licence
+from edgedeploy.compile.dependencies.wheels import is_licence
 from edgedeploy.foundation.files import sha256_file
 from edgedeploy.values.bundle import Runtime, Source
 from edgedeploy.values.model import ModelFacts, TensorFacts

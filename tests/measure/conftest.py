@@ -17,7 +17,7 @@ import pytest
 
 from edgedeploy.compile.backends.onnxruntime_c import runner_sources
 from edgedeploy.compile.backends.python_runner import write_runner
-from edgedeploy.compile.zig import compile_c, dynamic_machine
+from edgedeploy.compile.dependencies.zig import compile_c, dynamic_machine
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.progress import SILENT

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgedeploy.compile.backends.onnxruntime_c import runner_sources
 from edgedeploy.compile.backends.protocol import Built, Order
-from edgedeploy.compile.zig import compile_c, static_machine, zig_version
+from edgedeploy.compile.dependencies.zig import compile_c, static_machine, zig_version
 from edgedeploy.foundation.errors import HostError, UnsupportedError
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.progress import Progress

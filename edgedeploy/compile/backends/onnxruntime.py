@@ -8,9 +8,9 @@ from pathlib import Path
 
 from msgspec import structs
 
+from edgedeploy.compile.backends.optimized_graph import optimized_graph
 from edgedeploy.compile.backends.protocol import Built, Order
 from edgedeploy.compile.backends.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
-from edgedeploy.compile.optimized_graph import optimized_graph
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import ModelFormat

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from edgedeploy.compile.backends.onnxruntime import graph_for, settings_for
 from edgedeploy.compile.backends.protocol import Built, Order
-from edgedeploy.compile.wheels import is_licence, lay_out_wheels
-from edgedeploy.compile.zig import compile_c, dynamic_machine, zig_version
+from edgedeploy.compile.dependencies.wheels import is_licence, lay_out_wheels
+from edgedeploy.compile.dependencies.zig import compile_c, dynamic_machine, zig_version
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.files import cache_folder, write_bytes
 from edgedeploy.foundation.progress import Progress

@@ -6,7 +6,7 @@ import importlib.resources
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from edgedeploy.compile.wheels import More, lay_out_wheels
+from edgedeploy.compile.dependencies.wheels import More, lay_out_wheels
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.values.bundle import Runtime
 from edgedeploy.values.target import Target

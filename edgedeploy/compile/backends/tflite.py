@@ -9,10 +9,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from edgedeploy.compile import debian_numpy
 from edgedeploy.compile.backends.protocol import Built, Order
 from edgedeploy.compile.backends.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
-from edgedeploy.compile.wheels import More
+from edgedeploy.compile.dependencies import debian_numpy
+from edgedeploy.compile.dependencies.wheels import More
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import ModelFormat

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from edgedeploy.compile.wheels import uv_environment
+from edgedeploy.compile.dependencies.wheels import uv_environment
 from edgedeploy.foundation.errors import HostError, UnsupportedError
 from edgedeploy.foundation.files import cache_folder, replacing_folder
 from edgedeploy.foundation.locks import exclusive

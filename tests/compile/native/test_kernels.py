@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import edgedeploy.compile.native
 from edgedeploy.compile.backends.native import FLAGS
+from edgedeploy.compile.dependencies.zig import Machine, compile_c
 from edgedeploy.compile.native.packing import packed_bias, packed_depthwise, packed_kernel, packed_matrix
-from edgedeploy.compile.zig import Machine, compile_c
 from edgedeploy.foundation.progress import SILENT
 
 pytestmark = [

@@ -14,11 +14,11 @@ import uv
 from msgspec import structs
 from tflite_models import small_network
 
-from edgedeploy.compile import debian_numpy
 from edgedeploy.compile.backends import tflite
 from edgedeploy.compile.backends.python_runner import run_script
 from edgedeploy.compile.build import compile_model
-from edgedeploy.compile.wheels import uv_environment
+from edgedeploy.compile.dependencies import debian_numpy
+from edgedeploy.compile.dependencies.wheels import uv_environment
 from edgedeploy.debian.packages import Package
 from edgedeploy.foundation.errors import HostError, IntegrityError
 from edgedeploy.targets.load import load_target, target_names

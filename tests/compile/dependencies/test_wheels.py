@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgedeploy.compile.wheels import Layout, More, lay_out_wheels
+from edgedeploy.compile.dependencies.wheels import Layout, More, lay_out_wheels
 from edgedeploy.foundation.errors import HostError, IntegrityError, UnsupportedError
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.progress import SILENT, Progress
