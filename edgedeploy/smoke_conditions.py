@@ -1,6 +1,6 @@
 """What a smoke test says of a board's state: temperature, throttling, voltage, memory, disk, clock.
 
-`measure/ondevice/smoke.sh` judges by the same limits.
+`runner/smoke.sh` judges by the same limits.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.metadata
-import importlib.resources
 import math
 import os
 import shutil
@@ -21,6 +20,7 @@ from edgedeploy.deploy.transfer import Blob, blobs
 from edgedeploy.foundation.errors import IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import read_chunks, unreadable, unwritable
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.runner import smoke_script
 from edgedeploy.smoke import KEYS, SCHEMA, SECONDS, passes
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle
 from edgedeploy.values.smoke import Smoke
@@ -59,7 +59,7 @@ def write_kit(bundle: Bundle, out: Path, *, seconds: float = SECONDS, progress: 
     _check_replaceable(out)
     contents = blobs(bundle)
     files = {entry.path: entry.sha256 for entry in manifest.files} | {MANIFEST_NAME: bundle.sha256}
-    script = (importlib.resources.files("edgedeploy") / "measure" / "ondevice" / "smoke.sh").read_bytes()
+    script = smoke_script()
     facts = _facts(bundle, seconds)
     progress.step(f"writing {out}")
     executable = {entry.path for entry in manifest.files if entry.executable}

@@ -13,7 +13,6 @@ import onnx
 import onnxruntime
 import pytest
 
-import edgedeploy
 from edgedeploy.compile.backends.native import FLAGS
 from edgedeploy.compile.dependencies.zig import compile_c, static_machine
 from edgedeploy.compile.native.fuse import fuse
@@ -22,6 +21,7 @@ from edgedeploy.compile.native.prepare import prepare
 from edgedeploy.compile.native.program import Sources, write_program
 from edgedeploy.compile.native.quantize import quantize
 from edgedeploy.foundation.progress import SILENT
+from edgedeploy.runner import c_headers
 from edgedeploy.targets.load import load_target
 
 Feed = Mapping[str, np.ndarray]
@@ -36,7 +36,7 @@ RUNNERS = {
 }
 """What runs a program for each target here."""
 
-_HEADERS = Path(edgedeploy.__file__).parent / "measure" / "ondevice" / "c"
+_HEADERS = c_headers()
 _MAIN = Path(__file__).parent / "compile" / "native" / "run_once.c"
 
 

@@ -1,4 +1,4 @@
-"""Talking to the runner on a device: see `ondevice/runner.py` for the messages.
+"""Talking to the runner on a device: see `runner/python/runner.py` for the messages.
 
 The device is not trusted: what it sends is bounded, checked, and never unpickled.
 """

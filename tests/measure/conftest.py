@@ -15,7 +15,6 @@ import onnx
 import onnx.parser
 import pytest
 
-from edgedeploy.compile.backends.onnxruntime_c import runner_sources
 from edgedeploy.compile.backends.python_runner import write_runner
 from edgedeploy.compile.dependencies.zig import compile_c, dynamic_machine
 from edgedeploy.device.local import LocalConnection
@@ -23,6 +22,7 @@ from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.progress import SILENT
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.model.inspect import inspect_model
+from edgedeploy.runner import c_sources
 from edgedeploy.stats.latency import summary
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import FileEntry, Manifest, Release, Runtime, Source
@@ -56,7 +56,7 @@ def c_runner(tmp_path_factory: pytest.TempPathFactory, c_runner_sys: Path) -> Pa
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(_CACHE))
         compile_c(
-            runner_sources("engine_ort.c"),
+            c_sources("engine_ort.c"),
             program,
             dynamic_machine(load_target("x86-64")),
             libraries=("m", "dl"),

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedeploy.compile.backends.onnxruntime_c import runner_sources
 from edgedeploy.compile.backends.protocol import Built, Order
 from edgedeploy.compile.dependencies.zig import compile_c, static_machine, zig_version
 from edgedeploy.foundation.errors import HostError, UnsupportedError
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import ModelFormat
+from edgedeploy.runner import c_sources
 from edgedeploy.values.bundle import Needs, Runtime
 from edgedeploy.values.target import Target
 
@@ -60,7 +60,7 @@ class NativeBackend:
         with tempfile.TemporaryDirectory(dir=_scratch(), prefix="native-") as scratch:
             for name, content in sources.files.items():
                 Path(scratch, name).write_bytes(content)
-            runner = runner_sources("engine_native.c")
+            runner = c_sources("engine_native.c")
             compile_c(
                 [*(Path(scratch, name) for name in sources.units), *runner],
                 folder / _RUN,

@@ -5,7 +5,6 @@ For boards that have no Python, and for half the memory where they do. The devic
 
 from __future__ import annotations
 
-import importlib.resources
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,6 +17,7 @@ from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.files import cache_folder, write_bytes
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import ModelFormat
+from edgedeploy.runner import c_sources
 from edgedeploy.values.bundle import Needs, Runtime
 from edgedeploy.values.target import Target
 
@@ -57,7 +57,7 @@ class OnnxruntimeCBackend:
         packages, glibc = _lay_out_library(target, folder, progress)
         progress.step(f"compiling the runner for {target.cpu.core}")
         compile_c(
-            runner_sources("engine_ort.c"),
+            c_sources("engine_ort.c"),
             folder / _RUN,
             dynamic_machine(target),
             libraries=("m", "dl"),
@@ -74,12 +74,6 @@ class OnnxruntimeCBackend:
 
 
 BACKEND = OnnxruntimeCBackend()
-
-
-def runner_sources(engine: str) -> list[Path]:
-    """The C files of the runner, with this engine."""
-    folder = Path(str(importlib.resources.files("edgedeploy") / "measure" / "ondevice" / "c"))
-    return sorted(file for file in folder.glob("*.c") if not file.name.startswith("engine_") or file.name == engine)
 
 
 def _lay_out_library(target: Target, folder: Path, progress: Progress) -> tuple[dict[str, str], str]:

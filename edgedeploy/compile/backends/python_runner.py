@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgedeploy.compile.dependencies.wheels import More, lay_out_wheels
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.runner import python_source
 from edgedeploy.values.bundle import Runtime
 from edgedeploy.values.target import Target
 
@@ -96,7 +96,7 @@ def lay_out_python_runner(
         folder: the bundle; it exists.
         target: `has_wheels` of its architecture.
         backend: the backend's name.
-        engine: which one the runner loads: `measure/ondevice/engine_NAME.py`.
+        engine: which one the runner loads: `runner/python/engine_NAME.py`.
         lock, leave_out, more: as `lay_out_wheels` takes them.
         environment, libraries: as `run_script` takes them.
 
@@ -128,9 +128,8 @@ def lay_out_python_runner(
 def write_runner(folder: Path, engine: str) -> None:
     """The runner and its engine, as they are sent to devices."""
     # As data: they are not ours to import, they belong to the device.
-    sources = importlib.resources.files("edgedeploy") / "measure" / "ondevice"
-    (folder / _RUNNER).write_bytes((sources / "runner.py").read_bytes())
-    (folder / "engine.py").write_bytes((sources / f"engine_{engine}.py").read_bytes())
+    (folder / _RUNNER).write_bytes(python_source("runner"))
+    (folder / "engine.py").write_bytes(python_source(f"engine_{engine}"))
 
 
 def run_script(target: Target, environment: Mapping[str, str], libraries: str = "") -> str:

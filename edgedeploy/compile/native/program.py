@@ -49,7 +49,7 @@ class Sources(Struct, frozen=True):
 
 
 def write_program(graph: Graph) -> Sources:
-    """Write the model as what `measure/ondevice/c/native_model.h` declares.
+    """Write the model as what `runner/c/native_model.h` declares.
 
     Raises:
         UnsupportedError: there is an operator that cannot be compiled; it is named, with its node.

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgedeploy.compile.backends.onnxruntime_c import runner_sources
+from edgedeploy.runner import c_sources
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ def release(tmp_path_factory) -> Path:
     if compiler is None:
         pytest.skip("there is no gcc or clang, whose sanitizers watch")
     folder = tmp_path_factory.mktemp("release")
-    sources = [*runner_sources("none"), Path(__file__).with_name("engine_linear.c")]
+    sources = [*c_sources("none"), Path(__file__).with_name("engine_linear.c")]
     built = subprocess.run(
         [
             *(compiler, "-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),

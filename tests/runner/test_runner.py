@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edgedeploy.measure.ondevice import runner
+from edgedeploy.runner.python import runner
 
 pytestmark = pytest.mark.slow
 

@@ -17,11 +17,11 @@ from tflite_models import Builder, small_network
 
 from edgedeploy.compile.backends.python_runner import write_runner
 from edgedeploy.inference.litert import TfliteSession
-from edgedeploy.measure import ondevice
 from edgedeploy.model.inspect import inspect_model
+from edgedeploy.runner import python
 from edgedeploy.values.bundle import Manifest, Runtime
 
-SOURCE = Path(ondevice.__file__).with_name("engine_tflite.py")
+SOURCE = Path(python.__file__).with_name("engine_tflite.py")
 RNG = np.random.default_rng(0)
 
 

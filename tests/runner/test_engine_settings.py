@@ -18,7 +18,7 @@ MODEL = '<ir_version: 8, opset_import: ["" : 17]> m (float[1, 2] x) => (float[1,
 
 def on_device(name: str) -> ModuleType:
     """A module that is sent to devices, under the name that it has there."""
-    source = importlib.resources.files("edgedeploy") / "measure" / "ondevice" / f"{name}.py"
+    source = importlib.resources.files("edgedeploy") / "runner" / "python" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, str(source))
     assert spec is not None
     assert spec.loader is not None

@@ -1,0 +1,1 @@
+"""The runner in Python, and an engine for each runtime."""
