@@ -1,0 +1,1 @@
+"""Puts bundles on devices as releases, in a way that can always be taken back."""

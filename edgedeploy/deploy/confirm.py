@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgedeploy.deploy.device_log import note, one_line
 from edgedeploy.deploy.releases import Listing, list_releases, return_to
-from edgedeploy.deploy.shell import SWITCH_OFF, run
+from edgedeploy.deploy.scripts.shell import SWITCH_OFF, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.values.bundle import Release

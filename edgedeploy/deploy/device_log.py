@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from edgedeploy.deploy.shell import NOTE, STATUS, argv, run
+from edgedeploy.deploy.scripts.shell import NOTE, STATUS, argv, run
 from edgedeploy.device.connection import Connection
 
 _FIELDS = 6

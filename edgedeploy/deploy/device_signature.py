@@ -7,7 +7,7 @@ signed. It is the owner's file: edgedeploy never writes it.
 from __future__ import annotations
 
 from edgedeploy.bundle.signature import NAMESPACE
-from edgedeploy.deploy.shell import KEEP_SIGNATURE, VERIFY_SIGNATURE, argv, run
+from edgedeploy.deploy.scripts.shell import KEEP_SIGNATURE, VERIFY_SIGNATURE, argv, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError
 

@@ -6,7 +6,7 @@ import json
 
 from msgspec import Struct
 
-from edgedeploy.deploy.shell import HEALTH
+from edgedeploy.deploy.scripts.shell import HEALTH
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.foundation.units import bytes_in_words

@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 
-from edgedeploy.deploy.shell import LOCK, argv, failed
+from edgedeploy.deploy.scripts.shell import LOCK, argv, failed
 from edgedeploy.device.connection import Connection, Process
 from edgedeploy.device.watchdog import SilenceLimit
 from edgedeploy.foundation.errors import BusyError, DeviceError
@@ -24,7 +24,7 @@ def device_lock(connection: Connection) -> Iterator[str]:
     """Hold the device's lock. It is released when the block, this process or the connection ends.
 
     Yields:
-        What proves that it is held, for `edgedeploy.deploy.shell.run`. A machine that slept or lost the network finds
+        What proves that it is held, for `edgedeploy.deploy.scripts.shell.run`. A machine that slept or lost the network finds
         that it is not any more, and changes nothing.
 
     Raises:

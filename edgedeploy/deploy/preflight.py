@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from edgedeploy.deploy.shell import LIBRARIES, TOOLS, run
+from edgedeploy.deploy.scripts.shell import LIBRARIES, TOOLS, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.probe.probe import probe
 from edgedeploy.foundation.errors import DeviceError, IntegrityError, InvalidFileError

@@ -11,10 +11,10 @@ from edgedeploy.deploy.device_signature import asks_for_signatures, keep_signatu
 from edgedeploy.deploy.health import require_health
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.preflight import check_device, check_manifest
-from edgedeploy.deploy.receiving import PREPARE
 from edgedeploy.deploy.releases import Listing, broken_files, list_releases, release_id
-from edgedeploy.deploy.shell import ASSEMBLE_COPIES, ASSEMBLE_LINKS, REMOVE, SWITCH, run
-from edgedeploy.deploy.transfer import Sent, lines_of_copies, send_missing, tar_of_links
+from edgedeploy.deploy.scripts.receiving import PREPARE
+from edgedeploy.deploy.scripts.shell import ASSEMBLE_COPIES, ASSEMBLE_LINKS, REMOVE, SWITCH, run
+from edgedeploy.deploy.transfer.transfer import Sent, lines_of_copies, send_missing, tar_of_links
 from edgedeploy.deploy.uninstall import retire
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError

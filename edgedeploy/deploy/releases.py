@@ -12,8 +12,8 @@ from msgspec import Struct, structs
 from edgedeploy.deploy.device_signature import asks_for_signatures, verify_there
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.preflight import check_manifest
-from edgedeploy.deploy.receiving import PREPARE
-from edgedeploy.deploy.shell import LIST, SWITCH, VERIFY, argv, run
+from edgedeploy.deploy.scripts.receiving import PREPARE
+from edgedeploy.deploy.scripts.shell import LIST, SWITCH, VERIFY, argv, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError, IntegrityError, UnknownNameError
 from edgedeploy.foundation.progress import SILENT, Progress

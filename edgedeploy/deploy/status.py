@@ -7,7 +7,7 @@ from msgspec import Struct
 from edgedeploy.deploy.device_log import LogEntry, parse_log
 from edgedeploy.deploy.health import check_health
 from edgedeploy.deploy.releases import list_releases
-from edgedeploy.deploy.shell import STATUS, run
+from edgedeploy.deploy.scripts.shell import STATUS, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.values.bundle import Release

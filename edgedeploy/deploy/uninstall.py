@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from edgedeploy.deploy.lock import device_lock
-from edgedeploy.deploy.receiving import PREPARE
 from edgedeploy.deploy.releases import Listing, list_releases
-from edgedeploy.deploy.shell import SWEEP, UNINSTALL, UNINSTALL_ALL, run
+from edgedeploy.deploy.scripts.receiving import PREPARE
+from edgedeploy.deploy.scripts.shell import SWEEP, UNINSTALL, UNINSTALL_ALL, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError, UnknownNameError
 from edgedeploy.foundation.progress import SILENT, Progress

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from edgedeploy.deploy import transfer
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, releases, rollback
+from edgedeploy.deploy.transfer import transfer
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import DeviceError
 

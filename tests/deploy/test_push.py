@@ -21,15 +21,15 @@ from hypothesis import strategies as st
 
 from edgedeploy.bundle.archive import write_edge_file
 from edgedeploy.bundle.build import open_bundle
-from edgedeploy.deploy import transfer
 from edgedeploy.deploy.device_log import read_log
 from edgedeploy.deploy.health import Health
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.push import push
-from edgedeploy.deploy.receiving import PREPARE, STORE
 from edgedeploy.deploy.releases import broken_files, current_release, list_releases, releases, rollback
-from edgedeploy.deploy.shell import LOCK, TOOLS, argv
+from edgedeploy.deploy.scripts.receiving import PREPARE, STORE
+from edgedeploy.deploy.scripts.shell import LOCK, TOOLS, argv
 from edgedeploy.deploy.status import status
+from edgedeploy.deploy.transfer import transfer
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import BusyError, DeviceError, IntegrityError, UnknownNameError

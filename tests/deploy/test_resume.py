@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgedeploy.deploy import transfer
 from edgedeploy.deploy.push import PushResult, push
-from edgedeploy.deploy.receiving import DAMAGED, STORE
 from edgedeploy.deploy.releases import broken_files, releases
-from edgedeploy.deploy.shell import argv
+from edgedeploy.deploy.scripts.receiving import DAMAGED, STORE
+from edgedeploy.deploy.scripts.shell import argv
+from edgedeploy.deploy.transfer import transfer
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import IntegrityError

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from edgedeploy.deploy import transfer
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, current_release, releases, rollback
 from edgedeploy.deploy.retry import with_retries
+from edgedeploy.deploy.transfer import transfer
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import BusyError, UnreachableError
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from edgedeploy.deploy import transfer
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, current_release, list_releases, releases, rollback
+from edgedeploy.deploy.transfer import transfer
 from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.emulator.board import BoardStatus, board_kill, board_up

@@ -1,6 +1,6 @@
 """The fixed scripts that run on a device, and how they are run.
 
-Those that receive contents are in `edgedeploy.deploy.receiving`. They need a POSIX shell, tar, sha256sum and the usual
+Those that receive contents are in `edgedeploy.deploy.scripts.receiving`. They need a POSIX shell, tar, sha256sum and the usual
 file commands; busybox has all of it. Names, paths and hashes reach them as arguments or on standard input, never as
 part of a script, and only after `edgedeploy.foundation.validation` let them through.
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedeploy.deploy.bandwidth import limited
+from edgedeploy.deploy.transfer.bandwidth import limited
 
 
 class Clock:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedeploy.deploy import compression
-from edgedeploy.deploy.compression import gzip_when_it_pays
+from edgedeploy.deploy.transfer import compression
+from edgedeploy.deploy.transfer.compression import gzip_when_it_pays
 
 
 class Network:
@@ -21,7 +21,7 @@ class Network:
     def __init__(self, bytes_per_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bytes_per_s = bytes_per_s
         self.now_s = 0.0
-        monkeypatch.setattr("edgedeploy.deploy.compression.time.perf_counter", lambda: self.now_s)
+        monkeypatch.setattr("edgedeploy.deploy.transfer.compression.time.perf_counter", lambda: self.now_s)
 
     def send(self, stream: Iterable[bytes]) -> list[bytes]:
         sent = []

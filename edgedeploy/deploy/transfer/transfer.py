@@ -10,10 +10,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from edgedeploy.bundle.archive import offsets
-from edgedeploy.deploy.bandwidth import limited
-from edgedeploy.deploy.compression import gzip_when_it_pays
-from edgedeploy.deploy.receiving import APPEND, DAMAGED, FREE_KIB, PRESENT, STORE
-from edgedeploy.deploy.shell import argv, failed, run
+from edgedeploy.deploy.scripts.receiving import APPEND, DAMAGED, FREE_KIB, PRESENT, STORE
+from edgedeploy.deploy.scripts.shell import argv, failed, run
+from edgedeploy.deploy.transfer.bandwidth import limited
+from edgedeploy.deploy.transfer.compression import gzip_when_it_pays
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError, IntegrityError
 from edgedeploy.foundation.files import read_chunks

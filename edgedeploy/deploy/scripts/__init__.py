@@ -1,0 +1,1 @@
+"""All shell that runs on a device for `deploy`."""

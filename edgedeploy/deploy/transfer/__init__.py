@@ -1,0 +1,1 @@
+"""Sends files: only what the device lacks, compressed where that helps, no faster than allowed."""
