@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from edgedeploy.foundation.errors import EdgedeployError
     from edgedeploy.guest_instructions import speed_judge
     from edgedeploy.measure.bench import bench
+    from edgedeploy.measure.evaluate import test
     from edgedeploy.measure.profile import profile
-    from edgedeploy.measure.test import test
     from edgedeploy.model.inspect import inspect_model as inspect
     from edgedeploy.optimize.optimize import optimize
     from edgedeploy.optimize.recipes.recipe import load_recipe, recipe_names

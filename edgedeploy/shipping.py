@@ -25,10 +25,10 @@ from edgedeploy.foundation.files import sha256_file
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.guest_instructions import speed_judge
 from edgedeploy.measure.bench import bench
-from edgedeploy.measure.observation import merge
+from edgedeploy.measure.conditions import merge
+from edgedeploy.measure.evaluate import test
 from edgedeploy.measure.profile import PROFILED
 from edgedeploy.measure.profile import profile as profile_release
-from edgedeploy.measure.test import test
 from edgedeploy.model.load import is_tflite
 from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.optimize.optimize import optimize

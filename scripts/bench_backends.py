@@ -35,10 +35,10 @@ from edgedeploy.device.emulator.board import emulated_board
 from edgedeploy.foundation.errors import BusyError, DeviceError, EdgedeployError
 from edgedeploy.foundation.locks import exclusive
 from edgedeploy.foundation.progress import SILENT
-from edgedeploy.measure.counting import instructions
-from edgedeploy.measure.observation import observe
+from edgedeploy.measure.conditions import observe
+from edgedeploy.measure.evaluate import test
+from edgedeploy.measure.instruction_counts import instructions
 from edgedeploy.measure.protocol import conversation
-from edgedeploy.measure.test import test
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.targets.load import load_target

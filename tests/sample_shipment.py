@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from edgedeploy.measure.counting import instruction_count
+from edgedeploy.measure.instruction_counts import instruction_count
 from edgedeploy.measure.validity import validity
 from edgedeploy.stats.latency import drift, summary
 from edgedeploy.values.bundle import Source

@@ -13,7 +13,7 @@ from edgedeploy.board_runner import _tflite_carrier
 from edgedeploy.device.emulator.state import boards_folder
 from edgedeploy.foundation.errors import DeviceError, UnknownNameError, UnsupportedError
 from edgedeploy.guest_instructions import GuestInstructions, speed_judge
-from edgedeploy.measure.counting import Feed
+from edgedeploy.measure.instruction_counts import Feed
 from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.optimize.guard.host_timing import HostTiming
 

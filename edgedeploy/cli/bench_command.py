@@ -112,7 +112,7 @@ def _in_turn(
     out: Output,
 ) -> int:
     from edgedeploy.deploy.releases import other_release
-    from edgedeploy.measure.against import bench_against
+    from edgedeploy.measure.interleaved import bench_against
     from edgedeploy.report.terminal.interleaved import interleaved_table
     from edgedeploy.stats.paired_ratio import LEAST_PAIRS
     from edgedeploy.values.contract import Outcome

@@ -38,8 +38,8 @@ def command(
     line of it breaks or no limit can be told.
     """
     from edgedeploy import api
+    from edgedeploy.measure.conditions import merge
     from edgedeploy.measure.files import load_measurement
-    from edgedeploy.measure.observation import merge
     from edgedeploy.report.exports.junit import junit_xml
     from edgedeploy.report.exports.markdown import verdict_markdown
     from edgedeploy.report.terminal.verdict import verdict_table

@@ -70,8 +70,8 @@ def command(
     --max-drop under the host's.
     """
     from edgedeploy import api
+    from edgedeploy.measure.evaluate import disagreements
     from edgedeploy.measure.files import save_measurement
-    from edgedeploy.measure.test import disagreements
     from edgedeploy.report.terminal.measurement import measurement_tables
 
     with api.connect(device, accept_new=accept_new, progress=out) as connection:

@@ -11,10 +11,10 @@ from msgspec import structs
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.measure.conditions import observe
 from edgedeploy.measure.cooldown import cool_down
-from edgedeploy.measure.counting import instruction_count
-from edgedeploy.measure.observation import observe
-from edgedeploy.measure.profiles import COUNTING, EMULATED, Profile, bounds_of, profile_bounds, shortfall
+from edgedeploy.measure.durations import COUNTING, EMULATED, Profile, bounds_of, profile_bounds, shortfall
+from edgedeploy.measure.instruction_counts import instruction_count
 from edgedeploy.measure.protocol import Conversation, conversation
 from edgedeploy.measure.timed_run import Run, load, timed_run
 from edgedeploy.measure.validity import validity

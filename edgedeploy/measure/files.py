@@ -8,7 +8,7 @@ import msgspec
 
 from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.foundation.files import unreadable, write_bytes
-from edgedeploy.measure.observation import SCHEMA
+from edgedeploy.measure.conditions import SCHEMA
 from edgedeploy.values.measurement import Measurement
 
 

@@ -13,8 +13,8 @@ from msgspec import structs
 from edgedeploy.foundation.errors import DeviceError, UnsupportedError
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.foundation.sanitize import printable
-from edgedeploy.measure.counting import instructions
-from edgedeploy.measure.profiles import Profile
+from edgedeploy.measure.durations import Profile
+from edgedeploy.measure.instruction_counts import instructions
 from edgedeploy.measure.protocol import Arrays, Conversation
 from edgedeploy.stats.latency import drift
 from edgedeploy.values.bundle import Release

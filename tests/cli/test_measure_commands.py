@@ -17,7 +17,7 @@ from msgspec import structs
 
 from edgedeploy.cli.bench_options import _cpus
 from edgedeploy.cli.main import main
-from edgedeploy.measure.profiles import PROFILES
+from edgedeploy.measure.durations import PROFILES
 from edgedeploy.model.inspect import inspect_model
 
 pytestmark = pytest.mark.slow

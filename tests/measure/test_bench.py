@@ -9,7 +9,7 @@ from msgspec import structs
 from edgedeploy.foundation.errors import DeviceError, UnknownNameError, UnsupportedError
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.measure.bench import bench
-from edgedeploy.measure.profiles import PROFILES, Profile
+from edgedeploy.measure.durations import PROFILES, Profile
 from edgedeploy.measure.protocol import Conversation
 from edgedeploy.values.measurement import BenchSettings
 

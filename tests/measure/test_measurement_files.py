@@ -5,8 +5,8 @@ import pytest
 from msgspec import structs
 
 from edgedeploy.foundation.errors import InvalidFileError
+from edgedeploy.measure.conditions import merge
 from edgedeploy.measure.files import load_measurement, save_measurement
-from edgedeploy.measure.observation import merge
 
 
 def test_a_measurement_comes_back_from_its_file(measurement, tmp_path):

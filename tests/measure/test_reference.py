@@ -12,8 +12,8 @@ from msgspec import structs
 from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.progress import SILENT
+from edgedeploy.measure.evaluate import test as run_test
 from edgedeploy.measure.reference import reference_model
-from edgedeploy.measure.test import test as run_test
 from edgedeploy.model.cache import keep_model, kept_model
 from edgedeploy.values.bundle import Release
 

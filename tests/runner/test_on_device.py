@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edgedeploy.foundation.errors import DatasetError, DeviceError, IntegrityError, UnknownNameError
-from edgedeploy.measure import pipeline
-from edgedeploy.measure import test as module
+from edgedeploy.measure import evaluate as module
+from edgedeploy.measure import streaming as pipeline
 from edgedeploy.measure.protocol import Conversation, conversation
 from edgedeploy.values.measurement import Accuracy
 from edgedeploy.values.quality import Agreement, Broken, MetricFigure

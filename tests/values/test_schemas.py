@@ -17,7 +17,7 @@ from msgspec import structs
 
 from edgedeploy.cli.main import cli
 from edgedeploy.cli.schema_command import _NAMES
-from edgedeploy.measure.counting import instruction_count
+from edgedeploy.measure.instruction_counts import instruction_count
 from edgedeploy.values.schemas import NAMES, json_schema, schema_bytes
 from edgedeploy.verdict.baseline import baseline_of
 

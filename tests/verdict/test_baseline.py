@@ -14,8 +14,8 @@ from msgspec import structs
 
 from edgedeploy.cli.main import cli
 from edgedeploy.foundation.errors import InvalidFileError
-from edgedeploy.measure.counting import instruction_count
 from edgedeploy.measure.files import save_measurement
+from edgedeploy.measure.instruction_counts import instruction_count
 from edgedeploy.stats.latency import summary
 from edgedeploy.values.baseline import Thresholds
 from edgedeploy.values.contract import Outcome, Verdict

@@ -5,7 +5,7 @@ import datetime
 import pytest
 from msgspec import structs
 
-from edgedeploy.measure.counting import instruction_count
+from edgedeploy.measure.instruction_counts import instruction_count
 from edgedeploy.stats.latency import summary
 from edgedeploy.values.contract import Contract, ContractData, ContractModel, Limits, Outcome, TargetLimits
 from edgedeploy.values.measurement import Doubt, Validity

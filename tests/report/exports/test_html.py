@@ -17,7 +17,7 @@ import sample_shipment as sample
 from msgspec import structs
 
 from edgedeploy.foundation.errors import HostError
-from edgedeploy.measure.counting import instruction_count
+from edgedeploy.measure.instruction_counts import instruction_count
 from edgedeploy.report.exports.html import render, write_report
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.shipment import Shipment

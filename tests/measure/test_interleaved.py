@@ -10,9 +10,9 @@ import pytest
 from msgspec import structs
 
 from edgedeploy.foundation.errors import UnsupportedError
-from edgedeploy.measure import against
-from edgedeploy.measure.against import bench_against
-from edgedeploy.measure.profiles import PROFILES, Profile
+from edgedeploy.measure import interleaved as against
+from edgedeploy.measure.durations import PROFILES, Profile
+from edgedeploy.measure.interleaved import bench_against
 from edgedeploy.values.contract import Outcome
 
 # A few microseconds, and some milliseconds.

@@ -14,10 +14,10 @@ from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.sanitize import printable
 from edgedeploy.inference.formats import format_of
 from edgedeploy.inference.session import open_session
-from edgedeploy.measure.observation import observe
-from edgedeploy.measure.pipeline import stream
+from edgedeploy.measure.conditions import observe
 from edgedeploy.measure.protocol import conversation
 from edgedeploy.measure.reference import reference_model
+from edgedeploy.measure.streaming import stream
 from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.metrics.classification import find_metric
 from edgedeploy.metrics.regressions import ClassAccumulator, broken

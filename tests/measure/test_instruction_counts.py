@@ -12,8 +12,8 @@ from rich.console import Console
 
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.measure.bench import bench
-from edgedeploy.measure.counting import count_inferences, instruction_count, load_model
-from edgedeploy.measure.observation import merge
+from edgedeploy.measure.conditions import merge
+from edgedeploy.measure.instruction_counts import count_inferences, instruction_count, load_model
 from edgedeploy.measure.protocol import conversation
 from edgedeploy.report.terminal.measurement import measurement_tables
 
