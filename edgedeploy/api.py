@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from edgedeploy.device.emulator.board import emulated_board
     from edgedeploy.device.probe.probe import probe
     from edgedeploy.foundation.errors import EdgedeployError
-    from edgedeploy.guest_instructions import speed_judge
     from edgedeploy.measure.bench import bench
     from edgedeploy.measure.evaluate import test
     from edgedeploy.measure.profile import profile
@@ -32,12 +31,13 @@ if TYPE_CHECKING:
     from edgedeploy.optimize.optimize import optimize
     from edgedeploy.optimize.recipes.recipe import load_recipe, recipe_names
     from edgedeploy.report.exports.html import write_report
-    from edgedeploy.shipping import ship
-    from edgedeploy.smoke import smoke
     from edgedeploy.targets.load import load_target, target_names
     from edgedeploy.verdict.baseline import baseline_of, check_baseline, compare, load_baseline, save_baseline
     from edgedeploy.verdict.check import check
     from edgedeploy.verdict.contract import load_contract
+    from edgedeploy.workflows.emulated.instruction_counts import speed_judge
+    from edgedeploy.workflows.ship import ship
+    from edgedeploy.workflows.smoke.smoke import smoke
 
 _WHERE = {
     "EdgedeployError": ("errors", "EdgedeployError"),

@@ -59,8 +59,8 @@ def new(
     out: Output,
 ) -> int:
     """Write a contract for MODEL, with its hashes and what it reaches on this machine; then set the limits."""
-    from edgedeploy.handing_over import Proposal, new_contract
     from edgedeploy.report.terminal.contract import contract_table
+    from edgedeploy.workflows.contract import Proposal, new_contract
 
     proposal = Proposal(
         model=model,
@@ -105,11 +105,11 @@ def check(contract: Path, junit: Path | None, markdown: Path | None, out: Output
     Nothing is run but what a dataset or metric of your own is. Exits 0 when all of it is, 1 when something is not.
     """
     from edgedeploy import api
-    from edgedeploy.handing_over import check_hand_over
     from edgedeploy.report.exports.junit import junit_xml
     from edgedeploy.report.exports.markdown import verdict_markdown
     from edgedeploy.report.terminal.verdict import verdict_table
     from edgedeploy.values.contract import Outcome
+    from edgedeploy.workflows.contract import check_hand_over
 
     verdict = check_hand_over(api.load_contract(contract))
     out.result(verdict, verdict_table(verdict))

@@ -24,8 +24,8 @@ def command(jobs: tuple[str, ...], out: Output) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from edgedeploy import doctor
     from edgedeploy.foundation.errors import UnknownNameError
+    from edgedeploy.workflows import doctor
 
     if unknown := [job for job in jobs if job not in doctor.JOBS]:
         raise UnknownNameError(f"there is no job {unknown[0]!r}", mend=f"there are: {', '.join(doctor.JOBS)}")

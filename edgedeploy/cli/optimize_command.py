@@ -82,11 +82,11 @@ def command(
 
     DATA is a .npz with an array per input (and `labels`), a folder of such files, or package.module:callable.
     """
-    from edgedeploy.guest_instructions import GuestInstructions, speed_judge
     from edgedeploy.optimize.optimize import evidence_path, optimize
     from edgedeploy.optimize.recipes.recipe import load_recipe
     from edgedeploy.optimize.search.search import SearchSettings
     from edgedeploy.report.terminal.evidence import evidence_table
+    from edgedeploy.workflows.emulated.instruction_counts import GuestInstructions, speed_judge
 
     board = None
     if target is not None:

@@ -68,7 +68,7 @@ def command(
     if bundle_path is not None and name is not None:
         raise click.UsageError("--name is for a release that is there, --bundle brings its own")
     if result_path is not None:
-        from edgedeploy.smoke_kit import read_result
+        from edgedeploy.workflows.smoke.kit import read_result
 
         found = read_result(result_path)
         out.result(found, *smoke_screen(found))
@@ -89,7 +89,7 @@ def command(
 def _write_kit(bundle_path: Path, kit: Path, seconds: float, out: Output) -> int:
     from edgedeploy import api
     from edgedeploy.foundation.units import bytes_in_words
-    from edgedeploy.smoke_kit import write_kit
+    from edgedeploy.workflows.smoke.kit import write_kit
 
     written = write_kit(api.open_bundle(bundle_path), kit, seconds=seconds, progress=out)
     text = f"{written.path} is a kit of {written.release}: {written.files} files, {bytes_in_words(written.size_bytes)}"

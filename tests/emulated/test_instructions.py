@@ -12,8 +12,8 @@ from handed_over import hand_over
 
 from edgedeploy import api
 from edgedeploy.device.emulator.board import BoardStatus, board_down, board_status, emulated_board
-from edgedeploy.guest_instructions import speed_judge
 from edgedeploy.metrics.model_comparison import ResultFailedError
+from edgedeploy.workflows.emulated.instruction_counts import speed_judge
 
 pytestmark = pytest.mark.emulated
 

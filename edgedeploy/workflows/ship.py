@@ -23,7 +23,6 @@ from edgedeploy.device.probe.probe import probe
 from edgedeploy.foundation.errors import DeviceError, IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import sha256_file
 from edgedeploy.foundation.progress import SILENT, Progress
-from edgedeploy.guest_instructions import speed_judge
 from edgedeploy.measure.bench import bench
 from edgedeploy.measure.conditions import merge
 from edgedeploy.measure.evaluate import test
@@ -42,6 +41,7 @@ from edgedeploy.values.profile import Profile
 from edgedeploy.values.shipment import Shipment, ShippedBundle, ShippedContract, ShippedRelease
 from edgedeploy.values.target import Target
 from edgedeploy.verdict.check import check
+from edgedeploy.workflows.emulated.instruction_counts import speed_judge
 
 SCHEMA = 1
 

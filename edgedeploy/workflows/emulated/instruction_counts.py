@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import onnx
 
-from edgedeploy.board_runner import BoardRunner
 from edgedeploy.device.emulator.board import board_status
 from edgedeploy.foundation.errors import DeviceError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT, Progress
@@ -24,6 +23,7 @@ from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.optimize.guard.host_timing import HostTiming
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.speed import SpeedFigure
+from edgedeploy.workflows.emulated.board_runner import BoardRunner
 
 TOLERANCE = 0.01
 """How far above 1 a ratio must lie, with its whole interval, to be called slower. Medians for the same model differ

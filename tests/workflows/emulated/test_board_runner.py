@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from edgedeploy import board_runner
-from edgedeploy.board_runner import BoardRunner
 from edgedeploy.device.emulator.board import board_status
 from edgedeploy.foundation.errors import BusyError, DeviceError
 from edgedeploy.foundation.progress import SILENT
+from edgedeploy.workflows.emulated import board_runner
+from edgedeploy.workflows.emulated.board_runner import BoardRunner
 
 FEED = {"x": np.zeros((1, 3), np.float32)}
 

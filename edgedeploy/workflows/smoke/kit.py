@@ -21,9 +21,9 @@ from edgedeploy.foundation.errors import IntegrityError, InvalidFileError, Unsup
 from edgedeploy.foundation.files import read_chunks, unreadable, unwritable
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.runner import smoke_script
-from edgedeploy.smoke import KEYS, SCHEMA, SECONDS, passes
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle
 from edgedeploy.values.smoke import Smoke
+from edgedeploy.workflows.smoke.smoke import KEYS, SCHEMA, SECONDS, passes
 
 SCRIPT, FACTS, SUMS, CONTENTS = "smoke", "facts", "SHA256SUMS", "bundle"
 _OURS = frozenset({SCRIPT, FACTS, SUMS, CONTENTS})

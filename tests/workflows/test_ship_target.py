@@ -8,9 +8,9 @@ from probed_boards import RPI4, RPI4_32, RPI5, without
 from edgedeploy.device.connection import Completed
 from edgedeploy.foundation.errors import DeviceError, UnknownNameError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT
-from edgedeploy.shipping import _target
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.target import Target
+from edgedeploy.workflows.ship import _target
 
 
 class Board:

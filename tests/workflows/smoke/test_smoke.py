@@ -18,12 +18,12 @@ from edgedeploy.device.local import LocalConnection
 from edgedeploy.device.probe.probe import probe
 from edgedeploy.foundation.errors import UnknownNameError
 from edgedeploy.measure.bench import bench
-from edgedeploy.smoke import KEYS, figures_in_words, passes, smoke
-from edgedeploy.smoke_conditions import clock_line, conditions, line
 from edgedeploy.values.bundle import Bundle
 from edgedeploy.values.measurement import Doubt, Measurement, Validity
 from edgedeploy.values.probe import Probe
 from edgedeploy.values.smoke import Key, Smoke, SmokeFigures, SmokeLine, State
+from edgedeploy.workflows.smoke.conditions import clock_line, conditions, line
+from edgedeploy.workflows.smoke.smoke import KEYS, figures_in_words, passes, smoke
 
 pytestmark = pytest.mark.slow
 
@@ -125,7 +125,7 @@ class TestBoard:
                 found, timing=structs.replace(found.timing, validity=Validity(outcome="invalid", doubts=doubts[::-1]))
             )
 
-        monkeypatch.setattr("edgedeploy.smoke.bench", throttled)
+        monkeypatch.setattr("edgedeploy.workflows.smoke.smoke.bench", throttled)
         found = smoke(board, bundle=bundle, seconds=0.2)
         measured = line_of(found, "measurement")
         assert measured.state is UNTOLD and measured.mend == "let it cool"

@@ -15,8 +15,8 @@ from msgspec import structs
 from edgedeploy.cli.main import cli
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError, UnknownNameError
 from edgedeploy.foundation.files import sha256_file
-from edgedeploy.handing_over import Proposal, check_hand_over, new_contract
 from edgedeploy.values.contract import Contract, Outcome
+from edgedeploy.workflows.contract import Proposal, check_hand_over, new_contract
 
 MODEL = """
     <ir_version: 8, opset_import: ["" : 17]>

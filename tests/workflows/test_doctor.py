@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from edgedeploy import doctor
 from edgedeploy.cli.main import cli
 from edgedeploy.foundation import programs as tools
+from edgedeploy.workflows import doctor
 
 pytestmark = pytest.mark.slow
 

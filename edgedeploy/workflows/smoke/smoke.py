@@ -28,11 +28,11 @@ from edgedeploy.foundation.errors import (
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.measure.bench import bench
-from edgedeploy.smoke_conditions import clock_line, conditions, line
 from edgedeploy.values.bundle import Bundle, Manifest, Release
 from edgedeploy.values.measurement import BenchSettings, Doubt, Measurement
 from edgedeploy.values.probe import Probe
 from edgedeploy.values.smoke import Key, Smoke, SmokeFigures, SmokeLine, SmokeRelease, State
+from edgedeploy.workflows.smoke.conditions import clock_line, conditions, line
 
 SCHEMA = 1
 SECONDS = 10.0

@@ -21,10 +21,10 @@ from host_backend import host_bundle
 from edgedeploy import api
 from edgedeploy.cli.main import cli
 from edgedeploy.foundation.errors import HostError, InvalidFileError, UnsupportedError
-from edgedeploy.smoke_conditions import COOL, HOT_C, POWER
-from edgedeploy.smoke_kit import read_result, write_kit
 from edgedeploy.values.bundle import Bundle
 from edgedeploy.values.smoke import Key, Smoke, SmokeLine, State
+from edgedeploy.workflows.smoke.conditions import COOL, HOT_C, POWER
+from edgedeploy.workflows.smoke.kit import read_result, write_kit
 
 pytestmark = pytest.mark.slow
 

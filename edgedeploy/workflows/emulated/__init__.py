@@ -1,0 +1,1 @@
+"""Emulated boards at work for `optimize`: models run and counted there."""
