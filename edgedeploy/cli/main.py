@@ -98,7 +98,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"edgedeploy.cli.{_COMMANDS[name][0]}_command")
+        module = importlib.import_module(f"edgedeploy.cli.commands.{_COMMANDS[name][0]}")
         command: click.Command = module.command
         return command
 

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator, FormatChecker
 from msgspec import structs
 
+from edgedeploy.cli.commands.schema import _NAMES
 from edgedeploy.cli.main import cli
-from edgedeploy.cli.schema_command import _NAMES
 from edgedeploy.measure.instruction_counts import instruction_count
 from edgedeploy.values.schemas import NAMES, json_schema, schema_bytes
 from edgedeploy.verdict.baseline import baseline_of

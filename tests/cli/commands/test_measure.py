@@ -15,8 +15,8 @@ import pytest
 from host_backend import HostBackend
 from msgspec import structs
 
-from edgedeploy.cli.bench_options import _cpus
 from edgedeploy.cli.main import main
+from edgedeploy.cli.options.bench import _cpus
 from edgedeploy.measure.durations import PROFILES
 from edgedeploy.model.inspect import inspect_model
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgedeploy.cli.byte_amounts import ByteRate, ByteSize
+from edgedeploy.cli.options.byte_amounts import ByteRate, ByteSize
 from edgedeploy.cli.output import Output, common_options, device_options
 from edgedeploy.foundation.units import bytes_in_words
 

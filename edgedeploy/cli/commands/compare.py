@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from edgedeploy.cli.options.report_files import report_file_options, write_text
+from edgedeploy.cli.options.thresholds import threshold_options
 from edgedeploy.cli.output import Output, common_options
-from edgedeploy.cli.report_files import report_file_options, write_text
-from edgedeploy.cli.thresholds import threshold_options
 
 
 @click.command(name="compare")

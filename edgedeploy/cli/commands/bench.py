@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgedeploy.cli.bench_options import bench_settings_options
+from edgedeploy.cli.options.bench import bench_settings_options
+from edgedeploy.cli.options.report_files import write_text
 from edgedeploy.cli.output import Output, common_options, device_options
-from edgedeploy.cli.report_files import write_text
 
 if TYPE_CHECKING:
     from edgedeploy.device.connection import Connection

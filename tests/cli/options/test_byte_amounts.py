@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from edgedeploy.cli.byte_amounts import ByteRate, ByteSize
+from edgedeploy.cli.options.byte_amounts import ByteRate, ByteSize
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgedeploy.cli.input_shapes import input_shape_option
+from edgedeploy.cli.options.input_shapes import input_shape_option
 from edgedeploy.cli.output import Output, common_options
 from edgedeploy.foundation.units import bytes_in_words
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgedeploy.cli.input_shapes import input_shape_option
+from edgedeploy.cli.options.input_shapes import input_shape_option
 from edgedeploy.cli.output import Output, common_options
 
 
@@ -56,7 +56,7 @@ def command(
 
     DATA is FILE.npz, a folder of .npz files, or package.module:callable.
     """
-    from edgedeploy.cli.bundle_command import bundle_table
+    from edgedeploy.cli.commands.bundle import bundle_table
     from edgedeploy.compile.build import compile_model
     from edgedeploy.targets.load import load_target
     from edgedeploy.verdict.contract import load_contract

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from edgedeploy.cli.options.report_files import report_file_options, write_text
 from edgedeploy.cli.output import Output, common_options
-from edgedeploy.cli.report_files import report_file_options, write_text
 
 _CONTRACT = click.argument("contract", type=click.Path(path_type=Path), metavar="CONTRACT")
 
