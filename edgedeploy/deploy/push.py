@@ -67,8 +67,8 @@ def push(
         confirm: a command of the user's own for the device's shell, run once the release is current, in the home
             folder: to start the application with it, say, and see that it works. When it fails, what was current
             before becomes so again.
-        signature: of the manifest, as `edgedeploy.bundle.signature.sign` makes it. It is kept beside the release; where the
-            device has a file of allowed signers, it is checked there, and without one nothing is sent.
+        signature: of the manifest, as `edgedeploy.bundle.signature.sign` makes it. It is kept beside the release;
+            where the device has a file of allowed signers, it is checked there, and without one nothing is sent.
         keep: how many releases of the model stay on the device; never the current one nor the one before goes.
         bandwidth_bytes_per_s: what is sent takes no more of the network than this, on average.
 

@@ -1,1 +1,1 @@
-"""How good answers are: metrics against labels, agreement with a reference, samples that got worse, two models side by side."""
+"""How good answers are: metrics against labels, agreement with a reference, what got worse, two models compared."""

@@ -1,7 +1,7 @@
 """Samples out of the corpus' `.npz` files, for tools that run in environments of their own, without edgedeploy.
 
-The same rule as `edgedeploy.datasets.dataset`: an array of its input's rank is cut along the first axis, one of a rank more
-holds whole inputs.
+The same rule as `edgedeploy.datasets.dataset`: an array of its input's rank is cut along the first axis, one of a rank
+more holds whole inputs.
 """
 
 from __future__ import annotations

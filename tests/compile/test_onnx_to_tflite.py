@@ -12,9 +12,9 @@ import onnx
 import onnx.parser
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from handed_over import hand_over
 from msgspec import structs
-from tflite_models import Builder
+from support.handed_over import hand_over
+from support.tflite_models import Builder
 
 from edgedeploy.compile.golden import write_golden
 from edgedeploy.compile.onnx_to_tflite import answers, conversion, environment

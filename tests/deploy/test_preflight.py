@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from msgspec import structs
-from probed_boards import RPI2, RPI3, RPI4, RPI4_32, RPI5, ZERO, probed, without
+from support.probed_boards import RPI2, RPI3, RPI4, RPI4_32, RPI5, ZERO, probed, without
 
 from edgedeploy.deploy.preflight import check_target, refusals
 from edgedeploy.foundation.errors import DeviceError

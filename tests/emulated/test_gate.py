@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from handed_over import hand_over
 from junitparser import JUnitXml
+from support.handed_over import hand_over
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handed_over import hand_over
+from support.handed_over import hand_over
 
 from edgedeploy import api
 from edgedeploy.device.emulator.board import BoardStatus, board_down, board_status, emulated_board

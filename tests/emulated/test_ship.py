@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from handed_over import hand_over
+from support.handed_over import hand_over
 
 from edgedeploy import api
 from edgedeploy.device.emulator.board import BoardStatus

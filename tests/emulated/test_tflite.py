@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handed_over import hand_over
-from tflite_models import small_network
+from support.handed_over import hand_over
+from support.tflite_models import small_network
 
 from edgedeploy import api
 from edgedeploy.compile.onnx_to_tflite import environment

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from tflite_models import Builder, small_network
+from support.tflite_models import Builder, small_network
 
 from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnsupportedError
 from edgedeploy.inference.formats import format_of

@@ -127,7 +127,10 @@ def test_the_machines_features_are_named():
 
 def test_nothing_is_collected_for_the_runtimes_maker(tmp_path):
     environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
-    script = "import sys; from edgedeploy.inference.onnxruntime import HostSession; HostSession(bytes.fromhex(sys.argv[1]), exact=True)"
+    script = (
+        "import sys; from edgedeploy.inference.onnxruntime import HostSession; "
+        "HostSession(bytes.fromhex(sys.argv[1]), exact=True)"
+    )
     subprocess.run([sys.executable, "-c", script, TWO.hex()], env=environment, check=True)
     left = [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
     assert left == []

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from tflite_models import Builder, small_network
+from support.tflite_models import Builder, small_network
 
 from edgedeploy.compile.backends.python_runner import write_runner
 from edgedeploy.inference.litert import TfliteSession

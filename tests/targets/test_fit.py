@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from probed_boards import PC, RPI2, RPI3, RPI4, RPI4_32, RPI5, ZERO, ZERO_2, probed, without
+from support.probed_boards import PC, RPI2, RPI3, RPI4, RPI4_32, RPI5, ZERO, ZERO_2, probed, without
 
 from edgedeploy.foundation.files import config_folder
 from edgedeploy.targets.features import with_implied

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 import pytest
-import sample_shipment
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator, FormatChecker
 from msgspec import structs
+from support import sample_shipment
 
 from edgedeploy.cli.commands.schema import _NAMES
 from edgedeploy.cli.main import cli
@@ -21,7 +21,7 @@ from edgedeploy.measure.instruction_counts import instruction_count
 from edgedeploy.values.schemas import NAMES, json_schema, schema_bytes
 from edgedeploy.verdict.baseline import baseline_of
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 VALUES = importlib.resources.files("edgedeploy") / "values"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from handed_over import hand_over
+from support.handed_over import hand_over
 
 from edgedeploy import api
 from edgedeploy.cli.main import cli

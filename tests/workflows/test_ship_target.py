@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from probed_boards import RPI4, RPI4_32, RPI5, without
+from support.probed_boards import RPI4, RPI4_32, RPI5, without
 
 from edgedeploy.device.connection import Completed
 from edgedeploy.foundation.errors import DeviceError, UnknownNameError, UnsupportedError

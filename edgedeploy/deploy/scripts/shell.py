@@ -1,8 +1,8 @@
 """The fixed scripts that run on a device, and how they are run.
 
-Those that receive contents are in `edgedeploy.deploy.scripts.receiving`. They need a POSIX shell, tar, sha256sum and the usual
-file commands; busybox has all of it. Names, paths and hashes reach them as arguments or on standard input, never as
-part of a script, and only after `edgedeploy.foundation.validation` let them through.
+Those that receive contents are in `edgedeploy.deploy.scripts.receiving`. They need a POSIX shell, tar, sha256sum and
+the usual file commands; busybox has all of it. Names, paths and hashes reach them as arguments or on standard input,
+never as part of a script, and only after `edgedeploy.foundation.validation` let them through.
 
     ~/.edgedeploy/blobs/sha256/HASH            every file once, under the SHA-256 of its content
     ~/.edgedeploy/releases/NAME/ID/…           a bundle's files: hard links to blobs

@@ -72,7 +72,7 @@ def render(shipment: Shipment) -> str:
     from markupsafe import Markup
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("edgedeploy", "report"),
+        loader=jinja2.PackageLoader("edgedeploy", "report/exports"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

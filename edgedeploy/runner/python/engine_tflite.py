@@ -1,8 +1,8 @@
 """The runner's engine on TensorFlow Lite; `engine.py` in a bundle. Written for Python 3.9, as the runner is.
 
 The runtime is ai-edge-litert or, where that has no wheels, its predecessor tflite-runtime; both have the same
-interpreter, and give what they can to XNNPACK by default. Inputs and outputs are what `edgedeploy.inference.litert` takes and
-gives on the host: where the model has quantized integers, float32 is taken too, and given always.
+interpreter, and give what they can to XNNPACK by default. Inputs and outputs are what `edgedeploy.inference.litert`
+takes and gives on the host: where the model has quantized integers, float32 is taken too, and given always.
 """
 
 from __future__ import annotations

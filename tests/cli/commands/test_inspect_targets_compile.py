@@ -164,7 +164,7 @@ def test_compile_says_what_is_wrong(edgedeploy, argv, code, words):
 def test_help_imports_nothing_heavy():
     script = (
         "import sys\n"
-        "from edgedeploy.cli import compile_command, inspect_command, targets_command\n"
+        "from edgedeploy.cli.commands import compile, inspect, targets\n"
         "print(sorted({'numpy', 'onnx', 'onnx_ir', 'onnxruntime', 'paramiko', 'rich', 'msgspec'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
-from host_backend import HostBackend
 from msgspec import structs
+from support.host_backend import HostBackend
 
 from edgedeploy.cli.main import main
 from edgedeploy.cli.options.bench import _cpus

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
-from sample_shipment import shipment
+from support.sample_shipment import shipment
 
 from edgedeploy.cli.main import cli
 from edgedeploy.foundation.errors import DeviceError, EdgedeployError, InvalidFileError

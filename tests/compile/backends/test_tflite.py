@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import uv
 from msgspec import structs
-from tflite_models import small_network
+from support.tflite_models import small_network
 
 from edgedeploy.compile.backends import tflite
 from edgedeploy.compile.backends.python_runner import run_script
@@ -23,7 +23,7 @@ from edgedeploy.debian.packages import Package
 from edgedeploy.foundation.errors import HostError, IntegrityError
 from edgedeploy.targets.load import load_target, target_names
 
-LOCK = Path(__file__).parents[2] / "scripts/tflite-models.lock"
+LOCK = Path(__file__).parents[3] / "scripts/tflite-models.lock"
 HERE = load_target("x86-64")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
-from native_programs import run_exactly, run_natively
+from support.native_programs import run_exactly, run_natively
 
 from edgedeploy.compile.native.prepare import prepare
 

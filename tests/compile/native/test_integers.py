@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
-from native_programs import RUNNERS, run_exactly, run_natively
+from support.native_programs import RUNNERS, run_exactly, run_natively
 
 from edgedeploy.compile.native.packing import packed_integers
 from edgedeploy.compile.native.prepare import prepare

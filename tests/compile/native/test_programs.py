@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import drawn_graphs
 import numpy as np
 import onnx
 import onnx.parser
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from native_programs import RUNNERS, run_exactly, run_natively, sources_of
+from support import drawn_graphs
+from support.native_programs import RUNNERS, run_exactly, run_natively, sources_of
 
 from edgedeploy.foundation.errors import UnsupportedError
 

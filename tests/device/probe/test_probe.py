@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from probed_boards import ARM, RPI4, RPI4_32, RPI5, ZERO, probed
+from support.probed_boards import ARM, RPI4, RPI4_32, RPI5, ZERO, probed
 
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection

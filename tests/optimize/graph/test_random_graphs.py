@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from drawn_graphs import SHAPE, X, models
 from hypothesis import HealthCheck, Phase, given, settings
+from support.drawn_graphs import SHAPE, X, models
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.inference.onnxruntime import HostSession

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tflite_models import small_network
+from support.tflite_models import small_network
 
 from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.model.tflite_file import constant, read_tflite, write_tflite

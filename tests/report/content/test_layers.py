@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 
-import sample_shipment as sample
 from msgspec import structs
 from rich.console import Console
+from support import sample_shipment as sample
 
 from edgedeploy.report.content.layers import noise_in_words, noise_plot, noisiest
 from edgedeploy.report.exports.html import render

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 
 import pytest
-import sample_shipment as sample
 from msgspec import structs
 from rich.console import Console, RenderableType
+from support import sample_shipment as sample
 
 from edgedeploy.report.content.regressions import breakages, broken_in_words, class_row
 from edgedeploy.report.exports.html import render

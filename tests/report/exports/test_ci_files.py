@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from msgspec import structs
-from sample_shipment import shipment
+from support.sample_shipment import shipment
 
 from edgedeploy.cli.main import cli
 from edgedeploy.measure.files import save_measurement

@@ -13,8 +13,8 @@ from typing import Any
 import html5lib
 import msgspec
 import pytest
-import sample_shipment as sample
 from msgspec import structs
+from support import sample_shipment as sample
 
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.measure.instruction_counts import instruction_count

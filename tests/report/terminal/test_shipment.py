@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 
 import pytest
-import sample_shipment as sample
 from msgspec import structs
 from rich.console import Console
+from support import sample_shipment as sample
 
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.report.content.comparison import comparison

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 from click.testing import CliRunner
-from host_backend import host_bundle
+from support.host_backend import host_bundle
 
 from edgedeploy import api
 from edgedeploy.cli.main import cli

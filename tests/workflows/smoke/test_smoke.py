@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from host_backend import host_bundle
 from msgspec import structs
+from support.host_backend import host_bundle
 
 from edgedeploy import api
 from edgedeploy.cli.main import cli

@@ -37,7 +37,7 @@ RUNNERS = {
 """What runs a program for each target here."""
 
 _HEADERS = c_headers()
-_MAIN = Path(__file__).parent / "compile" / "native" / "run_once.c"
+_MAIN = Path(__file__).with_name("run_once.c")
 
 
 def sources_of(model: onnx.ModelProto, feed: Feed, *, dot_product: bool = False) -> tuple[Graph, Sources]:
