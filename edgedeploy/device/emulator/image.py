@@ -1,7 +1,8 @@
 """The image that boards of a target start from: kernel, first file system, and an ext4 disk. Built once, without root.
 
-An image is named by what it is made from (release, architecture, kernel, and all that this package says about building
-it), so a change of any of these makes another one, and an image that is there is whole.
+An image is named by what it is made from: release, architecture, kernel, packages, the files of `rootfs/`, and the
+version of the recipe that puts them together. A change of any of these makes another one, and an image that is there is
+whole.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ from edgedeploy.foundation.programs import need
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.values.target import Emulation
 
-# The modules that say what is on an image. Their source is part of its name: no number that somebody forgets to raise.
-_MADE_BY = ("disk.py", "image.py", "initramfs.py", "minimal.py", "packages.py", "userland.py")
+RECIPE_VERSION = 1
+"""To be raised with every change of code after which an image built from the same packages would be another one.
+The source itself is no part of the name: a new comment would build 0.6 GB again on every machine."""
 
 _KEPT_S = 30 * 24 * 3600
 
@@ -69,12 +71,11 @@ def image_folder(
 def image_digest(emulation: Emulation, *, minimal: bool = False) -> str:
     """SHA-256 of all that an image is made from but the packages' versions, as hexadecimal digits."""
     system = (emulation.debian_release, emulation.debian_architecture, "minimal" if minimal else "whole")
-    made_from = (*system, _kernel_architecture(emulation), emulation.kernel_package)
+    packages = tuple(MINIMAL_PACKAGES if minimal else PACKAGES)
+    made_from = (RECIPE_VERSION, *system, _kernel_architecture(emulation), emulation.kernel_package, packages)
     digest = hashlib.sha256(msgspec.json.encode(made_from))
-    source = resources.files(__package__)
-    parts = [source / name for name in _MADE_BY]
-    parts += sorted((source / "rootfs").iterdir(), key=lambda file: file.name)
-    for part in parts:
+    rootfs = resources.files(__package__) / "rootfs"
+    for part in sorted(rootfs.iterdir(), key=lambda file: file.name):
         content = part.read_bytes()
         digest.update(f"{part.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from msgspec import structs
 
+import edgedeploy
 from edgedeploy.device.emulator import board, image, qemu
 from edgedeploy.device.emulator.board import (
     board_access,
@@ -186,6 +190,31 @@ def test_an_image_s_name_changes_with_what_it_is_made_from() -> None:
     # The same, said twice.
     said = structs.replace(emulation, kernel_architecture="arm64")
     assert image.image_digest(said) == image.image_digest(emulation)
+
+
+def test_a_comment_in_the_code_does_not_rename_an_image(tmp_path: Path) -> None:
+    package = tmp_path / "edgedeploy"
+    shutil.copytree(Path(edgedeploy.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for source in package.rglob("*.py"):
+        source.write_text(source.read_text() + "# A comment.\n")
+    shutil.copytree(Path(edgedeploy.__file__).parents[1] / "targets", tmp_path / "targets")
+    script = (
+        "from edgedeploy.device.emulator.image import image_digest\n"
+        "from edgedeploy.targets.load import load_target\n"
+        "print(image_digest(load_target('rpi4').emulation))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    emulation = load_target("rpi4").emulation
+    assert emulation is not None
+    assert done.stdout.strip() == image.image_digest(emulation)
+
+
+def test_a_new_recipe_renames_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulation = load_target("rpi4").emulation
+    assert emulation is not None
+    before = image.image_digest(emulation)
+    monkeypatch.setattr(image, "RECIPE_VERSION", image.RECIPE_VERSION + 1)
+    assert image.image_digest(emulation) != before
 
 
 def test_boards_of_one_architecture_share_an_image() -> None:
