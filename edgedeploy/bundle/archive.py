@@ -53,7 +53,7 @@ def write_edge_file(folder: Path, manifest: Manifest, content: bytes, path: Path
         InvalidFileError: a file of the folder cannot be read.
     """
     if too_large := [entry.path for entry in manifest.files if entry.size_bytes > _SIZE_LIMIT_BYTES]:
-        raise UnsupportedError(f"{too_large[0]} is too large for an {SUFFIX} file", mend="write a folder: -o FOLDER")
+        raise UnsupportedError(f"{too_large[0]} is too large for an {SUFFIX} file", hint="write a folder: -o FOLDER")
     with replacing_file(path) as temporary, temporary.open("wb") as archive:
         archive.write(_header(MANIFEST_NAME, len(content), executable=False))
         archive.write(content + _padding(len(content)))
@@ -64,7 +64,7 @@ def write_edge_file(folder: Path, manifest: Manifest, content: bytes, path: Path
                 size_bytes += len(chunk)
                 archive.write(chunk)
             if size_bytes != entry.size_bytes:
-                raise IntegrityError(f"{folder / entry.path} changed while it was packed", mend="compile again")
+                raise IntegrityError(f"{folder / entry.path} changed while it was packed", hint="compile again")
             archive.write(_padding(size_bytes))
         archive.write(_END)
 
@@ -83,7 +83,7 @@ def read_manifest(path: Path, limit_bytes: int) -> bytes:
                 raise InvalidFileError(
                     f"{path} is not a bundle",
                     why=f"an {SUFFIX} file begins with its {MANIFEST_NAME}",
-                    mend="name what `edgedeploy compile -o` wrote",
+                    hint="name what `edgedeploy compile -o` wrote",
                 )
             if size_bytes > limit_bytes:
                 raise InvalidFileError(f"the manifest of {path} is larger than {limit_bytes:,} bytes")
@@ -91,7 +91,7 @@ def read_manifest(path: Path, limit_bytes: int) -> bytes:
     except OSError as error:
         raise unreadable(path, error) from error
     if len(content) != size_bytes:
-        raise InvalidFileError(f"{path} ends in the middle of its manifest", mend="copy it again")
+        raise InvalidFileError(f"{path} ends in the middle of its manifest", hint="copy it again")
     return content
 
 
@@ -118,7 +118,7 @@ def check_size(path: Path, manifest: Manifest, manifest_bytes: int) -> None:
         raise IntegrityError(
             f"{path} is not whole" if found < expected else f"{path} holds more than its manifest lists",
             why=f"it has {found:,} bytes, and its manifest says {expected:,}",
-            mend="copy it again, or compile the bundle again",
+            hint="copy it again, or compile the bundle again",
         )
 
 
@@ -179,7 +179,7 @@ def _check_content(archive: IO[bytes], entry: FileEntry, path: Path) -> None:
         raise IntegrityError(
             f"{entry.path} in {path} is not what the manifest says",
             why="its SHA-256 differs",
-            mend="copy the file again, or compile the bundle again",
+            hint="copy the file again, or compile the bundle again",
         )
 
 
@@ -187,7 +187,7 @@ def _differs(path: Path, what: str) -> IntegrityError:
     return IntegrityError(
         f"{path} is not the archive that its manifest describes",
         why=f"it differs at {what}",
-        mend="copy it again, or compile the bundle again",
+        hint="copy it again, or compile the bundle again",
     )
 
 

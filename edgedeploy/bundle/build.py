@@ -64,9 +64,9 @@ def pack_bundle(bundle: Bundle, output: Path) -> Bundle:
         HostError: the file cannot be written.
     """
     if output.suffix != SUFFIX:
-        raise InvalidFileError(f"{output} is no name of a bundle in one file", mend=f"let it end with {SUFFIX}")
+        raise InvalidFileError(f"{output} is no name of a bundle in one file", hint=f"let it end with {SUFFIX}")
     if bundle.path.is_file():
-        raise InvalidFileError(f"{bundle.path} is one file already", mend="copy it")
+        raise InvalidFileError(f"{bundle.path} is one file already", hint="copy it")
     check_replaceable(output)
     write_edge_file(bundle.path, bundle.manifest, _read_manifest(bundle.path), output)
     return open_bundle(output, verify=False)
@@ -82,7 +82,7 @@ def manifest_bytes(bundle: Bundle) -> bytes:
     one_file = bundle.path.is_file()
     content = read_manifest(bundle.path, _MANIFEST_LIMIT_BYTES) if one_file else _read_manifest(bundle.path)
     if hashlib.sha256(content).hexdigest() != bundle.sha256:
-        raise IntegrityError(f"{bundle.path} has changed since it was opened", mend="run the command again")
+        raise IntegrityError(f"{bundle.path} has changed since it was opened", hint="run the command again")
     return content
 
 
@@ -95,7 +95,7 @@ def check_replaceable(output: Path) -> None:
     one_file = output.suffix == SUFFIX
     if output.is_symlink() or (output.exists() and output.is_dir() == one_file):
         kind = "a file" if one_file else "a folder"
-        raise InvalidFileError(f"{output} exists and is not {kind}", mend=f"name another {kind.split()[1]} with -o")
+        raise InvalidFileError(f"{output} exists and is not {kind}", hint=f"name another {kind.split()[1]} with -o")
     if not output.exists() or (not one_file and not any(output.iterdir())):
         return
     try:
@@ -105,12 +105,12 @@ def check_replaceable(output: Path) -> None:
         raise InvalidFileError(
             f"{output} exists and is not a bundle, so it is not replaced",
             why=error.what,
-            mend="name another place with -o, or remove it",
+            hint="name another place with -o, or remove it",
         ) from error
     if extra:
         raise InvalidFileError(
             f"{output} is a bundle that also holds {extra[0]}, so it is not replaced",
-            mend="name another folder with -o, or remove it",
+            hint="name another folder with -o, or remove it",
         )
 
 
@@ -130,7 +130,7 @@ def decode_manifest(content: bytes, where: str) -> Manifest:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidFileError(f"{where} is not a bundle's manifest", why=str(error)) from error
     if problems := _problems(manifest):
-        raise InvalidFileError(f"{where} is not sound", why=problems[0], mend="compile the bundle again")
+        raise InvalidFileError(f"{where} is not sound", why=problems[0], hint="compile the bundle again")
     return manifest
 
 
@@ -191,7 +191,7 @@ def _read_manifest(path: Path) -> bytes:
         with manifest.open("rb") as file:
             content = file.read(_MANIFEST_LIMIT_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InvalidFileError(f"{path} does not exist", mend="check the path, or compile the bundle") from error
+        raise InvalidFileError(f"{path} does not exist", hint="check the path, or compile the bundle") from error
     except OSError as error:
         raise unreadable(manifest, error) from error
     if len(content) > _MANIFEST_LIMIT_BYTES:
@@ -205,17 +205,17 @@ def _verify(path: Path, manifest: Manifest) -> None:
     found.pop(MANIFEST_NAME, None)
     for entry in manifest.files:
         if entry.path not in found:
-            raise IntegrityError(f"{path} lacks the file {entry.path}", mend=again)
+            raise IntegrityError(f"{path} lacks the file {entry.path}", hint=again)
     if extra := sorted(found.keys() - {entry.path for entry in manifest.files}):
-        raise IntegrityError(f"{path} holds {extra[0]}, which its manifest does not list", mend=again)
+        raise IntegrityError(f"{path} holds {extra[0]}, which its manifest does not list", hint=again)
     for entry in manifest.files:
         status = found[entry.path].stat()
         if status.st_size != entry.size_bytes or sha256_file(found[entry.path]) != entry.sha256:
             raise IntegrityError(
-                f"{found[entry.path]} is not what the manifest says", why="size or SHA-256 differs", mend=again
+                f"{found[entry.path]} is not what the manifest says", why="size or SHA-256 differs", hint=again
             )
         if entry.executable and not status.st_mode & stat.S_IXUSR:
-            raise IntegrityError(f"{found[entry.path]} is not executable", mend=f"chmod +x {found[entry.path]}")
+            raise IntegrityError(f"{found[entry.path]} is not executable", hint=f"chmod +x {found[entry.path]}")
 
 
 def _walk(folder: Path) -> Sequence[tuple[str, Path]]:

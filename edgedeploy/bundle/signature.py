@@ -43,7 +43,7 @@ def allowed_signers(given: Path | None = None) -> Path:
 def check_key(key: Path) -> None:
     """Raise InvalidFileError unless there is a file `key`: before the work whose result it is to sign."""
     if not key.is_file():
-        raise InvalidFileError(f"there is no key {key}", mend="make one with: ssh-keygen -t ed25519")
+        raise InvalidFileError(f"there is no key {key}", hint="make one with: ssh-keygen -t ed25519")
 
 
 def sign(manifest: bytes, bundle: Path, key: Path) -> Path:
@@ -63,7 +63,7 @@ def sign(manifest: bytes, bundle: Path, key: Path) -> Path:
     done = _ssh_keygen("sign", "-q", "-n", NAMESPACE, "-f", str(key), content=manifest)
     if done.returncode or not done.stdout.startswith(b"-----BEGIN SSH SIGNATURE-----"):
         raise InvalidFileError(
-            f"{key} cannot be signed with", why=_words(done), mend="check the key and its passphrase"
+            f"{key} cannot be signed with", why=_words(done), hint="check the key and its passphrase"
         )
     path = signature_path(bundle)
     write_bytes(path, done.stdout)
@@ -101,13 +101,13 @@ def signer(manifest: bytes, signature: bytes | None, signers: Path, bundle: Path
         raise InvalidFileError(
             f"there is no {signers}",
             why="it says whose signatures count",
-            mend=f"write lines of: WHO KEYTYPE KEY; or name a file by --allowed-signers or {SIGNERS_VARIABLE}",
+            hint=f"write lines of: WHO KEYTYPE KEY; or name a file by --allowed-signers or {SIGNERS_VARIABLE}",
         )
     if signature is None:
         raise IntegrityError(
             f"{bundle} is not signed",
             why=f"there is no {signature_path(bundle)}",
-            mend=f"edgedeploy bundle sign {bundle} --key FILE",
+            hint=f"edgedeploy bundle sign {bundle} --key FILE",
         )
     with tempfile.NamedTemporaryFile(prefix="edgedeploy-", suffix=SUFFIX) as kept:
         kept.write(signature)
@@ -118,7 +118,7 @@ def signer(manifest: bytes, signature: bytes | None, signers: Path, bundle: Path
             raise IntegrityError(
                 f"{bundle} is signed with a key that {signers} does not allow",
                 why=_words(found),
-                mend="add the signer's public key there, if you trust them",
+                hint="add the signer's public key there, if you trust them",
             )
         words = ("-f", str(signers), "-I", who, "-n", NAMESPACE, "-s", kept.name)
         checked = _ssh_keygen("verify", *words, content=manifest)
@@ -126,7 +126,7 @@ def signer(manifest: bytes, signature: bytes | None, signers: Path, bundle: Path
         raise IntegrityError(
             f"the signature of {bundle} is not one of its manifest",
             why=_words(checked),
-            mend="take the bundle from whoever made it again; if you changed it yourself, sign it again",
+            hint="take the bundle from whoever made it again; if you changed it yourself, sign it again",
         )
     return who
 

@@ -158,6 +158,6 @@ def main() -> NoReturn:
         # Files that are written say so by themselves; what is left is standard output, redirected to a full disk.
         if error.errno not in _NO_SPACE:
             raise
-        _say(f"error: {HostError('the output cannot be written', why=error.strerror or '', mend='free some space')}")
+        _say(f"error: {HostError('the output cannot be written', why=error.strerror or '', hint='free some space')}")
         sys.stdout = None
         sys.exit(HostError.exit_code)

@@ -82,7 +82,7 @@ def compile_model(
             raise UnsupportedError(
                 f"{text!r} cannot be a {key}",
                 why="it becomes part of paths on devices",
-                mend="take lower-case letters, digits, '.', '_' and '-', at most 64, a letter or digit first",
+                hint="take lower-case letters, digits, '.', '_' and '-', at most 64, a letter or digit first",
             )
     if golden_samples < 1:
         raise UnsupportedError("a bundle needs at least one golden sample")
@@ -93,7 +93,7 @@ def compile_model(
     if facts.size_bytes > PROTOBUF_LIMIT_BYTES:
         raise UnsupportedError(
             f"{model} is {facts.size_bytes:,} bytes large with its data; a bundle's model ends at 2 GB",
-            mend="make it smaller first: edgedeploy optimize",
+            hint="make it smaller first: edgedeploy optimize",
         )
     source = _source(model, facts, progress)
     if contract is not None:
@@ -232,7 +232,7 @@ def _check_handed_over(model: Path, sha256: str, contract: Contract) -> None:
         raise IntegrityError(
             f"{model} is not the model of the contract, nor made from it",
             why=f"the contract names SHA-256 {contract.model.sha256[:12]}…, and this one comes from {sha256[:12]}…",
-            mend="optimize the contract's model, and keep MODEL.evidence.json beside the result: it says what it is of",
+            hint="optimize the contract's model, and keep MODEL.evidence.json beside the result: it says what it is of",
         )
 
 
@@ -245,7 +245,7 @@ def _source(model: Path, facts: ModelFacts, progress: Progress) -> Source | None
         return None
     except (OSError, msgspec.DecodeError) as error:
         raise InvalidFileError(
-            f"{path} cannot be read as evidence", why=str(error), mend="remove it, or optimize again"
+            f"{path} cannot be read as evidence", why=str(error), hint="remove it, or optimize again"
         ) from error
     if evidence.result is None or evidence.result.sha256 != facts.sha256:
         progress.note(f"{path.name} is about another file than {model.name}: left out")

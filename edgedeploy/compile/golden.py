@@ -65,14 +65,14 @@ def write_golden(
             outputs = dict(zip(session.output_names, session.run(feed), strict=True))
         except EdgedeployError as error:
             if data is None:
-                raise UnsupportedError("the model does not run on random inputs", why=error.why, mend=_MEND) from error
+                raise UnsupportedError("the model does not run on random inputs", why=error.why, hint=_MEND) from error
             raise
         for name, output in outputs.items():
             if output.dtype.kind == "f" and np.isnan(output).any():
                 raise DatasetError(
                     f"the model answers NaN in output {name!r} to golden sample {number}",
                     why="nothing could be compared with that on the device",
-                    mend=_MEND if data is None else "",
+                    hint=_MEND if data is None else "",
                 )
         arrays = {f"input:{name}": array for name, array in feed.items()}
         arrays |= {f"output:{name}": array for name, array in outputs.items()}
@@ -98,7 +98,7 @@ def _random_array(tensor: TensorFacts, shape: tuple[int | str, ...], generator: 
         raise UnsupportedError(
             f"input {tensor.name!r} has the dynamic shape ({', '.join(map(str, tensor.shape))})",
             why="golden inputs cannot be made up for it",
-            mend=_MEND,
+            hint=_MEND,
         )
     if tensor.dtype in ("float16", "float32", "float64"):
         return generator.standard_normal(extents).astype(tensor.dtype)
@@ -107,4 +107,4 @@ def _random_array(tensor: TensorFacts, shape: tuple[int | str, ...], generator: 
         return generator.integers(limits.min, limits.max + 1, extents).astype(tensor.dtype)
     if tensor.dtype in ("bool", "int16", "uint16", "int32", "uint32", "int64", "uint64"):
         return generator.integers(0, 2, extents).astype(tensor.dtype)
-    raise UnsupportedError(f"golden inputs of type {tensor.dtype} cannot be made up for {tensor.name!r}", mend=_MEND)
+    raise UnsupportedError(f"golden inputs of type {tensor.dtype} cannot be made up for {tensor.name!r}", hint=_MEND)

@@ -187,7 +187,7 @@ class _FileDataset(Dataset):
             raise DatasetError(
                 f"{self.spec}: the arrays cannot be cut in step",
                 why=f"the model's first dimensions are fixed and differ: {fixed}",
-                mend="give every array one axis more: each slice is then a whole input",
+                hint="give every array one axis more: each slice is then a whole input",
             )
         batch = next(iter(fixed.values()), 1)
         if batch < 1:
@@ -203,7 +203,7 @@ class _FileDataset(Dataset):
             raise DatasetError(
                 f"{self.spec}: the arrays differ in length",
                 why=", ".join(f"{name!r} has {length:,}" for name, length in lengths.items()),
-                mend="give every array one entry per sample along its first axis",
+                hint="give every array one entry per sample along its first axis",
             )
         samples = next(iter(lengths.values()))
         if not samples:
@@ -211,7 +211,7 @@ class _FileDataset(Dataset):
         if samples % self._batch:
             raise DatasetError(
                 f"{self.spec} holds {samples:,} samples, but the model takes exactly {self._batch} at once",
-                mend=f"keep {samples - samples % self._batch:,} samples, or export the model with a dynamic batch",
+                hint=f"keep {samples - samples % self._batch:,} samples, or export the model with a dynamic batch",
             )
         return samples
 
@@ -247,7 +247,7 @@ class _FolderDataset(_WholeFeeds):
         self._sha256 = ""
         files = self._files()
         if not files:
-            raise DatasetError(f"{spec} holds no .npz files", mend="name a folder with one .npz per feed")
+            raise DatasetError(f"{spec} holds no .npz files", hint="name a folder with one .npz per feed")
         self.count = len(files)
         with NpzReader(files[0]) as reader:
             self.has_labels = _check_names(str(files[0]), reader.headers, self._inputs)
@@ -270,7 +270,7 @@ class _FolderDataset(_WholeFeeds):
                 if _check_names(str(file), reader.headers, self._inputs) != self.has_labels:
                     raise DatasetError(
                         f"{file} has {'no ' if self.has_labels else ''}labels, unlike the files before it",
-                        mend="give labels in every file or in none",
+                        hint="give labels in every file or in none",
                     )
                 for name, facts in self._inputs.items():
                     self._check(str(file), facts, reader.headers[name])
@@ -332,7 +332,7 @@ class _CallableDataset(_WholeFeeds):
         except Exception as error:
             _log.debug("%s", self.spec, exc_info=True)
             raise DatasetError(
-                f"{self.spec} failed at sample {number}", why=described(error), mend="-vv shows the traceback"
+                f"{self.spec} failed at sample {number}", why=described(error), hint="-vv shows the traceback"
             ) from error
 
     def _sample(self, where: str, item: Any) -> Sample:
@@ -372,13 +372,13 @@ def _check_names(where: str, found: Iterable[str], inputs: Mapping[str, TensorFa
         raise DatasetError(
             f"{where} has no array {missing[0]!r}",
             why=f"expected an array per input: {_listed(sorted(inputs))}; found: {_listed(sorted(found))}",
-            mend=f"rename {near[0]!r} to {missing[0]!r}" if near else f"add {missing[0]!r}",
+            hint=f"rename {near[0]!r} to {missing[0]!r}" if near else f"add {missing[0]!r}",
         )
     if unknown:
         raise DatasetError(
             f"{where} has an array {unknown[0]!r} that is no input of the model",
             why=f"inputs: {_listed(sorted(inputs))}",
-            mend=f"leave it out, or name it {LABELS!r} if that is what it holds",
+            hint=f"leave it out, or name it {LABELS!r} if that is what it holds",
         )
     return labelled
 
@@ -397,7 +397,7 @@ def _check_dtype(where: str, facts: TensorFacts, found: np.dtype) -> None:
         # An element type that NumPy has no name for (bfloat16, 8-bit floats, 4-bit integers).
         raise DatasetError(
             f"{where}: input {facts.name!r} takes {facts.dtype}, which a dataset cannot hold",
-            mend="export the model with float32 inputs",
+            hint="export the model with float32 inputs",
         ) from None
     if found == expected or (
         found.kind == expected.kind and found.kind != "U" and np.can_cast(found, expected, "safe")
@@ -405,7 +405,7 @@ def _check_dtype(where: str, facts: TensorFacts, found: np.dtype) -> None:
         return
     raise DatasetError(
         f"{where}: array {facts.name!r} has dtype {found.name}, expected {facts.dtype}",
-        mend=f"save {facts.name}.astype(numpy.{facts.dtype}), scaled as the model was trained",
+        hint=f"save {facts.name}.astype(numpy.{facts.dtype}), scaled as the model was trained",
     )
 
 

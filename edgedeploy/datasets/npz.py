@@ -65,7 +65,7 @@ class NpzReader:
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
             self._file.close()
             raise InvalidFileError(
-                f"{path} is not an .npz file", why=str(error), mend="write it with numpy.savez_compressed"
+                f"{path} is not an .npz file", why=str(error), hint="write it with numpy.savez_compressed"
             ) from error
         except BaseException:
             self._file.close()
@@ -112,7 +112,7 @@ class NpzReader:
             if not member.filename.endswith(".npy") or member.is_dir():
                 raise DatasetError(
                     f"{self.path} holds {member.filename!r}, which is not an array",
-                    mend="write the file with numpy.savez_compressed",
+                    hint="write the file with numpy.savez_compressed",
                 )
             if name in members:
                 raise DatasetError(f"{self.path} holds the array {name!r} twice")
@@ -131,7 +131,7 @@ class NpzReader:
             raise DatasetError(
                 f"{self.path}: array {name!r} holds Python objects",
                 why="reading them means running code from the file",
-                mend="save numbers: give the array a dtype such as numpy.float32",
+                hint="save numbers: give the array a dtype such as numpy.float32",
             )
         if dtype.kind not in "biufcUS" or dtype.itemsize == 0:
             raise DatasetError(f"{self.path}: array {name!r} has dtype {dtype}, expected numbers or text")
@@ -140,7 +140,7 @@ class NpzReader:
         if fortran_order and len(shape) > 1:
             raise DatasetError(
                 f"{self.path}: array {name!r} is stored in Fortran order, so its samples are not contiguous",
-                mend=f"save numpy.ascontiguousarray({name})",
+                hint=f"save numpy.ascontiguousarray({name})",
             )
         expected = header_bytes + math.prod(shape) * dtype.itemsize
         found = self._members[name].file_size
@@ -166,7 +166,7 @@ class NpzReader:
             raise DatasetError(
                 f"{self.path}: {shape} of {dtype} from array {name!r} takes {wanted:,} bytes at once",
                 why="at most 2 GB are read at once",
-                mend="make the samples smaller",
+                hint="make the samples smaller",
             )
         content = bytearray()
         try:
@@ -180,7 +180,7 @@ class NpzReader:
         return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
     def _damaged(self, name: str, why: str) -> DatasetError:
-        return DatasetError(f"{self.path}: array {name!r} is damaged", why=why, mend="write the file again")
+        return DatasetError(f"{self.path}: array {name!r} is damaged", why=why, hint="write the file again")
 
 
 def _parse_header(data: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -234,7 +234,7 @@ class _Apt:
             raise HostError(
                 "apt cannot fetch the board's packages",
                 why=_last_lines(result.stderr or result.stdout),
-                mend="check the network and the free disk space, then run the command again",
+                hint="check the network and the free disk space, then run the command again",
             )
         return result.stdout
 
@@ -253,12 +253,12 @@ def _working_sources(apt: _Apt, release: str, progress: Progress) -> tuple[AptSo
         raise HostError(
             f"this machine's apt cannot fetch Debian {release}",
             why=said,
-            mend="check the network; on a machine that is not Debian's, "
+            hint="check the network; on a machine that is not Debian's, "
             f"export {MIRROR_VARIABLE}=http://HOST/debian with a host from https://www.debian.org/mirror/list",
         )
     if not KEYRING.is_file():
         raise HostError(
-            f"{KEYRING}, which would check {mirror}, is missing", why=said, mend=apt_line("debian-archive-keyring")
+            f"{KEYRING}, which would check {mirror}, is missing", why=said, hint=apt_line("debian-archive-keyring")
         )
     progress.note(f"no source of this machine has Debian {release}: taking it from {mirror}")
     working, said = _update(apt, mirror_sources(mirror, release), release)
@@ -266,7 +266,7 @@ def _working_sources(apt: _Apt, release: str, progress: Progress) -> tuple[AptSo
         raise HostError(
             f"Debian {release} cannot be fetched from {mirror}",
             why=said,
-            mend=f"check the network, apt's proxy settings and {MIRROR_VARIABLE}, then run the command again",
+            hint=f"check the network, apt's proxy settings and {MIRROR_VARIABLE}, then run the command again",
         )
     return working
 

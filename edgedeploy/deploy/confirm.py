@@ -40,7 +40,7 @@ def confirmed(
         raise DeviceError(
             f"{connection.address} did not keep {identity} as the current release",
             why="its file system does not do what it says, or somebody else is at work there",
-            mend=f"edgedeploy status {connection.address}",
+            hint=f"edgedeploy status {connection.address}",
         )
     if command is None:
         return release, listing
@@ -58,7 +58,7 @@ def confirmed(
     raise DeviceError(
         f"{identity} was not confirmed on {connection.address}; {before}",
         why=why,
-        mend=f"the command that did not confirm it was: {command}",
+        hint=f"the command that did not confirm it was: {command}",
     )
 
 

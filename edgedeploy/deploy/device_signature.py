@@ -28,7 +28,7 @@ def asks_for_signatures(connection: Connection, prepared: bytes) -> bool:
         raise DeviceError(
             f"{connection.address} asks for signed releases and cannot check one",
             why=f"it has {_SIGNERS}, and no ssh-keygen",
-            mend="install openssh-client there, or take that file away",
+            hint="install openssh-client there, or take that file away",
         )
     return b"signers" in words
 
@@ -50,6 +50,6 @@ def verify_there(connection: Connection, name: str, identity: str) -> str:
         raise DeviceError(
             f"{connection.address} does not accept the signature of {identity}; what was current there still is",
             why=" | ".join(said.splitlines()[-3:]) or f"exit {done.exit_status}",
-            mend=f"let somebody sign it whom {_SIGNERS} there names: edgedeploy bundle sign BUNDLE --key FILE",
+            hint=f"let somebody sign it whom {_SIGNERS} there names: edgedeploy bundle sign BUNDLE --key FILE",
         )
     return done.stdout.decode(errors="replace").strip()

@@ -74,20 +74,20 @@ def require_health(connection: Connection, name: str, identity: str, *, max_memo
             f"{identity} uses an instruction that the cores of {connection.address} do not have; {still}",
             why="its runtime was built for newer cores, as some of onnxruntime's wheels were for a Raspberry Pi 4 "
             "(https://github.com/microsoft/onnxruntime/issues/23957)",
-            mend="compile with another --backend, or for the target that `edgedeploy probe` names",
+            hint="compile with another --backend, or for the target that `edgedeploy probe` names",
         )
     if found.exit_status == _KILLED:
         raise DeviceError(
             f"{identity} was killed on {connection.address} while its health was checked; {still}",
             why="its kernel does that where memory has run out (dmesg there says so)",
-            mend="end other programs there, add swap, or make the model smaller: edgedeploy optimize",
+            hint="end other programs there, add swap, or make the model smaller: edgedeploy optimize",
         )
     if not found.healthy:
         raise DeviceError(
             f"{identity} is not healthy on {connection.address}; {still}",
             why=" | ".join(part for part in (found.said, *found.errors.splitlines()[-4:]) if part)
             or f"exit {found.exit_status}",
-            mend="compile it for this device, or look at what its runner says: "
+            hint="compile it for this device, or look at what its runner says: "
             "it was started as `run check` in the release's folder",
         )
     if max_memory_bytes is not None and (found.peak_rss_bytes is None or found.peak_rss_bytes > max_memory_bytes):
@@ -95,7 +95,7 @@ def require_health(connection: Connection, name: str, identity: str, *, max_memo
         raise DeviceError(
             f"{identity} took {took} of memory on {connection.address} while its health was checked, and may take "
             f"{max_memory_bytes:,}; {still}",
-            mend="make the model smaller: edgedeploy optimize; or compile with a --backend that takes less",
+            hint="make the model smaller: edgedeploy optimize; or compile with a --backend that takes less",
         )
     return found
 

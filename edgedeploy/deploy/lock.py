@@ -43,7 +43,7 @@ def device_lock(connection: Connection) -> Iterator[str]:
             raise DeviceError(f"{connection.address} does not say whether it can be locked, for {_SILENCE_S} s now")
         if word == "busy":
             raise BusyError(
-                f"{connection.address} is being pushed to by {rest}", mend="wait until it is done, then try again"
+                f"{connection.address} is being pushed to by {rest}", hint="wait until it is done, then try again"
             )
         if word != "locked":
             raise failed(connection, "be locked", process.wait(30.0))

@@ -40,7 +40,7 @@ class Refusal(Struct, frozen=True):
     """A fact about the device that the bundle cannot live with."""
 
     what: str
-    mend: str
+    hint: str
 
 
 def check_manifest(manifest: Manifest) -> None:
@@ -79,7 +79,7 @@ def check_device(manifest: Manifest, connection: Connection, *, peak_memory_byte
     if missing:
         raise DeviceError(
             f"{connection.address} has no {', '.join(missing)}",
-            mend="install busybox, or coreutils and tar, there",
+            hint="install busybox, or coreutils and tar, there",
         )
     wanted = manifest.runtime.python
     found = probe(connection, pythons=(f"python{wanted}", "python3", "python") if wanted else ())
@@ -108,7 +108,7 @@ def measured_peak_bytes(measurement: Measurement, manifest: Manifest) -> int | N
         raise InvalidFileError(
             f"the measurement is of {measured.name} {measured.version}, not of the model in this bundle",
             why="its SHA-256 is another one",
-            mend="give the measurement of this model, on any device, or none",
+            hint="give the measurement of this model, on any device, or none",
         )
     return measurement.peak_rss_bytes
 
@@ -151,7 +151,7 @@ def refusals(manifest: Manifest, found: Probe, *, peak_memory_bytes: int | None 
 def _raise(refused: Sequence[Refusal]) -> None:
     if refused:
         first, *others = refused
-        raise DeviceError(first.what, why="; ".join(f"also, {each.what}" for each in others), mend=first.mend)
+        raise DeviceError(first.what, why="; ".join(f"also, {each.what}" for each in others), hint=first.hint)
 
 
 def _refusals_of_core(architecture: str, features: Sequence[str], found: Probe, subject: str) -> list[Refusal]:

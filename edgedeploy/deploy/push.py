@@ -94,7 +94,7 @@ def push(
         if must_be_signed and signature is None:
             raise DeviceError(
                 f"{connection.address} takes signed bundles only, and {bundle.path} is not signed",
-                mend=f"edgedeploy bundle sign {bundle.path} --key FILE",
+                hint=f"edgedeploy bundle sign {bundle.path} --key FILE",
             )
         there = next(
             (r for r in list_releases(connection).releases if (r.name, r.id) == (manifest.name, identity)), None

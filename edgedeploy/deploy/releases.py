@@ -105,11 +105,11 @@ def current_release(connection: Connection, name: str | None = None) -> Release:
         raise DeviceError(
             f"{connection.address} has no current release",
             why=f"damaged: {', '.join(listing.damaged)}" if listing.damaged else "",
-            mend=f"edgedeploy push BUNDLE --to {connection.address}",
+            hint=f"edgedeploy push BUNDLE --to {connection.address}",
         )
     known = ", ".join(sorted(current))
     if name is None:
-        raise UnknownNameError(f"{connection.address} has several models: {known}", mend="say which with --name")
+        raise UnknownNameError(f"{connection.address} has several models: {known}", hint="say which with --name")
     raise UnknownNameError(f"{connection.address} has no model {name!r}", why=f"it has: {known}")
 
 
@@ -153,7 +153,7 @@ def rollback(connection: Connection, name: str | None = None, *, progress: Progr
             raise DeviceError(
                 f"there is no release before {now.id} on {connection.address}",
                 why=gone,
-                mend=f"edgedeploy releases {connection.address} shows what there is",
+                hint=f"edgedeploy releases {connection.address} shows what there is",
             )
         progress.step(f"verifying {before.id}")
         return_to(connection, before, now, prepared, lock)
@@ -175,7 +175,7 @@ def return_to(connection: Connection, before: Release, now: Release, prepared: b
         raise DeviceError(
             f"release {before.id} on {connection.address} is damaged; {now.id} stays current",
             why=wrong,
-            mend="push that bundle again",
+            hint="push that bundle again",
         )
     if asks_for_signatures(connection, prepared):
         verify_there(connection, before.name, before.id)

@@ -113,7 +113,7 @@ def _model(connection: Connection, listing: Listing, name: str | None) -> str:
     if not known:
         raise UnknownNameError(f"{connection.address} has no releases")
     what = "several models" if name is None else f"no model {name!r}"
-    raise UnknownNameError(f"{connection.address} has {what}", mend=f"it has: {', '.join(known)}; say which by --name")
+    raise UnknownNameError(f"{connection.address} has {what}", hint=f"it has: {', '.join(known)}; say which by --name")
 
 
 def _found(connection: Connection, mine: Sequence[Release], identity: str) -> Release:
@@ -121,19 +121,19 @@ def _found(connection: Connection, mine: Sequence[Release], identity: str) -> Re
         if release.id == identity:
             return release
     known = ", ".join(release.id for release in mine)
-    raise UnknownNameError(f"{connection.address} has no release {identity!r}", mend=f"it has: {known}")
+    raise UnknownNameError(f"{connection.address} has no release {identity!r}", hint=f"it has: {known}")
 
 
 def _refuse_what_is_needed(connection: Connection, release: Release, mine: Sequence[Release]) -> None:
     if release.current:
         raise DeviceError(
             f"{release.id} is current on {connection.address}",
-            mend=f"edgedeploy rollback {connection.address}, or remove the whole model: leave --release out",
+            hint=f"edgedeploy rollback {connection.address}, or remove the whole model: leave --release out",
         )
     if any(one.current and one.parent == release.id for one in mine):
         raise DeviceError(
             f"{release.id} is where a rollback on {connection.address} would go",
-            mend="push another release first, or remove the whole model: leave --release out",
+            hint="push another release first, or remove the whole model: leave --release out",
         )
 
 

@@ -66,24 +66,24 @@ def _split(address: str) -> tuple[str, int | None, str | None]:
     if ":" in address.removeprefix("ssh://").rpartition("@")[0]:
         # Not repeated in the message: it would end up in logs.
         raise UnknownNameError(
-            "an address cannot hold a password", why="it would be seen in process lists and logs", mend="use a key"
+            "an address cannot hold a password", why="it would be seen in process lists and logs", hint="use a key"
         )
     if address.startswith("ssh://"):
         try:
             parts = urlsplit(address)
             port = parts.port
         except ValueError as error:
-            raise UnknownNameError("the address is not a device's", why=str(error), mend=_FORMS) from error
+            raise UnknownNameError("the address is not a device's", why=str(error), hint=_FORMS) from error
         if not parts.hostname or port == 0 or parts.path.strip("/") or parts.query or parts.fragment:
-            raise UnknownNameError(f"{address!r} is not a device's address", mend=f"write {_FORMS}")
+            raise UnknownNameError(f"{address!r} is not a device's address", hint=f"write {_FORMS}")
         # Not `parts.hostname`, which is in lower case: names in ~/.ssh/config are as they were written there.
         match = _HOST_NAME.match(parts.netloc)
         if match is None or match.end() not in (len(parts.netloc), parts.netloc.rfind(":")):
-            raise UnknownNameError(f"{address!r} is not a device's address", mend=f"write {_FORMS}")
+            raise UnknownNameError(f"{address!r} is not a device's address", hint=f"write {_FORMS}")
         return match["host"].strip("[]"), port, match["user"]
     match = _HOST_NAME.fullmatch(address)
     if match is None:
-        raise UnknownNameError(f"{address!r} is not a device's address", mend=f"write {_FORMS}")
+        raise UnknownNameError(f"{address!r} is not a device's address", hint=f"write {_FORMS}")
     return match["host"].strip("[]"), None, match["user"]
 
 
@@ -140,7 +140,7 @@ def _local_folder(text: str) -> Path:
     if not text:
         return _local_home()
     if "\0" in text:
-        raise UnknownNameError(f"{text!r} is not a folder's name", mend=f"write {_FORMS}")
+        raise UnknownNameError(f"{text!r} is not a folder's name", hint=f"write {_FORMS}")
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError as error:

@@ -43,7 +43,7 @@ def load_callable(name: str) -> Callable[..., Any]:
         raise UnknownNameError(
             f"{name} cannot be imported",
             why=described(error),
-            mend=f'check it with: python -c "import {module_name}" (-vv shows the traceback)',
+            hint=f'check it with: python -c "import {module_name}" (-vv shows the traceback)',
         ) from error
     finally:
         if added and here in sys.path:

@@ -1,6 +1,6 @@
 """Every error a user can meet, with the exit code it ends the command with.
 
-An error says three things: what happened, why, and what mends it. `cli` prints them; nothing else does. A mistake
+An error says three things: what happened, why, and what fixes it. `cli` prints them; nothing else does. A mistake
 inside edgedeploy is not one of these and keeps its traceback.
 
 Exit codes: 0 yes, 1 the answer is no, 2 the command line is wrong (click's own), 3 and up one per class below,
@@ -20,22 +20,22 @@ class EdgedeployError(Exception):
     Args:
         what: what happened, one sentence without a full stop.
         why: the cause, as far as it is known.
-        mend: the command or change that mends it.
+        hint: the command or change that fixes it; printed as `fix:`.
     """
 
     exit_code: ClassVar[int]
     meaning: ClassVar[str]
 
-    def __init__(self, what: str, *, why: str = "", mend: str = "") -> None:
+    def __init__(self, what: str, *, why: str = "", hint: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.why = why
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
         text = "\n".join(
             line
-            for line in (self.what, self.why and f"  why: {self.why}", self.mend and f"  mend: {self.mend}")
+            for line in (self.what, self.why and f"  why: {self.why}", self.hint and f"  fix: {self.hint}")
             if line
         )
         # Part of it may be a device's or a file's words: they must not command the terminal.

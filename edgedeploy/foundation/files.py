@@ -32,9 +32,9 @@ def sha256_file(path: Path) -> str:
 def unreadable(path: Path, error: OSError) -> InvalidFileError:
     """The error for a file that cannot be read, in the user's words."""
     if isinstance(error, FileNotFoundError):
-        return InvalidFileError(f"{path} does not exist", mend="check the path")
+        return InvalidFileError(f"{path} does not exist", hint="check the path")
     if isinstance(error, IsADirectoryError):
-        return InvalidFileError(f"{path} is a folder; a file is expected", mend="name a file inside it")
+        return InvalidFileError(f"{path} is a folder; a file is expected", hint="name a file inside it")
     return InvalidFileError(f"{path} cannot be read", why=error.strerror or str(error))
 
 
@@ -46,7 +46,7 @@ def unwritable(path: Path, error: OSError) -> HostError:
     return HostError(
         f"{path} cannot be written",
         why=error.strerror or str(error),
-        mend="free some space, or name another place" if error.errno in _FULL else "name another place",
+        hint="free some space, or name another place" if error.errno in _FULL else "name another place",
     )
 
 

@@ -41,7 +41,7 @@ def exclusive(path: Path, what: str, progress: Progress = SILENT, *, patience_s:
                 progress.note(f"waiting: another edgedeploy is {what}")
                 waiting = True
             if time.monotonic() >= deadline:
-                raise BusyError(f"another edgedeploy is {what}", why=f"it holds {lock}", mend="wait for it, or end it")
+                raise BusyError(f"another edgedeploy is {what}", why=f"it holds {lock}", hint="wait for it, or end it")
             time.sleep(0.1)
         yield
 

@@ -33,7 +33,7 @@ def need(*programs: str) -> None:
     if missing:
         raise HostError(
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed on this machine",
-            mend=apt_line(*(_PACKAGES[program] for program in missing)),
+            hint=apt_line(*(_PACKAGES[program] for program in missing)),
         )
 
 
@@ -42,7 +42,7 @@ def missing_programs(*programs: str) -> str | None:
     try:
         need(*programs)
     except HostError as error:
-        return error.mend
+        return error.hint
     return None
 
 
@@ -75,6 +75,6 @@ def run(program: str, *arguments: str, stdin: str = "") -> str:
         raise HostError(
             f"{program} failed (exit status {result.returncode})",
             why=(result.stderr or result.stdout).strip()[-500:],
-            mend="check the free disk space, then run the command again",
+            hint="check the free disk space, then run the command again",
         )
     return result.stdout

@@ -39,5 +39,5 @@ def find(kind: Kind, name: str) -> Path:
     raise UnknownNameError(
         f"there is no {what} {name!r}",
         why=f"known: {', '.join(known)}",
-        mend=f"choose one of them, or add {folders(kind)[0] / 'NAME.toml'}",
+        hint=f"choose one of them, or add {folders(kind)[0] / 'NAME.toml'}",
     )

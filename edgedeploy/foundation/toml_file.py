@@ -48,7 +48,7 @@ def load_toml(path: Path, kind: type[Value]) -> Value:
         line = _line_of(text, keys)
         raise InvalidFileError(
             f"{path}:{line}: {_dotted(keys) or 'the file'}: {message}",
-            mend=_mend(document, kind, keys, unknown_key=unknown is not None),
+            hint=_mend(document, kind, keys, unknown_key=unknown is not None),
         ) from error
 
 

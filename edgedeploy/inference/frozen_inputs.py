@@ -61,5 +61,5 @@ def disagreement(name: str, array: np.ndarray, value: object) -> DatasetError:
         f"the data has {found} for input {name!r}, and the model was bound to {value}",
         # Said again with its figures: of a result that does not run, only the reason is shown.
         why=f"it has {found} for input {name!r}, which is bound to {value}: the model answers as if all of it were",
-        mend="give data with that value, or bind the input to what the data holds",
+        hint="give data with that value, or bind the input to what the data holds",
     )

@@ -33,7 +33,7 @@ def require_tflite(module: str) -> Any:
         raise HostError(
             f"{module.partition('.')[0].replace('_', '-')} is needed for TensorFlow Lite models and is not here",
             why=str(error),
-            mend="pip install 'edgedeploy[tflite]'",
+            hint="pip install 'edgedeploy[tflite]'",
         ) from error
 
 
@@ -116,7 +116,7 @@ class TfliteSession:
         except (RuntimeError, ValueError) as error:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in feed.items())
             raise UnsupportedError(
-                "the model fails while it runs", why=_words(error), mend=f"check that it is made for inputs of {shapes}"
+                "the model fails while it runs", why=_words(error), hint=f"check that it is made for inputs of {shapes}"
             ) from error
         return [_dequantized(detail, output) for detail, output in zip(self._outputs, outputs, strict=True)]
 

@@ -99,13 +99,13 @@ class HostSession:
         except Exception as error:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in feed.items())
             raise UnsupportedError(
-                "the model fails while it runs", why=_words(error), mend=f"check that it is made for inputs of {shapes}"
+                "the model fails while it runs", why=_words(error), hint=f"check that it is made for inputs of {shapes}"
             ) from error
         for name, output in zip(self.output_names, outputs, strict=True):
             if not isinstance(output, np.ndarray):
                 raise UnsupportedError(
                     f"output {name!r} is a {type(output).__name__}, not a tensor",
-                    mend="export the model without it (scikit-learn: zipmap=False)",
+                    hint="export the model without it (scikit-learn: zipmap=False)",
                 )
         return list(outputs)
 

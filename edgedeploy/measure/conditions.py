@@ -59,7 +59,7 @@ def merge(one: Measurement, other: Measurement) -> Measurement:
         raise InvalidFileError(
             "the measurements are not of one release on one device",
             why=f"{one.release.id} on {one.device}, {other.release.id} on {other.device}",
-            mend="check them one by one",
+            hint="check them one by one",
         )
     peaks = [peak for peak in (one.peak_rss_bytes, other.peak_rss_bytes) if peak is not None]
     return structs.replace(

@@ -44,7 +44,7 @@ def profile_bounds(name: str, settings: BenchSettings) -> Profile:
         UnknownNameError: there is no such profile.
     """
     if name not in PROFILES:
-        raise UnknownNameError(f"there is no profile {name!r}", mend=f"choose one of: {', '.join(PROFILES)}")
+        raise UnknownNameError(f"there is no profile {name!r}", hint=f"choose one of: {', '.join(PROFILES)}")
     return _warmed_up(PROFILES[name], settings)
 
 

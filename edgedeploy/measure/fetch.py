@@ -32,7 +32,7 @@ def fetch_model(
     progress.step(f"fetching the model from {connection.address}")
     entry = next((entry for entry in manifest.files if entry.path == manifest.model_file), None)
     if entry is None:
-        raise IntegrityError(f"the manifest of {release.id} does not list its model", mend="push the bundle again")
+        raise IntegrityError(f"the manifest of {release.id} does not list its model", hint="push the bundle again")
     # One byte more than there should be, so that a longer file is known for one; no more, so that memory is bounded,
     # also where the device does not keep to it.
     wanted_bytes = entry.size_bytes + 1
@@ -51,7 +51,7 @@ def fetch_model(
             raise DeviceError(
                 f"{connection.address} stopped sending the model of {release.id}",
                 why=f"nothing came for {silence_limit_s:g} s, after {len(content):,} of {entry.size_bytes:,} bytes",
-                mend="look at the device, then try again",
+                hint="look at the device, then try again",
             )
         # A longer file is wrong already: what else its device says is of no interest.
         if len(content) < wanted_bytes:
@@ -60,7 +60,7 @@ def fetch_model(
                 raise DeviceError(
                     f"the model of {release.id} cannot be read on {connection.address}",
                     why=printable(ended.stderr.decode(errors="replace").strip(), limit=1000),
-                    mend="push the bundle again",
+                    hint="push the bundle again",
                 )
     finally:
         silence.stop()
@@ -69,6 +69,6 @@ def fetch_model(
         raise IntegrityError(
             f"the model of {release.id} on {connection.address} is not the one that was pushed",
             why="its SHA-256 is not the one in the manifest",
-            mend="push the bundle again",
+            hint="push the bundle again",
         )
     return bytes(content)

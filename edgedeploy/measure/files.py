@@ -32,7 +32,7 @@ def load_runs(path: Path) -> tuple[Measurement, ...]:
     files = sorted(path.glob("*.json"))
     if not files:
         raise InvalidFileError(
-            f"{path} has no measurements", mend=f"make one: edgedeploy bench DEVICE -o {path}/1.json"
+            f"{path} has no measurements", hint=f"make one: edgedeploy bench DEVICE -o {path}/1.json"
         )
     return tuple(load_measurement(file) for file in files)
 
@@ -52,11 +52,11 @@ def load_measurement(path: Path) -> Measurement:
         raise InvalidFileError(
             f"{path} is not a measurement",
             why=str(error),
-            mend="make one: edgedeploy test DEVICE --evaluation DATA -o FILE",
+            hint="make one: edgedeploy test DEVICE --evaluation DATA -o FILE",
         ) from error
     if measurement.schema != SCHEMA:
         raise InvalidFileError(
             f"{path} has schema {measurement.schema}; this edgedeploy reads {SCHEMA}",
-            mend="measure again with this version of edgedeploy",
+            hint="measure again with this version of edgedeploy",
         )
     return measurement

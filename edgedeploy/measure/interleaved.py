@@ -59,7 +59,7 @@ def bench_against(
     if connection.emulated and not counted:
         raise UnsupportedError(
             f"{connection.address} is emulated: which of two releases is faster there says nothing of a real board",
-            mend="edgedeploy board up NAME --count: a board that counts instructions",
+            hint="edgedeploy board up NAME --count: a board that counts instructions",
         )
     rounds = rounds if rounds is not None else COUNTED_ROUNDS if counted else ROUNDS
     if rounds < (1 if counted else LEAST_PAIRS):

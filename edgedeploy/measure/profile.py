@@ -58,7 +58,7 @@ def profile(connection: Connection, release: Release, *, progress: Progress = SI
     if backend not in PROFILED:
         raise UnsupportedError(
             f"{release.name} {release.id} runs on {backend}, which has no profiler",
-            mend=f"edgedeploy compile … --backend {PROFILED[0]}, and push that",
+            hint=f"edgedeploy compile … --backend {PROFILED[0]}, and push that",
         )
     counting = connection.counts_instructions
     runs = _COUNTED_RUNS if counting or connection.emulated else _RUNS
@@ -102,7 +102,7 @@ def _nodes(trace: np.ndarray | None, runs: int, address: str) -> dict[str, _Node
         return DeviceError(
             f"{address} sends what is no profile",
             why=printable(why),
-            mend="compile the model with this version of edgedeploy, and push the bundle",
+            hint="compile the model with this version of edgedeploy, and push the bundle",
         )
 
     if trace is None or trace.dtype != np.uint8 or trace.nbytes > _TRACE_LIMIT_BYTES:

@@ -172,7 +172,7 @@ class Conversation:
             return DeviceError(
                 f"the runner on {self._address} has been silent for {self._silence.limit_s:g} s and was stopped",
                 why="the device may have hung, or the model be far too large for it",
-                mend="look at the device, then try again",
+                hint="look at the device, then try again",
             )
         try:
             completed = self._process.wait(10.0)
@@ -183,14 +183,14 @@ class Conversation:
         return DeviceError(
             f"the runner on {self._address} {how} with exit status {completed.exit_status}",
             why=" | ".join(said) or ("something killed it, most often for want of memory" if killed else ""),
-            mend="look at the device's kernel log: dmesg | grep -i 'out of memory'" if killed else "",
+            hint="look at the device's kernel log: dmesg | grep -i 'out of memory'" if killed else "",
         )
 
     def _nonsense(self, what: str) -> DeviceError:
         return DeviceError(
             f"the runner on {self._address} sends what is not its protocol",
             why=printable(what, limit=500),
-            mend="compile the model with this version of edgedeploy, and push the bundle",
+            hint="compile the model with this version of edgedeploy, and push the bundle",
         )
 
 
@@ -216,7 +216,7 @@ def conversation(
             raise DeviceError(
                 f"the runner of {release.id} speaks another version of the protocol",
                 why=f"it speaks {printable(repr(spoken))}, this edgedeploy {PROTOCOL}",
-                mend="compile the model with this version of edgedeploy, and push the bundle",
+                hint="compile the model with this version of edgedeploy, and push the bundle",
             )
         talk.abilities = frozenset(talk.field(hello, "can", list[str] | None) or ())
         yield talk

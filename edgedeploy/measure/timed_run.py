@@ -103,7 +103,7 @@ def load(talk: Conversation, release: Release, settings: BenchSettings, *, cold:
         raise UnsupportedError(
             f"the runner of {release.id} does not know {' and '.join(missing)}",
             why="an earlier version of edgedeploy made it",
-            mend="compile the model with this version of edgedeploy, and push the bundle",
+            hint="compile the model with this version of edgedeploy, and push the bundle",
         )
     affinity = settings.affinity or None
     return talk.ask({"do": "load", "threads": settings.threads, "affinity": affinity, "cold": cold})

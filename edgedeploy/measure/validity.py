@@ -55,7 +55,7 @@ def _clock_is_wrong(timing: Timing) -> Iterator[Doubt]:
         yield Doubt(
             reason=f"p50 is {milliseconds(timing.summary.p50_ms)}, and the release's target needs "
             f"{milliseconds(timing.least_ms)} at least",
-            mend="the clock is wrong, or the device is another: edgedeploy probe",
+            hint="the clock is wrong, or the device is another: edgedeploy probe",
             spoils=True,
         )
 
@@ -64,16 +64,16 @@ def _slowed(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
     told = [state for state in _steady(processes) if state.throttled is not None or state.cooling is not None]
     ends = [(process.states[0], process.states[-1]) for process in processes if process.states]
     gone_through = [last.has_gone_through(first) for first, last in ends]
-    for what, seconds, briefly, mend in (
+    for what, seconds, briefly, hint in (
         ("under-voltage", sum(one.is_short_of_voltage for one in told), any(low for low, _ in gone_through), _POWER),
         ("throttled", sum(one.is_slowed_down for one in told), any(slow for _, slow in gone_through), _COOL),
     ):
         if seconds:
             reason = f"{what} for {seconds} of {len(told)} s"
-            yield Doubt(reason=reason, mend=mend, spoils=seconds > _SPOILED_SHARE * len(told))
+            yield Doubt(reason=reason, hint=hint, spoils=seconds > _SPOILED_SHARE * len(told))
         elif briefly:
             how_long = "for less than a second" if told else "for a time that is not known"
-            yield Doubt(reason=f"{what} {how_long}", mend=mend, spoils=False)
+            yield Doubt(reason=f"{what} {how_long}", hint=hint, spoils=False)
 
 
 def _drifted(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
@@ -84,7 +84,7 @@ def _drifted(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
         yield Doubt(
             reason=f"drift {worst.relative:+.0%}: {milliseconds(worst.first_ms)} in the first third, "
             f"{milliseconds(worst.last_ms)} in the last".replace("-", "−"),
-            mend=_COOL if slower else "warm it up for longer: --warmup-seconds",
+            hint=_COOL if slower else "warm it up for longer: --warmup-seconds",
             spoils=abs(worst.relative) > _SPOILING_DRIFT and elapsed_s >= _SPOILING_DRIFT_S,
         )
 
@@ -95,7 +95,7 @@ def _clock_moved(timing: Timing) -> Iterator[Doubt]:
     clocks = _clocks_mhz(timing)
     if clocks and min(clocks) < _CLOCK_SHARE * max(clocks):
         yield Doubt(
-            reason=f"the clock was between {min(clocks):,.0f} and {max(clocks):,.0f} MHz", mend=_GOVERNOR, spoils=False
+            reason=f"the clock was between {min(clocks):,.0f} and {max(clocks):,.0f} MHz", hint=_GOVERNOR, spoils=False
         )
 
 
@@ -108,7 +108,7 @@ def _others(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
     if most > _OTHERS:
         yield Doubt(
             reason=f"other programs kept {most:.1f} of its CPUs busy",
-            mend="end them, or give the model CPUs of its own: --affinity",
+            hint="end them, or give the model CPUs of its own: --affinity",
             spoils=False,
         )
 
@@ -134,8 +134,8 @@ def _swapped(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
         used = [state.swap_used_bytes for state in process.states if state.swap_used_bytes is not None]
         grown = max(grown, used[-1] - used[0] if used else 0)
     if grown > _SWAPPED_BYTES:
-        mend = "end other programs there, or make the model smaller: edgedeploy optimize"
-        yield Doubt(reason=f"{bytes_in_words(grown)} more were swapped out", mend=mend, spoils=False)
+        hint = "end other programs there, or make the model smaller: edgedeploy optimize"
+        yield Doubt(reason=f"{bytes_in_words(grown)} more were swapped out", hint=hint, spoils=False)
 
 
 def _scattered(timing: Timing) -> Iterator[Doubt]:
@@ -144,20 +144,20 @@ def _scattered(timing: Timing) -> Iterator[Doubt]:
         yield Doubt(
             reason=f"two modes: {milliseconds(summary.modes.low_ms)}, and {milliseconds(summary.modes.high_ms)} for "
             f"{summary.modes.high_share:.0%} of the samples",
-            mend="keep it on one kind of cores, with no more threads than there are of them: --affinity, --threads",
+            hint="keep it on one kind of cores, with no more threads than there are of them: --affinity, --threads",
             spoils=False,
         )
     far = summary.outliers
     if far is not None and far.below + far.above > _OUTLIERS * summary.n:
         yield Doubt(
             reason=f"{(far.below + far.above) / summary.n:.0%} of the samples are far from the others",
-            mend="look at the time line for what interrupts it",
+            hint="look at the time line for what interrupts it",
             spoils=False,
         )
     if summary.modes is None and summary.p50_ms > 0 and summary.mad_ms > _SCATTER * summary.p50_ms:
         yield Doubt(
             reason=f"half of the samples are more than {summary.mad_ms / summary.p50_ms:.0%} from the median",
-            mend=_GOVERNOR if _clocks_mhz(timing) else "measure it when nothing else runs there",
+            hint=_GOVERNOR if _clocks_mhz(timing) else "measure it when nothing else runs there",
             spoils=False,
         )
 
@@ -167,7 +167,7 @@ def _between(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
     if len(medians) > 1 and max(medians) > (1 + _BETWEEN_PROCESSES) * min(medians):
         yield Doubt(
             reason=f"p50 is {milliseconds(min(medians))} in one process and {milliseconds(max(medians))} in another",
-            mend="take more of them: --processes",
+            hint="take more of them: --processes",
             spoils=False,
         )
 

@@ -38,7 +38,7 @@ def find_metric(name: str) -> Metric:
     raise UnknownNameError(
         f"there is no metric {name!r}",
         why="known: top1, top5, or a function of your own",
-        mend="choose one of them, or name a function as package.module:function",
+        hint="choose one of them, or name a function as package.module:function",
     )
 
 
@@ -61,7 +61,7 @@ def _top(k: int, outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray:
     if labels.dtype.kind not in "iu":
         raise DatasetError(
             f"labels have dtype {labels.dtype}, expected whole numbers (the index of the right class)",
-            mend="save labels.astype(numpy.int64)",
+            hint="save labels.astype(numpy.int64)",
         )
     outside = labels[(labels < 0) | (labels >= classes)]
     if outside.size:
@@ -90,12 +90,12 @@ def _scores(k: int, outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray
                 )
             if scores.shape[-1] <= k > 1:
                 raise DatasetError(
-                    f"top{k} says nothing of {scores.shape[-1]} classes: it is always 1", mend="use top1"
+                    f"top{k} says nothing of {scores.shape[-1]} classes: it is always 1", hint="use top1"
                 )
             return scores
     shapes = ", ".join(f"{output.dtype} {output.shape}" for output in outputs)
     raise DatasetError(
         f"top{k} needs an output of scores, shape (batch, classes) with at least two classes",
         why=f"the model's outputs: {shapes}",
-        mend="name a function of your own as the metric: package.module:function",
+        hint="name a function of your own as the metric: package.module:function",
     )

@@ -39,7 +39,7 @@ class MetricAccumulator:
         """
         if labels is None:
             raise DatasetError(
-                f"the metric {self._name} needs labels, and the dataset has none", mend="add an array 'labels'"
+                f"the metric {self._name} needs labels, and the dataset has none", hint="add an array 'labels'"
             )
         try:
             scores = np.asarray(self._score(list(outputs), labels), dtype=np.float64)
@@ -49,7 +49,7 @@ class MetricAccumulator:
             # Only a user's own function comes here: what it raises is theirs to read.
             _log.debug("%s", self._name, exc_info=True)
             raise DatasetError(
-                f"the metric {self._name} failed", why=described(error), mend="-vv shows the traceback"
+                f"the metric {self._name} failed", why=described(error), hint="-vv shows the traceback"
             ) from error
         if scores.shape != (len(labels),):
             raise DatasetError(

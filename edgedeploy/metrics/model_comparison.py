@@ -81,7 +81,7 @@ def compare(
         samples += batch.size
         progress.advance(samples, total, "samples")
     if not samples:
-        raise DatasetError("there is no sample to compare the models on", mend="give a dataset with samples")
+        raise DatasetError("there is no sample to compare the models on", hint="give a dataset with samples")
     return Compared(
         samples=samples,
         reference_metric=reference_score.figure() if reference_score else None,

@@ -71,7 +71,7 @@ def _tensor_facts(value: onnx.ValueInfoProto) -> TensorFacts:
         kind = value.type.WhichOneof("value") or "no type"
         raise UnsupportedError(
             f"{value.name!r} is not a tensor but a {kind.removesuffix('_type')}",
-            mend="export the model with tensors as inputs and outputs (scikit-learn: zipmap=False)",
+            hint="export the model with tensors as inputs and outputs (scikit-learn: zipmap=False)",
         )
     tensor = value.type.tensor_type
     return TensorFacts(

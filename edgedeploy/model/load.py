@@ -49,18 +49,18 @@ def read_onnx(path: Path) -> onnx.ModelProto:
             size_bytes = path.stat().st_size
             if format_of(beginning) == "tflite":
                 raise UnsupportedError(
-                    f"{path} is a TensorFlow Lite model, which this step does not take", mend="give it as ONNX"
+                    f"{path} is a TensorFlow Lite model, which this step does not take", hint="give it as ONNX"
                 )
             if size_bytes > PROTOBUF_LIMIT_BYTES:
                 raise UnsupportedError(
                     f"{path} is {size_bytes:,} bytes large; a protobuf file ends at 2 GB",
-                    mend="save the model with external data: onnx.save(model, path, save_as_external_data=True)",
+                    hint="save the model with external data: onnx.save(model, path, save_as_external_data=True)",
                 )
             content = beginning + file.read()
     except OSError as error:
         raise unreadable(path, error) from error
     if not content:
-        raise InvalidFileError(f"{path} is empty", mend="export the model again")
+        raise InvalidFileError(f"{path} is empty", hint="export the model again")
     model = onnx.ModelProto()
     try:
         model.ParseFromString(content)
@@ -71,7 +71,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         raise _not_onnx(path, content)
     if not _is_all_text(model):
         raise InvalidFileError(
-            f"{path} is damaged", why="a name in it is not text in UTF-8", mend="export or copy it again"
+            f"{path} is damaged", why="a name in it is not text in UTF-8", hint="export or copy it again"
         )
     return model
 
@@ -127,7 +127,7 @@ def external_files(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
             raise InvalidFileError(
                 f"{path}: tensor {tensor.name!r} lies beyond the end of {location}",
                 why=f"bytes {offset:,} to {offset + length:,} of {size_bytes:,}",
-                mend="export the model and its data again, or copy the data file whole",
+                hint="export the model and its data again, or copy the data file whole",
             )
     return tuple(files[location] for location in sorted(files))
 
@@ -148,7 +148,7 @@ def _external_file(path: Path, tensor: str, location: str) -> Path:
     if not file.is_file():
         raise InvalidFileError(
             f"{path} needs its external data {location}, which is not there",
-            mend=f"copy {location} into {path.parent} too",
+            hint=f"copy {location} into {path.parent} too",
         )
     return file
 
@@ -169,4 +169,4 @@ def _not_onnx(path: Path, content: bytes) -> InvalidFileError:
     for beginning, kind in _KNOWN_BEGINNINGS.items():
         if content.startswith(beginning):
             return InvalidFileError(f"{path} is not an ONNX model", why=f"it is {kind}")
-    return InvalidFileError(f"{path} is not an ONNX model, or only a part of one", mend="export or copy it again")
+    return InvalidFileError(f"{path} is not an ONNX model, or only a part of one", hint="export or copy it again")

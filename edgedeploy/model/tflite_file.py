@@ -65,10 +65,10 @@ def read_tflite(content: bytes, name: str = "the model") -> Any:
         raise InvalidFileError(
             f"{name} is damaged, or only a part of a TensorFlow Lite model",
             why=f"{type(error).__name__}: {error}",
-            mend="export or copy it again",
+            hint="export or copy it again",
         ) from error
     if not model.subgraphs:
-        raise InvalidFileError(f"{name} holds no graph", mend="export the model again")
+        raise InvalidFileError(f"{name} holds no graph", hint="export the model again")
     return model
 
 

@@ -89,7 +89,7 @@ def optimize(
         raise DatasetError(
             f"recipe {recipe.name!r} needs calibration data",
             why="quantized activations get their ranges from sample inputs",
-            mend="add --calibration FILE.npz with some dozens of typical inputs",
+            hint="add --calibration FILE.npz with some dozens of typical inputs",
         )
     subject = Subject(
         model, calibration=calibration, evaluation=evaluation, metric=metric, target=target, progress=progress
@@ -177,7 +177,7 @@ def _refuse_to_overwrite(model: Path, output: Path) -> None:
         raise UnsupportedError(
             f"the output {output} is the model itself",
             why="the float model is what every later figure is held against",
-            mend="name another file with -o",
+            hint="name another file with -o",
         )
 
 

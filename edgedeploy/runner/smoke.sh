@@ -360,7 +360,7 @@ else
     fresh=$(in_words "$((bits & (0xe | ~${throttled_before:-0})))")
     old=$(in_words "$bits")
     if [ -n "$fresh" ]; then
-        line throttling failed "$fresh" "let it cool, give it a heat sink, a fan or some air, and run this again; where the voltage is too low, mend that first"
+        line throttling failed "$fresh" "let it cool, give it a heat sink, a fan or some air, and run this again; where the voltage is too low, fix that first"
     else
         line throttling ok "${old:+not now; since it was started: }${old:-none}"
     fi

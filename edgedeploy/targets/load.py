@@ -31,7 +31,7 @@ def load_target(name: str) -> Target:
     target = load_toml(path, Target)
     if target.name not in ("", name):
         raise InvalidFileError(
-            f"{path}: name is {target.name!r}, but the file's name makes it {name!r}", mend="remove the key `name`"
+            f"{path}: name is {target.name!r}, but the file's name makes it {name!r}", hint="remove the key `name`"
         )
     target = msgspec.structs.replace(target, name=name)
     return _with_system(target, release) if colon else target
@@ -43,6 +43,6 @@ def _with_system(target: Target, release: str) -> Target:
         raise UnknownNameError(
             f"target {target.name} has no system {release!r}",
             why=f"there are: {', '.join(systems) or 'none that has a name'}",
-            mend=f"edgedeploy targets {target.name}",
+            hint=f"edgedeploy targets {target.name}",
         )
     return msgspec.structs.replace(target, os=systems[release], other_os=())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from edgedeploy.values.bundle import Source
 from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricFigure
@@ -198,7 +198,7 @@ class Doubt(Struct, frozen=True, kw_only=True):
 
     reason: str
     """`"throttled for 14 of 60 s"`"""
-    mend: str
+    hint: str = field(name="mend")
     """What to do about it."""
     spoils: bool
     """True when the figures are not this release's on this device; else they only move more than they need to."""

@@ -124,7 +124,15 @@ def _described(modules: tuple[ModuleType, ...]) -> Iterator[tuple[str, str, str]
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
                     match words:
                         case ast.Expr(value=ast.Constant(value=str(text))):
-                            yield value.name, field.target.id, " ".join(text.split())
+                            name = _encoded_name(getattr(module, value.name), field.target.id)
+                            yield value.name, name, " ".join(text.split())
+
+
+def _encoded_name(kind: type, field: str) -> str:
+    """What a field is called in JSON: names there do not change when ours do."""
+    if not issubclass(kind, msgspec.Struct):
+        return field
+    return next((each.encode_name for each in msgspec.structs.fields(kind) if each.name == field), field)
 
 
 def schema_bytes(schema: Json) -> bytes:

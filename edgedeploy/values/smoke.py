@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 Key = Literal[
     "board", "fits", "release", "files", "golden", "measurement",
@@ -27,7 +27,7 @@ class SmokeLine(Struct, frozen=True, kw_only=True):
     state: State
     figure: str
     """What was seen, in words; why it failed, or why it cannot be told."""
-    mend: str = ""
+    hint: str = field(name="mend", default="")
     """What to do next; empty where nothing has to be done, or nobody knows what."""
 
 

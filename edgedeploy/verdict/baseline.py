@@ -110,21 +110,21 @@ def load_baseline(path: Path) -> Baseline:
     Raises:
         InvalidFileError: it cannot be read, or is no baseline of this version.
     """
-    mend = "make one: edgedeploy baseline save FILE MEASUREMENT…"
+    hint = "make one: edgedeploy baseline save FILE MEASUREMENT…"
     try:
         baseline = msgspec.json.decode(path.read_bytes(), type=Baseline)
     except OSError as error:
         raise unreadable(path, error) from error
     # A ValueError is a MsgspecError or a UnicodeDecodeError; too many brackets are a RecursionError.
     except (ValueError, RecursionError) as error:
-        raise InvalidFileError(f"{path} is not a baseline", why=str(error), mend=mend) from error
+        raise InvalidFileError(f"{path} is not a baseline", why=str(error), hint=hint) from error
     if baseline.schema != SCHEMA:
         raise InvalidFileError(
-            f"{path} has schema {baseline.schema}; this edgedeploy reads {SCHEMA}", mend=f"measure again, and {mend}"
+            f"{path} has schema {baseline.schema}; this edgedeploy reads {SCHEMA}", hint=f"measure again, and {hint}"
         )
     for entry in baseline.entries:
         if not _sound(entry):
-            raise InvalidFileError(f"{path}: {entry.name} for {entry.target} has a figure that is none", mend=mend)
+            raise InvalidFileError(f"{path}: {entry.name} for {entry.target} has a figure that is none", hint=hint)
     return baseline
 
 
@@ -134,14 +134,14 @@ def _kind(measurement: Measurement) -> Kind:
     if measurement.timing is None:
         raise InvalidFileError(
             f"{measurement.release.id} on {measurement.device} was neither timed nor counted",
-            mend="edgedeploy bench DEVICE -o FILE makes such a measurement; `test` looks at answers only",
+            hint="edgedeploy bench DEVICE -o FILE makes such a measurement; `test` looks at answers only",
         )
     validity = measurement.timing.validity
     if validity is not None and validity.outcome == "invalid":
         raise InvalidFileError(
             f"the measurement of {measurement.release.id} on {measurement.device} is invalid",
             why="; ".join(doubt.reason for doubt in validity.doubts if doubt.spoils),
-            mend="; ".join(doubt.mend for doubt in validity.doubts if doubt.spoils) + "; then measure again",
+            hint="; ".join(doubt.hint for doubt in validity.doubts if doubt.spoils) + "; then measure again",
         )
     emulated = measurement.conditions.emulated or measurement.timing.clock == "emulated"
     return "emulated" if emulated else "device"
@@ -161,7 +161,7 @@ def _entry(key: _Key, runs: Sequence[Measurement]) -> BaselineEntry:
             raise InvalidFileError(
                 f"the measurements of {name} for {target} do not belong together",
                 why=differs[:300],
-                mend="give the runs of one release on one device",
+                hint="give the runs of one release on one device",
             )
     entry = BaselineEntry(
         name=name,
@@ -177,7 +177,7 @@ def _entry(key: _Key, runs: Sequence[Measurement]) -> BaselineEntry:
         peak_rss_bytes=tuple(run.peak_rss_bytes for run in runs if run.peak_rss_bytes is not None),
     )
     if not _sound(entry):
-        raise InvalidFileError(f"a measurement of {name} for {target} has a figure that is none", mend="measure again")
+        raise InvalidFileError(f"a measurement of {name} for {target} has a figure that is none", hint="measure again")
     return entry
 
 

@@ -77,14 +77,14 @@ def new_contract(proposal: Proposal, path: Path, *, progress: Progress = SILENT)
         HostError: the contract cannot be written.
     """
     if path.exists():
-        raise InvalidFileError(f"{path} exists", mend="remove it, or name another with -o")
+        raise InvalidFileError(f"{path} exists", hint="remove it, or name another with -o")
     facts = inspect_model(proposal.model)
     dataset = open_dataset(proposal.evaluation, facts.inputs)
     if not dataset.has_labels:
         raise DatasetError(
             f"{proposal.evaluation} has no labels",
             why="a contract promises how good a model is",
-            mend="add an array `labels`, with a label for each sample",
+            hint="add an array `labels`, with a label for each sample",
         )
     recipe = proposal.recipe or ("int8" if proposal.calibration else "weights-int8")
     load_recipe(recipe)
@@ -102,7 +102,7 @@ def new_contract(proposal: Proposal, path: Path, *, progress: Progress = SILENT)
             load_contract(draft)
         except InvalidFileError as error:
             what = error.what.replace(f"{draft}:", f"{path} would have, in line ")
-            raise InvalidFileError(what, why=error.why, mend=error.mend) from error
+            raise InvalidFileError(what, why=error.why, hint=error.hint) from error
     write_bytes(path, text.encode())
     return load_contract(path)
 
@@ -277,5 +277,5 @@ def _relative(path: Path, folder: Path) -> str:
         raise InvalidFileError(
             f"{path} does not lie in the contract's folder",
             why=f"that is {folder.resolve()}: a hand-over is one folder",
-            mend="copy it there, or write the contract beside it with -o",
+            hint="copy it there, or write the contract beside it with -o",
         ) from None

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.files import cache_folder
@@ -41,8 +41,8 @@ class Finding(Struct, frozen=True, kw_only=True):
     """`"limited"`: the job can be done, with what `detail` says."""
     detail: str
     """A version, a size, or what is wrong."""
-    mend: str = ""
-    """The command or change; empty when there is nothing to mend."""
+    hint: str = field(name="mend", default="")
+    """The command or change; empty when there is nothing to fix."""
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True):
@@ -86,7 +86,7 @@ def _conversion(job: str) -> list[Finding]:
     if python is not None:
         return [Finding(job=job, what=what, state="ready", detail=python)]
     detail = "none found; uv fetches one when a model is first converted, if it can reach its index"
-    return [Finding(job=job, what=what, state="limited", detail=detail, mend=f"install {what}")]
+    return [Finding(job=job, what=what, state="limited", detail=detail, hint=f"install {what}")]
 
 
 def _boards(job: str) -> list[Finding]:
@@ -103,7 +103,7 @@ def _boards(job: str) -> list[Finding]:
             what="memory",
             state="ready" if enough else "limited",
             detail=f"{memory_bytes / 1e9:.1f} GB available",
-            mend="" if enough else f"a board takes {_BOARD_MEMORY_BYTES / 1e9:.1f} GB: end other programs",
+            hint="" if enough else f"a board takes {_BOARD_MEMORY_BYTES / 1e9:.1f} GB: end other programs",
         )
     )
     return found
@@ -133,17 +133,17 @@ _CHECKS: dict[str, Callable[[str], list[Finding]]] = {
 }
 
 
-def _package(job: str, name: str, mend: str) -> Finding:
+def _package(job: str, name: str, hint: str) -> Finding:
     try:
         return Finding(job=job, what=name, state="ready", detail=importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        return Finding(job=job, what=name, state="missing", detail="not installed", mend=mend)
+        return Finding(job=job, what=name, state="missing", detail="not installed", hint=hint)
 
 
 def _program(job: str, name: str) -> Finding:
     lacking = missing_programs(name)
     if lacking is not None:
-        return Finding(job=job, what=name, state="missing", detail="not installed", mend=lacking)
+        return Finding(job=job, what=name, state="missing", detail="not installed", hint=lacking)
     return Finding(job=job, what=name, state="ready", detail=_version_line(name))
 
 
@@ -172,15 +172,15 @@ def _version_line(program: str) -> str:
 
 def _room(job: str, folder: Path, name: str, needed_bytes: int, variable: str) -> Finding:
     existing = next((one for one in (folder, *folder.parents) if one.is_dir()), Path("/"))
-    what, mend = f"disk for {name}", f"free some space, or set {variable} to a folder elsewhere"
+    what, hint = f"disk for {name}", f"free some space, or set {variable} to a folder elsewhere"
     if not os.access(existing, os.W_OK):
-        return Finding(job=job, what=what, state="missing", detail=f"{existing} cannot be written to", mend=mend)
+        return Finding(job=job, what=what, state="missing", detail=f"{existing} cannot be written to", hint=hint)
     free_bytes = shutil.disk_usage(existing).free
     detail = f"{free_bytes / 1e9:.1f} GB free in {folder}"
     if free_bytes >= needed_bytes:
         return Finding(job=job, what=what, state="ready", detail=detail)
     detail += f"; {needed_bytes / 1e9:.1f} GB are needed"
-    return Finding(job=job, what=what, state="missing", detail=detail, mend=mend)
+    return Finding(job=job, what=what, state="missing", detail=detail, hint=hint)
 
 
 def _scratch(job: str) -> Finding:
@@ -201,7 +201,7 @@ def _keys(job: str) -> Finding:
         what="a key to log in with",
         state="limited",
         detail=f"neither an agent nor a key in {folder}; ~/.ssh/config may name others",
-        mend="ssh-keygen -t ed25519, then ssh-copy-id USER@DEVICE",
+        hint="ssh-keygen -t ed25519, then ssh-copy-id USER@DEVICE",
     )
 
 
@@ -220,7 +220,7 @@ def _known_hosts(job: str) -> Finding:
         lines = []
     except OSError as error:
         detail = f"{path}: {error.strerror}"
-        return Finding(job=job, what="known_hosts", state="missing", detail=detail, mend=f"chmod 600 {path}")
+        return Finding(job=job, what="known_hosts", state="missing", detail=detail, hint=f"chmod 600 {path}")
     detail = f"{len(lines)} lines in {path}"
     if not lines:
         detail += "; hosts that it does not know are refused without --accept-new"

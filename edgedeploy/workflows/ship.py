@@ -178,7 +178,7 @@ def _check_expiry(contract: Contract) -> None:
     if model.expires is not None and datetime.datetime.now(datetime.UTC).date() > model.expires:
         raise InvalidFileError(
             f"the contract of {model.name} {model.version} expired on {model.expires}",
-            mend=f"ask {model.owner or 'the people who trained the model'} for a new one",
+            hint=f"ask {model.owner or 'the people who trained the model'} for a new one",
         )
 
 
@@ -188,7 +188,7 @@ def _handed_over(contract: Contract) -> Path:
         raise IntegrityError(
             f"{path} is not the model that the contract names",
             why="its SHA-256 is another one",
-            mend="ask for the right file, or for a contract of this one",
+            hint="ask for the right file, or for a contract of this one",
         )
     return path
 
@@ -227,7 +227,7 @@ def _target(device: str, connection: Connection, name: str | None, backend: str,
     else:
         raise DeviceError(
             f"{connection.address} is {found.machine}, and no target is for such a device",
-            mend="edgedeploy targets shows what there is; --target says what to build for",
+            hint="edgedeploy targets shows what there is; --target says what to build for",
         )
     if backend == "auto":
         return chosen
@@ -235,7 +235,7 @@ def _target(device: str, connection: Connection, name: str | None, backend: str,
         raise UnsupportedError(
             f"{connection.address} as a {chosen.name} cannot have the backend {backend!r}",
             why="; ".join(but),
-            mend=f"there are: {', '.join(chosen.backends)}",
+            hint=f"there are: {', '.join(chosen.backends)}",
         )
     # Passes ask what runs the model: no operators of one runtime for another.
     return structs.replace(chosen, backends=(backend,))

@@ -126,7 +126,7 @@ def test_golden_inputs_are_not_made_up_for_unknown_shapes(small, tmp_path):
     (tmp_path / "m.onnx").write_bytes(PICTURE.SerializeToString())
     with pytest.raises(UnsupportedError, match="dynamic shape") as caught:
         compile_model(tmp_path / "m.onnx", RPI4, tmp_path / "out")
-    assert "--golden" in caught.value.mend
+    assert "--golden" in caught.value.hint
 
 
 def test_what_random_inputs_can_be(small, tmp_path):

@@ -182,7 +182,7 @@ def test_what_answers_something_else_is_refused_with_the_numbers(tmp_path: Path,
     with pytest.raises(UnsupportedError, match="answers something else") as caught:
         converted(tmp_path, DOUBLE, samples(2))
     assert "'y' of golden sample 0, plain, differs by 0.01 of its size; 0.001 is allowed for a float32 model" in caught.value.why  # fmt: skip  # noqa: E501
-    assert "--backend" in caught.value.mend
+    assert "--backend" in caught.value.hint
 
 
 def test_what_the_runtime_refuses_is_refused(tmp_path: Path, converter) -> None:
@@ -216,7 +216,7 @@ def test_integers_for_real_numbers_are_refused_before_any_work(tmp_path: Path) -
         { q = QuantizeLinear(the_x, scale, zero) y = DequantizeLinear(q, scale, zero) }"""
     with pytest.raises(UnsupportedError, match="not converted") as caught:
         converted(tmp_path, text, samples(1, (1, 4)))
-    assert "QuantizeLinear" in caught.value.why and "optimize" in caught.value.mend
+    assert "QuantizeLinear" in caught.value.why and "optimize" in caught.value.hint
     assert quantized(["Conv", "DequantizeLinear"]) is None
     assert quantized(["MatMulInteger"]) and quantized(["QLinearConv"]) and quantized(["DynamicQuantizeLinear"])
 
@@ -278,7 +278,7 @@ def test_without_a_python_for_it_that_is_named(tmp_path, monkeypatch) -> None:
     with pytest.raises(HostError) as caught:
         environment.converter(SILENT)
     assert "Python 3.12 or 3.13, which is not here" in caught.value.why
-    assert "install Python 3.12" in caught.value.mend
+    assert "install Python 3.12" in caught.value.hint
 
 
 def test_a_shim_that_runs_nothing_is_passed_over(tmp_path, monkeypatch) -> None:

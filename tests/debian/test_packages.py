@@ -132,11 +132,11 @@ def test_a_host_without_debian_is_told_what_to_do(apt: Path, tmp_path: Path, mon
     (apt / "ubuntu.list").write_text("deb http://127.0.0.1:9/ubuntu jammy main\n")
     with pytest.raises(HostError, match="cannot fetch Debian bookworm") as caught:
         get("wanted")
-    assert f"export {packages.MIRROR_VARIABLE}=http://" in caught.value.mend
+    assert f"export {packages.MIRROR_VARIABLE}=http://" in caught.value.hint
     monkeypatch.setenv(packages.MIRROR_VARIABLE, f"copy:{tmp_path}/debian")
     with pytest.raises(HostError, match="no keyring") as caught:
         get("wanted")
-    assert caught.value.mend.endswith("apt-get install -y --no-install-recommends debian-archive-keyring")
+    assert caught.value.hint.endswith("apt-get install -y --no-install-recommends debian-archive-keyring")
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def test_a_disk_that_fills_while_it_is_sent(
     with pytest.raises(DeviceError, match="cannot store what it was sent") as caught:
         push(bundle, device)
     assert "No space left" in caught.value.why
-    assert "free space" in caught.value.mend
+    assert "free space" in caught.value.hint
     assert releases(device) == (release,)
     assert broken_files(device, release) == ""
     # What was received has been removed again, as the message says.
@@ -84,7 +84,7 @@ def test_a_file_system_that_cannot_be_written(make_bundle, small_disk: SmallDisk
         with pytest.raises(DeviceError, match="cannot be locked") as caught:
             act()
         assert "Read-only file system" in caught.value.why
-        assert "mount" in caught.value.mend
+        assert "mount" in caught.value.hint
     assert releases(device)[1] == release
 
 
@@ -93,4 +93,4 @@ def test_a_new_device_that_cannot_be_written(make_bundle, small_disk: SmallDisk)
     subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
     with pytest.raises(DeviceError, match="cannot be locked") as caught:
         push(make_bundle(), LocalConnection("local:", place))
-    assert "mount" in caught.value.mend
+    assert "mount" in caught.value.hint

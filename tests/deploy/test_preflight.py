@@ -170,10 +170,10 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_does_not_fit_is_refused_with_the_fact_and_the_way_out(name: str) -> None:
-    manifest, text, what, mend = REFUSED[name]
+    manifest, text, what, hint = REFUSED[name]
     refused = refusals(manifest, device(text))
     assert [each.what for each in refused] == [what]
-    assert mend in refused[0].mend
+    assert hint in refused[0].hint
 
 
 def test_a_peak_that_was_measured_elsewhere_counts() -> None:
@@ -206,7 +206,7 @@ def test_a_target_is_held_against_the_device_before_there_is_a_bundle(
         return
     with pytest.raises(DeviceError, match=words) as caught:
         check_target(load_target(target), device(text))
-    assert "edgedeploy compile --target" in caught.value.mend
+    assert "edgedeploy compile --target" in caught.value.hint
 
 
 def test_a_target_whose_backends_all_need_python_is_refused_without_it() -> None:

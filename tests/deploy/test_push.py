@@ -270,7 +270,7 @@ class TestPush:
         assert releases(device) == ()
         with pytest.raises(DeviceError, match="no current release") as caught:
             current_release(device)
-        assert "edgedeploy push" in caught.value.mend
+        assert "edgedeploy push" in caught.value.hint
 
     def test_the_longest_path(self, make_bundle, device: LocalConnection) -> None:
         path = "/".join(["d" * 199] * 4 + ["f" * 199])
@@ -345,7 +345,7 @@ class TestHealth:
         bundle = make_bundle(version="2", files={"run": run})
         with pytest.raises(DeviceError, match=f"took {words} of memory .*, and may take 2,097,152") as caught:
             push(bundle, device, max_memory_bytes=2 << 20)
-        assert "edgedeploy optimize" in caught.value.mend
+        assert "edgedeploy optimize" in caught.value.hint
         assert releases(device) == (first,)
         assert read_log(device)[-1].event == "refused"
         if b"null" not in said:
@@ -364,7 +364,7 @@ class TestConfirm:
             DeviceError, match=f"not confirmed on local:; {first.release.id} is current again"
         ) as caught:
             push(make_bundle(version="2"), device, confirm=command)
-        assert caught.value.why == "no such app | exit status 1" and command in caught.value.mend
+        assert caught.value.why == "no such app | exit status 1" and command in caught.value.hint
         assert current_release(device) == first.release
         *_, activated, back, taken = read_log(device)
         assert (activated.event, taken.event, back.event) == ("activated", "taken-back", "rolled-back")
@@ -480,7 +480,7 @@ class TestPreflight:
             DeviceError, match=r"programs need libstdc\+\+\.so\.7, libblas\.so\.99, and local: is"
         ) as caught:
             push(make_bundle(needs=needs), device)
-        assert "--backend native" in caught.value.mend
+        assert "--backend native" in caught.value.hint
         assert not store(home).exists()
         assert push(make_bundle(needs=Needs(shared_libraries=("libc.so.6",))), device).activated
 
@@ -494,7 +494,7 @@ class TestPreflight:
     def test_more_memory_was_measured_than_it_has(self, make_bundle, device: LocalConnection, home: Path) -> None:
         with pytest.raises(DeviceError, match=r"were measured, and local: has .* available") as caught:
             push(make_bundle(), device, peak_memory_bytes=1 << 50)
-        assert "edgedeploy optimize" in caught.value.mend
+        assert "edgedeploy optimize" in caught.value.hint
         assert not store(home).exists()
 
     def test_an_instruction_that_the_cores_lack(self, make_bundle, device: LocalConnection, home: Path) -> None:
@@ -503,7 +503,7 @@ class TestPreflight:
         dies = make_bundle(version="2", files={"run": b"#!/bin/sh\nkill -ILL $$\n"})
         with pytest.raises(DeviceError, match="uses an instruction that the cores of local: do not have") as caught:
             push(dies, device)
-        assert "--backend" in caught.value.mend
+        assert "--backend" in caught.value.hint
         assert releases(device) == (first,)
 
     def test_python_says_what_is_expected_of_it(self, make_bundle, device: LocalConnection) -> None:
@@ -530,7 +530,7 @@ class TestPreflight:
         home.chmod(0o500)
         with pytest.raises(DeviceError, match="cannot be locked") as caught:
             push(make_bundle(), device)
-        assert "home folder" in caught.value.mend
+        assert "home folder" in caught.value.hint
 
 
 class Untouchable:

@@ -43,5 +43,5 @@ def test_bundles_that_cannot_run_there_are_refused_before_a_byte_is_sent(make_bu
         for words, changes in cases.items():
             with pytest.raises(DeviceError, match=words) as caught:
                 push(make_bundle(**{"architecture": "aarch64", "runtime": native, **changes}), device)
-            assert caught.value.mend
+            assert caught.value.hint
         assert device.run(["test", "-e", ".edgedeploy"]).exit_status != 0

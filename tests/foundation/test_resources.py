@@ -35,4 +35,4 @@ def test_an_unknown_name_lists_what_there_is(name):
     with pytest.raises(UnknownNameError) as caught:
         data_files.find("targets", name)
     assert "rpi4" in caught.value.why
-    assert str(config_folder()) in caught.value.mend
+    assert str(config_folder()) in caught.value.hint

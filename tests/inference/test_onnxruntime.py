@@ -96,7 +96,7 @@ def test_a_model_that_fails_while_it_runs_says_with_what(capfd):
     )
     with pytest.raises(UnsupportedError, match="fails while it runs") as caught:
         session.run({"x": np.zeros((1, 5), np.float32)})
-    assert "x (1, 5)" in caught.value.mend
+    assert "x (1, 5)" in caught.value.hint
     assert capfd.readouterr().err == ""
 
 

@@ -70,7 +70,7 @@ def test_a_run_that_ends_early_says_so(local, make_release, monkeypatch, bounds,
 def test_an_unknown_profile_is_told(local, make_release):
     with pytest.raises(UnknownNameError, match="'eternal'") as caught:
         bench(local, make_release(), profile="eternal")
-    assert "smoke, standard, long" in caught.value.mend
+    assert "smoke, standard, long" in caught.value.hint
 
 
 def test_a_release_without_golden_samples_cannot_be_timed(local, make_release):
@@ -160,7 +160,7 @@ def test_what_an_earlier_runner_cannot_do_is_told(local, make_release):
     assert timing.cold_load_ms is None
     with pytest.raises(UnsupportedError, match="every_ms") as caught:
         bench(local, release, profile="smoke", settings=BenchSettings(every_ms=5.0))
-    assert "compile" in caught.value.mend
+    assert "compile" in caught.value.hint
 
 
 def test_the_load_from_the_disk_is_one_of_its_own(local, make_release):

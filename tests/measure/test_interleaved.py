@@ -82,7 +82,7 @@ def test_an_emulated_board_that_does_not_count_is_refused(local, make_release) -
     local.emulated = True
     with pytest.raises(UnsupportedError, match="real board") as caught:
         bench_against(local, make_release(), make_release())
-    assert "--count" in caught.value.mend
+    assert "--count" in caught.value.hint
 
 
 def test_too_few_rounds(local, make_release) -> None:

@@ -152,4 +152,4 @@ def test_what_is_no_profile(
     monkeypatch.setattr(Conversation, "receive", receive)
     with pytest.raises(DeviceError, match="no profile") as caught:
         module.profile(local, make_release(MODEL, FEEDS))
-    assert "compile" in caught.value.mend
+    assert "compile" in caught.value.hint

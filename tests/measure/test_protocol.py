@@ -173,7 +173,7 @@ def test_an_end_in_an_array_is_told_with_what_the_device_said():
 def test_a_process_that_was_killed_is_told_apart():
     with pytest.raises(DeviceError) as caught:
         talk(b"", exit_status=137).receive()
-    assert "memory" in caught.value.why and "dmesg" in caught.value.mend
+    assert "memory" in caught.value.why and "dmesg" in caught.value.hint
 
 
 def test_a_runner_that_dies_on_the_device_is_told(local, make_release):

@@ -37,7 +37,7 @@ def test_the_releases_own_model(local, make_release):
 def test_a_program_is_compared_with_what_was_compiled(local, program, tmp_path):
     with pytest.raises(UnsupportedError, match="compiled into a program") as caught:
         reference_model(local, program, SILENT)
-    assert "--model" in caught.value.mend
+    assert "--model" in caught.value.hint
     keep_model(compiled(program))
     assert reference_model(local, program, SILENT) == compiled(program)
     np.savez(tmp_path / "data.npz", x=np.ones((3, 3), np.float32))

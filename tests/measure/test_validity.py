@@ -72,7 +72,7 @@ STEADY = samples_around(10.0)
 
 def told(found: Timing) -> tuple[str, list[tuple[str, bool]]]:
     judged = validity(found)
-    assert all(doubt.mend for doubt in judged.doubts)
+    assert all(doubt.hint for doubt in judged.doubts)
     return judged.outcome, [(doubt.reason, doubt.spoils) for doubt in judged.doubts]
 
 

@@ -128,7 +128,7 @@ def test_without_the_extra_the_command_that_mends_it_is_said(tmp_path):
         "from edgedeploy.foundation.errors import HostError\n"
         "from edgedeploy.model.inspect import inspect_model\n"
         "try: inspect_model(Path(sys.argv[1]))\n"
-        "except HostError as error: print(error.mend)"
+        "except HostError as error: print(error.hint)"
     )
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout == "pip install 'edgedeploy[tflite]'\n"

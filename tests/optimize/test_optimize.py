@@ -165,7 +165,7 @@ def test_mistakes_are_named(model, tmp_path, evaluation, calibration):
     int8, fold, out = load_recipe("int8"), load_recipe("fold"), tmp_path / "out.onnx"
     with pytest.raises(DatasetError, match="needs calibration data") as caught:
         optimize(model, int8, out)
-    assert "--calibration" in caught.value.mend
+    assert "--calibration" in caught.value.hint
     with pytest.raises(InvalidFileError, match="does not exist"):
         optimize(tmp_path / "nothing.onnx", fold, out)
     with pytest.raises(UnknownNameError, match="top7"):

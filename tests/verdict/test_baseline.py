@@ -212,8 +212,8 @@ def test_runs_that_do_not_belong_together_are_refused(counted, timed, measuremen
 def test_an_invalid_measurement_is_neither_kept_nor_compared(timed):
     run = timed(10.0, 1)
     doubts = (
-        Doubt(reason="throttled for 14 of 60 s", mend="let it cool", spoils=True),
-        Doubt(reason="other programs kept 0.4 of its CPUs busy", mend="end them", spoils=False),
+        Doubt(reason="throttled for 14 of 60 s", hint="let it cool", spoils=True),
+        Doubt(reason="other programs kept 0.4 of its CPUs busy", hint="end them", spoils=False),
     )
     invalid = structs.replace(
         run, timing=structs.replace(run.timing, validity=Validity(outcome="invalid", doubts=doubts))
@@ -222,7 +222,7 @@ def test_an_invalid_measurement_is_neither_kept_nor_compared(timed):
         with pytest.raises(InvalidFileError, match="is invalid") as caught:
             refused()
         assert caught.value.why == "throttled for 14 of 60 s"
-        assert caught.value.mend == "let it cool; then measure again"
+        assert caught.value.hint == "let it cool; then measure again"
 
 
 def test_a_file_is_read_as_it_was_written(counted, timed, tmp_path):

@@ -321,8 +321,8 @@ def test_a_latency_that_no_such_board_can_have_is_not_believed(measurement):
 @pytest.mark.parametrize("outcome", ["stable", "unstable", "invalid"])
 def test_latencies_of_an_invalid_measurement_cannot_be_told(measurement, outcome):
     doubts = (
-        Doubt(reason="throttled for 14 of 60 s", mend="let it cool", spoils=True),
-        Doubt(reason="other programs kept 0.4 of its CPUs busy", mend="end them", spoils=False),
+        Doubt(reason="throttled for 14 of 60 s", hint="let it cool", spoils=True),
+        Doubt(reason="other programs kept 0.4 of its CPUs busy", hint="end them", spoils=False),
     )
     timing = structs.replace(measurement.timing, validity=Validity(outcome=outcome, doubts=doubts))
     found = line(

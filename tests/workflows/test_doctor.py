@@ -37,7 +37,7 @@ def test_a_program_that_is_missing_comes_with_its_line(monkeypatch: pytest.Monke
     monkeypatch.setattr(tools, "_MORE_FOLDERS", ())
     finding = found("boards", "qemu-system-aarch64")
     assert finding.state == "missing"
-    assert finding.mend.endswith("apt-get install -y --no-install-recommends qemu-system-arm")
+    assert finding.hint.endswith("apt-get install -y --no-install-recommends qemu-system-arm")
 
 
 def test_an_extra_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +50,7 @@ def test_an_extra_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(importlib.metadata, "version", version)
     finding = found("native", "ziglang")
-    assert (finding.state, finding.mend) == ("missing", "pip install 'edgedeploy[native]'")
+    assert (finding.state, finding.hint) == ("missing", "pip install 'edgedeploy[native]'")
 
 
 def test_a_disk_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,4 +60,4 @@ def test_a_backend_that_is_named_is_what_the_model_is_optimized_for() -> None:
     assert not target(RPI4, backend="native").prefers_onnxruntime
     with pytest.raises(UnsupportedError, match="as a rpi4 cannot have the backend 'tflite'") as caught:
         target(without(RPI4, "python"), backend="tflite")
-    assert "no 64-bit Python 3" in caught.value.why and "native" in caught.value.mend
+    assert "no 64-bit Python 3" in caught.value.why and "native" in caught.value.hint

@@ -87,7 +87,7 @@ def command(
             raise UnsupportedError(
                 f"{device} does not count instructions",
                 why="an emulated board does so from when it is made, or never; no other device can",
-                mend="edgedeploy board up NAME --target TARGET --count, and push it there",
+                hint="edgedeploy board up NAME --target TARGET --count, and push it there",
             )
         release = api.current_release(connection, name)
         if against is not None:

@@ -28,7 +28,7 @@ def command(jobs: tuple[str, ...], out: Output) -> int:
     from edgedeploy.workflows import doctor
 
     if unknown := [job for job in jobs if job not in doctor.JOBS]:
-        raise UnknownNameError(f"there is no job {unknown[0]!r}", mend=f"there are: {', '.join(doctor.JOBS)}")
+        raise UnknownNameError(f"there is no job {unknown[0]!r}", hint=f"there are: {', '.join(doctor.JOBS)}")
     diagnosis = doctor.examine()
     missing = diagnosis.missing(jobs or ("models",))
     shown: list[RenderableType] = []
@@ -36,7 +36,7 @@ def command(jobs: tuple[str, ...], out: Output) -> int:
         table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
         for finding in (one for one in diagnosis.findings if one.job == job):
             mark = {"ready": "✓", "limited": "!", "missing": "✗"}[finding.state]
-            table.add_row(mark, finding.what, f"{finding.detail}{f' → {finding.mend}' if finding.mend else ''}")
+            table.add_row(mark, finding.what, f"{finding.detail}{f' → {finding.hint}' if finding.hint else ''}")
         shown += [Text(f"{job}: {doctor.JOBS[job]}", style="bold"), table, ""]
     head = f"edgedeploy {diagnosis.edgedeploy} on {diagnosis.machine}\n"
     lost = dict.fromkeys(one.job for one in diagnosis.missing(jobs or tuple(doctor.JOBS)))

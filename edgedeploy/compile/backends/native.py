@@ -40,7 +40,7 @@ class NativeBackend:
         try:
             zig_version()
         except HostError as error:
-            return f"{error.what} ({error.mend})"
+            return f"{error.what} ({error.hint})"
         return None
 
     def build(self, order: Order, folder: Path, progress: Progress) -> Built:
@@ -104,7 +104,7 @@ def _golden_feed(order: Order) -> dict[str, np.ndarray]:
                 raise UnsupportedError(
                     f"the native backend needs all inputs {name!r} to have one shape",
                     why=f"golden samples have {feeds[0][name].shape} and {array.shape}, and a static program has one",
-                    mend=f"bind it with --input-shape {name}=…, or take another backend",
+                    hint=f"bind it with --input-shape {name}=…, or take another backend",
                 )
     return feeds[0]
 

@@ -47,7 +47,7 @@ class OnnxruntimeCBackend:
         try:
             zig_version()
         except HostError as error:
-            return f"{error.what} ({error.mend})"
+            return f"{error.what} ({error.hint})"
         return None
 
     def build(self, order: Order, folder: Path, progress: Progress) -> Built:

@@ -56,10 +56,10 @@ def _check(package: Package, version: str, sha256: str) -> None:
         raise HostError(
             f"Debian has {package.name} {package.version} now, and {version} was locked",
             why="the same model is to give the same bundle, whenever it is compiled",
-            mend="take a newer edgedeploy",
+            hint="take a newer edgedeploy",
         )
     if sha256_file(package.path) != sha256:
-        raise IntegrityError(f"{package.path.name} is not the package that was locked", mend=f"remove {package.path}")
+        raise IntegrityError(f"{package.path.name} is not the package that was locked", hint=f"remove {package.path}")
 
 
 def _take(usr: Path, folder: Path) -> None:

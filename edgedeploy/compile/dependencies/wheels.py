@@ -197,7 +197,7 @@ def _install(lock: Path, folder: Path, platform: str, python: str) -> None:
                 check=False,
             )
     except OSError as error:
-        raise HostError("uv cannot be started", why=str(error), mend="install it again: pip install uv") from error
+        raise HostError("uv cannot be started", why=str(error), hint="install it again: pip install uv") from error
     if done.returncode == 0:
         return
     words = " ".join(line.strip() for line in done.stderr.splitlines() if not line.startswith("Using "))[:600]
@@ -205,7 +205,7 @@ def _install(lock: Path, folder: Path, platform: str, python: str) -> None:
         raise HostError(
             "the runtime's wheels cannot be fetched",
             why=words,
-            mend="connect to the network once, or point uv at an index of yours with UV_DEFAULT_INDEX "
+            hint="connect to the network once, or point uv at an index of yours with UV_DEFAULT_INDEX "
             "(pip, which fetches for 32-bit Arm: PIP_INDEX_URL); they are kept afterwards",
         )
     if any(word in words for word in _NO_WHEEL_WORDS):
@@ -279,7 +279,7 @@ def _copy(source: Path, folder: Path, files: Sequence[File]) -> None:
         except OSError as error:
             raise unwritable(place, error) from error
         if digest.hexdigest() != file.sha256:
-            raise IntegrityError(f"{source / file.path} is not what was laid out", mend=f"remove {source.parent}")
+            raise IntegrityError(f"{source / file.path} is not what was laid out", hint=f"remove {source.parent}")
 
 
 def _files_in(folder: Path) -> list[Path]:

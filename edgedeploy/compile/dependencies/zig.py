@@ -137,7 +137,7 @@ def _zig() -> Path:
         raise HostError(
             "the cross-compiler zig is not installed",
             why="programs for boards are compiled with it",
-            mend="pip install 'edgedeploy[native]'",
+            hint="pip install 'edgedeploy[native]'",
         )
     return folder / "zig"
 
@@ -161,7 +161,7 @@ def _run(command: list[str], progress: Progress | None) -> str:
         raise HostError(f"zig has not come to an end in {_TIMEOUT_S / 60:g} minutes") from error
     except OSError as error:
         raise HostError(
-            "zig cannot be started", why=str(error), mend="install it again: pip install ziglang"
+            "zig cannot be started", why=str(error), hint="install it again: pip install ziglang"
         ) from error
     if done.returncode != 0:
         complaints = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()

@@ -51,7 +51,7 @@ def _source(node: Node, taken: list[Value], name: str, opset: int) -> str:
         raise UnsupportedError(
             f"there is no kernel for {node.op} (node {node.name!r})",
             why="other operators are written by emx-onnx-cgen, and that is not installed",
-            mend="pip install 'edgedeploy[native]'",
+            hint="pip install 'edgedeploy[native]'",
         ) from error
     if node.op in _NOT_TRUSTED:
         raise node.refused(

@@ -75,7 +75,7 @@ class Node:
         return UnsupportedError(
             f"the native backend cannot compile {self.op} (node {self.name!r})",
             why=why,
-            mend="take another backend: --backend onnxruntime or --backend tflite, where the target has it",
+            hint="take another backend: --backend onnxruntime or --backend tflite, where the target has it",
         )
 
 

@@ -77,7 +77,7 @@ def to_tflite(model: Path, golden: Path, samples: int, progress: Progress) -> Co
     content = model.read_bytes()
     source = onnx.load_model_from_string(content)
     if reason := quantized({node.op_type for node in nodes(source)}):
-        raise UnsupportedError("an 8-bit model is not converted to TensorFlow Lite", why=reason, mend=_MEND_QUANTIZED)
+        raise UnsupportedError("an 8-bit model is not converted to TensorFlow Lite", why=reason, hint=_MEND_QUANTIZED)
     stored = {one.name for one in source.graph.initializer}
     inputs = [value.name for value in source.graph.input if value.name not in stored]
     outputs = [value.name for value in source.graph.output]
@@ -93,7 +93,7 @@ def to_tflite(model: Path, golden: Path, samples: int, progress: Progress) -> Co
             progress.step("comparing with the ONNX model's golden outputs")
             return work.fitted(raw.read_bytes(), tolerance_for(source))
     except UnsupportedError as error:
-        raise UnsupportedError(error.what, why=error.why, mend=error.mend or _MEND) from error
+        raise UnsupportedError(error.what, why=error.why, hint=error.hint or _MEND) from error
 
 
 def quantized(operators: Collection[str]) -> str | None:
@@ -243,5 +243,5 @@ def _check_one_shape(golden: Path, samples: int, first: Mapping[str, np.ndarray]
                 raise UnsupportedError(
                     "a converted model takes inputs of one shape, and the golden samples have several",
                     why=f"{key.removeprefix('input:')!r} is {first[key].shape} and {array.shape}",
-                    mend="give golden data of the one shape that the device will see",
+                    hint="give golden data of the one shape that the device will see",
                 )

@@ -146,7 +146,7 @@ def interpreter() -> str | None:
 
 def _run(argv: list[str], what: str, downloading: bool) -> None:
     """Run uv. `downloading`: no interpreter was found, so that uv has to bring one."""
-    mend = (
+    hint = (
         f"install Python {' or '.join(PYTHONS)} (on the PATH, or with pyenv), give the model as a .tflite file, "
         "or take another backend: --backend onnxruntime or native"
         if downloading
@@ -164,11 +164,11 @@ def _run(argv: list[str], what: str, downloading: bool) -> None:
                 check=False,
             )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise HostError(what, why=str(error), mend=mend) from error
+        raise HostError(what, why=str(error), hint=hint) from error
     if done.returncode:
         words = " ".join(done.stderr.split())[:500]
         why = f"it needs Python {' or '.join(PYTHONS)}, which is not here, and uv cannot bring one: {words}"
-        raise HostError(what, why=why if downloading else words, mend=mend)
+        raise HostError(what, why=why if downloading else words, hint=hint)
 
 
 def _last_words(log: Path) -> str:

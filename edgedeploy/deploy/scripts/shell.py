@@ -326,7 +326,7 @@ def run(
         raise BusyError(
             f"{connection.address} did not hear from us for too long, and has let others in",
             why="this machine slept, or the network between was down",
-            mend="run the command again: what was current there still is",
+            hint="run the command again: what was current there still is",
         )
     if completed.exit_status:
         raise failed(connection, doing, completed)
@@ -337,12 +337,12 @@ def failed(connection: Connection, doing: str, completed: Completed) -> DeviceEr
     """The error for a script that failed, with the usual causes named."""
     # A login shell that lets nobody in says so on standard output.
     said = (completed.stderr.strip() or completed.stdout[-1024:].strip()).decode(errors="replace")
-    mend = ""
+    hint = ""
     if "No space left" in said:
-        mend = "free space on the device; what was sent has been removed, and the current release is as it was"
+        hint = "free space on the device; what was sent has been removed, and the current release is as it was"
     elif "Read-only file system" in said:
-        mend = "mount the device's file system for writing"
+        hint = "mount the device's file system for writing"
     elif "Permission denied" in said:
-        mend = "give the user its home folder, or log in as its owner"
+        hint = "give the user its home folder, or log in as its owner"
     why = " | ".join(said.splitlines()[-4:]) or f"exit status {completed.exit_status}"
-    return DeviceError(f"{connection.address} cannot {doing}", why=why, mend=mend)
+    return DeviceError(f"{connection.address} cannot {doing}", why=why, hint=hint)

@@ -139,7 +139,7 @@ def _send(connection: Connection, script: list[str], stream: Iterator[bytes], by
         raise IntegrityError(
             f"{connection.address} received other bytes than were sent; it has dropped them",
             why=completed.stderr.decode(errors="replace").strip()[-300:],
-            mend="push again; if it happens again, the bundle was changed since it was compiled: compile it again",
+            hint="push again; if it happens again, the bundle was changed since it was compiled: compile it again",
         )
     if completed.exit_status:
         raise failed(connection, "store what it was sent", completed)
@@ -180,7 +180,7 @@ def _check_room(connection: Connection, needed_bytes: int) -> None:
         raise DeviceError(
             f"{connection.address} has not enough room",
             why=f"{free_bytes:,} bytes are free, {needed_bytes + _RESERVE_BYTES:,} are needed",
-            mend="free space in the home folder's file system there",
+            hint="free space in the home folder's file system there",
         )
 
 
@@ -211,7 +211,7 @@ def _rest(blob: Blob, start: int) -> Iterator[bytes]:
     if size_bytes != blob.size_bytes:
         raise IntegrityError(
             f"{blob.path} has {size_bytes} bytes, and its manifest says {blob.size_bytes}",
-            mend="compile the bundle again",
+            hint="compile the bundle again",
         )
 
 

@@ -122,7 +122,7 @@ def board_up(
             raise UnsupportedError(
                 f"target {chosen.name} has no emulated board",
                 why="its file has no [emulation] table",
-                mend="edgedeploy targets shows which have one; `local:` is a device for x86-64, and for an rpi-zero "
+                hint="edgedeploy targets shows which have one; `local:` is a device for x86-64, and for an rpi-zero "
                 "bundles of the backend native run on an emulated rpi2 as well",
             )
         need(qemu.program(chosen, chosen.emulation), "mke2fs", "e2fsck", "resize2fs", "cp")
@@ -235,7 +235,7 @@ def board_access(name: str = DEFAULT_BOARD) -> BoardAccess:
     state = read_state(folder)
     condition = _condition(folder, state, qemu.is_on(folder))
     if condition != "up" or state is None:
-        raise DeviceError(f"board {name} is not up", why=f"it is {condition}", mend=f"edgedeploy board up {name}")
+        raise DeviceError(f"board {name} is not up", why=f"it is {condition}", hint=f"edgedeploy board up {name}")
     return _access(folder, state)
 
 
@@ -271,7 +271,7 @@ def _target_named(name: str) -> str:
         return name
     raise UnknownNameError(
         f"there is no board {name!r} yet, and no target of that name",
-        mend=f"edgedeploy board up {name} --target {DEFAULT_BOARD}",
+        hint=f"edgedeploy board up {name} --target {DEFAULT_BOARD}",
     )
 
 
@@ -286,7 +286,7 @@ def _known(name: str) -> Path:
         raise UnknownNameError(
             f"there is no board {name!r}",
             why=f"boards: {', '.join(_made()) or 'none yet'}",
-            mend=f"edgedeploy board up {name} --target {DEFAULT_BOARD}",
+            hint=f"edgedeploy board up {name} --target {DEFAULT_BOARD}",
         )
     return folder
 
@@ -310,7 +310,7 @@ def _refuse_changes(
         if wanted is not None and wanted != has:
             raise UnsupportedError(
                 f"board {name} exists with another {what}: {has}, not {wanted}",
-                mend=f"edgedeploy board down {name} --delete, or give the new board another name",
+                hint=f"edgedeploy board down {name} --delete, or give the new board another name",
             )
 
 
@@ -411,7 +411,7 @@ def _wait_until_up(name: str, folder: Path, state: BoardState, deadline: float) 
     raise BoardError(
         f"board {name} {what}",
         why=_last_words(folder),
-        mend=f"edgedeploy board up {name}; if that fails again, edgedeploy board down {name} --delete first",
+        hint=f"edgedeploy board up {name}; if that fails again, edgedeploy board down {name} --delete first",
     )
 
 

@@ -53,7 +53,7 @@ def refuse_small_disk(source: Path, disk_mb: int) -> None:
         raise UnsupportedError(
             f"a board's disk cannot be as small as {disk_mb} MiB",
             why=f"the system alone takes {least_mb} MiB",
-            mend=f"ask for at least {least_mb} MiB",
+            hint=f"ask for at least {least_mb} MiB",
         )
 
 
@@ -85,7 +85,7 @@ def mend_disk(disk: Path) -> bool:
     raise BoardError(
         f"{disk} is damaged beyond repair",
         why=(result.stdout + result.stderr).strip()[-500:],
-        mend="edgedeploy board down NAME --delete, and up again",
+        hint="edgedeploy board down NAME --delete, and up again",
     )
 
 

@@ -219,7 +219,7 @@ def cut_power(folder: Path) -> bool:
     while is_on(folder):
         if time.monotonic() >= deadline:
             raise BusyError(
-                f"the board in {folder} runs and cannot be ended", why=why, mend="end it as whoever started it"
+                f"the board in {folder} runs and cannot be ended", why=why, hint="end it as whoever started it"
             )
         pid = process_id(folder)
         if pid is not None:

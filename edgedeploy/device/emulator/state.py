@@ -45,7 +45,7 @@ def board_folder(name: str) -> Path:
     """
     if not _NAME.fullmatch(name):
         raise UnknownNameError(
-            f"{name!r} cannot be a board's name", mend="use lower-case letters, digits, - _ and . (at most 32)"
+            f"{name!r} cannot be a board's name", hint="use lower-case letters, digits, - _ and . (at most 32)"
         )
     return boards_folder() / name
 

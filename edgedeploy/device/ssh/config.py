@@ -48,13 +48,13 @@ def host_config(host: str) -> HostConfig:
             raise InvalidFileError(f"{path} cannot be read as SSH's configuration", why=str(error)) from error
     port = str(found.get("port", 22))
     if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise InvalidFileError(f"{path} gives {host} the port {port!r}", mend="write a number up to 65535")
+        raise InvalidFileError(f"{path} gives {host} the port {port!r}", hint="write a number up to 65535")
     jump = str(found.get("proxyjump", "none"))
     if found.get("proxycommand") and jump == "none":
         raise UnsupportedError(
             f"{host} is reached by a ProxyCommand, which edgedeploy does not run",
             why=f"{path} says so",
-            mend="name the host to go through with ProxyJump",
+            hint="name the host to go through with ProxyJump",
         )
     identities = found.get("identityfile", [])
     return HostConfig(

@@ -208,13 +208,13 @@ class SshConnection:
             raise AuthenticationError(
                 f"the key for {settings.user}@{where} is encrypted",
                 why=str(error),
-                mend=f"add it to the agent: ssh-add; or put its passphrase into the variable {key_passphrase.VARIABLE}",
+                hint=f"add it to the agent: ssh-add; or put its passphrase into the variable {key_passphrase.VARIABLE}",
             ) from error
         except paramiko.AuthenticationException as error:
             raise AuthenticationError(
                 f"{where} does not let {settings.user} in",
                 why=f"it refused {_tried(settings)}",
-                mend=f"put a public key there: ssh-copy-id -p {settings.port} {settings.user}@{settings.host}",
+                hint=f"put a public key there: ssh-copy-id -p {settings.port} {settings.user}@{settings.host}",
             ) from error
         except (paramiko.SSHException, EOFError, OSError, ValueError) as error:
             transport = client.get_transport()
@@ -223,13 +223,13 @@ class SshConnection:
                 raise AuthenticationError(
                     f"{where} does not let {settings.user} in",
                     why=f"of {_tried(settings)}, none could be used: {error}",
-                    mend=f"check the key files, or put a public key there: "
+                    hint=f"check the key files, or put a public key there: "
                     f"ssh-copy-id -p {settings.port} {settings.user}@{settings.host}",
                 ) from error
             raise UnreachableError(
                 f"{where} does not speak SSH with us",
                 why=str(error) or type(error).__name__,
-                mend="check host and port",
+                hint="check host and port",
             ) from error
         transport = client.get_transport()
         assert transport is not None
@@ -255,7 +255,7 @@ class _Trust(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
             raise AuthenticationError(
                 f"the host key of {where} is revoked",
                 why=f"it shows {shown}, and {same[0].path} says that this key must not be trusted any more",
-                mend="set the device's host keys up anew: ssh-keygen -A",
+                hint="set the device's host keys up anew: ssh-keygen -A",
             )
         if same:
             return
@@ -264,14 +264,14 @@ class _Trust(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
                 f"the host key of {where} has changed",
                 why=f"known is {fingerprint(others[0].kind, others[0].blob)}, it shows {shown}: "
                 "either the device was set up anew, or somebody is between you and it",
-                mend="if you know why it changed: "
+                hint="if you know why it changed: "
                 f"ssh-keygen -f {shlex.quote(str(others[0].path))} -R {shlex.quote(self._known_as)}",
             )
         if not settings.accept_new:
             raise AuthenticationError(
                 f"the host key of {where} is not known",
                 why=f"it shows {shown}, and no line of {settings.known_hosts[0]} is for {self._known_as}",
-                mend="compare that fingerprint with the device's own "
+                hint="compare that fingerprint with the device's own "
                 "(there: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then run this again with --accept-new",
             )
         remember(settings.known_hosts[0], self._known_as, key.get_name(), blob)
@@ -300,18 +300,18 @@ def _open_socket(address: str, settings: SshSettings) -> socket.socket:
         raise UnreachableError(
             f"{address}: there is no host called {settings.host!r}",
             why=error.strerror or "",
-            mend="check the spelling, or add it to ~/.ssh/config",
+            hint="check the spelling, or add it to ~/.ssh/config",
         ) from error
     except TimeoutError as error:
         raise UnreachableError(
             f"{address}: {settings.host}:{settings.port} did not answer within {settings.timeout_s:g} s",
-            mend="check that the device is on and in this network",
+            hint="check that the device is on and in this network",
         ) from error
     except OSError as error:
         raise UnreachableError(
             f"{address}: {settings.host}:{settings.port} cannot be reached",
             why=error.strerror or str(error),
-            mend="check the port, and that sshd runs on the device",
+            hint="check the port, and that sshd runs on the device",
         ) from error
 
 

@@ -289,5 +289,5 @@ def lost(address: str, error: Exception) -> UnreachableError:
     return UnreachableError(
         f"the connection to {address} was lost",
         why=str(error) or type(error).__name__,
-        mend="run the command again: what was current there still is",
+        hint="run the command again: what was current there still is",
     )

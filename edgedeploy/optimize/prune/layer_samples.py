@@ -44,7 +44,7 @@ class Samples:
             found = True
             yield sample.feed
         if not found:
-            raise DatasetError(f"{self._dataset.spec} has no samples", mend="give a dataset with samples")
+            raise DatasetError(f"{self._dataset.spec} has no samples", hint="give a dataset with samples")
 
     def needed(self, form: Form, layer: Layer, shape: tuple[int, ...], inputs: int) -> tuple[int, int]:
         """How many samples to run for a layer, and how many rows to take of each.

@@ -198,7 +198,7 @@ def _watch(
     samples = itertools.islice(dataset.batches(1), limit or None)
     first = next(samples, None)
     if first is None:
-        raise DatasetError(f"{dataset.spec} has no samples to calibrate on", mend="give a dataset with samples")
+        raise DatasetError(f"{dataset.spec} has no samples to calibrate on", hint="give a dataset with samples")
     groups = _groups(tensors, _sizes(content, tensors, first.feed))
     known = min(dataset.count, limit) if dataset.count and limit else dataset.count or limit or None
     found = _Findings()
@@ -241,7 +241,7 @@ def _take(
             raise DatasetError(
                 f"{where} makes the model compute a value that is not finite",
                 why=f"tensor {name!r} holds NaN or infinity, so it has no range to quantize",
-                mend="remove the sample, or check how it was prepared",
+                hint="remove the sample, or check how it was prepared",
             )
         extremes[name].add(low, high, seen)
         if builders:

@@ -119,15 +119,15 @@ def load_recipe(name_or_path: str) -> Recipe:
     path = Path(name_or_path) if is_path else data_files.find("quantize", name_or_path)
     content = load_toml(path, _file_kind())
     if not content.passes:
-        raise InvalidFileError(f"{path}:1: passes: a recipe has at least one", mend="add a [[passes]] table")
+        raise InvalidFileError(f"{path}:1: passes: a recipe has at least one", hint="add a [[passes]] table")
     if not content.variants and (content.pruning or content.finish):
         raise InvalidFileError(
             f"{path}:1: variants: a recipe with `pruning` or `finish` is a search, and has none to try",
-            mend="add a [[variants]] table",
+            hint="add a [[variants]] table",
         )
     names = [variant.name for variant in content.variants]
     if twice := sorted(name for name in set(names) if names.count(name) > 1):
-        raise InvalidFileError(f"{path}:1: variants: two are called {twice[0]!r}", mend="give each a name of its own")
+        raise InvalidFileError(f"{path}:1: variants: two are called {twice[0]!r}", hint="give each a name of its own")
     pruning = content.pruning
     if pruning is not None and not hasattr(pruning.step, "ratio"):
         raise InvalidFileError(f"{path}:1: pruning.pass: {pruning.step.title()} has no setting `ratio`")

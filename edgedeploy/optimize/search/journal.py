@@ -94,7 +94,7 @@ class Journal:
                 file.write(msgspec.json.encode(line) + b"\n")
         except OSError as error:
             raise HostError(
-                f"{self._path} cannot be written", why=error.strerror or str(error), mend="free some space"
+                f"{self._path} cannot be written", why=error.strerror or str(error), hint="free some space"
             ) from error
 
     def _read(self, header: bytes) -> int | None:

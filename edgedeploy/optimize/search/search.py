@@ -89,7 +89,7 @@ def search(
         raise UnsupportedError(
             f"{subject.path} cannot be searched over",
             why="no data was given, and the model takes no input that was made up",
-            mend="give --evaluation or --calibration data",
+            hint="give --evaluation or --calibration data",
         )
     clock = _Clock(settings.time_budget_s)
     journal = Journal(journal_path(output), _identity(subject, recipe, max_drop, speed))

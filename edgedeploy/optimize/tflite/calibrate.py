@@ -108,12 +108,12 @@ def calibrate(
                 raise DatasetError(
                     f"{dataset.spec}: sample {ranges.samples} makes the model compute a value that is not finite",
                     why="what is NaN or infinite has no range to quantize",
-                    mend="remove the sample, or check how it was prepared",
+                    hint="remove the sample, or check how it was prepared",
                 )
             ranges.add(name, values)
         ranges.samples += 1
         context.progress.advance(ranges.samples, total, "samples")
     if not ranges.samples:
-        raise DatasetError(f"{dataset.spec} has no samples to calibrate on", mend="give a dataset with samples")
+        raise DatasetError(f"{dataset.spec} has no samples to calibrate on", hint="give a dataset with samples")
     context.memo[key] = ranges
     return ranges

@@ -45,12 +45,12 @@ def _table(lines: tuple[SmokeLine, ...]) -> Table:
 
 
 def _next(smoke: Smoke) -> Iterator[RenderableType]:
-    to_do = [each for each in smoke.lines if each.state is not State.OK and each.mend]
+    to_do = [each for each in smoke.lines if each.state is not State.OK and each.hint]
     if to_do:
         yield ""
         yield Text("what to do next", style="bold")
     for each in to_do:
-        yield Text(f"  {each.key}: {_shown(each.mend)}")
+        yield Text(f"  {each.key}: {_shown(each.hint)}")
 
 
 def _shown(words: str) -> str:

@@ -132,7 +132,7 @@ def _own_board(named: BoardStatus, stack: contextlib.ExitStack, progress: Progre
         except BusyError:
             continue
         return stack.enter_context(emulated_board(name, target=named.target, counting=True, progress=progress))
-    raise BusyError(f"{_MOST_BOARDS} others count on boards like {named.name}", mend="wait for one of them")
+    raise BusyError(f"{_MOST_BOARDS} others count on boards like {named.name}", hint="wait for one of them")
 
 
 def _claim(name: str, progress: Progress, patience_s: float) -> contextlib.AbstractContextManager[None]:

@@ -55,7 +55,7 @@ def speed_judge(address: str | None, *, progress: Progress = SILENT) -> Iterator
         raise UnsupportedError(
             f"speed is not judged on {address}",
             why="only emulated boards count instructions",
-            mend="give --on board:rpi4, or leave it out to take this machine's time",
+            hint="give --on board:rpi4, or leave it out to take this machine's time",
         )
     with contextlib.ExitStack() as stack:
         yield GuestInstructions(address, stack, progress)

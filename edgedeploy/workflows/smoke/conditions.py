@@ -58,8 +58,8 @@ def conditions(
     )
 
 
-def line(key: Key, state: State, figure: str, mend: str = "") -> SmokeLine:
-    return SmokeLine(key=key, state=state, figure=figure, mend=mend)
+def line(key: Key, state: State, figure: str, hint: str = "") -> SmokeLine:
+    return SmokeLine(key=key, state=state, figure=figure, hint=hint)
 
 
 def temperature_line(degrees_c: Iterable[float]) -> SmokeLine:
@@ -103,8 +103,8 @@ def _throttling(before: tuple[str, ...] | None, after: tuple[str, ...] | None) -
     found = [words for words in after if not words.startswith(_UNDER_VOLTAGE)]
     fresh = [words for words in found if words.endswith(_NOW) or words not in (before or ())]
     if fresh:
-        mend = f"{COOL}; where the voltage is too low, mend that first"
-        return line("throttling", State.FAILED, ", ".join(fresh), mend)
+        hint = f"{COOL}; where the voltage is too low, fix that first"
+        return line("throttling", State.FAILED, ", ".join(fresh), hint)
     figure = f"not now; since it was started: {', '.join(found)}" if found else "none"
     return line("throttling", State.OK, figure)
 
@@ -128,8 +128,8 @@ def _memory(before: Probe, needed_bytes: int | None) -> SmokeLine:
     figure += f"; the model takes {bytes_in_words(needed_bytes)}"
     if needed_bytes > available:
         # It may have run all the same, by pushing others out to the swap.
-        mend = "end other programs there, or make the model smaller: edgedeploy optimize"
-        return line("memory", State.FAILED, figure, mend)
+        hint = "end other programs there, or make the model smaller: edgedeploy optimize"
+        return line("memory", State.FAILED, figure, hint)
     return line("memory", State.OK, figure)
 
 

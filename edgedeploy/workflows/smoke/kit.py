@@ -101,17 +101,17 @@ def read_result(path: Path) -> Smoke:
             content = file.read(_RESULT_LIMIT_BYTES + 1)
     except OSError as error:
         raise unreadable(path, error) from error
-    mend = "name the result-HOST-DATE.json that the kit wrote"
+    hint = "name the result-HOST-DATE.json that the kit wrote"
     if len(content) > _RESULT_LIMIT_BYTES:
-        raise InvalidFileError(f"{path} is too large to be a smoke test's result", mend=mend)
+        raise InvalidFileError(f"{path} is too large to be a smoke test's result", hint=hint)
     try:
         found = msgspec.json.decode(content, type=Smoke)
     except (ValueError, RecursionError) as error:
-        raise InvalidFileError(f"{path} is not a smoke test's result", why=str(error), mend=mend) from error
+        raise InvalidFileError(f"{path} is not a smoke test's result", why=str(error), hint=hint) from error
     if found.schema != SCHEMA:
         raise InvalidFileError(f"{path} has schema {found.schema}; this edgedeploy reads {SCHEMA}")
     if tuple(line.key for line in found.lines) != KEYS or found.passed != passes(found.lines):
-        raise InvalidFileError(f"{path} contradicts itself", why="its lines do not make its verdict", mend=mend)
+        raise InvalidFileError(f"{path} contradicts itself", why="its lines do not make its verdict", hint=hint)
     return found
 
 
@@ -152,13 +152,13 @@ def _check_names(paths: list[str]) -> None:
             raise UnsupportedError(
                 f"{other} and {path} have one name on a stick",
                 why="FAT does not tell capital letters from small ones",
-                mend="push it over SSH",
+                hint="push it over SSH",
             )
 
 
 def _check_replaceable(out: Path) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise InvalidFileError(f"{out} exists and is not a folder", mend="name another folder with --kit")
+        raise InvalidFileError(f"{out} exists and is not a folder", hint="name another folder with --kit")
     if not out.is_dir():
         return
     try:
@@ -170,7 +170,7 @@ def _check_replaceable(out: Path) -> None:
         raise InvalidFileError(
             f"{out} holds other things than a kit, so nothing is written there",
             why=f"there is {foreign[0] if foreign else CONTENTS}",
-            mend=f"name a folder of its own: --kit {out / 'smoke-test'}",
+            hint=f"name a folder of its own: --kit {out / 'smoke-test'}",
         )
 
 
@@ -181,7 +181,7 @@ def _copy(blob: Blob, sha256: str, place: Path) -> None:
             digest.update(chunk)
             file.write(chunk)
     if digest.hexdigest() != sha256:
-        raise IntegrityError(f"{blob.path} changed since it was opened", mend="run the command again")
+        raise IntegrityError(f"{blob.path} changed since it was opened", hint="run the command again")
 
 
 def _allow_starting(path: Path) -> None:

@@ -75,7 +75,7 @@ def smoke(
     lines.attempt("golden", lambda: _golden(connection, _there(release), progress))
     measured = lines.attempt("measurement", lambda: _measured(connection, _there(release), seconds, progress))
     if measured and (doubt := _spoiling(measured)):
-        lines.take_back("measurement", doubt.mend)
+        lines.take_back("measurement", doubt.hint)
     progress.step(f"asking {connection.address} how it is")
     after = _after(connection) if before else None
     peak_bytes = measured.peak_rss_bytes if measured else None
@@ -116,19 +116,19 @@ class _Lines:
         except UnknownNameError:
             raise
         except UnsupportedError as error:
-            self.found.append(line(key, State.CANNOT_BE_TOLD, _words(error), error.mend))
+            self.found.append(line(key, State.CANNOT_BE_TOLD, _words(error), error.hint))
             return None
         except EdgedeployError as error:
             self._failed = key
-            self.found.append(line(key, State.FAILED, _words(error), error.mend))
+            self.found.append(line(key, State.FAILED, _words(error), error.hint))
             return None
         self.found.append(line(key, State.OK, figure))
         return value
 
-    def take_back(self, key: Key, mend: str) -> None:
+    def take_back(self, key: Key, hint: str) -> None:
         """Leave a line's words, and have them tell nothing: it was done, and its figures are not to be believed."""
         self.found = [
-            line(key, State.CANNOT_BE_TOLD, one.figure, mend) if one.key == key else one for one in self.found
+            line(key, State.CANNOT_BE_TOLD, one.figure, hint) if one.key == key else one for one in self.found
         ]
 
 
@@ -173,8 +173,8 @@ def _current(connection: Connection, name: str | None) -> tuple[str, Release]:
     try:
         release = current_release(connection, name)
     except DeviceError as error:
-        mend = f"edgedeploy smoke {connection.address} --bundle BUNDLE"
-        raise DeviceError(error.what, why=error.why, mend=mend) from error
+        hint = f"edgedeploy smoke {connection.address} --bundle BUNDLE"
+        raise DeviceError(error.what, why=error.why, hint=hint) from error
     return _named(release), release
 
 
@@ -203,7 +203,7 @@ def _files(connection: Connection, release: Release, progress: Progress) -> tupl
     if wrong := broken_files(connection, release):
         raise IntegrityError(
             f"damaged on the board: {wrong}",
-            mend=f"put it there again: edgedeploy smoke {connection.address} --bundle BUNDLE; "
+            hint=f"put it there again: edgedeploy smoke {connection.address} --bundle BUNDLE; "
             "when it comes back, the card is worn out: replace it",
         )
     size_bytes = sum(entry.size_bytes for entry in release.manifest.files)
@@ -215,12 +215,12 @@ def _golden(connection: Connection, release: Release, progress: Progress) -> tup
     if not healthy:
         raise DeviceError(
             said,
-            mend=f"edgedeploy rollback {connection.address}, or compile the model for this board and push it",
+            hint=f"edgedeploy rollback {connection.address}, or compile the model for this board and push it",
         )
     if not release.manifest.golden_samples:
         raise UnsupportedError(
             "it loads, but the bundle has no golden samples to compare with",
-            mend="compile it again with golden samples",
+            hint="compile it again with golden samples",
         )
     return said, None
 

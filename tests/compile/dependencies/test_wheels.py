@@ -174,7 +174,7 @@ def test_without_network_it_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("UV_OFFLINE", "1")
     with pytest.raises(HostError, match="cannot be fetched") as caught:
         lay_out(lock, tmp_path / "out")
-    assert "network" in caught.value.mend
+    assert "network" in caught.value.hint
 
 
 def test_without_uv_it_is_said(tmp_path, lock, monkeypatch):

@@ -62,7 +62,7 @@ def test_a_damaged_disk_is_mended_or_refused(disk: Path) -> None:
     disk.write_bytes(b"\0" * disk.stat().st_size)
     with pytest.raises(BoardError, match="beyond repair") as caught:
         mend_disk(disk)
-    assert "--delete" in caught.value.mend
+    assert "--delete" in caught.value.hint
 
 
 def test_no_room_is_said(disk: Path, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_board_that_was_never_made() -> None:
     assert not board_down("rpi4").was_on
     with pytest.raises(DeviceError) as caught:
         board_access("rpi4")
-    assert caught.value.mend == "edgedeploy board up rpi4"
+    assert caught.value.hint == "edgedeploy board up rpi4"
     for function in (board_status, board_down, board_kill, board_access, board_up):
         with pytest.raises(UnknownNameError):
             function("nosuch")
@@ -271,8 +271,8 @@ def test_missing_tools_are_named_with_the_line_that_installs_them(monkeypatch: p
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(HostError, match="qemu-system-aarch64, mke2fs, e2fsck are not installed") as caught:
         need("qemu-system-aarch64", "mke2fs", "e2fsck")
-    assert caught.value.mend == apt_line("e2fsprogs", "qemu-system-arm")
-    assert caught.value.mend.endswith("apt-get install -y --no-install-recommends e2fsprogs qemu-system-arm")
+    assert caught.value.hint == apt_line("e2fsprogs", "qemu-system-arm")
+    assert caught.value.hint.endswith("apt-get install -y --no-install-recommends e2fsprogs qemu-system-arm")
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert apt_line("x").startswith("sudo apt-get ")
 

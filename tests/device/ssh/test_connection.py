@@ -50,7 +50,7 @@ class TestHostKey:
         ).stdout.split()[1]
         assert seen in caught.value.why
         assert sshd.known_name in caught.value.why
-        assert "--accept-new" in caught.value.mend
+        assert "--accept-new" in caught.value.hint
         assert known_hosts.read_text() == ""
 
     def test_accept_new_remembers_it(self, sshd, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ class TestHostKey:
             sshd.connect(known_hosts=(known_hosts,), accept_new=accept_new)
         assert known_hosts.read_text() == text
         # The mend is a command that mends.
-        command = caught.value.mend[caught.value.mend.index("ssh-keygen") :]
+        command = caught.value.hint[caught.value.hint.index("ssh-keygen") :]
         subprocess.run(["sh", "-c", command], check=True, capture_output=True)
         sshd.connect(known_hosts=(known_hosts,), accept_new=True).close()
 
@@ -106,7 +106,7 @@ class TestHostKey:
         (tmp_path / "second").write_text(f"{sshd.known_name} {new_key_pair().public}\n")
         with pytest.raises(AuthenticationError) as caught:
             sshd.connect(known_hosts=(tmp_path / "first", tmp_path / "second"))
-        assert str(tmp_path / "second") in caught.value.mend
+        assert str(tmp_path / "second") in caught.value.hint
 
     def test_of_several_keys_the_known_one_is_asked_for(self, sshd, new_sshd, tmp_path: Path) -> None:
         """The server has an Ed25519 key too, which is preferred where nothing is known."""
@@ -129,7 +129,7 @@ class TestUserKey:
         with pytest.raises(AuthenticationError, match="does not let") as caught:
             sshd.connect(key_paths=(tmp_path / "other",))
         assert str(tmp_path / "other") in caught.value.why
-        assert f"ssh-copy-id -p {sshd.port}" in caught.value.mend
+        assert f"ssh-copy-id -p {sshd.port}" in caught.value.hint
 
     def test_wrong_rsa(self, sshd, tmp_path: Path) -> None:
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -143,7 +143,7 @@ class TestUserKey:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", key], check=True)
         with pytest.raises(AuthenticationError, match="encrypted") as caught:
             sshd.connect(key_paths=(key,))
-        assert "ssh-add" in caught.value.mend and "EDGEDEPLOY_SSH_PASSPHRASE" in caught.value.mend
+        assert "ssh-add" in caught.value.hint and "EDGEDEPLOY_SSH_PASSPHRASE" in caught.value.hint
 
     def test_encrypted_with_its_passphrase(self, sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         key = tmp_path / "locked"
@@ -287,7 +287,7 @@ class TestConfig:
         ssh_config("Host pi\n  ProxyCommand nc %h %p\n")
         with pytest.raises(UnsupportedError, match="ProxyCommand") as caught:
             connect("pi")
-        assert "ProxyJump" in caught.value.mend
+        assert "ProxyJump" in caught.value.hint
 
     def test_proxy_jump(self, sshd, new_sshd: Callable[..., object]) -> None:
         bastion = new_sshd("bastion")

@@ -67,11 +67,11 @@ def test_the_mend_lists_what_there_is(tmp_path):
     path.write_text(HEAD + '[[passes]]\nname = "fold"\n')
     with pytest.raises(InvalidFileError) as caught:
         load_recipe(str(path))
-    assert "fold-constants" in caught.value.mend
+    assert "fold-constants" in caught.value.hint
     path.write_text(HEAD + '[[passes]]\nname = "quantize-static"\nfoo = 1\n')
     with pytest.raises(InvalidFileError) as caught:
         load_recipe(str(path))
-    assert "per_channel" in caught.value.mend
+    assert "per_channel" in caught.value.hint
 
 
 def test_unknown_names(tmp_path):

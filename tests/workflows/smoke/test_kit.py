@@ -314,7 +314,7 @@ class TestState:
         self.put(other, "proc/meminfo", "MemAvailable: 2000 kB\nSwapFree: 900000 kB\n")
         done = run(kit, EDGEDEPLOY_SMOKE_ROOT=str(other))
         assert done.status == 1 and "(failed: temperature, memory" in done.said
-        assert done.line("temperature").mend == COOL
+        assert done.line("temperature").hint == COOL
 
     def test_what_cannot_fit_is_not_started(self, kit: Path, run: Run, other: Path) -> None:
         facts = kit / "facts"
@@ -367,7 +367,7 @@ class TestMaking:
         (stick / "photos").mkdir()
         with pytest.raises(InvalidFileError, match="other things") as error:
             write_kit(make_bundle(), stick)
-        assert "smoke-test" in error.value.mend
+        assert "smoke-test" in error.value.hint
         (tmp_path / "a file").write_text("")
         with pytest.raises(InvalidFileError, match="not a folder"):
             write_kit(make_bundle(), tmp_path / "a file")

@@ -69,7 +69,7 @@ class TestBoard:
         found = smoke(board)
         assert not found.passed and found.release is None and found.figures is None
         assert states(found)["board"] is OK and states(found)["release"] is FAILED
-        assert "--bundle" in line_of(found, "release").mend
+        assert "--bundle" in line_of(found, "release").hint
         for key in ("fits", "files", "golden", "measurement"):
             assert line_of(found, key).state is UNTOLD and "because of: release" in line_of(found, key).figure
         assert states(found)["memory"] is OK and states(found)["clock"] is OK
@@ -81,7 +81,7 @@ class TestBoard:
         found = smoke(board)
         assert not found.passed
         assert line_of(found, "files").state is FAILED and "./model.onnx" in line_of(found, "files").figure
-        assert "--bundle" in line_of(found, "files").mend
+        assert "--bundle" in line_of(found, "files").hint
         assert states(found)["golden"] is states(found)["measurement"] is UNTOLD
         # What the failure says to do mends it.
         assert smoke(board, bundle=bundle, seconds=0.1).passed
@@ -96,13 +96,13 @@ class TestBoard:
     def test_a_bundle_for_another_core_is_not_sent(self, make_bundle, board: LocalConnection, tmp_path: Path) -> None:
         found = smoke(board, bundle=make_bundle(architecture="armv6l"))
         assert states(found)["fits"] is FAILED and states(found)["release"] is UNTOLD
-        assert "armv6l" in line_of(found, "fits").figure and "compile" in line_of(found, "fits").mend
+        assert "armv6l" in line_of(found, "fits").figure and "compile" in line_of(found, "fits").hint
         assert not (tmp_path / "a board's home/.edgedeploy/releases").exists()
 
     def test_without_golden_samples_there_is_no_pass(self, make_bundle, board: LocalConnection) -> None:
         found = smoke(board, bundle=make_bundle())
         assert not found.passed and states(found)["golden"] is UNTOLD
-        assert "compile it again" in line_of(found, "golden").mend
+        assert "compile it again" in line_of(found, "golden").hint
 
     def test_several_models_have_to_be_told_apart(self, make_bundle, board: LocalConnection) -> None:
         for name in ("one", "two"):
@@ -116,8 +116,8 @@ class TestBoard:
     ) -> None:
         def throttled(*args: object, **more: Any) -> Measurement:
             doubts = (
-                Doubt(reason="drift +12 %", mend="warm it up", spoils=False),
-                Doubt(reason="throttled for 14 of 60 s", mend="let it cool", spoils=True),
+                Doubt(reason="drift +12 %", hint="warm it up", spoils=False),
+                Doubt(reason="throttled for 14 of 60 s", hint="let it cool", spoils=True),
             )
             found = bench(*args, **more)  # type: ignore[arg-type]
             assert found.timing is not None
@@ -128,7 +128,7 @@ class TestBoard:
         monkeypatch.setattr("edgedeploy.workflows.smoke.smoke.bench", throttled)
         found = smoke(board, bundle=bundle, seconds=0.2)
         measured = line_of(found, "measurement")
-        assert measured.state is UNTOLD and measured.mend == "let it cool"
+        assert measured.state is UNTOLD and measured.hint == "let it cool"
         assert "latency p50" in measured.figure and "invalid: throttled for 14 of 60 s" in measured.figure
         # The release works; that is what was asked.
         assert found.passed
@@ -168,7 +168,7 @@ class TestConditions:
         found = conditions(said, after, line("clock", OK, ""), bundle.manifest, 10**6)
         (chosen,) = (each for each in found if each.key == key)
         assert chosen.state is state and words in chosen.figure
-        assert bool(chosen.mend) is (state is FAILED)
+        assert bool(chosen.hint) is (state is FAILED)
 
     def test_throttling_long_ago_is_told_and_fails_nothing(self, said: Probe) -> None:
         hot = structs.replace(said, throttled=("throttling has occurred",))
