@@ -87,7 +87,7 @@ _OTHER = """
 """
 
 
-class Subject:
+class SourceModel:
     """A model and its data."""
 
     def __init__(self, name: str, path: Path, ready: Ready) -> None:
@@ -97,14 +97,14 @@ class Subject:
         self.arithmetic = "integer" if any("Quantize" in word or "Integer" in word for word in words) else "float"
 
 
-def subjects(folder: Path, names: list[str]) -> list[Subject]:
+def subjects(folder: Path, names: list[str]) -> list[SourceModel]:
     """The models that were asked for; `NAME-int8` is NAME after the recipe int8."""
     found = []
     for name in names:
         plain = name.removesuffix(_QUANTIZED)
         (ready,) = models(folder, [_MADE_UP.get(plain, plain)])
         path = _made_up(folder, plain) if plain in _MADE_UP else ready.path
-        found.append(Subject(name, _quantized(folder, plain, path, ready) if name != plain else path, ready))
+        found.append(SourceModel(name, _quantized(folder, plain, path, ready) if name != plain else path, ready))
     return found
 
 
@@ -143,18 +143,18 @@ class Bench:
         self.samples, self.again = samples, again
         self._brought: dict[str, int] = {}
 
-    def row(self, subject: Subject, backend: str) -> Row:
+    def row(self, source_model: SourceModel, backend: str) -> Row:
         """Figures, or the reason why there are none."""
-        empty = Row(model=subject.name, backend=backend, board=self.target.name)
+        empty = Row(model=source_model.name, backend=backend, board=self.target.name)
         with tempfile.TemporaryDirectory(prefix="bench-backends-") as scratch:
             try:
                 bundle = compile_model(
-                    subject.path,
+                    source_model.path,
                     self.target,
                     Path(scratch) / "model.edge",
-                    name=subject.name,
+                    name=source_model.name,
                     backend=backend,
-                    golden=subject.calibration,
+                    golden=source_model.calibration,
                     golden_samples=4,
                 )
             except EdgedeployError as error:
@@ -163,7 +163,7 @@ class Bench:
             if known is not None:
                 return known
             try:
-                row = self._measured(empty, subject, bundle, Path(scratch))
+                row = self._measured(empty, source_model, bundle, Path(scratch))
             except (BusyError, DeviceError) as error:
                 # Not kept: it may be the machine's fault, and is to be looked at.
                 return structs.replace(empty, failure=_words(error), bundle_bytes=bundle.size_bytes)
@@ -182,7 +182,7 @@ class Bench:
     def _made_from(self, sha256: str) -> str:
         return f"{sha256} {self.samples} {_MEASURED_AS}"
 
-    def _measured(self, row: Row, subject: Subject, bundle: Bundle, scratch: Path) -> Row:
+    def _measured(self, row: Row, source_model: SourceModel, bundle: Bundle, scratch: Path) -> Row:
         brought_bytes = self._bring_runtime(row.backend, scratch)
         pushed = push(bundle, self.connection)
         # Else the kernel writes it out while it is counted.
@@ -191,7 +191,12 @@ class Bench:
         loaded = self._start(release)
         counted, first_count, peak_rss_bytes = self._counted(release)
         accuracy = test(
-            self.connection, release, subject.evaluation, metric=subject.metric, limit=self.samples, model=subject.path
+            self.connection,
+            release,
+            source_model.evaluation,
+            metric=source_model.metric,
+            limit=self.samples,
+            model=source_model.path,
         ).accuracy
         assert accuracy is not None
         agreement = accuracy.agreement
@@ -206,7 +211,7 @@ class Bench:
             samples=agreement.samples,
             top1_match=agreement.top1_match,
             sqnr_db=agreement.sqnr_db,
-            agrees=_agrees(agreement, subject.arithmetic),
+            agrees=_agrees(agreement, source_model.arithmetic),
         )
 
     def _bring_runtime(self, backend: str, scratch: Path) -> int:
@@ -272,7 +277,7 @@ def _words(error: EdgedeployError) -> str:
     return ": ".join(part for part in (error.what, error.why) if part)
 
 
-def measure(chosen: list[Subject], backends: list[str], boards: list[str], arguments: argparse.Namespace) -> Rows:
+def measure(chosen: list[SourceModel], backends: list[str], boards: list[str], arguments: argparse.Namespace) -> Rows:
     """Every row, board by board; each board is booted for its rows and shut down again."""
     rows: Rows = {}
     for board in boards:
@@ -285,11 +290,11 @@ def measure(chosen: list[Subject], backends: list[str], boards: list[str], argum
             connection = stack.enter_context(connect(status.address))
             bench = Bench(target, connection, arguments.folder, arguments.samples, arguments.again)
             for backend in backends:
-                for subject in chosen:
-                    print(f"{board}: {subject.name} on {backend} …", file=sys.stderr, flush=True)
-                    row = bench.row(subject, backend)
+                for source_model in chosen:
+                    print(f"{board}: {source_model.name} on {backend} …", file=sys.stderr, flush=True)
+                    row = bench.row(source_model, backend)
                     print(f"    {row}", file=sys.stderr, flush=True)
-                    rows[board, subject.name, backend] = row
+                    rows[board, source_model.name, backend] = row
     return rows
 
 

@@ -52,7 +52,7 @@ _TURNS = 3
 _PATIENCE_SECONDS = 300
 
 
-class Subject(msgspec.Struct, frozen=True):
+class SourceModel(msgspec.Struct, frozen=True):
     """A model and its samples."""
 
     title: str
@@ -68,7 +68,7 @@ class Job(msgspec.Struct, frozen=True):
     who: Who
     method: Method
     samples: int
-    subject: Subject
+    source_model: SourceModel
     tensors: list[str]
     memory_limit: float
     """GB of address space."""
@@ -94,8 +94,8 @@ class Measured(msgspec.Struct, frozen=True):
     failure: str
 
 
-def dataset_of(subject: Subject) -> Dataset:
-    return open_dataset(subject.data, api.inspect(Path(subject.model)).inputs)
+def dataset_of(source_model: SourceModel) -> Dataset:
+    return open_dataset(source_model.data, api.inspect(Path(source_model.model)).inputs)
 
 
 class _Reader:
@@ -124,19 +124,21 @@ def calibrator_of(model: str, method: Method, folder: str) -> Any:
 
 def work(job: Job) -> Outcome:
     """Calibrate, in this process."""
-    dataset = dataset_of(job.subject)
+    dataset = dataset_of(job.source_model)
     now = time.process_time if job.one_core else time.perf_counter
     if job.who == "edgedeploy":
         begun = now()
         context = Context(calibration=dataset)
-        found = calibrate(ir.load(job.subject.model), job.tensors, context, method=job.method, limit=job.samples).ranges
+        found = calibrate(
+            ir.load(job.source_model.model), job.tensors, context, method=job.method, limit=job.samples
+        ).ranges
         seconds = now() - begun
         ranges = {name: (one.low, one.high) for name, one in found.items()}
     else:
         importlib.import_module("onnxruntime.quantization.calibrate")  # not to be timed
         with tempfile.TemporaryDirectory() as folder:
             begun = now()
-            calibrator = calibrator_of(job.subject.model, job.method, folder)
+            calibrator = calibrator_of(job.source_model.model, job.method, folder)
             calibrator.collect_data(_Reader(dataset, job.samples))
             data = calibrator.compute_data().data
             seconds = now() - begun
@@ -205,7 +207,7 @@ def measure(jobs: Sequence[Job]) -> list[Measured]:
     ]
 
 
-def prepare(folder: Path, samples: int) -> Iterator[Subject]:
+def prepare(folder: Path, samples: int) -> Iterator[SourceModel]:
     """The text detector on pages, and the direction classifier on text lines, which PP-OCR was trained for."""
     from wild_pictures import pages, turned_lines
 
@@ -215,16 +217,16 @@ def prepare(folder: Path, samples: int) -> Iterator[Subject]:
     ):
         # Weights in Constant nodes are taken for activations by onnxruntime's calibrators: folded, there are none.
         model, _ = run_passes(ir.load(_MODELS / f"{file}.onnx"), api.load_recipe("fold").passes, Context())
-        subject = Subject(title, str(folder / f"{file}.onnx"), str(folder / f"{file}.npz"))
-        ir.save(model, subject.model)
-        np.savez(subject.data, x=draw("calibration", samples, 20260303)["x"])
-        yield subject
+        source_model = SourceModel(title, str(folder / f"{file}.onnx"), str(folder / f"{file}.npz"))
+        ir.save(model, source_model.model)
+        np.savez(source_model.data, x=draw("calibration", samples, 20260303)["x"])
+        yield source_model
 
 
-def tensors_of(subject: Subject) -> list[str]:
+def tensors_of(source_model: SourceModel) -> list[str]:
     """Those that onnxruntime chooses."""
     with tempfile.TemporaryDirectory() as folder:
-        calibrator = calibrator_of(subject.model, "percentile", folder)
+        calibrator = calibrator_of(source_model.model, "percentile", folder)
         return sorted(calibrator.tensors_to_calibrate)
 
 
@@ -238,14 +240,14 @@ def difference(ours: Measured, theirs: Measured) -> float:
 
 
 def compare(
-    subject: Subject, sizes: Sequence[int], *, limit: float, one_core: bool, console: Console
+    source_model: SourceModel, sizes: Sequence[int], *, limit: float, one_core: bool, console: Console
 ) -> tuple[list[str], list[str]]:
     """Lines of the document about one subject, and the sentences that say where a goal was missed."""
-    tensors = tensors_of(subject)
+    tensors = tensors_of(source_model)
     lines = [
-        f"## {subject.title}",
+        f"## {source_model.title}",
         "",
-        f"{Path(subject.model).stat().st_size / 1e6:.1f} MB, {len(tensors)} tensors watched.",
+        f"{Path(source_model.model).stat().st_size / 1e6:.1f} MB, {len(tensors)} tensors watched.",
         "",
         "| method | samples | onnxruntime | edgedeploy | time | onnxruntime | edgedeploy | memory |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
@@ -254,9 +256,11 @@ def compare(
     notes: list[str] = []
     for method in get_args(Method):
         for samples in sizes:
-            jobs = [Job(who, method, samples, subject, tensors, limit, one_core) for who in reversed(get_args(Who))]
+            jobs = [
+                Job(who, method, samples, source_model, tensors, limit, one_core) for who in reversed(get_args(Who))
+            ]
             theirs, ours = measure(jobs)
-            where = f"{subject.title}: {method}, {samples} samples"
+            where = f"{source_model.title}: {method}, {samples} samples"
             console.print(f"{where}: {_time(theirs)} → {_time(ours)}, {_memory(theirs)} → {_memory(ours)}")
             # Where theirs ran out of memory, they wanted more than the limit.
             share = ours.peak_bytes / (limit * 1e9 if theirs.failure else theirs.peak_bytes)
@@ -338,9 +342,9 @@ def main() -> None:
     sections: list[str] = []
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        for subject in prepare(Path(folder), sizes[-1]):
+        for source_model in prepare(Path(folder), sizes[-1]):
             lines, failures = compare(
-                subject, sizes, limit=arguments.memory_limit, one_core=arguments.one_core, console=console
+                source_model, sizes, limit=arguments.memory_limit, one_core=arguments.one_core, console=console
             )
             sections += lines
             missed += failures

@@ -118,11 +118,11 @@ def handed_over(model: Model, backend: str, folder: Path, corpus: Path) -> Path:
         parts = {"calibration": np.load(ready.calibration), "evaluation": np.load(ready.evaluation)}
         data = {part: {key: arrays[key] for key in arrays.files} for part, arrays in parts.items()}
     else:
-        (subject,) = (one for one in bench_tflite.SUBJECTS if one.name == model.name)
+        (source_model,) = (one for one in bench_tflite.SUBJECTS if one.name == model.name)
         packages = bench_tflite.lay_out_packages(bench_tflite.ROOT / ".venv" / "tflite-models")
-        source, metric = packages / subject.file, subject.metric
+        source, metric = packages / source_model.file, source_model.metric
         seeds = {"calibration": 0, "evaluation": 1}
-        data = {part: subject.make(packages, source, 200, seed) for part, seed in seeds.items()}
+        data = {part: source_model.make(packages, source, 200, seed) for part, seed in seeds.items()}
     for part, arrays in data.items():
         chosen = np.random.default_rng(1).permutation(len(next(iter(arrays.values()))))[:_SAMPLES]
         np.savez(folder / f"{part}.npz", **{key: array[np.sort(chosen)] for key, array in arrays.items()})

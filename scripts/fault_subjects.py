@@ -78,7 +78,7 @@ def make_bundle(folder: Path, version: int, shared: bytes, architecture: str) ->
     return open_bundle(place)
 
 
-class Subject:
+class SourceModel:
     """One device, the release that is current there, and bundles to push."""
 
     place = ""
@@ -125,7 +125,7 @@ class Subject:
         return Pusher(bundle, self.place, way)
 
 
-class Board(Subject):
+class Board(SourceModel):
     place = "emulated board"
     architecture = "aarch64"
 
@@ -152,7 +152,7 @@ class Board(Subject):
         board_up(self._board.name)
 
 
-class SshServer(Subject):
+class SshServer(SourceModel):
     place = "OpenSSH server"
 
     def __init__(self, server: Server, folder: Path, chance: random.Random) -> None:

@@ -34,9 +34,7 @@ class EdgedeployError(Exception):
 
     def __str__(self) -> str:
         text = "\n".join(
-            line
-            for line in (self.what, self.why and f"  why: {self.why}", self.hint and f"  fix: {self.hint}")
-            if line
+            line for line in (self.what, self.why and f"  why: {self.why}", self.hint and f"  fix: {self.hint}") if line
         )
         # Part of it may be a device's or a file's words: they must not command the terminal.
         return printable_lines(text)

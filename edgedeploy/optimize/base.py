@@ -36,7 +36,7 @@ def first_line(error: Exception) -> str:
     return lines[0].strip() if lines else "without a message"
 
 
-class Refused(Exception):
+class PassSkipped(Exception):
     """Raised by a pass that finds half-way that it cannot do its work; the model stays as it was."""
 
     def __init__(self, reason: str) -> None:

@@ -17,14 +17,14 @@ from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.guard.board import Board
-from edgedeploy.optimize.guard.guard import Judgement, is_sane_drop
+from edgedeploy.optimize.guard.guard import GuardResult, is_sane_drop
 from edgedeploy.optimize.guard.layer_noise import layer_noise
 from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.optimize.recipes.recipe import Recipe
 from edgedeploy.optimize.search.files import write_search
 from edgedeploy.optimize.search.search import SearchSettings, search
-from edgedeploy.optimize.source_model import Subject
+from edgedeploy.optimize.source_model import SourceModel
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import Evidence, LayerNoise, PassEvidence
 from edgedeploy.values.model import ModelFacts
@@ -91,14 +91,14 @@ def optimize(
             why="quantized activations get their ranges from sample inputs",
             hint="add --calibration FILE.npz with some dozens of typical inputs",
         )
-    subject = Subject(
+    source_model = SourceModel(
         model, calibration=calibration, evaluation=evaluation, metric=metric, target=target, progress=progress
     )
     searched: Search | None = None
     layers: tuple[LayerNoise, ...] = ()
     if recipe.is_search:
         found = search(
-            subject,
+            source_model,
             recipe,
             search_settings or SearchSettings(),
             output,
@@ -107,38 +107,38 @@ def optimize(
             board=board,
             allowed=allowed,
         )
-        content, passes, judgement, searched = found.content, found.passes, found.judgement, found.search
+        content, passes, guard_result, searched = found.content, found.passes, found.guard_result, found.search
         write_search(output, searched)
     else:
-        context = subject.context()
-        content, passes = _apply(subject, recipe, context)
-        judgement = subject.judge(
+        context = source_model.context()
+        content, passes = _apply(source_model, recipe, context)
+        guard_result = source_model.judge(
             content, max_drop=max_drop, tolerance=recipe.tolerance, speed=speed, board=board, allowed=allowed
         )
-        layers = _layers(subject, context, content, judgement)
+        layers = _layers(source_model, context, content, guard_result)
     unmet = [] if recipe.is_search else _unmet(recipe, passes)
-    refusals = [*unmet, *judgement.refusals]
-    notes = [*subject.data.notes(), *judgement.notes]
-    if content == subject.as_it_came() and not refusals:
+    refusals = [*unmet, *guard_result.refusals]
+    notes = [*source_model.data.notes(), *guard_result.notes]
+    if content == source_model.as_it_came() and not refusals:
         notes.append("there was nothing to do: the result is the model as it came")
     evidence = Evidence(
         recipe=recipe.name,
         target=target.name if target else None,
-        source=subject.facts,
-        result=_result_facts(content, output.name, subject.shapes, judgement),
+        source=source_model.facts,
+        result=_result_facts(content, output.name, source_model.shapes, guard_result),
         passes=passes,
         calibration_samples=max((int(step.facts.get("calibration_samples", 0)) for step in passes), default=0),
-        evaluation_sha256=subject.data.evaluation.sha256 if subject.data.evaluation else None,
-        source_metric=judgement.source_metric,
+        evaluation_sha256=source_model.data.evaluation.sha256 if source_model.data.evaluation else None,
+        source_metric=guard_result.source_metric,
         max_drop=max_drop,
-        executions=judgement.executions,
-        speed=judgement.speed,
+        executions=guard_result.executions,
+        speed=guard_result.speed,
         layers=layers,
         search=searched,
         accepted=not refusals,
         # Why it was refused comes first.
         reasons=(*refusals, *notes),
-        tools={tool: importlib.metadata.version(tool.replace("_", "-")) for tool in _TOOLS[subject.format]},
+        tools={tool: importlib.metadata.version(tool.replace("_", "-")) for tool in _TOOLS[source_model.format]},
     )
     if evidence.accepted:
         _write(output, content, evidence)
@@ -150,24 +150,26 @@ def evidence_path(model: Path) -> Path:
     return model.with_name(f"{model.name}.evidence.json")
 
 
-def _apply(subject: Subject, recipe: Recipe, context: Context) -> tuple[bytes, tuple[PassEvidence, ...]]:
-    if subject.format == "tflite":
+def _apply(source_model: SourceModel, recipe: Recipe, context: Context) -> tuple[bytes, tuple[PassEvidence, ...]]:
+    if source_model.format == "tflite":
         from edgedeploy.optimize.tflite.pipeline import run_passes as run_tflite_passes
 
-        return run_tflite_passes(subject.content, recipe.passes, context)
-    graph = subject.graph()
+        return run_tflite_passes(source_model.content, recipe.passes, context)
+    graph = source_model.graph()
     unchanged = serialized(graph)
     changed, passes = run_passes(graph, recipe.passes, context)
     content = serialized(changed)
     # What one pass adds, another may take away again.
-    return (subject.as_it_came() if content == unchanged else content), passes
+    return (source_model.as_it_came() if content == unchanged else content), passes
 
 
-def _layers(subject: Subject, context: Context, content: bytes, judgement: Judgement) -> tuple[LayerNoise, ...]:
-    data = subject.data.for_judging()
-    if subject.format != "onnx" or context.reference is None or not judgement.loads or data is None:
+def _layers(
+    source_model: SourceModel, context: Context, content: bytes, guard_result: GuardResult
+) -> tuple[LayerNoise, ...]:
+    data = source_model.data.for_judging()
+    if source_model.format != "onnx" or context.reference is None or not guard_result.loads or data is None:
         return ()
-    subject.progress.step("looking where noise comes in")
+    source_model.progress.step("looking where noise comes in")
     samples = data.generated if data.dataset is None else data.dataset.samples()
     return layer_noise(context.reference, context.before_renaming or content, samples)
 
@@ -191,14 +193,14 @@ def _unmet(recipe: Recipe, passes: tuple[PassEvidence, ...]) -> list[str]:
 
 
 def _result_facts(
-    content: bytes, name: str, shapes: Mapping[str, tuple[int, ...]], judgement: Judgement
+    content: bytes, name: str, shapes: Mapping[str, tuple[int, ...]], guard_result: GuardResult
 ) -> ModelFacts | None:
     """Facts of the result; None when it does not load."""
     with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
         path = Path(folder) / name
         path.write_bytes(content)
         try:
-            if not judgement.loads:
+            if not guard_result.loads:
                 return None
             # An input that was bound to a constant has gone.
             kept = {value.name for value in inspect_model(path).inputs}

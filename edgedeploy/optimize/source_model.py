@@ -21,7 +21,7 @@ from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import load_onnx
 from edgedeploy.optimize.base import Context, first_line
 from edgedeploy.optimize.guard.board import Board
-from edgedeploy.optimize.guard.guard import Data, Judgement, judge
+from edgedeploy.optimize.guard.guard import Data, GuardResult, judge
 from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.model import ModelFacts
@@ -30,7 +30,7 @@ from edgedeploy.values.target import Target
 _PROBES = 2
 
 
-class Subject:
+class SourceModel:
     """A float model with its calibration and evaluation data, and whatever results are held against it."""
 
     def __init__(
@@ -102,7 +102,7 @@ class Subject:
         speed: SpeedJudge | None,
         board: Board | None = None,
         allowed: Collection[Allowance] = (),
-    ) -> Judgement:
+    ) -> GuardResult:
         """Hold a result against the model, on the best data there is."""
         return judge(
             self.content,

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import onnx
 import onnx_ir as ir
 
-from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused, first_line
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError, first_line
 from edgedeploy.optimize.graph.edit import ONNX_DOMAINS, all_nodes, opset
 from edgedeploy.optimize.simplify.lift_constants import lift_constants
 
@@ -65,7 +65,7 @@ class FuseTransformer(Pass, frozen=True):
         after = _own_operators(result)
         new = {name: after[name] - before.get(name, 0) for name in sorted(after) if after[name] > before.get(name, 0)}
         if not new:
-            raise Refused(f"onnxruntime's fusions for {self.model_type} found nothing to fuse")
+            raise PassSkipped(f"onnxruntime's fusions for {self.model_type} found nothing to fuse")
         return result, {f"{name}_nodes": count for name, count in new.items()}
 
     def _fused(self, proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -93,7 +93,7 @@ class FuseTransformer(Pass, frozen=True):
         except Exception as error:
             # Its patterns take for granted what the exporters they are made for write, and end in anything.
             _log.debug("onnxruntime.transformers", exc_info=True)
-            raise Refused(f"onnxruntime's fusions gave up ({type(error).__name__}: {first_line(error)})") from error
+            raise PassSkipped(f"onnxruntime's fusions gave up ({type(error).__name__}: {first_line(error)})") from error
         finally:
             chatter.setLevel(level)
         fused: onnx.ModelProto = optimizer.model

@@ -181,7 +181,7 @@ def _forget_shapes_of_weights(graph: onnx.GraphProto) -> None:
                 _forget_shapes_of_weights(inner)
 
 
-def complaint(content: bytes) -> str | None:
+def validation_error(content: bytes) -> str | None:
     """What onnx's checker has against the serialized model, or None."""
     try:
         onnx.checker.check_model(content)

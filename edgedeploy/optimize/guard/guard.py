@@ -32,7 +32,7 @@ from edgedeploy.metrics.model_comparison import (
     relative_difference,
     run_result,
 )
-from edgedeploy.optimize.graph.edit import complaint
+from edgedeploy.optimize.graph.edit import validation_error
 from edgedeploy.optimize.guard.board import Board
 from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.values.contract import Allowance
@@ -67,7 +67,7 @@ class Data(Struct, frozen=True, kw_only=True):
     """When there is no dataset."""
 
 
-class Objection(Struct, frozen=True):
+class Violation(Struct, frozen=True):
     """Something that speaks against a result."""
 
     reason: str
@@ -75,8 +75,8 @@ class Objection(Struct, frozen=True):
     """By which name it may be allowed; None: it may not."""
 
 
-class Judgement(Struct, frozen=True, kw_only=True):
-    objections: tuple[Objection, ...]
+class GuardResult(Struct, frozen=True, kw_only=True):
+    violations: tuple[Violation, ...]
     """Those that were not allowed; the result must not leave unless this is empty."""
     notes: tuple[str, ...]
     """What is to be known all the same."""
@@ -90,14 +90,14 @@ class Judgement(Struct, frozen=True, kw_only=True):
     @property
     def accepted(self) -> bool:
         """Whether nothing speaks against the result."""
-        return not self.objections
+        return not self.violations
 
     @property
     def refusals(self) -> tuple[str, ...]:
         """Why the result must not leave; empty when it may. What would allow it is said."""
         return tuple(
             one.reason + (f" (--allow {one.allowance} would let it through)" if one.allowance else "")
-            for one in self.objections
+            for one in self.violations
         )
 
 
@@ -114,7 +114,7 @@ def judge(
     board: Board | None = None,
     allowed: Collection[Allowance] = (),
     progress: Progress = SILENT,
-) -> Judgement:
+) -> GuardResult:
     """Hold `result` against `source`.
 
     Args:
@@ -139,8 +139,8 @@ def judge(
             f"the result is larger than what came in: {len(result):,} bytes, not {source_size_bytes:,}", "larger"
         )
     form = format_of(source[:8])
-    if form == "onnx" and (complained := complaint(result)) is not None:
-        if complaint(source) is None:
+    if form == "onnx" and (complained := validation_error(result)) is not None:
+        if validation_error(source) is None:
             found.object(f"the result is not valid ONNX: {complained}")
         else:
             found.note(f"onnx's checker has something against the model as it came: {complained}")
@@ -148,12 +148,12 @@ def judge(
         exact, host = open_session(result, form, exact=True), open_session(result, form, exact=False)
     except EdgedeployError as error:
         found.object(f"{runtime_of(form)} does not load the result: {error.why or error.what}")
-        return found.judgement(loads=False)
+        return found.guard_result(loads=False)
     if data is None:
         found.object(
             "the result could not be run: no data was given, and the model takes no input that was made up", "unjudged"
         )
-        return found.judgement()
+        return found.guard_result()
 
     reference = open_session(source, form, exact=True)
     progress.step(f"comparing with the float model on {data.name}")
@@ -168,11 +168,11 @@ def judge(
         )
     except ResultFailedError as error:
         found.object(f"the result does not run on {data.name}: {error}")
-        return found.judgement()
+        return found.guard_result()
 
     judged, on_host = compared.ran
-    for objection in accuracy_objections(compared, data, metric, max_drop, tolerance):
-        found.object(objection.reason, objection.allowance)
+    for violation in accuracy_violations(compared, data, metric, max_drop, tolerance):
+        found.object(violation.reason, violation.allowance)
     if compared.reference_non_finite and not compared.reference_finite:
         found.object(
             f"the float model gives nothing but NaN or infinity on {data.name}, so nothing can be judged: "
@@ -190,7 +190,7 @@ def judge(
     on_board = _judge_on_board(reference, result, board, data, metric, max_drop, found, progress)
     figure = _judge_speed(source, result, speed, data, found, progress)
     isa = host_isa()
-    return found.judgement(
+    return found.guard_result(
         source_metric=compared.reference_metric,
         executions=tuple(
             Execution(
@@ -219,67 +219,67 @@ class _Findings:
 
     def __init__(self, allowed: Collection[Allowance]) -> None:
         self._allowed = allowed
-        self._objections: list[Objection] = []
+        self._objections: list[Violation] = []
         self._notes: list[str] = []
 
     def object(self, reason: str, allowance: Allowance | None = None) -> None:
         if allowance is not None and allowance in self._allowed:
             self.note(f"allowed by name ({allowance}): {reason}")
         else:
-            self._objections.append(Objection(reason, allowance))
+            self._objections.append(Violation(reason, allowance))
 
     def note(self, text: str) -> None:
         self._notes.append(text)
 
-    def judgement(self, **figures: Any) -> Judgement:
-        return Judgement(objections=tuple(self._objections), notes=tuple(self._notes), **figures)
+    def guard_result(self, **figures: Any) -> GuardResult:
+        return GuardResult(violations=tuple(self._objections), notes=tuple(self._notes), **figures)
 
 
-def accuracy_objections(
+def accuracy_violations(
     compared: Compared,
     data: Data,
     metric: Metric | None,
     max_drop: float,
     tolerance: float | None = None,
     where: str = "in exact arithmetic",
-) -> list[Objection]:
+) -> list[Violation]:
     """What speaks against the first result that was compared, as far as its outputs go."""
     judged = compared.ran[0]
-    found: list[Objection] = []
+    found: list[Violation] = []
     if judged.non_finite:
         found.append(
-            Objection(f"{judged.non_finite:,} elements are NaN or infinite where the float model gives numbers")
+            Violation(f"{judged.non_finite:,} elements are NaN or infinite where the float model gives numbers")
         )
     if tolerance is not None and not judged.largest_difference <= tolerance:
-        found.append(Objection(f"the recipe promises to keep results, and {_moved(judged, tolerance)}", "loss"))
+        found.append(Violation(f"the recipe promises to keep results, and {_moved(judged, tolerance)}", "loss"))
     before, after = compared.reference_metric, judged.metric
     if metric is not None and before is not None and after is not None:
         if not within(before.value, after.value, max_drop):
             found.append(
-                Objection(
+                Violation(
                     f"{after.name} fell from {before.value:.4f} to {after.value:.4f} {where}, by "
                     f"{before.value - after.value:.4f}; allowed is {max_drop:g}",
                     "loss",
                 )
             )
     elif tolerance is None:
-        found += _agreement_objections(judged, data, max_drop)
+        found += _agreement_violations(judged, data, max_drop)
     return found
 
 
-def _agreement_objections(judged: Ran, data: Data, max_drop: float) -> Iterable[Objection]:
+def _agreement_violations(judged: Ran, data: Data, max_drop: float) -> Iterable[Violation]:
     sqnr_db, match = judged.agreement.sqnr_db, judged.agreement.top1_match
     if match is None and judged.agreement.other_shapes:
         match = 1.0 - judged.agreement.other_shapes / judged.agreement.samples
     if sqnr_db is not None and sqnr_db < LEAST_SQNR_DB and judged.agreement.other_shapes < judged.agreement.samples:
-        yield Objection(
+        yield Violation(
             f"outputs differ too much from the float model's to be let through without labels: SQNR {sqnr_db:.1f} dB "
             f"on {data.name}, and {LEAST_SQNR_DB:g} dB is the least",
             "loss",
         )
     # Of inputs that were made up, answers are close to arbitrary in the float model too.
     elif data.dataset is not None and match is not None and not within(1.0, match, max_drop):
-        yield Objection(
+        yield Violation(
             f"{1 - match:.1%} of the answers changed on {data.name}, and {max_drop:.1%} is the budget: without labels "
             "the accuracy may have fallen by as much (labelled --evaluation data would tell)",
             "loss",
@@ -340,12 +340,12 @@ def _judge_on_board(
         return ()
     judged = compared.ran[0]
     whole = data.dataset is None or data.dataset.count is None or affordable >= data.dataset.count
-    for objection in accuracy_objections(compared, data, metric, max_drop, where=f"on {board.where}"):
-        by_chance = objection.allowance == "loss" and judged.change is not None and -judged.change.high <= max_drop
+    for violation in accuracy_violations(compared, data, metric, max_drop, where=f"on {board.where}"):
+        by_chance = violation.allowance == "loss" and judged.change is not None and -judged.change.high <= max_drop
         if whole or not by_chance:
-            found.object(objection.reason, objection.allowance)
+            found.object(violation.reason, violation.allowance)
         else:
-            found.note(f"{objection.reason}; {compared.samples:,} samples cannot tell that from chance")
+            found.note(f"{violation.reason}; {compared.samples:,} samples cannot tell that from chance")
     return (
         Execution(
             arithmetic="board", isa=board.where, metric=judged.metric, change=judged.change, agreement=judged.agreement

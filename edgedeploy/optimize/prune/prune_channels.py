@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.model.macs import count_macs
-from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
 from edgedeploy.optimize.graph.edit import all_nodes, is_operator, serialized
 from edgedeploy.optimize.graph.runtime_shapes import tell_shapes
 from edgedeploy.optimize.prune.channels.channel_groups import Cell, Unprunable, find_cells
@@ -81,13 +81,13 @@ class PruneChannels(Pass, frozen=True, kw_only=True):
         try:
             shapes = shapes_on(model, feed)
         except EdgedeployError as error:
-            raise Refused(f"onnxruntime does not let its values' shapes be watched: {error.why}") from error
+            raise PassSkipped(f"onnxruntime does not let its values' shapes be watched: {error.why}") from error
         coupling = find_coupling(model, shapes, self.keep)
         cells, left = find_cells(coupling, self.multiple_of)
         cells = [cell for cell in cells if cell.levels(self.at_most)]
         if not cells:
             why = f" ({_reasons(left)})" if left else f": layers have no more than {self.multiple_of} channels"
-            raise Refused(f"there is no channel that can be removed{why}")
+            raise PassSkipped(f"there is no channel that can be removed{why}")
         estimates = self._estimates(model, coupling, cells, samples, context)
         cost = Cost(coupling, cells, self.objective)
         levels = choose_levels(cells, estimates, cost, self.ratio)
@@ -96,7 +96,7 @@ class PruneChannels(Pass, frozen=True, kw_only=True):
             int(root) for estimate, count in zip(estimates, counts, strict=True) for root in estimate.order[:count]
         )
         if not removed:
-            raise Refused("every channel that could be removed is needed to run the model")
+            raise PassSkipped("every channel that could be removed is needed to run the model")
         replacements: dict[Operand, np.ndarray] = {}
         fitted = 0
         if self.reconstruct:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.foundation.errors import EdgedeployError
-from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
 from edgedeploy.optimize.graph.activation_tap import Watcher
 from edgedeploy.optimize.graph.edit import (
     add_initializer,
@@ -90,12 +90,12 @@ class Sparsify(Pass, frozen=True, kw_only=True):
         try:
             coupling = find_coupling(model, shapes_on(model, feed))
         except EdgedeployError as error:
-            raise Refused(f"onnxruntime does not let its values' shapes be watched: {error.why}") from error
+            raise PassSkipped(f"onnxruntime does not let its values' shapes be watched: {error.why}") from error
         nodes = list(model.graph)
         choice = LayerChoice(self.keep, ())
         layers = [layer for layer in coupling.layers if self._takes(nodes[layer.node], layer, choice)]
         if not layers:
-            raise Refused(f"no Conv, Gemm or MatMul has {self.smallest:,} weights or more of its own")
+            raise PassSkipped(f"no Conv, Gemm or MatMul has {self.smallest:,} weights or more of its own")
         before = serialized(model)
         zeros = weights = 0
         for group in _groups(nodes, layers):
@@ -129,7 +129,7 @@ class Sparsify(Pass, frozen=True, kw_only=True):
             and weight.dtype == np.float32
             and weight.size >= self.smallest
             and len(value.uses()) == 1
-            and choice.objection((layer.name,)) is None
+            and choice.violation((layer.name,)) is None
             and float_attribute(node, "alpha", 1.0) == 1.0
         )
 

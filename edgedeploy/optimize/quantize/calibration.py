@@ -21,7 +21,7 @@ from msgspec import Struct, field
 from edgedeploy.datasets.dataset import Dataset
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.optimize.base import Context, Feed, Refused
+from edgedeploy.optimize.base import Context, Feed, PassSkipped
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.quantize.histogram import Histogram, HistogramBuilder, Range
 from edgedeploy.optimize.quantize.range_estimators import entropy_range, least_squares_range, percentile_range
@@ -161,14 +161,14 @@ class _Findings(Struct):
 def _observe(model: ir.Model, tensors: Sequence[str], context: Context, limit: int, *, histograms: bool) -> _Findings:
     """Find out what is not yet known of these tensors. Findings of a pass that does not reach its end are dropped."""
     if context.calibration is None:
-        raise Refused("it needs calibration data")
+        raise PassSkipped("it needs calibration data")
     values = ir.convenience.create_value_mapping(model.graph, include_subgraphs=False)
     if strangers := [name for name in tensors if name not in values]:
-        raise Refused(f"{strangers[0]!r} is not a value of the main graph, so its range cannot be watched")
+        raise PassSkipped(f"{strangers[0]!r} is not a value of the main graph, so its range cannot be watched")
     for name in tensors:
         # A type that the model does not tell is seen by onnxruntime.
         if (dtype := values[name].dtype) not in (None, ir.DataType.FLOAT):
-            raise Refused(f"{name!r} holds {dtype}, and only ranges of FLOAT are watched")
+            raise PassSkipped(f"{name!r} holds {dtype}, and only ranges of FLOAT are watched")
     content = serialized(model)
     findings = _findings(context, (hashlib.sha256(content).hexdigest(), context.calibration.spec, limit))
     known = findings.histograms if histograms else findings.extremes
@@ -272,7 +272,7 @@ def _session(content: bytes, operator: str, tensors: Sequence[str], dtype: int, 
     try:
         return HostSession(_telling(content, operator, tensors, dtype), exact=once, plan_memory=False)
     except UnsupportedError as error:
-        raise Refused(f"onnxruntime does not let its values be watched: {error.why}") from error
+        raise PassSkipped(f"onnxruntime does not let its values be watched: {error.why}") from error
 
 
 def _telling(content: bytes, operator: str, tensors: Sequence[str], dtype: int) -> bytes:

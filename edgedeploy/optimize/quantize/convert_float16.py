@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
 from edgedeploy.optimize.graph.builder import Additions
 from edgedeploy.optimize.graph.edit import all_nodes, constant, drop_if_unused, is_operator, only_consumer, opset
 from edgedeploy.optimize.graph.layer_filter import LayerChoice
@@ -56,7 +56,7 @@ class ConvertFloat16(Pass, frozen=True):
         taken, left = self._choose(model)
         layers = sum(is_operator(node, *_LAYERS) for node in taken)
         if not layers:
-            raise Refused("there is no Conv, MatMul or Gemm to convert" + (f" ({summary(left)})" if left else ""))
+            raise PassSkipped("there is no Conv, MatMul or Gemm to convert" + (f" ({summary(left)})" if left else ""))
         unknown = LayerChoice(self.keep_float, self.only).unknown(model)
         casts = _Conversion(model, taken).run()
         return model, {
@@ -81,7 +81,7 @@ class ConvertFloat16(Pass, frozen=True):
         left: list[Left] = []
         for node in all_nodes(model):
             if is_operator(node, *_LAYERS):
-                reason = choice.objection((node.outputs[0].name or "",)) or _objection(node, model, taken)
+                reason = choice.violation((node.outputs[0].name or "",)) or _objection(node, model, taken)
                 if reason is None:
                     taken[node] = None
                 else:

@@ -29,7 +29,7 @@ def find_lstm(model: ir.Model, choice: LayerChoice) -> tuple[list[ir.Node], list
         if not is_operator(node, "LSTM"):
             continue
         reason = (
-            choice.objection([output.name or "" for output in node.outputs])
+            choice.violation([output.name or "" for output in node.outputs])
             or ("it is inside a subgraph" if node.graph is not model.graph else None)
             or _objection(node)
         )

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
 from edgedeploy.optimize.graph.builder import Additions
 from edgedeploy.optimize.graph.edit import is_operator, opset, replace_input
 from edgedeploy.optimize.graph.layer_filter import LayerChoice
@@ -77,14 +77,14 @@ class QuantizeWeights(Pass, frozen=True):
         left_bytes = 0
         for number, weight in enumerate(weights, start=1):
             context.progress.advance(number, len(weights), "weights")
-            outcome = choice.objection(weight.layers) or self._stored(weight)
+            outcome = choice.violation(weight.layers) or self._stored(weight)
             if isinstance(outcome, Stored):
                 taken.append((weight, outcome))
             else:
                 left.append(Left(weight.readers[0].op_type, outcome))
                 left_bytes += weight.size_bytes
         if not taken and self.essential:
-            raise Refused("there is no weight to store in fewer bits" + (f" ({summary(left)})" if left else ""))
+            raise PassSkipped("there is no weight to store in fewer bits" + (f" ({summary(left)})" if left else ""))
         facts: Facts = {
             "weights_stored": len(taken),
             "weights_in_int4": sum(isinstance(stored, Int4Weight) for _, stored in taken),

@@ -12,8 +12,8 @@ import onnx_ir as ir
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics.model_comparison import relative_difference
-from edgedeploy.optimize.base import Context, Pass, PostconditionError, Refused, first_line
-from edgedeploy.optimize.graph.edit import complaint, copy_of, serialized
+from edgedeploy.optimize.base import Context, Pass, PassSkipped, PostconditionError, first_line
+from edgedeploy.optimize.graph.edit import copy_of, serialized, validation_error
 from edgedeploy.values.evidence import PassEvidence
 
 _log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class _State:
         self._context = context
         self._bytes = serialized(model)
         # Exporters write files that onnxruntime runs and onnx does not call valid; a pass need not mend them.
-        self._was_valid = complaint(self._bytes) is None
+        self._was_valid = validation_error(self._bytes) is None
         self._answers: list[list[np.ndarray]] | None = None
 
     def apply(self, step: Pass) -> PassEvidence:
@@ -65,7 +65,7 @@ class _State:
                 )
             answers = self._check(step, after, content)
             step.ensures(self.model, after, facts)
-        except Refused as refusal:
+        except PassSkipped as refusal:
             return self._refusal(step, refusal.reason)
         except EdgedeployError:
             raise
@@ -87,8 +87,8 @@ class _State:
         """What every pass promises: a valid model, the same interface, and, for most, the same results."""
         if not step.changes_interface and (interface := _interface(after)) != _interface(self.model):
             raise PostconditionError(f"the model's inputs and outputs changed: {interface}")
-        if self._was_valid and (objection := complaint(content)) is not None:
-            raise PostconditionError(f"the model is not valid ONNX any more: {objection}")
+        if self._was_valid and (violation := validation_error(content)) is not None:
+            raise PostconditionError(f"the model is not valid ONNX any more: {violation}")
         if not self._context.probes:
             return None
         answers = _answers(content, self._context)

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from msgspec import Struct
 
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.optimize.base import Context, Facts, Pass, Refused
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped
 from edgedeploy.optimize.graph.builder import Additions
 from edgedeploy.optimize.graph.edit import (
     all_nodes,
@@ -58,7 +58,7 @@ class BalanceActivations(Pass, frozen=True):
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
         sources = _sources(model)
         if not sources:
-            raise Refused("no normalization or scale is read by MatMul or Gemm alone")
+            raise PassSkipped("no normalization or scale is read by MatMul or Gemm alone")
         rows = _rows(model, sources, context)
         at = Additions(model)
         chosen: Counter[float] = Counter()
@@ -77,7 +77,7 @@ class BalanceActivations(Pass, frozen=True):
                 source.divide(at, scales[best])
         changed = sum(count for strength, count in chosen.items() if strength)
         if not changed:
-            raise Refused("activations are even enough: no strength brings a layer closer to float in 8 bits")
+            raise PassSkipped("activations are even enough: no strength brings a layer closer to float in 8 bits")
         return model, {
             "normalizations_balanced": changed,
             "normalizations_left": chosen[0.0],

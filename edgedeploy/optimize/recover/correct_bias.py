@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.optimize.base import Context, Facts, Pass, Refused
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped
 from edgedeploy.optimize.graph.builder import Additions
 from edgedeploy.optimize.graph.edit import constant, integer_attribute, is_operator, opset, replace_input, serialized
 from edgedeploy.optimize.recover.quantized_layers import (
@@ -46,7 +46,7 @@ class CorrectBias(Pass, frozen=True):
         reference = reference_of(context)
         layers = [layer for layer in quantized_layers(model, reference) if _takes_bias(layer)]
         if not layers:
-            raise Refused("no quantized layer has a bias that it could correct")
+            raise PassSkipped("no quantized layer has a bias that it could correct")
         held_out = HeldOut(context)
         before_db = held_out.sqnr_db(model)
         errors = _mean_errors(reference, layers, context)
@@ -55,7 +55,7 @@ class CorrectBias(Pass, frozen=True):
         model.graph.sort()
         after_db = held_out.sqnr_db(model)
         if not after_db > before_db:
-            raise Refused(
+            raise PassSkipped(
                 f"it does not help: SQNR on samples held out is {before_db:.2f} dB without it, {after_db:.2f} with it"
             )
         return model, {
@@ -101,7 +101,7 @@ def _mean_errors(reference: ir.Model, layers: list[QuantizedLayer], context: Con
         samples += 1
         context.progress.advance(samples, context.calibration.count, "samples")
     if not samples:
-        raise Refused("there are too few calibration samples to see a mean")
+        raise PassSkipped("there are too few calibration samples to see a mean")
     return {layer.name: total / samples for layer, total in zip(layers, sums, strict=True)}
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.base import Context, Facts, Pass, Refused
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped
 from edgedeploy.optimize.graph.builder import Additions
 from edgedeploy.optimize.graph.edit import (
     all_nodes,
@@ -43,7 +43,7 @@ class EqualizeRanges(Pass, frozen=True):
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
         pairs, left = _pairs(model)
         if not pairs:
-            raise Refused("no two layers follow each other directly" + (f" ({_summary(left)})" if left else ""))
+            raise PassSkipped("no two layers follow each other directly" + (f" ({_summary(left)})" if left else ""))
         weights = {one.node: _Weights(one) for pair in pairs for one in pair}
         before = _unevenness([(weights[a.node], weights[b.node]) for a, b in pairs])
         for _ in range(_ROUNDS):

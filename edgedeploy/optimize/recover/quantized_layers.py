@@ -17,7 +17,7 @@ from msgspec import Struct
 from edgedeploy.datasets.dataset import Dataset, Sample
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics.agreement import AgreementAccumulator
-from edgedeploy.optimize.base import Context, Refused
+from edgedeploy.optimize.base import Context, PassSkipped
 from edgedeploy.optimize.graph.edit import constant, integer_attribute, is_operator, serialized
 
 _HELD_OUT_EVERY = 4
@@ -56,7 +56,7 @@ def reference_of(context: Context) -> ir.Model:
         Refused: nothing was quantized before.
     """
     if context.reference is None:
-        raise Refused("nothing was quantized before it, so there is nothing to recover")
+        raise PassSkipped("nothing was quantized before it, so there is nothing to recover")
     return ir.from_proto(onnx.load_from_string(context.reference))
 
 
@@ -132,9 +132,9 @@ class HeldOut:
             Refused: there is no calibration data, or nothing was quantized before.
         """
         if context.calibration is None:
-            raise Refused("it needs calibration data")
+            raise PassSkipped("it needs calibration data")
         if context.reference is None:
-            raise Refused("nothing was quantized before it, so there is nothing to recover")
+            raise PassSkipped("nothing was quantized before it, so there is nothing to recover")
         self._dataset = context.calibration
         self._reference = HostSession(context.reference, exact=True)
 

@@ -9,10 +9,10 @@ import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
 
-from edgedeploy.optimize.base import Context, Facts, Pass, Refused
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped
 from edgedeploy.optimize.graph.builder import Additions
 from edgedeploy.optimize.graph.edit import constant, integer_attribute, is_operator, replace_input
-from edgedeploy.optimize.recover.layer_inputs import as_rows, collect, from_rows, objection
+from edgedeploy.optimize.recover.layer_inputs import as_rows, collect, from_rows, violation
 from edgedeploy.optimize.recover.quantized_layers import HeldOut, QuantizedLayer, known, quantized_layers, reference_of
 
 
@@ -57,14 +57,14 @@ class RoundAdaptively(Pass, frozen=True):
         layers: list[QuantizedLayer] = []
         for layer in quantized_layers(model, reference):
             integers = _integers(layer.node.inputs[1])
-            reason = "its weight is not in 8-bit integers" if integers is None else objection(layer, self.largest)
+            reason = "its weight is not in 8-bit integers" if integers is None else violation(layer, self.largest)
             if integers is None or reason is not None:
                 left[reason or ""] += 1
                 continue
             stored[layer.name] = integers
             layers.append(layer)
         if not layers:
-            raise Refused("there is no quantized weight that it could round anew")
+            raise PassSkipped("there is no quantized weight that it could round anew")
         held_out = HeldOut(context)
         before_db = held_out.sqnr_db(model)
         at = Additions(model)
@@ -91,7 +91,7 @@ class RoundAdaptively(Pass, frozen=True):
                 weights += moved
         after_db = held_out.sqnr_db(model)
         if not after_db > before_db:
-            raise Refused(
+            raise PassSkipped(
                 f"it does not help: SQNR on samples held out is {before_db:.2f} dB without it, {after_db:.2f} with it"
             )
         return model, {

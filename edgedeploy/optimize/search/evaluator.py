@@ -18,12 +18,12 @@ from edgedeploy.metrics.metric import Metric
 from edgedeploy.metrics.model_comparison import ResultFailedError, compare
 from edgedeploy.optimize.base import Context, Pass
 from edgedeploy.optimize.graph.edit import serialized
-from edgedeploy.optimize.guard.guard import Data, accuracy_objections
+from edgedeploy.optimize.guard.guard import Data, accuracy_violations
 from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.optimize.search.journal import Journal
 from edgedeploy.optimize.search.samples import RememberingSession, choose_samples
-from edgedeploy.optimize.source_model import Subject
+from edgedeploy.optimize.source_model import SourceModel
 from edgedeploy.values.evidence import PassEvidence
 from edgedeploy.values.search import Trial
 
@@ -35,7 +35,7 @@ class Evaluator:
 
     def __init__(
         self,
-        subject: Subject,
+        source_model: SourceModel,
         prepared: ir.Model | None,
         finish: Sequence[Pass],
         *,
@@ -53,7 +53,7 @@ class Evaluator:
             data: what the trials are judged on, a part of it.
             folder: where results are kept until the search has ended.
         """
-        self._subject = subject
+        self._subject = source_model
         self._prepared = prepared
         self._finish = tuple(finish)
         self._data = data
@@ -62,8 +62,8 @@ class Evaluator:
         self._journal = journal
         self._folder = folder
         # One for all trials: what calibration found out serves them all.
-        self._context: Context = subject.context(SILENT)
-        session = self._open(subject.content)
+        self._context: Context = source_model.context(SILENT)
+        session = self._open(source_model.content)
         self.samples: tuple[Sample, ...] = choose_samples(data, session)
         self.reference = RememberingSession(session)
         self.trials: dict[str, Trial] = {}
@@ -135,7 +135,7 @@ class Evaluator:
             return Trial(name=name, passes=described, refused=f"its result does not run: {error}")
         self._path(name).write_bytes(content)
         judged = compared.ran[0]
-        objections = accuracy_objections(compared, self._data, self.metric, self._max_drop)
+        violations = accuracy_violations(compared, self._data, self.metric, self._max_drop)
         return Trial(
             name=name,
             passes=described,
@@ -145,7 +145,7 @@ class Evaluator:
             top1_match=judged.agreement.top1_match,
             sqnr_db=judged.agreement.sqnr_db,
             samples=compared.samples,
-            over_budget=objections[0].reason if objections else None,
+            over_budget=violations[0].reason if violations else None,
         )
 
     def _open(self, content: bytes) -> Session:

@@ -38,7 +38,7 @@ _Line = _TrialLine | _LayerLine
 class Journal:
     """Trials and layers already looked at, by what they depend on."""
 
-    def __init__(self, path: Path, subject: dict[str, Any]) -> None:
+    def __init__(self, path: Path, source_model: dict[str, Any]) -> None:
         """
         Args:
             path: the journal's file; one of another subject is begun anew.
@@ -53,7 +53,7 @@ class Journal:
         self._layers: dict[str, dict[str, LayerDamage]] = {}
         self.resumed = 0
         """How many trials were found in the file."""
-        header = msgspec.json.encode({"schema": _SCHEMA, **subject}, order="sorted")
+        header = msgspec.json.encode({"schema": _SCHEMA, **source_model}, order="sorted")
         kept = self._read(header)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

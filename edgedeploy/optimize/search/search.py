@@ -22,7 +22,7 @@ from msgspec import Struct, structs
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.optimize.base import Pass
 from edgedeploy.optimize.guard.board import Board
-from edgedeploy.optimize.guard.guard import Judgement
+from edgedeploy.optimize.guard.guard import GuardResult
 from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.optimize.recipes.recipe import Recipe, Variant
@@ -31,7 +31,7 @@ from edgedeploy.optimize.search.evaluator import Evaluator
 from edgedeploy.optimize.search.files import journal_path
 from edgedeploy.optimize.search.journal import Journal
 from edgedeploy.optimize.search.pareto import front, holds_beyond_doubt, rank
-from edgedeploy.optimize.source_model import Subject
+from edgedeploy.optimize.source_model import SourceModel
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import PassEvidence
 from edgedeploy.values.search import LayerDamage, Objective, Search, Trial
@@ -60,12 +60,12 @@ class Found(Struct, frozen=True, kw_only=True):
     content: bytes
     """The result that was accepted, or, when none was, the one that looked best."""
     passes: tuple[PassEvidence, ...]
-    judgement: Judgement
+    guard_result: GuardResult
     search: Search
 
 
 def search(
-    subject: Subject,
+    source_model: SourceModel,
     recipe: Recipe,
     settings: SearchSettings,
     output: Path,
@@ -84,21 +84,21 @@ def search(
         UnsupportedError: there is no data at all that the model runs on.
         HostError: the journal cannot be written.
     """
-    data = subject.data.for_judging()
+    data = source_model.data.for_judging()
     if data is None:
         raise UnsupportedError(
-            f"{subject.path} cannot be searched over",
+            f"{source_model.path} cannot be searched over",
             why="no data was given, and the model takes no input that was made up",
             hint="give --evaluation or --calibration data",
         )
     clock = _Clock(settings.time_budget_s)
-    journal = Journal(journal_path(output), _identity(subject, recipe, max_drop, speed))
+    journal = Journal(journal_path(output), _identity(source_model, recipe, max_drop, speed))
     if journal.resumed:
-        subject.progress.note(f"going on with a search that was stopped after {journal.resumed} trials")
-    prepared, preparation = _prepare(subject, recipe)
+        source_model.progress.note(f"going on with a search that was stopped after {journal.resumed} trials")
+    prepared, preparation = _prepare(source_model, recipe)
     with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
         evaluator = Evaluator(
-            subject,
+            source_model,
             prepared,
             recipe.finish,
             data=data,
@@ -107,7 +107,7 @@ def search(
             journal=journal,
             folder=Path(folder),
         )
-        walk = _Walk(subject, recipe, settings, evaluator, journal, clock, prepared, max_drop)
+        walk = _Walk(source_model, recipe, settings, evaluator, journal, clock, prepared, max_drop)
         walk.run()
         found = _settle(walk, preparation, max_drop=max_drop, speed=speed, board=board, allowed=allowed)
     if found.search.ended == "all tried":
@@ -115,10 +115,10 @@ def search(
     return found
 
 
-def _prepare(subject: Subject, recipe: Recipe) -> tuple[ir.Model | None, tuple[PassEvidence, ...]]:
-    if subject.format != "onnx":
+def _prepare(source_model: SourceModel, recipe: Recipe) -> tuple[ir.Model | None, tuple[PassEvidence, ...]]:
+    if source_model.format != "onnx":
         return None, ()
-    return run_passes(subject.graph(), recipe.passes, subject.context())
+    return run_passes(source_model.graph(), recipe.passes, source_model.context())
 
 
 class _Clock:
@@ -139,7 +139,7 @@ class _Walk:
 
     def __init__(
         self,
-        subject: Subject,
+        source_model: SourceModel,
         recipe: Recipe,
         settings: SearchSettings,
         evaluator: Evaluator,
@@ -148,7 +148,7 @@ class _Walk:
         prepared: ir.Model | None,
         max_drop: float,
     ) -> None:
-        self.subject = subject
+        self.source_model = source_model
         self.recipe = recipe
         self.settings = settings
         self.evaluator = evaluator
@@ -158,7 +158,7 @@ class _Walk:
         self._journal = journal
         self._prepared = prepared
         self._max_drop = max_drop
-        self._source_size_bytes = subject.facts.size_bytes
+        self._source_size_bytes = source_model.facts.size_bytes
         self._front: list[str] = []
 
     def run(self) -> None:
@@ -210,18 +210,18 @@ class _Walk:
 
     def _attempt(self, name: str, passes: Sequence[Pass]) -> Trial:
         tried = len(self.evaluator.trials) + 1
-        self.subject.progress.step(f"trial {tried}: {name}")
+        self.source_model.progress.step(f"trial {tried}: {name}")
         trial = self.evaluator.attempt(name, passes)
         return self._show(trial)
 
     def _show(self, trial: Trial) -> Trial:
         if trial.over_budget is None and trial.refused is None and self.settings.objective != "size":
             trial = self.evaluator.time(trial.name)
-        self.subject.progress.note(in_one_line(trial, self._source_size_bytes))
+        self.source_model.progress.note(in_one_line(trial, self._source_size_bytes))
         shown = [one.name for one in front([t for t in self.evaluator.trials.values() if t.over_budget is None])]
         if shown != self._front:
             self._front = shown
-            self.subject.progress.note(f"the front now: {', '.join(shown)}")
+            self.source_model.progress.note(f"the front now: {', '.join(shown)}")
         return trial
 
     def _too_costly(self) -> Iterator[Variant]:
@@ -248,11 +248,11 @@ class _Walk:
             variant.passes,
             layers,
             self._journal,
-            self.subject.progress,
+            self.source_model.progress,
             self.clock.out_of_time,
         )
         self.layers = self.layers or damages
-        self.subject.progress.step(f"bringing {variant.name} under the budget")
+        self.source_model.progress.step(f"bringing {variant.name} under the budget")
         best = mixed.fewest_in_float(self.evaluator, variant.name, variant.passes, damages, self.clock.out_of_time)
         if best is not None:
             self._show(best)
@@ -262,7 +262,7 @@ class _Walk:
             return mixed.layer_names(self._prepared)
         from edgedeploy.optimize.tflite.pipeline import layer_names
 
-        return layer_names(self.subject.content)
+        return layer_names(self.source_model.content)
 
     def _pruned(self) -> Iterator[tuple[str, tuple[Pass, ...], float]]:
         if self.recipe.pruning is None:
@@ -287,29 +287,39 @@ def _settle(
     allowed: Collection[Allowance],
 ) -> Found:
     """Hold the best against all of the data, in turn, until the guard accepts one."""
-    subject, evaluator = walk.subject, walk.evaluator
+    source_model, evaluator = walk.source_model, walk.evaluator
     rejected: dict[str, str] = {}
     first: Found | None = None
     chosen: str | None = None
     for trial in walk.candidates():
-        subject.progress.step(f"judging {trial.name} on all of the data")
+        source_model.progress.step(f"judging {trial.name} on all of the data")
         content, evidence = evaluator.build(evaluator.passes_of(trial.name))
-        judgement = subject.judge(content, max_drop=max_drop, tolerance=None, speed=speed, board=board, allowed=allowed)
+        guard_result = source_model.judge(
+            content, max_drop=max_drop, tolerance=None, speed=speed, board=board, allowed=allowed
+        )
         outcome = Found(
-            content=content, passes=(*preparation, *evidence), judgement=judgement, search=_summary(walk, None, {})
+            content=content,
+            passes=(*preparation, *evidence),
+            guard_result=guard_result,
+            search=_summary(walk, None, {}),
         )
         first = first or outcome
-        if judgement.accepted:
+        if guard_result.accepted:
             chosen, first = trial.name, outcome
             break
-        rejected[trial.name] = judgement.refusals[0]
-        subject.progress.note(f"{trial.name} does not hold: {judgement.refusals[0]}")
+        rejected[trial.name] = guard_result.refusals[0]
+        source_model.progress.note(f"{trial.name} does not hold: {guard_result.refusals[0]}")
     if first is None:
         # Not even the prepared model holds: it says why.
         content, evidence = evaluator.build(())
-        judgement = subject.judge(content, max_drop=max_drop, tolerance=None, speed=speed, board=board, allowed=allowed)
+        guard_result = source_model.judge(
+            content, max_drop=max_drop, tolerance=None, speed=speed, board=board, allowed=allowed
+        )
         first = Found(
-            content=content, passes=(*preparation, *evidence), judgement=judgement, search=_summary(walk, None, {})
+            content=content,
+            passes=(*preparation, *evidence),
+            guard_result=guard_result,
+            search=_summary(walk, None, {}),
         )
     return structs.replace(first, search=_summary(walk, chosen, rejected))
 
@@ -318,7 +328,7 @@ def _summary(walk: _Walk, chosen: str | None, rejected: dict[str, str]) -> Searc
     trials = tuple(walk.evaluator.trials.values())
     return Search(
         objective=walk.settings.objective,
-        source_size_bytes=walk.subject.facts.size_bytes,
+        source_size_bytes=walk.source_model.facts.size_bytes,
         trials=trials,
         front=tuple(trial.name for trial in front([trial for trial in trials if trial.over_budget is None])),
         layers=tuple(walk.layers),
@@ -347,16 +357,16 @@ def in_one_line(trial: Trial, source_size_bytes: int) -> str:
     return f"{trial.name}: {', '.join(parts)}"
 
 
-def _identity(subject: Subject, recipe: Recipe, max_drop: float, speed: SpeedJudge | None) -> dict[str, Any]:
+def _identity(source_model: SourceModel, recipe: Recipe, max_drop: float, speed: SpeedJudge | None) -> dict[str, Any]:
     """All that decides the outcome of a trial."""
-    data = subject.data
+    data = source_model.data
     return {
-        "model": subject.facts.sha256,
+        "model": source_model.facts.sha256,
         "calibration": data.calibration.sha256 if data.calibration else None,
         "evaluation": data.evaluation.sha256 if data.evaluation else None,
-        "metric": subject.metric.name if subject.metric else None,
+        "metric": source_model.metric.name if source_model.metric else None,
         "max_drop": max_drop,
-        "target": subject.target.name if subject.target else None,
+        "target": source_model.target.name if source_model.target else None,
         "preparation": msgspec.to_builtins([*recipe.passes, *recipe.finish]),
         # Figures of one currency, or of one board, are none of another.
         "speed": None if speed is None else [type(speed).__name__, str(getattr(speed, "where", ""))],

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from msgspec import field
 
 from edgedeploy.inference.frozen_inputs import METADATA_KEY, agrees, disagreement, read, written
-from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
 from edgedeploy.optimize.graph.edit import NameAuthority, add_initializer, all_nodes
 
 Scalar = int | float | bool
@@ -81,7 +81,7 @@ class FixInput(Pass, frozen=True):
         before = read(model.metadata_props)
         for name in set(self.inputs) - set(bound):
             if before[name] != self.inputs[name]:
-                raise Refused(f"input {name!r} was bound before, to {before[name]}")
+                raise PassSkipped(f"input {name!r} was bound before, to {before[name]}")
         if bound:
             known = {name: np.asarray(value) for name, value in before.items()}
             model.metadata_props[METADATA_KEY] = written(known | bound)
@@ -109,7 +109,7 @@ class FixInput(Pass, frozen=True):
         source, axis = _split(name)
         if axis is None or source not in by_name:
             if _bound_dimensions(model).get(name) != extent:
-                raise Refused(f"dimension {name!r} was bound before, to {_bound_dimensions(model).get(name)}")
+                raise PassSkipped(f"dimension {name!r} was bound before, to {_bound_dimensions(model).get(name)}")
             return 0
         value = by_name[source]
         assert value.shape is not None
@@ -117,7 +117,7 @@ class FixInput(Pass, frozen=True):
         # -1 is how some exporters write «dynamic».
         if isinstance(found, int) and found >= 0:
             if found != extent:
-                raise Refused(f"axis {axis} of input {source!r} has the extent {found} already")
+                raise PassSkipped(f"axis {axis} of input {source!r} has the extent {found} already")
             return 0
         return int(_bind(value, axis % len(value.shape), extent))
 
@@ -158,29 +158,31 @@ def _bind(value: ir.Value, axis: int, extent: int) -> bool:
 def _array(value: ir.Value, wanted: Scalar | list[Scalar]) -> np.ndarray:
     """What the input is bound to, in its type and shape."""
     if value.dtype is None:
-        raise Refused(f"input {value.name!r} has no element type")
+        raise PassSkipped(f"input {value.name!r} has no element type")
     try:
         given = np.asarray(wanted)
         array = given.astype(value.dtype.numpy())
     except (ValueError, TypeError, OverflowError) as error:
-        raise Refused(f"{wanted} is nothing that input {value.name!r} ({value.dtype}) can hold") from error
+        raise PassSkipped(f"{wanted} is nothing that input {value.name!r} ({value.dtype}) can hold") from error
     # 0.1 is no float32 exactly, and meant is the nearest; half an integer, or a number out of range, is a mistake.
     if not (np.array_equal(array, given) or (array.dtype.kind == "f" and np.allclose(array, given, rtol=1e-2, atol=0))):
-        raise Refused(f"{wanted} is nothing that input {value.name!r} ({value.dtype}) can hold")
+        raise PassSkipped(f"{wanted} is nothing that input {value.name!r} ({value.dtype}) can hold")
     if value.shape is None:
         return array
     extents = [extent if isinstance(extent, int) and extent >= 0 else None for extent in value.shape]
     if array.ndim == 0 and extents:
         known = [extent for extent in extents if extent is not None]
         if len(known) < len(extents):
-            raise Refused(f"input {value.name!r} has dynamic dimensions: bind these too, or give all of its elements")
+            raise PassSkipped(
+                f"input {value.name!r} has dynamic dimensions: bind these too, or give all of its elements"
+            )
         if math.prod(known) > _MOST_FILLED:
-            raise Refused(
+            raise PassSkipped(
                 f"input {value.name!r} has {math.prod(known):,} elements: a constant that would be in the file"
             )
         return np.full(known, array)
     if array.ndim != len(extents) or any(e not in (None, a) for e, a in zip(extents, array.shape, strict=True)):
-        raise Refused(f"input {value.name!r} has the shape {value.shape}, and the value {array.shape}")
+        raise PassSkipped(f"input {value.name!r} has the shape {value.shape}, and the value {array.shape}")
     return array
 
 

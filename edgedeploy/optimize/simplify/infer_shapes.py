@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from edgedeploy.optimize.base import Context, Facts, Pass, Refused, first_line
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, first_line
 from edgedeploy.optimize.graph.runtime_shapes import tell_shapes
 
 
@@ -26,5 +26,5 @@ class InferShapes(Pass, frozen=True):
         values = [value for node in model.graph for value in node.outputs]
         told = sum(value.shape is not None for value in values)
         if failure is not None and not observed:
-            raise Refused(f"onnx's shape inference gave up: {first_line(failure)}") from failure
+            raise PassSkipped(f"onnx's shape inference gave up: {first_line(failure)}") from failure
         return model, {"values": len(values), "values_with_shape": told, "values_observed": observed}

@@ -9,7 +9,7 @@ import onnx
 import onnx.version_converter
 import onnx_ir as ir
 
-from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused, first_line
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError, first_line
 from edgedeploy.optimize.graph.edit import NameAuthority, all_nodes, integer_attribute, is_operator, opset
 from edgedeploy.optimize.simplify.lift_constants import lift_constants
 
@@ -92,7 +92,7 @@ def _converted(model: ir.Model, to: int) -> ir.Model:
     except Exception as error:
         # The converter is C++ and reports what it cannot do as RuntimeError, ConvertError or a bare assertion.
         _log.debug("onnx.version_converter", exc_info=True)
-        raise Refused(f"onnx's version converter gave up: {first_line(error)}") from error
+        raise PassSkipped(f"onnx's version converter gave up: {first_line(error)}") from error
     # The converter writes down shapes that it inferred; what the model promises to its callers stays as it was.
     for values, promised in ((converted.graph.inputs, inputs), (converted.graph.outputs, outputs)):
         for value, (kind, shape) in zip(values, promised, strict=True):

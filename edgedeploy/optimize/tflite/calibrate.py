@@ -13,7 +13,7 @@ import numpy as np
 
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.inference.litert import TfliteSession
-from edgedeploy.optimize.base import Context, Refused
+from edgedeploy.optimize.base import Context, PassSkipped
 from edgedeploy.optimize.quantize.calibration import DEFAULT_PERCENTILE, Method
 from edgedeploy.optimize.quantize.histogram import Histogram, HistogramBuilder, Range
 from edgedeploy.optimize.quantize.range_estimators import entropy_range, least_squares_range, percentile_range
@@ -85,7 +85,7 @@ def calibrate(
     """
     dataset = context.calibration
     if dataset is None:
-        raise Refused("it needs calibration data")
+        raise PassSkipped("it needs calibration data")
     histograms = method not in _FROM_EXTREMES
     digest = hashlib.sha256(content).hexdigest()
     key = ("tflite ranges", digest, dataset.spec, limit)

@@ -22,7 +22,7 @@ from edgedeploy.model.tflite_file import (
     type_name,
     type_number,
 )
-from edgedeploy.optimize.base import Feed, Refused
+from edgedeploy.optimize.base import Feed, PassSkipped
 
 _DECODERS = ("DEQUANTIZE", "DENSIFY")
 _ACTIVATIONS = {"RELU": "RELU", "RELU6": "RELU6", "RELU_N1_TO_1": "RELU_N1_TO_1"}
@@ -60,7 +60,9 @@ def decode_weights(model: Any, content: bytes, probe: Feed) -> int:
         decoded = session.tensor(index)
         # A sparse float16 weight takes two decoders; what lies between them stays float16 and is dropped later.
         if decoded is None or decoded.dtype not in (np.float32, np.float16):
-            raise Refused(f"the runtime does not say what weight {tensor_name(graph.tensors[index])!r} is decoded to")
+            raise PassSkipped(
+                f"the runtime does not say what weight {tensor_name(graph.tensors[index])!r} is decoded to"
+            )
         _make_constant(model, graph.tensors[index], decoded)
     gone = {id(operator) for operator in decoders}
     graph.operators = [operator for operator in graph.operators if id(operator) not in gone]

@@ -16,7 +16,7 @@ from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.metrics.model_comparison import relative_difference
 from edgedeploy.model.tflite_file import dtype_name, read_tflite, tensor_name, write_tflite
-from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError, Refused, first_line
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError, first_line
 from edgedeploy.optimize.quantize.quantize_dynamic import QuantizeDynamic
 from edgedeploy.optimize.quantize.quantize_static import QuantizeStatic
 from edgedeploy.optimize.quantize.quantize_weights import QuantizeWeights
@@ -29,7 +29,7 @@ from edgedeploy.values.evidence import PassEvidence
 _log = logging.getLogger(__name__)
 
 Counterpart = Callable[[Any, bytes, Context], tuple[bytes, Facts]]
-"""Takes a pass, the model and what a pass may use; gives the model as it is afterwards. Raises `Refused`."""
+"""Takes a pass, the model and what a pass may use; gives the model as it is afterwards. Raises `PassSkipped`."""
 
 _PREPARED = "TensorFlow Lite models come prepared by their converter"
 _NO_COUNTERPART = "it works on ONNX models only"
@@ -85,7 +85,7 @@ class _State:
             if after == self.content:
                 return self._evidence(step, facts=facts)
             self._check(step, after)
-        except Refused as refusal:
+        except PassSkipped as refusal:
             return self._evidence(step, refused=refusal.reason)
         except EdgedeployError:
             raise
@@ -167,7 +167,7 @@ def _quantize_dynamic(step: QuantizeDynamic, content: bytes, context: Context) -
 
 def _quantize_weights(step: QuantizeWeights, content: bytes, context: Context) -> tuple[bytes, Facts]:
     if step.weights == "int16":
-        raise Refused("TensorFlow Lite computes with float, float16 and int8 weights, not with 16-bit integers")
+        raise PassSkipped("TensorFlow Lite computes with float, float16 and int8 weights, not with 16-bit integers")
     wanted = Quantization(
         scheme="float16" if step.weights == "float16" else "weights",
         kinds=tuple(LINEAR),

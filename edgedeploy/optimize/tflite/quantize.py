@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from edgedeploy.inference.litert import require_tflite
 from edgedeploy.model.tflite_file import is_quantized, read_tflite, tensor_name, write_tflite
-from edgedeploy.optimize.base import Context, Facts, Refused
+from edgedeploy.optimize.base import Context, Facts, PassSkipped
 from edgedeploy.optimize.quantize.calibration import DEFAULT_PERCENTILE, Method
 from edgedeploy.optimize.tflite import graph
 from edgedeploy.optimize.tflite.calibrate import calibrate
@@ -96,7 +96,9 @@ def quantize(content: bytes, wanted: Quantization, context: Context) -> tuple[by
     if not static:
         seeds = worthwhile(seeds, wanted.smallest)
     if not seeds:
-        raise Refused(f"there is no {' or '.join(wanted.kinds)} with a constant float weight that is worth quantizing")
+        raise PassSkipped(
+            f"there is no {' or '.join(wanted.kinds)} with a constant float weight that is worth quantizing"
+        )
     facts: Facts = {
         "nodes_quantized": len(seeds),
         "nodes_left_in_float": sum(one.kind in LINEAR for one in found) - len(seeds),
@@ -125,14 +127,14 @@ def is_quantized_model(model: Any) -> bool:
 def _prepare(content: bytes, context: Context) -> _Prepared:
     model = read_tflite(content)
     if is_quantized_model(model):
-        raise Refused("the model is quantized already")
+        raise PassSkipped("the model is quantized already")
     if not context.probes:
-        raise Refused("there is no input to run the model on")
+        raise PassSkipped("there is no input to run the model on")
     first = model.subgraphs[0]
     inputs = tuple(tensor_name(first.tensors[index]) for index in first.inputs)
     outputs = tuple(tensor_name(first.tensors[index]) for index in first.outputs)
     if set(first.inputs) & set(first.outputs):
-        raise Refused("an input of the model is an output too")
+        raise PassSkipped("an input of the model is an output too")
     decoded = graph.decode_weights(model, content, context.probes[0])
     fused = graph.fuse_activations(model)
     graph.compact(model)
@@ -223,7 +225,7 @@ def _run(content: bytes, recipe: list[dict[str, Any]], ranges: dict[str, dict[st
     except Exception as error:
         # Its errors are of many classes, and models of the wild meet them all.
         words = " ".join(str(error).split())
-        raise Refused(f"ai-edge-quantizer does not take the model: {words[:300]}") from error
+        raise PassSkipped(f"ai-edge-quantizer does not take the model: {words[:300]}") from error
     finally:
         logging.disable(previous)
     return bytes(done.quantized_model)

@@ -57,13 +57,13 @@ LABELS = X.argmax(axis=1).astype(np.int64)
 
 
 def test_the_same_model_is_accepted(hold, data):
-    judgement = hold(FLOAT, data(x=X, labels=LABELS))
-    assert judgement.accepted and judgement.notes == ("speed was not judged",)
-    assert judgement.source_metric.value == 1.0 and judgement.source_metric.samples == 100
-    assert [one.arithmetic for one in judgement.executions] == ["exact", "host"]
-    assert judgement.executions[0].metric.value == 1.0
-    assert judgement.executions[0].agreement.sqnr_db is None
-    assert judgement.executions[0].isa
+    guard_result = hold(FLOAT, data(x=X, labels=LABELS))
+    assert guard_result.accepted and guard_result.notes == ("speed was not judged",)
+    assert guard_result.source_metric.value == 1.0 and guard_result.source_metric.samples == 100
+    assert [one.arithmetic for one in guard_result.executions] == ["exact", "host"]
+    assert guard_result.executions[0].metric.value == 1.0
+    assert guard_result.executions[0].agreement.sqnr_db is None
+    assert guard_result.executions[0].isa
 
 
 def _wrong(share):
@@ -89,9 +89,9 @@ def test_a_drop_of_just_the_allowed_is_accepted(hold, data):
 
 
 def test_a_larger_drop_is_refused_with_its_figures(hold, data):
-    judgement = hold(_wrong(0.06), data(x=X, labels=LABELS), max_drop=0.05)
-    assert not judgement.accepted
-    assert "top1 fell from 1.0000 to 0.9400" in judgement.refusals[0] and "0.05" in judgement.refusals[0]
+    guard_result = hold(_wrong(0.06), data(x=X, labels=LABELS), max_drop=0.05)
+    assert not guard_result.accepted
+    assert "top1 fell from 1.0000 to 0.9400" in guard_result.refusals[0] and "0.05" in guard_result.refusals[0]
 
 
 @given(count=st.integers(1, 100_000), before=st.integers(0, 100_000), lost=st.integers(0, 1000))
@@ -110,9 +110,9 @@ def test_not_a_number_is_never_within():
 
 def test_a_larger_result_is_refused(hold, data):
     size = len(FLOAT)
-    judgement = hold(FLOAT, data(x=X, labels=LABELS), source_size_bytes=10)
-    assert not judgement.accepted and "larger than what came in" in judgement.refusals[0]
-    assert judgement.executions, f"the figures of a model of {size} bytes are there all the same"
+    guard_result = hold(FLOAT, data(x=X, labels=LABELS), source_size_bytes=10)
+    assert not guard_result.accepted and "larger than what came in" in guard_result.refusals[0]
+    assert guard_result.executions, f"the figures of a model of {size} bytes are there all the same"
 
 
 def test_a_result_of_the_same_size_is_no_larger(hold, data, build):
@@ -136,10 +136,10 @@ def test_a_result_that_does_not_load_is_refused(hold, data, result, monkeypatch)
         import onnx.parser
 
         result = onnx.parser.parse_model(result).SerializeToString()
-    judgement = hold(result, data(x=X, labels=LABELS))
-    assert not judgement.accepted and not judgement.loads
-    assert any("does not load" in one for one in judgement.refusals)
-    assert not judgement.executions
+    guard_result = hold(result, data(x=X, labels=LABELS))
+    assert not guard_result.accepted and not guard_result.loads
+    assert any("does not load" in one for one in guard_result.refusals)
+    assert not guard_result.executions
 
 
 def test_a_result_that_does_not_run_is_refused(hold, data):
@@ -148,53 +148,53 @@ def test_a_result_that_does_not_run_is_refused(hold, data):
         + """g (float[N,3] x) => (float[N,3] y) <int64[2] shape = {7, 3}> {
         r = Reshape(x, shape) y = Softmax(r) }"""
     )
-    judgement = hold(result, data(x=X, labels=LABELS))
-    assert not judgement.accepted and "does not run" in judgement.refusals[0]
+    guard_result = hold(result, data(x=X, labels=LABELS))
+    assert not guard_result.accepted and "does not run" in guard_result.refusals[0]
 
 
 def test_outputs_of_another_shape_are_refused(hold, data):
     result = HEAD + "g (float[N,3] x) => (float[N,M] y) { y = Concat <axis = 1> (x, x) }"
-    judgement = hold(result, data(x=X, labels=LABELS))
-    assert not judgement.accepted and "shapes" in judgement.refusals[0]
+    guard_result = hold(result, data(x=X, labels=LABELS))
+    assert not guard_result.accepted and "shapes" in guard_result.refusals[0]
 
 
 def test_not_a_number_is_refused_even_without_labels(hold, data):
     result = HEAD + "g (float[N,3] x) => (float[N,3] y) { y = Log(x) }"
     source = HEAD + "g (float[N,3] x) => (float[N,3] y) { y = Abs(x) }"
-    judgement = hold(result, data(x=X), labelled=False, source=source)
-    assert not judgement.accepted and "NaN" in judgement.refusals[0]
-    assert any("SQNR" in one for one in judgement.refusals)
+    guard_result = hold(result, data(x=X), labelled=False, source=source)
+    assert not guard_result.accepted and "NaN" in guard_result.refusals[0]
+    assert any("SQNR" in one for one in guard_result.refusals)
 
 
 def test_without_labels_only_agreement_is_judged_and_it_says_so(hold, data):
-    judgement = hold(FLOAT, data(x=X), labelled=False)
-    assert judgement.accepted
-    assert judgement.source_metric is None and judgement.executions[0].metric is None
-    assert any("accuracy was not judged" in note for note in judgement.notes)
+    guard_result = hold(FLOAT, data(x=X), labelled=False)
+    assert guard_result.accepted
+    assert guard_result.source_metric is None and guard_result.executions[0].metric is None
+    assert any("accuracy was not judged" in note for note in guard_result.notes)
 
 
 def test_without_labels_a_ruined_model_is_refused(hold, data):
-    judgement = hold(_wrong(0.5), data(x=X), labelled=False)
-    assert not judgement.accepted and "SQNR" in judgement.refusals[0]
+    guard_result = hold(_wrong(0.5), data(x=X), labelled=False)
+    assert not guard_result.accepted and "SQNR" in guard_result.refusals[0]
 
 
 def test_a_recipe_that_promises_to_keep_results_is_held_to_it(hold, data):
     nearly = HEAD + "g (float[N,3] x) => (float[N,3] y) <float k = {0.999}> { s = Softmax(x) y = Mul(s, k) }"
     assert hold(nearly, data(x=X, labels=LABELS)).accepted
-    judgement = hold(nearly, data(x=X, labels=LABELS), tolerance=1e-5)
-    assert not judgement.accepted and "promises to keep results" in judgement.refusals[0]
+    guard_result = hold(nearly, data(x=X, labels=LABELS), tolerance=1e-5)
+    assert not guard_result.accepted and "promises to keep results" in guard_result.refusals[0]
 
 
 def test_with_nothing_to_run_it_on_nothing_is_accepted(hold):
-    judgement = hold(FLOAT, None, labelled=False)
-    assert not judgement.accepted and "could not be run" in judgement.refusals[0]
+    guard_result = hold(FLOAT, None, labelled=False)
+    assert not guard_result.accepted and "could not be run" in guard_result.refusals[0]
 
 
 def test_generated_inputs_do(hold):
     samples = tuple(Sample({"x": row[None]}, None, 1) for row in X[:4])
-    judgement = hold(FLOAT, Data(name="generated inputs", dataset=None, generated=samples), labelled=False)
-    assert judgement.accepted and judgement.executions[0].agreement.samples == 4
-    assert any("generated inputs" in note for note in judgement.notes)
+    guard_result = hold(FLOAT, Data(name="generated inputs", dataset=None, generated=samples), labelled=False)
+    assert guard_result.accepted and guard_result.executions[0].agreement.samples == 4
+    assert any("generated inputs" in note for note in guard_result.notes)
 
 
 def test_samples_do_not_answer_for_each_other(hold, data):
@@ -204,9 +204,9 @@ def test_samples_do_not_answer_for_each_other(hold, data):
         + """g (float[N,3] x) => (float[N,3] y) {
         m = ReduceMax <axes = [0], keepdims = 1> (x) d = Sub(x, m) y = Softmax(d) }"""
     )
-    judgement = hold(mixing, data(x=X, labels=LABELS), source=mixing)
+    guard_result = hold(mixing, data(x=X, labels=LABELS), source=mixing)
     # One at a time, x - max(x) is zero everywhere and class 0 wins.
-    assert judgement.source_metric.value == pytest.approx(float((LABELS == 0).mean()))
+    assert guard_result.source_metric.value == pytest.approx(float((LABELS == 0).mean()))
 
 
 class Elsewhere:
@@ -256,8 +256,10 @@ def test_what_fails_on_the_board_is_refused(hold, data):
             session.run = run
             return session
 
-    judgement = hold(FLOAT, data(x=X, labels=LABELS), board=Broken(0), allowed=("larger", "loss", "slower", "unjudged"))
-    assert "board:test (imaginary): an operator it lacks" in judgement.refusals[0]
+    guard_result = hold(
+        FLOAT, data(x=X, labels=LABELS), board=Broken(0), allowed=("larger", "loss", "slower", "unjudged")
+    )
+    assert "board:test (imaginary): an operator it lacks" in guard_result.refusals[0]
 
 
 def test_what_may_be_allowed_is_allowed_by_its_name_only(hold, data):
@@ -276,8 +278,8 @@ def test_what_may_be_allowed_is_allowed_by_its_name_only(hold, data):
 
 
 def test_without_labels_the_answers_that_change_are_counted(hold, data):
-    judgement = hold(_wrong(0.03), data(x=X), labelled=False)
-    assert not judgement.accepted and "3.0% of the answers changed" in judgement.refusals[0]
+    guard_result = hold(_wrong(0.03), data(x=X), labelled=False)
+    assert not guard_result.accepted and "3.0% of the answers changed" in guard_result.refusals[0]
     assert hold(_wrong(0.03), data(x=X), labelled=False, max_drop=0.05).accepted
 
 
@@ -306,8 +308,10 @@ def test_what_does_not_run_where_its_speed_is_judged_is_never_let_through(hold, 
         def compare(self, source, candidate, feeds):
             raise ResultFailedError("on board:rpi4: unknown operator")
 
-    judgement = hold(FLOAT, data(x=X, labels=LABELS), speed=Judge(), allowed=("larger", "loss", "slower", "unjudged"))
-    assert not judgement.accepted and "on board:rpi4: unknown operator" in judgement.refusals[0]
+    guard_result = hold(
+        FLOAT, data(x=X, labels=LABELS), speed=Judge(), allowed=("larger", "loss", "slower", "unjudged")
+    )
+    assert not guard_result.accepted and "on board:rpi4: unknown operator" in guard_result.refusals[0]
 
 
 def _picked(share):
@@ -336,8 +340,8 @@ def test_outputs_as_long_as_their_values_say_may_change_within_the_budget(hold, 
 
 
 def test_data_on_which_the_float_model_knows_nothing_judges_nothing(hold, data):
-    judgement = hold(FLOAT, data(x=np.full_like(X, np.nan), labels=LABELS))
-    assert "nothing but NaN or infinity on the evaluation data" in judgement.refusals[0]
+    guard_result = hold(FLOAT, data(x=np.full_like(X, np.nan), labels=LABELS))
+    assert "nothing but NaN or infinity on the evaluation data" in guard_result.refusals[0]
     assert hold(FLOAT, data(x=np.full_like(X, np.nan), labels=LABELS), allowed=("unjudged",)).accepted
     some = X.copy()
     some[0] = np.nan

@@ -7,7 +7,7 @@ import pytest
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import DatasetError
-from edgedeploy.optimize.base import Context, Refused
+from edgedeploy.optimize.base import Context, PassSkipped
 from edgedeploy.optimize.graph.edit import constant
 from edgedeploy.optimize.quantize import calibration
 from edgedeploy.optimize.quantize.calibration import METHODS, calibrate, calibrate_all, collect_histograms
@@ -145,7 +145,7 @@ def test_a_nan_is_found_wherever_it_stands(build, context, method, position):
 
 
 def test_without_data_it_is_refused(build):
-    with pytest.raises(Refused, match="calibration data"):
+    with pytest.raises(PassSkipped, match="calibration data"):
         calibrate(build(MODEL), ["x"], Context())
 
 
@@ -158,7 +158,7 @@ def test_values_of_subgraphs_are_refused(build, context):
                 else_branch = e () => (float[N,2] q) { q = Relu(x) }
             >
         }""")
-    with pytest.raises(Refused, match="'p' is not a value of the main graph"):
+    with pytest.raises(PassSkipped, match="'p' is not a value of the main graph"):
         calibrate(model, ["p"], context([[1, 2]]))
 
 
@@ -189,7 +189,7 @@ def test_numbers_that_are_no_floats_are_refused(build, context):
     model = build("""
         <ir_version: 8, opset_import: ["" : 13]>
         g (float[N,2] x) => (int64[N,2] y) { y = Cast <to = 7> (x) }""")
-    with pytest.raises(Refused, match="'y' holds INT64"):
+    with pytest.raises(PassSkipped, match="'y' holds INT64"):
         calibrate(model, ["y"], context([[1, 2]]))
 
 
@@ -197,7 +197,7 @@ def test_numbers_of_an_untold_type_are_refused_too(build, context):
     model = build("""
         <ir_version: 8, opset_import: ["" : 13]>
         g (float[N,2] x) => (float[N,2] y) { i = Cast <to = 7> (x) y = Cast <to = 1> (i) }""")
-    with pytest.raises(Refused, match="does not let its values be watched"):
+    with pytest.raises(PassSkipped, match="does not let its values be watched"):
         calibrate(model, ["i"], context([[1, 2]]))
 
 

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from edgedeploy.foundation.errors import DatasetError
-from edgedeploy.optimize.base import Context, Pass, PostconditionError, Refused, kebab_case
+from edgedeploy.optimize.base import Context, Pass, PassSkipped, PostconditionError, kebab_case
 from edgedeploy.optimize.graph.edit import add_initializer, serialized
 from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.optimize.recipes.registry import pass_types
@@ -32,7 +32,7 @@ class Breaking(Pass, frozen=True, tag="breaking"):
         match self.how:
             case "refuses half-way":
                 node.op_type = "Abs"
-                raise Refused("it turned out so")
+                raise PassSkipped("it turned out so")
             case "crashes":
                 node.op_type = "Abs"
                 raise KeyError("someone's unusual model")
