@@ -76,13 +76,13 @@ def check(source_model: SourceModel, bundles: list[Bundle]) -> str:
 def _strike(source_model: SourceModel, pusher: Pusher) -> str:
     """Wait for a random moment of a push: half of them anywhere in its time or right after it, half soon after it came
     into a random state. Returns the state."""
-    chance = source_model.chance
-    if chance.random() < 0.5:
+    rng = source_model.rng
+    if rng.random() < 0.5:
         pusher.wait_for("", _PUSH_TIMEOUT_S)
-        pusher.ended(chance.uniform(0.0, 1.1 * source_model.push_s))
+        pusher.ended(rng.uniform(0.0, 1.1 * source_model.push_s))
     else:
-        pusher.wait_for(chance.choice(STATES), _PUSH_TIMEOUT_S)
-        pusher.ended(chance.uniform(0.0, 0.1 * source_model.push_s))
+        pusher.wait_for(rng.choice(STATES), _PUSH_TIMEOUT_S)
+        pusher.ended(rng.uniform(0.0, 0.1 * source_model.push_s))
     return pusher.doing()
 
 
@@ -103,7 +103,7 @@ def wrong_clock(source_model: SourceModel) -> tuple[str, list[Bundle]]:
     bundle = source_model.new_bundle()
     kept = shutil.copytree(bundle.path, bundle.path.with_name(f"{bundle.path.name}-again"))
     source_model.cut_power()
-    clock = source_model.chance.choice(_CLOCKS)
+    clock = source_model.rng.choice(_CLOCKS)
     source_model.boot(clock)
     with source_model.connect() as device:
         told = device.run(["date", "-u", "+%Y"]).stdout.decode().strip()
@@ -127,8 +127,8 @@ def connection_cut(source_model: SourceModel) -> tuple[str, list[Bundle]]:
     bundle = source_model.new_bundle()
     # Half of them among the few bytes before and after the transfer.
     talk, all_bytes = 30_000, WEIGHTS_BYTES + 60_000
-    chance = source_model.chance
-    cut = chance.choice((chance.randint(0, all_bytes), chance.randint(0, talk), all_bytes - chance.randint(0, talk)))
+    rng = source_model.rng
+    cut = rng.choice((rng.randint(0, all_bytes), rng.randint(0, talk), all_bytes - rng.randint(0, talk)))
     with lossy_proxy(source_model.settings().port, cut_after_bytes=cut) as proxy:
         pusher = source_model.begin_push(bundle, proxy.port)
         if not pusher.ended(_PUSH_TIMEOUT_S):
@@ -176,14 +176,14 @@ _FILL = (
 
 def disk_full(source_model: SourceModel) -> tuple[str, list[Bundle]]:
     bundle = source_model.new_bundle()
-    chance = source_model.chance
-    left_kib = int(chance.choice((0.0, 8.0, chance.uniform(0, 1.3 * (WEIGHTS_BYTES + (8 << 20)) / 1024))))
+    rng = source_model.rng
+    left_kib = int(rng.choice((0.0, 8.0, rng.uniform(0, 1.3 * (WEIGHTS_BYTES + (8 << 20)) / 1024))))
 
     def fill() -> None:
         with source_model.connect() as other:
             other.run(["sh", "-c", _FILL, "fill", str(left_kib)], timeout_s=300.0)
 
-    state = _push_into(source_model, bundle, chance.choice(STATES), fill)
+    state = _push_into(source_model, bundle, rng.choice(STATES), fill)
     check(source_model, [bundle])
     with source_model.connect() as device:
         device.run(["sh", "-c", "rm -f filler; sync"])
@@ -200,7 +200,7 @@ def read_only(source_model: SourceModel) -> tuple[str, list[Bundle]]:
             source_model.remount("ro")
 
     try:
-        state = _push_into(source_model, bundle, source_model.chance.choice(STATES), remount)
+        state = _push_into(source_model, bundle, source_model.rng.choice(STATES), remount)
         check(source_model, [bundle])
     finally:
         source_model.remount("rw")
@@ -225,8 +225,8 @@ def damaged_content(source_model: SourceModel) -> tuple[str, list[Bundle]]:
         'printf X | dd of="$f" bs=1 seek=$((size * $2 / 100)) conv=notrunc 2>/dev/null && sync'
     )
     with source_model.connect() as device:
-        place = str(source_model.chance.randint(1, 5))
-        device.run(["sh", "-c", flip, "flip", place, str(source_model.chance.randint(0, 99))])
+        place = str(source_model.rng.randint(1, 5))
+        device.run(["sh", "-c", flip, "flip", place, str(source_model.rng.randint(0, 99))])
     # A new release becomes current beside what is damaged.
     bundle = source_model.new_bundle()
     kept = shutil.copytree(bundle.path, bundle.path.with_name(f"{bundle.path.name}-again"))
@@ -284,10 +284,10 @@ class Work:
 
     def do(self, place: str, number: int) -> None:
         """On one device of that kind, until there is nothing left for it."""
-        chance = random.Random(f"{self._seed} {place} {number}")
+        rng = random.Random(f"{self._seed} {place} {number}")
         if not any(where == place for where, _ in self._plan):
             return
-        with board_subject(number, chance) if place == _BOARD else server_subject(chance) as source_model:
+        with board_subject(number, rng) if place == _BOARD else server_subject(rng) as source_model:
             while (kind := self._next(place)) is not None:
                 facts = one_fault(source_model, kind)
                 with self._lock:

@@ -91,9 +91,9 @@ def faces(side: int, share: float) -> Callable[[Path, Path, int, int], Arrays]:
         pictures = np.load(packages / "skimage" / "data" / "lfw_subset.npy")
         half = slice(0, 50) if seed == 0 else slice(50, 100)
         pool = np.concatenate([pictures[:100][half], pictures[100:][half]])
-        chance = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         places = np.resize(np.arange(100), count)
-        made = np.stack([_placed(pool[place], side, share, chance) for place in places])
+        made = np.stack([_placed(pool[place], side, share, rng) for place in places])
         return {_input(model): made, "labels": (places < 50).astype(np.int64)}
 
     return make
@@ -106,12 +106,12 @@ def crops(side: int) -> Callable[[Path, Path, int, int], Arrays]:
         names = ("coffee", "chelsea", "motorcycle_left") if seed == 0 else ("astronaut", "rocket", "color")
         found = [next((packages / "skimage" / "data").glob(f"{name}.*")) for name in names]
         photographs = [Image.open(path).convert("RGB") for path in found]
-        chance = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         made = np.empty((count, side, side, 3), dtype=np.float32)
         for index in range(count):
             photograph = photographs[index % len(photographs)]
-            extent = int(min(photograph.size) * chance.uniform(0.3, 1.0))
-            left, top = (int(chance.integers(0, full - extent + 1)) for full in photograph.size)
+            extent = int(min(photograph.size) * rng.uniform(0.3, 1.0))
+            left, top = (int(rng.integers(0, full - extent + 1)) for full in photograph.size)
             part = photograph.crop((left, top, left + extent, top + extent)).resize((side, side))
             made[index] = np.asarray(part, dtype=np.float32) / 255
         session = TfliteSession(model, exact=True)
@@ -360,15 +360,15 @@ def _input(model: Path) -> str:
     return _names(model)[0]
 
 
-def _placed(picture: np.ndarray, side: int, share: float, chance: np.random.Generator) -> np.ndarray:
+def _placed(picture: np.ndarray, side: int, share: float, rng: np.random.Generator) -> np.ndarray:
     """A grey picture of 25 by 25, enlarged, moved a little, and mirrored or not; float32 (side, side, 3), -1 … 1."""
-    extent = int(side * share * chance.uniform(0.9, 1.05))
+    extent = int(side * share * rng.uniform(0.9, 1.05))
     grey = Image.fromarray((picture * 255).astype(np.uint8)).resize((extent, extent), Image.Resampling.BICUBIC)
     canvas = Image.new("L", (side, side), int(picture.mean() * 255))
     spare = side - extent
-    left, top = (spare // 2 + int(chance.integers(-side // 20, side // 20 + 1)) for _ in range(2))
+    left, top = (spare // 2 + int(rng.integers(-side // 20, side // 20 + 1)) for _ in range(2))
     canvas.paste(grey, (left, top))
-    if chance.random() < 0.5:
+    if rng.random() < 0.5:
         canvas = canvas.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     values = np.asarray(canvas, dtype=np.float32) / 127.5 - 1
     return np.repeat(values[:, :, None], 3, axis=2)

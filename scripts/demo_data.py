@@ -45,47 +45,47 @@ Valve Village Wagon West White Wire Yard
 """.split()
 
 
-def text_line(words: list[str], chance: random.Random) -> str:
+def text_line(words: list[str], rng: random.Random) -> str:
     """One to three words, or a word with a number, date, price or code, as signs and papers have them."""
-    kind = chance.random()
+    kind = rng.random()
     if kind < 0.60:
-        line = " ".join(chance.choices(words, k=chance.randint(1, 3)))
+        line = " ".join(rng.choices(words, k=rng.randint(1, 3)))
     elif kind < 0.75:
-        line = f"{chance.choice(words)} {chance.randint(2, 9999)}"
+        line = f"{rng.choice(words)} {rng.randint(2, 9999)}"
     elif kind < 0.90:
-        line = f"{chance.choice(words)}: {chance.randint(1, 999)}.{chance.randint(10, 99)}"
+        line = f"{rng.choice(words)}: {rng.randint(1, 999)}.{rng.randint(10, 99)}"
     else:
-        line = f"{chance.choice(words)} No. {chance.randint(100, 999)}-{chance.randint(10, 99)}"
-    return chance.choice((str, str, str.upper, str.lower))(line)
+        line = f"{rng.choice(words)} No. {rng.randint(100, 999)}-{rng.randint(10, 99)}"
+    return rng.choice((str, str, str.upper, str.lower))(line)
 
 
-def draw(line: str, font: ImageFont.FreeTypeFont, chance: random.Random) -> Image.Image:
+def draw(line: str, font: ImageFont.FreeTypeFont, rng: random.Random) -> Image.Image:
     """The line in dark on light or light on dark, with margins like a text detector leaves."""
     left, top, right, bottom = font.getbbox(line)
-    margins = [chance.randint(1, 6) for _ in range(4)]
+    margins = [rng.randint(1, 6) for _ in range(4)]
     size = (int(right - left) + margins[0] + margins[1], int(bottom - top) + margins[2] + margins[3])
-    paper = [chance.randint(160, 255) for _ in range(3)]
-    ink = [chance.randint(0, 90) for _ in range(3)]
-    if chance.random() < 0.25:
+    paper = [rng.randint(160, 255) for _ in range(3)]
+    ink = [rng.randint(0, 90) for _ in range(3)]
+    if rng.random() < 0.25:
         paper, ink = ink, paper
     image = Image.new("RGB", size, tuple(paper))
     ImageDraw.Draw(image).text((margins[0] - left, margins[2] - top), line, font=font, fill=tuple(ink))
     return image
 
 
-def disturb(image: Image.Image, chance: random.Random, noise: np.random.Generator) -> Image.Image:
+def disturb(image: Image.Image, rng: random.Random, noise: np.random.Generator) -> Image.Image:
     """What a camera and a detector do to a line: a slight tilt, blur, few pixels, sensor noise."""
     image = image.rotate(
-        chance.uniform(-2.5, 2.5), resample=Image.Resampling.BILINEAR, expand=False, fillcolor=image.getpixel((0, 0))
+        rng.uniform(-2.5, 2.5), resample=Image.Resampling.BILINEAR, expand=False, fillcolor=image.getpixel((0, 0))
     )
-    if chance.random() < 0.35:
-        image = image.filter(ImageFilter.GaussianBlur(chance.uniform(0.4, 1.3)))
-    if chance.random() < 0.3:
-        factor = chance.uniform(0.35, 0.8)
+    if rng.random() < 0.35:
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.3)))
+    if rng.random() < 0.3:
+        factor = rng.uniform(0.35, 0.8)
         small = (max(8, round(image.width * factor)), max(8, round(image.height * factor)))
         image = image.resize(small, Image.Resampling.BILINEAR)
     pixels = np.asarray(image, dtype=np.float64)
-    pixels = pixels + noise.normal(0.0, chance.choice((0.0, 6.0, 14.0, 26.0)), pixels.shape)
+    pixels = pixels + noise.normal(0.0, rng.choice((0.0, 6.0, 14.0, 26.0)), pixels.shape)
     return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
 
 
@@ -101,15 +101,15 @@ def prepare(image: Image.Image) -> np.ndarray:
 
 def draw_set(words: list[str], fonts: list[str], count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """`count` samples: x float32 (count, 3, 48, 192) and labels int64 (count,), as many upright as turned."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     noise = np.random.default_rng(seed)
     x = np.empty((count, 3, HEIGHT, WIDTH), dtype=np.float32)
     labels = np.arange(count, dtype=np.int64) % 2
     for index in range(count):
         # The basic layout is Pillow's own; the other one is there or not, as the system has it, and draws otherwise.
         layout = ImageFont.Layout.BASIC
-        font = ImageFont.truetype(chance.choice(fonts), size=chance.randint(18, 44), layout_engine=layout)
-        image = disturb(draw(text_line(words, chance), font, chance), chance, noise)
+        font = ImageFont.truetype(rng.choice(fonts), size=rng.randint(18, 44), layout_engine=layout)
+        image = disturb(draw(text_line(words, rng), font, rng), rng, noise)
         if labels[index]:
             image = image.transpose(Image.Transpose.ROTATE_180)
         x[index] = prepare(image)

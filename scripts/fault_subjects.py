@@ -85,8 +85,8 @@ class SourceModel:
     """What it is, for the table."""
     architecture = platform.machine()
 
-    def __init__(self, folder: Path, chance: random.Random) -> None:
-        self.chance = chance
+    def __init__(self, folder: Path, rng: random.Random) -> None:
+        self.rng = rng
         self._folder = folder
         self._version = 0
         self._shared = os.urandom(_SHARED_BYTES)
@@ -129,10 +129,10 @@ class Board(SourceModel):
     place = "emulated board"
     architecture = "aarch64"
 
-    def __init__(self, board: BoardStatus, clock: Path, folder: Path, chance: random.Random) -> None:
+    def __init__(self, board: BoardStatus, clock: Path, folder: Path, rng: random.Random) -> None:
         self._board = board
         self._clock = clock
-        super().__init__(folder, chance)
+        super().__init__(folder, rng)
 
     def settings(self) -> SshSettings:
         access = board_access(self._board.name)
@@ -155,9 +155,9 @@ class Board(SourceModel):
 class SshServer(SourceModel):
     place = "OpenSSH server"
 
-    def __init__(self, server: Server, folder: Path, chance: random.Random) -> None:
+    def __init__(self, server: Server, folder: Path, rng: random.Random) -> None:
         self._server = server
-        super().__init__(folder, chance)
+        super().__init__(folder, rng)
 
     def settings(self) -> SshSettings:
         return self._server.settings
@@ -182,16 +182,16 @@ def _clocks() -> Path:
 
 
 @contextlib.contextmanager
-def board_subject(number: int, chance: random.Random) -> Iterator[Board]:
+def board_subject(number: int, rng: random.Random) -> Iterator[Board]:
     name = f"faults-{number}"
     clock = _clocks() / name
     made = emulated_board(name, target="rpi4", minimal=True, disk_mb=512, delete=True, progress=SILENT)
     with tempfile.TemporaryDirectory(prefix="bench-faults-") as folder, made as board:
-        yield Board(board, clock, Path(folder), chance)
+        yield Board(board, clock, Path(folder), rng)
 
 
 @contextlib.contextmanager
-def server_subject(chance: random.Random) -> Iterator[SshServer]:
+def server_subject(rng: random.Random) -> Iterator[SshServer]:
     """Its home is a file system of its own, small enough to be filled, which only root can make."""
     with tempfile.TemporaryDirectory(prefix="bench-faults-") as folder, contextlib.ExitStack() as stack:
         home = Path(folder) / "device home"
@@ -200,7 +200,7 @@ def server_subject(chance: random.Random) -> Iterator[SshServer]:
         subprocess.run(words, check=True)
         stack.callback(subprocess.run, ["umount", "-l", str(home)], check=True)
         server = stack.enter_context(serve(Path(folder) / "sshd", home))
-        yield SshServer(server, Path(folder), chance)
+        yield SshServer(server, Path(folder), rng)
 
 
 class Pusher:

@@ -69,7 +69,7 @@ def files_by_kind(package: Path, folders: list[Path], count: int, seed: int) -> 
         for extension in table[kind]["extensions"]:
             by_extension[extension].append(kind)
     known = {extension: found[0] for extension, found in by_extension.items() if len(found) == 1}
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     paths: dict[str, list[Path]] = defaultdict(list)
     for folder in [Path(sysconfig.get_paths()["stdlib"]), *folders]:
         for path in sorted(folder.rglob("*")):
@@ -78,13 +78,13 @@ def files_by_kind(package: Path, folders: list[Path], count: int, seed: int) -> 
                 paths[kind].append(path)
     samples: dict[bytes, int] = {}
     for kind, found in sorted(paths.items()):
-        chance.shuffle(found)
+        rng.shuffle(found)
         for path in found[:_PER_KIND]:
             _add_file(samples, _read(path), kinds.index(kind))
-    for kind, content in _made_files(chance):
+    for kind, content in _made_files(rng):
         _add_file(samples, content, kinds.index(kind))
     features = list(samples.items())
-    chance.shuffle(features)
+    rng.shuffle(features)
     chosen = features[:count]
     return {
         "bytes": np.stack([np.frombuffer(key, np.int32) for key, _ in chosen]),
@@ -147,13 +147,13 @@ def next_letters(package: Path, encoder: Runner, decoder: Runner, count: int, se
     tokens, pairs = _names(package, count, seed, letters)
     steps: dict[str, list[np.ndarray]] = defaultdict(list)
     labels: list[int] = []
-    chance = random.Random(seed + 1)
+    rng = random.Random(seed + 1)
     for source, latin in pairs:
         src = np.zeros((1, letters), dtype=np.int64)
         src[0, : len(source)] = [tokens[token] for token in source]
         memory, mask, hidden = encoder({"src": src, "src_mask": src == 0})
         target = [tokens["<BOS>"], *(tokens[letter] for letter in latin), tokens["<EOS>"]]
-        stop = chance.randrange(len(target) - 1)
+        stop = rng.randrange(len(target) - 1)
         for position in range(stop + 1):
             feed = {
                 "prefix": np.array([[target[position]]], dtype=np.int64),
@@ -208,9 +208,9 @@ def _read(path: Path) -> bytes:
         return head + file.read()
 
 
-def _made_files(chance: random.Random) -> Iterator[tuple[str, bytes]]:
+def _made_files(rng: random.Random) -> Iterator[tuple[str, bytes]]:
     """Kinds that are rare on a machine, made with the standard library and Pillow."""
-    pictures = wild_pictures.scenes(8, chance.randrange(2**31), 96)
+    pictures = wild_pictures.scenes(8, rng.randrange(2**31), 96)
     library = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
     for number, picture in enumerate(pictures):
         image = Image.fromarray(picture)
@@ -218,7 +218,7 @@ def _made_files(chance: random.Random) -> Iterator[tuple[str, bytes]]:
             written = io.BytesIO()
             image.save(written, form)
             yield {"JPEG2000": "jp2"}.get(form, form.lower()), written.getvalue()
-        texts = {path.name: path.read_bytes() for path in chance.sample(library, 3)}
+        texts = {path.name: path.read_bytes() for path in rng.sample(library, 3)}
         joined = b"".join(texts.values())
         yield "gzip", gzip.compress(joined, mtime=0)
         yield "bzip", bz2.compress(joined)

@@ -55,15 +55,15 @@ def text_lines(part: str, count: int, seed: int, alphabet: Sequence[str], width:
         x: float32 (count, 3, 48, width), BGR, scaled to -1 … 1, zeros behind the line.
         labels: int64 (count, characters), class numbers, `PADDING` behind the last.
     """
-    chance, noise = random.Random(seed), np.random.default_rng(seed)
+    rng, noise = random.Random(seed), np.random.default_rng(seed)
     # Amatic draws small letters as capitals: nobody can tell which were meant.
     fonts = [font for font in _fonts() if "Amatic" not in font]
     classes = {character: index for index, character in enumerate(alphabet)}
     x = np.zeros((count, 3, 48, width), dtype=np.float32)
     texts: list[list[int]] = []
     while len(texts) < count:
-        line = text_line(words_of(part), chance)
-        image = disturb(draw(line, _font(fonts, chance), chance), chance, noise)
+        line = text_line(words_of(part), rng)
+        image = disturb(draw(line, _font(fonts, rng), rng), rng, noise)
         scaled_width = min(width, -(-image.width * 48 // image.height))
         if scaled_width == width or image.height < 22:
             continue  # would have to be narrowed, or is too small to be read
@@ -78,13 +78,13 @@ def pages(part: str, count: int, seed: int, side: int = 320) -> Arrays:
 
     The areas are drawn in as the detector was taught: by A·(1 - r²)/L for a box of area A and circumference L.
     """
-    chance, noise = random.Random(seed), np.random.default_rng(seed)
+    rng, noise = random.Random(seed), np.random.default_rng(seed)
     x = np.empty((count, 3, side, side), dtype=np.float32)
     labels = np.zeros((count, side, side), dtype=np.uint8)
     for index in range(count):
-        image, boxes = _page(words_of(part), side, side, chance)
+        image, boxes = _page(words_of(part), side, side, rng)
         pixels = np.asarray(image, dtype=np.float32)
-        pixels = np.clip(np.rint(pixels + noise.normal(0, chance.choice((0, 4, 10)), pixels.shape)), 0, 255)
+        pixels = np.clip(np.rint(pixels + noise.normal(0, rng.choice((0, 4, 10)), pixels.shape)), 0, 255)
         x[index] = _half_centred(pixels.astype(np.float32))
         for left, top, right, bottom in boxes:
             wide, high = right - left, bottom - top
@@ -97,11 +97,11 @@ def pages(part: str, count: int, seed: int, side: int = 320) -> Arrays:
 
 def turned_pages(part: str, count: int, seed: int, side: int = 224) -> Arrays:
     """For a page-orientation classifier: x (count, 3, side, side), labels (count,): quarter turns clockwise."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     x = np.empty((count, 3, side, side), dtype=np.float32)
     labels = np.arange(count, dtype=np.int64) % 4
     for index in range(count):
-        image, _ = _page(words_of(part), 448, 448, chance, lines=chance.randint(6, 14))
+        image, _ = _page(words_of(part), 448, 448, rng, lines=rng.randint(6, 14))
         turned = image.rotate(-90 * int(labels[index]), expand=True)
         # As the package does it: the short side to 256 pixels, then the middle.
         scaled = turned.resize((256, 256), Image.Resampling.LANCZOS)
@@ -138,24 +138,22 @@ def scattered_characters(count: int, seed: int, side: int = 416, most: int = 6) 
     labels: float32 (count, most, 4), boxes as left, top, right, bottom in pixels of the input; `PADDING` rows behind
     the last box. Captcha-like pictures, wider than high, as such detectors are made for.
     """
-    chance, noise, fonts = random.Random(seed), np.random.default_rng(seed), _fonts()
+    rng, noise, fonts = random.Random(seed), np.random.default_rng(seed), _fonts()
     x = np.full((count, 3, side, side), 114, dtype=np.float32)
     labels = np.full((count, most, 4), PADDING, dtype=np.float32)
     for index in range(count):
-        high = chance.choice((200, 240, 280))
-        image = _scene(side, high, chance, noise)
+        high = rng.choice((200, 240, 280))
+        image = _scene(side, high, rng, noise)
         pen = ImageDraw.Draw(image)
-        slots = chance.randint(3, most)
+        slots = rng.randint(3, most)
         for slot in range(slots):
-            font = ImageFont.truetype(
-                chance.choice(fonts), size=chance.randint(44, 60), layout_engine=ImageFont.Layout.BASIC
-            )
-            character = chance.choice(string.ascii_uppercase.replace("I", "") + "23456789")
+            font = ImageFont.truetype(rng.choice(fonts), size=rng.randint(44, 60), layout_engine=ImageFont.Layout.BASIC)
+            character = rng.choice(string.ascii_uppercase.replace("I", "") + "23456789")
             left, top, right, bottom = pen.textbbox((0, 0), character, font=font)
             room = side / slots
-            x0 = round(slot * room + chance.uniform(0, max(1.0, room - (right - left))))
-            y0 = round(chance.uniform(4, high - (bottom - top) - 4))
-            ink = chance.choice(((250, 250, 250), (20, 20, 20), (220, 30, 30), (20, 40, 200)))
+            x0 = round(slot * room + rng.uniform(0, max(1.0, room - (right - left))))
+            y0 = round(rng.uniform(4, high - (bottom - top) - 4))
+            ink = rng.choice(((250, 250, 250), (20, 20, 20), (220, 30, 30), (20, 40, 200)))
             pen.text((x0 - left, y0 - top), character, font=font, fill=ink, stroke_width=1)
             box = (x0, y0, x0 + right - left, y0 + bottom - top)
             labels[index, slot] = np.clip(box, 0, side)
@@ -165,14 +163,14 @@ def scattered_characters(count: int, seed: int, side: int = 416, most: int = 6) 
 
 def scenes(count: int, seed: int, side: int) -> np.ndarray:
     """Pictures without labels: shapes and text before clouds. uint8 (count, side, side, 3), RGB."""
-    chance, noise, fonts = random.Random(seed), np.random.default_rng(seed), _fonts()
+    rng, noise, fonts = random.Random(seed), np.random.default_rng(seed), _fonts()
     pictures = np.empty((count, side, side, 3), dtype=np.uint8)
     for index in range(count):
-        image = _scene(side, side, chance, noise)
-        if chance.random() < 0.5:
-            word = chance.choice(EVALUATION_WORDS + CALIBRATION_WORDS)
-            place = (chance.randint(0, side // 2), chance.randint(0, side - 30))
-            ImageDraw.Draw(image).text(place, word, font=_font(fonts, chance), fill=(chance.randint(0, 255), 0, 0))
+        image = _scene(side, side, rng, noise)
+        if rng.random() < 0.5:
+            word = rng.choice(EVALUATION_WORDS + CALIBRATION_WORDS)
+            place = (rng.randint(0, side // 2), rng.randint(0, side - 30))
+            ImageDraw.Draw(image).text(place, word, font=_font(fonts, rng), fill=(rng.randint(0, 255), 0, 0))
         pictures[index] = np.asarray(image)
     return pictures
 
@@ -183,35 +181,33 @@ def imagenet_scenes(count: int, seed: int, side: int = 224) -> np.ndarray:
 
 
 def _page(
-    words: list[str], width: int, height: int, chance: random.Random, lines: int | None = None
+    words: list[str], width: int, height: int, rng: random.Random, lines: int | None = None
 ) -> tuple[Image.Image, list[tuple[int, int, int, int]]]:
     """A page with lines of text and the boxes they fill (left, top, right, bottom)."""
-    paper = tuple(chance.randint(200, 255) for _ in range(3))
+    paper = tuple(rng.randint(200, 255) for _ in range(3))
     image = Image.new("RGB", (width, height), paper)
     pen = ImageDraw.Draw(image)
     fonts = _fonts()
     boxes = []
-    top = chance.randint(8, 24)
-    for _ in range(lines or chance.randint(3, 8)):
-        font = ImageFont.truetype(
-            chance.choice(fonts), size=chance.randint(14, 30), layout_engine=ImageFont.Layout.BASIC
-        )
-        text = text_line(words, chance)
+    top = rng.randint(8, 24)
+    for _ in range(lines or rng.randint(3, 8)):
+        font = ImageFont.truetype(rng.choice(fonts), size=rng.randint(14, 30), layout_engine=ImageFont.Layout.BASIC)
+        text = text_line(words, rng)
         left, above, right, below = pen.textbbox((0, 0), text, font=font)
         while right - left > width - 16 and " " in text:
             text = text.rsplit(" ", 1)[0]
             left, above, right, below = pen.textbbox((0, 0), text, font=font)
-        x = chance.randint(8, max(8, int(width - 8 - (right - left))))
+        x = rng.randint(8, max(8, int(width - 8 - (right - left))))
         if top + below - above > height - 8:
             break
-        ink = tuple(chance.randint(0, 90) for _ in range(3))
+        ink = tuple(rng.randint(0, 90) for _ in range(3))
         pen.text((x - left, top - above), text, font=font, fill=ink)
         boxes.append((x, top, int(x + right - left), int(top + below - above)))
-        top += int(below - above) + chance.randint(10, 34)
+        top += int(below - above) + rng.randint(10, 34)
     return image, boxes
 
 
-def _scene(width: int, height: int, chance: random.Random, noise: np.random.Generator) -> Image.Image:
+def _scene(width: int, height: int, rng: random.Random, noise: np.random.Generator) -> Image.Image:
     """Clouds of several sizes, with shapes before them."""
     layers = np.zeros((height, width, 3))
     for cells in (3, 9, 27):
@@ -220,11 +216,11 @@ def _scene(width: int, height: int, chance: random.Random, noise: np.random.Gene
     layers = (layers - layers.min()) / max(float(np.ptp(layers)), 1e-6) * 255
     image = Image.fromarray(layers.astype(np.uint8))
     pen = ImageDraw.Draw(image)
-    for _ in range(chance.randint(0, 6)):
-        x, y = chance.randint(0, width - 1), chance.randint(0, height - 1)
-        box = (x, y, x + chance.randint(5, width // 2), y + chance.randint(5, height // 2))
-        colour = tuple(chance.randint(0, 255) for _ in range(3))
-        chance.choice((pen.rectangle, pen.ellipse))(box, fill=colour)
+    for _ in range(rng.randint(0, 6)):
+        x, y = rng.randint(0, width - 1), rng.randint(0, height - 1)
+        box = (x, y, x + rng.randint(5, width // 2), y + rng.randint(5, height // 2))
+        colour = tuple(rng.randint(0, 255) for _ in range(3))
+        rng.choice((pen.rectangle, pen.ellipse))(box, fill=colour)
     return image
 
 
@@ -248,8 +244,8 @@ def _padded(rows: list[list[int]]) -> np.ndarray:
     return labels
 
 
-def _font(fonts: list[str], chance: random.Random) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(chance.choice(fonts), size=chance.randint(18, 44), layout_engine=ImageFont.Layout.BASIC)
+def _font(fonts: list[str], rng: random.Random) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(rng.choice(fonts), size=rng.randint(18, 44), layout_engine=ImageFont.Layout.BASIC)
 
 
 def _fonts() -> list[str]:

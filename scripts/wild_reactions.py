@@ -52,12 +52,12 @@ def reactions(count: int, seed: int) -> Arrays:
         labels: int64 (count, 3, tokens): element; class of each atom of the reactants, alike for atoms that cannot be
         told apart; the class that each atom of the product comes from. -1 where there is none.
     """
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     result: Arrays = {name: np.zeros((count, _TOKENS), dtype=np.int64) for name in ("atoms", "neighbors", "roles")}
     result["distances"] = np.zeros((count, _TOKENS, _TOKENS), dtype=np.int64)
     result["labels"] = np.full((count, 3, _TOKENS), _NONE, dtype=np.int64)
     for index in range(count):
-        first, second, product, origin = _reaction(chance)
+        first, second, product, origin = _reaction(rng)
         classes = np.concatenate((_classes(first), 1000 + _classes(second)))
         place = _place(result, index, 0, None, role=1)
         for molecule, role in ((first, 2), (second, 2), (product, 3)):
@@ -72,12 +72,12 @@ def reactions(count: int, seed: int) -> Arrays:
     return result
 
 
-def _reaction(chance: random.Random) -> tuple[_Molecule, _Molecule, _Molecule, np.ndarray]:
+def _reaction(rng: random.Random) -> tuple[_Molecule, _Molecule, _Molecule, np.ndarray]:
     """Two reactants, the product with its atoms shuffled, and the reactants' atom that each of them was."""
-    size = chance.randint(5, _ATOMS - 5)
-    acid = chance.random() < 0.6
-    first = _skeleton(size - (3 if acid else 1), chance)
-    place = chance.choice([atom for atom in range(len(first.atoms)) if first.free(atom)])
+    size = rng.randint(5, _ATOMS - 5)
+    acid = rng.random() < 0.6
+    first = _skeleton(size - (3 if acid else 1), rng)
+    place = rng.choice([atom for atom in range(len(first.atoms)) if first.free(atom)])
     if acid:
         centre = first.add("C", place)
         first.add("O", centre, order=2)
@@ -85,15 +85,15 @@ def _reaction(chance: random.Random) -> tuple[_Molecule, _Molecule, _Molecule, n
     else:
         centre = place
         leaving = first.add("Br", place)
-    second = _skeleton(_ATOMS - size - 1, chance)
-    site = chance.choice([atom for atom in range(len(second.atoms)) if second.free(atom)])
-    joining = second.add(chance.choice(("N", "O")), site)
+    second = _skeleton(_ATOMS - size - 1, rng)
+    site = rng.choice([atom for atom in range(len(second.atoms)) if second.free(atom)])
+    joining = second.add(rng.choice(("N", "O")), site)
     joined = first.atoms + second.atoms
     bonds = {pair: order for pair, order in first.bonds.items() if leaving not in pair}
     bonds |= {(a + size, b + size): order for (a, b), order in second.bonds.items()}
     bonds[centre, joining + size] = 1
     origin = [atom for atom in range(len(joined)) if atom != leaving]
-    chance.shuffle(origin)
+    rng.shuffle(origin)
     where = {atom: index for index, atom in enumerate(origin)}
     product = _Molecule()
     product.atoms = [joined[atom] for atom in origin]
@@ -101,10 +101,10 @@ def _reaction(chance: random.Random) -> tuple[_Molecule, _Molecule, _Molecule, n
     return first, second, product, np.array(origin)
 
 
-def _skeleton(size: int, chance: random.Random) -> _Molecule:
+def _skeleton(size: int, rng: random.Random) -> _Molecule:
     """`size` atoms, mostly carbon: a benzene ring where there is room, chains and branches."""
     molecule = _Molecule()
-    if size >= 6 and chance.random() < 0.6:
+    if size >= 6 and rng.random() < 0.6:
         for index in range(6):
             molecule.add("C", index - 1 if index else None, order=1 + index % 2)
         molecule.bonds[0, 5] = molecule.bonds.pop((4, 5))
@@ -115,8 +115,8 @@ def _skeleton(size: int, chance: random.Random) -> _Molecule:
         # The last places stay free for what reacts.
         free = [atom for atom in range(len(molecule.atoms)) if molecule.free(atom)]
         last = len(molecule.atoms) + 1 == size
-        kind = "C" if last else chance.choices(("C", "O", "N"), (8, 1, 1))[0]
-        molecule.add(kind, chance.choice(free))
+        kind = "C" if last else rng.choices(("C", "O", "N"), (8, 1, 1))[0]
+        molecule.add(kind, rng.choice(free))
     return molecule
 
 

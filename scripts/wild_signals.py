@@ -22,21 +22,21 @@ def sleep(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         raw: float32 (count, 1, 7500), z-scored; scalogram: float32 (count, 15, 7500), z-scored over the window of each
         scale; labels: uint8 (count, 7500), 1 inside a spindle.
     """
-    chance, noise = random.Random(seed), np.random.default_rng(seed)
+    rng, noise = random.Random(seed), np.random.default_rng(seed)
     raw = np.empty((count, 1, _SAMPLES), dtype=np.float32)
     scales = np.empty((count, len(_SCALES), _SAMPLES), dtype=np.float32)
     labels = np.zeros((count, _SAMPLES), dtype=np.uint8)
     time = np.arange(_SAMPLES) / _RATE
     for index in range(count):
         signal = _background(_SAMPLES, _RATE, noise)
-        for _ in range(chance.randint(0, 5)):
-            length = chance.uniform(0.6, 1.8)
-            begin = chance.uniform(0.5, _SECONDS - 0.5 - length)
+        for _ in range(rng.randint(0, 5)):
+            length = rng.uniform(0.6, 1.8)
+            begin = rng.uniform(0.5, _SECONDS - 0.5 - length)
             inside = (time >= begin) & (time < begin + length)
             phase = (time[inside] - begin) / length
-            pitch = chance.uniform(12.0, 14.5)
+            pitch = rng.uniform(12.0, 14.5)
             burst = np.sin(np.pi * phase) ** 0.7 * np.sin(2 * np.pi * pitch * time[inside])
-            signal[inside] += chance.uniform(0.9, 1.8) * burst
+            signal[inside] += rng.uniform(0.9, 1.8) * burst
             labels[index, inside] = 1
         signal -= signal.mean()
         raw[index, 0] = _z(signal)
@@ -50,16 +50,16 @@ def spectrograms(count: int, seed: int, seconds: int = 60, rate: int = 500) -> n
     One-second spectra each half second, 0 to 99 Hz, z-scored over time (a Tukey window, constant detrending, as
     scipy.signal.spectrogram does it by default).
     """
-    chance, noise = random.Random(seed), np.random.default_rng(seed)
+    rng, noise = random.Random(seed), np.random.default_rng(seed)
     result = np.empty((count, 100, 2 * seconds - 1), dtype=np.float32)
     time = np.arange(seconds * rate) / rate
     for index in range(count):
         signal = _background(seconds * rate, rate, noise)
         if index % 2:
-            begin = chance.uniform(0.1, 0.6) * seconds
+            begin = rng.uniform(0.1, 0.6) * seconds
             inside = time >= begin
-            slowing = np.cumsum(np.linspace(chance.uniform(8, 14), chance.uniform(2, 4), inside.sum())) / rate
-            signal[inside] += chance.uniform(2, 6) * np.abs(np.sin(np.pi * slowing)) ** 0.3
+            slowing = np.cumsum(np.linspace(rng.uniform(8, 14), rng.uniform(2, 4), inside.sum())) / rate
+            signal[inside] += rng.uniform(2, 6) * np.abs(np.sin(np.pi * slowing)) ** 0.3
             signal[inside] += noise.normal(0, 0.7, inside.sum())
         signal = _z(signal)
         starts = np.arange(2 * seconds - 1) * (rate // 2)

@@ -97,17 +97,17 @@ def conversation(package: Path, words: tuple[str, ...], seconds: float, seed: in
         clear: bool (windows,): false on the edge between voice and none, where either answer is right.
     """
     voice = Speaker(package)
-    chance, noise = random.Random(seed), np.random.default_rng(seed)
+    rng, noise = random.Random(seed), np.random.default_rng(seed)
     clean: list[np.ndarray] = []
     noisy: list[np.ndarray] = []
     while sum(map(len, clean)) < seconds * RATE:
-        text = " ".join(chance.choices(words, k=chance.randint(2, 8)))
-        spoken = voice.say(text, chance.choice(_VOICES), chance.randint(120, 220), chance.randint(15, 85))
-        pause = np.zeros(round(RATE * chance.uniform(0.6, 2.4)))
-        part = np.concatenate((spoken, pause)) * chance.uniform(0.1, 0.9)
-        level = np.sqrt(np.mean(part[: len(spoken)] ** 2)) * 10 ** (-chance.uniform(8, 35) / 20)
+        text = " ".join(rng.choices(words, k=rng.randint(2, 8)))
+        spoken = voice.say(text, rng.choice(_VOICES), rng.randint(120, 220), rng.randint(15, 85))
+        pause = np.zeros(round(RATE * rng.uniform(0.6, 2.4)))
+        part = np.concatenate((spoken, pause)) * rng.uniform(0.1, 0.9)
+        level = np.sqrt(np.mean(part[: len(spoken)] ** 2)) * 10 ** (-rng.uniform(8, 35) / 20)
         clean.append(part)
-        noisy.append(part + level * chance.choice(_NOISES)(len(part), noise))
+        noisy.append(part + level * rng.choice(_NOISES)(len(part), noise))
     sound, truth = np.concatenate(noisy), np.concatenate(clean)
     windows = len(sound) // WINDOW
     # 40 dB below the utterance's peak is breath; a window between two kinds is neither.
@@ -215,20 +215,20 @@ def notes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         sounds: float32 (count, 43844, 1) at 22.05 kHz.
         active: uint8 (count, 172, 88): which key sounds in which frame.
     """
-    chance, noise = random.Random(seed), np.random.default_rng(seed)
+    rng, noise = random.Random(seed), np.random.default_rng(seed)
     sounds = np.empty((count, _NOTE_SAMPLES, 1), dtype=np.float32)
     active = np.zeros((count, _FRAMES, _KEYS), dtype=np.uint8)
     for index in range(count):
         sound = np.zeros(_NOTE_SAMPLES)
-        for _ in range(chance.randint(1, 2)):
-            begin = chance.uniform(0.0, 1.3)
-            for key in chance.sample(range(20, 68), k=chance.randint(1, 3)):
-                length = chance.uniform(0.25, 1.9 - begin)
+        for _ in range(rng.randint(1, 2)):
+            begin = rng.uniform(0.0, 1.3)
+            for key in rng.sample(range(20, 68), k=rng.randint(1, 3)):
+                length = rng.uniform(0.25, 1.9 - begin)
                 first, last = round(begin * _NOTE_RATE), min(_NOTE_SAMPLES, round((begin + length) * _NOTE_RATE))
-                sound[first:last] += _note(_LOWEST * 2 ** (key / 12), last - first, chance)
+                sound[first:last] += _note(_LOWEST * 2 ** (key / 12), last - first, rng)
                 active[index, round(first / _HOP) : min(_FRAMES, round(last / _HOP)), key] = 1
         sound /= max(float(np.abs(sound).max()), 1e-9)
-        sound = sound * chance.uniform(0.3, 0.95) + noise.normal(0, 10 ** chance.uniform(-4, -2.5), _NOTE_SAMPLES)
+        sound = sound * rng.uniform(0.3, 0.95) + noise.normal(0, 10 ** rng.uniform(-4, -2.5), _NOTE_SAMPLES)
         sounds[index, :, 0] = sound
     return sounds, active
 
@@ -240,16 +240,16 @@ def _evenly(places: np.ndarray, count: int) -> np.ndarray:
     return chosen
 
 
-def _note(frequency: float, samples: int, chance: random.Random) -> np.ndarray:
+def _note(frequency: float, samples: int, rng: random.Random) -> np.ndarray:
     time = np.arange(samples) / _NOTE_RATE
-    fall, brightness = chance.uniform(0.2, 2.0), chance.uniform(0.8, 2.0)
+    fall, brightness = rng.uniform(0.2, 2.0), rng.uniform(0.8, 2.0)
     tone = np.zeros(samples)
     for overtone in range(1, 12):
         if overtone * frequency < _NOTE_RATE / 2:
-            phase = chance.uniform(0, 2 * np.pi)
+            phase = rng.uniform(0, 2 * np.pi)
             tone += overtone**-brightness * np.sin(2 * np.pi * overtone * frequency * time + phase)
     edge = np.minimum(1.0, np.minimum(time / 0.008, (time[-1] - time) / 0.03 + 1e-3))
-    shaped: np.ndarray = tone * edge * np.exp(-fall * time) * chance.uniform(0.5, 1.0)
+    shaped: np.ndarray = tone * edge * np.exp(-fall * time) * rng.uniform(0.5, 1.0)
     return shaped
 
 

@@ -29,8 +29,8 @@ def generated_samples(
         The feeds; none when no extent was accepted.
     """
     for extent in _EXTENTS:
-        chance = np.random.default_rng(seed)
-        feeds = [{tensor.name: _noise(tensor, extent, chance) for tensor in inputs} for _ in range(count)]
+        rng = np.random.default_rng(seed)
+        feeds = [{tensor.name: _noise(tensor, extent, rng) for tensor in inputs} for _ in range(count)]
         if runs(feeds[0]):
             return tuple(Sample(feed, None, 1) for feed in feeds)
         if not any(isinstance(dimension, str) for tensor in inputs for dimension in tensor.shape[1:]):
@@ -38,16 +38,16 @@ def generated_samples(
     return ()
 
 
-def _noise(tensor: TensorFacts, extent: int, chance: np.random.Generator) -> np.ndarray:
+def _noise(tensor: TensorFacts, extent: int, rng: np.random.Generator) -> np.ndarray:
     shape = tuple(
         dimension if isinstance(dimension, int) else 1 if axis == 0 else extent
         for axis, dimension in enumerate(tensor.shape)
     )
     dtype = np.dtype(tensor.dtype)
     if np.issubdtype(dtype, np.floating):
-        return chance.standard_normal(shape).astype(dtype)
+        return rng.standard_normal(shape).astype(dtype)
     if dtype == np.dtype(bool):
-        return chance.integers(0, 2, shape).astype(dtype)
+        return rng.integers(0, 2, shape).astype(dtype)
     if np.issubdtype(dtype, np.integer):
-        return chance.integers(0, 2, shape).astype(dtype)
+        return rng.integers(0, 2, shape).astype(dtype)
     return np.zeros(shape, dtype)

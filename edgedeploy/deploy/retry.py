@@ -22,7 +22,7 @@ def with_retries(
     *,
     progress: Progress = SILENT,
     sleep: Callable[[float], None] = time.sleep,
-    chance: random.Random | None = None,
+    rng: random.Random | None = None,
 ) -> _Answer:
     """Call `attempt` until it does not lose its device, `retries` times again at most.
 
@@ -36,7 +36,7 @@ def with_retries(
         UnreachableError, BusyError: the last attempt's. Any other error ends it at once; so does BusyError where no
             connection was lost before.
     """
-    chance = chance or random.Random()  # noqa: S311 (waits, not secrets)
+    rng = rng or random.Random()  # noqa: S311 (waits, not secrets)
     lost = False
     for number in range(retries):
         try:
@@ -46,7 +46,7 @@ def with_retries(
             lost = lost or isinstance(error, UnreachableError)
             if not lost:
                 raise
-            wait_s = chance.uniform(0.0, min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**number))
+            wait_s = rng.uniform(0.0, min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**number))
             progress.note(f"{error.what}; again in {wait_s:.1f} s ({number + 1} of {retries})")
             sleep(wait_s)
     return attempt()

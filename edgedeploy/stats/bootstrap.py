@@ -54,16 +54,16 @@ def _range(scores: np.ndarray) -> float:
     return float(scores.max() - scores.min())
 
 
-def _resampled_sums(changed: np.ndarray, n: int, chance: np.random.Generator) -> np.ndarray:
+def _resampled_sums(changed: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Sums over n draws with replacement out of n samples, of which all but `changed` add zero."""
     if not changed.size:
         return np.zeros(RESAMPLES)
     sums = np.empty(RESAMPLES)
-    counts = chance.binomial(n, changed.size / n, RESAMPLES)
+    counts = rng.binomial(n, changed.size / n, RESAMPLES)
     rows = max(1, _BLOCK_ELEMENTS // max(int(counts.max()), 1))
     for begin in range(0, RESAMPLES, rows):
         block = counts[begin : begin + rows]
-        drawn = changed[chance.integers(0, changed.size, (block.size, max(int(block.max()), 1)))]
+        drawn = changed[rng.integers(0, changed.size, (block.size, max(int(block.max()), 1)))]
         drawn[np.arange(drawn.shape[1]) >= block[:, np.newaxis]] = 0.0
         sums[begin : begin + rows] = drawn.sum(axis=1)
     return sums

@@ -27,7 +27,7 @@ class Attempt:
 def test_until_it_does() -> None:
     waits: list[float] = []
     attempt = Attempt(4)
-    assert with_retries(attempt, 5, sleep=waits.append, chance=random.Random(1)) == "done"
+    assert with_retries(attempt, 5, sleep=waits.append, rng=random.Random(1)) == "done"
     assert attempt.calls == 5 and len(waits) == 4
     assert all(0 <= wait <= 2**number for number, wait in enumerate(waits))
 
@@ -36,7 +36,7 @@ def test_no_more_often_than_asked_and_no_longer_than_a_minute() -> None:
     waits: list[float] = []
     attempt = Attempt(99)
     with pytest.raises(UnreachableError):
-        with_retries(attempt, 12, sleep=waits.append, chance=random.Random(1))
+        with_retries(attempt, 12, sleep=waits.append, rng=random.Random(1))
     assert attempt.calls == 13 and max(waits) <= 60
 
 

@@ -26,19 +26,19 @@ def test_no_loss_detected_is_not_no_loss():
 
 
 def test_pairing_takes_out_what_is_hard_for_both():
-    chance = np.random.default_rng(1)
-    hard = chance.random(400)
-    change = paired_change(hard, hard - 0.01 + chance.normal(0, 0.001, 400))
+    rng = np.random.default_rng(1)
+    hard = rng.random(400)
+    change = paired_change(hard, hard - 0.01 + rng.normal(0, 0.001, 400))
     assert change.low < -0.01 < change.high
     assert change.high - change.low < 0.001, "unpaired, it would be some 0.08 wide"
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
-    chance = np.random.default_rng(2)
+    rng = np.random.default_rng(2)
     covered = 0
     for trial in range(300):
-        before = (chance.random(300) < 0.9).astype(float)
-        lost, won = chance.random(300) < 0.05, chance.random(300) < 0.05
+        before = (rng.random(300) < 0.9).astype(float)
+        lost, won = rng.random(300) < 0.05, rng.random(300) < 0.05
         after = np.where(before > 0, ~lost, won).astype(float)
         # Of 90 % that are right 5 % are lost, of 10 % that are wrong 5 % won.
         change = paired_change(before, after, seed=trial)

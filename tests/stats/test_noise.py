@@ -32,10 +32,10 @@ def test_quantiles_are_those_of_the_table(freedom: int, at_975: float, at_995: f
 
 
 def test_further_runs_lie_within_the_noise_as_often_as_it_says() -> None:
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     outside = trials = 0
     for _ in range(4000):
-        before, after = np.exp(chance.normal(3.0, 0.02, 4)), np.exp(chance.normal(3.0, 0.02, 3))
+        before, after = np.exp(rng.normal(3.0, 0.02, 4)), np.exp(rng.normal(3.0, 0.02, 3))
         noise = prediction_noise(before.tolist(), 3)
         assert noise is not None
         outside += math.exp(np.log(after).mean() - np.log(before).mean()) - 1 > noise

@@ -32,12 +32,12 @@ def test_the_median_lies_in_its_interval_and_pairs_may_be_swapped(costs: list[tu
 
 
 def test_the_interval_holds_the_true_median_as_often_as_it_says() -> None:
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     held = 0
     for _ in range(1000):
         # Skewed noise, as a busy machine makes it, on top of a cost that is 1.2 times the other.
-        before = 1.0 + chance.exponential(0.1, 25)
-        after = 1.2 * before * np.exp(chance.standard_cauchy(25).clip(-50, 50) * 0.02)
+        before = 1.0 + rng.exponential(0.1, 25)
+        after = 1.2 * before * np.exp(rng.standard_cauchy(25).clip(-50, 50) * 0.02)
         figure = median_ratio(before.tolist(), after.tolist())
         held += figure.low <= 1.2 <= figure.high
     assert held / 1000 >= CONFIDENCE - 0.02

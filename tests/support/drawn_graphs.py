@@ -33,7 +33,7 @@ class Drawn:
     def __init__(self, draw: st.DrawFn, version: int) -> None:
         self.draw = draw
         self.version = version
-        self.chance = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self.values = ["x"]
@@ -82,7 +82,7 @@ class Drawn:
         return self.weight(np.array(values, np.int64))
 
     def normal(self, *shape: int) -> np.ndarray:
-        return self.chance.standard_normal(shape).astype(np.float32)
+        return self.rng.standard_normal(shape).astype(np.float32)
 
     def step(self) -> None:
         kinds = [kind for kind in sorted(STEPS) if not (self.depth and kind in _WITH_SUBGRAPHS)]
@@ -181,7 +181,7 @@ def _squeeze_and_excite(graph: Drawn) -> str:
 
 def _normalization(graph: Drawn) -> str:
     parameters = [graph.normal(CHANNELS) for _ in range(3)]
-    parameters += [graph.chance.uniform(0.5, 2, CHANNELS).astype(np.float32)]
+    parameters += [graph.rng.uniform(0.5, 2, CHANNELS).astype(np.float32)]
     return graph.add("BatchNormalization", [graph.any_value(), *(graph.weight(array) for array in parameters)])
 
 

@@ -37,8 +37,8 @@ def counted(measurement):
     """A run on a counting board, of this many instructions and one in 10,000 more or less."""
 
     def run(instructions: float, seed: int = 0, *, name: str = "model", identity: str = "1-abc") -> Measurement:
-        chance = np.random.default_rng(seed)
-        samples = [int(each) for each in instructions * (1 + chance.normal(0, 1e-4, 32))]
+        rng = np.random.default_rng(seed)
+        samples = [int(each) for each in instructions * (1 + rng.normal(0, 1e-4, 32))]
         return structs.replace(
             measurement,
             timing=None,
@@ -55,13 +55,13 @@ def timed(measurement):
     """A run on a real board; the runs differ by 1 % and the samples within one by more."""
 
     def run(p50_ms: float, seed: int, *, identity: str = "1-abc") -> Measurement:
-        chance = np.random.default_rng(seed)
-        middle = p50_ms * np.exp(chance.normal(0, 0.01))
-        samples = (middle * np.exp(chance.normal(0, 0.05, 201))).tolist()
+        rng = np.random.default_rng(seed)
+        middle = p50_ms * np.exp(rng.normal(0, 0.01))
+        samples = (middle * np.exp(rng.normal(0, 0.05, 201))).tolist()
         return structs.replace(
             measurement,
             timing=structs.replace(measurement.timing, samples_ms=tuple(samples), summary=summary(samples)),
-            peak_rss_bytes=int(66e6 * (1 + chance.normal(0, 0.001))),
+            peak_rss_bytes=int(66e6 * (1 + rng.normal(0, 0.001))),
             release=structs.replace(measurement.release, id=identity),
         )
 

@@ -91,7 +91,7 @@ def rows_by_root(form: Form, inputs: np.ndarray) -> dict[int, np.ndarray]:
     return {root: np.array(rows) for root, rows in found.items()}
 
 
-def rows_of(form: Form, value: np.ndarray, wanted: int, chance: np.random.Generator) -> np.ndarray:
+def rows_of(form: Form, value: np.ndarray, wanted: int, rng: np.random.Generator) -> np.ndarray:
     """Rows that the layer multiplies, at places drawn without replacement.
 
     Args:
@@ -104,19 +104,19 @@ def rows_of(form: Form, value: np.ndarray, wanted: int, chance: np.random.Genera
     """
     if form.operator in ("MatMul", "Gemm"):
         flat = value.reshape(-1, value.shape[-1])
-        return np.asarray(flat[_places(len(flat), wanted, chance)][None], dtype=np.float32)
+        return np.asarray(flat[_places(len(flat), wanted, rng)][None], dtype=np.float32)
     if form.operator == "ConvTranspose":
         flat = np.moveaxis(value, 1, -1).reshape(-1, value.shape[1])
-        chosen = flat[_places(len(flat), wanted, chance)]
+        chosen = flat[_places(len(flat), wanted, rng)]
         return np.ascontiguousarray(chosen.reshape(len(chosen), form.groups, -1).transpose(1, 0, 2), dtype=np.float32)
-    return _windows(form, value, wanted, chance)
+    return _windows(form, value, wanted, rng)
 
 
-def _places(count: int, wanted: int, chance: np.random.Generator) -> np.ndarray:
-    return np.arange(count) if count <= wanted else chance.choice(count, wanted, replace=False)
+def _places(count: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
+    return np.arange(count) if count <= wanted else rng.choice(count, wanted, replace=False)
 
 
-def _windows(form: Form, value: np.ndarray, wanted: int, chance: np.random.Generator) -> np.ndarray:
+def _windows(form: Form, value: np.ndarray, wanted: int, rng: np.random.Generator) -> np.ndarray:
     extents, rank = value.shape[2:], len(form.window)
     sizes: list[int] = []
     begins: list[int] = []
@@ -131,7 +131,7 @@ def _windows(form: Form, value: np.ndarray, wanted: int, chance: np.random.Gener
             size = (extents[axis] + begin + end - reach) // form.strides[axis] + 1
         sizes.append(size)
         begins.append(begin)
-    places = _places(value.shape[0] * math.prod(sizes), wanted, chance)
+    places = _places(value.shape[0] * math.prod(sizes), wanted, rng)
     batch, *at = np.unravel_index(places, (value.shape[0], *sizes))
     index: list[np.ndarray] = []
     inside = np.ones((len(places), *form.window), dtype=bool)

@@ -47,11 +47,11 @@ def gather(
     Returns:
         Of both halves; None for the second when there is one sample.
     """
-    chance, other_chance = np.random.default_rng(seed), np.random.default_rng(seed)
+    rng, other_rng = np.random.default_rng(seed), np.random.default_rng(seed)
     halves: list[Moments | None] = [None, None]
     for number, (value, other) in enumerate(values):
-        x = rows_of(form, value, rows_per_sample, chance)
-        y = x if other is value else rows_of(form, other, rows_per_sample, other_chance)
+        x = rows_of(form, value, rows_per_sample, rng)
+        y = x if other is value else rows_of(form, other, rows_per_sample, other_rng)
         halves[number % 2] = _add(halves[number % 2], x, y, same=other is value)
     first, second = halves
     assert first is not None, "a dataset without samples is refused before"

@@ -184,19 +184,19 @@ def _rows(model: ir.Model, sources: list[_Source], context: Context) -> dict[str
     watched.graph.outputs.clear()
     watched.graph.outputs.extend(values[source.name] for source in sources)
     session = HostSession(serialized(watched), exact=False)
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     kept: list[list[np.ndarray]] = [[] for _ in sources]
     for samples, sample in enumerate(seen_samples(context.calibration), start=1):
         for rows, output in zip(kept, session.run(sample.feed), strict=True):
             flat = output.reshape(-1, output.shape[-1])
             # As many of each sample, so that all of them count.
             wanted = min(len(flat), 8)
-            rows.append(flat[chance.choice(len(flat), wanted, replace=False)].astype(np.float64))
+            rows.append(flat[rng.choice(len(flat), wanted, replace=False)].astype(np.float64))
         context.progress.advance(samples, context.calibration.count, "samples")
     found = {}
     for source, rows in zip(sources, kept, strict=True):
         joined = np.concatenate(rows) if rows else np.empty((0, 1))
-        found[source.name] = joined[chance.permutation(len(joined))[:_ROWS]]
+        found[source.name] = joined[rng.permutation(len(joined))[:_ROWS]]
     return found
 
 

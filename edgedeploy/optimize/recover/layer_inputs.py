@@ -27,9 +27,9 @@ class Gram:
         self.products = np.zeros((self.groups, self.width, self.width))
         self.rows = 0
 
-    def add(self, source: np.ndarray, positions: int, chance: np.random.Generator) -> None:
+    def add(self, source: np.ndarray, positions: int, rng: np.random.Generator) -> None:
         """Take in one sample's input, at no more than so many positions."""
-        found = _rows(self._layer, source, self.groups, positions, chance)
+        found = _rows(self._layer, source, self.groups, positions, rng)
         self.products += np.einsum("gnd,gne->gde", found, found, optimize=True)
         self.rows += found.shape[1]
 
@@ -61,11 +61,11 @@ def collect(
     for begin in range(0, len(layers), _AT_ONCE):
         some = layers[begin : begin + _AT_ONCE]
         grams = [Gram(layer) for layer in some]
-        chance = np.random.default_rng(0)
+        rng = np.random.default_rng(0)
         session = HostSession(_showing_inputs(reference, some), exact=False)
         for sample in seen_samples(context.calibration):
             for gram, source in zip(grams, session.run(sample.feed), strict=True):
-                gram.add(source, positions, chance)
+                gram.add(source, positions, rng)
         context.progress.advance(min(begin + _AT_ONCE, len(layers)), len(layers), "layers")
         yield from zip(some, grams, strict=True)
 
@@ -110,13 +110,13 @@ def _showing_inputs(reference: ir.Model, layers: Sequence[QuantizedLayer]) -> by
 
 
 def _rows(
-    layer: QuantizedLayer, source: np.ndarray, groups: int, positions: int, chance: np.random.Generator
+    layer: QuantizedLayer, source: np.ndarray, groups: int, positions: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Float64, shape (groups, rows, width)."""
     if not is_operator(layer.original, "Conv"):
         flat = source.reshape(-1, source.shape[-1]).astype(np.float64)
         if len(flat) > positions:
-            flat = flat[chance.choice(len(flat), positions, replace=False)]
+            flat = flat[rng.choice(len(flat), positions, replace=False)]
         return flat[np.newaxis]
     node = layer.original
     kernel = layer.weight.shape[2:]
@@ -128,7 +128,7 @@ def _rows(
     spans = [(kernel[i] - 1) * dilations[i] + 1 for i in range(rank)]
     counts = [(padded.shape[2 + i] - spans[i]) // strides[i] + 1 for i in range(rank)]
     total = int(np.prod(counts)) * source.shape[0]
-    chosen = np.arange(total) if total <= positions else chance.choice(total, positions, replace=False)
+    chosen = np.arange(total) if total <= positions else rng.choice(total, positions, replace=False)
     sample, *corners = np.unravel_index(chosen, (source.shape[0], *counts))
     index = [
         (corners[i] * strides[i])[:, np.newaxis] + (np.arange(kernel[i]) * dilations[i])[np.newaxis]

@@ -17,12 +17,12 @@ TEXT = """
 
 @pytest.fixture
 def folder(tmp_path):
-    chance = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     proto = onnx.parser.parse_model(TEXT)
-    weight = (chance.standard_normal((64, 4)) * 2).astype(np.float32)
+    weight = (rng.standard_normal((64, 4)) * 2).astype(np.float32)
     proto.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
     onnx.save(proto, tmp_path / "m.onnx")
-    x = chance.standard_normal((100, 64)).astype(np.float32)
+    x = rng.standard_normal((100, 64)).astype(np.float32)
     np.savez(tmp_path / "e.npz", x=x, labels=(x @ weight).argmax(axis=1))
     np.savez(tmp_path / "c.npz", x=x[:10])
     return tmp_path

@@ -28,7 +28,7 @@ class _Encoder:
     """One layer of BERT (Devlin et al. 2018, https://arxiv.org/abs/1810.04805), written out node by node."""
 
     def __init__(self) -> None:
-        self.chance = np.random.default_rng(5)
+        self.rng = np.random.default_rng(5)
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
@@ -38,7 +38,7 @@ class _Encoder:
         return name
 
     def normal(self, *shape) -> str:
-        return self.weight((self.chance.standard_normal(shape) * 0.3).astype(np.float32))
+        return self.weight((self.rng.standard_normal(shape) * 0.3).astype(np.float32))
 
     def add(self, operator, *inputs, **attributes) -> str:
         name = f"{operator.lower()}_{len(self.nodes)}"

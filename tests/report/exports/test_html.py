@@ -74,8 +74,8 @@ def check(page: str) -> _Checker:
 
 
 def bimodal() -> list[float]:
-    chance = random.Random(1)
-    return [chance.gauss(10, 0.3) if chance.random() < 0.7 else chance.gauss(14, 0.5) for _ in range(1100)]
+    rng = random.Random(1)
+    return [rng.gauss(10, 0.3) if rng.random() < 0.7 else rng.gauss(14, 0.5) for _ in range(1100)]
 
 
 SHIPMENTS = {
@@ -297,8 +297,8 @@ def test_commands_can_be_pasted() -> None:
 
 
 def test_a_long_run_makes_no_large_page() -> None:
-    chance = random.Random(2)
-    assert len(render(sample.shipment([chance.lognormvariate(2, 0.5) for _ in range(50_000)]))) < 200_000
+    rng = random.Random(2)
+    assert len(render(sample.shipment([rng.lognormvariate(2, 0.5) for _ in range(50_000)]))) < 200_000
 
 
 def test_files_are_written_beside_others(tmp_path: Path) -> None:
