@@ -16,7 +16,7 @@ from msgspec import structs
 from edgedeploy.bundle.archive import SUFFIX
 from edgedeploy.bundle.build import SCHEMA, check_replaceable, encode_manifest, list_files, open_bundle, pack_bundle
 from edgedeploy.compile.backends import Candidate, candidates
-from edgedeploy.compile.backends.protocol import Built, Order
+from edgedeploy.compile.backends.protocol import BuildRequest, BuildResult
 from edgedeploy.compile.golden import write_golden
 from edgedeploy.compile.needs import with_needs
 from edgedeploy.compile.sbom import bill_of_materials
@@ -116,7 +116,7 @@ def compile_model(
             input_shapes=input_shapes,
             progress=progress,
         )
-        order = Order(
+        order = BuildRequest(
             model=whole,
             format=facts.format,
             facts=facts,
@@ -164,7 +164,7 @@ def compile_model(
     return open_bundle(output, verify=False)
 
 
-def _built(tried: Sequence[Candidate], order: Order, folder: Path, progress: Progress) -> Built:
+def _built(tried: Sequence[Candidate], order: BuildRequest, folder: Path, progress: Progress) -> BuildResult:
     """What the first of the candidates makes that can: a backend may find only while it builds what it cannot do, or
     that this machine lacks what it needs for it.
 

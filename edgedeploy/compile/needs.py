@@ -18,7 +18,7 @@ from elftools.elf.gnuversions import GNUVerNeedSection
 from elftools.elf.sections import ARMAttributesSection, NoteSection
 from msgspec import Struct, structs
 
-from edgedeploy.compile.backends.protocol import Built
+from edgedeploy.compile.backends.protocol import BuildResult
 from edgedeploy.foundation.errors import IntegrityError, UnsupportedError
 from edgedeploy.targets.versions import version_numbers
 from edgedeploy.values.target import Target
@@ -60,7 +60,7 @@ class Found(Struct, frozen=True, kw_only=True):
     """That they ask for, that do not lie beside them, and that are not of the GNU C library."""
 
 
-def with_needs(built: Built, folder: Path, target: Target) -> Built:
+def with_needs(built: BuildResult, folder: Path, target: Target) -> BuildResult:
     """What a backend has built, with what its files need added to what the backend says.
 
     Raises:

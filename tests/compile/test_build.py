@@ -18,7 +18,7 @@ import pytest
 from edgedeploy.bundle.build import open_bundle
 from edgedeploy.compile import backends
 from edgedeploy.compile.backends.onnxruntime import settings_for
-from edgedeploy.compile.backends.protocol import Built
+from edgedeploy.compile.backends.protocol import BuildResult
 from edgedeploy.compile.backends.python_runner import run_script
 from edgedeploy.compile.build import compile_model
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, HostError, InvalidFileError, UnsupportedError
@@ -53,7 +53,7 @@ class SmallBackend:
 
     name = "onnxruntime"
 
-    def refuses(self, target, format):
+    def unsupported_reason(self, target, format):
         return None
 
     def build(self, order, folder, progress):
@@ -61,7 +61,7 @@ class SmallBackend:
         (folder / "run").write_text("#!/bin/sh\n")
         (folder / "run").chmod(0o755)
         runtime = Runtime(backend=self.name, python=order.target.os.python, glibc="2.28", packages={})
-        return Built(runtime=runtime, model_file="model.onnx", runner="run", needs=Needs())
+        return BuildResult(runtime=runtime, model_file="model.onnx", runner="run", needs=Needs())
 
 
 @pytest.fixture

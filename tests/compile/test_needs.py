@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from edgedeploy.compile.backends.protocol import Built
+from edgedeploy.compile.backends.protocol import BuildResult
 from edgedeploy.compile.needs import Found, find_needs, with_needs
 from edgedeploy.foundation.errors import IntegrityError, UnsupportedError
 from edgedeploy.targets.load import load_target
@@ -25,9 +25,9 @@ LIBRARY = Path(numpy._core._multiarray_umath.__file__)
 pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="the library that is changed is for x86-64")
 
 
-def built(**needs: object) -> Built:
+def built(**needs: object) -> BuildResult:
     runtime = Runtime(backend="onnxruntime", python="3.11", glibc="2.17", packages={})
-    return Built(runtime=runtime, model_file="model.onnx", runner="run", needs=Needs(**needs))
+    return BuildResult(runtime=runtime, model_file="model.onnx", runner="run", needs=Needs(**needs))
 
 
 def with_page_size(content: bytes, size_bytes: int) -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx.parser
 import pytest
 
-from edgedeploy.compile.backends.protocol import Built
+from edgedeploy.compile.backends.protocol import BuildResult
 from edgedeploy.compile.backends.python_runner import write_runner
 from edgedeploy.values.bundle import Bundle, Needs, Runtime
 
@@ -22,7 +22,7 @@ CLASSIFIER = """
 class HostBackend:
     name = "onnxruntime"
 
-    def refuses(self, target, format):
+    def unsupported_reason(self, target, format):
         return None
 
     def build(self, order, folder, progress):
@@ -34,7 +34,7 @@ class HostBackend:
         (folder / "run").write_text(script)
         (folder / "run").chmod(0o755)
         runtime = Runtime(backend=self.name, python=None, glibc=None, packages={})
-        return Built(runtime=runtime, model_file="model.onnx", runner="run", needs=Needs())
+        return BuildResult(runtime=runtime, model_file="model.onnx", runner="run", needs=Needs())
 
 
 def host_bundle(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: object) -> Bundle:

@@ -58,8 +58,8 @@ def candidates(name: str, target: Target, format: ModelFormat) -> tuple[Candidat
 def _because(target: Target, refusals: Sequence[str]) -> str:
     if len(target.backends) == 1:
         return f"the only one that {target.name} can have"
-    order = f"the first that can, of {', '.join(target.backends)}, as they measured on {target.name}"
-    return "; ".join((order, *refusals))
+    request = f"the first that can, of {', '.join(target.backends)}, as they measured on {target.name}"
+    return "; ".join((request, *refusals))
 
 
 def _load(name: str) -> Backend:
@@ -72,4 +72,4 @@ def _load(name: str) -> Backend:
 def _refusal(backend: Backend, target: Target, format: ModelFormat) -> str | None:
     if backend.name not in target.backends:
         return f"the target lists {', '.join(target.backends) or 'none'}"
-    return backend.refuses(target, format)
+    return backend.unsupported_reason(target, format)

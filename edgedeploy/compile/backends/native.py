@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedeploy.compile.backends.protocol import Built, Order
+from edgedeploy.compile.backends.protocol import BuildRequest, BuildResult
 from edgedeploy.compile.dependencies.zig import compile_c, static_machine, zig_version
 from edgedeploy.foundation.errors import HostError, UnsupportedError
 from edgedeploy.foundation.files import cache_folder
@@ -34,7 +34,7 @@ class NativeBackend:
 
     name = "native"
 
-    def refuses(self, target: Target, format: ModelFormat) -> str | None:
+    def unsupported_reason(self, target: Target, format: ModelFormat) -> str | None:
         if format != "onnx":
             return f"it compiles ONNX models, and this is a .{format} one"
         try:
@@ -43,16 +43,16 @@ class NativeBackend:
             return f"{error.what} ({error.hint})"
         return None
 
-    def build(self, order: Order, folder: Path, progress: Progress) -> Built:
+    def build(self, request: BuildRequest, folder: Path, progress: Progress) -> BuildResult:
         # These import onnx and onnxruntime, which the command line is not to wait for.
         from edgedeploy.compile.native.fuse import fuse
         from edgedeploy.compile.native.prepare import prepare
         from edgedeploy.compile.native.program import write_program
         from edgedeploy.compile.native.quantize import quantize
 
-        target = order.target
+        target = request.target
         progress.step("writing the model as C")
-        graph = prepare(order.model, _golden_feed(order))
+        graph = prepare(request.model, _golden_feed(request))
         quantize(graph, dot_product="asimddp" in target.cpu.features)
         fuse(graph)
         sources = write_program(graph)
@@ -82,21 +82,21 @@ class NativeBackend:
         features = target.cpu.features if target.architecture == "aarch64" else ()
         needed = tuple(sorted(set(features) - set(_EVERY_AARCH64)))
         needs = Needs(cpu_features=needed, memory_bytes=sources.arena_bytes + sources.weights_bytes)
-        return Built(runtime=runtime, model_file=_RUN, runner=_RUN, needs=needs)
+        return BuildResult(runtime=runtime, model_file=_RUN, runner=_RUN, needs=needs)
 
 
 BACKEND = NativeBackend()
 
 
-def _golden_feed(order: Order) -> dict[str, np.ndarray]:
+def _golden_feed(request: BuildRequest) -> dict[str, np.ndarray]:
     """The first golden input: its shapes are what the program is made for.
 
     Raises:
         UnsupportedError: others have other shapes.
     """
     feeds = []
-    for number in range(order.golden_samples):
-        with np.load(order.golden / f"{number:04}.npz", allow_pickle=False) as arrays:
+    for number in range(request.golden_samples):
+        with np.load(request.golden / f"{number:04}.npz", allow_pickle=False) as arrays:
             feeds.append({key[6:]: arrays[key] for key in arrays.files if key.startswith("input:")})
     for feed in feeds:
         for name, array in feed.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import structs
 
 from edgedeploy.compile.backends.optimized_graph import optimized_graph
-from edgedeploy.compile.backends.protocol import Built, Order
+from edgedeploy.compile.backends.protocol import BuildRequest, BuildResult
 from edgedeploy.compile.backends.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
@@ -41,19 +41,19 @@ class OnnxruntimeBackend:
 
     name = "onnxruntime"
 
-    def refuses(self, target: Target, format: ModelFormat) -> str | None:
+    def unsupported_reason(self, target: Target, format: ModelFormat) -> str | None:
         if format != "onnx":
             return f"onnxruntime runs ONNX models, and this is a .{format} one"
         if target.architecture not in _ARCHITECTURES:
             return f"onnxruntime has no wheels for {target.architecture}, only for {', '.join(_ARCHITECTURES)}"
         return None
 
-    def build(self, order: Order, folder: Path, progress: Progress) -> Built:
-        content, graph = graph_for(order, progress)
+    def build(self, request: BuildRequest, folder: Path, progress: Progress) -> BuildResult:
+        content, graph = graph_for(request, progress)
         write_bytes(folder / _MODEL, content)
         runtime = lay_out_python_runner(
             folder,
-            order.target,
+            request.target,
             backend=self.name,
             engine="onnxruntime",
             lock=_LOCK,
@@ -61,14 +61,14 @@ class OnnxruntimeBackend:
             environment=_ENVIRONMENT,
             progress=progress,
         )
-        runtime = structs.replace(runtime, settings={**settings_for(order.target), "graph": graph})
-        return Built(runtime=runtime, model_file=_MODEL, runner=RUN, needs=Needs())
+        runtime = structs.replace(runtime, settings={**settings_for(request.target), "graph": graph})
+        return BuildResult(runtime=runtime, model_file=_MODEL, runner=RUN, needs=Needs())
 
 
 BACKEND = OnnxruntimeBackend()
 
 
-def graph_for(order: Order, progress: Progress) -> tuple[bytes, str]:
+def graph_for(request: BuildRequest, progress: Progress) -> tuple[bytes, str]:
     """The model as it is sent to run on the onnxruntime of the lock file: optimized for the target where that is sound
     (`optimized_graph`), else as it is. And which of both, in words for the manifest."""
     progress.step("optimizing the graph for the target")
@@ -78,10 +78,10 @@ def graph_for(order: Order, progress: Progress) -> tuple[bytes, str]:
         # A newer one may save operators that an older one does not have.
         content, reason = None, f"onnxruntime here is {here}, and the board gets {locked}"
     else:
-        content, reason = optimized_graph(order.model, order.target.architecture, order.golden / "0000.npz")
+        content, reason = optimized_graph(request.model, request.target.architecture, request.golden / "0000.npz")
     if content is None:
         progress.note(f"the graph stays as it is: {reason}")
-        return order.model.read_bytes(), f"as it came: {reason}"
+        return request.model.read_bytes(), f"as it came: {reason}"
     return content, "optimized"
 
 

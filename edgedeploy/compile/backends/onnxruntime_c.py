@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from edgedeploy.compile.backends.onnxruntime import graph_for, settings_for
-from edgedeploy.compile.backends.protocol import Built, Order
+from edgedeploy.compile.backends.protocol import BuildRequest, BuildResult
 from edgedeploy.compile.dependencies.wheels import is_licence, lay_out_wheels
 from edgedeploy.compile.dependencies.zig import compile_c, dynamic_machine, zig_version
 from edgedeploy.foundation.errors import HostError
@@ -39,7 +39,7 @@ class OnnxruntimeCBackend:
 
     name = "onnxruntime-c"
 
-    def refuses(self, target: Target, format: ModelFormat) -> str | None:
+    def unsupported_reason(self, target: Target, format: ModelFormat) -> str | None:
         if format != "onnx":
             return f"onnxruntime runs ONNX models, and this is a .{format} one"
         if target.architecture not in _ARCHITECTURES:
@@ -50,9 +50,9 @@ class OnnxruntimeCBackend:
             return f"{error.what} ({error.hint})"
         return None
 
-    def build(self, order: Order, folder: Path, progress: Progress) -> Built:
-        target = order.target
-        content, graph = graph_for(order, progress)
+    def build(self, request: BuildRequest, folder: Path, progress: Progress) -> BuildResult:
+        target = request.target
+        content, graph = graph_for(request, progress)
         write_bytes(folder / _MODEL, content)
         packages, glibc = _lay_out_library(target, folder, progress)
         progress.step(f"compiling the runner for {target.cpu.core}")
@@ -70,7 +70,7 @@ class OnnxruntimeCBackend:
             packages=packages,
             settings={**settings_for(target), "graph": graph, "compiler": f"zig {zig_version()}"},
         )
-        return Built(runtime=runtime, model_file=_MODEL, runner=_RUN, needs=Needs())
+        return BuildResult(runtime=runtime, model_file=_MODEL, runner=_RUN, needs=Needs())
 
 
 BACKEND = OnnxruntimeCBackend()

@@ -14,7 +14,7 @@ from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class BuildRequest(Struct, frozen=True, kw_only=True):
     """All that is known of a model and of where it is to run."""
 
     model: Path
@@ -29,7 +29,7 @@ class Order(Struct, frozen=True, kw_only=True):
     """Of the golden inputs, by name: what a backend for static shapes binds dynamic dimensions to."""
 
 
-class Built(Struct, frozen=True, kw_only=True):
+class BuildResult(Struct, frozen=True, kw_only=True):
     """What was put into a bundle."""
 
     runtime: Runtime
@@ -45,10 +45,10 @@ class Backend(Protocol):
 
     name: str
 
-    def refuses(self, target: Target, format: ModelFormat) -> str | None:
+    def unsupported_reason(self, target: Target, format: ModelFormat) -> str | None:
         """Why this backend cannot run models of this format on the target, or None."""
 
-    def build(self, order: Order, folder: Path, progress: Progress) -> Built:
+    def build(self, request: BuildRequest, folder: Path, progress: Progress) -> BuildResult:
         """Put the model, or what it becomes, and all that runs it into `folder`.
 
         The same order gives the same files. What is to be executable has its bit set.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from edgedeploy.compile.backends.protocol import Built, Order
+from edgedeploy.compile.backends.protocol import BuildRequest, BuildResult
 from edgedeploy.compile.backends.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
 from edgedeploy.compile.dependencies import debian_numpy
 from edgedeploy.compile.dependencies.wheels import More
@@ -84,7 +84,7 @@ class TfliteBackend:
 
     name = "tflite"
 
-    def refuses(self, target: Target, format: ModelFormat) -> str | None:
+    def unsupported_reason(self, target: Target, format: ModelFormat) -> str | None:
         if _runtime(target) is None:
             return (
                 f"there is no TensorFlow Lite for Python {target.os.python} on {target.architecture}; there is "
@@ -92,13 +92,13 @@ class TfliteBackend:
             )
         return None
 
-    def build(self, order: Order, folder: Path, progress: Progress) -> Built:
-        chosen = _runtime(order.target)
+    def build(self, request: BuildRequest, folder: Path, progress: Progress) -> BuildResult:
+        chosen = _runtime(request.target)
         assert chosen is not None, "a target that is refused"
-        if order.format == "onnx":
+        if request.format == "onnx":
             from edgedeploy.compile.onnx_to_tflite.conversion import to_tflite
 
-            converted = to_tflite(order.model, order.golden, order.golden_samples, progress)
+            converted = to_tflite(request.model, request.golden, request.golden_samples, progress)
             tolerance = converted.tolerance
             progress.note(
                 f"converted to TensorFlow Lite; its answers differ by {converted.difference:.1g} of their size at most "
@@ -106,10 +106,10 @@ class TfliteBackend:
             )
             write_bytes(folder / _MODEL, converted.content)
         else:
-            write_bytes(folder / _MODEL, order.model.read_bytes())
+            write_bytes(folder / _MODEL, request.model.read_bytes())
         runtime = lay_out_python_runner(
             folder,
-            order.target,
+            request.target,
             backend=self.name,
             engine="tflite",
             lock=Path(__file__).with_name(chosen.lock),
@@ -124,7 +124,7 @@ class TfliteBackend:
             more=chosen.numpy,
             libraries=debian_numpy.LIBRARIES if chosen.numpy else "",
         )
-        return Built(runtime=runtime, model_file=_MODEL, runner=RUN, needs=Needs())
+        return BuildResult(runtime=runtime, model_file=_MODEL, runner=RUN, needs=Needs())
 
 
 BACKEND = TfliteBackend()

@@ -35,7 +35,7 @@ from edgedeploy.values.target import Target
 
 _MOST_BOARDS = 8
 _SYNC_TIMEOUT_S = 600.0
-_CARRIER = """<ir_version: 8, opset_import: ["": 13]> carrier (float[1] x) => (float[1] y) { y = Identity(x) }"""
+_HOST_MODEL = """<ir_version: 8, opset_import: ["": 13]> carrier (float[1] x) => (float[1] y) { y = Identity(x) }"""
 """A model that does nothing: it brings the runtime and the runner to the board, which then take the others."""
 
 _Answer = TypeVar("_Answer")
@@ -158,12 +158,12 @@ def _carrier(connection: Connection, target: Target, format: ModelFormat) -> Rel
 
 
 def _onnx_carrier() -> bytes:
-    carrier: bytes = onnx.parser.parse_model(_CARRIER).SerializeToString()
-    return carrier
+    host_release: bytes = onnx.parser.parse_model(_HOST_MODEL).SerializeToString()
+    return host_release
 
 
 def _tflite_carrier() -> bytes:
-    """As `_CARRIER`, with the absolute value: TensorFlow Lite has no operator that does nothing."""
+    """As `_HOST_MODEL`, with the absolute value: TensorFlow Lite has no operator that does nothing."""
     schema = require_tflite("ai_edge_litert.schema_py_generated")
     numbers = {"type": schema.TensorType.FLOAT32, "buffer": 0}
     graph = schema.SubGraphT(

@@ -43,8 +43,8 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_refuses_what_is_no_onnx_model() -> None:
-    assert "ONNX" in (BACKEND.refuses(load_target("rpi-zero"), "tflite") or "")
-    assert BACKEND.refuses(load_target("rpi-zero"), "onnx") is None
+    assert "ONNX" in (BACKEND.unsupported_reason(load_target("rpi-zero"), "tflite") or "")
+    assert BACKEND.unsupported_reason(load_target("rpi-zero"), "onnx") is None
 
 
 @pytest.mark.keeps_cache

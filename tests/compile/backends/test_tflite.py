@@ -33,7 +33,7 @@ HERE = load_target("x86-64")
 @pytest.mark.parametrize("name", target_names())
 def test_every_target_that_lists_it_can_have_it(name: str) -> None:
     target = load_target(name)
-    assert (tflite.BACKEND.refuses(target, "tflite") is None) == ("tflite" in target.backends)
+    assert (tflite.BACKEND.unsupported_reason(target, "tflite") is None) == ("tflite" in target.backends)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_architecture_and_python_choose_the_runtime(architecture, python, lock) 
     target = structs.replace(HERE, architecture=architecture, os=structs.replace(HERE.os, python=python))
     chosen = tflite._runtime(target)
     assert (chosen.lock if chosen else None) == lock
-    reason = tflite.BACKEND.refuses(target, "tflite")
+    reason = tflite.BACKEND.unsupported_reason(target, "tflite")
     assert (reason is None) == (lock is not None)
     assert lock or f"Python {python} on {architecture}" in reason
 
