@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
-from edgedeploy.values.measurement import Doubt, ProcessRun, State, Timing, Validity
+from edgedeploy.values.measurement import MeasurementWarning, ProcessRun, State, Timing, Validity
 
 # The limits are choices of this project. Each is above what a quiet Linux board shows for no reason, and below what
 # changes a decision; where a figure is beyond one, the words name both.
@@ -45,22 +45,22 @@ def validity(timing: Timing) -> Validity:
         *(() if slowed else (*_clock_moved(timing), *_scattered(timing))),
         *_between(timing.processes),
     )
-    if any(doubt.spoils for doubt in doubts):
-        return Validity(outcome="invalid", doubts=tuple(sorted(doubts, key=lambda doubt: not doubt.spoils)))
+    if any(doubt.invalidates for doubt in doubts):
+        return Validity(outcome="invalid", doubts=tuple(sorted(doubts, key=lambda doubt: not doubt.invalidates)))
     return Validity(outcome="unstable" if doubts else "stable", doubts=doubts)
 
 
-def _clock_is_wrong(timing: Timing) -> Iterator[Doubt]:
+def _clock_is_wrong(timing: Timing) -> Iterator[MeasurementWarning]:
     if timing.least_ms is not None and timing.summary.p50_ms < timing.least_ms:
-        yield Doubt(
+        yield MeasurementWarning(
             reason=f"p50 is {milliseconds(timing.summary.p50_ms)}, and the release's target needs "
             f"{milliseconds(timing.least_ms)} at least",
             hint="the clock is wrong, or the device is another: edgedeploy probe",
-            spoils=True,
+            invalidates=True,
         )
 
 
-def _slowed(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
+def _slowed(processes: Sequence[ProcessRun]) -> Iterator[MeasurementWarning]:
     told = [state for state in _steady(processes) if state.throttled is not None or state.cooling is not None]
     ends = [(process.states[0], process.states[-1]) for process in processes if process.states]
     gone_through = [last.has_gone_through(first) for first, last in ends]
@@ -70,32 +70,34 @@ def _slowed(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
     ):
         if seconds:
             reason = f"{what} for {seconds} of {len(told)} s"
-            yield Doubt(reason=reason, hint=hint, spoils=seconds > _SPOILED_SHARE * len(told))
+            yield MeasurementWarning(reason=reason, hint=hint, invalidates=seconds > _SPOILED_SHARE * len(told))
         elif briefly:
             how_long = "for less than a second" if told else "for a time that is not known"
-            yield Doubt(reason=f"{what} {how_long}", hint=hint, spoils=False)
+            yield MeasurementWarning(reason=f"{what} {how_long}", hint=hint, invalidates=False)
 
 
-def _drifted(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
+def _drifted(processes: Sequence[ProcessRun]) -> Iterator[MeasurementWarning]:
     drifts = [(one.drift, one.elapsed_s) for one in processes if one.drift and one.drift.beyond_noise]
     worst, elapsed_s = max(drifts, key=lambda found: abs(found[0].relative), default=(None, 0.0))
     if worst is not None and abs(worst.relative) > _DRIFT:
         slower = worst.relative > 0
-        yield Doubt(
+        yield MeasurementWarning(
             reason=f"drift {worst.relative:+.0%}: {milliseconds(worst.first_ms)} in the first third, "
             f"{milliseconds(worst.last_ms)} in the last".replace("-", "−"),
             hint=_COOL if slower else "warm it up for longer: --warmup-seconds",
-            spoils=abs(worst.relative) > _SPOILING_DRIFT and elapsed_s >= _SPOILING_DRIFT_S,
+            invalidates=abs(worst.relative) > _SPOILING_DRIFT and elapsed_s >= _SPOILING_DRIFT_S,
         )
 
 
-def _clock_moved(timing: Timing) -> Iterator[Doubt]:
+def _clock_moved(timing: Timing) -> Iterator[MeasurementWarning]:
     if timing.settings is not None and timing.settings.every_ms is not None:
         return  # with pauses, a clock that follows the load is what the application will see
     clocks = _clocks_mhz(timing)
     if clocks and min(clocks) < _CLOCK_SHARE * max(clocks):
-        yield Doubt(
-            reason=f"the clock was between {min(clocks):,.0f} and {max(clocks):,.0f} MHz", hint=_GOVERNOR, spoils=False
+        yield MeasurementWarning(
+            reason=f"the clock was between {min(clocks):,.0f} and {max(clocks):,.0f} MHz",
+            hint=_GOVERNOR,
+            invalidates=False,
         )
 
 
@@ -103,13 +105,13 @@ def _clocks_mhz(timing: Timing) -> list[float]:
     return [state.clock_mhz for state in _steady(timing.processes) if state.clock_mhz is not None]
 
 
-def _others(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
+def _others(processes: Sequence[ProcessRun]) -> Iterator[MeasurementWarning]:
     most = max((busy for process in processes if (busy := _others_cpus(process)) is not None), default=0.0)
     if most > _OTHERS:
-        yield Doubt(
+        yield MeasurementWarning(
             reason=f"other programs kept {most:.1f} of its CPUs busy",
             hint="end them, or give the model CPUs of its own: --affinity",
-            spoils=False,
+            invalidates=False,
         )
 
 
@@ -128,47 +130,47 @@ def _others_cpus(process: ProcessRun) -> float | None:
     return max(0.0, (last.cpu_busy_s - first.cpu_busy_s) - (last.cpu_own_s - first.cpu_own_s)) / seconds
 
 
-def _swapped(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
+def _swapped(processes: Sequence[ProcessRun]) -> Iterator[MeasurementWarning]:
     grown = 0
     for process in processes:
         used = [state.swap_used_bytes for state in process.states if state.swap_used_bytes is not None]
         grown = max(grown, used[-1] - used[0] if used else 0)
     if grown > _SWAPPED_BYTES:
         hint = "end other programs there, or make the model smaller: edgedeploy optimize"
-        yield Doubt(reason=f"{bytes_in_words(grown)} more were swapped out", hint=hint, spoils=False)
+        yield MeasurementWarning(reason=f"{bytes_in_words(grown)} more were swapped out", hint=hint, invalidates=False)
 
 
-def _scattered(timing: Timing) -> Iterator[Doubt]:
+def _scattered(timing: Timing) -> Iterator[MeasurementWarning]:
     summary = timing.summary
     if summary.modes is not None:
-        yield Doubt(
+        yield MeasurementWarning(
             reason=f"two modes: {milliseconds(summary.modes.low_ms)}, and {milliseconds(summary.modes.high_ms)} for "
             f"{summary.modes.high_share:.0%} of the samples",
             hint="keep it on one kind of cores, with no more threads than there are of them: --affinity, --threads",
-            spoils=False,
+            invalidates=False,
         )
     far = summary.outliers
     if far is not None and far.below + far.above > _OUTLIERS * summary.n:
-        yield Doubt(
+        yield MeasurementWarning(
             reason=f"{(far.below + far.above) / summary.n:.0%} of the samples are far from the others",
             hint="look at the time line for what interrupts it",
-            spoils=False,
+            invalidates=False,
         )
     if summary.modes is None and summary.p50_ms > 0 and summary.mad_ms > _SCATTER * summary.p50_ms:
-        yield Doubt(
+        yield MeasurementWarning(
             reason=f"half of the samples are more than {summary.mad_ms / summary.p50_ms:.0%} from the median",
             hint=_GOVERNOR if _clocks_mhz(timing) else "measure it when nothing else runs there",
-            spoils=False,
+            invalidates=False,
         )
 
 
-def _between(processes: Sequence[ProcessRun]) -> Iterator[Doubt]:
+def _between(processes: Sequence[ProcessRun]) -> Iterator[MeasurementWarning]:
     medians = [process.p50_ms for process in processes]
     if len(medians) > 1 and max(medians) > (1 + _BETWEEN_PROCESSES) * min(medians):
-        yield Doubt(
+        yield MeasurementWarning(
             reason=f"p50 is {milliseconds(min(medians))} in one process and {milliseconds(max(medians))} in another",
             hint="take more of them: --processes",
-            spoils=False,
+            invalidates=False,
         )
 
 

@@ -94,7 +94,7 @@ class Contract(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Outcome(StrEnum):
     HOLDS = "holds"
     BREAKS = "breaks"
-    CANNOT_BE_TOLD = "cannot be told"
+    NOT_DETERMINED = "cannot be told"
 
 
 class VerdictLine(Struct, frozen=True, kw_only=True):

@@ -193,14 +193,14 @@ class ProcessRun(Struct, frozen=True, kw_only=True):
     """Before, each second and after; none of a runner of an earlier version."""
 
 
-class Doubt(Struct, frozen=True, kw_only=True):
+class MeasurementWarning(Struct, frozen=True, kw_only=True):
     """Something that a measurement's figures suffer from."""
 
     reason: str
     """`"throttled for 14 of 60 s"`"""
     hint: str = field(name="mend")
     """What to do about it."""
-    spoils: bool
+    invalidates: bool = field(name="spoils")
     """True when the figures are not this release's on this device; else they only move more than they need to."""
 
 
@@ -208,7 +208,7 @@ class Validity(Struct, frozen=True, kw_only=True):
     """The verdict on a measurement itself."""
 
     outcome: Literal["stable", "unstable", "invalid"]
-    doubts: tuple[Doubt, ...] = ()
+    doubts: tuple[MeasurementWarning, ...] = ()
     """None when it is stable; one at least spoils it when it is invalid."""
 
 

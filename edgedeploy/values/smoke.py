@@ -17,7 +17,7 @@ Key = Literal[
 class State(StrEnum):
     OK = "ok"
     FAILED = "failed"
-    CANNOT_BE_TOLD = "cannot be told"
+    NOT_DETERMINED = "cannot be told"
 
 
 class SmokeLine(Struct, frozen=True, kw_only=True):

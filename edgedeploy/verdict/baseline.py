@@ -66,10 +66,10 @@ def check_baseline(
     known = {_key(entry): entry for entry in baseline.entries}
     lines = tuple(line for entry in new.entries for line in _lines(known.get(_key(entry)), entry, thresholds))
     outcomes = {line.outcome for line in lines}
-    order = [Outcome.BREAKS, Outcome.HOLDS, Outcome.CANNOT_BE_TOLD]
+    order = [Outcome.BREAKS, Outcome.HOLDS, Outcome.NOT_DETERMINED]
     if strict:
-        order = [Outcome.BREAKS, Outcome.CANNOT_BE_TOLD, Outcome.HOLDS]
-    outcome = next((each for each in order if each in outcomes), Outcome.CANNOT_BE_TOLD)
+        order = [Outcome.BREAKS, Outcome.NOT_DETERMINED, Outcome.HOLDS]
+    outcome = next((each for each in order if each in outcomes), Outcome.NOT_DETERMINED)
     names = ", ".join(dict.fromkeys(entry.name for entry in new.entries))
     return Verdict(kind="baseline", contract=names, lines=lines, outcome=outcome)
 
@@ -140,8 +140,8 @@ def _kind(measurement: Measurement) -> Kind:
     if validity is not None and validity.outcome == "invalid":
         raise InvalidFileError(
             f"the measurement of {measurement.release.id} on {measurement.device} is invalid",
-            why="; ".join(doubt.reason for doubt in validity.doubts if doubt.spoils),
-            hint="; ".join(doubt.hint for doubt in validity.doubts if doubt.spoils) + "; then measure again",
+            why="; ".join(doubt.reason for doubt in validity.doubts if doubt.invalidates),
+            hint="; ".join(doubt.hint for doubt in validity.doubts if doubt.invalidates) + "; then measure again",
         )
     emulated = measurement.conditions.emulated or measurement.timing.clock == "emulated"
     return "emulated" if emulated else "device"
@@ -286,7 +286,7 @@ def _grown(key: str, unit: str, before: float, after: float, threshold: float, n
 
 
 def _untold(key: str, unit: str, reason: str) -> VerdictLine:
-    return VerdictLine(key=key, limit="–", figure=None, unit=unit, outcome=Outcome.CANNOT_BE_TOLD, reason=reason)
+    return VerdictLine(key=key, limit="–", figure=None, unit=unit, outcome=Outcome.NOT_DETERMINED, reason=reason)
 
 
 def _mean(figures: Sequence[float]) -> float:

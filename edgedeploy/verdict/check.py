@@ -42,8 +42,8 @@ def check(contract: Contract, measurement: Measurement, *, strict: bool = False)
     holds = any(line.outcome is Outcome.HOLDS and line.key.startswith("limits.") for line in lines)
     if Outcome.BREAKS in outcomes:
         outcome = Outcome.BREAKS
-    elif not holds or (strict and Outcome.CANNOT_BE_TOLD in outcomes):
-        outcome = Outcome.CANNOT_BE_TOLD
+    elif not holds or (strict and Outcome.NOT_DETERMINED in outcomes):
+        outcome = Outcome.NOT_DETERMINED
     else:
         outcome = Outcome.HOLDS
     return Verdict(
@@ -222,7 +222,7 @@ def _timed(measurement: Measurement) -> tuple[Timing | None, str]:
     if timing.clock == "emulated" or measurement.conditions.emulated:
         return None, _EMULATED
     if timing.validity is not None and timing.validity.outcome == "invalid":
-        reasons = "; ".join(doubt.reason for doubt in timing.validity.doubts if doubt.spoils)
+        reasons = "; ".join(doubt.reason for doubt in timing.validity.doubts if doubt.invalidates)
         return None, f"the measurement is invalid: {reasons}"
     return timing, ""
 
@@ -268,7 +268,7 @@ def _expiry(last: datetime.date, taken_at: str) -> VerdictLine:
     try:
         day = datetime.datetime.fromisoformat(taken_at).date()
     except ValueError:
-        return _line("model.expires", str(last), None, "", Outcome.CANNOT_BE_TOLD, "the measurement has no valid date")
+        return _line("model.expires", str(last), None, "", Outcome.NOT_DETERMINED, "the measurement has no valid date")
     outcome = Outcome.HOLDS if day <= last else Outcome.BREAKS
     reason = "the day of the measurement" + ("" if day <= last else "; ask the contract's owner for a new one")
     return _line("model.expires", str(last), str(day), "", outcome, reason)
@@ -281,7 +281,7 @@ def _is_handed_over(contract: Contract, measurement: Measurement) -> bool:
 
 def _same_hash(key: str, wanted: str, found: str, reason: str) -> VerdictLine:
     if not found:
-        return _line(key, wanted[:_HASH_DIGITS], None, "", Outcome.CANNOT_BE_TOLD, reason)
+        return _line(key, wanted[:_HASH_DIGITS], None, "", Outcome.NOT_DETERMINED, reason)
     outcome = Outcome.HOLDS if found == wanted else Outcome.BREAKS
     return _line(key, wanted[:_HASH_DIGITS], found[:_HASH_DIGITS], "", outcome, reason)
 
@@ -300,7 +300,7 @@ def _at_least(key: str, limit: float, told: _Told, unit: str) -> VerdictLine:
 
 def _outcome(figure: float | None, holds: bool) -> Outcome:
     if figure is None:
-        return Outcome.CANNOT_BE_TOLD
+        return Outcome.NOT_DETERMINED
     return Outcome.HOLDS if holds else Outcome.BREAKS
 
 

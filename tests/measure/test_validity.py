@@ -73,7 +73,7 @@ STEADY = samples_around(10.0)
 def told(found: Timing) -> tuple[str, list[tuple[str, bool]]]:
     judged = validity(found)
     assert all(doubt.hint for doubt in judged.doubts)
-    return judged.outcome, [(doubt.reason, doubt.spoils) for doubt in judged.doubts]
+    return judged.outcome, [(doubt.reason, doubt.invalidates) for doubt in judged.doubts]
 
 
 @pytest.mark.parametrize("quiet", [QUIET, states(), ()], ids=["tells all", "tells nothing", "an earlier runner"])
@@ -154,8 +154,8 @@ def test_a_clock_that_follows_pauses_is_as_it_will_be() -> None:
 
 
 def test_faster_than_the_board_can_be() -> None:
-    outcome, [(reason, spoils)] = told(timing((STEADY, QUIET), least_ms=20.0))
-    assert (outcome, spoils) == ("invalid", True) and "needs 20 ms at least" in reason
+    outcome, [(reason, invalidates)] = told(timing((STEADY, QUIET), least_ms=20.0))
+    assert (outcome, invalidates) == ("invalid", True) and "needs 20 ms at least" in reason
 
 
 def test_two_modes_and_far_samples_and_scatter() -> None:
@@ -177,7 +177,7 @@ def test_processes_that_differ() -> None:
 def test_what_spoils_it_comes_first() -> None:
     busy = states(throttled=[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x40000])
     drifting = sum((samples_around(middle_ms, 200) for middle_ms in (10.0, 10.6, 11.2)), ())
-    assert [spoils for _, spoils in told(timing((drifting, busy)))[1]] == [True, False]
+    assert [invalidates for _, invalidates in told(timing((drifting, busy)))[1]] == [True, False]
 
 
 def test_what_follows_from_throttling_is_not_told_beside_it() -> None:

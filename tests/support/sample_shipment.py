@@ -304,7 +304,7 @@ def shipment(samples_ms: Sequence[float] = (10.0, 11.0, 12.5), clock: str = "dev
                     limit=50.0,
                     figure=None,
                     unit="ms",
-                    outcome=Outcome.CANNOT_BE_TOLD,
+                    outcome=Outcome.NOT_DETERMINED,
                     reason="p90 needs 64 samples, there are 3",
                 ),
             ),

@@ -19,7 +19,7 @@ from edgedeploy.measure.instruction_counts import instruction_count
 from edgedeploy.stats.latency import summary
 from edgedeploy.values.baseline import Thresholds
 from edgedeploy.values.contract import Outcome, Verdict
-from edgedeploy.values.measurement import Doubt, Measurement, Validity
+from edgedeploy.values.measurement import Measurement, MeasurementWarning, Validity
 from edgedeploy.verdict.baseline import (
     baseline_of,
     check_baseline,
@@ -29,7 +29,7 @@ from edgedeploy.verdict.baseline import (
     updated,
 )
 
-HOLDS, BREAKS, UNTOLD = Outcome.HOLDS, Outcome.BREAKS, Outcome.CANNOT_BE_TOLD
+HOLDS, BREAKS, UNTOLD = Outcome.HOLDS, Outcome.BREAKS, Outcome.NOT_DETERMINED
 
 
 @pytest.fixture
@@ -212,8 +212,8 @@ def test_runs_that_do_not_belong_together_are_refused(counted, timed, measuremen
 def test_an_invalid_measurement_is_neither_kept_nor_compared(timed):
     run = timed(10.0, 1)
     doubts = (
-        Doubt(reason="throttled for 14 of 60 s", hint="let it cool", spoils=True),
-        Doubt(reason="other programs kept 0.4 of its CPUs busy", hint="end them", spoils=False),
+        MeasurementWarning(reason="throttled for 14 of 60 s", hint="let it cool", invalidates=True),
+        MeasurementWarning(reason="other programs kept 0.4 of its CPUs busy", hint="end them", invalidates=False),
     )
     invalid = structs.replace(
         run, timing=structs.replace(run.timing, validity=Validity(outcome="invalid", doubts=doubts))

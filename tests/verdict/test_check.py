@@ -8,12 +8,12 @@ from msgspec import structs
 from edgedeploy.measure.instruction_counts import instruction_count
 from edgedeploy.stats.latency import summary
 from edgedeploy.values.contract import Contract, ContractData, ContractModel, Limits, Outcome, TargetLimits
-from edgedeploy.values.measurement import Doubt, Validity
+from edgedeploy.values.measurement import MeasurementWarning, Validity
 from edgedeploy.values.quality import MetricFigure
 from edgedeploy.verdict.check import check
 
 MODEL_SHA256, DATA_SHA256 = "a" * 64, "d" * 64
-HOLDS, BREAKS, UNTOLD = Outcome.HOLDS, Outcome.BREAKS, Outcome.CANNOT_BE_TOLD
+HOLDS, BREAKS, UNTOLD = Outcome.HOLDS, Outcome.BREAKS, Outcome.NOT_DETERMINED
 
 
 def contract(*, parameters=None, evaluation_sha256=None, metric="top1", target=None, sha256=MODEL_SHA256, **limits):
@@ -321,8 +321,8 @@ def test_a_latency_that_no_such_board_can_have_is_not_believed(measurement):
 @pytest.mark.parametrize("outcome", ["stable", "unstable", "invalid"])
 def test_latencies_of_an_invalid_measurement_cannot_be_told(measurement, outcome):
     doubts = (
-        Doubt(reason="throttled for 14 of 60 s", hint="let it cool", spoils=True),
-        Doubt(reason="other programs kept 0.4 of its CPUs busy", hint="end them", spoils=False),
+        MeasurementWarning(reason="throttled for 14 of 60 s", hint="let it cool", invalidates=True),
+        MeasurementWarning(reason="other programs kept 0.4 of its CPUs busy", hint="end them", invalidates=False),
     )
     timing = structs.replace(measurement.timing, validity=Validity(outcome=outcome, doubts=doubts))
     found = line(

@@ -42,12 +42,12 @@ from edgedeploy.values.shipment import Shipment
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-_MARKS = {Outcome.HOLDS.value: "✓", Outcome.BREAKS.value: "✗", Outcome.CANNOT_BE_TOLD.value: "?"}
-_TONES = {Outcome.HOLDS.value: "holds", Outcome.BREAKS.value: "breaks", Outcome.CANNOT_BE_TOLD.value: "open"}
+_MARKS = {Outcome.HOLDS.value: "✓", Outcome.BREAKS.value: "✗", Outcome.NOT_DETERMINED.value: "?"}
+_TONES = {Outcome.HOLDS.value: "holds", Outcome.BREAKS.value: "breaks", Outcome.NOT_DETERMINED.value: "open"}
 _ANSWERS = {
     Outcome.HOLDS: "The contract holds",
     Outcome.BREAKS: "The contract is broken",
-    Outcome.CANNOT_BE_TOLD: "It cannot be told whether the contract holds",
+    Outcome.NOT_DETERMINED: "It cannot be told whether the contract holds",
 }
 
 
@@ -142,7 +142,7 @@ def _answer(shipment: Shipment) -> tuple[str, Outcome]:
         return _ANSWERS[shipment.verdict.outcome], shipment.verdict.outcome
     if not shipment.evidence.accepted:
         return "Refused", Outcome.BREAKS
-    return "Not judged", Outcome.CANNOT_BE_TOLD
+    return "Not judged", Outcome.NOT_DETERMINED
 
 
 def _labels_are_missing(shipment: Shipment) -> bool:

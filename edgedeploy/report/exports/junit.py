@@ -83,7 +83,7 @@ def _case(contract: str, line: VerdictLine) -> ElementTree.Element:
     words = _text(f"{figure} where {relation(line)} {limit} is asked: {line.reason}")
     if line.outcome is Outcome.BREAKS:
         ElementTree.SubElement(case, "failure", type="breaks", message=words).text = words
-    elif line.outcome is Outcome.CANNOT_BE_TOLD:
+    elif line.outcome is Outcome.NOT_DETERMINED:
         ElementTree.SubElement(case, "skipped", message=_text(f"cannot be told: {line.reason}"))
     return case
 

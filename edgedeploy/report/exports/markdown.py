@@ -13,7 +13,7 @@ from edgedeploy.report.content.wording import limit_and_figure, relation, verdic
 from edgedeploy.values.contract import Outcome, Verdict
 from edgedeploy.values.shipment import Shipment
 
-_MARKS = {Outcome.HOLDS: "✅", Outcome.BREAKS: "❌", Outcome.CANNOT_BE_TOLD: "❔"}
+_MARKS = {Outcome.HOLDS: "✅", Outcome.BREAKS: "❌", Outcome.NOT_DETERMINED: "❔"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&@])")
 """What has a meaning within a line (https://github.github.com/gfm/#backslash-escapes). A device may say anything."""
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from edgedeploy.values.smoke import Smoke, SmokeLine, State
 
 # A word and a sign, so that nothing hangs on colour.
-_MARKS = {State.OK: ("✓", "green"), State.FAILED: ("✗", "bold red"), State.CANNOT_BE_TOLD: ("?", "yellow")}
+_MARKS = {State.OK: ("✓", "green"), State.FAILED: ("✗", "bold red"), State.NOT_DETERMINED: ("?", "yellow")}
 
 
 def smoke_screen(smoke: Smoke) -> tuple[RenderableType, ...]:
@@ -21,7 +21,7 @@ def smoke_screen(smoke: Smoke) -> tuple[RenderableType, ...]:
 
 def _head(smoke: Smoke) -> Text:
     failed = [each.key for each in smoke.lines if each.state is State.FAILED]
-    untold = sum(each.state is State.CANNOT_BE_TOLD for each in smoke.lines)
+    untold = sum(each.state is State.NOT_DETERMINED for each in smoke.lines)
     what = f"{smoke.release.name} {smoke.release.id} on {smoke.device}" if smoke.release else smoke.device
     parts = [f"failed: {', '.join(failed)}"] if failed else []
     if untold:

@@ -12,7 +12,7 @@ from edgedeploy.values.contract import Outcome, Verdict
 MARKS = {
     Outcome.HOLDS: ("✓", "green"),
     Outcome.BREAKS: ("✗", "bold red"),
-    Outcome.CANNOT_BE_TOLD: ("?", "yellow"),
+    Outcome.NOT_DETERMINED: ("?", "yellow"),
 }
 
 
@@ -47,5 +47,5 @@ def verdict_table(verdict: Verdict) -> Table:
 
 def _untold(verdict: Verdict) -> str:
     """A contract that holds, holds as far as it can be told: how far that is stands beside it."""
-    untold = sum(line.outcome is Outcome.CANNOT_BE_TOLD for line in verdict.lines)
+    untold = sum(line.outcome is Outcome.NOT_DETERMINED for line in verdict.lines)
     return f" ({untold} of {len(verdict.lines)} lines cannot be told)" if untold else ""

@@ -45,7 +45,7 @@ def conditions(
     """
     if before is None or after is None:
         keys: tuple[Key, ...] = ("temperature", "throttling", "voltage", "memory", "disk")
-        return (*(line(key, State.CANNOT_BE_TOLD, "the board does not answer") for key in keys), clock)
+        return (*(line(key, State.NOT_DETERMINED, "the board does not answer") for key in keys), clock)
     release_bytes = sum(entry.size_bytes for entry in manifest.files) if manifest else 0
     needed = peak_rss_bytes or (manifest.needs.memory_bytes if manifest else None)
     return (
@@ -66,7 +66,7 @@ def temperature_line(degrees_c: Iterable[float]) -> SmokeLine:
     """Of the highest of all that were seen."""
     highest = max(degrees_c, default=None)
     if highest is None:
-        return line("temperature", State.CANNOT_BE_TOLD, "nothing on it tells")
+        return line("temperature", State.NOT_DETERMINED, "nothing on it tells")
     if highest >= HOT_C:
         return line("temperature", State.FAILED, f"{highest:.0f} °C; from {HOT_C:.0f} °C on boards slow down", COOL)
     return line("temperature", State.OK, f"{highest:.0f} °C")
@@ -75,14 +75,14 @@ def temperature_line(degrees_c: Iterable[float]) -> SmokeLine:
 def clock_line(connection: Connection) -> SmokeLine:
     """The board's clock beside this machine's."""
     if connection.counts_instructions:
-        return line("clock", State.CANNOT_BE_TOLD, "it counts instructions, not seconds")
+        return line("clock", State.NOT_DETERMINED, "it counts instructions, not seconds")
     begun = time.time()
     try:
         said = connection.run(["date", "-u", "+%s"], timeout_s=_CLOCK_TIMEOUT_S).stdout.strip()
     except EdgedeployError:
-        return line("clock", State.CANNOT_BE_TOLD, "the board does not answer")
+        return line("clock", State.NOT_DETERMINED, "the board does not answer")
     if not (said.isdigit() and len(said) <= 11):
-        return line("clock", State.CANNOT_BE_TOLD, "it does not say its time")
+        return line("clock", State.NOT_DETERMINED, "it does not say its time")
     # It was read some time between: the benefit of the doubt is the board's.
     early_s, late_s = begun - int(said), int(said) - time.time()
     off_s = max(early_s, late_s, 0.0)
@@ -99,7 +99,7 @@ def clock_line(connection: Connection) -> SmokeLine:
 
 def _throttling(before: tuple[str, ...] | None, after: tuple[str, ...] | None) -> SmokeLine:
     if after is None:
-        return line("throttling", State.CANNOT_BE_TOLD, "nothing on it tells")
+        return line("throttling", State.NOT_DETERMINED, "nothing on it tells")
     found = [words for words in after if not words.startswith(_UNDER_VOLTAGE)]
     fresh = [words for words in found if words.endswith(_NOW) or words not in (before or ())]
     if fresh:
@@ -111,7 +111,7 @@ def _throttling(before: tuple[str, ...] | None, after: tuple[str, ...] | None) -
 
 def _voltage(after: tuple[str, ...] | None) -> SmokeLine:
     if after is None:
-        return line("voltage", State.CANNOT_BE_TOLD, "nothing on it tells")
+        return line("voltage", State.NOT_DETERMINED, "nothing on it tells")
     found = [words for words in after if words.startswith(_UNDER_VOLTAGE)]
     if found:
         return line("voltage", State.FAILED, ", ".join(found), POWER)
@@ -121,7 +121,7 @@ def _voltage(after: tuple[str, ...] | None) -> SmokeLine:
 def _memory(before: Probe, needed_bytes: int | None) -> SmokeLine:
     available = before.memory_available_bytes
     if available is None:
-        return line("memory", State.CANNOT_BE_TOLD, "it does not say")
+        return line("memory", State.NOT_DETERMINED, "it does not say")
     figure = f"{bytes_in_words(available)} available"
     if needed_bytes is None:
         return line("memory", State.OK, f"{figure}; what the model takes was not seen")
@@ -135,7 +135,7 @@ def _memory(before: Probe, needed_bytes: int | None) -> SmokeLine:
 
 def _disk(free_bytes: int | None, release_bytes: int) -> SmokeLine:
     if free_bytes is None:
-        return line("disk", State.CANNOT_BE_TOLD, "it does not say")
+        return line("disk", State.NOT_DETERMINED, "it does not say")
     figure = f"{bytes_in_words(free_bytes)} free"
     if free_bytes < release_bytes:
         figure += f"; another release such as this may take {bytes_in_words(release_bytes)}"

@@ -29,7 +29,7 @@ from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.measure.bench import bench
 from edgedeploy.values.bundle import Bundle, Manifest, Release
-from edgedeploy.values.measurement import BenchSettings, Doubt, Measurement
+from edgedeploy.values.measurement import BenchSettings, Measurement, MeasurementWarning
 from edgedeploy.values.probe import Probe
 from edgedeploy.values.smoke import Key, Smoke, SmokeFigures, SmokeLine, SmokeRelease, State
 from edgedeploy.workflows.smoke.conditions import clock_line, conditions, line
@@ -109,14 +109,14 @@ class _Lines:
     def attempt(self, key: Key, work: Callable[[], tuple[str, _Value]]) -> _Value | None:
         """Do what a line is about, unless a line before it failed. `work` returns the line's words, and a value."""
         if self._failed:
-            self.found.append(line(key, State.CANNOT_BE_TOLD, f"not tried, because of: {self._failed}"))
+            self.found.append(line(key, State.NOT_DETERMINED, f"not tried, because of: {self._failed}"))
             return None
         try:
             figure, value = work()
         except UnknownNameError:
             raise
         except UnsupportedError as error:
-            self.found.append(line(key, State.CANNOT_BE_TOLD, _words(error), error.hint))
+            self.found.append(line(key, State.NOT_DETERMINED, _words(error), error.hint))
             return None
         except EdgedeployError as error:
             self._failed = key
@@ -128,7 +128,7 @@ class _Lines:
     def take_back(self, key: Key, hint: str) -> None:
         """Leave a line's words, and have them tell nothing: it was done, and its figures are not to be believed."""
         self.found = [
-            line(key, State.CANNOT_BE_TOLD, one.figure, hint) if one.key == key else one for one in self.found
+            line(key, State.NOT_DETERMINED, one.figure, hint) if one.key == key else one for one in self.found
         ]
 
 
@@ -231,9 +231,9 @@ def _measured(connection: Connection, release: Release, seconds: float, progress
     return figures_in_words(_figures(measurement)) + _doubt_in_words(measurement), measurement
 
 
-def _spoiling(measurement: Measurement) -> Doubt | None:
+def _spoiling(measurement: Measurement) -> MeasurementWarning | None:
     validity = measurement.timing.validity if measurement.timing else None
-    return next((doubt for doubt in validity.doubts if doubt.spoils), None) if validity else None
+    return next((doubt for doubt in validity.doubts if doubt.invalidates), None) if validity else None
 
 
 def _doubt_in_words(measurement: Measurement) -> str:

@@ -65,7 +65,7 @@ def test_each_line_is_a_test_case() -> None:
 
 
 def test_a_contract_of_which_nothing_can_be_told_is_no_success() -> None:
-    untold = Verdict(contract="a 1", lines=(line("x", Outcome.CANNOT_BE_TOLD),), outcome=Outcome.CANNOT_BE_TOLD)
+    untold = Verdict(contract="a 1", lines=(line("x", Outcome.NOT_DETERMINED),), outcome=Outcome.NOT_DETERMINED)
     assert parsed(junit_xml(untold)).failures == 1
 
 

@@ -242,7 +242,7 @@ def test_refusal_says_why_and_that_nothing_was_measured() -> None:
     [
         (Outcome.HOLDS, "The contract holds"),
         (Outcome.BREAKS, "The contract is broken"),
-        (Outcome.CANNOT_BE_TOLD, "It cannot be told whether the contract holds"),
+        (Outcome.NOT_DETERMINED, "It cannot be told whether the contract holds"),
     ],
 )
 def test_answer_comes_first(outcome: Outcome, answer: str) -> None:

@@ -28,7 +28,7 @@ from edgedeploy.workflows.smoke.kit import read_result, write_kit
 
 pytestmark = pytest.mark.slow
 
-OK, FAILED, UNTOLD = State.OK, State.FAILED, State.CANNOT_BE_TOLD
+OK, FAILED, UNTOLD = State.OK, State.FAILED, State.NOT_DETERMINED
 
 
 class Done(NamedTuple):

@@ -19,7 +19,7 @@ from edgedeploy.device.probe.probe import probe
 from edgedeploy.foundation.errors import UnknownNameError
 from edgedeploy.measure.bench import bench
 from edgedeploy.values.bundle import Bundle
-from edgedeploy.values.measurement import Doubt, Measurement, Validity
+from edgedeploy.values.measurement import Measurement, MeasurementWarning, Validity
 from edgedeploy.values.probe import Probe
 from edgedeploy.values.smoke import Key, Smoke, SmokeFigures, SmokeLine, State
 from edgedeploy.workflows.smoke.conditions import clock_line, conditions, line
@@ -27,7 +27,7 @@ from edgedeploy.workflows.smoke.smoke import KEYS, figures_in_words, passes, smo
 
 pytestmark = pytest.mark.slow
 
-OK, FAILED, UNTOLD = State.OK, State.FAILED, State.CANNOT_BE_TOLD
+OK, FAILED, UNTOLD = State.OK, State.FAILED, State.NOT_DETERMINED
 
 
 @pytest.fixture
@@ -116,8 +116,8 @@ class TestBoard:
     ) -> None:
         def throttled(*args: object, **more: Any) -> Measurement:
             doubts = (
-                Doubt(reason="drift +12 %", hint="warm it up", spoils=False),
-                Doubt(reason="throttled for 14 of 60 s", hint="let it cool", spoils=True),
+                MeasurementWarning(reason="drift +12 %", hint="warm it up", invalidates=False),
+                MeasurementWarning(reason="throttled for 14 of 60 s", hint="let it cool", invalidates=True),
             )
             found = bench(*args, **more)  # type: ignore[arg-type]
             assert found.timing is not None
