@@ -47,7 +47,7 @@ _X86_LEVELS = {
 }
 
 
-class Found(Struct, frozen=True, kw_only=True):
+class ProgramNeeds(Struct, frozen=True, kw_only=True):
     """Of all programs and shared libraries together."""
 
     glibc: str | None = None
@@ -92,7 +92,7 @@ def with_needs(built: BuildResult, folder: Path, target: Target) -> BuildResult:
     )
 
 
-def find_needs(folder: Path, architecture: str) -> Found:
+def find_needs(folder: Path, architecture: str) -> ProgramNeeds:
     """Read every program and shared library under `folder`.
 
     Args:
@@ -105,7 +105,7 @@ def find_needs(folder: Path, architecture: str) -> Found:
     paths = sorted(folder.rglob("*"))
     every = [_needs_of(path, folder, architecture) for path in paths if _is_program(path)]
     there = {path.name for path in paths}
-    return Found(
+    return ProgramNeeds(
         glibc=max((one.glibc for one in every if one.glibc), key=version_numbers, default=None),
         page_size_bytes=min((one.page_size_bytes for one in every if one.page_size_bytes), default=None),
         cpu_features=tuple(sorted({feature for one in every for feature in one.cpu_features})),
@@ -120,7 +120,7 @@ def _is_program(path: Path) -> bool:
         return file.read(len(_MAGIC)) == _MAGIC
 
 
-def _needs_of(path: Path, folder: Path, architecture: str) -> Found:
+def _needs_of(path: Path, folder: Path, architecture: str) -> ProgramNeeds:
     name = path.relative_to(folder).as_posix()
     with path.open("rb") as file:
         try:
@@ -131,7 +131,7 @@ def _needs_of(path: Path, folder: Path, architecture: str) -> Found:
             ) from error
 
 
-def _read(file: BinaryIO, name: str, architecture: str) -> Found:
+def _read(file: BinaryIO, name: str, architecture: str) -> ProgramNeeds:
     elf = ELFFile(file)
     machine = elf["e_machine"]
     if machine != _MACHINES[architecture]:
@@ -140,7 +140,7 @@ def _read(file: BinaryIO, name: str, architecture: str) -> Found:
             why=f"its header says {machine}",
             hint="compile with another --backend, and please report it: a runtime was laid out for the wrong machine",
         )
-    return Found(
+    return ProgramNeeds(
         glibc=max(_glibc_versions(elf), key=version_numbers, default=None),
         page_size_bytes=min(
             (segment["p_align"] for segment in elf.iter_segments("PT_LOAD") if segment["p_align"] > 1), default=None

@@ -13,7 +13,7 @@ from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.measure.conditions import observe
 from edgedeploy.measure.cooldown import cool_down
-from edgedeploy.measure.durations import COUNTING, EMULATED, Profile, bounds_of, profile_bounds, shortfall
+from edgedeploy.measure.durations import COUNTING, EMULATED, Durations, bounds_of, profile_bounds, shortfall
 from edgedeploy.measure.instruction_counts import instruction_count
 from edgedeploy.measure.protocol import Conversation, conversation
 from edgedeploy.measure.timed_run import Run, load, timed_run
@@ -131,7 +131,7 @@ def _as_instructions(elapsed_ms: float) -> int | None:
 def _timing(
     runs: Sequence[Run],
     release: Release,
-    bounds: Profile,
+    bounds: Durations,
     *,
     clock: Literal["device", "emulated"],
     profile: str,

@@ -8,7 +8,7 @@ from edgedeploy.foundation.errors import UnknownNameError
 from edgedeploy.values.measurement import BenchSettings
 
 
-class Profile(Struct, frozen=True, kw_only=True):
+class Durations(Struct, frozen=True, kw_only=True):
     """How long to measure: until both minima are reached, unless a maximum is reached before."""
 
     warmup: int
@@ -25,19 +25,19 @@ class Profile(Struct, frozen=True, kw_only=True):
 # (https://github.com/mlcommons/mobile_app_open/blob/master/flutter/assets/tasks.pbtxt), `long` the duration of MLPerf
 # Inference's runs (https://github.com/mlcommons/inference_policies/blob/master/inference_rules.adoc, section 3).
 PROFILES = {
-    "smoke": Profile(warmup=5, warmup_s=0.5, min_samples=64, min_s=6.0, max_s=60.0),
-    "standard": Profile(warmup=20, warmup_s=2.0, min_samples=1024, min_s=60.0, max_s=600.0),
-    "long": Profile(warmup=50, warmup_s=10.0, min_samples=1024, min_s=600.0, max_s=1800.0),
+    "smoke": Durations(warmup=5, warmup_s=0.5, min_samples=64, min_s=6.0, max_s=60.0),
+    "standard": Durations(warmup=20, warmup_s=2.0, min_samples=1024, min_s=60.0, max_s=600.0),
+    "long": Durations(warmup=50, warmup_s=10.0, min_samples=1024, min_s=600.0, max_s=1800.0),
 }
-EMULATED = Profile(warmup=1, warmup_s=0.0, min_samples=64, min_s=0.0, max_s=15.0)
+EMULATED = Durations(warmup=1, warmup_s=0.0, min_samples=64, min_s=0.0, max_s=15.0)
 """Whatever the profile: seconds of an emulated board are this machine's, and no number of them makes a latency. What
 is wanted of it is that the release runs, its outputs and its memory."""
-COUNTING = Profile(warmup=3, warmup_s=0.0, min_samples=32, min_s=0.0, max_s=10.0)
+COUNTING = Durations(warmup=3, warmup_s=0.0, min_samples=32, min_s=0.0, max_s=10.0)
 """Counts of the same work differ in the fourth digit: dozens of them are more than enough. A second of such a board's
 clock is 10^9 instructions, and takes several of this machine's."""
 
 
-def profile_bounds(name: str, settings: BenchSettings) -> Profile:
+def profile_bounds(name: str, settings: BenchSettings) -> Durations:
     """The bounds of a profile, with the warm-up that `settings` asks for.
 
     Raises:
@@ -48,13 +48,13 @@ def profile_bounds(name: str, settings: BenchSettings) -> Profile:
     return _warmed_up(PROFILES[name], settings)
 
 
-def bounds_of(seconds: float, settings: BenchSettings) -> Profile:
+def bounds_of(seconds: float, settings: BenchSettings) -> Durations:
     """For exactly so long; 64 samples are what a 90th percentile takes, and with fewer it is left out."""
-    bounds = Profile(warmup=1, warmup_s=min(0.5, seconds), min_samples=64, min_s=seconds, max_s=seconds)
+    bounds = Durations(warmup=1, warmup_s=min(0.5, seconds), min_samples=64, min_s=seconds, max_s=seconds)
     return _warmed_up(bounds, settings)
 
 
-def _warmed_up(bounds: Profile, settings: BenchSettings) -> Profile:
+def _warmed_up(bounds: Durations, settings: BenchSettings) -> Durations:
     return structs.replace(
         bounds,
         warmup=bounds.warmup if settings.warmup_runs is None else settings.warmup_runs,
@@ -62,7 +62,7 @@ def _warmed_up(bounds: Profile, settings: BenchSettings) -> Profile:
     )
 
 
-def shortfall(bounds: Profile, samples: int, elapsed_s: float) -> tuple[str, ...]:
+def shortfall(bounds: Durations, samples: int, elapsed_s: float) -> tuple[str, ...]:
     """What to know when a maximum ended the run before both minima were reached."""
     found = []
     if samples < bounds.min_samples:

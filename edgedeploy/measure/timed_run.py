@@ -13,12 +13,12 @@ from msgspec import structs
 from edgedeploy.foundation.errors import DeviceError, UnsupportedError
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.foundation.sanitize import printable
-from edgedeploy.measure.durations import Profile
+from edgedeploy.measure.durations import Durations
 from edgedeploy.measure.instruction_counts import instructions
 from edgedeploy.measure.protocol import Arrays, Conversation
 from edgedeploy.stats.latency import drift
 from edgedeploy.values.bundle import Release
-from edgedeploy.values.measurement import BenchSettings, ProcessRun, State
+from edgedeploy.values.measurement import BenchSettings, DeviceState, ProcessRun
 
 _STATES_LIMIT = 10_000
 """They come once a second, and no profile lasts for half an hour and its warm-up."""
@@ -41,7 +41,7 @@ class Run:
         loaded: dict[str, Any],
         found: dict[str, Any],
         arrays: Arrays,
-        states: Sequence[State] = (),
+        states: Sequence[DeviceState] = (),
     ) -> None:
         self._talk, self._arrays = talk, arrays
         self.states = tuple(states)
@@ -112,7 +112,7 @@ def load(talk: Conversation, release: Release, settings: BenchSettings, *, cold:
 def timed_run(
     talk: Conversation,
     loaded: dict[str, Any],
-    bounds: Profile,
+    bounds: Durations,
     settings: BenchSettings,
     progress: Progress,
     *,
@@ -129,7 +129,7 @@ def timed_run(
         UnreachableError: the connection was lost.
     """
     talk.send({"do": "bench", **structs.asdict(bounds), "every_ms": settings.every_ms, "watch": watched})
-    states: list[State] = []
+    states: list[DeviceState] = []
     while True:
         message, arrays = talk.receive()
         if message["is"] != "progress":
@@ -140,9 +140,9 @@ def timed_run(
             states.append(_state(talk, message))
 
 
-def _state(talk: Conversation, message: dict[str, Any]) -> State:
+def _state(talk: Conversation, message: dict[str, Any]) -> DeviceState:
     told = talk.field(message, "state", dict[str, Any])
     try:
-        return msgspec.convert({**told, **{key: message.get(key) for key in _OF_PROGRESS}}, State)
+        return msgspec.convert({**told, **{key: message.get(key) for key in _OF_PROGRESS}}, DeviceState)
     except msgspec.ValidationError as error:
         raise DeviceError("the device describes its state in an unknown way", why=printable(str(error))) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
-from edgedeploy.values.measurement import MeasurementWarning, ProcessRun, State, Timing, Validity
+from edgedeploy.values.measurement import DeviceState, MeasurementWarning, ProcessRun, Timing, Validity
 
 # The limits are choices of this project. Each is above what a quiet Linux board shows for no reason, and below what
 # changes a decision; where a figure is beyond one, the words name both.
@@ -174,6 +174,6 @@ def _between(processes: Sequence[ProcessRun]) -> Iterator[MeasurementWarning]:
         )
 
 
-def _steady(processes: Iterable[ProcessRun]) -> Iterator[State]:
+def _steady(processes: Iterable[ProcessRun]) -> Iterator[DeviceState]:
     for process in processes:
         yield from (state for state in process.states if state.phase == "steady")

@@ -41,7 +41,7 @@ class Conditions(Struct, frozen=True, kw_only=True):
     """Of the fastest cluster, as the hardware allows it."""
 
 
-class State(Struct, frozen=True, kw_only=True):
+class DeviceState(Struct, frozen=True, kw_only=True):
     """What changes while a device is measured, once a second; None what it does not tell."""
 
     phase: Literal["before", "warm-up", "steady", "after"]
@@ -76,7 +76,7 @@ class State(Struct, frozen=True, kw_only=True):
     def is_slowed_down(self) -> bool:
         return bool((self.throttled or 0) & _SLOWED) or (self.cooling or 0) > 0
 
-    def has_gone_through(self, before: State) -> tuple[bool, bool]:
+    def has_gone_through(self, before: DeviceState) -> tuple[bool, bool]:
         """Whether it was short of voltage, and slowed down, at some moment since `before`: a board remembers that."""
         fresh = (self.throttled or 0) & ~(before.throttled or 0)
         return bool(fresh & _UNDER_VOLTAGE << _HAS_OCCURRED), bool(fresh & _SLOWED << _HAS_OCCURRED)
@@ -189,7 +189,7 @@ class ProcessRun(Struct, frozen=True, kw_only=True):
     """Of the steady state, pauses included."""
     p50_ms: float
     drift: Drift | None = None
-    states: tuple[State, ...] = ()
+    states: tuple[DeviceState, ...] = ()
     """Before, each second and after; none of a runner of an earlier version."""
 
 

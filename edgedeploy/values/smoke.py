@@ -14,7 +14,7 @@ Key = Literal[
 """What is looked at, in the order in which it is shown."""
 
 
-class State(StrEnum):
+class CheckState(StrEnum):
     OK = "ok"
     FAILED = "failed"
     NOT_DETERMINED = "cannot be told"
@@ -24,7 +24,7 @@ class SmokeLine(Struct, frozen=True, kw_only=True):
     """One thing that was looked at."""
 
     key: Key
-    state: State
+    state: CheckState
     figure: str
     """What was seen, in words; why it failed, or why it cannot be told."""
     hint: str = field(name="mend", default="")

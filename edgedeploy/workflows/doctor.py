@@ -18,7 +18,7 @@ from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.programs import missing_programs
 
-State = Literal["ready", "limited", "missing"]
+Readiness = Literal["ready", "limited", "missing"]
 
 _VERSION_TIMEOUT_S = 20.0
 _BOARD_DISK_BYTES = 2_000_000_000
@@ -37,7 +37,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     job: str
     """What it is for: one of `JOBS`."""
     what: str
-    state: State
+    state: Readiness
     """`"limited"`: the job can be done, with what `detail` says."""
     detail: str
     """A version, a size, or what is wrong."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from edgedeploy.compile.backends.protocol import BuildResult
-from edgedeploy.compile.needs import Found, find_needs, with_needs
+from edgedeploy.compile.needs import ProgramNeeds, find_needs, with_needs
 from edgedeploy.foundation.errors import IntegrityError, UnsupportedError
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Needs, Runtime
@@ -95,7 +95,7 @@ def test_a_library_that_lies_in_the_bundle_is_not_asked_for(tmp_path: Path) -> N
 def test_no_program_needs_nothing(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("#!/bin/sh\n")
     (tmp_path / "link").symlink_to(LIBRARY)
-    assert find_needs(tmp_path, "armv6l") == Found()
+    assert find_needs(tmp_path, "armv6l") == ProgramNeeds()
     assert with_needs(built(), tmp_path, HERE) == built()
 
 

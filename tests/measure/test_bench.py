@@ -9,13 +9,13 @@ from msgspec import structs
 from edgedeploy.foundation.errors import DeviceError, UnknownNameError, UnsupportedError
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.measure.bench import bench
-from edgedeploy.measure.durations import PROFILES, Profile
+from edgedeploy.measure.durations import PROFILES, Durations
 from edgedeploy.measure.protocol import Conversation
 from edgedeploy.values.measurement import BenchSettings
 
 pytestmark = pytest.mark.slow
 
-QUICK = Profile(warmup=3, warmup_s=0.0, min_samples=64, min_s=0.0, max_s=60.0)
+QUICK = Durations(warmup=3, warmup_s=0.0, min_samples=64, min_s=0.0, max_s=60.0)
 
 
 @pytest.fixture(autouse=True)

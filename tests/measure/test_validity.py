@@ -11,7 +11,7 @@ from msgspec import structs
 
 from edgedeploy.measure.validity import validity
 from edgedeploy.stats.latency import drift, summary
-from edgedeploy.values.measurement import BenchSettings, ProcessRun, State, Timing
+from edgedeploy.values.measurement import BenchSettings, DeviceState, ProcessRun, Timing
 
 
 def samples_around(middle_ms: float, n: int = 600) -> tuple[float, ...]:
@@ -19,7 +19,7 @@ def samples_around(middle_ms: float, n: int = 600) -> tuple[float, ...]:
     return tuple(drawn.gauss(middle_ms, middle_ms * 0.005) for _ in range(n))
 
 
-def process(samples_ms: tuple[float, ...], states: tuple[State, ...] = ()) -> ProcessRun:
+def process(samples_ms: tuple[float, ...], states: tuple[DeviceState, ...] = ()) -> ProcessRun:
     return ProcessRun(
         import_ms=1.0,
         load_ms=1.0,
@@ -33,7 +33,7 @@ def process(samples_ms: tuple[float, ...], states: tuple[State, ...] = ()) -> Pr
     )
 
 
-def timing(*processes: tuple[tuple[float, ...], tuple[State, ...]], **more: object) -> Timing:
+def timing(*processes: tuple[tuple[float, ...], tuple[DeviceState, ...]], **more: object) -> Timing:
     samples_ms = tuple(sample for samples, _ in processes for sample in samples)
     plain = Timing(
         clock="device",
@@ -48,11 +48,11 @@ def timing(*processes: tuple[tuple[float, ...], tuple[State, ...]], **more: obje
     return structs.replace(plain, **more)
 
 
-def states(**changing: list[object]) -> tuple[State, ...]:
+def states(**changing: list[object]) -> tuple[DeviceState, ...]:
     """One before, ten steady ones, one after; each with its turn of the lists, which are repeated."""
     phases = ["before", *["steady"] * 10, "after"]
     return tuple(
-        State(
+        DeviceState(
             phase=phase,  # type: ignore[arg-type]
             samples=60 * turn,
             elapsed_s=float(turn),
@@ -77,7 +77,7 @@ def told(found: Timing) -> tuple[str, list[tuple[str, bool]]]:
 
 
 @pytest.mark.parametrize("quiet", [QUIET, states(), ()], ids=["tells all", "tells nothing", "an earlier runner"])
-def test_a_quiet_board_is_stable(quiet: tuple[State, ...]) -> None:
+def test_a_quiet_board_is_stable(quiet: tuple[DeviceState, ...]) -> None:
     assert told(timing((STEADY, quiet))) == ("stable", [])
 
 
@@ -124,7 +124,7 @@ def test_what_the_device_tells(
 
 def test_one_second_in_twenty_is_not_the_median() -> None:
     long = states()[:1] + tuple(
-        State(phase="steady", elapsed_s=float(turn), throttled=4 if turn == 30 else 0) for turn in range(60)
+        DeviceState(phase="steady", elapsed_s=float(turn), throttled=4 if turn == 30 else 0) for turn in range(60)
     )
     assert told(timing((STEADY, long))) == ("unstable", [("throttled for 1 of 60 s", False)])
 
@@ -187,7 +187,7 @@ def test_what_follows_from_throttling_is_not_told_beside_it() -> None:
 
 numbers = st.none() | st.floats(0, 1e300)
 drawn_states = st.builds(
-    State,
+    DeviceState,
     phase=st.sampled_from(["before", "warm-up", "steady", "after"]),
     samples=st.integers(-(2**63), 2**64),
     elapsed_s=st.floats(allow_nan=False, allow_infinity=False),
@@ -199,5 +199,5 @@ drawn_states = st.builds(
 
 
 @given(st.lists(drawn_states, max_size=8), st.lists(st.floats(0, 1e12), min_size=1, max_size=30))
-def test_whatever_a_device_tells_is_judged(found: list[State], samples_ms: list[float]) -> None:
+def test_whatever_a_device_tells_is_judged(found: list[DeviceState], samples_ms: list[float]) -> None:
     assert validity(timing((tuple(samples_ms), tuple(found)))).outcome in ("stable", "unstable", "invalid")

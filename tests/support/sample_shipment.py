@@ -12,7 +12,15 @@ from edgedeploy.stats.latency import drift, summary
 from edgedeploy.values.bundle import Source
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.evidence import Evidence, Execution, LayerNoise, PassEvidence
-from edgedeploy.values.measurement import Accuracy, Conditions, MeasuredRelease, Measurement, ProcessRun, State, Timing
+from edgedeploy.values.measurement import (
+    Accuracy,
+    Conditions,
+    DeviceState,
+    MeasuredRelease,
+    Measurement,
+    ProcessRun,
+    Timing,
+)
 from edgedeploy.values.model import ModelFacts, TensorFacts
 from edgedeploy.values.profile import Profile, ProfiledNode, ProfiledOperator
 from edgedeploy.values.quality import Agreement, Broken, ByClass, ClassFigure, MetricChange, MetricFigure
@@ -140,7 +148,7 @@ def throttled() -> Shipment:
     """As on a board that grew hot: slowed down in the last five of twelve seconds."""
     samples_ms = [10.0 + index % 7 / 10 + (4.0 if index >= 700 else 0.0) for index in range(1100)]
     states = [
-        State(
+        DeviceState(
             phase="steady",
             samples=100 * second if second <= 7 else 700 + 80 * (second - 7),
             elapsed_s=float(second),

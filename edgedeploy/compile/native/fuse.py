@@ -13,7 +13,7 @@ from edgedeploy.foundation.errors import UnsupportedError
 
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
-Found = tuple[str, float, float]
+UnaryForm = tuple[str, float, float]
 
 
 def fuse(graph: Graph) -> None:
@@ -136,7 +136,7 @@ def _activation(graph: Graph, product: Node, taker: Node) -> Value | None:
     return None
 
 
-def unary(node: Node) -> Found | None:
+def unary(node: Node) -> UnaryForm | None:
     if node.op == "Relu":
         return ("CLIP", 0.0, float("inf"))
     if node.op == "Clip":

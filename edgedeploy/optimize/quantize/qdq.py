@@ -16,7 +16,7 @@ from edgedeploy.optimize.graph.edit import (
 )
 from edgedeploy.optimize.graph.linear import Linear
 from edgedeploy.optimize.quantize.elementwise_qdq import Between
-from edgedeploy.optimize.quantize.quant_params import Grid, quantize_bias, quantize_weight
+from edgedeploy.optimize.quantize.quant_params import QuantParams, quantize_bias, quantize_weight
 
 
 class IntegerNodes:
@@ -40,7 +40,7 @@ class IntegerNodes:
         self._now: dict[ir.Value, ir.Value | None] = {}
         """What became of values whose nodes were replaced; None: it is on its grid already."""
 
-    def take_linear(self, one: Linear, grid: Grid) -> None:
+    def take_linear(self, one: Linear, grid: QuantParams) -> None:
         """Store the weight and the bias of a layer in integers; its input is on `grid`."""
         weight = constant(one.weight)
         assert weight is not None
@@ -69,7 +69,7 @@ class IntegerNodes:
                     replace_input(one.node, position, self._number(f"{one.output.name}:operand", known))
             self._taken.add(one.node)
 
-    def put_on_grid(self, value: ir.Value, grid: Grid, *, for_all: bool) -> None:
+    def put_on_grid(self, value: ir.Value, grid: QuantParams, *, for_all: bool) -> None:
         """Put a QuantizeLinear and a DequantizeLinear behind `value`: for all that read it, or for what was taken.
 
         An activation function that only cuts off what the grid cuts off too is removed.
@@ -93,7 +93,7 @@ class IntegerNodes:
         _skip_activation(quantizer, grid)
 
     def _pair(
-        self, value: ir.Value, grid: Grid, name: str, read_scale: float | None = None
+        self, value: ir.Value, grid: QuantParams, name: str, read_scale: float | None = None
     ) -> tuple[ir.Value, ir.Value]:
         """The integers, and the numbers that they stand for; `read_scale` if these are in other units."""
         scale = self._add.weight(f"{name}:scale", np.array(grid.scale, dtype=np.float32))
@@ -135,7 +135,7 @@ class IntegerNodes:
             "Add", [source, self._number(f"{name}:shift", np.array(beta / alpha))], f"{name}:shifted", like=source
         )
         steps = 255
-        grid = Grid(1 / (alpha * steps), -128 if self._signed else 0, self._signed)
+        grid = QuantParams(1 / (alpha * steps), -128 if self._signed else 0, self._signed)
         _, result = self._pair(sum_, grid, name, read_scale=1 / steps)
         node = sum_.producer()
         assert node is not None
@@ -170,7 +170,7 @@ class IntegerNodes:
             drop_if_unused(value)
 
 
-def _skip_activation(quantizer: ir.Node, grid: Grid) -> None:
+def _skip_activation(quantizer: ir.Node, grid: QuantParams) -> None:
     """Let a QuantizeLinear read what the activation before it reads, if the grid lies within the activation's bounds.
 
     onnxruntime does so too, but not for signed integers on x86-64, and then runs the layer in float.

@@ -15,7 +15,7 @@ of them in 16 bits."""
 _BIAS_MAX = 2**31 - 1
 
 
-class Grid(Struct, frozen=True):
+class QuantParams(Struct, frozen=True):
     """The values that an activation can take."""
 
     scale: float
@@ -27,15 +27,15 @@ class Grid(Struct, frozen=True):
         return np.int8 if self.signed else np.uint8
 
 
-def activation_grid(seen: Range, *, signed: bool) -> Grid:
+def activation_grid(seen: Range, *, signed: bool) -> QuantParams:
     """The 256 values that cover `seen`, one of them exactly zero (Jacob et al. 2018, section 2.1 and 3)."""
     lowest = -128 if signed else 0
     scale = np.float32((seen.high - seen.low) / 255)
     # A tensor that is always zero has any scale; one whose range is below the smallest normal number has no other.
     if scale < np.finfo(np.float32).tiny:
-        return Grid(1.0, lowest, signed)
+        return QuantParams(1.0, lowest, signed)
     zero_point = int(np.clip(np.rint(lowest - seen.low / float(scale)), lowest, lowest + 255))
-    return Grid(float(scale), zero_point, signed)
+    return QuantParams(float(scale), zero_point, signed)
 
 
 def weight_max(target: Target | None) -> int:

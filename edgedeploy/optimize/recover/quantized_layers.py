@@ -25,7 +25,7 @@ _MOST_HELD_OUT = 32
 _MOST_SEEN = 128
 
 
-class Grid(Struct, frozen=True):
+class InputQuantParams(Struct, frozen=True):
     """Where a layer's input is put before it is multiplied; as constants of the graph."""
 
     scale: np.ndarray
@@ -41,7 +41,7 @@ class QuantizedLayer(Struct, frozen=True, eq=False):
     """In the reference."""
     weight: np.ndarray
     """As it is computed with, float32, of the original's shape."""
-    grid: Grid | None
+    grid: InputQuantParams | None
     """Of the input; None where it stays in float."""
 
     @property
@@ -148,7 +148,7 @@ class HeldOut:
         return 300.0 if found is None else found
 
 
-def _grid(value: ir.Value | None) -> Grid | None:
+def _grid(value: ir.Value | None) -> InputQuantParams | None:
     """The grid of a value that comes out of a QuantizeLinear and a DequantizeLinear."""
     node = value.producer() if value is not None else None
     if node is None or not is_operator(node, "DequantizeLinear"):
@@ -160,4 +160,4 @@ def _grid(value: ir.Value | None) -> Grid | None:
     zero_point = constant(before.inputs[2]) if len(before.inputs) > 2 else None
     if scale is None or scale.size != 1 or zero_point is None:
         return None
-    return Grid(scale, zero_point)
+    return InputQuantParams(scale, zero_point)

@@ -54,7 +54,7 @@ class SearchSettings(Struct, frozen=True, kw_only=True):
             raise ValueError(f"a time budget of {self.time_budget_s} s leaves no time")
 
 
-class Found(Struct, frozen=True, kw_only=True):
+class SearchOutcome(Struct, frozen=True, kw_only=True):
     """What came of a search."""
 
     content: bytes
@@ -74,7 +74,7 @@ def search(
     speed: SpeedJudge | None,
     board: Board | None = None,
     allowed: Collection[Allowance] = (),
-) -> Found:
+) -> SearchOutcome:
     """Try the recipe's variants on the model and return the best that the guard accepts.
 
     Args:
@@ -285,11 +285,11 @@ def _settle(
     speed: SpeedJudge | None,
     board: Board | None,
     allowed: Collection[Allowance],
-) -> Found:
+) -> SearchOutcome:
     """Hold the best against all of the data, in turn, until the guard accepts one."""
     source_model, evaluator = walk.source_model, walk.evaluator
     rejected: dict[str, str] = {}
-    first: Found | None = None
+    first: SearchOutcome | None = None
     chosen: str | None = None
     for trial in walk.candidates():
         source_model.progress.step(f"judging {trial.name} on all of the data")
@@ -297,7 +297,7 @@ def _settle(
         guard_result = source_model.judge(
             content, max_drop=max_drop, tolerance=None, speed=speed, board=board, allowed=allowed
         )
-        outcome = Found(
+        outcome = SearchOutcome(
             content=content,
             passes=(*preparation, *evidence),
             guard_result=guard_result,
@@ -315,7 +315,7 @@ def _settle(
         guard_result = source_model.judge(
             content, max_drop=max_drop, tolerance=None, speed=speed, board=board, allowed=allowed
         )
-        first = Found(
+        first = SearchOutcome(
             content=content,
             passes=(*preparation, *evidence),
             guard_result=guard_result,

@@ -9,7 +9,7 @@ from edgedeploy.plots.bars import Pair, operator_pairs, paired_bars
 from edgedeploy.plots.timeline import histogram, room_for, timeline, trend
 from edgedeploy.report.content.wording import percent_change, speed_in_words
 from edgedeploy.values.evidence import Evidence
-from edgedeploy.values.measurement import InstructionCount, State, Timing
+from edgedeploy.values.measurement import DeviceState, InstructionCount, Timing
 
 _MILLION = 1e6
 
@@ -113,7 +113,7 @@ def _trends(timing: Timing) -> tuple[tuple[str, str, list[tuple[float, float]]],
     )
 
 
-def _steady_states(timing: Timing) -> list[tuple[int, State]]:
+def _steady_states(timing: Timing) -> list[tuple[int, DeviceState]]:
     """With the number of the sample that each was told after, over all processes."""
     found, before = [], 0
     for process in timing.processes:

@@ -8,10 +8,14 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgedeploy.values.smoke import Smoke, SmokeLine, State
+from edgedeploy.values.smoke import CheckState, Smoke, SmokeLine
 
 # A word and a sign, so that nothing hangs on colour.
-_MARKS = {State.OK: ("✓", "green"), State.FAILED: ("✗", "bold red"), State.NOT_DETERMINED: ("?", "yellow")}
+_MARKS = {
+    CheckState.OK: ("✓", "green"),
+    CheckState.FAILED: ("✗", "bold red"),
+    CheckState.NOT_DETERMINED: ("?", "yellow"),
+}
 
 
 def smoke_screen(smoke: Smoke) -> tuple[RenderableType, ...]:
@@ -20,8 +24,8 @@ def smoke_screen(smoke: Smoke) -> tuple[RenderableType, ...]:
 
 
 def _head(smoke: Smoke) -> Text:
-    failed = [each.key for each in smoke.lines if each.state is State.FAILED]
-    untold = sum(each.state is State.NOT_DETERMINED for each in smoke.lines)
+    failed = [each.key for each in smoke.lines if each.state is CheckState.FAILED]
+    untold = sum(each.state is CheckState.NOT_DETERMINED for each in smoke.lines)
     what = f"{smoke.release.name} {smoke.release.id} on {smoke.device}" if smoke.release else smoke.device
     parts = [f"failed: {', '.join(failed)}"] if failed else []
     if untold:
@@ -45,7 +49,7 @@ def _table(lines: tuple[SmokeLine, ...]) -> Table:
 
 
 def _next(smoke: Smoke) -> Iterator[RenderableType]:
-    to_do = [each for each in smoke.lines if each.state is not State.OK and each.hint]
+    to_do = [each for each in smoke.lines if each.state is not CheckState.OK and each.hint]
     if to_do:
         yield ""
         yield Text("what to do next", style="bold")

@@ -14,7 +14,7 @@ from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.values.bundle import Manifest
 from edgedeploy.values.probe import Probe
-from edgedeploy.values.smoke import Key, SmokeLine, State
+from edgedeploy.values.smoke import CheckState, Key, SmokeLine
 
 HOT_C = 80.0
 """From here on a Raspberry Pi slows its cores
@@ -45,7 +45,7 @@ def conditions(
     """
     if before is None or after is None:
         keys: tuple[Key, ...] = ("temperature", "throttling", "voltage", "memory", "disk")
-        return (*(line(key, State.NOT_DETERMINED, "the board does not answer") for key in keys), clock)
+        return (*(line(key, CheckState.NOT_DETERMINED, "the board does not answer") for key in keys), clock)
     release_bytes = sum(entry.size_bytes for entry in manifest.files) if manifest else 0
     needed = peak_rss_bytes or (manifest.needs.memory_bytes if manifest else None)
     return (
@@ -58,7 +58,7 @@ def conditions(
     )
 
 
-def line(key: Key, state: State, figure: str, hint: str = "") -> SmokeLine:
+def line(key: Key, state: CheckState, figure: str, hint: str = "") -> SmokeLine:
     return SmokeLine(key=key, state=state, figure=figure, hint=hint)
 
 
@@ -66,32 +66,34 @@ def temperature_line(degrees_c: Iterable[float]) -> SmokeLine:
     """Of the highest of all that were seen."""
     highest = max(degrees_c, default=None)
     if highest is None:
-        return line("temperature", State.NOT_DETERMINED, "nothing on it tells")
+        return line("temperature", CheckState.NOT_DETERMINED, "nothing on it tells")
     if highest >= HOT_C:
-        return line("temperature", State.FAILED, f"{highest:.0f} °C; from {HOT_C:.0f} °C on boards slow down", COOL)
-    return line("temperature", State.OK, f"{highest:.0f} °C")
+        return line(
+            "temperature", CheckState.FAILED, f"{highest:.0f} °C; from {HOT_C:.0f} °C on boards slow down", COOL
+        )
+    return line("temperature", CheckState.OK, f"{highest:.0f} °C")
 
 
 def clock_line(connection: Connection) -> SmokeLine:
     """The board's clock beside this machine's."""
     if connection.counts_instructions:
-        return line("clock", State.NOT_DETERMINED, "it counts instructions, not seconds")
+        return line("clock", CheckState.NOT_DETERMINED, "it counts instructions, not seconds")
     begun = time.time()
     try:
         said = connection.run(["date", "-u", "+%s"], timeout_s=_CLOCK_TIMEOUT_S).stdout.strip()
     except EdgedeployError:
-        return line("clock", State.NOT_DETERMINED, "the board does not answer")
+        return line("clock", CheckState.NOT_DETERMINED, "the board does not answer")
     if not (said.isdigit() and len(said) <= 11):
-        return line("clock", State.NOT_DETERMINED, "it does not say its time")
+        return line("clock", CheckState.NOT_DETERMINED, "it does not say its time")
     # It was read some time between: the benefit of the doubt is the board's.
     early_s, late_s = begun - int(said), int(said) - time.time()
     off_s = max(early_s, late_s, 0.0)
     if off_s <= CLOCK_LIMIT_S:
-        return line("clock", State.OK, f"within {CLOCK_LIMIT_S} s of this machine's")
+        return line("clock", CheckState.OK, f"within {CLOCK_LIMIT_S} s of this machine's")
     there = datetime.datetime.fromtimestamp(int(said), datetime.UTC)
     return line(
         "clock",
-        State.FAILED,
+        CheckState.FAILED,
         f"{there:%Y-%m-%d %H:%M} UTC: {_span(off_s)} {'behind' if early_s > 0 else 'ahead of'} this machine's",
         "set it: timedatectl set-ntp true, or as root: date -u -s 'YYYY-MM-DD hh:mm:ss'",
     )
@@ -99,48 +101,50 @@ def clock_line(connection: Connection) -> SmokeLine:
 
 def _throttling(before: tuple[str, ...] | None, after: tuple[str, ...] | None) -> SmokeLine:
     if after is None:
-        return line("throttling", State.NOT_DETERMINED, "nothing on it tells")
+        return line("throttling", CheckState.NOT_DETERMINED, "nothing on it tells")
     found = [words for words in after if not words.startswith(_UNDER_VOLTAGE)]
     fresh = [words for words in found if words.endswith(_NOW) or words not in (before or ())]
     if fresh:
         hint = f"{COOL}; where the voltage is too low, fix that first"
-        return line("throttling", State.FAILED, ", ".join(fresh), hint)
+        return line("throttling", CheckState.FAILED, ", ".join(fresh), hint)
     figure = f"not now; since it was started: {', '.join(found)}" if found else "none"
-    return line("throttling", State.OK, figure)
+    return line("throttling", CheckState.OK, figure)
 
 
 def _voltage(after: tuple[str, ...] | None) -> SmokeLine:
     if after is None:
-        return line("voltage", State.NOT_DETERMINED, "nothing on it tells")
+        return line("voltage", CheckState.NOT_DETERMINED, "nothing on it tells")
     found = [words for words in after if words.startswith(_UNDER_VOLTAGE)]
     if found:
-        return line("voltage", State.FAILED, ", ".join(found), POWER)
-    return line("voltage", State.OK, "no under-voltage since it was started")
+        return line("voltage", CheckState.FAILED, ", ".join(found), POWER)
+    return line("voltage", CheckState.OK, "no under-voltage since it was started")
 
 
 def _memory(before: Probe, needed_bytes: int | None) -> SmokeLine:
     available = before.memory_available_bytes
     if available is None:
-        return line("memory", State.NOT_DETERMINED, "it does not say")
+        return line("memory", CheckState.NOT_DETERMINED, "it does not say")
     figure = f"{bytes_in_words(available)} available"
     if needed_bytes is None:
-        return line("memory", State.OK, f"{figure}; what the model takes was not seen")
+        return line("memory", CheckState.OK, f"{figure}; what the model takes was not seen")
     figure += f"; the model takes {bytes_in_words(needed_bytes)}"
     if needed_bytes > available:
         # It may have run all the same, by pushing others out to the swap.
         hint = "end other programs there, or make the model smaller: edgedeploy optimize"
-        return line("memory", State.FAILED, figure, hint)
-    return line("memory", State.OK, figure)
+        return line("memory", CheckState.FAILED, figure, hint)
+    return line("memory", CheckState.OK, figure)
 
 
 def _disk(free_bytes: int | None, release_bytes: int) -> SmokeLine:
     if free_bytes is None:
-        return line("disk", State.NOT_DETERMINED, "it does not say")
+        return line("disk", CheckState.NOT_DETERMINED, "it does not say")
     figure = f"{bytes_in_words(free_bytes)} free"
     if free_bytes < release_bytes:
         figure += f"; another release such as this may take {bytes_in_words(release_bytes)}"
-        return line("disk", State.FAILED, figure, "free some space there; edgedeploy uninstall takes old releases off")
-    return line("disk", State.OK, figure)
+        return line(
+            "disk", CheckState.FAILED, figure, "free some space there; edgedeploy uninstall takes old releases off"
+        )
+    return line("disk", CheckState.OK, figure)
 
 
 def _span(seconds: float) -> str:

@@ -31,7 +31,7 @@ from edgedeploy.measure.bench import bench
 from edgedeploy.values.bundle import Bundle, Manifest, Release
 from edgedeploy.values.measurement import BenchSettings, Measurement, MeasurementWarning
 from edgedeploy.values.probe import Probe
-from edgedeploy.values.smoke import Key, Smoke, SmokeFigures, SmokeLine, SmokeRelease, State
+from edgedeploy.values.smoke import CheckState, Key, Smoke, SmokeFigures, SmokeLine, SmokeRelease
 from edgedeploy.workflows.smoke.conditions import clock_line, conditions, line
 
 SCHEMA = 1
@@ -96,7 +96,7 @@ def smoke(
 def passes(lines: tuple[SmokeLine, ...]) -> bool:
     """Whether nothing failed, and the release was seen whole and answering as it should."""
     states = {each.key: each.state for each in lines}
-    return State.FAILED not in states.values() and all(states.get(key) is State.OK for key in _MUST_BE_TOLD)
+    return CheckState.FAILED not in states.values() and all(states.get(key) is CheckState.OK for key in _MUST_BE_TOLD)
 
 
 class _Lines:
@@ -109,26 +109,26 @@ class _Lines:
     def attempt(self, key: Key, work: Callable[[], tuple[str, _Value]]) -> _Value | None:
         """Do what a line is about, unless a line before it failed. `work` returns the line's words, and a value."""
         if self._failed:
-            self.found.append(line(key, State.NOT_DETERMINED, f"not tried, because of: {self._failed}"))
+            self.found.append(line(key, CheckState.NOT_DETERMINED, f"not tried, because of: {self._failed}"))
             return None
         try:
             figure, value = work()
         except UnknownNameError:
             raise
         except UnsupportedError as error:
-            self.found.append(line(key, State.NOT_DETERMINED, _words(error), error.hint))
+            self.found.append(line(key, CheckState.NOT_DETERMINED, _words(error), error.hint))
             return None
         except EdgedeployError as error:
             self._failed = key
-            self.found.append(line(key, State.FAILED, _words(error), error.hint))
+            self.found.append(line(key, CheckState.FAILED, _words(error), error.hint))
             return None
-        self.found.append(line(key, State.OK, figure))
+        self.found.append(line(key, CheckState.OK, figure))
         return value
 
     def take_back(self, key: Key, hint: str) -> None:
         """Leave a line's words, and have them tell nothing: it was done, and its figures are not to be believed."""
         self.found = [
-            line(key, State.NOT_DETERMINED, one.figure, hint) if one.key == key else one for one in self.found
+            line(key, CheckState.NOT_DETERMINED, one.figure, hint) if one.key == key else one for one in self.found
         ]
 
 

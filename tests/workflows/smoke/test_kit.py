@@ -22,13 +22,13 @@ from edgedeploy import api
 from edgedeploy.cli.main import cli
 from edgedeploy.foundation.errors import HostError, InvalidFileError, UnsupportedError
 from edgedeploy.values.bundle import Bundle
-from edgedeploy.values.smoke import Key, Smoke, SmokeLine, State
+from edgedeploy.values.smoke import CheckState, Key, Smoke, SmokeLine
 from edgedeploy.workflows.smoke.conditions import COOL, HOT_C, POWER
 from edgedeploy.workflows.smoke.kit import read_result, write_kit
 
 pytestmark = pytest.mark.slow
 
-OK, FAILED, UNTOLD = State.OK, State.FAILED, State.NOT_DETERMINED
+OK, FAILED, UNTOLD = CheckState.OK, CheckState.FAILED, CheckState.NOT_DETERMINED
 
 
 class Done(NamedTuple):

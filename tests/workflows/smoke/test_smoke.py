@@ -21,13 +21,13 @@ from edgedeploy.measure.bench import bench
 from edgedeploy.values.bundle import Bundle
 from edgedeploy.values.measurement import Measurement, MeasurementWarning, Validity
 from edgedeploy.values.probe import Probe
-from edgedeploy.values.smoke import Key, Smoke, SmokeFigures, SmokeLine, State
+from edgedeploy.values.smoke import CheckState, Key, Smoke, SmokeFigures, SmokeLine
 from edgedeploy.workflows.smoke.conditions import clock_line, conditions, line
 from edgedeploy.workflows.smoke.smoke import KEYS, figures_in_words, passes, smoke
 
 pytestmark = pytest.mark.slow
 
-OK, FAILED, UNTOLD = State.OK, State.FAILED, State.NOT_DETERMINED
+OK, FAILED, UNTOLD = CheckState.OK, CheckState.FAILED, CheckState.NOT_DETERMINED
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def board(tmp_path: Path) -> LocalConnection:
     return LocalConnection("local:", tmp_path / "a board's home")
 
 
-def states(found: Smoke) -> dict[Key, State]:
+def states(found: Smoke) -> dict[Key, CheckState]:
     return {each.key: each.state for each in found.lines}
 
 
