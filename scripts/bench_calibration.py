@@ -102,7 +102,7 @@ class _Reader:
     """What onnxruntime takes for a CalibrationDataReader: anything with `get_next`."""
 
     def __init__(self, dataset: Dataset, samples: int) -> None:
-        self._feeds = (sample.feed for sample in itertools.islice(dataset.samples(), samples))
+        self._feeds = (dict(sample.feed) for sample in itertools.islice(dataset.samples(), samples))
 
     def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
         return next(self._feeds, None)

@@ -34,7 +34,7 @@ from edgedeploy.metrics.classification import find_metric
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, model: Path, data: Path) -> None:
         samples = open_dataset(str(data), api.inspect(model).inputs).samples()
-        self._feeds = (sample.feed for sample in samples)
+        self._feeds = (dict(sample.feed) for sample in samples)
 
     def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
         return next(self._feeds, None)

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from msgspec import Struct
 
-from edgedeploy.datasets.dataset import Feed, open_dataset
+from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.datasets.npz import npz_bytes
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, UnsupportedError
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
-from edgedeploy.inference.session import Session
+from edgedeploy.inference.session import Feed, Session
 from edgedeploy.model.shapes import shapes_at_batch_one
 from edgedeploy.values.model import ModelFacts, TensorFacts
 

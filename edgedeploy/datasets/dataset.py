@@ -32,13 +32,12 @@ from edgedeploy.datasets.npz import ArrayHeader, NpzReader
 from edgedeploy.foundation.callables import described, is_object_name, load_callable
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError
 from edgedeploy.foundation.files import read_chunks
+from edgedeploy.inference.session import Feed
 from edgedeploy.values.model import Dimension, TensorFacts
 
 _log = logging.getLogger(__name__)
 
 LABELS = "labels"
-
-Feed = dict[str, np.ndarray]
 
 
 class Sample(Struct, frozen=True, eq=False):

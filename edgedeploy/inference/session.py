@@ -9,6 +9,9 @@ import numpy as np
 
 from edgedeploy.inference.formats import ModelFormat
 
+Feed = Mapping[str, np.ndarray]
+"""An array per input of a model, by the input's name, batch axis included, in the input's dtype."""
+
 
 class Session(Protocol):
     """A model that is loaded and ready to run. `HostSession` and `TfliteSession` are such."""
@@ -25,7 +28,7 @@ class Session(Protocol):
     def output_shapes(self) -> tuple[tuple[int | None, ...] | None, ...]:
         """As the model declares them, None for an extent or a shape that it leaves open."""
 
-    def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    def run(self, feed: Feed) -> list[np.ndarray]:
         """All outputs, in the model's order.
 
         Raises:

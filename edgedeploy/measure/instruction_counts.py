@@ -8,16 +8,15 @@ those of the model, and of the kernel's timer while it runs. The load of the mac
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from edgedeploy.foundation.errors import DeviceError
+from edgedeploy.inference.session import Feed
 from edgedeploy.measure.protocol import Arrays, Conversation
 from edgedeploy.stats.latency import median_absolute_deviation
 from edgedeploy.values.measurement import InstructionCount
-
-Feed = Mapping[str, np.ndarray]
 
 
 def load_model(talk: Conversation, model: bytes) -> None:

@@ -11,18 +11,16 @@ import re
 from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
 
 from edgedeploy.datasets.dataset import Dataset
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.inference.session import Feed
 from edgedeploy.values.target import Target
 
 Facts = dict[str, int | float | str]
 """What a pass did, for its evidence; keys carry units."""
-
-Feed = dict[str, np.ndarray]
 
 
 def kebab_case(class_name: str) -> str:

@@ -67,7 +67,7 @@ def optimize(
         target: the kind of board that the result is for; chooses the type of quantized activations.
         speed: compares the result's speed with the model's; None leaves that unjudged.
         board: runs the result too, so that accuracy is judged there as well; None for none.
-        allowed: objections of the guard that are not to stop the result.
+        allowed: violations that are not to stop the result.
         search_settings: of a recipe that is a search; None takes the defaults.
         progress: hears what is going on.
 

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.measure import interleaved as against
-from edgedeploy.measure.durations import PROFILES, Profile
+from edgedeploy.measure.durations import PROFILES, Durations
 from edgedeploy.measure.interleaved import bench_against
 from edgedeploy.values.contract import Outcome
 
@@ -92,7 +92,7 @@ def test_too_few_rounds(local, make_release) -> None:
 
 @pytest.mark.slow
 def test_real_runs(local, make_release, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = Profile(warmup=3, warmup_s=0.0, min_samples=64, min_s=0.0, max_s=60.0)
+    quick = Durations(warmup=3, warmup_s=0.0, min_samples=64, min_s=0.0, max_s=60.0)
     monkeypatch.setitem(PROFILES, "smoke", quick)
     light, heavy = make_release(LIGHT, FEEDS, identity="1-light"), make_release(HEAVY, FEEDS, identity="1-heavy")
     found = bench_against(local, light, heavy, rounds=6)

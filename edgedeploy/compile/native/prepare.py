@@ -13,14 +13,13 @@ import onnxruntime
 from edgedeploy.compile.native.branches import take_branches
 from edgedeploy.compile.native.graph import Attribute, Graph, Node, Value
 from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.inference.session import Feed
 
 _SUBGRAPHS = ("If", "Loop", "Scan", "SequenceMap")
 _SHAPE_OF_DATA = ("NonZero", "Unique", "Compress", "NonMaxSuppression", "StringSplit", "TfIdfVectorizer")
 """How much comes out of these hangs on the data: no static program can hold it."""
 
 _RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
-
-Feed = Mapping[str, np.ndarray]
 
 
 def prepare(model: Path, feed: Feed) -> Graph:

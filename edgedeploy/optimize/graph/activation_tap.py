@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -44,6 +44,6 @@ class Watcher:
             watched.graph.outputs.append(node.outputs[0])
         self._session = HostSession(serialized(watched), exact=False, plan_memory=False)
 
-    def run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+    def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The values on one feed, in the order of the names."""
         return self._session.run(feed)

@@ -24,7 +24,7 @@ class LayerChoice:
         self._keep_float = frozenset(keep_float)
         self._only = frozenset(only)
 
-    def violation(self, layers: Collection[str]) -> str | None:
+    def exclusion_reason(self, layers: Collection[str]) -> str | None:
         """Why what these layers share is not to be quantized, or None."""
         if not self._keep_float.isdisjoint(layers):
             return "the settings keep it in float"

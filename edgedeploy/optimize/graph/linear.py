@@ -51,7 +51,7 @@ def find_linear(
         if not is_operator(node, *operators):
             continue
         outcome = (
-            choice.violation((node.outputs[0].name or "",))
+            choice.exclusion_reason((node.outputs[0].name or "",))
             or ("it is inside a subgraph" if node.graph is not model.graph else None)
             or _linear(node)
         )

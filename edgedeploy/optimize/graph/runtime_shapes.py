@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.optimize.base import Feed
+from edgedeploy.inference.session import Feed
 from edgedeploy.optimize.graph.constant_if import branches_of
 from edgedeploy.optimize.graph.edit import ONNX_DOMAINS, constant, is_operator, serialized
 from edgedeploy.optimize.graph.shapes import forget_shapes, infer_shapes

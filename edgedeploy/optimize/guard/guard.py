@@ -128,7 +128,7 @@ def judge(
             None for one that does not.
         speed: compares how fast they are; None leaves that unjudged.
         board: runs the result too, on as many samples as it has time for; None for none.
-        allowed: objections of these kinds are notes only.
+        allowed: violations of these kinds are notes only.
 
     Raises:
         DatasetError: the data does not fit the float model.
@@ -219,20 +219,20 @@ class _Findings:
 
     def __init__(self, allowed: Collection[Allowance]) -> None:
         self._allowed = allowed
-        self._objections: list[Violation] = []
+        self._violations: list[Violation] = []
         self._notes: list[str] = []
 
     def object(self, reason: str, allowance: Allowance | None = None) -> None:
         if allowance is not None and allowance in self._allowed:
             self.note(f"allowed by name ({allowance}): {reason}")
         else:
-            self._objections.append(Violation(reason, allowance))
+            self._violations.append(Violation(reason, allowance))
 
     def note(self, text: str) -> None:
         self._notes.append(text)
 
     def guard_result(self, **figures: Any) -> GuardResult:
-        return GuardResult(violations=tuple(self._objections), notes=tuple(self._notes), **figures)
+        return GuardResult(violations=tuple(self._violations), notes=tuple(self._notes), **figures)
 
 
 def accuracy_violations(

@@ -13,9 +13,8 @@ from msgspec import Struct
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.formats import format_of
 from edgedeploy.inference.onnxruntime import HostSession, host_isa
-from edgedeploy.inference.session import Session
+from edgedeploy.inference.session import Feed, Session
 from edgedeploy.metrics.model_comparison import ResultFailedError
-from edgedeploy.optimize.base import Feed
 from edgedeploy.stats.paired_ratio import median_ratio
 from edgedeploy.values.ratio import RatioFigure
 from edgedeploy.values.speed import SpeedFigure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from edgedeploy.optimize.base import Feed
+from edgedeploy.inference.session import Feed
 from edgedeploy.values.speed import SpeedFigure
 
 

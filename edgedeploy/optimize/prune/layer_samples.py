@@ -12,7 +12,7 @@ from edgedeploy.datasets.dataset import Dataset
 from edgedeploy.datasets.sampling import spread
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.optimize.base import Feed
+from edgedeploy.inference.session import Feed
 from edgedeploy.optimize.graph.activation_tap import Watcher
 from edgedeploy.optimize.graph.edit import is_operator, serialized
 from edgedeploy.optimize.prune.channels.walk import Layer

@@ -129,7 +129,7 @@ class Sparsify(Pass, frozen=True, kw_only=True):
             and weight.dtype == np.float32
             and weight.size >= self.smallest
             and len(value.uses()) == 1
-            and choice.violation((layer.name,)) is None
+            and choice.exclusion_reason((layer.name,)) is None
             and float_attribute(node, "alpha", 1.0) == 1.0
         )
 

@@ -21,7 +21,8 @@ from msgspec import Struct, field
 from edgedeploy.datasets.dataset import Dataset
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.optimize.base import Context, Feed, PassSkipped
+from edgedeploy.inference.session import Feed
+from edgedeploy.optimize.base import Context, PassSkipped
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.quantize.histogram import Histogram, HistogramBuilder, Range
 from edgedeploy.optimize.quantize.range_estimators import entropy_range, least_squares_range, percentile_range

@@ -81,7 +81,9 @@ class ConvertFloat16(Pass, frozen=True):
         left: list[Left] = []
         for node in all_nodes(model):
             if is_operator(node, *_LAYERS):
-                reason = choice.violation((node.outputs[0].name or "",)) or _objection(node, model, taken)
+                reason = choice.exclusion_reason((node.outputs[0].name or "",)) or _unsupported_reason(
+                    node, model, taken
+                )
                 if reason is None:
                     taken[node] = None
                 else:
@@ -153,7 +155,7 @@ def _computes_halves(target: Target | None) -> bool:
     return target is not None and not _FEATURES.isdisjoint(target.cpu.features)
 
 
-def _objection(node: ir.Node, model: ir.Model, taken: Collection[ir.Node]) -> str | None:
+def _unsupported_reason(node: ir.Node, model: ir.Model, taken: Collection[ir.Node]) -> str | None:
     """Why a layer stays in float."""
     if node.graph is not model.graph:
         return "it is inside a subgraph"

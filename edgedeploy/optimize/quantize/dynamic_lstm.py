@@ -29,9 +29,9 @@ def find_lstm(model: ir.Model, choice: LayerChoice) -> tuple[list[ir.Node], list
         if not is_operator(node, "LSTM"):
             continue
         reason = (
-            choice.violation([output.name or "" for output in node.outputs])
+            choice.exclusion_reason([output.name or "" for output in node.outputs])
             or ("it is inside a subgraph" if node.graph is not model.graph else None)
-            or _objection(node)
+            or _unsupported_reason(node)
         )
         if reason is None:
             found.append(node)
@@ -69,7 +69,7 @@ def replace_lstm(at: Additions, model: ir.Model, node: ir.Node) -> None:
     model.opset_imports[DOMAIN] = 1
 
 
-def _objection(node: ir.Node) -> str | None:
+def _unsupported_reason(node: ir.Node) -> str | None:
     for index in _WEIGHTS:
         weight = constant(node.inputs[index])
         if weight is None:

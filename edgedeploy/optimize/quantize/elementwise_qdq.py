@@ -42,7 +42,7 @@ def find_between(
     """The nodes between these layers that compute in integers when the layers do, in the graph's order."""
     found: list[Between] = []
     for node in model.graph:
-        if is_operator(node, *operators) and choice.violation((node.outputs[0].name or "",)) is None:
+        if is_operator(node, *operators) and choice.exclusion_reason((node.outputs[0].name or "",)) is None:
             inputs = _computed_inputs(node)
             if inputs:
                 found.append(Between(node=node, inputs=inputs, output=quantized_output(node)))

@@ -77,7 +77,7 @@ class QuantizeWeights(Pass, frozen=True):
         left_bytes = 0
         for number, weight in enumerate(weights, start=1):
             context.progress.advance(number, len(weights), "weights")
-            outcome = choice.violation(weight.layers) or self._stored(weight)
+            outcome = choice.exclusion_reason(weight.layers) or self._stored(weight)
             if isinstance(outcome, Stored):
                 taken.append((weight, outcome))
             else:

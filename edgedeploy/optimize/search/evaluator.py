@@ -53,7 +53,7 @@ class Evaluator:
             data: what the trials are judged on, a part of it.
             folder: where results are kept until the search has ended.
         """
-        self._subject = source_model
+        self._source_model = source_model
         self._prepared = prepared
         self._finish = tuple(finish)
         self._data = data
@@ -72,7 +72,7 @@ class Evaluator:
 
     @property
     def metric(self) -> Metric | None:
-        return self._subject.metric
+        return self._source_model.metric
 
     def build(self, passes: Sequence[Pass]) -> tuple[bytes, tuple[PassEvidence, ...]]:
         """The prepared model after these passes and the finish, with the evidence of each."""
@@ -80,7 +80,7 @@ class Evaluator:
         if self._prepared is None:
             from edgedeploy.optimize.tflite.pipeline import run_passes as run_tflite_passes
 
-            return run_tflite_passes(self._subject.content, (*passes, *self._finish), self._context)
+            return run_tflite_passes(self._source_model.content, (*passes, *self._finish), self._context)
         changed, evidence = run_passes(self._prepared, (*passes, *self._finish), self._context)
         return serialized(changed), evidence
 
@@ -114,7 +114,7 @@ class Evaluator:
         feeds = [sample.feed for sample in self.samples[:_SPEED_FEEDS]]
         begun = time.monotonic()
         try:
-            figure = self._speed.compare(self._subject.content, self.content(name), feeds)
+            figure = self._speed.compare(self._source_model.content, self.content(name), feeds)
             trial = structs.replace(trial, speed=figure)
         except ResultFailedError as error:
             trial = structs.replace(trial, refused=f"its result does not run where speed is judged: {error}")
@@ -149,7 +149,7 @@ class Evaluator:
         )
 
     def _open(self, content: bytes) -> Session:
-        return open_session(content, self._subject.format, exact=True)
+        return open_session(content, self._source_model.format, exact=True)
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{list(self._steps).index(name):04d}.onnx"

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from msgspec import field
 
 from edgedeploy.inference.frozen_inputs import METADATA_KEY, agrees, disagreement, read, written
+from edgedeploy.inference.session import Feed
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
 from edgedeploy.optimize.graph.edit import NameAuthority, add_initializer, all_nodes
 
@@ -202,7 +203,7 @@ def _check_against_data(bound: dict[str, np.ndarray], context: Context) -> None:
             context.progress.advance(number, context.calibration.count, "samples")
 
 
-def _check_feed(bound: dict[str, np.ndarray], feed: dict[str, np.ndarray]) -> None:
+def _check_feed(bound: dict[str, np.ndarray], feed: Feed) -> None:
     for name, array in bound.items():
         if name in feed and not agrees(feed[name], array):
             raise disagreement(name, feed[name], array.tolist())

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgedeploy.inference.litert import TfliteSession, require_tflite
+from edgedeploy.inference.session import Feed
 from edgedeploy.model.tflite_file import (
     constant,
     is_constant,
@@ -22,7 +23,7 @@ from edgedeploy.model.tflite_file import (
     type_name,
     type_number,
 )
-from edgedeploy.optimize.base import Feed, PassSkipped
+from edgedeploy.optimize.base import PassSkipped
 
 _DECODERS = ("DEQUANTIZE", "DENSIFY")
 _ACTIVATIONS = {"RELU": "RELU", "RELU6": "RELU6", "RELU_N1_TO_1": "RELU_N1_TO_1"}

@@ -26,7 +26,8 @@ from edgedeploy.foundation.locks import PATIENCE_S, exclusive
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.inference.litert import require_tflite
-from edgedeploy.measure.instruction_counts import Feed, count_inferences, load_model
+from edgedeploy.inference.session import Feed
+from edgedeploy.measure.instruction_counts import count_inferences, load_model
 from edgedeploy.measure.protocol import Arrays, Conversation, conversation
 from edgedeploy.model.tflite_file import write_tflite
 from edgedeploy.targets.load import load_target

@@ -17,8 +17,7 @@ from edgedeploy.device.emulator.board import board_status
 from edgedeploy.foundation.errors import DeviceError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.formats import ModelFormat, format_of
-from edgedeploy.inference.session import Session, open_session
-from edgedeploy.measure.instruction_counts import Feed
+from edgedeploy.inference.session import Feed, Session, open_session
 from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.optimize.guard.host_timing import HostTiming
 from edgedeploy.targets.load import load_target

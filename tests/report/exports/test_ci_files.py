@@ -56,7 +56,7 @@ def test_each_line_is_a_test_case() -> None:
     assert found == {
         "holds_min": [],
         "breaks_min": ["Failure"],
-        "cannot_be_told_min": ["Skipped"],
+        "not_determined_min": ["Skipped"],
         "the contract holds": ["Failure"],
     }
     assert (suite.tests, suite.failures, suite.skipped, suite.errors) == (4, 2, 1, 0)

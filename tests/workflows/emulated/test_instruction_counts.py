@@ -10,7 +10,7 @@ import pytest
 
 from edgedeploy.device.emulator.state import boards_folder
 from edgedeploy.foundation.errors import DeviceError, UnknownNameError, UnsupportedError
-from edgedeploy.measure.instruction_counts import Feed
+from edgedeploy.inference.session import Feed
 from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.optimize.guard.host_timing import HostTiming
 from edgedeploy.workflows.emulated import instruction_counts as guest_instructions
