@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -39,6 +41,12 @@ def _own_folders(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: py
     # Boards and laid-out wheels take minutes to make and cannot differ between tests: those marked keep the cache.
     keeps = {"emulated", "keeps_cache"} & {mark.name for mark in request.node.iter_markers()}
     monkeypatch.setenv("XDG_CACHE_HOME", str(_CACHE if keeps else tmp_path / "cache"))
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """A generator of the test's own: the same numbers each time, whichever tests run before it."""
+    return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ class Gram:
         self.rows += found.shape[1]
 
 
-def exclusion_reason(layer: QuantizedLayer, largest: int) -> str | None:
+def unsupported_reason(layer: QuantizedLayer, largest: int) -> str | None:
     """Why the inputs of a layer are not collected, or None."""
     node = layer.original
     if is_operator(node, "Conv"):

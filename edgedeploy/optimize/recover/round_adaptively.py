@@ -12,7 +12,7 @@ from msgspec import Struct
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped
 from edgedeploy.optimize.graph.builder import Additions
 from edgedeploy.optimize.graph.edit import constant, integer_attribute, is_operator, replace_input
-from edgedeploy.optimize.recover.layer_inputs import as_rows, collect, exclusion_reason, from_rows
+from edgedeploy.optimize.recover.layer_inputs import as_rows, collect, from_rows, unsupported_reason
 from edgedeploy.optimize.recover.quantized_layers import HeldOut, QuantizedLayer, known, quantized_layers, reference_of
 
 
@@ -58,7 +58,7 @@ class RoundAdaptively(Pass, frozen=True):
         for layer in quantized_layers(model, reference):
             integers = _integers(layer.node.inputs[1])
             reason = (
-                "its weight is not in 8-bit integers" if integers is None else exclusion_reason(layer, self.largest)
+                "its weight is not in 8-bit integers" if integers is None else unsupported_reason(layer, self.largest)
             )
             if integers is None or reason is not None:
                 left[reason or ""] += 1

@@ -14,7 +14,7 @@ from edgedeploy.optimize.recover import layer_inputs
 from edgedeploy.optimize.recover.balance_activations import BalanceActivations
 from edgedeploy.optimize.recover.correct_bias import CorrectBias
 from edgedeploy.optimize.recover.equalize_ranges import EqualizeRanges
-from edgedeploy.optimize.recover.layer_inputs import Gram, as_rows, from_rows, violation
+from edgedeploy.optimize.recover.layer_inputs import Gram, as_rows, from_rows, unsupported_reason
 from edgedeploy.optimize.recover.quantized_layers import HeldOut, QuantizedLayer, known, quantized_layers, reference_of
 from edgedeploy.optimize.recover.round_adaptively import RoundAdaptively
 from edgedeploy.values.model import TensorFacts
@@ -192,7 +192,7 @@ def test_rows_times_weights_are_what_the_layer_computes(build, run, text, shape)
     model = build(f"{head} {text} }}".replace("float[M] y", "float y"), w=weight)
     node = next(node for node in model.graph if node.outputs[0].name == "y")
     layer = QuantizedLayer(node, node, weight, None)
-    assert violation(layer, 2048) is None
+    assert unsupported_reason(layer, 2048) is None
     x = RNG.standard_normal((2, 3, 7, 7)).astype(np.float32)
     source = {"Conv": x, "MatMul": x.transpose(0, 2, 3, 1), "Gemm": x.reshape(2, -1)}[node.op_type]
     groups = Gram(layer).groups
