@@ -3,121 +3,107 @@
     model ──optimize(recipe, dataset)──> model + evidence ──compile(target)──> bundle ──push(device)──> release
           ──bench, test──> measurement ──check(contract)──> verdict ──> report
 
-They take and return the frozen values of `edgedeploy.values`; `ship` walks all of it. Importing this module imports
-none of onnx, onnxruntime or paramiko: a function's room is loaded when the function is first named.
+The functions take and return the frozen values of `edgedeploy.values`; `ship` walks all of the way. Importing this
+module imports none of onnx, onnxruntime or paramiko: the module behind a name is loaded when the name is first used.
+
+`_NAMES` is the one table of what the library offers. Type checkers read `api.pyi`, which is written from it:
+
+    python -m edgedeploy.api >edgedeploy/api.pyi
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from edgedeploy.bundle.build import open_bundle, pack_bundle
-    from edgedeploy.compile.build import compile_model as compile
-    from edgedeploy.deploy.device_log import read_log
-    from edgedeploy.deploy.push import push
-    from edgedeploy.deploy.releases import current_release, releases, rollback
-    from edgedeploy.deploy.status import status
-    from edgedeploy.deploy.uninstall import uninstall
-    from edgedeploy.device.address import connect
-    from edgedeploy.device.emulator.board import emulated_board
-    from edgedeploy.device.probe.probe import probe
-    from edgedeploy.foundation.errors import EdgedeployError
-    from edgedeploy.measure.bench import bench
-    from edgedeploy.measure.evaluate import test
-    from edgedeploy.measure.profile import profile
-    from edgedeploy.model.inspect import inspect_model as inspect
-    from edgedeploy.optimize.optimize import optimize
-    from edgedeploy.optimize.recipes.recipe import load_recipe, recipe_names
-    from edgedeploy.report.exports.html import write_report
-    from edgedeploy.targets.load import load_target, target_names
-    from edgedeploy.verdict.baseline import baseline_of, check_baseline, compare, load_baseline, save_baseline
-    from edgedeploy.verdict.check import check
-    from edgedeploy.verdict.contract import load_contract
-    from edgedeploy.workflows.emulated.instruction_counts import speed_judge
-    from edgedeploy.workflows.ship import ship
-    from edgedeploy.workflows.smoke.smoke import smoke
-
-_WHERE = {
-    "EdgedeployError": ("foundation.errors", "EdgedeployError"),
-    "baseline_of": ("verdict.baseline", "baseline_of"),
-    "bench": ("measure.bench", "bench"),
-    "check": ("verdict.check", "check"),
-    "profile": ("measure.profile", "profile"),
-    "check_baseline": ("verdict.baseline", "check_baseline"),
-    "compare": ("verdict.baseline", "compare"),
-    "compile": ("compile.build", "compile_model"),
-    "connect": ("device.address", "connect"),
-    "current_release": ("deploy.releases", "current_release"),
-    "emulated_board": ("device.emulator.board", "emulated_board"),
-    "inspect": ("model.inspect", "inspect_model"),
-    "load_baseline": ("verdict.baseline", "load_baseline"),
-    "load_contract": ("verdict.contract", "load_contract"),
-    "load_recipe": ("optimize.recipes.recipe", "load_recipe"),
-    "load_target": ("targets.load", "load_target"),
-    "open_bundle": ("bundle.build", "open_bundle"),
-    "optimize": ("optimize.optimize", "optimize"),
-    "pack_bundle": ("bundle.build", "pack_bundle"),
-    "probe": ("device.probe.probe", "probe"),
-    "push": ("deploy.push", "push"),
-    "read_log": ("deploy.device_log", "read_log"),
-    "recipe_names": ("optimize.recipes.recipe", "recipe_names"),
-    "releases": ("deploy.releases", "releases"),
-    "rollback": ("deploy.releases", "rollback"),
-    "save_baseline": ("verdict.baseline", "save_baseline"),
-    "ship": ("workflows.ship", "ship"),
-    "smoke": ("workflows.smoke.smoke", "smoke"),
-    "speed_judge": ("workflows.emulated.instruction_counts", "speed_judge"),
-    "status": ("deploy.status", "status"),
-    "target_names": ("targets.load", "target_names"),
-    "test": ("measure.evaluate", "test"),
-    "uninstall": ("deploy.uninstall", "uninstall"),
-    "write_report": ("report.exports.html", "write_report"),
+_NAMES = {
+    # name: "module of edgedeploy:name in it"
+    "allowed_signers": "bundle.signature:allowed_signers",
+    "baseline_of": "verdict.baseline:baseline_of",
+    "bench": "measure.bench:bench",
+    "bench_against": "measure.interleaved:bench_against",
+    "board_access": "device.emulator.board:board_access",
+    "board_down": "device.emulator.board:board_down",
+    "board_list": "device.emulator.board:board_list",
+    "board_status": "device.emulator.board:board_status",
+    "board_up": "device.emulator.board:board_up",
+    "BoardAccess": "device.emulator.login:BoardAccess",
+    "BoardStatus": "device.emulator.board:BoardStatus",
+    "BoardStop": "device.emulator.board:BoardStop",
+    "check": "verdict.check:check",
+    "check_baseline": "verdict.baseline:check_baseline",
+    "check_hand_over": "workflows.contract:check_hand_over",
+    "check_key": "bundle.signature:check_key",
+    "compare": "verdict.baseline:compare",
+    "compile": "compile.build:compile_model",
+    "connect": "device.address:connect",
+    "Connection": "device.connection:Connection",
+    "current_release": "deploy.releases:current_release",
+    "DeviceStatus": "deploy.status:DeviceStatus",
+    "disagreements": "measure.evaluate:disagreements",
+    "doctor": "workflows.doctor:examine",
+    "DOCTOR_JOBS": "workflows.doctor:JOBS",
+    "EdgedeployError": "foundation.errors:EdgedeployError",
+    "emulated_board": "device.emulator.board:emulated_board",
+    "evidence_path": "optimize.optimize:evidence_path",
+    "inspect": "model.inspect:inspect_model",
+    "judges": "workflows.emulated.instruction_counts:judges",
+    "LEAST_PAIRS": "stats.paired_ratio:LEAST_PAIRS",
+    "list_releases": "deploy.releases:list_releases",
+    "load_baseline": "verdict.baseline:load_baseline",
+    "load_contract": "verdict.contract:load_contract",
+    "load_measurement": "measure.files:load_measurement",
+    "load_measurements": "measure.files:load_runs",
+    "load_recipe": "optimize.recipes.recipe:load_recipe",
+    "load_target": "targets.load:load_target",
+    "manifest_bytes": "bundle.build:manifest_bytes",
+    "measured_peak_bytes": "deploy.preflight:measured_peak_bytes",
+    "merge_measurements": "measure.conditions:merge",
+    "NOBODY": "workflows.emulated.instruction_counts:NOBODY",
+    "new_contract": "workflows.contract:new_contract",
+    "open_bundle": "bundle.build:open_bundle",
+    "optimize": "optimize.optimize:optimize",
+    "other_release": "deploy.releases:other_release",
+    "pack_bundle": "bundle.build:pack_bundle",
+    "peak_macs_per_s": "targets.roofline:peak_macs_per_s",
+    "probe": "device.probe.probe:probe",
+    "profile": "measure.profile:profile",
+    "Proposal": "workflows.contract:Proposal",
+    "push": "deploy.push:push",
+    "PushResult": "deploy.push:PushResult",
+    "read_log": "deploy.device_log:read_log",
+    "read_signature": "bundle.signature:read_signature",
+    "read_smoke_result": "workflows.smoke.kit:read_result",
+    "recipe_names": "optimize.recipes.recipe:recipe_names",
+    "releases": "deploy.releases:releases",
+    "rollback": "deploy.releases:rollback",
+    "Running": "deploy.status:Running",
+    "save_baseline": "verdict.baseline:save_baseline",
+    "save_measurement": "measure.files:save_measurement",
+    "SearchSettings": "optimize.search.search:SearchSettings",
+    "ship": "workflows.ship:ship",
+    "sign": "bundle.signature:sign",
+    "signer": "bundle.signature:signer",
+    "smoke": "workflows.smoke.smoke:smoke",
+    "speed_judge": "workflows.emulated.instruction_counts:speed_judge",
+    "status": "deploy.status:status",
+    "target_names": "targets.load:target_names",
+    "test": "measure.evaluate:test",
+    "uninstall": "deploy.uninstall:uninstall",
+    "uninstall_everything": "deploy.uninstall:uninstall_everything",
+    "updated_baseline": "verdict.baseline:updated",
+    "with_retries": "deploy.retry:with_retries",
+    "write_kit": "workflows.smoke.kit:write_kit",
+    "write_report": "report.exports.html:write_report",
 }
 
-__all__ = [
-    "EdgedeployError",
-    "baseline_of",
-    "bench",
-    "check",
-    "check_baseline",
-    "compare",
-    "compile",
-    "connect",
-    "current_release",
-    "emulated_board",
-    "inspect",
-    "load_baseline",
-    "load_contract",
-    "load_recipe",
-    "load_target",
-    "open_bundle",
-    "optimize",
-    "pack_bundle",
-    "probe",
-    "profile",
-    "push",
-    "read_log",
-    "recipe_names",
-    "releases",
-    "rollback",
-    "save_baseline",
-    "ship",
-    "smoke",
-    "speed_judge",
-    "status",
-    "target_names",
-    "test",
-    "uninstall",
-    "write_report",
-]
+__all__ = sorted(_NAMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    if name not in _NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute = _WHERE[name]
+    module, attribute = _NAMES[name].split(":")
     value = getattr(importlib.import_module(f"edgedeploy.{module}"), attribute)
     globals()[name] = value
     return value
@@ -125,3 +111,17 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+def stub() -> str:
+    """Write out the table as a stub file, one import for each name."""
+    lines = ["# Written by `python -m edgedeploy.api`: change the table in api.py instead."]
+    for name in __all__:
+        module, attribute = _NAMES[name].split(":")
+        lines.append(f"from edgedeploy.{module} import {attribute} as {name}")
+    lines += ["", "__all__ = [", *(f'    "{name}",' for name in __all__), "]", "", "def stub() -> str: ..."]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(stub(), end="")

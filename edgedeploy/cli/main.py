@@ -40,25 +40,14 @@ _COMMANDS = {
     "ship": ("ship", "All of it: optimize, compile, push, bench, test, check, report."),
 }
 
-_EXIT_CODES = """\b
-Exit codes:
-   0  yes
-   1  the answer is no (a contract is broken, a test failed, a result was refused)
-   2  the command line is wrong
-   3  a file is missing, unreadable or malformed
-   4  a dataset does not fit the model
-   5  a step cannot take this model, target or setting
-   6  no recipe, target, board or release has that name
-   7  this machine lacks a program, disk space or network
-   8  the device cannot be reached
-   9  host key unknown or changed, or the device refused the key
-  10  the device cannot do what was asked
-  11  bytes do not match their SHA-256
-  12  another edgedeploy is at work on the same thing
-  13  an emulated board could not be built or booted
- 130  interrupted
- 141  nobody reads the output any more (`edgedeploy … | head`)"""
-
+_OTHER_EXIT_CODES = {
+    0: "yes",
+    1: "the answer is no (a contract is broken, a test failed, a result was refused)",
+    2: "the command line is wrong",
+    130: "interrupted",
+    141: "nobody reads the output any more (`edgedeploy … | head`)",
+}
+"""Those that are no error of a class in `edgedeploy.foundation.errors`."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -106,6 +95,13 @@ class _LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from edgedeploy.foundation.errors import exit_codes
+
+        with formatter.section("Exit codes"):
+            for code, meaning in sorted((_OTHER_EXIT_CODES | exit_codes()).items()):
+                formatter.write(f"{'':{formatter.current_indent}}{code:3}  {meaning}\n")
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -118,7 +114,7 @@ class _LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_LazyGroup, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="edgedeploy", message="%(prog)s %(version)s")
 def cli() -> None:
     """Take a trained model to edge devices, and prove that it still works there."""

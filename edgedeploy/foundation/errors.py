@@ -115,3 +115,8 @@ class BoardError(EdgedeployError):
 
     exit_code = 13
     meaning = "an emulated board could not be built or booted"
+
+
+def exit_codes() -> dict[int, str]:
+    """List the exit code of every class above, with what it means."""
+    return {kind.exit_code: kind.meaning for kind in EdgedeployError.__subclasses__() if "meaning" in vars(kind)}

@@ -32,13 +32,12 @@ def command() -> None:
 @common_options
 def save(file: Path, measurements: tuple[Path, ...], out: Output) -> int:
     """Write the figures of these measurements to FILE, in place of those of the same model and board."""
-    from edgedeploy.measure.files import load_measurement
+    from edgedeploy import api
     from edgedeploy.report.terminal.baseline import baseline_table, unknown_noise
-    from edgedeploy.verdict import baseline
 
-    new = baseline.baseline_of([load_measurement(path) for path in measurements])
-    kept = baseline.updated(baseline.load_baseline(file), new) if file.exists() else new
-    baseline.save_baseline(kept, file)
+    new = api.baseline_of([api.load_measurement(path) for path in measurements])
+    kept = api.updated_baseline(api.load_baseline(file), new) if file.exists() else new
+    api.save_baseline(kept, file)
     out.result(kept, baseline_table(kept), *unknown_noise(new))
     return 0
 
@@ -48,10 +47,10 @@ def save(file: Path, measurements: tuple[Path, ...], out: Output) -> int:
 @common_options
 def show(file: Path, out: Output) -> int:
     """What is in FILE."""
+    from edgedeploy import api
     from edgedeploy.report.terminal.baseline import baseline_table
-    from edgedeploy.verdict.baseline import load_baseline
 
-    found = load_baseline(file)
+    found = api.load_baseline(file)
     out.result(found, baseline_table(found))
     return 0
 
@@ -80,21 +79,18 @@ def check(
     Exits 0 when nothing got worse, 1 when something did or nothing can be told. Worse is what grew by more than the
     larger of its threshold and its noise.
     """
-    from edgedeploy.measure.files import load_measurement
+    from edgedeploy import api
     from edgedeploy.report.exports.junit import junit_xml
     from edgedeploy.report.exports.markdown import verdict_markdown
     from edgedeploy.report.terminal.verdict import verdict_table
     from edgedeploy.values.baseline import Thresholds
     from edgedeploy.values.contract import Outcome
-    from edgedeploy.verdict import baseline
 
-    found = [load_measurement(path) for path in measurements]
+    found = [api.load_measurement(path) for path in measurements]
     thresholds = Thresholds(
         instructions=instructions / 100, latency=latency / 100, memory=memory / 100, size=size / 100
     )
-    verdict = baseline.check_baseline(
-        baseline.load_baseline(file), baseline.baseline_of(found), thresholds, strict=strict
-    )
+    verdict = api.check_baseline(api.load_baseline(file), api.baseline_of(found), thresholds, strict=strict)
     out.result(verdict, verdict_table(verdict))
     write_text(junit, junit_xml(verdict, found[0]))
     write_text(markdown, verdict_markdown(verdict))

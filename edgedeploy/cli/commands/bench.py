@@ -12,7 +12,7 @@ from edgedeploy.cli.options.report_files import write_text
 from edgedeploy.cli.output import Output, common_options, device_options
 
 if TYPE_CHECKING:
-    from edgedeploy.device.connection import Connection
+    from edgedeploy import api
     from edgedeploy.values.bundle import Release
     from edgedeploy.values.measurement import BenchSettings
 
@@ -78,7 +78,6 @@ def command(
         raise click.UsageError("--rounds and --threshold go with --against")
     from edgedeploy import api
     from edgedeploy.foundation.errors import UnsupportedError
-    from edgedeploy.measure.files import save_measurement
     from edgedeploy.report.exports.samples_csv import samples_csv
     from edgedeploy.report.terminal.measurement import measurement_tables
 
@@ -96,13 +95,13 @@ def command(
     # Shown first: minutes of measuring are not to be lost because a file cannot be written.
     out.result(measurement, *measurement_tables(measurement))
     if output:
-        save_measurement(measurement, output)
+        api.save_measurement(measurement, output)
     write_text(csv, samples_csv(measurement))
     return 0
 
 
 def _in_turn(
-    connection: Connection,
+    connection: api.Connection,
     release: Release,
     against: str,
     profile: str,
@@ -111,17 +110,15 @@ def _in_turn(
     threshold: float | None,
     out: Output,
 ) -> int:
-    from edgedeploy.deploy.releases import other_release
-    from edgedeploy.measure.interleaved import bench_against
+    from edgedeploy import api
     from edgedeploy.report.terminal.interleaved import interleaved_table
-    from edgedeploy.stats.paired_ratio import LEAST_PAIRS
     from edgedeploy.values.contract import Outcome
 
-    if rounds is not None and rounds < LEAST_PAIRS and not connection.counts_instructions:
-        raise click.UsageError(f"--rounds {rounds}: of times, {LEAST_PAIRS} pairs are needed to tell anything")
-    found = bench_against(
+    if rounds is not None and rounds < api.LEAST_PAIRS and not connection.counts_instructions:
+        raise click.UsageError(f"--rounds {rounds}: of times, {api.LEAST_PAIRS} pairs are needed to tell anything")
+    found = api.bench_against(
         connection,
-        other_release(connection, release, against),
+        api.other_release(connection, release, against),
         release,
         rounds=rounds,
         profile=profile,

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from edgedeploy.device.emulator.board import BoardStatus, BoardStop
-    from edgedeploy.device.emulator.login import BoardAccess
+    from edgedeploy import api
 
 
 @click.group(name="board")
@@ -45,10 +44,10 @@ def up(
     """
     import time
 
-    from edgedeploy.device.emulator.board import board_up
+    from edgedeploy import api
 
     begun = time.monotonic()
-    status = board_up(
+    status = api.board_up(
         name,
         target=target,
         counting=counting or None,
@@ -71,12 +70,12 @@ def up(
 @common_options
 def down(name: str | None, everything: bool, delete: bool, out: Output) -> int:
     """Shut board NAME (default: rpi4) down. One that is not up stays as it is."""
-    from edgedeploy.device.emulator.board import board_down, board_list
+    from edgedeploy import api
 
     if everything and name:
         raise click.UsageError("NAME and --all cannot be combined.")
-    names = [status.name for status in board_list()] if everything else [name or "rpi4"]
-    stopped = [board_down(one, delete=delete, progress=out) for one in names]
+    names = [status.name for status in api.board_list()] if everything else [name or "rpi4"]
+    stopped = [api.board_down(one, delete=delete, progress=out) for one in names]
     out.result(stopped if everything else stopped[0], *(_stop_line(stop) for stop in stopped))
     return 0
 
@@ -86,9 +85,9 @@ def down(name: str | None, everything: bool, delete: bool, out: Output) -> int:
 @common_options
 def status(name: str, out: Output) -> int:
     """Board NAME (default: rpi4) as it is now. Exits 1 when it is not up."""
-    from edgedeploy.device.emulator.board import board_status
+    from edgedeploy import api
 
-    found = board_status(name)
+    found = api.board_status(name)
     out.result(found, _table([found]))
     return 0 if found.state == "up" else 1
 
@@ -97,9 +96,9 @@ def status(name: str, out: Output) -> int:
 @common_options
 def list_(out: Output) -> int:
     """All boards."""
-    from edgedeploy.device.emulator.board import board_list
+    from edgedeploy import api
 
-    boards = board_list()
+    boards = api.board_list()
     out.result(boards, _table(boards) if boards else "no boards yet: edgedeploy board up rpi4")
     return 0
 
@@ -114,10 +113,10 @@ def ssh(name: str, words: tuple[str, ...], out: Output) -> int:
     The exit code is the command's. Options stand before NAME. With --json: print the way in, and the line that would
     be run.
     """
-    from edgedeploy.device.emulator.board import board_access
+    from edgedeploy import api
     from edgedeploy.foundation.programs import find
 
-    access = board_access(name)
+    access = api.board_access(name)
     # As after any ssh, the words are joined and read by the board's shell.
     remote = words[1:] if words[:1] == ("--",) else words
     line = [*_ssh_line(access), *(("--", *remote) if remote else ())]
@@ -127,7 +126,7 @@ def ssh(name: str, words: tuple[str, ...], out: Output) -> int:
     os.execv(find("ssh"), line)  # noqa: S606 (no shell on this side)
 
 
-def _ssh_line(access: BoardAccess) -> list[str]:
+def _ssh_line(access: api.BoardAccess) -> list[str]:
     return [
         "ssh",
         *("-F", "none"),
@@ -140,7 +139,7 @@ def _ssh_line(access: BoardAccess) -> list[str]:
     ]
 
 
-def _stop_line(stop: BoardStop) -> str:
+def _stop_line(stop: api.BoardStop) -> str:
     if not stop.was_on:
         how = "was not up"
     else:
@@ -148,7 +147,7 @@ def _stop_line(stop: BoardStop) -> str:
     return f"{stop.address} {how}{', and is deleted' if stop.deleted else ''}"
 
 
-def _table(boards: Sequence[BoardStatus]) -> Table:
+def _table(boards: Sequence[api.BoardStatus]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)

@@ -52,14 +52,12 @@ def verify(bundle: Path, allowed_signers: Path | None, out: Output) -> int:
     told, or let --allowed-signers do that.
     """
     from edgedeploy import api
-    from edgedeploy.bundle.build import manifest_bytes
-    from edgedeploy.bundle.signature import read_signature, signer
 
     opened = api.open_bundle(bundle)
     files = f"{len(opened.manifest.files) + 1} files, {bytes_in_words(opened.size_bytes)}"
     signed = ""
     if allowed_signers is not None:
-        who = signer(manifest_bytes(opened), read_signature(bundle), allowed_signers, bundle)
+        who = api.signer(api.manifest_bytes(opened), api.read_signature(bundle), allowed_signers, bundle)
         signed = f"signed by {who}, "
     out.result(opened, f"{bundle} is whole: {signed}{files}, sha256 {opened.sha256}")
     return 0
@@ -78,11 +76,9 @@ def verify(bundle: Path, allowed_signers: Path | None, out: Output) -> int:
 def sign(bundle: Path, key: Path, out: Output) -> int:
     """Sign BUNDLE with an SSH key. It is verified first; the signature is written to BUNDLE.sig beside it."""
     from edgedeploy import api
-    from edgedeploy.bundle.build import manifest_bytes
-    from edgedeploy.bundle.signature import sign as sign_manifest
 
     opened = api.open_bundle(bundle)
-    path = sign_manifest(manifest_bytes(opened), bundle, key)
+    path = api.sign(api.manifest_bytes(opened), bundle, key)
     out.result({"bundle": opened.sha256, "signature": str(path)}, f"wrote {path}, of sha256 {opened.sha256}")
     return 0
 

@@ -38,15 +38,13 @@ def command(
     line of it breaks or no limit can be told.
     """
     from edgedeploy import api
-    from edgedeploy.measure.conditions import merge
-    from edgedeploy.measure.files import load_measurement
     from edgedeploy.report.exports.junit import junit_xml
     from edgedeploy.report.exports.markdown import verdict_markdown
     from edgedeploy.report.terminal.verdict import verdict_table
     from edgedeploy.values.contract import Outcome
 
     contract = api.load_contract(contract_path)
-    measurement = functools.reduce(merge, [load_measurement(path) for path in measurements])
+    measurement = functools.reduce(api.merge_measurements, [api.load_measurement(path) for path in measurements])
     verdict = api.check(contract, measurement, strict=strict)
     out.result(verdict, verdict_table(verdict))
     write_text(junit, junit_xml(verdict, measurement))

@@ -33,19 +33,18 @@ def command(
     Exits 0 when nothing got worse, 1 when something did or none can be told. Worse is what grew by more than the larger
     of its threshold and its noise; of latency and memory, at least three runs of BEFORE say what the noise is.
     """
-    from edgedeploy.measure.files import load_runs
+    from edgedeploy import api
     from edgedeploy.report.exports.junit import junit_xml
     from edgedeploy.report.exports.markdown import verdict_markdown
     from edgedeploy.report.terminal.verdict import verdict_table
     from edgedeploy.values.baseline import Thresholds
     from edgedeploy.values.contract import Outcome
-    from edgedeploy.verdict.baseline import compare
 
-    runs = load_runs(after)
+    runs = api.load_measurements(after)
     thresholds = Thresholds(
         instructions=instructions / 100, latency=latency / 100, memory=memory / 100, size=size / 100
     )
-    verdict = compare(load_runs(before), runs, thresholds)
+    verdict = api.compare(api.load_measurements(before), runs, thresholds)
     out.result(verdict, verdict_table(verdict))
     write_text(junit, junit_xml(verdict, runs[0]))
     write_text(markdown, verdict_markdown(verdict))

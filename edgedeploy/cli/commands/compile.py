@@ -56,17 +56,15 @@ def command(
 
     DATA is FILE.npz, a folder of .npz files, or package.module:callable.
     """
+    from edgedeploy import api
     from edgedeploy.cli.commands.bundle import bundle_table
-    from edgedeploy.compile.build import compile_model
-    from edgedeploy.targets.load import load_target
-    from edgedeploy.verdict.contract import load_contract
 
-    handed_over = load_contract(contract) if contract else None
+    handed_over = api.load_contract(contract) if contract else None
     if handed_over is not None:
         name, version = name or handed_over.model.name, version or handed_over.model.version
-    bundle = compile_model(
+    bundle = api.compile(
         model,
-        load_target(target_name),
+        api.load_target(target_name),
         output,
         name=name,
         version=version or "1",

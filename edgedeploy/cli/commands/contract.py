@@ -59,10 +59,10 @@ def new(
     out: Output,
 ) -> int:
     """Write a contract for MODEL, with its hashes and what it reaches on this machine; then set the limits."""
+    from edgedeploy import api
     from edgedeploy.report.terminal.contract import contract_table
-    from edgedeploy.workflows.contract import Proposal, new_contract
 
-    proposal = Proposal(
+    proposal = api.Proposal(
         model=model,
         evaluation=evaluation,
         calibration=calibration,
@@ -75,7 +75,7 @@ def new(
         recipe=recipe,
         targets=targets,
     )
-    contract = new_contract(proposal, output, progress=out)
+    contract = api.new_contract(proposal, output, progress=out)
     out.result(
         contract, f"{output}: look at its limits, then edgedeploy contract check {output}\n", contract_table(contract)
     )
@@ -109,9 +109,8 @@ def check(contract: Path, junit: Path | None, markdown: Path | None, out: Output
     from edgedeploy.report.exports.markdown import verdict_markdown
     from edgedeploy.report.terminal.verdict import verdict_table
     from edgedeploy.values.contract import Outcome
-    from edgedeploy.workflows.contract import check_hand_over
 
-    verdict = check_hand_over(api.load_contract(contract))
+    verdict = api.check_hand_over(api.load_contract(contract))
     out.result(verdict, verdict_table(verdict))
     write_text(junit, junit_xml(verdict))
     write_text(markdown, verdict_markdown(verdict))

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @common_options
 def command(model: Path, input_shapes: dict[str, tuple[int, ...]], out: Output) -> int:
     """Facts of MODEL: format, opset, inputs and outputs, parameters, MACs, bytes, operators."""
-    from edgedeploy.model.inspect import inspect_model
+    from edgedeploy import api
 
-    facts = inspect_model(model, input_shapes=input_shapes)
+    facts = api.inspect(model, input_shapes=input_shapes)
     out.result(facts, _table(model, facts))
     return 0
 

@@ -82,23 +82,18 @@ def command(
 
     DATA is a .npz with an array per input (and `labels`), a folder of such files, or package.module:callable.
     """
-    from edgedeploy.optimize.optimize import evidence_path, optimize
-    from edgedeploy.optimize.recipes.recipe import load_recipe
-    from edgedeploy.optimize.search.search import SearchSettings
+    from edgedeploy import api
     from edgedeploy.report.terminal.evidence import evidence_table
-    from edgedeploy.workflows.emulated.instruction_counts import GuestInstructions, speed_judge
 
     board = None
     if target is not None:
-        from edgedeploy.targets.load import load_target
-
-        board = load_target(target)
-    loaded = load_recipe(recipe)
+        board = api.load_target(target)
+    loaded = api.load_recipe(recipe)
     if not loaded.is_search and (objective is not None or time_budget_s is not None):
         raise click.UsageError(f"--objective and --time-budget are for a search; the recipe {loaded.name} is none")
-    defaults = SearchSettings()
-    with contextlib.nullcontext() if on == "none" else speed_judge(on, progress=out) as judge:
-        evidence = optimize(
+    defaults = api.SearchSettings()
+    with contextlib.nullcontext(api.NOBODY) if on == "none" else api.judges(on, progress=out) as judges:
+        evidence = api.optimize(
             model,
             loaded,
             output,
@@ -107,10 +102,10 @@ def command(
             metric=metric,
             max_drop=max_drop,
             target=board,
-            speed=judge,
-            board=judge if isinstance(judge, GuestInstructions) else None,
+            speed=judges.speed,
+            board=judges.board,
             allowed=allowed,  # type: ignore[arg-type]
-            search_settings=SearchSettings(
+            search_settings=api.SearchSettings(
                 objective=objective or defaults.objective,  # type: ignore[arg-type]
                 time_budget_s=time_budget_s or defaults.time_budget_s,
             ),
@@ -118,5 +113,5 @@ def command(
         )
     out.result(evidence, evidence_table(evidence))
     if evidence.accepted and not out.as_json:
-        click.echo(f"wrote {output} and {evidence_path(output).name}")
+        click.echo(f"wrote {output} and {api.evidence_path(output).name}")
     return 0 if evidence.accepted else 1

@@ -12,7 +12,7 @@ from edgedeploy.cli.output import Output, common_options, device_options
 from edgedeploy.foundation.units import bytes_in_words
 
 if TYPE_CHECKING:
-    from edgedeploy.deploy.push import PushResult
+    from edgedeploy import api
 
 
 @click.command(name="push")
@@ -89,21 +89,16 @@ def command(
     where that has a file of allowed signers.
     """
     from edgedeploy import api
-    from edgedeploy.bundle import signature as signatures
-    from edgedeploy.bundle.build import manifest_bytes
-    from edgedeploy.deploy.preflight import measured_peak_bytes
-    from edgedeploy.deploy.retry import with_retries
-    from edgedeploy.measure.files import load_measurement
 
     opened = api.open_bundle(bundle)
-    signature = signatures.read_signature(bundle)
+    signature = api.read_signature(bundle)
     if require_signature or allowed_signers is not None:
-        signers = signatures.allowed_signers(allowed_signers)
-        who = signatures.signer(manifest_bytes(opened), signature, signers, bundle)
+        signers = api.allowed_signers(allowed_signers)
+        who = api.signer(api.manifest_bytes(opened), signature, signers, bundle)
         out.note(f"{bundle} is signed by {who}")
-    peak_bytes = measured_peak_bytes(load_measurement(measured), opened.manifest) if measured else None
+    peak_bytes = api.measured_peak_bytes(api.load_measurement(measured), opened.manifest) if measured else None
 
-    def attempt() -> PushResult:
+    def attempt() -> api.PushResult:
         with api.connect(device, accept_new=accept_new, progress=out) as connection:
             return api.push(
                 opened,
@@ -117,7 +112,7 @@ def command(
                 progress=out,
             )
 
-    result = with_retries(attempt, retries, progress=out)
+    result = api.with_retries(attempt, retries, progress=out)
     release = result.release
     sent = f"{result.sent_files} files, {bytes_in_words(result.sent_bytes)} sent; {result.kept_files} were there"
     if result.resumed_bytes:

@@ -25,10 +25,10 @@ def command(name: str | None, out: Output) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from edgedeploy.optimize.recipes.recipe import load_recipe, recipe_names
+    from edgedeploy import api
 
     if name is None:
-        recipes = [load_recipe(one) for one in recipe_names()]
+        recipes = [api.load_recipe(one) for one in api.recipe_names()]
         table = Table(box=None, show_header=False, pad_edge=False)
         for recipe in recipes:
             table.add_row(recipe.name, recipe.title)
@@ -43,7 +43,7 @@ def command(name: str | None, out: Output) -> int:
         ]
         out.result(lines, table)
         return 0
-    recipe = load_recipe(name)
+    recipe = api.load_recipe(name)
     lines_of_passes: list[str] = []
     for number, step in enumerate(recipe.passes, start=1):
         summary = (type(step).__doc__ or "").strip().splitlines()[0]

@@ -17,10 +17,9 @@ def command(device: str, accept_new: bool, out: Output) -> int:
     from rich.table import Table
 
     from edgedeploy import api
-    from edgedeploy.deploy.releases import list_releases
 
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
-        listing = list_releases(connection)
+        listing = api.list_releases(connection)
     table = Table(box=None, pad_edge=False)
     for heading in ("", "model", "release", "target", "recipe", "size", "before it"):
         table.add_column(heading, justify="right" if heading == "size" else "left")

@@ -60,7 +60,6 @@ def command(
     Exits 0 on PASS, 1 on FAIL.
     """
     from edgedeploy import api
-    from edgedeploy.bundle.signature import read_signature
     from edgedeploy.report.terminal.smoke import smoke_screen
 
     if sum(each is not None for each in (device, kit, result_path)) != 1:
@@ -68,9 +67,7 @@ def command(
     if bundle_path is not None and name is not None:
         raise click.UsageError("--name is for a release that is there, --bundle brings its own")
     if result_path is not None:
-        from edgedeploy.workflows.smoke.kit import read_result
-
-        found = read_result(result_path)
+        found = api.read_smoke_result(result_path)
         out.result(found, *smoke_screen(found))
         return 0 if found.passed else 1
     if kit is not None:
@@ -79,7 +76,7 @@ def command(
         return _write_kit(bundle_path, kit, seconds, out)
     assert device is not None
     bundle = api.open_bundle(bundle_path) if bundle_path else None
-    signature = read_signature(bundle_path) if bundle_path else None
+    signature = api.read_signature(bundle_path) if bundle_path else None
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
         found = api.smoke(connection, bundle=bundle, signature=signature, name=name, seconds=seconds, progress=out)
     out.result(found, *smoke_screen(found))
@@ -89,9 +86,8 @@ def command(
 def _write_kit(bundle_path: Path, kit: Path, seconds: float, out: Output) -> int:
     from edgedeploy import api
     from edgedeploy.foundation.units import bytes_in_words
-    from edgedeploy.workflows.smoke.kit import write_kit
 
-    written = write_kit(api.open_bundle(bundle_path), kit, seconds=seconds, progress=out)
+    written = api.write_kit(api.open_bundle(bundle_path), kit, seconds=seconds, progress=out)
     text = f"{written.path} is a kit of {written.release}: {written.files} files, {bytes_in_words(written.size_bytes)}"
     then = "on the board: sh smoke, in that folder; on the laptop then: edgedeploy smoke --read result-HOST-DATE.json"
     out.result(written, text, then)

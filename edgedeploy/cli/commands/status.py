@@ -11,7 +11,7 @@ from edgedeploy.foundation.sanitize import printable
 from edgedeploy.foundation.units import bytes_in_words
 
 if TYPE_CHECKING:
-    from edgedeploy.deploy.status import DeviceStatus, Running
+    from edgedeploy import api
 
 
 @click.command(name="status")
@@ -33,7 +33,7 @@ def command(device: str, health: bool, accept_new: bool, out: Output) -> int:
     return 1 if unhealthy or found.damaged or not found.running else 0
 
 
-def _lines(found: DeviceStatus) -> list[str]:
+def _lines(found: api.DeviceStatus) -> list[str]:
     lines: list[str] = []
     for one in found.running:
         lines += _running(one)
@@ -51,7 +51,7 @@ def _lines(found: DeviceStatus) -> list[str]:
     return lines
 
 
-def _running(one: Running) -> list[str]:
+def _running(one: api.Running) -> list[str]:
     release, manifest = one.release, one.release.manifest
     source = f", recipe {manifest.source.recipe}" if manifest.source else ""
     lines = [

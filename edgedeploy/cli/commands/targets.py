@@ -22,13 +22,13 @@ def command(name: str | None, out: Output) -> int:
 
     A target is a TOML file: those that edgedeploy ships, and your own in ~/.config/edgedeploy/targets/.
     """
-    from edgedeploy.targets.load import load_target, target_names
+    from edgedeploy import api
 
     if name:
-        target = load_target(name)
+        target = api.load_target(name)
         out.result(target, _whole(target))
     else:
-        targets = [load_target(each) for each in target_names()]
+        targets = [api.load_target(each) for each in api.target_names()]
         out.result(targets, _list(targets))
     return 0
 
@@ -83,12 +83,14 @@ def _system(system: OperatingSystem) -> str:
 
 
 def _bounds(target: Target) -> str:
-    from edgedeploy.targets.roofline import peak_macs_per_s
+    from edgedeploy import api
 
     roof = target.roofline
     if roof is None:
         return "not known: the target is of many boards"
-    float32, int8 = (peak_macs_per_s(target, rate) for rate in (roof.float32_macs_per_cycle, roof.int8_macs_per_cycle))
+    float32, int8 = (
+        api.peak_macs_per_s(target, rate) for rate in (roof.float32_macs_per_cycle, roof.int8_macs_per_cycle)
+    )
     return (
         f"{float32 / 1e9:,.1f} billion MACs a second in float32, {int8 / 1e9:,.1f} in int8; "
         f"{roof.memory_bytes_per_s / 1e9:,.1f} GB a second of memory"

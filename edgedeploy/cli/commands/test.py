@@ -70,20 +70,20 @@ def command(
     --max-drop under the host's.
     """
     from edgedeploy import api
-    from edgedeploy.measure.evaluate import disagreements
-    from edgedeploy.measure.files import save_measurement
     from edgedeploy.report.terminal.measurement import measurement_tables
 
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
         release = api.current_release(connection, name)
         measurement = api.test(connection, release, evaluation, metric=metric, limit=limit, model=model, progress=out)
     assert measurement.accuracy is not None
-    wrong = disagreements(measurement.accuracy, min_agreement=min_agreement, min_sqnr_db=min_sqnr_db, max_drop=max_drop)
+    wrong = api.disagreements(
+        measurement.accuracy, min_agreement=min_agreement, min_sqnr_db=min_sqnr_db, max_drop=max_drop
+    )
     answer = [f"✗ {reason}" for reason in wrong] or ["✓ the device answers as the host does"]
     # Shown first: minutes of measuring are not to be lost because a file cannot be written.
     out.result(measurement, *measurement_tables(measurement), *answer)
     if output:
-        save_measurement(measurement, output)
+        api.save_measurement(measurement, output)
     if wrong and out.as_json:
         click.echo("\n".join(answer), err=True)
     return int(bool(wrong))

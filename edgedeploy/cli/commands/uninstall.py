@@ -32,7 +32,6 @@ def command(
     With --release only that one goes, and not if it is current or the one that a rollback returns to.
     """
     from edgedeploy import api
-    from edgedeploy.deploy.uninstall import uninstall_everything
 
     if everything and (name or releases):
         raise click.UsageError("--all takes neither --name nor --release.")
@@ -43,7 +42,7 @@ def command(
         click.confirm(f"Remove {what} from {device}?", abort=True, err=True)
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
         if everything:
-            removed = uninstall_everything(connection)
+            removed = api.uninstall_everything(connection)
         else:
             removed = api.uninstall(connection, name, releases=releases, progress=out)
     lines = [f"removed {one}" for one in removed.releases] or ["there was nothing to remove"]

@@ -1,6 +1,6 @@
 """A runner on an emulated board that counts instructions: it stays, and takes one model after the other.
 
-Like `shipping`, this stands above the rooms: it builds, boots, sends and runs with what they offer.
+This is a workflow, above the rooms: it builds, boots, sends and runs with what they offer.
 """
 
 from __future__ import annotations

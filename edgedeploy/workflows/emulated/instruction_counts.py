@@ -1,6 +1,6 @@
 """Speed on an emulated board: two models by the instructions that the board executes for them.
 
-Like `shipping`, this stands above the rooms: `optimize` knows nothing of devices and is handed a judge.
+This is a workflow, above the rooms: `optimize` knows nothing of devices and is handed a judge.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import statistics
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -19,7 +20,9 @@ from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.formats import ModelFormat, format_of
 from edgedeploy.inference.session import Feed, Session, open_session
 from edgedeploy.metrics.model_comparison import ResultFailedError
+from edgedeploy.optimize.guard.board import Board
 from edgedeploy.optimize.guard.host_timing import HostTiming
+from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.speed import SpeedFigure
 from edgedeploy.workflows.emulated.board_runner import BoardRunner
@@ -58,6 +61,29 @@ def speed_judge(address: str | None, *, progress: Progress = SILENT) -> Iterator
         )
     with contextlib.ExitStack() as stack:
         yield GuestInstructions(address, stack, progress)
+
+
+class Judges(NamedTuple):
+    """Who judges a result beside this machine's exact arithmetic."""
+
+    speed: SpeedJudge | None
+    """None leaves speed unjudged."""
+    board: Board | None
+    """Runs the result too, so that its answers are judged there; None for none."""
+
+
+NOBODY = Judges(speed=None, board=None)
+
+
+@contextlib.contextmanager
+def judges(address: str | None, *, progress: Progress = SILENT) -> Iterator[Judges]:
+    """Open what `speed_judge` gives; an emulated board judges the answers as well as the speed.
+
+    Raises:
+        UnsupportedError, UnknownNameError: as `speed_judge`.
+    """
+    with speed_judge(address, progress=progress) as judge:
+        yield Judges(speed=judge, board=judge if isinstance(judge, GuestInstructions) else None)
 
 
 class GuestInstructions:

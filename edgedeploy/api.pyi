@@ -1,0 +1,160 @@
+# Written by `python -m edgedeploy.api`: change the table in api.py instead.
+from edgedeploy.device.emulator.login import BoardAccess as BoardAccess
+from edgedeploy.device.emulator.board import BoardStatus as BoardStatus
+from edgedeploy.device.emulator.board import BoardStop as BoardStop
+from edgedeploy.device.connection import Connection as Connection
+from edgedeploy.workflows.doctor import JOBS as DOCTOR_JOBS
+from edgedeploy.deploy.status import DeviceStatus as DeviceStatus
+from edgedeploy.foundation.errors import EdgedeployError as EdgedeployError
+from edgedeploy.stats.paired_ratio import LEAST_PAIRS as LEAST_PAIRS
+from edgedeploy.workflows.emulated.instruction_counts import NOBODY as NOBODY
+from edgedeploy.workflows.contract import Proposal as Proposal
+from edgedeploy.deploy.push import PushResult as PushResult
+from edgedeploy.deploy.status import Running as Running
+from edgedeploy.optimize.search.search import SearchSettings as SearchSettings
+from edgedeploy.bundle.signature import allowed_signers as allowed_signers
+from edgedeploy.verdict.baseline import baseline_of as baseline_of
+from edgedeploy.measure.bench import bench as bench
+from edgedeploy.measure.interleaved import bench_against as bench_against
+from edgedeploy.device.emulator.board import board_access as board_access
+from edgedeploy.device.emulator.board import board_down as board_down
+from edgedeploy.device.emulator.board import board_list as board_list
+from edgedeploy.device.emulator.board import board_status as board_status
+from edgedeploy.device.emulator.board import board_up as board_up
+from edgedeploy.verdict.check import check as check
+from edgedeploy.verdict.baseline import check_baseline as check_baseline
+from edgedeploy.workflows.contract import check_hand_over as check_hand_over
+from edgedeploy.bundle.signature import check_key as check_key
+from edgedeploy.verdict.baseline import compare as compare
+from edgedeploy.compile.build import compile_model as compile
+from edgedeploy.device.address import connect as connect
+from edgedeploy.deploy.releases import current_release as current_release
+from edgedeploy.measure.evaluate import disagreements as disagreements
+from edgedeploy.workflows.doctor import examine as doctor
+from edgedeploy.device.emulator.board import emulated_board as emulated_board
+from edgedeploy.optimize.optimize import evidence_path as evidence_path
+from edgedeploy.model.inspect import inspect_model as inspect
+from edgedeploy.workflows.emulated.instruction_counts import judges as judges
+from edgedeploy.deploy.releases import list_releases as list_releases
+from edgedeploy.verdict.baseline import load_baseline as load_baseline
+from edgedeploy.verdict.contract import load_contract as load_contract
+from edgedeploy.measure.files import load_measurement as load_measurement
+from edgedeploy.measure.files import load_runs as load_measurements
+from edgedeploy.optimize.recipes.recipe import load_recipe as load_recipe
+from edgedeploy.targets.load import load_target as load_target
+from edgedeploy.bundle.build import manifest_bytes as manifest_bytes
+from edgedeploy.deploy.preflight import measured_peak_bytes as measured_peak_bytes
+from edgedeploy.measure.conditions import merge as merge_measurements
+from edgedeploy.workflows.contract import new_contract as new_contract
+from edgedeploy.bundle.build import open_bundle as open_bundle
+from edgedeploy.optimize.optimize import optimize as optimize
+from edgedeploy.deploy.releases import other_release as other_release
+from edgedeploy.bundle.build import pack_bundle as pack_bundle
+from edgedeploy.targets.roofline import peak_macs_per_s as peak_macs_per_s
+from edgedeploy.device.probe.probe import probe as probe
+from edgedeploy.measure.profile import profile as profile
+from edgedeploy.deploy.push import push as push
+from edgedeploy.deploy.device_log import read_log as read_log
+from edgedeploy.bundle.signature import read_signature as read_signature
+from edgedeploy.workflows.smoke.kit import read_result as read_smoke_result
+from edgedeploy.optimize.recipes.recipe import recipe_names as recipe_names
+from edgedeploy.deploy.releases import releases as releases
+from edgedeploy.deploy.releases import rollback as rollback
+from edgedeploy.verdict.baseline import save_baseline as save_baseline
+from edgedeploy.measure.files import save_measurement as save_measurement
+from edgedeploy.workflows.ship import ship as ship
+from edgedeploy.bundle.signature import sign as sign
+from edgedeploy.bundle.signature import signer as signer
+from edgedeploy.workflows.smoke.smoke import smoke as smoke
+from edgedeploy.workflows.emulated.instruction_counts import speed_judge as speed_judge
+from edgedeploy.deploy.status import status as status
+from edgedeploy.targets.load import target_names as target_names
+from edgedeploy.measure.evaluate import test as test
+from edgedeploy.deploy.uninstall import uninstall as uninstall
+from edgedeploy.deploy.uninstall import uninstall_everything as uninstall_everything
+from edgedeploy.verdict.baseline import updated as updated_baseline
+from edgedeploy.deploy.retry import with_retries as with_retries
+from edgedeploy.workflows.smoke.kit import write_kit as write_kit
+from edgedeploy.report.exports.html import write_report as write_report
+
+__all__ = [
+    "BoardAccess",
+    "BoardStatus",
+    "BoardStop",
+    "Connection",
+    "DOCTOR_JOBS",
+    "DeviceStatus",
+    "EdgedeployError",
+    "LEAST_PAIRS",
+    "NOBODY",
+    "Proposal",
+    "PushResult",
+    "Running",
+    "SearchSettings",
+    "allowed_signers",
+    "baseline_of",
+    "bench",
+    "bench_against",
+    "board_access",
+    "board_down",
+    "board_list",
+    "board_status",
+    "board_up",
+    "check",
+    "check_baseline",
+    "check_hand_over",
+    "check_key",
+    "compare",
+    "compile",
+    "connect",
+    "current_release",
+    "disagreements",
+    "doctor",
+    "emulated_board",
+    "evidence_path",
+    "inspect",
+    "judges",
+    "list_releases",
+    "load_baseline",
+    "load_contract",
+    "load_measurement",
+    "load_measurements",
+    "load_recipe",
+    "load_target",
+    "manifest_bytes",
+    "measured_peak_bytes",
+    "merge_measurements",
+    "new_contract",
+    "open_bundle",
+    "optimize",
+    "other_release",
+    "pack_bundle",
+    "peak_macs_per_s",
+    "probe",
+    "profile",
+    "push",
+    "read_log",
+    "read_signature",
+    "read_smoke_result",
+    "recipe_names",
+    "releases",
+    "rollback",
+    "save_baseline",
+    "save_measurement",
+    "ship",
+    "sign",
+    "signer",
+    "smoke",
+    "speed_judge",
+    "status",
+    "target_names",
+    "test",
+    "uninstall",
+    "uninstall_everything",
+    "updated_baseline",
+    "with_retries",
+    "write_kit",
+    "write_report",
+]
+
+def stub() -> str: ...
