@@ -81,7 +81,7 @@ _NAMES = {
     "save_baseline": "verdict.baseline:save_baseline",
     "save_measurement": "measure.files:save_measurement",
     "SearchSettings": "optimize.search.search:SearchSettings",
-    "ship": "workflows.ship:ship",
+    "ship": "workflows.ship.ship:ship",
     "sign": "bundle.signature:sign",
     "signer": "bundle.signature:signer",
     "smoke": "workflows.smoke.smoke:smoke",

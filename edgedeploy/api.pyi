@@ -62,7 +62,7 @@ from edgedeploy.deploy.releases import releases as releases
 from edgedeploy.deploy.releases import rollback as rollback
 from edgedeploy.verdict.baseline import save_baseline as save_baseline
 from edgedeploy.measure.files import save_measurement as save_measurement
-from edgedeploy.workflows.ship import ship as ship
+from edgedeploy.workflows.ship.ship import ship as ship
 from edgedeploy.bundle.signature import sign as sign
 from edgedeploy.bundle.signature import signer as signer
 from edgedeploy.workflows.smoke.smoke import smoke as smoke

@@ -10,7 +10,7 @@ from edgedeploy.foundation.errors import DeviceError, UnknownNameError, Unsuppor
 from edgedeploy.foundation.progress import SILENT
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.target import Target
-from edgedeploy.workflows.ship import _target
+from edgedeploy.workflows.ship.target_choice import choose_target
 
 
 class Board:
@@ -28,7 +28,7 @@ class Board:
 
 
 def target(said: str, name: str | None = None, backend: str = "auto") -> Target:
-    return _target("ssh://board", Board(said), name, backend, SILENT)
+    return choose_target(Board(said), "ssh://board", name, backend, SILENT)
 
 
 def test_by_default_it_is_the_one_that_fits_best() -> None:

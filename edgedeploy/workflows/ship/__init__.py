@@ -1,0 +1,1 @@
+"""The whole way for one device: from a contract to a verdict."""

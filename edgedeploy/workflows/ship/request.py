@@ -1,0 +1,120 @@
+"""What is asked of `ship`, resolved once: files found, their digests checked, the recipe read."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+from msgspec import Struct
+
+from edgedeploy.bundle.signature import check_key
+from edgedeploy.foundation.errors import IntegrityError, InvalidFileError
+from edgedeploy.foundation.files import sha256_file
+from edgedeploy.optimize.recipes.recipe import Recipe, load_recipe
+from edgedeploy.optimize.search.search import SearchSettings
+from edgedeploy.values.contract import Allowance, Contract
+
+
+class ShipRequest(Struct, frozen=True, kw_only=True):
+    """All that `ship` needs to know; after it, nobody looks anything up in the contract but the check against it."""
+
+    contract: Contract
+    model: Path
+    """The file that the contract names; its SHA-256 is the contract's."""
+    calibration: str | None
+    """A dataset, as `open_dataset` takes it."""
+    evaluation: str
+    """A dataset with labels, as `open_dataset` takes it."""
+    metric: str
+    max_drop: float
+    """How much the metric of the optimized model may fall on this machine, in its own units."""
+    recipe: Recipe
+    search_settings: SearchSettings
+    allowed: tuple[Allowance, ...]
+    device: str
+    """An address, as `connect` takes it."""
+    target: str | None
+    """A target's name; None: the target that fits the device best."""
+    backend: str
+    profile: str
+    """How long to measure: `"smoke"`, `"standard"` or `"long"`."""
+    strict: bool
+    sign_key: Path | None
+
+    @property
+    def name(self) -> str:
+        """Of the model, on devices."""
+        return self.contract.model.name
+
+    @property
+    def version(self) -> str:
+        """Of the model, on devices."""
+        return self.contract.model.version
+
+
+def resolve(
+    contract: Contract,
+    device: str,
+    *,
+    target: str | None,
+    backend: str,
+    profile: str,
+    strict: bool,
+    sign_key: Path | None,
+) -> ShipRequest:
+    """Find and check everything on this machine that a shipment needs, before hours of work begin.
+
+    Raises:
+        InvalidFileError: the contract has expired; the model, the recipe or the key is missing or malformed.
+        IntegrityError: the model is not the one that the contract names.
+        UnknownNameError: there is no such recipe.
+    """
+    _check_expiry(contract)
+    if sign_key is not None:
+        check_key(sign_key)
+    optimization, drop = contract.optimization, contract.limits.metric_max_drop
+    evaluation = _dataset(contract, contract.data.evaluation)
+    return ShipRequest(
+        contract=contract,
+        model=_model(contract),
+        calibration=_dataset(contract, contract.data.calibration) if contract.data.calibration else None,
+        evaluation=evaluation,
+        metric=contract.data.metric,
+        # A contract that states no drop is judged by its floor alone, on the device.
+        max_drop=1.0 if drop is None else drop,
+        recipe=load_recipe(optimization.recipe),
+        search_settings=SearchSettings(objective=optimization.objective, time_budget_s=optimization.time_budget_s),
+        allowed=optimization.allow,
+        device=device,
+        target=target,
+        backend=backend,
+        profile=profile,
+        strict=strict,
+        sign_key=sign_key,
+    )
+
+
+def _check_expiry(contract: Contract) -> None:
+    model = contract.model
+    if model.expires is not None and datetime.datetime.now(datetime.UTC).date() > model.expires:
+        raise InvalidFileError(
+            f"the contract of {model.name} {model.version} expired on {model.expires}",
+            hint=f"ask {model.owner or 'the people who trained the model'} for a new one",
+        )
+
+
+def _model(contract: Contract) -> Path:
+    path = contract.folder / contract.model.file
+    if sha256_file(path) != contract.model.sha256:
+        raise IntegrityError(
+            f"{path} is not the model that the contract names",
+            why="its SHA-256 is another one",
+            hint="ask for the right file, or for a contract of this one",
+        )
+    return path
+
+
+def _dataset(contract: Contract, name: str) -> str:
+    path = contract.folder / name
+    # package.module:callable is no path; a file of that name would be meant by it all the same.
+    return name if ":" in name and not path.exists() else str(path)

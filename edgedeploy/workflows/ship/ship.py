@@ -1,0 +1,187 @@
+"""The whole way, from a contract to a verdict. Nothing happens here that the rooms do not do."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import tempfile
+from pathlib import Path
+
+from msgspec import structs
+
+from edgedeploy.bundle.build import manifest_bytes
+from edgedeploy.bundle.signature import read_signature, sign
+from edgedeploy.compile.build import compile_model
+from edgedeploy.deploy.push import PushResult, push
+from edgedeploy.device.address import connect
+from edgedeploy.device.connection import Connection
+from edgedeploy.foundation.errors import DeviceError
+from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.measure.bench import bench
+from edgedeploy.measure.conditions import merge
+from edgedeploy.measure.evaluate import test
+from edgedeploy.measure.profile import PROFILED
+from edgedeploy.measure.profile import profile as profile_release
+from edgedeploy.model.load import is_tflite
+from edgedeploy.optimize.optimize import optimize
+from edgedeploy.values.bundle import Bundle, Release
+from edgedeploy.values.contract import Contract
+from edgedeploy.values.evidence import Evidence
+from edgedeploy.values.measurement import Measurement
+from edgedeploy.values.profile import Profile
+from edgedeploy.values.shipment import Shipment
+from edgedeploy.values.target import Target
+from edgedeploy.verdict.check import check
+from edgedeploy.workflows.emulated.instruction_counts import NOBODY, Judges, judges
+from edgedeploy.workflows.ship.facts import bundle_facts, contract_facts, release_facts
+from edgedeploy.workflows.ship.request import ShipRequest, resolve
+from edgedeploy.workflows.ship.settle import settle
+from edgedeploy.workflows.ship.target_choice import choose_target
+
+SCHEMA = 1
+
+
+def ship(
+    contract: Contract,
+    device: str,
+    *,
+    target: str | None = None,
+    backend: str = "auto",
+    work: Path | None = None,
+    profile: str = "smoke",
+    strict: bool = False,
+    sign_key: Path | None = None,
+    accept_new: bool = False,
+    progress: Progress = SILENT,
+) -> Shipment:
+    """Optimize, compile, push, bench, test and check what `contract` describes.
+
+    A release that breaks its contract does not stay current where another one was so before: that one is made current
+    again. To an emulated board, the guard judges the optimized model on a board of the same kind, as
+    `optimize --on board:NAME` does: its answers and its instructions.
+
+    Args:
+        device: an address, as `connect` takes it. It is opened first: a device that cannot be reached is known at once,
+            not after minutes of work.
+        target: what to build for. By default the one that fits the device best, by what the device says of itself.
+        backend: `"auto"` or a backend's name, as `compile` takes it; the model is optimized for it.
+        work: where the optimized model and the bundle are kept; by default nowhere.
+        profile: how long `bench` measures: `"smoke"`, `"standard"` or `"long"`.
+        strict: the contract holds only if every line of it is determined.
+        sign_key: an SSH key to sign the bundle with, as `edgedeploy.bundle.signature.sign` takes it.
+
+    Returns:
+        All that was seen. When the guard refuses the optimized model, `evidence` says why and the fields after it are
+        None: nothing was sent.
+
+    Raises:
+        EdgedeployError: any kind; each room says which.
+    """
+    request = resolve(
+        contract, device, target=target, backend=backend, profile=profile, strict=strict, sign_key=sign_key
+    )
+    with contextlib.ExitStack() as stack:
+        folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgedeploy-")))
+        connection = stack.enter_context(connect(device, accept_new=accept_new, progress=progress))
+        return _ship(request, connection, folder, progress)
+
+
+def _ship(request: ShipRequest, connection: Connection, folder: Path, progress: Progress) -> Shipment:
+    target = choose_target(connection, request.device, request.target, request.backend, progress)
+    optimized, evidence = _optimize(request, target, folder, progress)
+    shipment = Shipment(
+        schema=SCHEMA,
+        edgedeploy=importlib.metadata.version("edgedeploy"),
+        device=request.device,
+        contract=contract_facts(request.contract),
+        evidence=evidence,
+    )
+    if not evidence.accepted:
+        return structs.replace(shipment, remarks=("Nothing was sent: the optimized model was refused.",))
+    bundle = _compile(request, optimized, target, folder, progress)
+    pushed = _push(request, bundle, connection, progress)
+    measurement = _measure(request, connection, pushed.release, progress)
+    verdict = check(request.contract, measurement, strict=request.strict)
+    profiled = _profile(connection, pushed.release, progress)
+    current, remarks = settle(connection, pushed, verdict, progress)
+    return structs.replace(
+        shipment,
+        bundle=bundle_facts(bundle),
+        release=release_facts(pushed, current),
+        measurement=measurement,
+        profile=profiled,
+        verdict=verdict,
+        remarks=remarks,
+    )
+
+
+def _optimize(request: ShipRequest, target: Target, folder: Path, progress: Progress) -> tuple[Path, Evidence]:
+    output = folder / f"{request.name}{'.tflite' if request.model.suffix == '.tflite' else '.onnx'}"
+    with _judges(request, target, progress) as judging:
+        evidence = optimize(
+            request.model,
+            request.recipe,
+            output,
+            calibration=request.calibration,
+            evaluation=request.evaluation,
+            metric=request.metric,
+            max_drop=request.max_drop,
+            target=target,
+            speed=judging.speed,
+            board=judging.board,
+            allowed=request.allowed,
+            search_settings=request.search_settings,
+            progress=progress,
+        )
+    return output, evidence
+
+
+def _judges(request: ShipRequest, target: Target, progress: Progress) -> contextlib.AbstractContextManager[Judges]:
+    """An emulated board, by its answers and its instructions; this machine, by time; nobody for another device: how
+    fast that one is, `bench` measures there with the release itself. Nor on a board that cannot have the runtime which
+    is asked for both models."""
+    if request.device.startswith("board:"):
+        runtime = "tflite" if is_tflite(request.model) else "onnxruntime"
+        if runtime in target.backends:
+            return judges(request.device, progress=progress)
+    return judges(None) if request.device.startswith("local:") else contextlib.nullcontext(NOBODY)
+
+
+def _compile(request: ShipRequest, optimized: Path, target: Target, folder: Path, progress: Progress) -> Bundle:
+    return compile_model(
+        optimized,
+        target,
+        folder / f"{request.name}.bundle",
+        name=request.name,
+        version=request.version,
+        backend=request.backend,
+        golden=request.calibration or request.evaluation,
+        contract=request.contract,
+        progress=progress,
+    )
+
+
+def _push(request: ShipRequest, bundle: Bundle, connection: Connection, progress: Progress) -> PushResult:
+    signature = None
+    if request.sign_key is not None:
+        sign(manifest_bytes(bundle), bundle.path, request.sign_key)
+        signature = read_signature(bundle.path)
+    return push(bundle, connection, signature=signature, progress=progress)
+
+
+def _measure(request: ShipRequest, connection: Connection, release: Release, progress: Progress) -> Measurement:
+    return merge(
+        bench(connection, release, profile=request.profile, progress=progress),
+        test(connection, release, request.evaluation, metric=request.metric, progress=progress),
+    )
+
+
+def _profile(connection: Connection, release: Release, progress: Progress) -> Profile | None:
+    """Where the time goes, for the report; that there is none is no reason to stop."""
+    if release.manifest.runtime.backend not in PROFILED:
+        return None
+    try:
+        return profile_release(connection, release, progress=progress)
+    except DeviceError as error:
+        progress.note(str(error))
+        return None
