@@ -35,6 +35,10 @@ def test_figures_come_from_the_board_and_emulated_time_breaks_nothing(board: Boa
     assert shipment.measurement.timing.clock == "emulated"
     assert shipment.measurement.timing.summary.n >= 64
     assert shipment.measurement.accuracy.samples == 80
+    # The guard judged on a board what it judges there for `optimize --on board:…`: answers and instructions.
+    judged = {execution.arithmetic: execution for execution in shipment.evidence.executions}
+    assert judged["board"].isa.startswith(board.address) and judged["board"].agreement.samples >= 16
+    assert shipment.evidence.speed and shipment.evidence.speed.currency == "guest instructions"
     assert shipment.verdict
     outcomes = {line.key: line.outcome for line in shipment.verdict.lines}
     # A limit that nothing on earth keeps: on an emulated board it is neither kept nor broken.
