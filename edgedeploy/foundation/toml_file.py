@@ -106,9 +106,9 @@ def _mend(document: Any, kind: type[msgspec.Struct], keys: tuple[str | int, ...]
         return f"keys of this table: {', '.join(field.encode_name for field in getattr(info, 'fields', ()))}"
     # Of tables that come in several kinds, one key says which.
     if keys and isinstance(info, msgspec.inspect.UnionType):
-        kinds = [one for one in info.types if getattr(one, "tag_field", None) == keys[-1]]
+        kinds = [kind for kind in info.types if getattr(kind, "tag_field", None) == keys[-1]]
         if kinds:
-            return f"one of: {', '.join(str(getattr(one, 'tag', '')) for one in kinds)}"
+            return f"one of: {', '.join(str(getattr(kind, 'tag', '')) for kind in kinds)}"
     return ""
 
 
@@ -131,12 +131,12 @@ def _chosen(info: Any, value: Any) -> Any:
     """Of a union, the member that `value` is meant to be."""
     if not isinstance(info, msgspec.inspect.UnionType):
         return info
-    members = [one for one in info.types if not isinstance(one, msgspec.inspect.NoneType)]
+    members = [member for member in info.types if not isinstance(member, msgspec.inspect.NoneType)]
     if isinstance(value, dict):
-        for one in members:
-            tag_field = getattr(one, "tag_field", None)
-            if tag_field is not None and value.get(tag_field) == getattr(one, "tag", None):
-                return one
+        for member in members:
+            tag_field = getattr(member, "tag_field", None)
+            if tag_field is not None and value.get(tag_field) == getattr(member, "tag", None):
+                return member
     return members[0] if len(members) == 1 else info
 
 

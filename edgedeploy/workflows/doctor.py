@@ -55,7 +55,7 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
 
     def missing(self, jobs: tuple[str, ...]) -> tuple[Finding, ...]:
         """What stands between this machine and those jobs."""
-        return tuple(one for one in self.findings if one.job in jobs and one.state == "missing")
+        return tuple(finding for finding in self.findings if finding.job in jobs and finding.state == "missing")
 
 
 def examine() -> Diagnosis:
@@ -171,7 +171,7 @@ def _version_line(program: str) -> str:
 
 
 def _room(job: str, folder: Path, name: str, needed_bytes: int, variable: str) -> Finding:
-    existing = next((one for one in (folder, *folder.parents) if one.is_dir()), Path("/"))
+    existing = next((parent for parent in (folder, *folder.parents) if parent.is_dir()), Path("/"))
     what, hint = f"disk for {name}", f"free some space, or set {variable} to a folder elsewhere"
     if not os.access(existing, os.W_OK):
         return Finding(job=job, what=what, state="missing", detail=f"{existing} cannot be written to", hint=hint)
