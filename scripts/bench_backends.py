@@ -1,6 +1,6 @@
-"""Real models through every backend, each on emulated boards that count instructions.
+"""Run real models through every backend on emulated boards: bytes sent, cold start, memory, instructions.
 
-Usage: scripts/bench_backends [--boards TARGET,TARGET] [--models NAME,NAME] [--backends NAME,NAME] …
+Usage: scripts/bench backends [--boards TARGET,TARGET] [--models NAME,NAME] [--backends NAME,NAME] …
 
 For each model, backend and board: whether it runs and agrees with the host on the same samples, the bundle's bytes,
 what is sent when the board has another model of that backend, a cold start, the peak of memory, and the instructions of
@@ -318,7 +318,7 @@ def main() -> None:
         rows = measure(subjects(arguments.folder, names), backends, boards, arguments)
     print_tables(rows)
     if arguments.models == ",".join(defaults) and backends == list(NAMES):
-        command = f"scripts/bench_backends --boards {arguments.boards} --samples {arguments.samples}"
+        command = f"scripts/bench backends --boards {arguments.boards} --samples {arguments.samples}"
         _DOCUMENT.write_text(document(rows, command, _FLOORS_DB), encoding="utf-8")
         print(_DOCUMENT)
 

@@ -1,4 +1,4 @@
-"""The tables of scripts/bench_backends, in the terminal and as docs/bench_backends.md."""
+"""The tables of scripts/bench backends, in the terminal and as docs/bench_backends.md."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Boots emulated boards of each kind and prints a table: image sizes, seconds to the first login.
+"""Boot emulated boards of each kind: image sizes and seconds to the first login.
 
-Usage: scripts/bench_boards [--targets TARGET,TARGET] [--boots N] [--counting]
+Usage: scripts/bench boards [--targets TARGET,TARGET] [--boots N] [--counting]
 
 Of several boots the quickest is given, as all that a busy machine does to a boot is make it longer. The emulator's
 processor time stands beside it: that much is to be done, whatever else runs here. Images that are missing are built

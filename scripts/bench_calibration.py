@@ -1,6 +1,6 @@
-"""Time and peak memory of calibration, beside onnxruntime.quantization's on the same models and data, in one run.
+"""Compare time and peak memory of calibration with onnxruntime.quantization's, on the same models and data.
 
-Usage: scripts/bench_calibration [--samples 32,128,512] [--memory-limit GB] [--one-core] [--out FILE.md]
+Usage: scripts/bench calibration [--samples 32,128,512] [--memory-limit GB] [--one-core] [--out FILE.md]
 
 Every figure comes from a process of its own. Its time runs from opening the model to having the ranges, without
 imports; its memory is the largest resident set of the whole process (VmHWM in /proc/self/status). Both sides read the
@@ -296,7 +296,7 @@ def document(sections: Sequence[str], missed: Sequence[str], *, one_core: bool) 
         [
             "# Calibration beside onnxruntime.quantization",
             "",
-            f"Made by `scripts/bench_calibration{flag}`, which says how it measures. Per row, in one run,",
+            f"Made by `scripts/bench calibration{flag}`, which says how it measures. Per row, in one run,",
             "on the same data: seconds from opening the model to having all ranges, and the largest resident set of",
             "the whole process, some 120 MB of which are Python and onnxruntime themselves. onnxruntime's",
             "calibrators have their own settings: their percentile is the 99.999th of magnitudes, and their entropy",

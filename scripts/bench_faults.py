@@ -1,6 +1,6 @@
-"""Faults during a push, counted: how many were tried, and how many releases were lost.
+"""Interrupt pushes in every way there is, and count the releases that are lost.
 
-Usage: scripts/bench_faults [--faults KIND=N,KIND=N] [--boards N] [--seed N] [--folder FOLDER]
+Usage: scripts/bench faults [--faults KIND=N,KIND=N] [--boards N] [--seed N] [--folder FOLDER]
 
 After each fault one release must be current that is whole and answers, the old or the new one, and the next push must
 succeed without anybody's help. Each fault is a line in FOLDER/faults.jsonl; runs add to it, and all of them make the
@@ -321,7 +321,7 @@ def document(facts: list[dict[str, str | float]]) -> str:
         "",
         "Made by:",
         "",
-        "    scripts/bench_faults",
+        "    scripts/bench faults",
         "",
         "On an emulated Pi 4 with busybox and sshd alone and a persistent ext4 disk, and on an OpenSSH server of",
         "this machine. After each fault: one release is current, every byte of it is what its manifest says, it",

@@ -1,6 +1,6 @@
-"""How far the figures can be trusted, on this machine and in one run.
+"""Measure how far the figures can be trusted, on this machine and in one run.
 
-Usage: scripts/bench_measure [--boots N] [--clean N] [--regressed N] [--folder FOLDER]
+Usage: scripts/bench measure [--boots N] [--clean N] [--regressed N] [--folder FOLDER]
 
 1. The same release is counted after each of several boots of an emulated Pi 4, half of them with all of this machine's
    cores kept busy beside it, and timed on this machine in the same minutes.
@@ -241,7 +241,7 @@ def document(facts: list[dict[str, object]]) -> str:
         "",
         "Made by:",
         "",
-        "    scripts/bench_measure",
+        "    scripts/bench measure",
         "",
         f"On a machine with {os.cpu_count()} cores. The model is the demo's trained text direction classifier.",
         "",

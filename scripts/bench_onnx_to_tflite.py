@@ -1,8 +1,8 @@
-"""Real ONNX models converted to TensorFlow Lite as `compile --backend tflite` does it, in one table.
+"""Convert real ONNX models to TensorFlow Lite as `compile --backend tflite` does, and compare their answers.
 
-Usage: python scripts/bench_onnx_to_tflite.py [--models NAME,NAME] [--folder FOLDER]
+Usage: scripts/bench onnx_to_tflite [--models NAME,NAME] [--folder FOLDER]
 
-The models are those of scripts/bench_optimize, eight real samples of each are the golden ones. A run over all of them
+The models are those of scripts/bench optimize, eight real samples of each are the golden ones. A run over all of them
 writes docs/bench_onnx_to_tflite.md too. The first run makes onnx2tf's environment (some 540 MB in the cache folder).
 """
 
@@ -29,7 +29,7 @@ _SAMPLES = 8
 _HEAD = f"""\
 # ONNX models in TensorFlow Lite
 
-Made by `scripts/bench_onnx_to_tflite`, which says how it measures. onnx2tf converts each model for inputs of one shape.
+Made by `scripts/bench onnx_to_tflite`, which says how it measures. onnx2tf converts each model for inputs of one shape.
 The result must answer as the ONNX model does in exact arithmetic: for each output of each of {_SAMPLES} real samples,
 with ai-edge-litert's own kernels and with XNNPACK's, the Euclidean norm of the difference may be
 {FLOAT32.relative:g} of the output's ({FLOAT16.relative:g} where the model computes in float16); the table has the

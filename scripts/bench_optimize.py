@@ -1,6 +1,6 @@
-"""Real models out of packages through several tools: which come out smaller, as good and not slower.
+"""Compare edgedeploy with other tools on real models: what comes out smaller, as good and not slower.
 
-Usage: scripts/bench_optimize [--models NAME,NAME] [--tools NAME,NAME] [--quick] [--on board:NAME] …
+Usage: scripts/bench optimize [--models NAME,NAME] [--tools NAME,NAME] [--quick] [--on board:NAME] …
 
 Prints a table of models and tools; its last line says how many models each tool brought through. A run over all models
 also writes docs/bench_optimize.md. Raw figures stand in FOLDER/results, one JSON for each model and tool, and in
@@ -146,7 +146,7 @@ def main() -> None:
     (settings.folder / "results.json").write_text(text, encoding="utf-8")
     print_table(results, corpus)
     if len(corpus) == len(CATALOGUE) and not arguments.quick:
-        command = "scripts/bench_optimize" + (f" --samples {limit}" if limit else "")
+        command = "scripts/bench optimize" + (f" --samples {limit}" if limit else "")
         command += f" --objective {settings.objective} --auto-seconds {settings.auto_seconds}"
         command += f" --on {settings.on}" if settings.on else ""
         _DOCUMENT.write_text(document(results, corpus, command, settings), encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Accuracy against MACs removed, for trained convolutional networks out of registry packages.
+"""Prune trained convolutional networks: accuracy against MACs removed.
 
-Usage: scripts/bench_prune [--folder FOLDER] [--models NAME,…] [--ratios 0.1,…] [--samples 300] [--output FILE.md]
+Usage: scripts/bench prune [--folder FOLDER] [--models NAME,…] [--ratios 0.1,…] [--samples 300] [--output FILE.md]
 
 Each network is prepared as the recipe `prune` prepares it, then pruned in three ways, to the same share of MACs: by
 what follows from a channel on the calibration data, with what reads it fitted anew and without; and by the size of its
@@ -166,7 +166,7 @@ def write(path: Path, rows: list[Figures], ready: list[Ready], limit: int) -> No
     """The page in docs."""
     head, lines = table(rows)
     text = ["# Pruning: accuracy against MACs removed", ""]
-    text += ["Made by `scripts/bench_prune`. The first line of each network is the float model.", ""]
+    text += ["Made by `scripts/bench prune`. The first line of each network is the float model.", ""]
     text += [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     text += [f"| {' | '.join(line)} |" for line in lines]
     text += ["", "The ways:", ""]

@@ -1,6 +1,6 @@
-"""A release onto a device, by edgedeploy and by scp, rsync and fabric.
+"""Push a release with edgedeploy, scp, rsync and fabric: seconds and bytes on good and bad networks.
 
-Usage: scripts/bench_push [--rounds N] [--folder FOLDER]
+Usage: scripts/bench push [--rounds N] [--folder FOLDER]
 
 A real OpenSSH server on loopback, reached directly and through a proxy that lets bytes arrive 50 ms later each way, and
 through one that also resets the connection three times. Each tool runs as a command of its own, from its start to its
@@ -243,7 +243,7 @@ def document(runs: list[Run], rounds: int) -> str:
         "",
         "Made by:",
         "",
-        "    scripts/bench_push",
+        "    scripts/bench push",
         "",
         f"One file of {_FILE_BYTES / 1e6:.0f} MB that does not compress, and 2 MB, onto an OpenSSH server of",
         f"this machine. Medians of {rounds} rounds, each tool a command from start to end. edgedeploy's seconds",

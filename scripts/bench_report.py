@@ -1,4 +1,4 @@
-"""The table of scripts/bench_optimize, in the terminal and as docs/bench_optimize.md."""
+"""The table of scripts/bench optimize, in the terminal and as docs/bench_optimize.md."""
 
 from __future__ import annotations
 

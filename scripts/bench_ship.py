@@ -1,6 +1,6 @@
-"""Trained models shipped to emulated boards, through every backend that they can have, and held against a contract.
+"""Ship trained models to emulated boards through every backend, each held against a contract.
 
-Usage: scripts/bench_ship [--boards NAME,NAME] [--models NAME,NAME] [--backends NAME,NAME] …
+Usage: scripts/bench ship [--boards NAME,NAME] [--models NAME,NAME] [--backends NAME,NAME] …
 
 Each row is one `edgedeploy ship` of a convolutional network, of magika and of a .tflite model to an emulated Pi 4, to
 a 32-bit Pi 2, and to a board that has neither Python nor a C++ library. A run over all of it
@@ -227,7 +227,7 @@ def document(rows: list[Row]) -> str:
         "",
         "Made by:",
         "",
-        "    scripts/bench_ship",
+        "    scripts/bench ship",
         "",
         f"Each row is one `edgedeploy ship` to an emulated board, with {_SAMPLES} labelled samples evaluated there.",
         "**contract**: its verdict; it asks for the metric, a drop of two points at most against the float model on",

@@ -1,6 +1,6 @@
-"""How long `edgedeploy --help` takes against `python -c "import click"`, in turns, in one run.
+"""Time `edgedeploy --help` against `python -c "import click"`, in turns, in one run.
 
-Usage: scripts/bench_startup [--runs 30]        Exits 1 when the median of the ratios is above 2.
+Usage: scripts/bench startup [--runs 30]        Exits 1 when the median of the ratios is above 2.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What onnxruntime.quantization makes of the demo's model as it comes, beside edgedeploy's recipes, on the same data.
+"""Compare onnxruntime.quantization with edgedeploy's recipes on the demo's model and data.
 
-Usage: scripts/bench_stock_quantizer [FOLDER]     (the demo's work folder, made by scripts/demo)
+Usage: scripts/bench stock_quantizer [FOLDER]     (the demo's work folder, made by scripts/demo)
 
 Prints a table: size against the float file, top-1 in exact arithmetic (each QDQ pair evaluated in float) and with this
 machine's integer kernels, and SQNR of the outputs in exact arithmetic. All in one run, on the demo's evaluation set.

@@ -1,6 +1,6 @@
-"""What becomes of real .tflite models: ai-edge-quantizer as it comes, beside edgedeploy's recipes.
+"""Compare ai-edge-quantizer with edgedeploy's recipes on real .tflite models.
 
-Usage: python scripts/bench_tflite.py [--models NAME,NAME] [--folder FOLDER]      (default FOLDER: .venv/tflite-models)
+Usage: scripts/bench tflite [--models NAME,NAME] [--folder FOLDER]      (default FOLDER: .venv/tflite-models)
 
 Prints Markdown. Every model is one of a package in scripts/tflite-models.lock. A result that does not load, is larger
 than the model, lost more than a point, or is slower than float on this machine did not come through; edgedeploy writes

@@ -1,4 +1,4 @@
-"""The tools that scripts/bench_optimize compares, each in a child process with limits on time and memory."""
+"""The tools that scripts/bench optimize compares, each in a child process with limits on time and memory."""
 
 from __future__ import annotations
 

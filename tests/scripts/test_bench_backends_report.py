@@ -47,7 +47,7 @@ def test_a_row_has_figures_or_a_reason():
 
 
 def test_the_page():
-    page = document(ALL, "scripts/bench_backends", {"float": 60.0, "integer": 20.0})
+    page = document(ALL, "scripts/bench backends", {"float": 60.0, "integer": 20.0})
     lines = page.splitlines()
     assert "## rpi4 (aarch64, cortex-a72)" in lines
     assert "| b | rare | refused: no operator for it \\| at all |  |  |  |  |  |" in lines
