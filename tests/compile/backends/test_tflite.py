@@ -23,7 +23,7 @@ from edgedeploy.debian.packages import Package
 from edgedeploy.foundation.errors import HostError, IntegrityError
 from edgedeploy.targets.load import load_target, target_names
 
-LOCK = Path(__file__).parents[3] / "scripts/tflite-models.lock"
+LOCK = Path(__file__).parents[3] / "scripts/benchmarks/tflite-models.lock"
 HERE = load_target("x86-64")
 
 

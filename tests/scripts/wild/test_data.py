@@ -7,13 +7,13 @@ import onnx
 import onnx.parser
 import onnxruntime
 import pytest
-import wild_files
-import wild_models
-import wild_reactions
-import wild_signals
-import wild_sounds
-import wild_topologies
 from peers import feeds
+from wild.files import file_features
+from wild.models import CATALOGUE, models
+from wild.reactions import _classes, _Molecule, reactions
+from wild.signals import sleep
+from wild.sounds import CONTEXT, WINDOW, notes, stream_f1, windows_of
+from wild.topologies import with_random_weights
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.model.inspect import inspect_model
@@ -57,35 +57,35 @@ def test_other_tools_are_given_the_samples_that_edgedeploy_reads(tmp_path: Path,
 
 
 def test_a_file_is_its_first_and_last_bytes_without_white_space_at_the_edges():
-    short = wild_files.file_features(b"  abc \n")
+    short = file_features(b"  abc \n")
     assert short[:4].tolist() == [*b"abc", 256] and short[-4:].tolist() == [256, *b"abc"]
-    long = wild_files.file_features(b"\n" + b"a" * 3000 + b"b" * 3000 + b" ")
+    long = file_features(b"\n" + b"a" * 3000 + b"b" * 3000 + b" ")
     assert long.shape == (2048,) and set(long[:1024]) == {ord("a")} and set(long[1024:]) == {ord("b")}
 
 
 def test_windows_overlap_by_their_context():
-    sound = np.arange(3 * wild_sounds.WINDOW, dtype=np.float32)
-    windows = wild_sounds.windows_of(sound)
-    assert windows.shape == (3, wild_sounds.CONTEXT + wild_sounds.WINDOW)
-    assert not windows[0, : wild_sounds.CONTEXT].any()
-    np.testing.assert_array_equal(windows[1, : wild_sounds.CONTEXT], windows[0, -wild_sounds.CONTEXT :])
+    sound = np.arange(3 * WINDOW, dtype=np.float32)
+    windows = windows_of(sound)
+    assert windows.shape == (3, CONTEXT + WINDOW)
+    assert not windows[0, :CONTEXT].any()
+    np.testing.assert_array_equal(windows[1, :CONTEXT], windows[0, -CONTEXT:])
 
 
 def test_in_a_stream_a_model_is_fed_with_its_own_states():
     def remembers(feed):
         # Says «voice» as soon as it has seen a loud window, by its state.
-        after = feed["state"] + np.abs(feed["input"][:, wild_sounds.CONTEXT :]).max()
+        after = feed["state"] + np.abs(feed["input"][:, CONTEXT:]).max()
         return [np.array([[float(after.max() > 0.5)]]), after]
 
-    loud = np.zeros(4 * wild_sounds.WINDOW, dtype=np.float32)
-    loud[wild_sounds.WINDOW] = 1.0
+    loud = np.zeros(4 * WINDOW, dtype=np.float32)
+    loud[WINDOW] = 1.0
     stream = {"sound": loud, "voiced": np.array([0, 1, 1, 1]), "clear": np.array([True, True, True, False])}
-    assert wild_sounds.stream_f1(remembers, ["input", "state"], stream) == 1.0
-    assert wild_sounds.stream_f1(remembers, ["input", "state"], stream | {"voiced": np.array([1, 0, 1, 1])}) == 0.5
+    assert stream_f1(remembers, ["input", "state"], stream) == 1.0
+    assert stream_f1(remembers, ["input", "state"], stream | {"voiced": np.array([1, 0, 1, 1])}) == 0.5
 
 
 def test_notes_sound_where_the_labels_say_so():
-    sounds, active = wild_sounds.notes(4, seed=3)
+    sounds, active = notes(4, seed=3)
     power = (sounds[:, : 172 * 254, 0].reshape(4, 172, -1) ** 2).mean(axis=2)
     sounding = active.any(axis=2)
     assert sounding.any() and not sounding.all()
@@ -93,16 +93,16 @@ def test_notes_sound_where_the_labels_say_so():
 
 
 def test_spindles_lie_where_the_labels_say_so_and_seeds_tell_recordings_apart():
-    raw, scalogram, labels = wild_signals.sleep(3, seed=5)
+    raw, scalogram, labels = sleep(3, seed=5)
     assert raw.shape == (3, 1, 7500) and scalogram.shape == (3, 15, 7500) and labels.shape == (3, 7500)
     inside = labels == 1
     assert inside.any() and scalogram.max(axis=1)[inside].mean() > scalogram.max(axis=1)[~inside].mean() + 0.5
-    assert np.array_equal(raw, wild_signals.sleep(3, seed=5)[0])
-    assert not np.array_equal(raw, wild_signals.sleep(3, seed=6)[0])
+    assert np.array_equal(raw, sleep(3, seed=5)[0])
+    assert not np.array_equal(raw, sleep(3, seed=6)[0])
 
 
 def test_every_atom_of_a_product_has_an_origin_of_its_element_and_one_atom_is_lost():
-    drawn = wild_reactions.reactions(20, seed=4)
+    drawn = reactions(20, seed=4)
     for elements, classes, wanted in drawn["labels"]:
         reactants, product = classes >= 0, wanted >= 0
         assert reactants.sum() == product.sum() + 1
@@ -117,42 +117,41 @@ def test_every_atom_of_a_product_has_an_origin_of_its_element_and_one_atom_is_lo
 
 
 def test_atoms_that_cannot_be_told_apart_have_one_class():
-    ring = wild_reactions._Molecule()
+    ring = _Molecule()
     for index in range(6):
         ring.add("C", index - 1 if index else None)
     ring.bonds[0, 5] = 1
-    assert len(set(wild_reactions._classes(ring))) == 1
+    assert len(set(_classes(ring))) == 1
     ring.add("O", 0)
-    assert wild_reactions._classes(ring)[1] == wild_reactions._classes(ring)[5] != wild_reactions._classes(ring)[2]
+    assert _classes(ring)[1] == _classes(ring)[5] != _classes(ring)[2]
 
 
 def test_a_topology_gets_weights_of_its_real_size_and_answers_that_differ(tmp_path: Path):
     light = Path(onnx.__file__).parent / "backend/test/data/light/light_squeezenet.onnx"
-    wild_topologies.with_random_weights(light, tmp_path / "a.onnx", seed=1)
-    wild_topologies.with_random_weights(light, tmp_path / "b.onnx", seed=1)
+    with_random_weights(light, tmp_path / "a.onnx", seed=1)
+    with_random_weights(light, tmp_path / "b.onnx", seed=1)
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
     assert (tmp_path / "a.onnx").stat().st_size > 4 * 1_200_000 > 100 * light.stat().st_size / 3
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
     (taken,) = session.get_inputs()
-    import wild_pictures
+    from wild.pictures import imagenet_scenes
 
     answers = {
-        int(session.run(None, {taken.name: picture[np.newaxis]})[0].argmax())
-        for picture in wild_pictures.imagenet_scenes(6, seed=9)
+        int(session.run(None, {taken.name: picture[np.newaxis]})[0].argmax()) for picture in imagenet_scenes(6, seed=9)
     }
     assert len(answers) > 1
 
 
 def test_the_catalogue_names_every_model_once_and_metrics_that_are_there():
-    import wild_metrics
+    from wild import metrics
 
-    names = [model.name for model in wild_models.CATALOGUE]
+    names = [model.name for model in CATALOGUE]
     assert len(set(names)) == len(names) == 25
-    for model in wild_models.CATALOGUE:
+    for model in CATALOGUE:
         module, _, function = model.metric.partition(":")
-        assert model.metric == "top1" or (module == "scripts.wild_metrics" and hasattr(wild_metrics, function))
+        assert model.metric == "top1" or (module == "scripts.wild.metrics" and hasattr(metrics, function))
 
 
 def test_what_is_not_in_the_catalogue_is_said():
     with pytest.raises(ValueError, match="no such model: nothing; there are ocr-direction"):
-        wild_models.models(names=["nothing"])
+        models(names=["nothing"])

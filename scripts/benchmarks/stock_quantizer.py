@@ -59,7 +59,7 @@ def judge(model: Path, source: Path, evaluation: Path) -> tuple[float, float, fl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="scripts/bench stock_quantizer", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", default=cache_folder() / "demo")
     folder = parser.parse_args().folder
     source, evaluation, calibration = (

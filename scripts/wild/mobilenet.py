@@ -15,7 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 INPUT = "data_0"
-"""As in scripts/wild_models.py's other networks for such pictures, whose data it takes."""
+"""As in scripts/wild/models.py's other networks for such pictures, whose data it takes."""
 
 _BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """Expansion, channels, repetitions, stride of the first."""

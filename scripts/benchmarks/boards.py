@@ -21,7 +21,9 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench boards", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--targets", default=_TARGETS, metavar="TARGET,TARGET")
     parser.add_argument("--boots", type=int, default=3, metavar="N")
     parser.add_argument("--counting", action="store_true", help="boards whose clock counts instructions")

@@ -16,7 +16,6 @@ import hashlib
 import itertools
 import json
 import logging
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,9 @@ import onnx_ir as ir
 from msgspec import structs
 from rich.console import Console
 from rich.table import Table
-from wild_models import DEFAULT_FOLDER, Ready, models
+from wild.models import DEFAULT_FOLDER, Ready, models
 
+from benchmarks import ROOT
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.files import replacing_file
 from edgedeploy.inference.onnxruntime import HostSession
@@ -39,7 +39,6 @@ from edgedeploy.optimize.prune.prune_channels import PruneChannels
 from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.optimize.recipes.recipe import load_recipe
 
-ROOT = Path(__file__).resolve().parent.parent
 MODELS = ("ocr-direction", "morphemes", "captcha", "page-orientation")
 RATIOS = (0.1, 0.2, 0.3, 0.5)
 WAYS = {
@@ -193,14 +192,13 @@ def write(path: Path, rows: list[Figures], ready: list[Ready], limit: int) -> No
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="scripts/bench prune", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--ratios", default=",".join(map(str, RATIOS)))
     parser.add_argument("--samples", type=int, default=300)
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "bench_prune.md")
     given = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
     logging.disable(logging.WARNING)
     console = Console()
     store = Store(given.folder / "prune.json")

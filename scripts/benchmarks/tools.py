@@ -16,7 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from wild_models import ROOT, Ready
+from wild.models import Ready
+
+from benchmarks import ROOT
 
 _PEERS = ROOT / "scripts" / "peers"
 _MEMORY_BYTES = 12 << 30

@@ -57,16 +57,18 @@ class Lost(Exception):
     """What must never be: the device has no whole current release, or takes no push any more."""
 
 
-def make_bundle(folder: Path, version: int, shared: bytes, architecture: str) -> Bundle:
+def make_bundle(
+    folder: Path, version: int, shared: bytes, architecture: str, weights_bytes: int = WEIGHTS_BYTES
+) -> Bundle:
     """A bundle of some megabytes, new but for what all of them share."""
     place = folder / f"v{version}"
     (place / "runtime").mkdir(parents=True)
-    (place / "weights").write_bytes(os.urandom(WEIGHTS_BYTES))
+    (place / "weights").write_bytes(os.urandom(weights_bytes))
     (place / "runtime" / "shared.so").write_bytes(shared)
-    (place / "run").write_text(_RUN.replace("SIZE", str(WEIGHTS_BYTES)))
+    (place / "run").write_text(_RUN.replace("SIZE", str(weights_bytes)))
     (place / "run").chmod(0o755)
     facts = ModelFacts(
-        format="onnx", sha256="0" * 64, size_bytes=WEIGHTS_BYTES, producer="", opset=17,
+        format="onnx", sha256="0" * 64, size_bytes=weights_bytes, producer="", opset=17,
         inputs=(), outputs=(), parameters=0, macs=None, macs_note="", operators={},
     )  # fmt: skip
     manifest = Manifest(
@@ -209,7 +211,10 @@ class Pusher:
     def __init__(self, bundle: Bundle, address: str, way: SshSettings) -> None:
         words = [str(bundle.path), address, msgspec.json.encode(way, enc_hook=str).decode()]
         self.process = subprocess.Popen(
-            [sys.executable, __file__, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [sys.executable, "-m", "benchmarks.fault_subjects", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         self._steps = ["before it began"]
         self._changed = threading.Condition()

@@ -27,7 +27,7 @@ def seconds(command: Sequence[str]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="scripts/bench startup", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=30, metavar="N", help="of each command (30)")
     runs = parser.parse_args().runs
     if runs < 1:

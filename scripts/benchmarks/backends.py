@@ -21,11 +21,12 @@ import tempfile
 from pathlib import Path
 
 import onnx.parser
-from bench_backends_report import Row, Rows, document, print_tables
 from msgspec import convert, structs, to_builtins
-from wild_mobilenet import write_mobilenet_v2
-from wild_models import DEFAULT_FOLDER, ROOT, Ready, models
+from wild.mobilenet import write_mobilenet_v2
+from wild.models import DEFAULT_FOLDER, Ready, models
 
+from benchmarks import ROOT
+from benchmarks.backends_report import Row, Rows, document, print_tables
 from edgedeploy.compile.backends import NAMES
 from edgedeploy.compile.build import compile_model
 from edgedeploy.deploy.push import push
@@ -299,7 +300,7 @@ def measure(chosen: list[SourceModel], backends: list[str], boards: list[str], a
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="scripts/bench backends", description=(__doc__ or "").splitlines()[0])
     defaults = [*_MODELS, *(f"{name}{_QUANTIZED}" for name in ("ocr-direction", "mobilenet-v2"))]
     parser.add_argument("--models", default=",".join(defaults), metavar="NAME,NAME", help="of scripts/wild_models.py")
     parser.add_argument("--backends", default=",".join(NAMES), metavar="NAME,NAME", help=f"of {', '.join(NAMES)}")

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-import wild_pictures
 from onnx import numpy_helper
+
+from wild.pictures import imagenet_scenes
 
 _LOGIT_DEVIATION = 3.0
 """Of the classifier's outputs before softmax, as in trained networks."""
@@ -64,7 +65,7 @@ def _set_classifier(model: onnx.ModelProto, last: onnx.NodeProto, reshaped: dict
     tapped.graph.output.append(onnx.helper.make_tensor_value_info(last.output[0], onnx.TensorProto.FLOAT, None))
     session = onnxruntime.InferenceSession(tapped.SerializeToString(), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    pictures = wild_pictures.imagenet_scenes(_PICTURES, seed=_PICTURES)
+    pictures = imagenet_scenes(_PICTURES, seed=_PICTURES)
     logits = np.concatenate([session.run(None, {name: picture[None]})[0] for picture in pictures])
     logits = logits.reshape(*logits.shape[:2], -1).mean(axis=2)
     scale = np.float32(_LOGIT_DEVIATION / logits.std(axis=0).mean())

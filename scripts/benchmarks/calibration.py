@@ -175,7 +175,15 @@ def run(job: Job) -> Outcome:
     """Do `job` in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
-        command = [sys.executable, __file__, "--child", msgspec.json.encode(job).decode(), "--out", str(answer)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.calibration",
+            "--child",
+            msgspec.json.encode(job).decode(),
+            "--out",
+            str(answer),
+        ]
         try:
             ended = subprocess.run(
                 command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=_PATIENCE_SECONDS
@@ -209,7 +217,7 @@ def measure(jobs: Sequence[Job]) -> list[Measured]:
 
 def prepare(folder: Path, samples: int) -> Iterator[SourceModel]:
     """The text detector on pages, and the direction classifier on text lines, which PP-OCR was trained for."""
-    from wild_pictures import pages, turned_lines
+    from wild.pictures import pages, turned_lines
 
     for title, file, draw in (
         ("PP-OCRv4 text detector, 3 × 224 × 224", "ch_PP-OCRv4_det_infer", functools.partial(pages, side=224)),
@@ -327,7 +335,7 @@ def memory_limit_gb() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="scripts/bench calibration", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--samples", default="32,128,512", metavar="N,N", help="sizes to compare at (32,128,512)")
     parser.add_argument("--memory-limit", type=float, default=memory_limit_gb(), metavar="GB", help="of each process")
     parser.add_argument("--one-core", action="store_true", help="pin to one core and count its CPU seconds")

@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import wild_pictures
 from PIL import Image
+
+from wild.pictures import scenes
 
 Arrays = dict[str, np.ndarray]
 Runner = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
@@ -210,7 +211,7 @@ def _read(path: Path) -> bytes:
 
 def _made_files(rng: random.Random) -> Iterator[tuple[str, bytes]]:
     """Kinds that are rare on a machine, made with the standard library and Pillow."""
-    pictures = wild_pictures.scenes(8, rng.randrange(2**31), 96)
+    pictures = scenes(8, rng.randrange(2**31), 96)
     library = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
     for number, picture in enumerate(pictures):
         image = Image.fromarray(picture)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from bench_backends_report import Row, Rows, cells, document, order
+from benchmarks.backends_report import Row, Rows, cells, document, order
 
 
 def row(model: str, backend: str, instructions: int | None = None, **changes: object) -> Row:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from bench_report import cell, shortcomings
+from benchmarks.report import cell, shortcomings
 
 GOOD = {
     "failure": None,

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from bench_tools import TOOLS, Settings, Tool
 from rich.console import Console
 from rich.table import Table
-from wild_models import Ready, facts
+from wild.models import Ready, facts
 
+from benchmarks.tools import TOOLS, Settings, Tool
 from edgedeploy.inference.onnxruntime import host_isa
 from edgedeploy.optimize.guard.host_timing import TOLERANCE
 
@@ -100,8 +100,8 @@ def document(results: Results, corpus: list[Ready], command: str, settings: Sett
         "",
         f"    {command}",
         "",
-        f"on {host_isa()}, one thread. Models and data are made by `scripts/wild_models.py` out of packages pinned in",
-        "`scripts/wild-models.lock`; the other tools run in environments of their own, pinned in `scripts/peers/`.",
+        f"on {host_isa()}, one thread. Models and data are made by `scripts/wild/models.py` out of packages pinned in",
+        "`scripts/wild/models.lock`; the other tools run in environments of their own, pinned in `scripts/peers/`.",
         "Each runs in a process of its own with a time limit, on the same calibration samples.",
         "",
         "A cell has three figures against the float model. Size. The metric in points, in exact arithmetic (each QDQ",

@@ -1,6 +1,6 @@
 """Hold one optimized model against its float model, in a process of its own: a model that crashes takes nothing along.
 
-Usage: python scripts/bench_judge.py SOURCE RESULT EVALUATION METRIC [--limit N] [--stream FILE] [--on board:NAME]
+Usage: python -m benchmarks.judge SOURCE RESULT EVALUATION METRIC [--limit N] [--stream FILE] [--on board:NAME]
 
 Prints one JSON object. What is judged is exact arithmetic (each QDQ pair evaluated in float); this machine's integer
 kernels stand beside it. Runs each sample alone. Speed is the processor time of one thread, the two models run in turn.
@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-import wild_sounds
+from wild.sounds import stream_f1
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import EdgedeployError
@@ -69,7 +69,7 @@ def in_a_stream(source: Path, result: Path, recording: Path) -> dict[str, object
     for name, path in (("float", source), ("exact", result)):
         session = HostSession(path, exact=True, threads=1)
         try:
-            scores[f"stream_{name}"] = wild_sounds.stream_f1(session.run, session.input_names, stream)
+            scores[f"stream_{name}"] = stream_f1(session.run, session.input_names, stream)
         except EdgedeployError as error:
             return {"error": f"in a stream: {error}"}
     return dict(scores)
@@ -87,7 +87,7 @@ def guest_instructions(address: str, source: Path, result: Path, evaluation: Pat
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.judge", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("source", type=Path)
     parser.add_argument("result", type=Path)
     parser.add_argument("evaluation", type=Path)

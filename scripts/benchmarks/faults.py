@@ -27,7 +27,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from fault_subjects import (
+from lossy_proxy import lossy_proxy
+
+from benchmarks import ROOT
+from benchmarks.fault_subjects import (
     STATES,
     WEIGHTS_BYTES,
     Board,
@@ -39,15 +42,12 @@ from fault_subjects import (
     server_subject,
     short_step,
 )
-from lossy_proxy import lossy_proxy
-
 from edgedeploy.bundle.build import open_bundle
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, list_releases
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.values.bundle import Bundle
 
-ROOT = Path(__file__).resolve().parent.parent
 _DOCUMENT = ROOT / "docs" / "bench_faults.md"
 _PUSH_TIMEOUT_S = 300.0
 _BOARD, _SERVER = Board.place, SshServer.place
@@ -367,7 +367,7 @@ def _plan(words: str, seed: int) -> list[tuple[str, str]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="scripts/bench faults", description=(__doc__ or "").splitlines()[0])
     words = ",".join(f"{kind}={sum(about.times.values())}" for kind, about in _KINDS.items())
     parser.add_argument("--faults", default=words, metavar="KIND=N,KIND=N", help=words)
     parser.add_argument("--boards", type=int, default=1, metavar="N", help="boards at once, each takes a core (1)")

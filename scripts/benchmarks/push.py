@@ -30,16 +30,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import fault_subjects
 import msgspec
-from bench_tools import peer_environment
-from fault_subjects import make_bundle
 from loopback_sshd import Server, serve
 from lossy_proxy import lossy_proxy
 
+from benchmarks import ROOT
+from benchmarks.fault_subjects import make_bundle
+from benchmarks.tools import peer_environment
 from edgedeploy.values.bundle import Bundle
 
-ROOT = Path(__file__).resolve().parent.parent
 _DOCUMENT = ROOT / "docs" / "bench_push.md"
 _FILE_BYTES = 50_000_000
 _DELAY_S = 0.05
@@ -115,7 +114,7 @@ def _fabric(way: Way, bundle: Bundle, target: Path) -> list[Sequence[str | Path]
 def _edgedeploy(way: Way, bundle: Bundle, target: Path) -> list[Sequence[str | Path]]:
     settings = msgspec.structs.replace(way.server.settings, port=way.port, known_as=way.server.known_name)
     encoded = msgspec.json.encode(settings, enc_hook=str).decode()
-    return [[sys.executable, ROOT / "scripts" / "fault_subjects.py", bundle.path, "the server", encoded]]
+    return [[sys.executable, "-m", "benchmarks.fault_subjects", bundle.path, "the server", encoded]]
 
 
 _TOOLS: dict[str, Command] = {
@@ -191,13 +190,12 @@ def _forget(server: Server) -> None:
 
 def measure(rounds: int, folder: Path, fabric: Path, note: Callable[[str], None]) -> list[Run]:
     runs: list[Run] = []
-    fault_subjects.WEIGHTS_BYTES = _FILE_BYTES
     settings = "Subsystem sftp /usr/lib/openssh/sftp-server\n"
     with serve(folder / "sshd", folder / "home", settings=settings) as server:
         for number in range(rounds):
             shared = os.urandom(2 << 20)
-            first = make_bundle(folder, 2 * number, shared, os.uname().machine)
-            second = make_bundle(folder, 2 * number + 1, shared, os.uname().machine)
+            first = make_bundle(folder, 2 * number, shared, os.uname().machine, _FILE_BYTES)
+            second = make_bundle(folder, 2 * number + 1, shared, os.uname().machine, _FILE_BYTES)
             # rsync takes files of one size and one second for the same.
             for path in second.path.rglob("*"):
                 os.utime(path, (1e9 + number, 1e9 + number))
@@ -271,7 +269,7 @@ def document(runs: list[Run], rounds: int) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="scripts/bench push", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=ROOT / ".venv" / "bench-push", help="for the results")
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 """Metrics of the corpus' models: `function(outputs, labels)` gives the score of each sample, shape (samples,), 0 … 1.
 
-Named as `scripts.wild_metrics:FUNCTION` from the root of the checkout.
+Named as `scripts.wild.metrics:FUNCTION` from the root of the checkout.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def atoms_mapped(outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray:
 
     Args:
         outputs: attention (tokens, tokens) of one reaction first.
-        labels: (1, 3, tokens) as of `wild_reactions.reactions`.
+        labels: (1, 3, tokens) as of `wild.reactions.reactions`.
     """
     elements, classes, wanted = labels[0]
     both = outputs[0] + outputs[0].T

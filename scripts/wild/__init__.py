@@ -1,0 +1,1 @@
+"""Real models out of packages, with data to calibrate and to judge them."""
