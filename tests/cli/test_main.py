@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import inspect
+import json
 import os
 import re
 import signal
@@ -20,7 +21,7 @@ from edgedeploy.cli import main as cli_main
 from edgedeploy.foundation import errors
 
 EDGEDEPLOY = [sys.executable, "-c", "from edgedeploy.cli.main import main; main()"]
-HEAVY = {"jinja2", "numpy", "onnx", "onnx_ir", "onnxruntime", "paramiko", "rich", "cryptography", "msgspec"}
+HEAVY = set("cryptography cyclonedx filelock jinja2 msgspec numpy onnx onnx_ir onnxruntime paramiko rich".split())
 
 
 def all_commands() -> list[tuple[str, ...]]:
@@ -44,18 +45,36 @@ def test_every_command_has_help(words: tuple[str, ...]) -> None:
         assert "--quiet" in result.output
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["push", "--help"], ["ship", "--help"]])
-def test_help_loads_nothing_heavy(words: list[str]) -> None:
-    program = (
-        "import sys\n"
-        "from edgedeploy.cli.main import cli\n"
-        "import edgedeploy.api\n"
-        f"cli.main({words!r}, standalone_mode=False)\n"
-        "print('\\nLOADED', *sorted(name for name in sys.modules if '.' not in name))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.rpartition("LOADED ")[2].split())
-    assert not loaded & HEAVY
+# Run in a process of its own: a module that one test has loaded stays loaded for all.
+LOADED = """
+import contextlib, io, json, sys
+from edgedeploy.cli.main import cli
+import edgedeploy.api
+
+heavy, commands = set(json.loads(sys.argv[1])), json.loads(sys.argv[2])
+loaded = {"import edgedeploy.api": heavy & set(sys.modules)}
+for words in commands:
+    with contextlib.redirect_stdout(io.StringIO()):
+        cli.main(words, standalone_mode=False)
+    loaded[" ".join(["edgedeploy", *words])] = heavy & set(sys.modules)
+print(json.dumps({what: sorted(names) for what, names in loaded.items() if names}))
+"""
+
+
+def heavy_modules(heavy: set[str], *commands: list[str]) -> dict[str, list[str]]:
+    """Which of `heavy` are loaded after importing the API and after each command, where any are."""
+    words = [json.dumps(sorted(heavy)), json.dumps(commands)]
+    done = subprocess.run([sys.executable, "-c", LOADED, *words], capture_output=True, text=True, check=True)
+    loaded: dict[str, list[str]] = json.loads(done.stdout)
+    return loaded
+
+
+def test_the_api_and_help_load_nothing_heavy() -> None:
+    assert heavy_modules(HEAVY, ["--help"], ["--version"], ["push", "--help"], ["ship", "--help"]) == {}
+
+
+def test_the_help_of_every_command_loads_no_library_that_runs_it() -> None:
+    assert heavy_modules(HEAVY - {"msgspec"}, *([*words, "--help"] for words in all_commands())) == {}
 
 
 def test_unknown_command_suggests_the_near_one() -> None:
