@@ -1,0 +1,73 @@
+"""Adding a pass is adding one module, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import onnx.parser
+
+PASS = '''
+"""A pass that nobody has announced anywhere."""
+
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from edgedeploy.optimize.base import Context, Facts, Pass
+
+
+class SignTheModel(Pass, frozen=True):
+    """Write an author into the model's metadata."""
+
+    tolerance: ClassVar[float | None] = 0.0
+
+    author: str
+
+    def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
+        model.metadata_props["author"] = self.author
+        return model, {"authors": 1}
+'''
+RECIPE = """
+title = "sign"
+description = "Signs the model."
+[[passes]]
+name = "sign-the-model"
+author = "a contributor"
+"""
+EDGEDEPLOY = """
+import sys
+import edgedeploy.optimize.simplify as room
+room.__path__.append(sys.argv.pop(1))  # as if the file lay there
+from edgedeploy.cli.main import main
+main()
+"""
+
+
+def test_a_pass_in_a_module_of_its_own_is_found_validated_and_run(tmp_path: Path) -> None:
+    (tmp_path / "passes").mkdir()
+    (tmp_path / "passes" / "sign_the_model.py").write_text(PASS)
+    (tmp_path / "sign.toml").write_text(RECIPE)
+    (tmp_path / "wrong.toml").write_text(RECIPE.replace("author = ", "writer = "))
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> g (float[N, 2] x) => (float[N, 2] y) { y = Relu(x) }'
+    )
+    onnx.save(model, tmp_path / "model.onnx")
+
+    def optimize(recipe: str) -> subprocess.CompletedProcess[str]:
+        words = ["optimize", "model.onnx", "--recipe", recipe, "-o", "out.onnx", "--json", "--allow", "larger"]
+        command = [sys.executable, "-c", EDGEDEPLOY, str(tmp_path / "passes"), *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    done = optimize("./sign.toml")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["passes"][0]["name"] == "sign-the-model"
+    signed = {entry.key: entry.value for entry in onnx.load(tmp_path / "out.onnx").metadata_props}
+    assert signed["author"] == "a contributor"
+
+    mistaken = optimize("./wrong.toml")
+    assert mistaken.returncode != 0
+    assert "writer" in mistaken.stderr and "wrong.toml:" in mistaken.stderr
