@@ -1,4 +1,4 @@
-"""`edgedeploy compile`"""
+"""`edgedeploy compile`: a bundle of a model for one target."""
 
 from __future__ import annotations
 

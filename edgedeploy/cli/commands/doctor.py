@@ -1,4 +1,4 @@
-"""`edgedeploy doctor`."""
+"""`edgedeploy doctor`: what this machine can do."""
 
 from __future__ import annotations
 

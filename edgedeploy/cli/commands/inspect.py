@@ -1,4 +1,4 @@
-"""`edgedeploy inspect`"""
+"""`edgedeploy inspect`: the facts of a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edgedeploy optimize`."""
+"""`edgedeploy optimize`: a smaller and faster model by a recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edgedeploy recipes`."""
+"""`edgedeploy recipes`: the recipes there are, and their passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edgedeploy targets`"""
+"""`edgedeploy targets`: the kinds of boards there are."""
 
 from __future__ import annotations
 

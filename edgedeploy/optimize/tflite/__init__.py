@@ -1,0 +1,1 @@
+"""Optimize TensorFlow Lite models with ai-edge-quantizer."""
