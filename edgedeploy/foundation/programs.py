@@ -24,7 +24,7 @@ _PACKAGES = {
     "tar": "tar",
 }
 # Debian keeps file system tools where only root's PATH looks; they work for everybody.
-_MORE_FOLDERS = ("/usr/sbin", "/sbin")
+SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")
 
 
 def need(*programs: str) -> None:
@@ -53,7 +53,7 @@ def find(program: str) -> str:
 
 
 def _which(program: str) -> str | None:
-    return shutil.which(program, path=os.pathsep.join((os.environ.get("PATH", ""), *_MORE_FOLDERS)))
+    return shutil.which(program, path=os.pathsep.join((os.environ.get("PATH", ""), *SYSTEM_FOLDERS)))
 
 
 def apt_line(*packages: str) -> str:

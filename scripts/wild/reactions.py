@@ -23,7 +23,7 @@ _TOKENS = 4 + 2 * _ATOMS - 1
 _NONE = -1
 
 
-class _Molecule:
+class Molecule:
     """Atoms, and bonds with their orders."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ def reactions(count: int, seed: int) -> Arrays:
     result["labels"] = np.full((count, 3, _TOKENS), _NONE, dtype=np.int64)
     for index in range(count):
         first, second, product, origin = _reaction(rng)
-        classes = np.concatenate((_classes(first), 1000 + _classes(second)))
+        classes = np.concatenate((atom_classes(first), 1000 + atom_classes(second)))
         place = _place(result, index, 0, None, role=1)
         for molecule, role in ((first, 2), (second, 2), (product, 3)):
             begin = place + 1
@@ -72,7 +72,7 @@ def reactions(count: int, seed: int) -> Arrays:
     return result
 
 
-def _reaction(rng: random.Random) -> tuple[_Molecule, _Molecule, _Molecule, np.ndarray]:
+def _reaction(rng: random.Random) -> tuple[Molecule, Molecule, Molecule, np.ndarray]:
     """Two reactants, the product with its atoms shuffled, and the reactants' atom that each of them was."""
     size = rng.randint(5, _ATOMS - 5)
     acid = rng.random() < 0.6
@@ -95,15 +95,15 @@ def _reaction(rng: random.Random) -> tuple[_Molecule, _Molecule, _Molecule, np.n
     origin = [atom for atom in range(len(joined)) if atom != leaving]
     rng.shuffle(origin)
     where = {atom: index for index, atom in enumerate(origin)}
-    product = _Molecule()
+    product = Molecule()
     product.atoms = [joined[atom] for atom in origin]
     product.bonds = {(where[a], where[b]): order for (a, b), order in bonds.items()}
     return first, second, product, np.array(origin)
 
 
-def _skeleton(size: int, rng: random.Random) -> _Molecule:
+def _skeleton(size: int, rng: random.Random) -> Molecule:
     """`size` atoms, mostly carbon: a benzene ring where there is room, chains and branches."""
-    molecule = _Molecule()
+    molecule = Molecule()
     if size >= 6 and rng.random() < 0.6:
         for index in range(6):
             molecule.add("C", index - 1 if index else None, order=1 + index % 2)
@@ -120,7 +120,7 @@ def _skeleton(size: int, rng: random.Random) -> _Molecule:
     return molecule
 
 
-def _place(result: Arrays, index: int, place: int, molecule: _Molecule | None, role: int) -> int:
+def _place(result: Arrays, index: int, place: int, molecule: Molecule | None, role: int) -> int:
     """Write one molecule from token `place` on; without one, the token of the reaction. Returns the place behind."""
     if molecule is None:
         result["roles"][index, place] = role
@@ -139,7 +139,7 @@ def _place(result: Arrays, index: int, place: int, molecule: _Molecule | None, r
     return place + 1 + size
 
 
-def _distances(molecule: _Molecule) -> np.ndarray:
+def _distances(molecule: Molecule) -> np.ndarray:
     """Bonds between each two atoms (Floyd-Warshall)."""
     size = len(molecule.atoms)
     far = np.full((size, size), size, dtype=np.int64)
@@ -151,8 +151,11 @@ def _distances(molecule: _Molecule) -> np.ndarray:
     return far
 
 
-def _classes(molecule: _Molecule) -> np.ndarray:
-    """Alike for atoms with the same surroundings (Weisfeiler and Leman's refinement, as often as there are atoms)."""
+def atom_classes(molecule: Molecule) -> np.ndarray:
+    """Give atoms with the same surroundings the same number: int64 (atoms,).
+
+    Weisfeiler and Leman's refinement, as often as there are atoms.
+    """
     colours = [_NUMBER[atom] for atom in molecule.atoms]
     for _ in molecule.atoms:
         seen = [

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from msgspec import structs
 from support import sample_shipment
 
-from edgedeploy.cli.commands.schema import _NAMES
+from edgedeploy.cli.commands.schema import SCHEMAS
 from edgedeploy.cli.main import cli
 from edgedeploy.measure.instruction_counts import instruction_count
 from edgedeploy.values.schemas import NAMES, json_schema, schema_bytes
@@ -51,9 +51,9 @@ def test_they_are_up_to_date(name):
 
 def test_the_command_prints_each_that_there_is():
     assert {path.name.removesuffix(".schema.json") for path in VALUES.iterdir() if path.name.endswith(".json")} == set(
-        _NAMES
+        SCHEMAS
     )
-    for name in _NAMES:
+    for name in SCHEMAS:
         printed = CliRunner().invoke(cli, ["schema", name], standalone_mode=False)
         assert printed.stdout.encode() == (VALUES / f"{name}.schema.json").read_bytes()
 

@@ -34,7 +34,7 @@ def test_a_machine_that_runs_these_tests_can_do_models() -> None:
 
 def test_a_program_that_is_missing_comes_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(tools, "_MORE_FOLDERS", ())
+    monkeypatch.setattr(tools, "SYSTEM_FOLDERS", ())
     finding = found("boards", "qemu-system-aarch64")
     assert finding.state == "missing"
     assert finding.hint.endswith("apt-get install -y --no-install-recommends qemu-system-arm")
@@ -76,7 +76,7 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told.return_value == 0
     assert json.loads(told.stdout)["findings"][0]["what"] == "onnx"
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(tools, "_MORE_FOLDERS", ())
+    monkeypatch.setattr(tools, "SYSTEM_FOLDERS", ())
     told = CliRunner().invoke(cli, ["doctor", "boards"], standalone_mode=False)
     assert told.return_value == 1
     assert "cannot be done here: boards" in told.stdout and "models" not in told.stdout

@@ -8,11 +8,11 @@ import click
 
 from edgedeploy.cli.output import Output, common_options
 
-_NAMES = ("baseline", "contract", "manifest", "measurement", "report", "smoke", "verdict")
+SCHEMAS = ("baseline", "contract", "manifest", "measurement", "report", "smoke", "verdict")
 
 
 @click.command(name="schema")
-@click.argument("name", type=click.Choice(_NAMES), metavar="NAME")
+@click.argument("name", type=click.Choice(SCHEMAS), metavar="NAME")
 @common_options
 def command(name: str, out: Output) -> int:
     """Print the JSON Schema of NAME: baseline, contract, manifest, measurement, report, smoke or verdict.

@@ -43,7 +43,7 @@ _OPTIONS = (
     ),
     click.option(
         "--affinity",
-        callback=lambda _ctx, _param, value: _cpus(value),
+        callback=lambda _ctx, _param, value: parse_cpus(value),
         metavar="CPUS",
         help="Run on these CPUs of the device only: 0,2 or 4-7. Default: any.",
     ),
@@ -96,7 +96,7 @@ def bench_settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_settings
 
 
-def _cpus(words: str | None) -> tuple[int, ...]:
+def parse_cpus(words: str | None) -> tuple[int, ...]:
     """`"0,4-6"` → `(0, 4, 5, 6)`, as taskset(1) takes them."""
     if words is None:
         return ()

@@ -34,7 +34,7 @@ from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.target import Target
 
-_MOST_BOARDS = 8
+MOST_BOARDS = 8
 _SYNC_TIMEOUT_S = 600.0
 _HOST_MODEL = """<ir_version: 8, opset_import: ["": 13]> carrier (float[1] x) => (float[1] y) { y = Identity(x) }"""
 """A model that does nothing: it brings the runtime and the runner to the board, which then take the others."""
@@ -66,10 +66,10 @@ class BoardRunner:
             UnsupportedError: the board's target has no runtime in Python for this format.
             HostError, BoardError, BusyError, UnreachableError: there is no such board to be had.
         """
-        board = _own_board(named, stack, progress)
+        board = claim_board(named, stack, progress)
         progress.step(f"bringing the runtime to {board.address}")
         self._connection = stack.enter_context(connect(board.address))
-        self._release = _carrier(self._connection, load_target(board.target), format)
+        self._release = host_release(self._connection, load_target(board.target), format)
         self._talks = stack.enter_context(contextlib.ExitStack())
         self._talk: Conversation | None = None
         self._loaded: bytes | None = None
@@ -121,19 +121,19 @@ class BoardRunner:
                     raise
 
 
-def _own_board(named: BoardStatus, stack: contextlib.ExitStack, progress: Progress) -> BoardStatus:
-    """A counting board that is up, and that no other process counts on meanwhile."""
+def claim_board(named: BoardStatus, stack: contextlib.ExitStack, progress: Progress) -> BoardStatus:
+    """Boot a board that counts, or take one that is up, and keep other processes from counting on it meanwhile."""
     if named.counting:
         stack.enter_context(_claim(named.name, progress, PATIENCE_S))
         return stack.enter_context(emulated_board(named.name, progress=progress))
-    for number in range(1, _MOST_BOARDS + 1):
+    for number in range(1, MOST_BOARDS + 1):
         name = f"{named.name}-counting" + (f"-{number}" if number > 1 else "")
         try:
             stack.enter_context(_claim(name, SILENT, 0.0))
         except BusyError:
             continue
         return stack.enter_context(emulated_board(name, target=named.target, counting=True, progress=progress))
-    raise BusyError(f"{_MOST_BOARDS} others count on boards like {named.name}", hint="wait for one of them")
+    raise BusyError(f"{MOST_BOARDS} others count on boards like {named.name}", hint="wait for one of them")
 
 
 def _claim(name: str, progress: Progress, patience_s: float) -> contextlib.AbstractContextManager[None]:
@@ -141,12 +141,12 @@ def _claim(name: str, progress: Progress, patience_s: float) -> contextlib.Abstr
     return exclusive(path.with_name(f"{path.name}.count"), f"counting on {name}", progress, patience_s=patience_s)
 
 
-def _carrier(connection: Connection, target: Target, format: ModelFormat) -> Release:
-    """The release that brings runtime and runner; it is sent when the board has not got it."""
+def host_release(connection: Connection, target: Target, format: ModelFormat) -> Release:
+    """Return the release that brings runtime and runner to the board, sent now unless it is there."""
     name, backend = f"carrier-{format}", {"onnx": "onnxruntime", "tflite": "tflite"}[format]
     with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
         model = Path(folder) / f"carrier.{format}"
-        model.write_bytes(_tflite_carrier() if format == "tflite" else _onnx_carrier())
+        model.write_bytes(tflite_host_model() if format == "tflite" else onnx_host_model())
         bundle = compile_model(model, target, Path(folder) / "bundle", name=name, backend=backend, golden_samples=1)
         identity = release_id(bundle.manifest.version, bundle.sha256)
         for release in list_releases(connection).releases:
@@ -158,13 +158,14 @@ def _carrier(connection: Connection, target: Target, format: ModelFormat) -> Rel
         return release
 
 
-def _onnx_carrier() -> bytes:
-    host_release: bytes = onnx.parser.parse_model(_HOST_MODEL).SerializeToString()
-    return host_release
+def onnx_host_model() -> bytes:
+    """Make an ONNX model whose output is its input."""
+    content: bytes = onnx.parser.parse_model(_HOST_MODEL).SerializeToString()
+    return content
 
 
-def _tflite_carrier() -> bytes:
-    """As `_HOST_MODEL`, with the absolute value: TensorFlow Lite has no operator that does nothing."""
+def tflite_host_model() -> bytes:
+    """Make a TensorFlow Lite model whose output is its input's absolute value; no operator of it does nothing."""
     schema = require_tflite("ai_edge_litert.schema_py_generated")
     numbers = {"type": schema.TensorType.FLOAT32, "buffer": 0}
     graph = schema.SubGraphT(

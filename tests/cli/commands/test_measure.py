@@ -16,7 +16,7 @@ from msgspec import structs
 from support.host_backend import HostBackend
 
 from edgedeploy.cli.main import main
-from edgedeploy.cli.options.bench import _cpus
+from edgedeploy.cli.options.bench import parse_cpus
 from edgedeploy.measure.durations import PROFILES
 from edgedeploy.model.inspect import inspect_model
 
@@ -129,8 +129,8 @@ def test_cpus_that_are_none(device, edgedeploy, cpus):
 
 
 def test_cpus_as_taskset_takes_them():
-    assert _cpus("4-6,0, 2") == (0, 2, 4, 5, 6)
-    assert _cpus(None) == ()
+    assert parse_cpus("4-6,0, 2") == (0, 2, 4, 5, 6)
+    assert parse_cpus(None) == ()
 
 
 def test_json_is_the_measurement_and_the_verdict(device, edgedeploy):

@@ -267,7 +267,7 @@ def test_an_image_that_is_there_is_not_built(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_missing_tools_are_named_with_the_line_that_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgedeploy.foundation.programs._MORE_FOLDERS", ())
+    monkeypatch.setattr("edgedeploy.foundation.programs.SYSTEM_FOLDERS", ())
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(HostError, match="qemu-system-aarch64, mke2fs, e2fsck are not installed") as caught:
         need("qemu-system-aarch64", "mke2fs", "e2fsck")

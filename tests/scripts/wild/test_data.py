@@ -10,7 +10,7 @@ import pytest
 from peers import feeds
 from wild.files import file_features
 from wild.models import CATALOGUE, models
-from wild.reactions import _classes, _Molecule, reactions
+from wild.reactions import Molecule, atom_classes, reactions
 from wild.signals import sleep
 from wild.sounds import CONTEXT, WINDOW, notes, stream_f1, windows_of
 from wild.topologies import with_random_weights
@@ -117,13 +117,13 @@ def test_every_atom_of_a_product_has_an_origin_of_its_element_and_one_atom_is_lo
 
 
 def test_atoms_that_cannot_be_told_apart_have_one_class():
-    ring = _Molecule()
+    ring = Molecule()
     for index in range(6):
         ring.add("C", index - 1 if index else None)
     ring.bonds[0, 5] = 1
-    assert len(set(_classes(ring))) == 1
+    assert len(set(atom_classes(ring))) == 1
     ring.add("O", 0)
-    assert _classes(ring)[1] == _classes(ring)[5] != _classes(ring)[2]
+    assert atom_classes(ring)[1] == atom_classes(ring)[5] != atom_classes(ring)[2]
 
 
 def test_a_topology_gets_weights_of_its_real_size_and_answers_that_differ(tmp_path: Path):

@@ -28,14 +28,14 @@ def test_whoever_counts_meanwhile_has_a_board_of_their_own(monkeypatch: pytest.M
     monkeypatch.setattr(board_runner, "emulated_board", emulated_board)
     named = board_status("rpi4")
     with contextlib.ExitStack() as one, contextlib.ExitStack() as other:
-        board_runner._own_board(named, one, SILENT)
-        board_runner._own_board(named, other, SILENT)
+        board_runner.claim_board(named, one, SILENT)
+        board_runner.claim_board(named, other, SILENT)
         one.close()
-        board_runner._own_board(named, one, SILENT)
+        board_runner.claim_board(named, one, SILENT)
         assert booted == [("rpi4-counting", "rpi4"), ("rpi4-counting-2", "rpi4"), ("rpi4-counting", "rpi4")]
-        monkeypatch.setattr(board_runner, "_MOST_BOARDS", 2)
+        monkeypatch.setattr(board_runner, "MOST_BOARDS", 2)
         with pytest.raises(BusyError, match="2 others"):
-            board_runner._own_board(named, one, SILENT)
+            board_runner.claim_board(named, one, SILENT)
 
 
 class Board:
@@ -73,9 +73,9 @@ class Board:
 def board(monkeypatch: pytest.MonkeyPatch) -> Board:
     board = Board()
     for name, replacement in {
-        "_own_board": lambda *_: board_status("rpi4"),
+        "claim_board": lambda *_: board_status("rpi4"),
         "connect": lambda *_: board,
-        "_carrier": lambda *_: None,
+        "host_release": lambda *_: None,
         "conversation": board.conversation,
         "load_model": board.load_model,
         "count_inferences": lambda talk, feeds, *, samples: (talk,) * samples,

@@ -14,7 +14,7 @@ from edgedeploy.inference.session import Feed
 from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.optimize.guard.host_timing import HostTiming
 from edgedeploy.workflows.emulated import instruction_counts as guest_instructions
-from edgedeploy.workflows.emulated.board_runner import _tflite_carrier
+from edgedeploy.workflows.emulated.board_runner import tflite_host_model
 from edgedeploy.workflows.emulated.instruction_counts import GuestInstructions, speed_judge
 
 FEEDS = [{"x": np.zeros((1, 3), np.float32)}, {"x": np.ones((1, 3), np.float32)}]
@@ -127,5 +127,5 @@ def test_a_model_answers_from_the_board(runner: Runner) -> None:
 def test_a_tensorflow_lite_model_answers_from_the_board_too(runner: Runner) -> None:
     with speed_judge("board:rpi4") as judge:
         assert isinstance(judge, GuestInstructions)
-        session = judge.session(_tflite_carrier())
+        session = judge.session(tflite_host_model())
         assert (session.input_names, session.output_names) == (("x",), ("y",))
