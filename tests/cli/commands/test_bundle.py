@@ -1,28 +1,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from edgedeploy.bundle.archive import write_edge_file
-from edgedeploy.cli.main import main
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle
-
-
-@pytest.fixture
-def edgedeploy(monkeypatch, capsys):
-    """Runs a command line; gives exit code, standard output and standard error."""
-
-    def run(*argv: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["edgedeploy", *map(str, argv)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(params=["folder", "one file"])

@@ -10,29 +10,18 @@ import numpy as np
 import onnx.parser
 import pytest
 
-from edgedeploy.cli.main import main
-
 MODEL = onnx.parser.parse_model("""
     <ir_version: 8, opset_import: ["" : 17]>
     linear (float[N, T, 3] x) => (float[N, T, 2] y) <float[3, 2] w = {1, 2, 3, 4, 5, 6}> { y = MatMul(x, w) }
 """)
 
 
-@pytest.fixture
-def edgedeploy(monkeypatch, capsys, tmp_path):
-    """Runs a command line in a folder of its own; gives exit code, standard output and standard error."""
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(monkeypatch, tmp_path):
+    """Where `m.onnx` and `data.npz` lie."""
     monkeypatch.chdir(tmp_path)
     Path("m.onnx").write_bytes(MODEL.SerializeToString())
     np.savez("data.npz", x=np.ones((3, 5, 3), np.float32))
-
-    def run(*argv: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["edgedeploy", *argv])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def test_inspect(edgedeploy):
