@@ -106,8 +106,8 @@ def common_options(command: Command) -> Command:
     """Add `--json`, `-q` and `-v`; the command gets them as one `Output` in the parameter `out`."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
-    @click.option("-q", "--quiet", is_flag=True, help="No progress; errors only on standard error.")
-    @click.option("-v", "--verbose", count=True, help="Say more on standard error; twice for debugging.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print no progress; only errors on standard error.")
+    @click.option("-v", "--verbose", count=True, help="Print more on standard error; -vv for debugging.")
     @functools.wraps(command)
     def wrapped(*args: Any, as_json: bool, quiet: bool, verbose: int, **kwargs: Any) -> Any:
         if verbose > 1:
@@ -125,9 +125,7 @@ def common_options(command: Command) -> Command:
 
 def device_options(command: Command) -> Command:
     """Add what every command that connects to a device takes: `--accept-new`, as the parameter `accept_new`."""
-    return click.option(
-        "--accept-new", is_flag=True, help="Trust an SSH host that is seen for the first time, and remember its key."
-    )(command)
+    return click.option("--accept-new", is_flag=True, help="Trust an unknown SSH host, and remember its key.")(command)
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

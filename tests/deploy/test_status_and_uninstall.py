@@ -102,7 +102,7 @@ class TestStatus:
         push(make_bundle(contract=contract), device)
         assert status(device).running[0].release.manifest.contract == contract
         shown = CliRunner().invoke(cli, ["status", f"local:{home}"], standalone_mode=False)
-        assert "contract  contract.toml (SHA-256 c0c0c0c0c0c0), owner vision team" in shown.stdout
+        assert "contract.toml (SHA-256 c0c0c0c0c0c0), owner vision team" in shown.stdout
 
     def test_health_now(self, make_bundle, device: LocalConnection) -> None:
         release = push(make_bundle(), device).release

@@ -18,11 +18,11 @@ _FILE = click.argument("file", type=click.Path(path_type=Path))
 
 @click.group(name="baseline")
 def command() -> None:
-    """What releases measured when they were good, in a file beside your code; and whether later ones got worse.
+    """Save the figures of good releases in a file, and check later releases against them.
 
-    Instructions that a counting board counted (`board up --count`) are the same on every machine, however busy, so that
-    one run will do. Latency and memory differ from run to run: give three at least, each a `bench -o FILE`; five make
-    the noise that is assumed a third of that.
+    Instruction counts (`board up --count`) are the same on every machine, busy or not: one run is enough. Latency and
+    memory differ from run to run: give at least three measurements, each from `bench -o FILE`. With five, the assumed
+    noise is a third of what it is with three.
     """
 
 
@@ -31,7 +31,7 @@ def command() -> None:
 @_MEASUREMENTS
 @common_options
 def save(file: Path, measurements: tuple[Path, ...], out: Output) -> int:
-    """Write the figures of these measurements to FILE, in place of those of the same model and board."""
+    """Write the figures of these measurements to FILE. They replace those of the same model and board."""
     from edgedeploy import api
     from edgedeploy.report.terminal.baseline import baseline_table, unknown_noise
 
@@ -46,7 +46,7 @@ def save(file: Path, measurements: tuple[Path, ...], out: Output) -> int:
 @_FILE
 @common_options
 def show(file: Path, out: Output) -> int:
-    """What is in FILE."""
+    """Show the figures in FILE."""
     from edgedeploy import api
     from edgedeploy.report.terminal.baseline import baseline_table
 
@@ -59,7 +59,7 @@ def show(file: Path, out: Output) -> int:
 @_FILE
 @_MEASUREMENTS
 @threshold_options
-@click.option("--strict", is_flag=True, help="It holds only if every line of it can be told.")
+@click.option("--strict", is_flag=True, help="Pass only if every line is determined.")
 @report_file_options
 @common_options
 def check(
@@ -74,10 +74,10 @@ def check(
     markdown: Path | None,
     out: Output,
 ) -> int:
-    """Hold measurements against those in FILE.
+    """Check measurements against those in FILE.
 
-    Exits 0 when nothing got worse, 1 when something did or nothing can be told. Worse is what grew by more than the
-    larger of its threshold and its noise.
+    Exits 0 when nothing got worse, 1 when something did or nothing is determined. A figure is worse when it grew by
+    more than its threshold and by more than its noise.
     """
     from edgedeploy import api
     from edgedeploy.report.exports.junit import junit_xml

@@ -19,34 +19,40 @@ if TYPE_CHECKING:
 
 @click.command(name="bench")
 @click.argument("device")
-@click.option("--name", metavar="MODEL", help="Which model, where the device has several.")
+@click.option("--name", metavar="MODEL", help="The model, if the device has several.")
 @click.option(
     "--profile",
     type=click.Choice(["smoke", "standard", "long"]),
     default="standard",
     show_default=True,
-    help="At least. smoke: 64 samples and 6 s; standard: 1,024 and 60 s; long: 1,024 and 600 s.",
+    help="Minimum duration. smoke: 64 samples and 6 s; standard: 1,024 and 60 s; long: 1,024 and 600 s.",
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the measurement there too."
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Also write the measurement to FILE."
 )
 @click.option(
     "--count",
     is_flag=True,
-    help="Instructions are wanted: refuse a DEVICE that does not count them (`board up --count` makes one that does).",
+    help="Require instruction counts: refuse a DEVICE that was not made with `board up --count`.",
 )
-@click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="Write every single sample there too.")
+@click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="Also write every sample to FILE.")
 @click.option(
     "--against",
     metavar="RELEASE",
-    help="Measure the current release in turn with this one on the device: an ID, or `previous`.",
+    help="Measure the current release in turn with this one: a release ID on the device, or `previous`.",
 )
-@click.option("--rounds", type=click.IntRange(1), metavar="N", help="Pairs with --against. Default: 8; of counts 2.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    metavar="N",
+    help="With --against: number of pairs. Default: 8 for times, 2 for counts.",
+)
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1000),
     metavar="PERCENT",
-    help="With --against: how much more breaks, where the noise is not larger. Default: 5; of counts 0.5.",
+    help="With --against: growth that counts as a regression, unless the noise is larger. Default: 5 for times, 0.5 "
+    "for counts.",
 )
 @bench_settings_options
 @device_options
@@ -65,17 +71,16 @@ def command(
     accept_new: bool,
     out: Output,
 ) -> int:
-    """Time the current release on DEVICE, with the device's own clock, and say whether the figures can be believed.
+    """Measure the speed of the current release on DEVICE with its own clock, and rate how reliable the figures are.
 
-    On an emulated board the figures are marked as such: they are not a latency, no verdict uses them, and the run is
-    short whatever the profile. One that counts instructions (`board up --count`) says how many an inference takes;
-    --count insists on that.
+    Figures of an emulated board are marked: they are not a latency, and no verdict uses them. The run is short there,
+    whatever the profile. A board that counts instructions (`board up --count`) gives instructions per inference.
 
-    With --against, it exits 1 when the current release is slower, or more work, than the other one: by more than the
-    larger of the threshold and the noise, in two series of runs.
+    With --against, exits 1 when the current release is slower, or takes more instructions, than the other one: by
+    more than the threshold and by more than the noise, in two series of runs.
     """
     if against is None and (rounds is not None or threshold is not None):
-        raise click.UsageError("--rounds and --threshold go with --against")
+        raise click.UsageError("--rounds and --threshold require --against")
     from edgedeploy import api
     from edgedeploy.foundation.errors import UnsupportedError
     from edgedeploy.report.exports.samples_csv import samples_csv
@@ -85,8 +90,8 @@ def command(
         if count and not connection.counts_instructions:
             raise UnsupportedError(
                 f"{device} does not count instructions",
-                why="an emulated board does so from when it is made, or never; no other device can",
-                hint="edgedeploy board up NAME --target TARGET --count, and push it there",
+                why="only an emulated board that was made with --count does",
+                hint="edgedeploy board up NAME --target TARGET --count; then push the release to that board",
             )
         release = api.current_release(connection, name)
         if against is not None:
@@ -115,7 +120,7 @@ def _in_turn(
     from edgedeploy.values.contract import Outcome
 
     if rounds is not None and rounds < api.LEAST_PAIRS and not connection.counts_instructions:
-        raise click.UsageError(f"--rounds {rounds}: of times, {api.LEAST_PAIRS} pairs are needed to tell anything")
+        raise click.UsageError(f"--rounds {rounds}: times need at least {api.LEAST_PAIRS} pairs")
     found = api.bench_against(
         connection,
         api.other_release(connection, release, against),

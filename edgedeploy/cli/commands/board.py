@@ -19,28 +19,29 @@ if TYPE_CHECKING:
 
 @click.group(name="board")
 def command() -> None:
-    """Emulated boards, which edgedeploy builds, boots and stops by itself (QEMU; no root, no image download).
+    """Build, boot and stop emulated boards. They run in QEMU, without root and without image downloads.
 
-    A board is an address like any other: `--to board:NAME`.
+    Wherever a command takes a DEVICE, `board:NAME` is the address of a board.
     """
 
 
 @command.command()
 @click.argument("name", default="rpi4")
-@click.option("--target", metavar="TARGET", help="What it is an instance of. Default: the target of its own name.")
+@click.option("--target", metavar="TARGET", help="The target that the board emulates. Default: the target called NAME.")
 @click.option(
-    "--count", "counting", is_flag=True, help="A board whose clock counts instructions, for `bench`. It is slower."
+    "--count", "counting", is_flag=True, help="Make a board whose clock counts instructions, for `bench`. It is slower."
 )
-@click.option("--minimal", is_flag=True, help="A board without Python: busybox and sshd alone.")
+@click.option("--minimal", is_flag=True, help="Make a board with busybox and sshd only, without Python.")
 @click.option("--disk-mb", type=click.IntRange(min=1), help="Size of a new board's disk in MiB. Default: 2048.")
-@click.option("--rebuild", is_flag=True, help="Make image and board anew, from the packages of today.")
+@click.option("--rebuild", is_flag=True, help="Rebuild image and board from the current packages.")
 @common_options
 def up(
     name: str, target: str | None, counting: bool, minimal: bool, disk_mb: int | None, rebuild: bool, out: Output
 ) -> int:
-    """Boot board NAME (default: rpi4), building what is missing. Returns when it has been logged in to.
+    """Boot board NAME (default: rpi4), and build it if it is new.
 
-    A board counts instructions (--count) or is minimal from when it is made, or never: give it a name of its own.
+    The command returns when a login has succeeded. --count and --minimal are fixed when a board is made: give such a
+    board a name of its own.
     """
     import time
 
@@ -57,7 +58,7 @@ def up(
         progress=out,
     )
     took_s = time.monotonic() - begun
-    boot = f", {status.boot_s:.1f} s at its last boot" if status.boot_s is not None else ""
+    boot = f", {status.boot_s:.1f} s for its last boot" if status.boot_s is not None else ""
     counts = " and counts instructions" if status.counting else ""
     out.result(status, f"{status.address} is up{counts} (took {took_s:.1f} s{boot}; SSH on 127.0.0.1:{status.port})")
     return 0
@@ -65,11 +66,11 @@ def up(
 
 @command.command()
 @click.argument("name", required=False)
-@click.option("--all", "everything", is_flag=True, help="Every board.")
-@click.option("--delete", is_flag=True, help="Remove its disk and keys too.")
+@click.option("--all", "everything", is_flag=True, help="Stop every board.")
+@click.option("--delete", is_flag=True, help="Also delete its disk and keys.")
 @common_options
 def down(name: str | None, everything: bool, delete: bool, out: Output) -> int:
-    """Shut board NAME (default: rpi4) down. One that is not up stays as it is."""
+    """Shut down board NAME (default: rpi4). A board that is not up stays as it is."""
     from edgedeploy import api
 
     if everything and name:
@@ -84,7 +85,7 @@ def down(name: str | None, everything: bool, delete: bool, out: Output) -> int:
 @click.argument("name", default="rpi4")
 @common_options
 def status(name: str, out: Output) -> int:
-    """Board NAME (default: rpi4) as it is now. Exits 1 when it is not up."""
+    """Show the state of board NAME (default: rpi4). Exits 1 when it is not up."""
     from edgedeploy import api
 
     found = api.board_status(name)
@@ -95,7 +96,7 @@ def status(name: str, out: Output) -> int:
 @command.command(name="list")
 @common_options
 def list_(out: Output) -> int:
-    """All boards."""
+    """List all boards."""
     from edgedeploy import api
 
     boards = api.board_list()
@@ -108,10 +109,10 @@ def list_(out: Output) -> int:
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 @common_options
 def ssh(name: str, words: tuple[str, ...], out: Output) -> int:
-    """Log in to board NAME (default: rpi4), or run COMMAND there, with the system's ssh.
+    """Log in to board NAME (default: rpi4), or run COMMAND there.
 
-    The exit code is the command's. Options stand before NAME. With --json: print the way in, and the line that would
-    be run.
+    This runs the system's ssh. The exit code is that of COMMAND. Options go before NAME. With --json: print the SSH
+    settings and the command line, and run nothing.
     """
     from edgedeploy import api
     from edgedeploy.foundation.programs import find
@@ -143,8 +144,8 @@ def _stop_line(stop: api.BoardStop) -> str:
     if not stop.was_on:
         how = "was not up"
     else:
-        how = "is down" if stop.orderly else "did not shut down in time: its power was cut"
-    return f"{stop.address} {how}{', and is deleted' if stop.deleted else ''}"
+        how = "is down" if stop.orderly else "did not shut down in time; its power was cut"
+    return f"{stop.address} {how}{', and was deleted' if stop.deleted else ''}"
 
 
 def _table(boards: Sequence[api.BoardStatus]) -> Table:

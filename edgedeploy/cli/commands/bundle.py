@@ -21,14 +21,14 @@ _FILES_SHOWN = 12
 
 @click.group(name="bundle")
 def command() -> None:
-    """Bundles, in a folder or in one file (NAME.edge): what is in one, and whether it is whole."""
+    """Show, verify, pack or sign a bundle: a folder, or one file (NAME.edge)."""
 
 
 @command.command()
 @click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE")
 @common_options
 def show(bundle: Path, out: Output) -> int:
-    """What BUNDLE is: its model, runtime, needs and largest files. The contents are not read: see `verify`."""
+    """Show the model, runtime, requirements and largest files of BUNDLE. File contents are not read: see `verify`."""
     from edgedeploy import api
 
     opened = api.open_bundle(bundle, verify=False)
@@ -42,14 +42,16 @@ def show(bundle: Path, out: Output) -> int:
     "--allowed-signers",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Who may have signed it (ssh-keygen(1), ALLOWED SIGNERS): a bundle that none of them did is refused.",
+    help="Require a signature by one of the signers in FILE (format: ssh-keygen(1), ALLOWED SIGNERS).",
 )
 @common_options
 def verify(bundle: Path, allowed_signers: Path | None, out: Output) -> int:
-    """Read all of BUNDLE and compare it with its manifest: every file, its SHA-256, and nothing else.
+    """Read all of BUNDLE and compare it with its manifest.
 
-    What is printed last is the SHA-256 of the manifest, which names the bundle: compare it with the one that you were
-    told, or let --allowed-signers do that.
+    Every file must be listed there, with the same SHA-256.
+
+    The SHA-256 printed last is that of the manifest. It identifies the bundle: compare it with the one that its maker
+    gave you, or check the maker's signature with --allowed-signers.
     """
     from edgedeploy import api
 
@@ -59,7 +61,7 @@ def verify(bundle: Path, allowed_signers: Path | None, out: Output) -> int:
     if allowed_signers is not None:
         who = api.signer(api.manifest_bytes(opened), api.read_signature(bundle), allowed_signers, bundle)
         signed = f"signed by {who}, "
-    out.result(opened, f"{bundle} is whole: {signed}{files}, sha256 {opened.sha256}")
+    out.result(opened, f"{bundle} is complete: {signed}{files}, sha256 {opened.sha256}")
     return 0
 
 
@@ -70,16 +72,19 @@ def verify(bundle: Path, allowed_signers: Path | None, out: Output) -> int:
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A private SSH key; or a public one whose private key an agent holds.",
+    help="A private SSH key, or a public one whose private key is in the SSH agent.",
 )
 @common_options
 def sign(bundle: Path, key: Path, out: Output) -> int:
-    """Sign BUNDLE with an SSH key. It is verified first; the signature is written to BUNDLE.sig beside it."""
+    """Verify BUNDLE and sign it with an SSH key.
+
+    The signature is written to BUNDLE.sig beside the bundle.
+    """
     from edgedeploy import api
 
     opened = api.open_bundle(bundle)
     path = api.sign(api.manifest_bytes(opened), bundle, key)
-    out.result({"bundle": opened.sha256, "signature": str(path)}, f"wrote {path}, of sha256 {opened.sha256}")
+    out.result({"bundle": opened.sha256, "signature": str(path)}, f"wrote {path} for sha256 {opened.sha256}")
     return 0
 
 
@@ -90,7 +95,7 @@ def sign(bundle: Path, key: Path, out: Output) -> int:
 )
 @common_options
 def pack(bundle: Path, output: Path, out: Output) -> int:
-    """Write BUNDLE, which is a folder, as one file. It is verified first."""
+    """Verify BUNDLE, which is a folder, and write it as one file."""
     from edgedeploy import api
 
     packed = api.pack_bundle(api.open_bundle(bundle), output)
@@ -101,7 +106,7 @@ def pack(bundle: Path, output: Path, out: Output) -> int:
 @command.command()
 @common_options
 def schema(out: Output) -> int:
-    """The JSON Schema of a bundle's manifest.json."""
+    """Print the JSON Schema of a bundle's manifest.json."""
     import json
 
     text = (importlib.resources.files("edgedeploy") / "values" / "manifest.schema.json").read_text(encoding="utf-8")
@@ -115,7 +120,7 @@ def bundle_table(bundle: Bundle) -> RenderableType:
     from rich.text import Text
 
     manifest = bundle.manifest
-    source = "the model came without evidence of how it was made"
+    source = "unknown: the model has no evidence file"
     if manifest.source:
         smaller = 1 - manifest.model.size_bytes / manifest.source.size_bytes
         source = f"{manifest.source.recipe}, {smaller:.1%} smaller than the float model"
@@ -128,7 +133,7 @@ def bundle_table(bundle: Bundle) -> RenderableType:
         "model": f"{bytes_in_words(manifest.model.size_bytes)}, {manifest.model.parameters:,} parameters",
         "made by": source,
         "backend": f"{runtime.backend}: {runtime.chosen}" if runtime.chosen else runtime.backend,
-        "runtime": "; ".join(part for part in (packages, _where(bundle)) if part) or "none: the program is all of it",
+        "runtime": "; ".join(part for part in (packages, _where(bundle)) if part) or "none: the program needs no files",
         "settings": ", ".join(f"{name} {_plain(value)}" for name, value in runtime.settings.items()) or "none",
         "needs": _needs(bundle),
         "golden": f"{manifest.golden_samples} samples",
@@ -155,7 +160,7 @@ def _needs(bundle: Bundle) -> str:
     parts = [*needs.cpu_features]
     parts += [f"pages of at most {needs.page_size_bytes} bytes"] if needs.page_size_bytes else []
     parts += [f"{bytes_in_words(needs.memory_bytes)} of memory"] if needs.memory_bytes else []
-    return ", ".join(parts) or "nothing else that is known"
+    return ", ".join(parts) or "no known requirement"
 
 
 def _plain(value: object) -> str:

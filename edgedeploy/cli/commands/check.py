@@ -19,9 +19,9 @@ from edgedeploy.cli.output import Output, common_options
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="TOML; see the README.",
+    help="The contract, in TOML: see the README.",
 )
-@click.option("--strict", is_flag=True, help="The contract holds only if every line of it can be told.")
+@click.option("--strict", is_flag=True, help="Pass only if every line is determined.")
 @report_file_options
 @common_options
 def command(
@@ -32,10 +32,10 @@ def command(
     markdown: Path | None,
     out: Output,
 ) -> int:
-    """Hold measurements of one release on one device, as `bench -o` and `test -o` write them, against a contract.
+    """Check measurements of one release on one device against a contract.
 
-    Several are taken together: the timing of one, the accuracy of another. Exits 0 when the contract holds, 1 when a
-    line of it breaks or no limit can be told.
+    Measurements are the files that `bench -o` and `test -o` write. Several are merged: the timing of one, the accuracy
+    of another. Exits 0 when the contract holds, 1 when a line breaks or no limit is determined.
     """
     from edgedeploy import api
     from edgedeploy.report.exports.junit import junit_xml

@@ -28,10 +28,11 @@ def command(
     markdown: Path | None,
     out: Output,
 ) -> int:
-    """Whether AFTER is worse than BEFORE: each a measurement of `bench -o`, or a folder of such, one for each run.
+    """Check whether AFTER is worse than BEFORE. Each is a file of `bench -o`, or a folder with one such file per run.
 
-    Exits 0 when nothing got worse, 1 when something did or none can be told. Worse is what grew by more than the larger
-    of its threshold and its noise; of latency and memory, at least three runs of BEFORE say what the noise is.
+    Exits 0 when nothing got worse, 1 when something did or nothing is determined. A figure is worse when it grew by
+    more than its threshold and by more than its noise. The noise of latency and memory comes from the runs in BEFORE:
+    at least three are needed.
     """
     from edgedeploy import api
     from edgedeploy.report.exports.junit import junit_xml

@@ -12,24 +12,30 @@ from edgedeploy.cli.output import Output, common_options
 
 @click.command(name="compile")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--target", "target_name", required=True, metavar="NAME", help="Kind of board: see `edgedeploy targets`.")
+@click.option(
+    "--target", "target_name", required=True, metavar="NAME", help="The kind of board: see `edgedeploy targets`."
+)
 @click.option(
     "--backend",
     metavar="auto|NAME",
     default="auto",
     show_default=True,
-    help="What executes the model there: onnxruntime, onnxruntime-c, tflite or native; auto takes the first of the "
-    "target's that can.",
+    help="Executes the model on the board: onnxruntime, onnxruntime-c, tflite or native. auto takes the first backend "
+    "of the target that can run the model.",
 )
-@click.option("--golden", metavar="DATA", help="Samples whose outputs are kept in the bundle; random ones without it.")
-@input_shape_option("Shape of a dynamic input, for random golden samples and backends of static shapes.")
-@click.option("--name", metavar="NAME", help="The model's name on devices. Default: the contract's, or the file's.")
-@click.option("--version", metavar="VERSION", help="The model's version on devices. Default: the contract's, or 1.")
+@click.option(
+    "--golden", metavar="DATA", help="Samples for the health check, stored with their outputs. Default: random samples."
+)
+@input_shape_option("Shape of a dynamic input, for random golden samples and for backends with static shapes.")
+@click.option(
+    "--name", metavar="NAME", help="Name of the model on devices. Default: from the contract, or from the file."
+)
+@click.option("--version", metavar="VERSION", help="Version of the model on devices. Default: from the contract, or 1.")
 @click.option(
     "--contract",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="What the model was handed over with: `status` tells it of a device that the bundle is on.",
+    help="The contract of the model. `edgedeploy status` shows it for a device that has the bundle.",
 )
 @click.option(
     "-o",
@@ -37,7 +43,7 @@ from edgedeploy.cli.output import Output, common_options
     required=True,
     type=click.Path(path_type=Path),
     metavar="BUNDLE",
-    help="Folder to be written; or NAME.edge, one file.",
+    help="The folder to write; or NAME.edge for one file.",
 )
 @common_options
 def command(

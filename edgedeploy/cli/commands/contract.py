@@ -1,4 +1,4 @@
-"""`edgedeploy contract`: the hand-over from the people who trained a model."""
+"""`edgedeploy contract`: write, show and check contracts."""
 
 from __future__ import annotations
 
@@ -15,24 +15,39 @@ _CONTRACT = click.argument("contract", type=click.Path(path_type=Path), metavar=
 
 @click.group(name="contract")
 def command() -> None:
-    """Contracts, as the people who trained a model hand them over: new, show, check.
+    """Write, show or check a contract: what a model must reach on a device, from the people who trained it.
 
-    `edgedeploy check` and `ship` hold a device against one.
+    `edgedeploy check` and `edgedeploy ship` check a device against a contract.
     """
 
 
 @command.command()
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
-@click.option("--evaluation", required=True, metavar="DATA", help="Labelled: what the model is promised to be good at.")
-@click.option("--calibration", metavar="DATA", help="Typical inputs; recipes with 8-bit activations need them.")
-@click.option("--metric", default="top1", show_default=True, metavar="NAME", help="top1, top5, or package.module:fn.")
-@click.option("--name", metavar="NAME", help="Of the model on devices; by default that of the file.")
-@click.option("--version", default="1.0", show_default=True, metavar="VERSION", help="Of the model.")
-@click.option("--framework", default="not stated", metavar="TEXT", help="What it was trained with.")
-@click.option("--owner", metavar="TEXT", help="Whom to ask when the contract breaks.")
-@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="The last day it is good for.")
-@click.option("--recipe", metavar="NAME", help="By default int8, and weights-int8 without --calibration.")
-@click.option("--target", "targets", multiple=True, metavar="NAME", help="Add a table of its limits; repeat for more.")
+@click.option("--evaluation", required=True, metavar="DATA", help="Labeled data on which the limits are checked.")
+@click.option("--calibration", metavar="DATA", help="Typical inputs. Recipes with 8-bit activations need them.")
+@click.option(
+    "--metric", default="top1", show_default=True, metavar="NAME", help="The metric: top1, top5, or package.module:fn."
+)
+@click.option("--name", metavar="NAME", help="Name of the model on devices. Default: from the file.")
+@click.option("--version", default="1.0", show_default=True, metavar="VERSION", help="Version of the model.")
+@click.option(
+    "--framework", default="not stated", metavar="TEXT", help="The framework that the model was trained with."
+)
+@click.option("--owner", metavar="TEXT", help="The person or team to contact when the contract breaks.")
+@click.option(
+    "--expires",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="The last day on which the contract is valid.",
+)
+@click.option("--recipe", metavar="NAME", help="The recipe. Default: int8; weights-int8 without --calibration.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    help="Add a table of limits for this target. Repeat it for more.",
+)
 @click.option(
     "-o",
     "--output",
@@ -40,7 +55,7 @@ def command() -> None:
     default=Path("contract.toml"),
     show_default=True,
     metavar="FILE",
-    help="Model and data have to lie in its folder or below.",
+    help="The file to write. Model and data must be in its folder or below.",
 )
 @common_options
 def new(
@@ -58,7 +73,10 @@ def new(
     output: Path,
     out: Output,
 ) -> int:
-    """Write a contract for MODEL, with its hashes and what it reaches on this machine; then set the limits."""
+    """Write a contract for MODEL, with hashes and measured metric.
+
+    The metric is measured on this machine. Edit the limits afterwards.
+    """
     from edgedeploy import api
     from edgedeploy.report.terminal.contract import contract_table
 
@@ -77,7 +95,9 @@ def new(
     )
     contract = api.new_contract(proposal, output, progress=out)
     out.result(
-        contract, f"{output}: look at its limits, then edgedeploy contract check {output}\n", contract_table(contract)
+        contract,
+        f"wrote {output}: edit its limits, then run: edgedeploy contract check {output}\n",
+        contract_table(contract),
     )
     return 0
 
@@ -86,7 +106,7 @@ def new(
 @_CONTRACT
 @common_options
 def show(contract: Path, out: Output) -> int:
-    """What CONTRACT says: every key, defaults included."""
+    """Show every key of CONTRACT, defaults included."""
     from edgedeploy import api
     from edgedeploy.report.terminal.contract import contract_table
 
@@ -100,9 +120,10 @@ def show(contract: Path, out: Output) -> int:
 @report_file_options
 @common_options
 def check(contract: Path, junit: Path | None, markdown: Path | None, out: Output) -> int:
-    """Whether all that CONTRACT names is there and is what it says: model, data, metric, recipe, targets, expiry.
+    """Check that everything CONTRACT names exists and matches.
 
-    Nothing is run but what a dataset or metric of your own is. Exits 0 when all of it is, 1 when something is not.
+    Checked are model, data, metric, recipe, targets and expiry date.
+    Only a dataset or metric that is Python code of yours is run. Exits 0 when everything matches, 1 otherwise.
     """
     from edgedeploy import api
     from edgedeploy.report.exports.junit import junit_xml

@@ -1,4 +1,4 @@
-"""`edgedeploy doctor`: what this machine can do."""
+"""`edgedeploy doctor`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 @click.argument("jobs", nargs=-1, metavar="[JOB]…")
 @common_options
 def command(jobs: tuple[str, ...], out: Output) -> int:
-    """What this machine can do: programs, packages, keys, disk; each missing thing with the command that brings it.
+    """Show which programs, packages, keys and disk space this machine lacks, each with the command to install it.
 
-    JOB is what you are after: models, tflite, conversion, native, boards, devices. Exits 0 when nothing that they need
-    is missing, 1 otherwise; without JOB it is models that counts.
+    JOB is one of: models, tflite, conversion, native, boards, devices. Exits 0 when nothing is missing for these jobs,
+    1 otherwise. Without JOB, all are shown, and the exit code is that of models.
     """
     from rich.table import Table
     from rich.text import Text
@@ -28,7 +28,7 @@ def command(jobs: tuple[str, ...], out: Output) -> int:
     from edgedeploy.foundation.errors import UnknownNameError
 
     if unknown := [job for job in jobs if job not in api.DOCTOR_JOBS]:
-        raise UnknownNameError(f"there is no job {unknown[0]!r}", hint=f"there are: {', '.join(api.DOCTOR_JOBS)}")
+        raise UnknownNameError(f"there is no job {unknown[0]!r}", hint=f"the jobs are: {', '.join(api.DOCTOR_JOBS)}")
     diagnosis = api.doctor()
     missing = diagnosis.missing(jobs or ("models",))
     shown: list[RenderableType] = []

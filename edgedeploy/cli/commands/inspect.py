@@ -1,4 +1,4 @@
-"""`edgedeploy inspect`: the facts of a model."""
+"""`edgedeploy inspect`"""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @click.command(name="inspect")
 @click.argument("model", type=click.Path(path_type=Path))
-@input_shape_option("Shape of a dynamic input, to count MACs for.")
+@input_shape_option("Shape of a dynamic input, for counting MACs.")
 @common_options
 def command(model: Path, input_shapes: dict[str, tuple[int, ...]], out: Output) -> int:
-    """Facts of MODEL: format, opset, inputs and outputs, parameters, MACs, bytes, operators."""
+    """Show the format, opset, inputs, outputs, parameters, MACs, bytes and operators of MODEL."""
     from edgedeploy import api
 
     facts = api.inspect(model, input_shapes=input_shapes)
@@ -47,7 +47,7 @@ def _table(model: Path, facts: ModelFacts) -> RenderableType:
         "inputs": "\n".join(_tensor(tensor) for tensor in facts.inputs) or "none",
         "outputs": "\n".join(_tensor(tensor) for tensor in facts.outputs) or "none",
         "parameters": f"{facts.parameters:,}",
-        "MACs": f"{facts.macs:,} ({facts.macs_note})" if facts.macs is not None else f"not known: {facts.macs_note}",
+        "MACs": f"{facts.macs:,} ({facts.macs_note})" if facts.macs is not None else f"unknown: {facts.macs_note}",
         "operators": ", ".join(f"{number} {name}" for name, number in facts.operators.items()) or "none",
     }
     for key, value in rows.items():

@@ -9,16 +9,21 @@ from edgedeploy.cli.output import Output, common_options, device_options
 
 @click.command(name="logs")
 @click.argument("device")
-@click.option("--name", metavar="MODEL", help="Of this model only.")
+@click.option("--name", metavar="MODEL", help="Show only entries of this model.")
 @click.option(
-    "-n", "--lines", default=50, show_default=True, type=click.IntRange(min=1), help="How many, the last ones."
+    "-n",
+    "--lines",
+    default=50,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Number of entries, counted from the newest.",
 )
 @device_options
 @common_options
 def command(device: str, name: str | None, lines: int, accept_new: bool, out: Output) -> int:
-    """What was done on DEVICE: releases that became current, were unhealthy, were taken back or removed.
+    """Show the log of DEVICE: releases that became current, were unhealthy, were rolled back or were removed.
 
-    Times are the device's own clock's, in UTC.
+    Times are in UTC, from the device's own clock.
     """
     from rich.table import Table
 
@@ -32,5 +37,5 @@ def command(device: str, name: str | None, lines: int, accept_new: bool, out: Ou
         table.add_column(heading)
     for entry in chosen:
         table.add_row(entry.at, entry.event, entry.name, entry.release, entry.by, entry.detail)
-    out.result(chosen, table if chosen else f"nothing was written down on {device}")
+    out.result(chosen, table if chosen else f"the log of {device} is empty")
     return 0

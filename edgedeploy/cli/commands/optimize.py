@@ -1,4 +1,4 @@
-"""`edgedeploy optimize`: a smaller and faster model by a recipe."""
+"""`edgedeploy optimize`."""
 
 from __future__ import annotations
 
@@ -16,44 +16,46 @@ from edgedeploy.cli.output import Output, common_options
     "--recipe",
     required=True,
     metavar="NAME|FILE",
-    help="A recipe's name, or the path of its TOML file. `auto` searches for the best.",
+    help="Name of a recipe, or path of its TOML file. `auto` searches for the best result.",
 )
-@click.option("--calibration", metavar="DATA", help="Typical inputs, from which quantizers take ranges.")
-@click.option("--evaluation", metavar="DATA", help="Labelled inputs that the result is judged on.")
-@click.option("--metric", default="top1", show_default=True, metavar="NAME|pkg.mod:fn", help="What is judged.")
+@click.option("--calibration", metavar="DATA", help="Typical inputs, from which quantizers take value ranges.")
+@click.option("--evaluation", metavar="DATA", help="Labeled inputs, on which the result is judged.")
+@click.option(
+    "--metric", default="top1", show_default=True, metavar="NAME|pkg.mod:fn", help="The metric that is judged."
+)
 @click.option(
     "--max-drop",
     type=click.FloatRange(min=0.0),
     default=0.01,
     show_default=True,
-    help="How much the metric may fall, in its own units; without labels, the share of answers that may change.",
+    help="Allowed drop of the metric, in its own units. Without labels: the share of answers that may change.",
 )
-@click.option("--target", metavar="NAME", help="The kind of board that the result is for.")
+@click.option("--target", metavar="NAME", help="The kind of board that will run the result.")
 @click.option(
     "--on",
     metavar="ADDRESS|none",
-    help="Where the result is judged: an emulated board (board:rpi4), its answers and the instructions it executes; "
-    "without, this machine, by time; `none` leaves speed unjudged.",
+    help="An emulated board (board:rpi4) that judges the answers and the speed, by instructions executed. "
+    "Default: this machine judges, by time. `none`: speed is not judged.",
 )
 @click.option(
     "--allow",
     "allowed",
     multiple=True,
     type=click.Choice(["larger", "loss", "slower", "unjudged"]),
-    help="Let a result through although it is larger, lost more than --max-drop, is slower, or could not be run. "
-    "May be given more than once.",
+    help="Accept a result that is larger, lost more than --max-drop, is slower, or could not be run. "
+    "Repeat it for more.",
 )
 @click.option(
     "--objective",
     type=click.Choice(["size", "speed", "balanced"]),
-    help="What a search is after.  [default: balanced]",
+    help="What a search optimizes for.  [default: balanced]",
 )
 @click.option(
     "--time-budget",
     "time_budget_s",
     type=click.FloatRange(min=0.0, min_open=True),
     metavar="SECONDS",
-    help="How long a search may take.  [default: 600]",
+    help="Maximum duration of a search.  [default: 600]",
 )
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file to write.")
 @common_options
@@ -72,15 +74,15 @@ def command(
     output: Path,
     out: Output,
 ) -> int:
-    """Make MODEL smaller and faster by a recipe, and refuse to make it worse.
+    """Make MODEL smaller and faster with a recipe, without making it worse.
 
-    OUT, and OUT.evidence.json beside it, are written only if the result loads, is not larger nor slower than MODEL, and
-    loses at most --max-drop on the evaluation data. Exit code 1 says that it was refused; the reasons are printed.
+    OUT and OUT.evidence.json are written only if the result loads, is neither larger nor slower than MODEL, and loses
+    at most --max-drop on the evaluation data. If it is refused, the exit code is 1 and the reasons are printed.
 
-    A search (--recipe auto) tries many ways and takes the best that holds; what it tried is in OUT.search.json, .csv
-    and .svg. One that is stopped goes on where it was when the command is given again.
+    A search (--recipe auto) tries many variants and takes the best one that meets these conditions. Its trials are in
+    OUT.search.json, .csv and .svg. To continue a search that was stopped, run the same command again.
 
-    DATA is a .npz with an array per input (and `labels`), a folder of such files, or package.module:callable.
+    DATA is a .npz file with an array for each input (and `labels`), a folder of such files, or package.module:callable.
     """
     from edgedeploy import api
     from edgedeploy.report.terminal.evidence import evidence_table
@@ -90,7 +92,7 @@ def command(
         board = api.load_target(target)
     loaded = api.load_recipe(recipe)
     if not loaded.is_search and (objective is not None or time_budget_s is not None):
-        raise click.UsageError(f"--objective and --time-budget are for a search; the recipe {loaded.name} is none")
+        raise click.UsageError(f"--objective and --time-budget are for a search; {loaded.name} is not a search")
     defaults = api.SearchSettings()
     with contextlib.nullcontext(api.NOBODY) if on == "none" else api.judges(on, progress=out) as judges:
         evidence = api.optimize(

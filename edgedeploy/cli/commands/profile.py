@@ -1,4 +1,4 @@
-"""`edgedeploy profile`: where a release's time goes on a device."""
+"""`edgedeploy profile`: the time per operator of a release on a device."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from edgedeploy.cli.output import Output, common_options, device_options
 
 @click.command(name="profile")
 @click.argument("device")
-@click.option("--name", metavar="MODEL", help="Which model, where the device has several.")
-@click.option("--top", type=click.IntRange(1), default=10, show_default=True, metavar="N", help="Nodes that are shown.")
+@click.option("--name", metavar="MODEL", help="The model, if the device has several.")
+@click.option(
+    "--top", type=click.IntRange(1), default=10, show_default=True, metavar="N", help="Number of nodes to show."
+)
 @device_options
 @common_options
 def command(device: str, name: str | None, top: int, accept_new: bool, out: Output) -> int:
-    """Where the time of the current release on DEVICE goes: by operator, and the largest nodes.
+    """Show the time of the current release on DEVICE by operator, and its slowest nodes.
 
-    By the profiler of onnxruntime (the backends onnxruntime and onnxruntime-c); others have none. On a board that
-    counts instructions (`board up --count`) it says instructions, in thousands.
+    This uses the profiler of onnxruntime, so the backend must be onnxruntime or onnxruntime-c. On a board that counts
+    instructions (`board up --count`), the figures are thousands of instructions.
     """
     from edgedeploy import api
     from edgedeploy.report.terminal.profile import profile_tables

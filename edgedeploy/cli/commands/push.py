@@ -22,26 +22,26 @@ if TYPE_CHECKING:
     "--measured",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A measurement of this model on another device: one with less memory than its peak is refused.",
+    help="A measurement of this model on another device. A device with less memory than its peak is refused.",
 )
 @click.option(
     "--max-memory",
     type=ByteSize(),
     metavar="SIZE",
-    help="Refuse it when its health check takes more memory there than this: 80M.",
+    help="Refuse the bundle if its health check takes more memory than SIZE, e.g. 80M.",
 )
 @click.option(
     "--confirm",
     metavar="COMMAND",
-    help="Run COMMAND there once it is current, as to start your application anew and see that it works; when that "
-    "fails, what was current before becomes so again.",
+    help="Run COMMAND on the device after the switch, e.g. to restart your application and test it. If it fails, the "
+    "previous release becomes current again.",
 )
-@click.option("--require-signature", is_flag=True, help="Refuse BUNDLE unless one of the allowed signers signed it.")
+@click.option("--require-signature", is_flag=True, help="Refuse BUNDLE unless an allowed signer signed it.")
 @click.option(
     "--allowed-signers",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Who may have signed it. Default: $EDGEDEPLOY_ALLOWED_SIGNERS, or ~/.config/edgedeploy/allowed_signers.",
+    help="The allowed signers. Default: $EDGEDEPLOY_ALLOWED_SIGNERS, or ~/.config/edgedeploy/allowed_signers.",
 )
 @click.option(
     "--retries",
@@ -49,13 +49,13 @@ if TYPE_CHECKING:
     default=0,
     show_default=True,
     metavar="N",
-    help="How often to go on after the connection was lost, each time after a longer wait.",
+    help="How often to retry after a lost connection. Each wait is longer than the one before.",
 )
 @click.option(
     "--bandwidth",
     type=ByteRate(),
     metavar="RATE",
-    help="Send at most so many bytes a second: 500K, 2M. Default: as fast as it goes.",
+    help="Maximum bytes sent per second, e.g. 500K or 2M. Default: no limit.",
 )
 @click.option(
     "--keep",
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     default=5,
     show_default=True,
     metavar="N",
-    help="How many releases of the model stay there; the current one and the one before always do.",
+    help="How many releases of the model stay on the device. The current and the previous one always stay.",
 )
 @device_options
 @common_options
@@ -81,12 +81,12 @@ def command(
     accept_new: bool,
     out: Output,
 ) -> int:
-    """Put BUNDLE on a device and make it current.
+    """Send BUNDLE to a device and make it the current release.
 
-    Only what the device lacks is sent; a push that was cut is gone on with where it was. Every byte is verified
-    there, the model is loaded and run there, and then one rename makes it current. When anything fails, what was
-    current before still is, or is so again. A signature beside BUNDLE goes with it, and is checked on the device too
-    where that has a file of allowed signers.
+    Only the files that the device lacks are sent. An interrupted push resumes where it stopped. The device verifies
+    every byte, loads the model and runs it; then one rename makes the release current. If anything fails, the
+    previous release stays current or becomes current again. A signature beside BUNDLE is sent too. A device with a
+    file of allowed signers checks it.
     """
     from edgedeploy import api
 
@@ -114,16 +114,16 @@ def command(
 
     result = api.with_retries(attempt, retries, progress=out)
     release = result.release
-    sent = f"{result.sent_files} files, {bytes_in_words(result.sent_bytes)} sent; {result.kept_files} were there"
+    sent = f"{result.sent_files} files, {bytes_in_words(result.sent_bytes)} sent; {result.kept_files} already there"
     if result.resumed_bytes:
-        sent += f", and {bytes_in_words(result.resumed_bytes)} of a push that was cut"
+        sent += f", and {bytes_in_words(result.resumed_bytes)} from an interrupted push"
     if result.activated:
-        before = f"; before it was {release.parent}" if release.parent else ""
+        before = f"; the previous release is {release.parent}" if release.parent else ""
         text = f"{release.name} {release.id} is current on {device} ({sent}){before}"
     else:
-        text = f"{release.name} {release.id} was current on {device} already ({sent})"
+        text = f"{release.name} {release.id} was already current on {device} ({sent})"
     if result.signer:
-        text += f"; signed by {result.signer}, the device says"
+        text += f"; the device verified the signature of {result.signer}"
     if result.retired:
         text += f"\nremoved, with {keep} kept: {', '.join(result.retired)}"
     out.result(result, text)

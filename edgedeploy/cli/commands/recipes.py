@@ -21,7 +21,7 @@ class RecipeLine(Struct, frozen=True, kw_only=True):
 @click.argument("name", required=False, metavar="[NAME|FILE]")
 @common_options
 def command(name: str | None, out: Output) -> int:
-    """The recipes there are, one line each; with NAME, one whole with its passes and their settings."""
+    """List the recipes; with NAME or FILE, show one recipe with its passes and their settings."""
     from rich.table import Table
     from rich.text import Text
 

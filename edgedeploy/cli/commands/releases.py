@@ -13,7 +13,7 @@ from edgedeploy.foundation.units import bytes_in_words
 @device_options
 @common_options
 def command(device: str, accept_new: bool, out: Output) -> int:
-    """The releases on DEVICE. The current one of each model is marked."""
+    """List the releases on DEVICE. The current release of each model is marked."""
     from rich.table import Table
 
     from edgedeploy import api
@@ -21,7 +21,7 @@ def command(device: str, accept_new: bool, out: Output) -> int:
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
         listing = api.list_releases(connection)
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "model", "release", "target", "recipe", "size", "before it"):
+    for heading in ("", "model", "release", "target", "recipe", "size", "previous release"):
         table.add_column(heading, justify="right" if heading == "size" else "left")
     for release in listing.releases:
         manifest = release.manifest
@@ -35,7 +35,7 @@ def command(device: str, accept_new: bool, out: Output) -> int:
             release.parent or "",
         )
     lines = [f"damaged: {name} (push its bundle again)" for name in listing.damaged]
-    lines += [f"not understood, perhaps of another version of edgedeploy: {name}" for name in listing.unreadable]
+    lines += [f"unreadable, perhaps from another version of edgedeploy: {name}" for name in listing.unreadable]
     if not listing.releases:
         out.result(listing, f"no releases on {device}: edgedeploy push BUNDLE --to {device}", *lines)
     else:

@@ -17,7 +17,7 @@ SCHEMAS = ("baseline", "contract", "manifest", "measurement", "report", "smoke",
 def command(name: str, out: Output) -> int:
     """Print the JSON Schema of NAME: baseline, contract, manifest, measurement, report, smoke or verdict.
 
-    It is JSON with or without --json. A contract is TOML, to be read and then held against its schema as JSON.
+    The output is JSON with or without --json. A contract is TOML: convert it to JSON to validate it.
     """
     out.finish()
     schema = importlib.resources.files("edgedeploy") / "values" / f"{name}.schema.json"

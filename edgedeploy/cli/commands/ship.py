@@ -1,4 +1,4 @@
-"""`edgedeploy ship`: the whole way, from a contract to a verdict."""
+"""`edgedeploy ship`: all steps from a contract to a verdict."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ from edgedeploy.cli.output import Output, common_options, device_options
 @click.command(name="ship")
 @click.argument("contract", type=click.Path(path_type=Path))
 @click.option("--to", "device", required=True, metavar="DEVICE", help="ssh://user@host:port, board:NAME, local:, …")
-@click.option("--target", metavar="NAME", help="What to build for. Default: what the device says it is.")
-@click.option("--backend", default="auto", show_default=True, help="auto, or one that the target lists.")
-@click.option("--report", type=click.Path(path_type=Path), metavar="FOLDER", help="Write index.html and report.json.")
+@click.option("--target", metavar="NAME", help="The target to build for. Default: the one that fits the device.")
+@click.option("--backend", default="auto", show_default=True, help="auto, or a backend that the target lists.")
 @click.option(
-    "--work", type=click.Path(path_type=Path), metavar="FOLDER", help="Keep the optimized model and the bundle here."
+    "--report", type=click.Path(path_type=Path), metavar="FOLDER", help="Write index.html and report.json to FOLDER."
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Keep the optimized model and the bundle in FOLDER.",
 )
 @click.option("--profile", type=click.Choice(["smoke", "standard", "long"]), default="smoke", show_default=True)
 @click.option(
     "--sign-key",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Sign the bundle with this SSH key, for devices that take signed ones only.",
+    help="Sign the bundle with this SSH key, for devices that require a signature.",
 )
-@click.option("--strict", is_flag=True, help="The contract holds only if every line of it can be told.")
+@click.option("--strict", is_flag=True, help="Pass only if every line is determined.")
 @report_file_options
 @device_options
 @common_options
@@ -45,11 +50,11 @@ def command(
     accept_new: bool,
     out: Output,
 ) -> int:
-    """Optimize, compile, push, bench, test and check what CONTRACT hands over.
+    """Optimize, compile, push, bench, test and check the model of CONTRACT on a device.
 
-    Exits 0 when the contract holds on the device, 1 when it does not or when the optimized model was refused. A release
-    that breaks its contract does not stay current where there was one before; `edgedeploy rollback` returns to that one
-    at any time.
+    Exits 0 when the contract holds on the device, 1 when it does not or when the optimized model was refused. If a
+    release breaks its contract and there is a previous release, that one becomes current again. `edgedeploy rollback`
+    returns to the previous release at any time.
     """
     from edgedeploy import api
     from edgedeploy.report.exports.junit import shipment_junit

@@ -1,4 +1,4 @@
-"""`edgedeploy smoke`: a board in ten minutes."""
+"""`edgedeploy smoke`: smoke test of a device."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from edgedeploy.cli.output import Output, common_options, device_options
 
 @click.command(name="smoke")
 @click.argument("device", required=False)
-@click.option("--name", metavar="MODEL", help="Which model, where the device has several and no bundle is given.")
+@click.option("--name", metavar="MODEL", help="The model, if the device has several. Not with --bundle.")
 @click.option(
     "--bundle",
     "bundle_path",
     type=click.Path(path_type=Path),
     metavar="BUNDLE",
-    help="Push it first, as `edgedeploy push` does. By default the current release is taken.",
+    help="Push BUNDLE first, as `edgedeploy push` does. Default: test the current release.",
 )
 @click.option(
     "--seconds",
@@ -25,20 +25,20 @@ from edgedeploy.cli.output import Output, common_options, device_options
     default=10.0,
     show_default=True,
     metavar="S",
-    help="How long to measure. An emulated board is measured shortly whatever this is.",
+    help="Duration of the measurement. It is always short on an emulated board.",
 )
 @click.option(
     "--kit",
     type=click.Path(path_type=Path),
     metavar="OUT",
-    help="In place of DEVICE: make a folder of BUNDLE that tests a board without a laptop, with `sh OUT/smoke` there.",
+    help="Instead of DEVICE: write a folder that tests a board without a laptop. Run `sh OUT/smoke` on the board.",
 )
 @click.option(
     "--read",
     "result_path",
     type=click.Path(path_type=Path),
     metavar="RESULT",
-    help="In place of DEVICE: show the result-HOST-DATE.json that a kit left.",
+    help="Instead of DEVICE: show the result-HOST-DATE.json that a kit wrote.",
 )
 @device_options
 @common_options
@@ -52,10 +52,10 @@ def command(
     accept_new: bool,
     out: Output,
 ) -> int:
-    """See on one screen whether DEVICE is right, whether its release works there, and what to do where not.
+    """Smoke test: print PASS or FAIL for DEVICE and its release on one screen, and what to do next.
 
-    It asks the board what it is, holds the release against it, verifies every file, runs the golden inputs, measures
-    for about ten seconds, and looks at temperature, throttling, voltage, memory, disk and clock.
+    It probes the board, checks that the release fits it, verifies every file, runs the golden inputs, measures for
+    about ten seconds, and checks temperature, throttling, voltage, memory, disk and clock.
 
     Exits 0 on PASS, 1 on FAIL.
     """
@@ -63,16 +63,16 @@ def command(
     from edgedeploy.report.terminal.smoke import smoke_screen
 
     if sum(each is not None for each in (device, kit, result_path)) != 1:
-        raise click.UsageError("name a DEVICE, or --kit OUT, or --read RESULT")
+        raise click.UsageError("give exactly one of: DEVICE, --kit OUT, --read RESULT")
     if bundle_path is not None and name is not None:
-        raise click.UsageError("--name is for a release that is there, --bundle brings its own")
+        raise click.UsageError("--name selects a release on the device; it cannot be combined with --bundle")
     if result_path is not None:
         found = api.read_smoke_result(result_path)
         out.result(found, *smoke_screen(found))
         return 0 if found.passed else 1
     if kit is not None:
         if bundle_path is None:
-            raise click.UsageError("a kit is of a bundle: --bundle BUNDLE")
+            raise click.UsageError("--kit requires --bundle BUNDLE")
         return _write_kit(bundle_path, kit, seconds, out)
     assert device is not None
     bundle = api.open_bundle(bundle_path) if bundle_path else None
@@ -88,7 +88,7 @@ def _write_kit(bundle_path: Path, kit: Path, seconds: float, out: Output) -> int
     from edgedeploy.foundation.units import bytes_in_words
 
     written = api.write_kit(api.open_bundle(bundle_path), kit, seconds=seconds, progress=out)
-    text = f"{written.path} is a kit of {written.release}: {written.files} files, {bytes_in_words(written.size_bytes)}"
-    then = "on the board: sh smoke, in that folder; on the laptop then: edgedeploy smoke --read result-HOST-DATE.json"
+    text = f"{written.path} is a kit for {written.release}: {written.files} files, {bytes_in_words(written.size_bytes)}"
+    then = "on the board, in that folder: sh smoke; then on the laptop: edgedeploy smoke --read result-HOST-DATE.json"
     out.result(written, text, then)
     return 0

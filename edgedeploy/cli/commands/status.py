@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 @click.command(name="status")
 @click.argument("device")
-@click.option("--health", is_flag=True, help="Load each current release there and run its golden inputs.")
+@click.option("--health", is_flag=True, help="Load each current release on the device and run its golden inputs.")
 @device_options
 @common_options
 def command(device: str, health: bool, accept_new: bool, out: Output) -> int:
-    """What runs on DEVICE: current releases, since when, from whom, how healthy they were, and what room is left.
+    """Show the current releases on DEVICE, since when and by whom, their health, and the free disk space.
 
-    Exits 1 when nothing runs there, a release is damaged, or one is not healthy (with --health). Nothing is changed.
+    Exits 1 when nothing runs there, a release is damaged, or (with --health) a release is not healthy. Nothing is
+    changed on the device.
     """
     from edgedeploy import api
 
@@ -56,15 +57,19 @@ def _running(one: api.Running) -> list[str]:
     source = f", recipe {manifest.source.recipe}" if manifest.source else ""
     lines = [
         f"{release.name} {release.id}",
-        f"  for       {manifest.target}, {manifest.runtime.backend}{source}",
-        f"  since     {one.since or 'not in its log'}{f', by {one.by}' if one.by else ''}",
+        _row("for", f"{manifest.target}, {manifest.runtime.backend}{source}"),
+        _row("since", f"{one.since or 'not in the log'}{f', by {one.by}' if one.by else ''}"),
     ]
     if (contract := manifest.contract) is not None:
         owner = f", owner {printable(contract.owner)}" if contract.owner else ""
-        lines.append(f"  contract  {printable(contract.file)} (SHA-256 {contract.sha256[:12]}){owner}")
+        lines.append(_row("contract", f"{printable(contract.file)} (SHA-256 {contract.sha256[:12]}){owner}"))
     if one.health:
-        lines.append(f"  then      {one.health}")
+        lines.append(_row("health at activation", one.health))
     if one.health_now is not None:
-        lines.append(f"  now       {'✓' if one.healthy_now else '✗'} {one.health_now}")
-    lines += [f"  before    {release.parent or 'none'}", f"  at        {release.path}"]
+        lines.append(_row("health now", f"{'✓' if one.healthy_now else '✗'} {one.health_now}"))
+    lines += [_row("previous release", release.parent or "none"), _row("path", release.path)]
     return lines
+
+
+def _row(label: str, value: str) -> str:
+    return f"  {label:<20}  {value}"

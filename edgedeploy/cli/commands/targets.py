@@ -1,4 +1,4 @@
-"""`edgedeploy targets`: the kinds of boards there are."""
+"""`edgedeploy targets`"""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 @click.argument("name", required=False)
 @common_options
 def command(name: str | None, out: Output) -> int:
-    """The kinds of board there are, one line each; with NAME, one whole.
+    """List the kinds of board; with NAME, show one in full.
 
-    A target is a TOML file: those that edgedeploy ships, and your own in ~/.config/edgedeploy/targets/.
+    A target is a TOML file. edgedeploy ships some; put your own in ~/.config/edgedeploy/targets/.
     """
     from edgedeploy import api
 
@@ -54,7 +54,7 @@ def _whole(target: Target) -> RenderableType:
     table.add_column(style="bold")
     table.add_column()
     cpu, system, board = target.cpu, target.os, target.emulation
-    emulated = "it cannot be emulated"
+    emulated = "cannot be emulated"
     if board:
         emulated = f"QEMU {board.machine}, {board.cores} x {board.cpu}, {board.memory_mb} MB, "
         emulated += f"Debian {board.debian_release} {board.debian_architecture}"
@@ -62,7 +62,7 @@ def _whole(target: Target) -> RenderableType:
         "name": target.name,
         "board": target.title,
         "architecture": target.architecture,
-        "known by": ", ".join(target.boards) or "its architecture",
+        "identified by": ", ".join(target.boards) or "its architecture",
         "memory": ", ".join(f"{size_mb:,} MB" for size_mb in target.memory_mb),
         "cpu": f"{cpu.cores} x {cpu.core}, {cpu.clock_mhz} MHz, {' '.join(cpu.features)}",
         "system": "\n".join(_system(each) for each in (system, *target.other_os)),
@@ -87,7 +87,7 @@ def _bounds(target: Target) -> str:
 
     roof = target.roofline
     if roof is None:
-        return "not known: the target is of many boards"
+        return "unknown: the target covers many boards"
     float32, int8 = (
         api.peak_macs_per_s(target, rate) for rate in (roof.float32_macs_per_cycle, roof.int8_macs_per_cycle)
     )

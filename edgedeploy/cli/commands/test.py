@@ -1,4 +1,4 @@
-"""`edgedeploy test`: whether a release still works on a device."""
+"""`edgedeploy test`: measure the accuracy of a release on a device."""
 
 from __future__ import annotations
 
@@ -11,41 +11,50 @@ from edgedeploy.cli.output import Output, common_options, device_options
 
 @click.command(name="test")
 @click.argument("device")
-@click.option("--name", metavar="MODEL", help="Which model, where the device has several.")
-@click.option("--evaluation", required=True, metavar="DATA", help=".npz, folder of .npz, or package.module:callable.")
-@click.option("--metric", default="top1", show_default=True, help="top1, top5 or package.module:function.")
+@click.option("--name", metavar="MODEL", help="The model, if the device has several.")
+@click.option(
+    "--evaluation",
+    required=True,
+    metavar="DATA",
+    help="Labeled data: a .npz file, a folder of them, or package.module:callable.",
+)
+@click.option("--metric", default="top1", show_default=True, help="The metric: top1, top5 or package.module:function.")
 @click.option(
     "--samples",
     "limit",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Run the first N feeds only. No contract is judged by a part of the data.",
+    help="Run only the first N feeds. A part of the data cannot decide a contract.",
 )
 @click.option(
     "--min-agreement",
     type=click.FloatRange(0, 1),
     default=0.99,
     show_default=True,
-    help="Share of samples that the device has to answer as the host does, where the model gives scores.",
+    help="Minimum share of samples with the same answer as the host, if the model gives scores.",
 )
 @click.option(
-    "--min-sqnr-db", type=float, default=20.0, show_default=True, help="The same, in dB, where it gives other outputs."
+    "--min-sqnr-db",
+    type=float,
+    default=20.0,
+    show_default=True,
+    help="Minimum SQNR against the host in dB, if the model gives no scores.",
 )
 @click.option(
     "--max-drop",
     type=click.FloatRange(min=0),
     default=0.01,
     show_default=True,
-    help="How far the metric on the device may lie under the host's.",
+    help="Allowed drop of the metric against the host.",
 )
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The file that was compiled, where it became a program and that was on another machine.",
+    help="The model file that was compiled. Needed for the backend native if another machine compiled it.",
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the measurement there too."
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Also write the measurement to FILE."
 )
 @device_options
 @common_options
@@ -65,9 +74,9 @@ def command(
 ) -> int:
     """Run DATA through the current release on DEVICE, and through the same model on this machine in exact arithmetic.
 
-    Exits 1 when the device's answers or its metric lie too far from the host's: fewer than --min-agreement of the
-    samples answered alike (where the model gives no scores, an SQNR under --min-sqnr-db), or a metric more than
-    --max-drop under the host's.
+    Exits 1 when the device differs too much from the host: its metric is lower by more than --max-drop, or less than
+    --min-agreement of the answers are the same. For models without scores, --min-sqnr-db takes the place of
+    --min-agreement.
     """
     from edgedeploy import api
     from edgedeploy.report.terminal.measurement import measurement_tables

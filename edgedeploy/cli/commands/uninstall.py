@@ -1,4 +1,4 @@
-"""`edgedeploy uninstall`: nothing is left behind."""
+"""`edgedeploy uninstall`: remove a model, or everything, from a device."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from edgedeploy.foundation.units import bytes_in_words
 
 @click.command(name="uninstall")
 @click.argument("device")
-@click.option("--name", metavar="MODEL", help="Which model, where the device has several.")
-@click.option("--release", "releases", multiple=True, metavar="ID", help="Only this release of it; may be repeated.")
-@click.option("--all", "everything", is_flag=True, help="Every model, and all that edgedeploy ever put there.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--name", metavar="MODEL", help="The model, if the device has several.")
+@click.option(
+    "--release", "releases", multiple=True, metavar="ID", help="Remove only this release. Repeat it for more."
+)
+@click.option("--all", "everything", is_flag=True, help="Remove every model, and every file that edgedeploy put there.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @device_options
 @common_options
 def command(
@@ -27,18 +29,19 @@ def command(
     accept_new: bool,
     out: Output,
 ) -> int:
-    """Take a model off DEVICE with all its releases, and every file that no other model there needs.
+    """Remove a model from DEVICE: all its releases, and every file that no other model needs.
 
-    With --release only that one goes, and not if it is current or the one that a rollback returns to.
+    With --release, only that release is removed. The current release, and the one that a rollback returns to, cannot
+    be removed in this way.
     """
     from edgedeploy import api
 
     if everything and (name or releases):
-        raise click.UsageError("--all takes neither --name nor --release.")
+        raise click.UsageError("--all cannot be combined with --name or --release.")
     if not yes:
         what = "everything" if everything else f"{name or 'the model'}{' ' + ' '.join(releases) if releases else ''}"
         if not sys.stdin.isatty():
-            raise click.UsageError("Nobody can be asked here: say --yes.")
+            raise click.UsageError("no terminal to confirm on; pass --yes")
         click.confirm(f"Remove {what} from {device}?", abort=True, err=True)
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
         if everything:

@@ -18,14 +18,14 @@ _OPTIONS = (
         "warmup_runs",
         type=click.IntRange(0, 1_000_000),
         metavar="N",
-        help="Inferences before those that count, at least. Default: the profile's 5, 20 or 50.",
+        help="Minimum number of warm-up inferences. Default: 5, 20 or 50, by profile.",
     ),
     click.option(
         "--warmup-seconds",
         "warmup_s",
         type=click.FloatRange(0, 3600),
         metavar="S",
-        help="Seconds of them, at least. Default: the profile's 0.5, 2 or 10.",
+        help="Minimum warm-up time in seconds. Default: 0.5, 2 or 10, by profile.",
     ),
     click.option(
         "--processes",
@@ -33,32 +33,33 @@ _OPTIONS = (
         default=1,
         show_default=True,
         metavar="N",
-        help="Fresh processes, each of which loads the model and runs the whole profile.",
+        help="Number of fresh processes. Each loads the model and runs the whole profile.",
     ),
     click.option(
         "--threads",
         type=click.IntRange(1, _MOST_CPUS),
         metavar="N",
-        help="Threads of an inference. Default: as the model was compiled for.",
+        help="Threads per inference. Default: the number that the bundle was compiled for.",
     ),
     click.option(
         "--affinity",
         callback=lambda _ctx, _param, value: parse_cpus(value),
         metavar="CPUS",
-        help="Run on these CPUs of the device only: 0,2 or 4-7. Default: any.",
+        help="Run only on these CPUs of the device, e.g. 0,2 or 4-7. Default: any.",
     ),
     click.option(
         "--every-ms",
         type=click.FloatRange(0, 3_600_000, min_open=True),
         metavar="T",
-        help="Begin an inference each T milliseconds, as an application will. Default: one after the other.",
+        help="Start an inference every T milliseconds, as an application does. Default: no pause between inferences.",
     ),
     click.option(
         "--cooldown",
         "cooldown_s",
         type=click.FloatRange(0, 3600),
         metavar="S",
-        help="Between processes, and runs with --against, wait at most so long until it is as cool as it was at first.",
+        help="Before each process (with --against: each run) but the first, wait up to S seconds until the device is "
+        "as cool as at the start.",
     ),
 )
 
@@ -105,6 +106,6 @@ def parse_cpus(words: str | None) -> tuple[int, ...]:
         match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", word.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if not first <= last < _MOST_CPUS:
-            raise click.BadParameter(f"{word!r}: expected numbers of CPUs, as in 0,2 or 4-7")
+            raise click.BadParameter(f"{word!r}: expected CPU numbers, such as 0,2 or 4-7")
         found.update(range(first, last + 1))
     return tuple(sorted(found))

@@ -16,7 +16,7 @@ def input_shape_option(purpose: str) -> Callable[[Callable[..., Any]], Callable[
         callback=_input_shapes,
         multiple=True,
         metavar="NAME=1x3x48x192",
-        help=f"{purpose} May be given for each input.",
+        help=f"{purpose} Repeat it for more inputs.",
     )
 
 
@@ -30,6 +30,6 @@ def _input_shapes(ctx: click.Context, param: click.Parameter, values: tuple[str,
         except ValueError:
             shape = ()
         if not name or not shape or min(shape) < 1:
-            raise click.BadParameter(f"{value!r} is not of the form NAME=1x3x48x192", ctx, param)
+            raise click.BadParameter(f"{value!r} does not have the form NAME=1x3x48x192", ctx, param)
         shapes[name] = shape
     return shapes

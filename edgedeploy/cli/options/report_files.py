@@ -14,13 +14,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def report_file_options(command: Command) -> Command:
     """Adds `junit` and `markdown`, each a path or None."""
     junit = click.option(
-        "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write the verdict as JUnit XML too."
+        "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Also write the verdict as JUnit XML."
     )
     markdown = click.option(
         "--markdown",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Write a summary in Markdown too, e.g. for $GITHUB_STEP_SUMMARY.",
+        help="Also write a Markdown summary, e.g. for $GITHUB_STEP_SUMMARY.",
     )
     return junit(markdown(command))
 

@@ -10,10 +10,10 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _OPTIONS = {
-    "instructions": ("0.5", "How much more instructions of an inference are a regression."),
-    "latency": ("5", "How much more latency (p50) is one, where its noise is not larger."),
-    "memory": ("5", "How much more peak memory is one, where its noise is not larger."),
-    "size": ("1", "How much larger a model file is one."),
+    "instructions": ("0.5", "Growth in instructions per inference that counts as a regression."),
+    "latency": ("5", "Growth in p50 latency that counts as a regression, unless its noise is larger."),
+    "memory": ("5", "Growth in peak memory that counts as a regression, unless its noise is larger."),
+    "size": ("1", "Growth of the model file that counts as a regression."),
 }
 
 

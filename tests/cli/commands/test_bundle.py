@@ -36,7 +36,7 @@ def test_verify(edgedeploy, bundle):
     made, path = bundle
     code, out, _ = edgedeploy("bundle", "verify", path)
     assert code == 0
-    assert f"is whole: {len(made.manifest.files) + 1} files" in out
+    assert f"is complete: {len(made.manifest.files) + 1} files" in out
     assert made.sha256 in out
     assert json.loads(edgedeploy("bundle", "verify", path, "--json")[1])["sha256"] == made.sha256
 

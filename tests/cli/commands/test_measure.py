@@ -108,7 +108,7 @@ def test_settings_of_a_run_and_the_verdict_on_it(device, edgedeploy):
 def test_cpus_that_are_none(device, edgedeploy, cpus):
     refused = edgedeploy("bench", "local:", f"--affinity={cpus}")
     assert refused.exit_code == 2
-    assert "expected numbers of CPUs, as in 0,2 or 4-7" in refused.stderr
+    assert "expected CPU numbers, such as 0,2 or 4-7" in refused.stderr
 
 
 def test_cpus_as_taskset_takes_them():
