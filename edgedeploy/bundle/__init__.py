@@ -1,1 +1,1 @@
-"""The artifact for one model on one target: its manifest, its archive file, its signature."""
+"""Bundles, the artifact for one model on one target: manifest, archive file, signature."""

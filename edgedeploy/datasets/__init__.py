@@ -1,1 +1,1 @@
-"""Samples for calibration and evaluation: opened by name, streamed, sampled, or made up where there are none."""
+"""Datasets for calibration and evaluation: opened by name, streamed, sampled, or generated if there are none."""

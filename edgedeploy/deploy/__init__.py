@@ -1,1 +1,1 @@
-"""Puts bundles on devices as releases, in a way that can always be taken back."""
+"""Installs bundles on devices as releases, removes them, and rolls back to the previous one."""

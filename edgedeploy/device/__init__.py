@@ -1,1 +1,1 @@
-"""Ways to a device: its address, a connection to it (local, SSH, emulated board), and what it is."""
+"""Connects to a device by its address (local, SSH, emulated board), and probes it."""

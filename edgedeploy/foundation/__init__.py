@@ -1,1 +1,1 @@
-"""What knows no model and no device: errors, files, locks, progress, units, validation, TOML, programs, callables."""
+"""Helpers without models or devices: errors, files, locks, progress, units, validation, TOML, programs, callables."""

@@ -1,1 +1,1 @@
-"""Runs a model on this machine: its format, a session in the runtime of that format, inputs frozen to constants."""
+"""Runs a model on this machine: detects its format, opens a session in its runtime, handles frozen inputs."""

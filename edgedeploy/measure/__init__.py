@@ -1,1 +1,1 @@
-"""Runs a release on its device and observes: time, instructions, memory, accuracy, operators."""
+"""Measures a release on its device: time, instructions, memory, accuracy, operators."""

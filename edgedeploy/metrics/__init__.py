@@ -1,1 +1,1 @@
-"""How good answers are: metrics against labels, agreement with a reference, what got worse, two models compared."""
+"""Accuracy: metrics against labels, agreement with a reference, regressions, comparison of two models."""

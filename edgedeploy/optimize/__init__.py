@@ -1,1 +1,1 @@
-"""From a model to a smaller, faster one that still answers: passes, guard, search."""
+"""Makes a model smaller and faster without losing accuracy: passes, recipes, guard, search."""

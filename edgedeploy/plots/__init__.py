@@ -1,1 +1,1 @@
-"""Plots as SVG. Written by hand: a plotting library would be the heaviest dependency, for four pictures."""
+"""Draws plots as SVG, by hand: a plotting library would be the heaviest dependency, for four pictures."""

@@ -1,1 +1,1 @@
-"""What people and programs read: content (each sentence said once), exports (one module a format), terminal."""
+"""Reports: content (shared by all formats), exports (one module per file format), terminal."""

@@ -1,1 +1,1 @@
-"""How sure a figure is: latency percentiles, noise, bootstrap intervals, paired ratios."""
+"""Statistics of measurements: latency percentiles, noise, bootstrap intervals, paired ratios."""

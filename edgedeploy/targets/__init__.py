@@ -1,1 +1,1 @@
-"""What boards are: loads target files, finds the target that fits a device, compares versions, models the core."""
+"""Targets, the kinds of boards: loads their files, finds the one that fits a device, computes speed bounds."""

@@ -1,4 +1,4 @@
-"""The frozen values that the rooms hand to each other. They hold facts; they do nothing.
+"""The frozen values that packages pass to each other, and their JSON Schemas. They contain facts and no behavior.
 
     model ──optimize──> Evidence ──compile──> Bundle ──push──> Release ──bench, test──> Measurement ──check──> Verdict
 

@@ -1,1 +1,1 @@
-"""Holds measurements against a contract or a baseline."""
+"""Checks measurements against a contract or a baseline."""

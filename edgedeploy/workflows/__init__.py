@@ -1,1 +1,1 @@
-"""What takes several rooms: shipping, writing a contract, smoke tests, emulated boards at work, the doctor."""
+"""Workflows over several packages: ship, contract, smoke test, models on emulated boards, doctor."""

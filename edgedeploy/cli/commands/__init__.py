@@ -1,1 +1,1 @@
-"""One module a command, each with a function `command`."""
+"""The commands, one module each. Its `command` is a click command or group."""

@@ -1,4 +1,4 @@
-"""`edgedeploy baseline`: figures of a good release in a file, and later ones held against them."""
+"""`edgedeploy baseline`: save figures of a good release, and check later ones against them."""
 
 from __future__ import annotations
 

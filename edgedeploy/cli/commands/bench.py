@@ -1,4 +1,4 @@
-"""`edgedeploy bench`: how fast a release is on a device."""
+"""`edgedeploy bench`: measure the speed of a release on a device."""
 
 from __future__ import annotations
 

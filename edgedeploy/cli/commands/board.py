@@ -1,4 +1,4 @@
-"""`edgedeploy board`: the emulated boards."""
+"""`edgedeploy board`: build, boot and stop emulated boards."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def ssh(name: str, words: tuple[str, ...], out: Output) -> int:
     from edgedeploy.foundation.programs import find
 
     access = api.board_access(name)
-    # As after any ssh, the words are joined and read by the board's shell.
+    # As with any ssh, the words are joined, and the board's shell parses them.
     remote = words[1:] if words[:1] == ("--",) else words
     line = [*_ssh_line(access), *(("--", *remote) if remote else ())]
     if out.as_json:

@@ -1,4 +1,4 @@
-"""`edgedeploy bundle`: what is in a bundle, and whether it is whole."""
+"""`edgedeploy bundle`: show, verify, pack and sign bundles."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def schema(out: Output) -> int:
 
 
 def bundle_table(bundle: Bundle) -> RenderableType:
-    """What a bundle is, as `compile` and `bundle show` print it."""
+    """Return the table about a bundle that `compile` and `bundle show` print."""
     from rich.table import Table
     from rich.text import Text
 

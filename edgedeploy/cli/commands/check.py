@@ -1,4 +1,4 @@
-"""`edgedeploy check`: a contract against measurements."""
+"""`edgedeploy check`: check measurements against a contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edgedeploy compare`: two releases, by what was measured of them."""
+"""`edgedeploy compare`: compare the measurements of two releases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edgedeploy compile`: a bundle of a model for one target."""
+"""`edgedeploy compile`: build a model into a bundle."""
 
 from __future__ import annotations
 

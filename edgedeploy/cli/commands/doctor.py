@@ -1,4 +1,4 @@
-"""`edgedeploy doctor`."""
+"""`edgedeploy doctor`: show what this machine lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edgedeploy inspect`"""
+"""`edgedeploy inspect`: show the facts of a model file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edgedeploy logs`: what was done on a device."""
+"""`edgedeploy logs`: show the log that a device keeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edgedeploy optimize`."""
+"""`edgedeploy optimize`: make a model smaller and faster."""
 
 from __future__ import annotations
 

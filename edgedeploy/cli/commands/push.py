@@ -1,4 +1,4 @@
-"""`edgedeploy push`: a bundle onto a device."""
+"""`edgedeploy push`: send a bundle to a device and make it current."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edgedeploy recipes`: the recipes there are, and their passes."""
+"""`edgedeploy recipes`: list recipes, or show one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgedeploy.cli.output import Output, common_options
 
 
 class RecipeLine(Struct, frozen=True, kw_only=True):
-    """One recipe in the list."""
+    """A recipe in the list: one element of the JSON array that `--json` prints."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""`edgedeploy releases`: what is on a device."""
+"""`edgedeploy releases`: list the releases on a device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edgedeploy schema`: JSON Schemas of what edgedeploy reads and prints."""
+"""`edgedeploy schema`: print the JSON Schemas of files that edgedeploy reads and prints."""
 
 from __future__ import annotations
 

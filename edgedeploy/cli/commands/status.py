@@ -1,4 +1,4 @@
-"""`edgedeploy status`: what runs on a device."""
+"""`edgedeploy status`: show what runs on a device."""
 
 from __future__ import annotations
 

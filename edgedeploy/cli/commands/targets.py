@@ -1,4 +1,4 @@
-"""`edgedeploy targets`"""
+"""`edgedeploy targets`: list targets, or show one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of commands that time: how, beside for how long."""
+"""Options of `bench` for warm-up, processes, threads, CPUs, duty cycle and cooldown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 _MOST_CPUS = 1024
-"""As many as the kernel's plain CPU sets hold (sched_setaffinity(2))."""
+"""The capacity of the kernel's plain CPU sets (sched_setaffinity(2))."""
 
 _OPTIONS = (
     click.option(
@@ -65,7 +65,7 @@ _OPTIONS = (
 
 
 def bench_settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options, as the parameter `settings`: a `BenchSettings`."""
+    """Add the options to a command. It gets them as one `BenchSettings` in the parameter `settings`."""
 
     @functools.wraps(command)
     def with_settings(
@@ -98,7 +98,7 @@ def bench_settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def parse_cpus(words: str | None) -> tuple[int, ...]:
-    """`"0,4-6"` → `(0, 4, 5, 6)`, as taskset(1) takes them."""
+    """Parse `"0,4-6"` to `(0, 4, 5, 6)`, in the format of taskset(1)."""
     if words is None:
         return ()
     found: set[int] = set()

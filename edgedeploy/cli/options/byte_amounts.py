@@ -1,4 +1,4 @@
-"""Sizes and rates in bytes, as people write them on a command line."""
+"""Parameter types for sizes and rates in bytes, with K, M and G."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 class ByteSize(click.ParamType[int]):
-    """Bytes, with K, M or G for 1,024, 1,024² and 1,024³, as `ls -h` prints and `curl --limit-rate` takes them."""
+    """A number of bytes. K, M and G stand for 1,024, 1,024² and 1,024³, as in `ls -h` and `curl --limit-rate`."""
 
     name = "size"
     _hint = "bytes, such as 500K or 2M"
@@ -28,7 +28,7 @@ class ByteSize(click.ParamType[int]):
 
 
 class ByteRate(ByteSize):
-    """Bytes a second, likewise."""
+    """Bytes per second, in the same format."""
 
     name = "rate"
-    _hint = "bytes a second, such as 500K or 2M"
+    _hint = "bytes per second, such as 500K or 2M"

@@ -1,4 +1,4 @@
-"""The option `--input-shape NAME=1x3x48x192`, which several commands have."""
+"""The option `--input-shape NAME=1x3x48x192` of several commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import click
 
 
 def input_shape_option(purpose: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The option, as the parameter `input_shapes`: `{"x": (1, 3, 48, 192)}`."""
+    """Return a decorator that adds the option. The command gets it as the parameter `input_shapes`.
+
+    Its value is a dictionary, e.g. `{"x": (1, 3, 48, 192)}`.
+    """
     return click.option(
         "--input-shape",
         "input_shapes",
@@ -21,7 +24,7 @@ def input_shape_option(purpose: str) -> Callable[[Callable[..., Any]], Callable[
 
 
 def _input_shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
-    """`("x=1x3x48x192",)` → `{"x": (1, 3, 48, 192)}`"""
+    """Parse `("x=1x3x48x192",)` to `{"x": (1, 3, 48, 192)}`."""
     shapes = {}
     for value in values:
         name, _, extents = value.rpartition("=")

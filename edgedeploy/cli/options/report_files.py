@@ -1,4 +1,4 @@
-"""Options of commands that end with a verdict: files for CI beside what is printed."""
+"""The options `--junit` and `--markdown` of commands that give a verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def report_file_options(command: Command) -> Command:
-    """Adds `junit` and `markdown`, each a path or None."""
+    """Add the options to a command. It gets the parameters `junit` and `markdown`, each a path or None."""
     junit = click.option(
         "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Also write the verdict as JUnit XML."
     )
@@ -26,7 +26,7 @@ def report_file_options(command: Command) -> Command:
 
 
 def write_text(path: Path | None, text: str | bytes) -> None:
-    """Write it whole, if there is a path."""
+    """Write a file completely or not at all; do nothing if `path` is None."""
     from edgedeploy.foundation.files import write_bytes
 
     if path is not None:

@@ -1,4 +1,4 @@
-"""Options of commands that hold figures against earlier ones."""
+"""The threshold options of commands that compare figures with earlier ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _OPTIONS = {
 
 
 def threshold_options(command: Command) -> Command:
-    """Adds `instructions`, `latency`, `memory` and `size`, each in percent: the fields of `Thresholds`, times 100."""
+    """Add the options to a command: `instructions`, `latency`, `memory` and `size`.
+
+    Each is in percent, that is, a field of `Thresholds` times 100.
+    """
     for name, (default, help_text) in reversed(_OPTIONS.items()):
         option = click.option(
             f"--{name}",

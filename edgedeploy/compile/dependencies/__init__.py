@@ -1,1 +1,1 @@
-"""What bundles are made from: wheels for a board's Python, Debian's NumPy, the Zig compiler."""
+"""Fetches what bundles are built from: wheels for a board's Python, Debian's NumPy, the Zig compiler."""

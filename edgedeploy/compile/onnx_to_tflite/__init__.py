@@ -1,1 +1,1 @@
-"""Converts ONNX to TFLite with onnx2tf, in an environment of its own, and checks the answers."""
+"""Converts ONNX to TFLite with onnx2tf, in a separate environment, and compares the outputs."""

@@ -1,1 +1,1 @@
-"""All shell that runs on a device for `deploy`."""
+"""All shell scripts that run on a device for `deploy`."""

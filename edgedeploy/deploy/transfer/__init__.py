@@ -1,1 +1,1 @@
-"""Sends files: only what the device lacks, compressed where that helps, no faster than allowed."""
+"""Sends the files that the device lacks: compressed if that helps, with a bandwidth limit."""

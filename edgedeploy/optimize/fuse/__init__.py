@@ -1,1 +1,1 @@
-"""Passes that put one operator where an exporter wrote many."""
+"""Passes that fuse: replace a group of nodes by one operator."""

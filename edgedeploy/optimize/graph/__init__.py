@@ -1,1 +1,1 @@
-"""Reads, edits and builds graphs: what passes share."""
+"""Reads, edits and builds ONNX graphs: code that passes share."""

@@ -1,1 +1,1 @@
-"""The guard: no result leaves that does not load, lost its accuracy, grew or became slower."""
+"""The guard: refuses a result that does not load, lost accuracy, grew or became slower."""

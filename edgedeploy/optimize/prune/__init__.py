@@ -1,1 +1,1 @@
-"""Passes that take channels or single weights out, and what chooses and repairs them."""
+"""Passes that prune channels or single weights, with ranking and reconstruction."""

@@ -1,1 +1,1 @@
-"""Passes that store or compute in fewer bits, and their calibration."""
+"""Passes that quantize: store or compute in fewer bits, with calibration."""

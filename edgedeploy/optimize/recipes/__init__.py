@@ -1,1 +1,1 @@
-"""Recipes: read from TOML, turned into passes, run with their promises checked."""
+"""Recipes: read from TOML, turned into passes, run with pre- and postconditions checked."""

@@ -1,1 +1,1 @@
-"""Passes that win back accuracy that quantization costs."""
+"""Passes that recover accuracy that quantization costs."""

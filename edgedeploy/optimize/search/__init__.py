@@ -1,1 +1,1 @@
-"""Search for the recipe that makes a model smallest or fastest and keeps its accuracy."""
+"""A search over recipes: trials, mixed precision, Pareto front, journal."""

@@ -1,1 +1,1 @@
-"""Passes that compute the same with less: folded constants, no dead nodes, a newer opset."""
+"""Passes that simplify a graph without changing its results: constant folding, dead code, opset upgrade."""

@@ -1,1 +1,1 @@
-"""Optimize TensorFlow Lite models with ai-edge-quantizer."""
+"""The passes of a recipe on TensorFlow Lite models."""

@@ -1,1 +1,1 @@
-"""What reports say, the same in every format."""
+"""Texts, tables and figures of reports, the same in every format."""

@@ -1,1 +1,1 @@
-"""Files for people and programs: HTML, JUnit, Markdown, CSV. One module a format."""
+"""Report files: HTML, JUnit, Markdown, CSV. One module per format."""

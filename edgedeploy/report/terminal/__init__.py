@@ -1,1 +1,1 @@
-"""Tables for the terminal, one module a value."""
+"""Tables for the terminal, one module per kind of value."""

@@ -1,1 +1,1 @@
-"""Emulated boards at work for `optimize`: models run and counted there."""
+"""Runs models on emulated boards for `optimize`, and counts their instructions."""

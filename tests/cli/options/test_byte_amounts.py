@@ -17,7 +17,7 @@ def test_amounts(text: str, amount: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "0.1", "-1", "2MB", "1e3", "K", "nan", "9" * 40, "٣"])
 def test_what_is_none(text: str) -> None:
-    with pytest.raises(click.BadParameter, match="not a rate: write bytes a second, such as 500K"):
+    with pytest.raises(click.BadParameter, match="not a rate: write bytes per second, such as 500K"):
         ByteRate().convert(text, None, None)
     with pytest.raises(click.BadParameter, match="not a size: write bytes, such as 500K"):
         ByteSize().convert(text, None, None)

@@ -1,1 +1,1 @@
-"""Which channels have to go together, and what is left when they go."""
+"""Finds coupled channels, and rewrites the graph without the pruned ones."""
