@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.values.measurement import DeviceState, MeasurementWarning, ProcessRun, Timing, Validity
+from edgedeploy.values.throttling import SLOWED_DOWN_OCCURRED, UNDER_VOLTAGE_OCCURRED, Throttling
 
 # The limits are choices of this project. Each is above what a quiet Linux board shows for no reason, and below what
 # changes a decision; where a figure is beyond one, the words name both.
@@ -61,19 +62,21 @@ def _clock_is_wrong(timing: Timing) -> Iterator[MeasurementWarning]:
 
 
 def _slowed(processes: Sequence[ProcessRun]) -> Iterator[MeasurementWarning]:
-    told = [state for state in _steady(processes) if state.throttled is not None or state.cooling is not None]
-    ends = [(process.states[0], process.states[-1]) for process in processes if process.states]
-    gone_through = [last.has_gone_through(first) for first, last in ends]
-    for what, seconds, briefly, hint in (
-        ("under-voltage", sum(one.is_short_of_voltage for one in told), any(low for low, _ in gone_through), _POWER),
-        ("throttled", sum(one.is_slowed_down for one in told), any(slow for _, slow in gone_through), _COOL),
+    states = [state for state in _steady(processes) if state.throttled is not None or state.cooling is not None]
+    occurred = Throttling(0)
+    for process in processes:
+        if process.states:
+            occurred |= process.states[-1].throttling_since(process.states[0])
+    for condition, seconds, occurrence, hint in (
+        ("under-voltage", sum(state.is_short_of_voltage for state in states), UNDER_VOLTAGE_OCCURRED, _POWER),
+        ("throttled", sum(state.is_slowed_down for state in states), SLOWED_DOWN_OCCURRED, _COOL),
     ):
         if seconds:
-            reason = f"{what} for {seconds} of {len(told)} s"
-            yield MeasurementWarning(reason=reason, hint=hint, invalidates=seconds > _SPOILED_SHARE * len(told))
-        elif briefly:
-            how_long = "for less than a second" if told else "for a time that is not known"
-            yield MeasurementWarning(reason=f"{what} {how_long}", hint=hint, invalidates=False)
+            reason = f"{condition} for {seconds} of {len(states)} s"
+            yield MeasurementWarning(reason=reason, hint=hint, invalidates=seconds > _SPOILED_SHARE * len(states))
+        elif occurred & occurrence:
+            duration = "for less than a second" if states else "for an unknown time"
+            yield MeasurementWarning(reason=f"{condition} {duration}", hint=hint, invalidates=False)
 
 
 def _drifted(processes: Sequence[ProcessRun]) -> Iterator[MeasurementWarning]:

@@ -8,9 +8,7 @@ from msgspec import Struct, field
 
 from edgedeploy.values.bundle import Source
 from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricFigure
-
-_UNDER_VOLTAGE, _SLOWED, _HAS_OCCURRED = 0b0001, 0b1110, 16
-"""Bits of `State.throttled`."""
+from edgedeploy.values.throttling import SLOWED_DOWN, Throttling
 
 
 class Conditions(Struct, frozen=True, kw_only=True):
@@ -54,8 +52,7 @@ class DeviceState(Struct, frozen=True, kw_only=True):
     clock_mhz: float | None = None
     """Of the fastest cluster."""
     throttled: int | None = None
-    """A Raspberry Pi's bits: 0 under-voltage, 1 clock capped, 2 throttled, 3 soft temperature limit; 16 to 19, the same
-    has happened since it was started (https://www.raspberrypi.com/documentation/computers/os.html#get_throttled)."""
+    """A Raspberry Pi's bits, as `Throttling` names them; `throttling` gives them decoded."""
     cooling: int | None = None
     """How many steps the kernel slows the cores down to keep them cool; 0 is not at all."""
     memory_available_bytes: int | None = None
@@ -69,17 +66,21 @@ class DeviceState(Struct, frozen=True, kw_only=True):
     """Of them, by the process that is measured."""
 
     @property
+    def throttling(self) -> Throttling:
+        """The bits of `throttled`; none where the device does not report them."""
+        return Throttling.of_bits(self.throttled or 0)
+
+    @property
     def is_short_of_voltage(self) -> bool:
-        return bool((self.throttled or 0) & _UNDER_VOLTAGE)
+        return Throttling.UNDER_VOLTAGE in self.throttling
 
     @property
     def is_slowed_down(self) -> bool:
-        return bool((self.throttled or 0) & _SLOWED) or (self.cooling or 0) > 0
+        return bool(self.throttling & SLOWED_DOWN) or (self.cooling or 0) > 0
 
-    def has_gone_through(self, before: DeviceState) -> tuple[bool, bool]:
-        """Whether it was short of voltage, and slowed down, at some moment since `before`: a board remembers that."""
-        fresh = (self.throttled or 0) & ~(before.throttled or 0)
-        return bool(fresh & _UNDER_VOLTAGE << _HAS_OCCURRED), bool(fresh & _SLOWED << _HAS_OCCURRED)
+    def throttling_since(self, before: DeviceState) -> Throttling:
+        """Return the bits that were set after `before`: those of occurrences stay set until the board restarts."""
+        return self.throttling & ~before.throttling
 
 
 class Percentile(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from edgedeploy.values.throttling import ThrottlingEvent
+
 
 class Python(Struct, frozen=True, kw_only=True):
     """A Python 3 that is found on the device's PATH."""
@@ -76,7 +78,7 @@ class Probe(Struct, frozen=True, kw_only=True):
     pythons: tuple[Python, ...]
     """`python3` first, then those under a name with a version."""
     temperature_c: float | None
-    throttled: tuple[str, ...] | None
-    """What the firmware of a Raspberry Pi holds back for, now or since it was started; None where nothing tells."""
+    throttled: tuple[ThrottlingEvent, ...] | None
+    """What a Raspberry Pi's firmware reports, now or since the board was started; None without such firmware."""
     fit: Fit | None = None
     """None where no target is for such a device."""

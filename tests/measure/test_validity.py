@@ -95,7 +95,7 @@ def test_a_quiet_board_is_stable(quiet: tuple[DeviceState, ...]) -> None:
         (
             {"throttled": [0, *[None] * 10, 0x40000]},
             "unstable",
-            [("throttled for a time that is not known", False)],
+            [("throttled for an unknown time", False)],
         ),
         ({"cooling": [0, 0, 3]}, "invalid", [("throttled for 3 of 10 s", True)]),
         ({"clock_mhz": [1500.0, 600.0]}, "unstable", [("the clock was between 600 and 1,500 MHz", False)]),

@@ -17,6 +17,7 @@ from edgedeploy.device.probe.script import SCRIPT
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.targets.fit import fit_target
 from edgedeploy.values.probe import Probe, Python, System
+from edgedeploy.values.throttling import Throttling, ThrottlingEvent
 
 _ANSWER_LIMIT_BYTES = 256 << 10
 _LINE_LIMIT = 8192
@@ -40,13 +41,6 @@ _LOADERS = {
     "/lib/ld-linux-aarch64.so.1": "aarch64", "/lib/ld-musl-aarch64.so.1": "aarch64",
     "/lib/ld-linux-armhf.so.3": "arm", "/lib/ld-musl-armhf.so.1": "arm",
     "/lib64/ld-linux-x86-64.so.2": "x86_64", "/lib/ld-musl-x86_64.so.1": "x86_64",
-}  # fmt: skip
-
-# https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
-_THROTTLED = {
-    0: "under-voltage now", 1: "clock capped now", 2: "throttled now", 3: "soft temperature limit now",
-    16: "under-voltage has occurred", 17: "clock was capped", 18: "throttling has occurred",
-    19: "soft temperature limit was reached",
 }  # fmt: skip
 
 # Which part is which core, for people: Linux says the number only. From Linux's arch/arm64/include/asm/cputype.h and
@@ -273,9 +267,8 @@ def _temperature_c(lines: Sequence[str]) -> float | None:
     return max(found)[1] if found else None
 
 
-def _throttled(answer: str) -> tuple[str, ...] | None:
+def _throttled(answer: str) -> tuple[ThrottlingEvent, ...] | None:
     match = re.fullmatch(r"(?:throttled=)?(?:0x)?([0-9a-f]{1,8})", answer)
     if match is None:
         return None
-    bits = int(match[1], 16)
-    return tuple(words for bit, words in _THROTTLED.items() if bits >> bit & 1)
+    return Throttling.of_bits(int(match[1], 16)).events

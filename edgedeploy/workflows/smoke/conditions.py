@@ -15,6 +15,12 @@ from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.values.bundle import Manifest
 from edgedeploy.values.probe import Probe
 from edgedeploy.values.smoke import CheckState, Key, SmokeLine
+from edgedeploy.values.throttling import (
+    ANY_UNDER_VOLTAGE,
+    SLOWED_DOWN,
+    SLOWED_DOWN_OCCURRED,
+    Throttling,
+)
 
 HOT_C = 80.0
 """From here on a Raspberry Pi slows its cores
@@ -28,8 +34,6 @@ POWER = (
     "what has occurred is remembered until then"
 )
 _CLOCK_TIMEOUT_S = 30.0
-_UNDER_VOLTAGE = "under-voltage"
-_NOW = " now"
 
 
 def conditions(
@@ -50,8 +54,8 @@ def conditions(
     needed = peak_rss_bytes or (manifest.needs.memory_bytes if manifest else None)
     return (
         temperature_line([each for each in (before.temperature_c, after.temperature_c) if each is not None]),
-        _throttling(before.throttled, after.throttled),
-        _voltage(after.throttled),
+        _throttling(_reported(before), _reported(after)),
+        _voltage(_reported(after)),
         _memory(before, needed),
         _disk(after.disk_free_bytes, release_bytes),
         clock,
@@ -99,24 +103,28 @@ def clock_line(connection: Connection) -> SmokeLine:
     )
 
 
-def _throttling(before: tuple[str, ...] | None, after: tuple[str, ...] | None) -> SmokeLine:
+def _reported(state: Probe) -> Throttling | None:
+    return None if state.throttled is None else Throttling.of_events(state.throttled)
+
+
+def _throttling(before: Throttling | None, after: Throttling | None) -> SmokeLine:
+    """The line fails on what holds now, and on what occurred while the board was measured."""
     if after is None:
         return line("throttling", CheckState.NOT_DETERMINED, "nothing on it tells")
-    found = [words for words in after if not words.startswith(_UNDER_VOLTAGE)]
-    fresh = [words for words in found if words.endswith(_NOW) or words not in (before or ())]
+    now, earlier = after & SLOWED_DOWN, after & SLOWED_DOWN_OCCURRED
+    fresh = now | (earlier & ~(before or Throttling(0)))
     if fresh:
         hint = f"{COOL}; where the voltage is too low, fix that first"
-        return line("throttling", CheckState.FAILED, ", ".join(fresh), hint)
-    figure = f"not now; since it was started: {', '.join(found)}" if found else "none"
+        return line("throttling", CheckState.FAILED, ", ".join(fresh.events), hint)
+    figure = f"not now; since it was started: {', '.join(earlier.events)}" if earlier else "none"
     return line("throttling", CheckState.OK, figure)
 
 
-def _voltage(after: tuple[str, ...] | None) -> SmokeLine:
+def _voltage(after: Throttling | None) -> SmokeLine:
     if after is None:
         return line("voltage", CheckState.NOT_DETERMINED, "nothing on it tells")
-    found = [words for words in after if words.startswith(_UNDER_VOLTAGE)]
-    if found:
-        return line("voltage", CheckState.FAILED, ", ".join(found), POWER)
+    if found := after & ANY_UNDER_VOLTAGE:
+        return line("voltage", CheckState.FAILED, ", ".join(found.events), POWER)
     return line("voltage", CheckState.OK, "no under-voltage since it was started")
 
 

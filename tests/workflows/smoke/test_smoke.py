@@ -22,6 +22,7 @@ from edgedeploy.values.bundle import Bundle
 from edgedeploy.values.measurement import Measurement, MeasurementWarning, Validity
 from edgedeploy.values.probe import Probe
 from edgedeploy.values.smoke import CheckState, Key, Smoke, SmokeFigures, SmokeLine
+from edgedeploy.values.throttling import ThrottlingEvent
 from edgedeploy.workflows.smoke.conditions import clock_line, conditions, line
 from edgedeploy.workflows.smoke.smoke import KEYS, figures_in_words, passes, smoke
 
@@ -154,9 +155,9 @@ class TestConditions:
         [
             ({}, "temperature", OK, "50 °C"),
             ({"temperature_c": 81.2}, "temperature", FAILED, "81 °C"),
-            ({"throttled": ("throttled now",)}, "throttling", FAILED, "throttled now"),
-            ({"throttled": ("under-voltage has occurred",)}, "voltage", FAILED, "has occurred"),
-            ({"throttled": ("under-voltage has occurred",)}, "throttling", OK, "none"),
+            ({"throttled": (ThrottlingEvent.THROTTLED,)}, "throttling", FAILED, "throttled now"),
+            ({"throttled": (ThrottlingEvent.UNDER_VOLTAGE_OCCURRED,)}, "voltage", FAILED, "has occurred"),
+            ({"throttled": (ThrottlingEvent.UNDER_VOLTAGE_OCCURRED,)}, "throttling", OK, "none"),
             ({"throttled": None}, "voltage", UNTOLD, "nothing on it tells"),
             ({"throttled": None}, "throttling", UNTOLD, "nothing on it tells"),
             ({"disk_free_bytes": 10}, "disk", FAILED, "10 B free"),
@@ -171,7 +172,7 @@ class TestConditions:
         assert bool(chosen.hint) is (state is FAILED)
 
     def test_throttling_long_ago_is_told_and_fails_nothing(self, said: Probe) -> None:
-        hot = structs.replace(said, throttled=("throttling has occurred",))
+        hot = structs.replace(said, throttled=(ThrottlingEvent.THROTTLED_OCCURRED,))
         for before, state in ((hot, OK), (said, FAILED)):
             (chosen,) = (
                 each for each in conditions(before, hot, line("clock", OK, ""), None, None) if each.key == "throttling"
