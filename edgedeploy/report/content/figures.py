@@ -7,7 +7,7 @@ from msgspec import structs
 from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.plots.bars import Pair, operator_pairs, paired_bars
 from edgedeploy.plots.timeline import histogram, room_for, timeline, trend
-from edgedeploy.report.content.wording import percent_change, speed_in_words
+from edgedeploy.report.content.wording import percent_change, speed_change_in_words
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.measurement import DeviceState, InstructionCount, Timing
 
@@ -27,16 +27,8 @@ def size_bars(evidence: Evidence) -> str:
     if source.macs is not None and result.macs is not None:
         pairs.append(Pair("MACs", source.macs, result.macs, f"{source.macs:,} → {result.macs:,}"))
     if speed is not None:
-        unit = " million instructions"
-        before, after = (speed_in_words(value, speed) for value in (speed.source, speed.result))
-        pairs.append(
-            Pair(
-                "work" if speed.unit == "instructions" else speed.currency,
-                speed.source,
-                speed.result,
-                f"{before.removesuffix(unit)} → {after}",
-            )
-        )
+        name = "work" if speed.unit == "instructions" else speed.currency
+        pairs.append(Pair(name, speed.source, speed.result, speed_change_in_words(speed)))
     pairs = [
         structs.replace(pair, words=f"{pair.words} ({percent_change(pair.before, pair.after)})")
         if pair.before and pair.before != pair.after

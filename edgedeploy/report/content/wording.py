@@ -83,7 +83,14 @@ def interval_in_words(metric: MetricFigure, change: MetricChange) -> str:
 
 def speed_in_words(value: float, speed: SpeedFigure) -> str:
     """`"12.3 ms"`, or `"20.3 million instructions"`."""
-    return milliseconds(value) if speed.unit == "ms" else f"{value / 1e6:,.4g} million instructions"
+    return milliseconds(value) if speed.unit == "ms" else f"{_millions(value)} million instructions"
+
+
+def speed_change_in_words(speed: SpeedFigure) -> str:
+    """`"12.3 ms → 8.2 ms"`, or `"20.3 → 13.5 million instructions"`: a unit of several words stands once."""
+    if speed.unit == "ms":
+        return f"{milliseconds(speed.source)} → {milliseconds(speed.result)}"
+    return f"{_millions(speed.source)} → {speed_in_words(speed.result, speed)}"
 
 
 def where_in_words(execution: Execution) -> str:
@@ -125,8 +132,18 @@ def verdict_counts(verdict: Verdict) -> str:
     return ", ".join(parts)
 
 
+def limit_name(line: VerdictLine) -> str:
+    """The contract's key without the table that all limits are in: `"metric_min"`, `"target.rpi4.load_max_ms"`."""
+    return line.key.removeprefix("limits.")
+
+
+def _parts_of_key(line: VerdictLine) -> list[str]:
+    """Words of the key's last name, which says what kind of limit it is; those before it are names people chose."""
+    return line.key.rpartition(".")[2].split("_")
+
+
 def _is_drop(line: VerdictLine) -> bool:
-    return line.unit == "share" and "drop" in line.key
+    return line.unit == "share" and "drop" in _parts_of_key(line)
 
 
 def _is_share(metric: MetricFigure) -> bool:
@@ -138,15 +155,20 @@ def _points(share: float) -> str:
     return _signed_minus(f"{share * 100:.2f} points")
 
 
+def _millions(count: float) -> str:
+    return f"{count / 1e6:,.4g}"
+
+
 def _signed_minus(number: str) -> str:
     return number.replace("-", "−")
 
 
 def relation(line: VerdictLine) -> str:
     """How the figure has to stand to the limit: `"≤"`, `"≥"` or `"="`."""
-    if "_max" in line.key or line.key == "model.expires":
+    parts = _parts_of_key(line)
+    if "max" in parts or parts == ["expires"]:
         return "≤"
-    return "≥" if "_min" in line.key else "="
+    return "≥" if "min" in parts else "="
 
 
 def percent_change(before: float, after: float) -> str:

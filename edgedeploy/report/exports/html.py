@@ -28,6 +28,7 @@ from edgedeploy.report.content.regressions import HEAD, breakages, broken_in_wor
 from edgedeploy.report.content.wording import (
     UNITS_IN_WORDS,
     limit_and_figure,
+    limit_name,
     relation,
     sqnr_in_words,
     state_in_words,
@@ -126,6 +127,7 @@ def render(shipment: Shipment) -> str:
         ms=milliseconds,
         sqnr=sqnr_in_words,
         limit_and_figure=limit_and_figure,
+        limit_name=limit_name,
         relation=relation,
         time=_time_in_words,
         breakable=_breakable,
@@ -177,10 +179,10 @@ def _time_in_words(taken_at: str) -> str:
 
 
 def _breakable(key: str) -> Markup:
-    """A dotted key that may go on in a new line after a dot or an underscore, and nowhere else."""
+    """Return a dotted key that may be broken after a dot or an underscore, and nowhere else."""
     from markupsafe import Markup, escape
 
-    text = str(escape(key.removeprefix("limits.")))
+    text = str(escape(key))
     return Markup(text.replace("_", "_<wbr>").replace(".", ".<wbr>"))  # noqa: S704 (escaped above)
 
 

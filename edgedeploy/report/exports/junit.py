@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from edgedeploy.report.content.wording import limit_and_figure, relation
+from edgedeploy.report.content.wording import limit_and_figure, limit_name, relation
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.values.shipment import Shipment
@@ -78,7 +78,7 @@ def shipment_junit(shipment: Shipment) -> bytes:
 
 def _case(contract: str, line: VerdictLine) -> ElementTree.Element:
     limit, figure = limit_and_figure(line)
-    key = line.key.removeprefix("limits.")
+    key = limit_name(line)
     case = ElementTree.Element("testcase", classname=_text(contract), name=_text(key), time="0")
     words = _text(f"{figure} where {relation(line)} {limit} is asked: {line.reason}")
     if line.outcome is Outcome.BREAKS:

@@ -9,7 +9,7 @@ from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.report.content.comparison import comparison
 from edgedeploy.report.content.layers import noise_in_words, noisiest
 from edgedeploy.report.content.regressions import HEAD, Breakage, breakages, broken_in_words, changed_classes, class_row
-from edgedeploy.report.content.wording import limit_and_figure, relation, verdict_counts
+from edgedeploy.report.content.wording import limit_and_figure, limit_name, relation, verdict_counts
 from edgedeploy.values.contract import Outcome, Verdict
 from edgedeploy.values.shipment import Shipment
 
@@ -24,7 +24,7 @@ def verdict_markdown(verdict: Verdict) -> str:
     for line in verdict.lines:
         limit, figure = limit_and_figure(line)
         what = f"{relation(line)} {limit}"
-        rows.append((line.key.removeprefix("limits."), what, figure, line.outcome, line.reason))
+        rows.append((limit_name(line), what, figure, line.outcome, line.reason))
     table = _table(
         ("limit", "", "figure", "outcome", "why"),
         [

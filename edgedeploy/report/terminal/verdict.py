@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from edgedeploy.report.content.wording import limit_and_figure, relation
+from edgedeploy.report.content.wording import limit_and_figure, limit_name, relation
 from edgedeploy.values.contract import Outcome, Verdict
 
 # A word and a sign, so that nothing hangs on colour.
@@ -36,7 +36,7 @@ def verdict_table(verdict: Verdict) -> Table:
         mark, style = MARKS[line.outcome]
         limit, figure = limit_and_figure(line)
         table.add_row(
-            Text(line.key.removeprefix("limits.")),
+            Text(limit_name(line)),
             Text(f"{relation(line)} {limit}"),
             Text(figure),
             Text(f"{mark} {line.outcome.value}", style=style),

@@ -16,6 +16,7 @@ from edgedeploy.report.content.wording import (
     metric_change,
     metric_in_words,
     percent_change,
+    relation,
     sqnr_in_words,
 )
 from edgedeploy.report.terminal.evidence import evidence_table
@@ -100,6 +101,29 @@ def test_limit_and_figure_read_as_they_compare(
 ) -> None:
     line = VerdictLine(key=key, limit=limit, figure=figure, unit=unit, outcome=Outcome.HOLDS, reason="")
     assert limit_and_figure(line) == words
+
+
+@pytest.mark.parametrize(
+    ("key", "sign"),
+    [
+        ("model.sha256", "="),
+        ("model.expires", "≤"),
+        ("limits.metric_min", "≥"),
+        ("limits.target.rpi4.latency_p90_max_ms", "≤"),
+        # Names that people choose say nothing of the limit.
+        ("limits.target.board_max.free_memory_min", "≥"),
+        ("net_min.rpi4.device.release", "="),
+    ],
+)
+def test_the_limit_alone_says_how_a_figure_is_compared(key: str, sign: str) -> None:
+    line = VerdictLine(key=key, limit=1, figure=2, unit="", outcome=Outcome.HOLDS, reason="")
+    assert relation(line) == sign
+
+
+def test_only_a_limit_on_a_drop_is_in_points() -> None:
+    key = "limits.target.drop.agreement_top1_min"
+    line = VerdictLine(key=key, limit=0.5, figure=0.75, unit="share", outcome=Outcome.HOLDS, reason="")
+    assert limit_and_figure(line) == ("50.00%", "75.00%")
 
 
 def test_metrics_of_the_users_own_are_no_percentages() -> None:
