@@ -12,6 +12,16 @@ def printable(text: str, *, limit: int = 200) -> str:
     return shown if len(text) <= limit else f"{shown}…"
 
 
+def one_line(text: str, *, limit: int | None = None) -> str:
+    """Return text on one line: white space and control characters become single spaces.
+
+    Args:
+        limit: the largest number of characters; what is longer ends in «…».
+    """
+    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return line if limit is None or len(line) <= limit else f"{line[: limit - 1]}…"
+
+
 def printable_lines(text: str) -> str:
     """Text without control characters but those that lay it out: line feeds and tabs."""
     if text.isprintable():

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
-
-if TYPE_CHECKING:
-    from edgedeploy.values.contract import Verdict, VerdictLine
-    from edgedeploy.values.evidence import Execution
-    from edgedeploy.values.measurement import Conditions
-    from edgedeploy.values.quality import Agreement, MetricChange, MetricFigure
-    from edgedeploy.values.speed import SpeedFigure
+from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
+from edgedeploy.values.evidence import Execution, PassEvidence
+from edgedeploy.values.measurement import Conditions
+from edgedeploy.values.quality import Agreement, MetricChange, MetricFigure
+from edgedeploy.values.shipment import ShippedRelease
+from edgedeploy.values.smoke import CheckState, SmokeLine
+from edgedeploy.values.speed import SpeedFigure
 
 _SQNR_FLOOR_DB = -300.0
 """Stands for minus infinity, as `Agreement.sqnr_db` says."""
@@ -21,12 +21,44 @@ _COUNTS = 1e5
 """From here on six digits are whole ones."""
 
 
+NOT_A_LATENCY = "emulated wall-clock, not a latency"
+WORK = "work, not a latency"
 UNITS_IN_WORDS = {
     "us": "µs",
-    "instructions": "guest instructions (work, not a latency)",
-    "emulated us": "µs of emulated wall-clock, not a latency",
+    "instructions": f"guest instructions ({WORK})",
+    "emulated us": f"µs of {NOT_A_LATENCY}",
 }
 """Of a profile, by its unit."""
+
+# What is printed. The values of the enumerations are what JSON has, and users' programs read that.
+OUTCOME_WORDS = {Outcome.HOLDS: "holds", Outcome.BREAKS: "breaks", Outcome.NOT_DETERMINED: "not determined"}
+CHECK_WORDS = {CheckState.OK: "ok", CheckState.FAILED: "failed", CheckState.NOT_DETERMINED: "not determined"}
+# A sign beside the word, so that nothing depends on colour.
+OUTCOME_SIGNS = {Outcome.HOLDS: "✓", Outcome.BREAKS: "✗", Outcome.NOT_DETERMINED: "?"}
+CHECK_SIGNS = {CheckState.OK: "✓", CheckState.FAILED: "✗", CheckState.NOT_DETERMINED: "?"}
+
+
+def outcome_in_words(outcome: Outcome) -> str:
+    """`"✓ holds"`, `"✗ breaks"` or `"? not determined"`."""
+    return f"{OUTCOME_SIGNS[outcome]} {OUTCOME_WORDS[outcome]}"
+
+
+def check_in_words(state: CheckState) -> str:
+    """`"✓ ok"`, `"✗ failed"` or `"? not determined"`."""
+    return f"{CHECK_SIGNS[state]} {CHECK_WORDS[state]}"
+
+
+def pass_outcome(step: PassEvidence) -> str:
+    """`"refused"`, `"changed"` or `"no change"`."""
+    if step.refused is not None:
+        return "refused"
+    return "changed" if step.changed else "no change"
+
+
+def sent_in_words(release: ShippedRelease) -> str:
+    """`"191 kB in 4 files; 12 were on the device already"`."""
+    sent = f"{bytes_in_words(release.sent_bytes)} in {release.sent_files} files"
+    return f"{sent}; {release.kept_files} were on the device already"
 
 
 def figure_in_words(value: float | int | str | None, unit: str) -> str:
@@ -122,14 +154,29 @@ def state_in_words(conditions: Conditions) -> str:
 
 
 def verdict_counts(verdict: Verdict) -> str:
-    """`"6 of 7 lines hold, 1 cannot be told"`: a contract that holds, holds as far as it can be told."""
-    outcomes = [line.outcome.value for line in verdict.lines]
-    parts = [f"{outcomes.count('holds')} of {len(outcomes)} lines hold"]
-    if broken := outcomes.count("breaks"):
+    """`"6 of 7 lines hold, 1 not determined"`: a contract can hold although some lines are open."""
+    outcomes = [line.outcome for line in verdict.lines]
+    parts = [f"{outcomes.count(Outcome.HOLDS)} of {len(outcomes)} lines hold"]
+    if broken := outcomes.count(Outcome.BREAKS):
         parts.append(f"{broken} break" + ("s" if broken == 1 else ""))
-    if untold := outcomes.count("cannot be told"):
-        parts.append(f"{untold} cannot be told")
+    if undetermined := outcomes.count(Outcome.NOT_DETERMINED):
+        parts.append(f"{undetermined} {OUTCOME_WORDS[Outcome.NOT_DETERMINED]}")
     return ", ".join(parts)
+
+
+def undetermined_lines(verdict: Verdict) -> str:
+    """`"2 of 7 lines not determined"`; empty when each line holds or breaks."""
+    return _undetermined(line.outcome is Outcome.NOT_DETERMINED for line in verdict.lines)
+
+
+def undetermined_checks(lines: Iterable[SmokeLine]) -> str:
+    """As `undetermined_lines`, of a smoke test."""
+    return _undetermined(line.state is CheckState.NOT_DETERMINED for line in lines)
+
+
+def _undetermined(lines: Iterable[bool]) -> str:
+    flags = list(lines)
+    return f"{sum(flags)} of {len(flags)} lines not determined" if any(flags) else ""
 
 
 def limit_name(line: VerdictLine) -> str:

@@ -26,10 +26,15 @@ from edgedeploy.report.content.figures import (
 from edgedeploy.report.content.layers import noise_in_words, noise_plot, noisiest
 from edgedeploy.report.content.regressions import HEAD, breakages, broken_in_words, class_row
 from edgedeploy.report.content.wording import (
+    NOT_A_LATENCY,
+    OUTCOME_SIGNS,
     UNITS_IN_WORDS,
     limit_and_figure,
     limit_name,
+    outcome_in_words,
+    pass_outcome,
     relation,
+    sent_in_words,
     sqnr_in_words,
     state_in_words,
     verdict_counts,
@@ -43,12 +48,11 @@ from edgedeploy.values.shipment import Shipment
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-_MARKS = {Outcome.HOLDS.value: "✓", Outcome.BREAKS.value: "✗", Outcome.NOT_DETERMINED.value: "?"}
-_TONES = {Outcome.HOLDS.value: "holds", Outcome.BREAKS.value: "breaks", Outcome.NOT_DETERMINED.value: "open"}
+_TONES = {Outcome.HOLDS: "holds", Outcome.BREAKS: "breaks", Outcome.NOT_DETERMINED: "open"}
 _ANSWERS = {
     Outcome.HOLDS: "The contract holds",
     Outcome.BREAKS: "The contract is broken",
-    Outcome.NOT_DETERMINED: "It cannot be told whether the contract holds",
+    Outcome.NOT_DETERMINED: "Not determined whether the contract holds",
 }
 
 
@@ -94,17 +98,19 @@ def render(shipment: Shipment) -> str:
         profile=shipment.profile,
         profile_unit=UNITS_IN_WORDS[shipment.profile.unit] if shipment.profile else "",
         answer=answer,
-        mark=_MARKS[outcome.value],
-        tone=_TONES[outcome.value],
+        mark=OUTCOME_SIGNS[outcome],
+        tone=_TONES[outcome],
         counts=verdict_counts(shipment.verdict) if shipment.verdict else "",
-        marks=_MARKS,
+        outcome_in_words=outcome_in_words,
+        pass_outcome=pass_outcome,
+        sent_in_words=sent_in_words,
         tones=_TONES,
         rows=comparison(shipment),
         labels_are_missing=_labels_are_missing(shipment),
         agreements=_agreements(shipment),
         count=count,
         percentiles=percentiles(timing) if timing else (),
-        clock="emulated wall-clock in ms, not a latency" if timing and timing.clock == "emulated" else "latency in ms",
+        clock=f"{NOT_A_LATENCY}, in ms" if timing and timing.clock == "emulated" else "latency in ms",
         # SVG of our own making, whose words are escaped: the one thing that is not escaped again.
         size_bars=Markup(size_bars(evidence)),  # noqa: S704
         operator_bars=Markup(operator_bars(evidence)),  # noqa: S704

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from edgedeploy.report.content.wording import limit_and_figure, limit_name, relation
+from edgedeploy.report.content.wording import OUTCOME_WORDS, limit_and_figure, limit_name, relation
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.values.shipment import Shipment
@@ -24,7 +24,7 @@ _NO_TIME = "1970-01-01T00:00:00"
 def junit_xml(verdict: Verdict, measurement: Measurement | None = None) -> bytes:
     """The verdict as a UTF-8 document.
 
-    A line that breaks is a failure. One that cannot be told is skipped, so that a suite with nothing but such lines
+    A line that breaks is a failure. One that is not determined is skipped, so that a suite with nothing but such lines
     shows no success; the contract's own outcome is a test case as well.
 
     Args:
@@ -84,7 +84,7 @@ def _case(contract: str, line: VerdictLine) -> ElementTree.Element:
     if line.outcome is Outcome.BREAKS:
         ElementTree.SubElement(case, "failure", type="breaks", message=words).text = words
     elif line.outcome is Outcome.NOT_DETERMINED:
-        ElementTree.SubElement(case, "skipped", message=_text(f"cannot be told: {line.reason}"))
+        ElementTree.SubElement(case, "skipped", message=_text(f"{OUTCOME_WORDS[line.outcome]}: {line.reason}"))
     return case
 
 
@@ -94,7 +94,8 @@ def _outcome(verdict: Verdict) -> ElementTree.Element:
         "testcase", classname=_text(verdict.contract), name=f"the {verdict.kind} holds", time="0"
     )
     if verdict.outcome is not Outcome.HOLDS:
-        words = f"the {verdict.kind} {'breaks' if verdict.outcome is Outcome.BREAKS else 'cannot be told'}"
+        verb = "is " if verdict.outcome is Outcome.NOT_DETERMINED else ""
+        words = f"the {verdict.kind} {verb}{OUTCOME_WORDS[verdict.outcome]}"
         ElementTree.SubElement(case, "failure", type=verdict.outcome.value, message=words).text = words
     return case
 

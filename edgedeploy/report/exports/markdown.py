@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from edgedeploy.foundation.sanitize import one_line
 from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.report.content.comparison import comparison
 from edgedeploy.report.content.layers import noise_in_words, noisiest
 from edgedeploy.report.content.regressions import HEAD, Breakage, breakages, broken_in_words, changed_classes, class_row
-from edgedeploy.report.content.wording import limit_and_figure, limit_name, relation, verdict_counts
+from edgedeploy.report.content.wording import OUTCOME_WORDS, limit_and_figure, limit_name, relation, verdict_counts
 from edgedeploy.values.contract import Outcome, Verdict
 from edgedeploy.values.shipment import Shipment
 
@@ -28,13 +29,12 @@ def verdict_markdown(verdict: Verdict) -> str:
     table = _table(
         ("limit", "", "figure", "outcome", "why"),
         [
-            (_plain(key), _plain(limit), _plain(figure), f"{_MARKS[outcome]} {outcome.value}", _plain(why))
+            (_plain(key), _plain(limit), _plain(figure), f"{_MARKS[outcome]} {OUTCOME_WORDS[outcome]}", _plain(why))
             for key, limit, figure, outcome, why in rows
         ],
     )
-    head = (
-        f"### {_MARKS[verdict.outcome]} {verdict.kind.capitalize()} {_plain(verdict.contract)}: {verdict.outcome.value}"
-    )
+    mark, outcome = _MARKS[verdict.outcome], OUTCOME_WORDS[verdict.outcome]
+    head = f"### {mark} {verdict.kind.capitalize()} {_plain(verdict.contract)}: {outcome}"
     owner = [f"Owner of the contract: {_plain(verdict.owner)}.", ""] if verdict.owner else []
     return "\n".join([head, "", verdict_counts(verdict), "", *owner, *table]) + "\n"
 
@@ -90,5 +90,4 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _plain(words: str) -> str:
     """Words that are shown as they are: on one line, with nothing that Markdown or HTML takes for its own."""
-    one_line = " ".join("".join(each if each.isprintable() else " " for each in words).split())
-    return _SPECIAL.sub(r"\\\1", one_line)
+    return _SPECIAL.sub(r"\\\1", one_line(words))

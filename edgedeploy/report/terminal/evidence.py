@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgedeploy.report.content.layers import noise_in_words, noisiest
 from edgedeploy.report.content.regressions import optimized_breakage
-from edgedeploy.report.content.wording import sqnr_in_words, where_in_words
+from edgedeploy.report.content.wording import pass_outcome, sqnr_in_words, where_in_words
 from edgedeploy.values.evidence import Evidence, Execution, PassEvidence
 from edgedeploy.values.search import Search
 from edgedeploy.values.speed import SpeedFigure
@@ -170,7 +170,7 @@ def _passes(passes: tuple[PassEvidence, ...]) -> RenderableType:
     table.add_column("bytes after", justify="right", no_wrap=True)
     table.add_column("what it did, or why not", overflow="fold")
     for step in passes:
-        outcome = "refused" if step.refused is not None else "changed" if step.changed else "no change"
+        outcome = pass_outcome(step)
         style = {"refused": "yellow", "changed": "", "no change": "dim"}[outcome]
         did = ", ".join(f"{key} {value}" for key, value in step.facts.items() if value not in (0, ""))
         table.add_row(step.name, outcome, f"{step.size_bytes:,}", step.refused or did, style=style)

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.report.content.regressions import device_breakage
-from edgedeploy.report.content.wording import metric_in_words, sqnr_in_words, state_in_words
+from edgedeploy.report.content.wording import NOT_A_LATENCY, WORK, metric_in_words, sqnr_in_words, state_in_words
 from edgedeploy.report.terminal.regressions import breakage_parts
 from edgedeploy.values.measurement import Accuracy, InstructionCount, Measurement, Timing, Validity
 from edgedeploy.values.quality import Agreement
@@ -64,7 +64,7 @@ def agreement_in_words(agreement: Agreement) -> str:
 
 def _timing_rows(table: Table, timing: Timing) -> None:
     summary = timing.summary
-    what = "emulated wall-clock, not a latency" if timing.clock == "emulated" else "latency"
+    name = NOT_A_LATENCY if timing.clock == "emulated" else "latency"
     known = [("min", summary.min_ms), ("p50", summary.p50_ms), ("mean", summary.mean_ms)]
     known += [
         (name, value)
@@ -72,7 +72,7 @@ def _timing_rows(table: Table, timing: Timing) -> None:
         if value is not None
     ]
     figures = ", ".join(f"{name} {milliseconds(value)}" for name, value in known)
-    table.add_row(what, f"{figures} (n = {summary.n}, MAD {milliseconds(summary.mad_ms)})")
+    table.add_row(name, f"{figures} (n = {summary.n}, MAD {milliseconds(summary.mad_ms)})")
     imported = f"import {milliseconds(timing.import_ms)}, " if timing.import_ms is not None else ""
     before = f"{imported}load {milliseconds(timing.load_ms)}, first inference {milliseconds(timing.first_inference_ms)}"
     table.add_row("", before)
@@ -94,7 +94,7 @@ def _validity_rows(table: Table, validity: Validity) -> None:
 
 def _count_rows(table: Table, count: InstructionCount) -> None:
     figures = f"{count.per_inference:,.0f} per inference (p50, n = {count.n}, MAD {count.mad:,.0f})"
-    table.add_row("instructions", f"{figures}; work, not a latency")
+    table.add_row("instructions", f"{figures}; {WORK}")
     table.add_row("", f"least {count.least:,}, most {count.most:,}, first inference {count.first_inference:,}")
     known = (("import", count.runtime_import), ("load", count.load))
     if before := ", ".join(f"{name} {value:,}" for name, value in known if value is not None):

@@ -6,9 +6,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.report.content.comparison import comparison
 from edgedeploy.report.content.regressions import optimized_breakage
+from edgedeploy.report.content.wording import sent_in_words
 from edgedeploy.report.terminal.measurement import measurement_tables
 from edgedeploy.report.terminal.regressions import breakage_parts
 from edgedeploy.report.terminal.verdict import verdict_table
@@ -25,10 +25,7 @@ def shipment_tables(shipment: Shipment) -> tuple[RenderableType, ...]:
     if (broken := optimized_breakage(shipment.evidence)) is not None:
         parts += breakage_parts(broken)
     if shipment.release:
-        sent, kept = shipment.release.sent_files, shipment.release.kept_files
-        parts.append(
-            f"sent {bytes_in_words(shipment.release.sent_bytes)} in {sent} files; {kept} were on the device already"
-        )
+        parts.append(f"sent {sent_in_words(shipment.release)}")
     if shipment.measurement:
         parts += ["", *measurement_tables(shipment.measurement)]
     if shipment.verdict:

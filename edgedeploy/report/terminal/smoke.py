@@ -8,31 +8,27 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgedeploy.foundation.sanitize import one_line
+from edgedeploy.report.content.wording import check_in_words, undetermined_checks
 from edgedeploy.values.smoke import CheckState, Smoke, SmokeLine
 
-# A word and a sign, so that nothing hangs on colour.
-_MARKS = {
-    CheckState.OK: ("✓", "green"),
-    CheckState.FAILED: ("✗", "bold red"),
-    CheckState.NOT_DETERMINED: ("?", "yellow"),
-}
+_STYLES = {CheckState.OK: "green", CheckState.FAILED: "bold red", CheckState.NOT_DETERMINED: "yellow"}
 
 
 def smoke_screen(smoke: Smoke) -> tuple[RenderableType, ...]:
-    """All of it, in reading order. Words of a board, or of a file from one, cannot command the terminal."""
+    """Return all of it, in reading order. What a board or its file says is made printable."""
     return (_head(smoke), "", _table(smoke.lines), *_next(smoke))
 
 
 def _head(smoke: Smoke) -> Text:
     failed = [each.key for each in smoke.lines if each.state is CheckState.FAILED]
-    untold = sum(each.state is CheckState.NOT_DETERMINED for each in smoke.lines)
     what = f"{smoke.release.name} {smoke.release.id} on {smoke.device}" if smoke.release else smoke.device
     parts = [f"failed: {', '.join(failed)}"] if failed else []
-    if untold:
-        parts.append(f"{untold} of {len(smoke.lines)} cannot be told")
+    if undetermined := undetermined_checks(smoke.lines):
+        parts.append(undetermined)
     detail = f" ({'; '.join(parts)})" if parts else ""
     return Text(
-        f"{'PASS' if smoke.passed else 'FAIL'}  {_shown(what)}{detail}",
+        f"{'PASS' if smoke.passed else 'FAIL'}  {one_line(what)}{detail}",
         style="bold green" if smoke.passed else "bold red",
     )
 
@@ -43,8 +39,8 @@ def _table(lines: tuple[SmokeLine, ...]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column()
     for each in lines:
-        mark, style = _MARKS[each.state]
-        table.add_row(Text(each.key), Text(f"{mark} {each.state.value}", style=style), Text(_shown(each.figure)))
+        state = Text(check_in_words(each.state), style=_STYLES[each.state])
+        table.add_row(Text(each.key), state, Text(one_line(each.figure)))
     return table
 
 
@@ -54,8 +50,4 @@ def _next(smoke: Smoke) -> Iterator[RenderableType]:
         yield ""
         yield Text("what to do next", style="bold")
     for each in to_do:
-        yield Text(f"  {each.key}: {_shown(each.hint)}")
-
-
-def _shown(words: str) -> str:
-    return "".join(each if each.isprintable() else "�" for each in words)
+        yield Text(f"  {each.key}: {one_line(each.hint)}")

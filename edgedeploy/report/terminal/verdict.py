@@ -5,24 +5,28 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from edgedeploy.report.content.wording import limit_and_figure, limit_name, relation
+from edgedeploy.report.content.wording import (
+    OUTCOME_SIGNS,
+    OUTCOME_WORDS,
+    limit_and_figure,
+    limit_name,
+    outcome_in_words,
+    relation,
+    undetermined_lines,
+)
 from edgedeploy.values.contract import Outcome, Verdict
 
-# A word and a sign, so that nothing hangs on colour.
-MARKS = {
-    Outcome.HOLDS: ("✓", "green"),
-    Outcome.BREAKS: ("✗", "bold red"),
-    Outcome.NOT_DETERMINED: ("?", "yellow"),
-}
+OUTCOME_STYLES = {Outcome.HOLDS: "green", Outcome.BREAKS: "bold red", Outcome.NOT_DETERMINED: "yellow"}
 
 
 def verdict_table(verdict: Verdict) -> Table:
     """A line for each limit: limit, figure, outcome, and where the figure comes from."""
-    mark, style = MARKS[verdict.outcome]
+    undetermined = undetermined_lines(verdict)
+    answer = f"{OUTCOME_SIGNS[verdict.outcome]} {verdict.kind} {verdict.contract}: {OUTCOME_WORDS[verdict.outcome]}"
     table = Table(
         box=None,
         pad_edge=False,
-        title=Text(f"{mark} {verdict.kind} {verdict.contract}: {verdict.outcome.value}{_untold(verdict)}", style=style),
+        title=Text(answer + (f" ({undetermined})" if undetermined else ""), style=OUTCOME_STYLES[verdict.outcome]),
         caption=Text(f"contract's owner: {verdict.owner}") if verdict.owner else None,
         caption_justify="left",
         title_justify="left",
@@ -33,19 +37,12 @@ def verdict_table(verdict: Verdict) -> Table:
     table.add_column("outcome", no_wrap=True)
     table.add_column("why", style="dim")
     for line in verdict.lines:
-        mark, style = MARKS[line.outcome]
         limit, figure = limit_and_figure(line)
         table.add_row(
             Text(limit_name(line)),
             Text(f"{relation(line)} {limit}"),
             Text(figure),
-            Text(f"{mark} {line.outcome.value}", style=style),
+            Text(outcome_in_words(line.outcome), style=OUTCOME_STYLES[line.outcome]),
             Text(line.reason),
         )
     return table
-
-
-def _untold(verdict: Verdict) -> str:
-    """A contract that holds, holds as far as it can be told: how far that is stands beside it."""
-    untold = sum(line.outcome is Outcome.NOT_DETERMINED for line in verdict.lines)
-    return f" ({untold} of {len(verdict.lines)} lines cannot be told)" if untold else ""

@@ -242,7 +242,7 @@ def test_refusal_says_why_and_that_nothing_was_measured() -> None:
     [
         (Outcome.HOLDS, "The contract holds"),
         (Outcome.BREAKS, "The contract is broken"),
-        (Outcome.NOT_DETERMINED, "It cannot be told whether the contract holds"),
+        (Outcome.NOT_DETERMINED, "Not determined whether the contract holds"),
     ],
 )
 def test_answer_comes_first(outcome: Outcome, answer: str) -> None:
@@ -254,7 +254,7 @@ def test_answer_comes_first(outcome: Outcome, answer: str) -> None:
 
 def test_answer_says_how_much_of_it_was_told() -> None:
     page = render(sample.shipment())
-    assert "1 of 2 lines hold, 1 cannot be told" in page[: page.index("</header>")]
+    assert "1 of 2 lines hold, 1 not determined" in page[: page.index("</header>")]
 
 
 def test_sound_result_without_a_verdict_is_not_called_refused() -> None:
