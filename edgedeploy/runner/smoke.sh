@@ -6,7 +6,8 @@
 # that. Exits 0 on PASS, 1 on FAIL.
 #
 # Made by `edgedeploy smoke --kit`. Any POSIX shell will do, and busybox's commands. What it is about stands in the file
-# `facts`, a word and a value to a line; nothing of that is ever executed. The limits are those of smoke_conditions.py.
+# `facts`, a word and a value to a line; nothing of that is ever executed. The limits and the words are those of
+# workflows/smoke/conditions.py.
 # The folder may be read-only, without executable files, and without room: then what is run is a copy in a temporary
 # folder, which is removed at the end. $EDGEDEPLOY_SMOKE_ROOT is another root for /proc and /sys, for tests.
 set -u
@@ -75,15 +76,17 @@ golden=${golden:-0} size_kib=${size_kib:-0} needs_kib=${needs_kib:-0} files=${fi
 host=$(clean "$(uname -n)")
 host=${host:-board}
 
-table='' json='' todo='' failed='' untold=0 golden_told=no files_told=no broken=
-# $1 is what was looked at, $2 its state, $3 what was seen, $4 what to do next.
+table='' json='' todo='' failed='' undetermined=0 golden_ok=no files_ok=no broken=
+# $1 is what was looked at, $2 its state as JSON has it, $3 what was seen, $4 what to do next.
 line() {
-    table="$table$(printf '%-12s %-15s %s' "$1" "$2" "$3")
+    state=$2
+    [ "$2" != 'cannot be told' ] || state='not determined'
+    table="$table$(printf '%-12s %-15s %s' "$1" "$state" "$3")
 "
     json="$json${json:+,}{\"key\":\"$1\",\"state\":\"$2\",\"figure\":\"$3\",\"mend\":\"${4:-}\"}"
     case $2 in
         failed) failed="$failed${failed:+, }$1" ;;
-        'cannot be told') untold=$((untold + 1)) ;;
+        'cannot be told') undetermined=$((undetermined + 1)) ;;
     esac
     [ -z "${4:-}" ] || todo="$todo  $1: $4
 "
@@ -247,10 +250,10 @@ if [ "$can_verify" = no ]; then
     line files 'cannot be told' "there is no sha256sum here" "install busybox or coreutils on the board"
 elif [ -n "$damaged" ]; then
     line files failed "damaged: $damaged" \
-        "make the kit again: edgedeploy smoke --kit; when it comes back, the stick is worn out"
+        "make the kit again: edgedeploy smoke --kit; if it happens again, replace the stick"
 else
-    files_told=yes
-    line files ok "$files files, $(from_kib "$size_kib"), each with its SHA-256"
+    files_ok=yes
+    line files ok "$files files, $(from_kib "$size_kib"), SHA-256 verified"
 fi
 
 if [ -n "$broken" ]; then
@@ -275,7 +278,7 @@ else
         line golden 'cannot be told' "it loads, but the bundle has no golden samples to compare with" \
             "compile it again with golden samples"
     else
-        golden_told=yes
+        golden_ok=yes
         line golden ok "healthy, $golden golden samples${cosine:+, cosine $cosine}"
     fi
 fi
@@ -317,7 +320,7 @@ else
             checks=$((checks + 1))
         done
         if [ "$status" -eq 0 ]; then
-            line measurement ok "$checks health checks without a mistake; this bundle's runner measures nothing by itself"
+            line measurement ok "$checks health checks passed; this bundle's runner cannot measure"
             figures="{\"clock\":\"checks\",\"n\":$checks}"
         else
             broken=measurement
@@ -333,7 +336,7 @@ fi
 hot=$(temperature)
 [ "${hot_before:-0}" -le "${hot:-0}" ] || hot=$hot_before
 if [ -z "$hot" ]; then
-    line temperature 'cannot be told' "nothing on it tells"
+    line temperature 'cannot be told' "the board has no sensor for it"
 elif [ "$hot" -ge 80000 ]; then
     line temperature failed "$((hot / 1000)) °C; from 80 °C on boards slow down" \
         "let it cool, give it a heat sink, a fan or some air, and run this again"
@@ -343,8 +346,8 @@ fi
 
 bits=$(throttled)
 if [ -z "$bits" ]; then
-    line throttling 'cannot be told' "nothing on it tells"
-    line voltage 'cannot be told' "nothing on it tells"
+    line throttling 'cannot be told' "the board has no sensor for it"
+    line voltage 'cannot be told' "the board has no sensor for it"
 else
     # In words: of the bits in $1.
     in_words() {
@@ -364,19 +367,20 @@ else
     else
         line throttling ok "${old:+not now; since it was started: }${old:-none}"
     fi
-    power="use the power supply that is made for the board and a short cable, and unplug what it feeds; then restart it: what has occurred is remembered until then"
-    if [ "$((bits & 0x10001))" -eq 0 ]; then
+    power="use the power supply that is made for the board and a short cable, and unplug what it feeds; then restart it: the board remembers low voltage until a restart"
+    low=
+    [ "$((bits & 0x1))" -eq 0 ] || low="under-voltage now"
+    [ "$((bits & 0x10000))" -eq 0 ] || low="$low${low:+, }under-voltage has occurred"
+    if [ -z "$low" ]; then
         line voltage ok "no under-voltage since it was started"
-    elif [ "$((bits & 1))" -ne 0 ]; then
-        line voltage failed "under-voltage now" "$power"
     else
-        line voltage failed "under-voltage has occurred" "$power"
+        line voltage failed "$low" "$power"
     fi
 fi
 
 needs_kb=${peak_kb:-$((needs_kib + needs_kib / 1000 * 24))}
 if [ -z "$available_kib" ]; then
-    line memory 'cannot be told' "it does not say"
+    line memory 'cannot be told' "the board does not report it"
 elif [ "$needs_kb" -gt "$((available_kib + available_kib / 1000 * 24))" ]; then
     line memory failed "$(from_kib "$available_kib") available; the model takes $(size "$needs_kb")" \
         "end other programs here, or make the model smaller: edgedeploy optimize"
@@ -386,9 +390,9 @@ fi
 
 free=$(free_kib "${HOME:-/}")
 if [ -z "$free" ]; then
-    line disk 'cannot be told' "it does not say"
+    line disk 'cannot be told' "the board does not report it"
 elif [ "$free" -lt "$size_kib" ]; then
-    line disk failed "$(from_kib "$free") free; a release such as this may take $(from_kib "$size_kib")" "free some space"
+    line disk failed "$(from_kib "$free") free; another release such as this may take $(from_kib "$size_kib")" "free some space"
 else
     line disk ok "$(from_kib "$free") free"
 fi
@@ -396,7 +400,7 @@ fi
 now=$(whole "$(date -u +%s)")
 date=$(clean "$(date -u +%Y-%m-%dT%H:%M:%S)")
 if [ -z "$now" ]; then
-    line clock 'cannot be told' "it does not say its time"
+    line clock 'cannot be told' "the board does not report its time"
 elif [ "$((now + 300))" -lt "$made_at" ]; then
     line clock failed "$date UTC: that is before this kit was made" \
         "set it: timedatectl set-ntp true, or as root: date -u -s 'YYYY-MM-DD hh:mm:ss'"
@@ -407,11 +411,11 @@ fi
 # --- the verdict
 
 passed=false verdict=FAIL
-if [ -z "$failed" ] && [ "$golden_told" = yes ] && [ "$files_told" = yes ]; then
+if [ -z "$failed" ] && [ "$golden_ok" = yes ] && [ "$files_ok" = yes ]; then
     passed=true verdict=PASS
 fi
 detail="${failed:+failed: $failed}"
-[ "$untold" -eq 0 ] || detail="$detail${detail:+; }$untold of 12 cannot be told"
+[ "$undetermined" -eq 0 ] || detail="$detail${detail:+; }$undetermined of 12 lines not determined"
 printf '%s  %s %s on %s%s\n\n%s' "$verdict" "$name" "$id" "$host" "${detail:+ ($detail)}" "$table"
 [ -z "$todo" ] || printf '\nwhat to do next\n%s' "$todo"
 

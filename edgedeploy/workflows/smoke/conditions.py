@@ -1,6 +1,6 @@
-"""What a smoke test says of a board's state: temperature, throttling, voltage, memory, disk, clock.
+"""Judge a board's state for a smoke test: temperature, throttling, voltage, memory, disk, clock.
 
-`runner/smoke.sh` judges by the same limits.
+`runner/smoke.sh` judges by the same limits and prints the same words.
 """
 
 from __future__ import annotations
@@ -31,25 +31,29 @@ CLOCK_LIMIT_S = 300
 COOL = "let it cool, give it a heat sink, a fan or some air, and run this again"
 POWER = (
     "use the power supply that is made for the board and a short cable, and unplug what it feeds; then restart it: "
-    "what has occurred is remembered until then"
+    "the board remembers low voltage until a restart"
 )
+NO_SENSOR = "the board has no sensor for it"
+NOT_REPORTED = "the board does not report it"
+NO_TIME = "the board does not report its time"
+NO_ANSWER = "the board does not answer"
 _CLOCK_TIMEOUT_S = 30.0
 
 
 def conditions(
     before: Probe | None, after: Probe | None, clock: SmokeLine, manifest: Manifest | None, peak_rss_bytes: int | None
 ) -> tuple[SmokeLine, ...]:
-    """The lines of a board's state.
+    """Return the lines on a board's state, in the order in which they are shown.
 
     Args:
-        before, after: what it said before and after it was measured; None where it was not asked, or said nothing.
-        clock: as `clock_line` gives it.
-        manifest: of the release; None where there is none.
-        peak_rss_bytes: of the release while it was measured.
+        before, after: probes before and after the measurement; None where the board was not asked, or did not answer.
+        clock: the line that `clock_line` returned.
+        manifest: the release's; None without a release.
+        peak_rss_bytes: the release's peak memory in the measurement.
     """
     if before is None or after is None:
         keys: tuple[Key, ...] = ("temperature", "throttling", "voltage", "memory", "disk")
-        return (*(line(key, CheckState.NOT_DETERMINED, "the board does not answer") for key in keys), clock)
+        return (*(line(key, CheckState.NOT_DETERMINED, NO_ANSWER) for key in keys), clock)
     release_bytes = sum(entry.size_bytes for entry in manifest.files) if manifest else 0
     needed = peak_rss_bytes or (manifest.needs.memory_bytes if manifest else None)
     return (
@@ -67,10 +71,10 @@ def line(key: Key, state: CheckState, figure: str, hint: str = "") -> SmokeLine:
 
 
 def temperature_line(degrees_c: Iterable[float]) -> SmokeLine:
-    """Of the highest of all that were seen."""
+    """Judge the highest of the temperatures; not determined without any."""
     highest = max(degrees_c, default=None)
     if highest is None:
-        return line("temperature", CheckState.NOT_DETERMINED, "nothing on it tells")
+        return line("temperature", CheckState.NOT_DETERMINED, NO_SENSOR)
     if highest >= HOT_C:
         return line(
             "temperature", CheckState.FAILED, f"{highest:.0f} °C; from {HOT_C:.0f} °C on boards slow down", COOL
@@ -79,26 +83,27 @@ def temperature_line(degrees_c: Iterable[float]) -> SmokeLine:
 
 
 def clock_line(connection: Connection) -> SmokeLine:
-    """The board's clock beside this machine's."""
+    """Compare the board's clock with this machine's."""
     if connection.counts_instructions:
         return line("clock", CheckState.NOT_DETERMINED, "it counts instructions, not seconds")
     begun = time.time()
     try:
-        said = connection.run(["date", "-u", "+%s"], timeout_s=_CLOCK_TIMEOUT_S).stdout.strip()
+        answer = connection.run(["date", "-u", "+%s"], timeout_s=_CLOCK_TIMEOUT_S).stdout.strip()
     except EdgedeployError:
-        return line("clock", CheckState.NOT_DETERMINED, "the board does not answer")
-    if not (said.isdigit() and len(said) <= 11):
-        return line("clock", CheckState.NOT_DETERMINED, "it does not say its time")
-    # It was read some time between: the benefit of the doubt is the board's.
-    early_s, late_s = begun - int(said), int(said) - time.time()
+        return line("clock", CheckState.NOT_DETERMINED, NO_ANSWER)
+    if not (answer.isdigit() and len(answer) <= 11):
+        return line("clock", CheckState.NOT_DETERMINED, NO_TIME)
+    board_s = int(answer)
+    # The board read its clock at some time in between: the reading that favours it counts.
+    early_s, late_s = begun - board_s, board_s - time.time()
     off_s = max(early_s, late_s, 0.0)
     if off_s <= CLOCK_LIMIT_S:
         return line("clock", CheckState.OK, f"within {CLOCK_LIMIT_S} s of this machine's")
-    there = datetime.datetime.fromtimestamp(int(said), datetime.UTC)
+    board_time = datetime.datetime.fromtimestamp(board_s, datetime.UTC)
     return line(
         "clock",
         CheckState.FAILED,
-        f"{there:%Y-%m-%d %H:%M} UTC: {_span(off_s)} {'behind' if early_s > 0 else 'ahead of'} this machine's",
+        f"{board_time:%Y-%m-%d %H:%M} UTC: {_span(off_s)} {'behind' if early_s > 0 else 'ahead of'} this machine's",
         "set it: timedatectl set-ntp true, or as root: date -u -s 'YYYY-MM-DD hh:mm:ss'",
     )
 
@@ -110,7 +115,7 @@ def _reported(state: Probe) -> Throttling | None:
 def _throttling(before: Throttling | None, after: Throttling | None) -> SmokeLine:
     """The line fails on what holds now, and on what occurred while the board was measured."""
     if after is None:
-        return line("throttling", CheckState.NOT_DETERMINED, "nothing on it tells")
+        return line("throttling", CheckState.NOT_DETERMINED, NO_SENSOR)
     now, earlier = after & SLOWED_DOWN, after & SLOWED_DOWN_OCCURRED
     fresh = now | (earlier & ~(before or Throttling(0)))
     if fresh:
@@ -122,7 +127,7 @@ def _throttling(before: Throttling | None, after: Throttling | None) -> SmokeLin
 
 def _voltage(after: Throttling | None) -> SmokeLine:
     if after is None:
-        return line("voltage", CheckState.NOT_DETERMINED, "nothing on it tells")
+        return line("voltage", CheckState.NOT_DETERMINED, NO_SENSOR)
     if found := after & ANY_UNDER_VOLTAGE:
         return line("voltage", CheckState.FAILED, ", ".join(found.events), POWER)
     return line("voltage", CheckState.OK, "no under-voltage since it was started")
@@ -131,13 +136,13 @@ def _voltage(after: Throttling | None) -> SmokeLine:
 def _memory(before: Probe, needed_bytes: int | None) -> SmokeLine:
     available = before.memory_available_bytes
     if available is None:
-        return line("memory", CheckState.NOT_DETERMINED, "it does not say")
+        return line("memory", CheckState.NOT_DETERMINED, NOT_REPORTED)
     figure = f"{bytes_in_words(available)} available"
     if needed_bytes is None:
-        return line("memory", CheckState.OK, f"{figure}; what the model takes was not seen")
+        return line("memory", CheckState.OK, f"{figure}; how much the model takes is unknown")
     figure += f"; the model takes {bytes_in_words(needed_bytes)}"
     if needed_bytes > available:
-        # It may have run all the same, by pushing others out to the swap.
+        # The model may have run anyway, with other programs swapped out.
         hint = "end other programs there, or make the model smaller: edgedeploy optimize"
         return line("memory", CheckState.FAILED, figure, hint)
     return line("memory", CheckState.OK, figure)
@@ -145,7 +150,7 @@ def _memory(before: Probe, needed_bytes: int | None) -> SmokeLine:
 
 def _disk(free_bytes: int | None, release_bytes: int) -> SmokeLine:
     if free_bytes is None:
-        return line("disk", CheckState.NOT_DETERMINED, "it does not say")
+        return line("disk", CheckState.NOT_DETERMINED, NOT_REPORTED)
     figure = f"{bytes_in_words(free_bytes)} free"
     if free_bytes < release_bytes:
         figure += f"; another release such as this may take {bytes_in_words(release_bytes)}"

@@ -1,7 +1,4 @@
-"""A board in ten minutes: is it the right one, does the release work there, and what is wrong with it.
-
-Like `shipping`, this stands above the rooms and does nothing that they do not do.
-"""
+"""The smoke test of a board: is it the right one, does the release work there, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -26,6 +23,7 @@ from edgedeploy.foundation.errors import (
     UnsupportedError,
 )
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.sanitize import one_line
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.measure.bench import bench
 from edgedeploy.values.bundle import Bundle, Manifest, Release
@@ -37,9 +35,9 @@ from edgedeploy.workflows.smoke.conditions import clock_line, conditions, line
 SCHEMA = 1
 SECONDS = 10.0
 KEYS: tuple[Key, ...] = get_args(Key)
-"""Of all lines, in the order in which they are shown."""
-_MUST_BE_TOLD: tuple[Key, ...] = ("files", "golden")
-"""Without these nothing is known of the release."""
+"""The keys of all lines, in the order in which they are shown."""
+_MUST_HOLD: tuple[Key, ...] = ("files", "golden")
+"""Not determined is not enough for these: nothing would be known of the release."""
 
 _Value = TypeVar("_Value")
 
@@ -53,29 +51,29 @@ def smoke(
     seconds: float = SECONDS,
     progress: Progress = SILENT,
 ) -> Smoke:
-    """Ask a board what it is, put a bundle on it or take what is current, and see whether that works there.
+    """Probe a board, push a bundle or take the current release, and test whether that works there.
 
-    What goes wrong on the way is a line of the result, with what mends it, and what would come after it is not tried.
+    A failure is a line of the result, with a hint; steps that need what failed are not tried.
 
     Args:
-        bundle: is pushed, as `push` does it; by default the current release is taken.
-        signature: of the bundle, as `push` takes it.
-        name: which model, where the device has several and no bundle is given.
-        seconds: how long to measure. An emulated board is measured shortly whatever this is.
+        bundle: pushed first; by default the current release is tested.
+        signature: the bundle's, as `push` takes it.
+        name: the model to test, where the device has several and no bundle is given.
+        seconds: how long to measure. On an emulated board the measurement is short whatever this is.
 
     Raises:
-        UnknownNameError: there is no such model there, or several and no name.
+        UnknownNameError: the board has no such model, or several and `name` is None.
     """
     lines = _Lines()
     progress.step(f"asking {connection.address} what it is")
     before = lines.attempt("board", lambda: _board(connection))
     release = _release(connection, bundle, signature, name, lines, progress)
     manifest = release.manifest if release else bundle.manifest if bundle else None
-    lines.attempt("files", lambda: _files(connection, _there(release), progress))
-    lines.attempt("golden", lambda: _golden(connection, _there(release), progress))
-    measured = lines.attempt("measurement", lambda: _measured(connection, _there(release), seconds, progress))
-    if measured and (doubt := _spoiling(measured)):
-        lines.take_back("measurement", doubt.hint)
+    lines.attempt("files", lambda: _files(connection, _required(release), progress))
+    lines.attempt("golden", lambda: _golden(connection, _required(release), progress))
+    measured = lines.attempt("measurement", lambda: _measured(connection, _required(release), seconds, progress))
+    if measured and (warning := _invalidating(measured)):
+        lines.reopen("measurement", warning.hint)
     progress.step(f"asking {connection.address} how it is")
     after = _after(connection) if before else None
     peak_bytes = measured.peak_rss_bytes if measured else None
@@ -94,20 +92,20 @@ def smoke(
 
 
 def passes(lines: tuple[SmokeLine, ...]) -> bool:
-    """Whether nothing failed, and the release was seen whole and answering as it should."""
+    """Return whether no line failed, and the release's files and golden outputs were verified."""
     states = {each.key: each.state for each in lines}
-    return CheckState.FAILED not in states.values() and all(states.get(key) is CheckState.OK for key in _MUST_BE_TOLD)
+    return CheckState.FAILED not in states.values() and all(states.get(key) is CheckState.OK for key in _MUST_HOLD)
 
 
 class _Lines:
-    """Lines of things that each need those before them."""
+    """The lines of steps that each need those before them."""
 
     def __init__(self) -> None:
         self.found: list[SmokeLine] = []
         self._failed = ""
 
     def attempt(self, key: Key, work: Callable[[], tuple[str, _Value]]) -> _Value | None:
-        """Do what a line is about, unless a line before it failed. `work` returns the line's words, and a value."""
+        """Run a step unless one before it failed. `work` returns the line's words and a value."""
         if self._failed:
             self.found.append(line(key, CheckState.NOT_DETERMINED, f"not tried, because of: {self._failed}"))
             return None
@@ -116,29 +114,28 @@ class _Lines:
         except UnknownNameError:
             raise
         except UnsupportedError as error:
-            self.found.append(line(key, CheckState.NOT_DETERMINED, _words(error), error.hint))
+            self.found.append(line(key, CheckState.NOT_DETERMINED, _failure(error), error.hint))
             return None
         except EdgedeployError as error:
             self._failed = key
-            self.found.append(line(key, CheckState.FAILED, _words(error), error.hint))
+            self.found.append(line(key, CheckState.FAILED, _failure(error), error.hint))
             return None
         self.found.append(line(key, CheckState.OK, figure))
         return value
 
-    def take_back(self, key: Key, hint: str) -> None:
-        """Leave a line's words, and have them tell nothing: it was done, and its figures are not to be believed."""
+    def reopen(self, key: Key, hint: str) -> None:
+        """Mark a line as not determined and keep its words: it was done, but its figures are invalid."""
         self.found = [
-            line(key, CheckState.NOT_DETERMINED, one.figure, hint) if one.key == key else one for one in self.found
+            line(key, CheckState.NOT_DETERMINED, each.figure, hint) if each.key == key else each for each in self.found
         ]
 
 
-def _words(error: EdgedeployError) -> str:
-    text = f"{error.what} ({error.why})" if error.why else error.what
-    return "".join(each if each.isprintable() else " " for each in text)
+def _failure(error: EdgedeployError) -> str:
+    return one_line(f"{error.what} ({error.why})" if error.why else error.what)
 
 
-def _there(release: Release | None) -> Release:
-    # What needs a release is not tried without one.
+def _required(release: Release | None) -> Release:
+    # `attempt` does not try what needs a release after that line failed.
     assert release is not None
     return release
 
@@ -159,13 +156,13 @@ def _release(
     lines: _Lines,
     progress: Progress,
 ) -> Release | None:
-    """The lines `fits` and `release`: a bundle has to fit before it is pushed, and what is current has to be found
-    before it can be seen to fit."""
+    """Add the lines `fits` and `release`. A bundle is checked before it is pushed, a current release after it is
+    found."""
     if bundle is not None:
         lines.attempt("fits", lambda: _fits(bundle.manifest, connection))
         return lines.attempt("release", lambda: _pushed(bundle, signature, connection, progress))
     release = lines.attempt("release", lambda: _current(connection, name))
-    lines.attempt("fits", lambda: _fits(_there(release).manifest, connection))
+    lines.attempt("fits", lambda: _fits(_required(release).manifest, connection))
     return release
 
 
@@ -204,17 +201,17 @@ def _files(connection: Connection, release: Release, progress: Progress) -> tupl
         raise IntegrityError(
             f"damaged on the board: {wrong}",
             hint=f"put it there again: edgedeploy smoke {connection.address} --bundle BUNDLE; "
-            "when it comes back, the card is worn out: replace it",
+            "if it happens again, the card is worn out: replace it",
         )
     size_bytes = sum(entry.size_bytes for entry in release.manifest.files)
-    return f"{len(release.manifest.files)} files, {bytes_in_words(size_bytes)}, each with its SHA-256", None
+    return f"{len(release.manifest.files)} files, {bytes_in_words(size_bytes)}, SHA-256 verified", None
 
 
 def _golden(connection: Connection, release: Release, progress: Progress) -> tuple[str, None]:
-    said, healthy = health(connection, release, progress)
+    words, healthy = health(connection, release, progress)
     if not healthy:
         raise DeviceError(
-            said,
+            words,
             hint=f"edgedeploy rollback {connection.address}, or compile the model for this board and push it",
         )
     if not release.manifest.golden_samples:
@@ -222,23 +219,22 @@ def _golden(connection: Connection, release: Release, progress: Progress) -> tup
             "it loads, but the bundle has no golden samples to compare with",
             hint="compile it again with golden samples",
         )
-    return said, None
+    return words, None
 
 
 def _measured(connection: Connection, release: Release, seconds: float, progress: Progress) -> tuple[str, Measurement]:
     settings = BenchSettings(cold_load=False)
     measurement = bench(connection, release, seconds=seconds, settings=settings, progress=progress)
-    return figures_in_words(_figures(measurement)) + _doubt_in_words(measurement), measurement
+    return figures_in_words(_figures(measurement)) + _worst_warning(measurement), measurement
 
 
-def _spoiling(measurement: Measurement) -> MeasurementWarning | None:
+def _invalidating(measurement: Measurement) -> MeasurementWarning | None:
     validity = measurement.timing.validity if measurement.timing else None
-    return next((doubt for doubt in validity.doubts if doubt.invalidates), None) if validity else None
+    return next((warning for warning in validity.doubts if warning.invalidates), None) if validity else None
 
 
-def _doubt_in_words(measurement: Measurement) -> str:
-    """What the figures suffer from most; its lines say for themselves whether the board is hot, slowed down or short of
-    voltage."""
+def _worst_warning(measurement: Measurement) -> str:
+    """The first of the measurement's warnings, in words; empty without any."""
     validity = measurement.timing.validity if measurement.timing else None
     return f"; {validity.outcome}: {validity.doubts[0].reason}" if validity and validity.doubts else ""
 
@@ -266,7 +262,7 @@ def figures_in_words(figures: SmokeFigures) -> str:
     """`"1,204 inferences: latency p50 8.2 ms, p90 8.4 ms, load 84 ms, peak memory 61 MB"`."""
     memory = "" if figures.peak_rss_bytes is None else f", peak memory {bytes_in_words(figures.peak_rss_bytes)}"
     if figures.clock == "checks":
-        return f"{figures.n:,} health checks without a mistake; this bundle's runner measures nothing by itself"
+        return f"{figures.n:,} health checks passed; this bundle's runner cannot measure"
     if figures.clock == "counted":
         return f"{figures.n:,} inferences: {figures.instructions or 0:,.0f} instructions each, no latency{memory}"
     what = "latency" if figures.clock == "device" else "emulated wall-clock, not a latency:"
@@ -284,8 +280,7 @@ def _after(connection: Connection) -> Probe | None:
 
 
 def _with_load(after: Probe | None, measured: Measurement | None) -> Probe | None:
-    """What the board said when it was asked, with the temperature that its runner saw at the end of its work: a second
-    later it may be cooler."""
+    """Return the probe with the temperature at the end of the measurement, if that was higher: it falls in seconds."""
     hot = measured.conditions.temperature_c if measured else None
     if after is None or hot is None or hot <= (after.temperature_c or hot - 1):
         return after

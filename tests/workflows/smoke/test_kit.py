@@ -16,19 +16,34 @@ from typing import NamedTuple
 import msgspec
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 from support.host_backend import host_bundle
 
 from edgedeploy import api
 from edgedeploy.cli.main import cli
+from edgedeploy.device.local import LocalConnection
+from edgedeploy.device.probe.probe import probe
 from edgedeploy.foundation.errors import HostError, InvalidFileError, UnsupportedError
+from edgedeploy.report.content.wording import CHECK_WORDS
+from edgedeploy.runner import smoke_script
 from edgedeploy.values.bundle import Bundle
 from edgedeploy.values.smoke import CheckState, Key, Smoke, SmokeLine
-from edgedeploy.workflows.smoke.conditions import COOL, HOT_C, POWER
+from edgedeploy.values.throttling import Throttling
+from edgedeploy.workflows.smoke.conditions import (
+    COOL,
+    HOT_C,
+    NO_SENSOR,
+    NO_TIME,
+    NOT_REPORTED,
+    POWER,
+    conditions,
+    line,
+)
 from edgedeploy.workflows.smoke.kit import read_result, write_kit
 
 pytestmark = pytest.mark.slow
 
-OK, FAILED, UNTOLD = CheckState.OK, CheckState.FAILED, CheckState.NOT_DETERMINED
+OK, FAILED, OPEN = CheckState.OK, CheckState.FAILED, CheckState.NOT_DETERMINED
 
 
 class Done(NamedTuple):
@@ -100,6 +115,11 @@ def sum_again(kit: Path) -> None:
     (kit / "SHA256SUMS").write_text(text)
 
 
+@pytest.mark.parametrize("words", [COOL, POWER, NO_SENSOR, NOT_REPORTED, NO_TIME, *CHECK_WORDS.values()])
+def test_the_script_prints_the_words_of_the_host(words: str) -> None:
+    assert words in smoke_script().decode()
+
+
 class TestRun:
     def test_passes_and_leaves_its_result(self, kit: Path, run: Run, bundle: Bundle) -> None:
         done = run(kit)
@@ -113,6 +133,8 @@ class TestRun:
         assert figures and figures.n >= 1 and figures.p50_ms and figures.load_ms and figures.peak_rss_bytes
         assert "healthy, 4 golden samples, cosine 1.0" in done.line("golden").figure
         assert "from this kit" in done.line("release").figure
+        rows = [f"{each.key:<12} {CHECK_WORDS[each.state]:<15} {each.figure}" for each in done.result.lines]
+        assert set(rows) <= set(done.said.splitlines())
         # Nothing else is left, and the kit is as it was.
         assert {path.name for path in kit.iterdir()} == {"bundle", "facts", "SHA256SUMS", "smoke", left.name}
         assert not list((kit / "bundle").rglob("__pycache__"))
@@ -149,7 +171,7 @@ class TestRun:
         assert done.returncode == 1 and done.stdout.startswith("FAIL ")
         (left,) = kit.glob("result-*")
         states = {line.key: line.state for line in read_result(left).lines}
-        assert states["files"] is UNTOLD and states["golden"] is UNTOLD
+        assert states["files"] is OPEN and states["golden"] is OPEN
 
     def test_half_a_kit_is_told(self, kit: Path, run: Run) -> None:
         (kit / "facts").unlink()
@@ -169,21 +191,21 @@ class TestRun:
         write_kit(make_bundle(architecture="riscv64"), tmp_path / "kit")
         done = run(tmp_path / "kit")
         assert done.status == 1 and "is for riscv64, and this is" in done.line("fits").figure
-        assert done.line("golden").state is UNTOLD and done.line("files").state is OK
+        assert done.line("golden").state is OPEN and done.line("files").state is OK
 
     def test_a_runner_that_cannot_measure_is_asked_again_and_again(self, make_bundle, tmp_path: Path, run: Run) -> None:
         golden = {"golden/0000.npz": b"", "golden/0001.npz": b""}
         write_kit(make_bundle(golden_samples=2, files=golden), tmp_path / "kit", seconds=1)
         done = run(tmp_path / "kit")
         assert done.status == 0, done.said
-        assert "health checks without a mistake" in done.line("measurement").figure
+        assert "health checks passed" in done.line("measurement").figure
         assert done.result and done.result.figures and done.result.figures.clock == "checks"
         assert "latency" not in done.said
 
     def test_without_golden_samples_there_is_no_pass(self, make_bundle, tmp_path: Path, run: Run) -> None:
         write_kit(make_bundle(), tmp_path / "kit", seconds=0.1)
         done = run(tmp_path / "kit")
-        assert done.status == 1 and done.line("golden").state is UNTOLD and done.result
+        assert done.status == 1 and done.line("golden").state is OPEN and done.result
 
 
 class TestSticks:
@@ -294,7 +316,7 @@ class TestState:
             ("50005", FAILED, FAILED, "throttled now"),
             ("50000", FAILED, OK, "not now; since it was started: throttling has occurred"),
             ("0", OK, OK, "none"),
-            ("none of it", UNTOLD, UNTOLD, "nothing on it tells"),
+            ("none of it", OPEN, OPEN, "no sensor for it"),
         ],
     )
     def test_what_the_firmware_says(
@@ -309,6 +331,18 @@ class TestState:
         assert words in done.line("throttling").figure
         assert done.status == (1 if FAILED in (voltage, throttling) else 0)
 
+    @pytest.mark.parametrize("bits", [0x0, 0x10002, 0x20004, 0xF000F, 0x100])
+    def test_the_script_and_the_host_judge_and_word_the_bits_alike(
+        self, kit: Path, run: Run, other: Path, tmp_path: Path, bits: int
+    ) -> None:
+        self.put(other, "sys/devices/platform/soc/soc:firmware/get_throttled", f"{bits:x}\n")
+        done = run(kit, EDGEDEPLOY_SMOKE_ROOT=str(other))
+        found = probe(LocalConnection("local:", tmp_path / "a home"), pythons=())
+        after = structs.replace(found, throttled=Throttling.of_bits(bits).events)
+        lines = {each.key: each for each in conditions(after, after, line("clock", OK, ""), None, None)}
+        assert done.line("throttling") == lines["throttling"]
+        assert done.line("voltage") == lines["voltage"]
+
     def test_too_hot_and_too_little_memory(self, kit: Path, run: Run, other: Path) -> None:
         self.put(other, "sys/class/thermal/thermal_zone0/temp", "80000\n")
         self.put(other, "proc/meminfo", "MemAvailable: 2000 kB\nSwapFree: 900000 kB\n")
@@ -322,7 +356,7 @@ class TestState:
         sum_again(kit)
         done = run(kit, EDGEDEPLOY_SMOKE_ROOT=str(other))
         assert done.line("fits").state is FAILED and "5120 MB of memory" in done.line("fits").figure
-        assert done.line("golden").state is UNTOLD
+        assert done.line("golden").state is OPEN
 
     @pytest.mark.parametrize("sign", ["proc/device-tree/compatible", "sys/class/dmi/id/sys_vendor"])
     def test_emulated_wall_clock_is_no_latency(self, kit: Path, run: Run, other: Path, sign: str) -> None:

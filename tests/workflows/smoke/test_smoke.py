@@ -28,7 +28,7 @@ from edgedeploy.workflows.smoke.smoke import KEYS, figures_in_words, passes, smo
 
 pytestmark = pytest.mark.slow
 
-OK, FAILED, UNTOLD = CheckState.OK, CheckState.FAILED, CheckState.NOT_DETERMINED
+OK, FAILED, OPEN = CheckState.OK, CheckState.FAILED, CheckState.NOT_DETERMINED
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ class TestBoard:
         assert found.figures and found.figures.clock == "device" and found.figures.n >= 1
         assert "sent" in line_of(found, "release").figure
         assert "healthy, 4 golden samples, cosine 1.00000" in line_of(found, "golden").figure
-        assert "each with its SHA-256" in line_of(found, "files").figure
+        assert "SHA-256 verified" in line_of(found, "files").figure
         assert "latency p50" in line_of(found, "measurement").figure
         # Without a bundle, what is current is looked at, and nothing changes.
         again = smoke(board, seconds=0.2)
@@ -72,7 +72,7 @@ class TestBoard:
         assert states(found)["board"] is OK and states(found)["release"] is FAILED
         assert "--bundle" in line_of(found, "release").hint
         for key in ("fits", "files", "golden", "measurement"):
-            assert line_of(found, key).state is UNTOLD and "because of: release" in line_of(found, key).figure
+            assert line_of(found, key).state is OPEN and "because of: release" in line_of(found, key).figure
         assert states(found)["memory"] is OK and states(found)["clock"] is OK
 
     def test_a_damaged_file_is_named_and_nothing_is_run(self, bundle: Bundle, board: LocalConnection) -> None:
@@ -83,7 +83,7 @@ class TestBoard:
         assert not found.passed
         assert line_of(found, "files").state is FAILED and "./model.onnx" in line_of(found, "files").figure
         assert "--bundle" in line_of(found, "files").hint
-        assert states(found)["golden"] is states(found)["measurement"] is UNTOLD
+        assert states(found)["golden"] is states(found)["measurement"] is OPEN
         # What the failure says to do mends it.
         assert smoke(board, bundle=bundle, seconds=0.1).passed
 
@@ -96,13 +96,13 @@ class TestBoard:
 
     def test_a_bundle_for_another_core_is_not_sent(self, make_bundle, board: LocalConnection, tmp_path: Path) -> None:
         found = smoke(board, bundle=make_bundle(architecture="armv6l"))
-        assert states(found)["fits"] is FAILED and states(found)["release"] is UNTOLD
+        assert states(found)["fits"] is FAILED and states(found)["release"] is OPEN
         assert "armv6l" in line_of(found, "fits").figure and "compile" in line_of(found, "fits").hint
         assert not (tmp_path / "a board's home/.edgedeploy/releases").exists()
 
     def test_without_golden_samples_there_is_no_pass(self, make_bundle, board: LocalConnection) -> None:
         found = smoke(board, bundle=make_bundle())
-        assert not found.passed and states(found)["golden"] is UNTOLD
+        assert not found.passed and states(found)["golden"] is OPEN
         assert "compile it again" in line_of(found, "golden").hint
 
     def test_several_models_have_to_be_told_apart(self, make_bundle, board: LocalConnection) -> None:
@@ -129,7 +129,7 @@ class TestBoard:
         monkeypatch.setattr("edgedeploy.workflows.smoke.smoke.bench", throttled)
         found = smoke(board, bundle=bundle, seconds=0.2)
         measured = line_of(found, "measurement")
-        assert measured.state is UNTOLD and measured.hint == "let it cool"
+        assert measured.state is OPEN and measured.hint == "let it cool"
         assert "latency p50" in measured.figure and "invalid: throttled for 14 of 60 s" in measured.figure
         # The release works; that is what was asked.
         assert found.passed
@@ -158,10 +158,10 @@ class TestConditions:
             ({"throttled": (ThrottlingEvent.THROTTLED,)}, "throttling", FAILED, "throttled now"),
             ({"throttled": (ThrottlingEvent.UNDER_VOLTAGE_OCCURRED,)}, "voltage", FAILED, "has occurred"),
             ({"throttled": (ThrottlingEvent.UNDER_VOLTAGE_OCCURRED,)}, "throttling", OK, "none"),
-            ({"throttled": None}, "voltage", UNTOLD, "nothing on it tells"),
-            ({"throttled": None}, "throttling", UNTOLD, "nothing on it tells"),
+            ({"throttled": None}, "voltage", OPEN, "no sensor for it"),
+            ({"throttled": None}, "throttling", OPEN, "no sensor for it"),
             ({"disk_free_bytes": 10}, "disk", FAILED, "10 B free"),
-            ({"disk_free_bytes": None}, "disk", UNTOLD, "does not say"),
+            ({"disk_free_bytes": None}, "disk", OPEN, "does not report"),
         ],
     )
     def test_each_has_its_limit(self, said: Probe, bundle: Bundle, changes, key, state, words) -> None:
@@ -185,7 +185,7 @@ class TestConditions:
             assert found["memory"].state is state
 
     def test_a_board_that_fell_silent(self, said: Probe) -> None:
-        assert {each.state for each in conditions(said, None, line("clock", UNTOLD, ""), None, None)} == {UNTOLD}
+        assert {each.state for each in conditions(said, None, line("clock", OPEN, ""), None, None)} == {OPEN}
 
     @pytest.mark.parametrize(
         ("offset_s", "state", "words"),
@@ -193,7 +193,7 @@ class TestConditions:
             (0, OK, "within 300 s"),
             (-10 * 86_400, FAILED, "10 days behind"),
             (3 * 3600, FAILED, "3 hours ahead of"),
-            (None, UNTOLD, "does not say"),
+            (None, OPEN, "does not report"),
         ],
     )
     def test_its_clock(self, board: LocalConnection, tmp_path: Path, monkeypatch, offset_s, state, words) -> None:
@@ -206,7 +206,7 @@ class TestConditions:
         found = clock_line(board)
         assert found.state is state and words in found.figure
         board.counts_instructions = True
-        assert clock_line(board).state is UNTOLD
+        assert clock_line(board).state is OPEN
 
 
 @pytest.mark.parametrize(
@@ -226,9 +226,9 @@ def test_figures_are_called_what_they_are(clock, words, never) -> None:
 def test_what_passes() -> None:
     good = tuple(line(key, OK, "") for key in KEYS)
     assert passes(good)
-    assert passes((*good[:-1], line("clock", UNTOLD, "")))
+    assert passes((*good[:-1], line("clock", OPEN, "")))
     assert not passes((*good[:-1], line("clock", FAILED, "")))
-    assert not passes(tuple(line(key, UNTOLD if key == "golden" else OK, "") for key in KEYS))
+    assert not passes(tuple(line(key, OPEN if key == "golden" else OK, "") for key in KEYS))
     assert not passes(())
 
 
