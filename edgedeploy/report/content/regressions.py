@@ -21,6 +21,11 @@ class Breakage(Struct, frozen=True, kw_only=True):
     classes: ByClass | None
     broken: Broken
 
+    @property
+    def between(self) -> str:
+        """`"from the float model to the optimized one, in exact arithmetic"`."""
+        return f"from {self.before} to {self.after}"
+
 
 def breakages(shipment: Shipment) -> tuple[Breakage, ...]:
     """The optimized model against the float model as it was judged, then the device against the host."""
@@ -30,7 +35,7 @@ def breakages(shipment: Shipment) -> tuple[Breakage, ...]:
 
 
 def optimized_breakage(evidence: Evidence) -> Breakage | None:
-    """Of the execution that is judged; None where it is not known, for want of labels or of a run."""
+    """Compare the execution that is judged; None without one, and where there are no labels."""
     judged = evidence.executions[0] if evidence.executions else None
     if judged is None or judged.broken is None:
         return None
@@ -39,10 +44,21 @@ def optimized_breakage(evidence: Evidence) -> Breakage | None:
 
 
 def device_breakage(accuracy: Accuracy) -> Breakage | None:
-    """None where it is not known, for want of labels."""
+    """Compare the device with the host; None where there are no labels."""
     if accuracy.broken is None:
         return None
     return Breakage(before="the host", after="the device", classes=accuracy.classes, broken=accuracy.broken)
+
+
+def worse_in_words(breakage: Breakage) -> str:
+    """`"Worse answers from the host to the device: 2 samples: 4, 17 (places in the dataset, from 0)"`."""
+    places = " (places in the dataset, from 0)" if breakage.broken.count else ""
+    return f"Worse answers {breakage.between}: {broken_in_words(breakage.broken)}{places}"
+
+
+def classes_in_words(classes: ByClass) -> str:
+    """What the rows of `changed_classes` are: `"Worst of 62 classes"`."""
+    return f"Worst of {classes.count:,} classes"
 
 
 def broken_in_words(broken: Broken) -> str:
@@ -56,20 +72,20 @@ def broken_in_words(broken: Broken) -> str:
 
 
 def changed_classes(classes: ByClass | None) -> tuple[ClassFigure, ...]:
-    """Those of the worst where some answer changed."""
-    return tuple(one for one in classes.worst if one.same < one.samples) if classes else ()
+    """Return those of the worst classes where some answer changed."""
+    return tuple(figure for figure in classes.worst if figure.same < figure.samples) if classes else ()
 
 
-def class_row(one: ClassFigure) -> tuple[str, ...]:
-    """Its cells under `HEAD`."""
-    lost = one.reference_right - one.right
+def class_row(figure: ClassFigure) -> tuple[str, ...]:
+    """Return a class's cells under `HEAD`."""
+    lost = figure.reference_right - figure.right
     return (
-        str(one.label),
-        f"{one.samples:,}",
-        _of(one.reference_right, one.samples),
-        _of(one.right, one.samples),
+        str(figure.label),
+        f"{figure.samples:,}",
+        _of(figure.reference_right, figure.samples),
+        _of(figure.right, figure.samples),
         f"{lost:,}".replace("-", "−"),
-        _of(one.same, one.samples),
+        _of(figure.same, figure.samples),
     )
 
 

@@ -8,9 +8,24 @@ from collections.abc import Iterable, Sequence
 from edgedeploy.foundation.sanitize import one_line
 from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.report.content.comparison import comparison
-from edgedeploy.report.content.layers import noise_in_words, noisiest
-from edgedeploy.report.content.regressions import HEAD, Breakage, breakages, broken_in_words, changed_classes, class_row
-from edgedeploy.report.content.wording import OUTCOME_WORDS, limit_and_figure, limit_name, relation, verdict_counts
+from edgedeploy.report.content.layers import noisiest_in_words
+from edgedeploy.report.content.regressions import (
+    HEAD,
+    Breakage,
+    breakages,
+    changed_classes,
+    class_row,
+    classes_in_words,
+    worse_in_words,
+)
+from edgedeploy.report.content.wording import (
+    OUTCOME_WORDS,
+    limit_and_figure,
+    limit_name,
+    relation,
+    sent_in_words,
+    verdict_counts,
+)
 from edgedeploy.values.contract import Outcome, Verdict
 from edgedeploy.values.shipment import Shipment
 
@@ -53,16 +68,14 @@ def shipment_markdown(shipment: Shipment) -> str:
         (f"{contract.name} {contract.version}", "before", f"after ({contract.recipe})", "change"),
         [tuple(map(_plain, row)) for row in changed],
     )
-    if noisy := noisiest(evidence.layers):
-        named = (f"{_plain(one.layer)} ({_plain(one.operator)}, {_plain(noise_in_words(one))})" for one in noisy)
-        parts += ["", f"Layers that add most noise (SQNR before and behind them): {', '.join(named)}."]
+    if noisy := noisiest_in_words(evidence.layers):
+        parts += ["", _plain(noisy)]
     for breakage in breakages(shipment):
         parts += _breakage(breakage)
     if shipment.bundle is not None and shipment.release is not None:
-        sent = (
-            f"bundle {bytes_in_words(shipment.bundle.size_bytes)}, sent {bytes_in_words(shipment.release.sent_bytes)}"
-        )
-        parts += ["", f"Release {_plain(shipment.release.id)} on {_plain(shipment.device)}: {sent}."]
+        bundle, release = bytes_in_words(shipment.bundle.size_bytes), shipment.release
+        words = f"Release {release.id} on {shipment.device}: bundle {bundle}, sent {sent_in_words(release)}."
+        parts += ["", _plain(words)]
     return "\n".join(parts) + "\n"
 
 
@@ -71,12 +84,11 @@ def _breakage(breakage: Breakage) -> list[str]:
     changed = changed_classes(breakage.classes)
     if not breakage.broken.count and not changed:
         return []
-    between = f"from {breakage.before} to {breakage.after}"
-    parts = ["", f"<details><summary>What broke {_plain(between)}</summary>", ""]
-    parts += [f"Worse answered: {_plain(broken_in_words(breakage.broken))}.", ""]
+    parts = ["", f"<details><summary>What broke {_plain(breakage.between)}</summary>", ""]
+    parts += [f"{_plain(worse_in_words(breakage))}.", ""]
     if breakage.classes is not None and changed:
-        parts += [f"Worst of {breakage.classes.count:,} classes:", ""]
-        parts += [*_table(HEAD, [tuple(map(_plain, class_row(one))) for one in changed]), ""]
+        parts += [f"{_plain(classes_in_words(breakage.classes))}:", ""]
+        parts += [*_table(HEAD, [tuple(map(_plain, class_row(figure))) for figure in changed]), ""]
     return [*parts, "</details>"]
 
 

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
-from edgedeploy.report.content.layers import noise_in_words, noisiest
+from edgedeploy.report.content.layers import costliest_in_words, noisiest_in_words
 from edgedeploy.report.content.regressions import optimized_breakage
 from edgedeploy.report.content.wording import pass_outcome, sqnr_in_words, where_in_words
+from edgedeploy.report.terminal.regressions import breakage_parts
 from edgedeploy.values.evidence import Evidence, Execution, PassEvidence
 from edgedeploy.values.search import Search
 from edgedeploy.values.speed import SpeedFigure
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
 
 def evidence_table(evidence: Evidence) -> RenderableType:
     """Size and quality before and after, the passes with what they did or why they refused, and the reasons."""
-    from rich.console import Group
-    from rich.text import Text
-
-    from edgedeploy.report.terminal.regressions import breakage_parts
-
     parts: list[RenderableType] = [_size(evidence)]
     if evidence.executions:
         parts.append(_quality(evidence))
     if (broken := optimized_breakage(evidence)) is not None:
         parts += breakage_parts(broken)
-    if noisy := noisiest(evidence.layers):
-        named = ", ".join(f"{one.layer} ({one.operator}, {noise_in_words(one)})" for one in noisy)
-        parts.append(Text(f"layers that add most noise (SQNR before and behind them): {named}\n"))
+    if noisy := noisiest_in_words(evidence.layers):
+        parts.append(Text(f"{noisy}\n"))
     if evidence.speed is not None:
         parts.append(Text(_speed(evidence.speed)))
     if evidence.search is not None:
@@ -44,9 +39,6 @@ def evidence_table(evidence: Evidence) -> RenderableType:
 
 
 def _size(evidence: Evidence) -> RenderableType:
-    from rich import box
-    from rich.table import Table
-
     title = f"recipe {evidence.recipe}" + (f" for {evidence.target}" if evidence.target else "")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("")
@@ -66,9 +58,6 @@ def _size(evidence: Evidence) -> RenderableType:
 
 
 def _quality(evidence: Evidence) -> RenderableType:
-    from rich import box
-    from rich.table import Table
-
     executions, source = evidence.executions, evidence.source_metric
     samples = executions[0].agreement.samples
     table = Table(title=f"on {samples:,} samples", title_justify="left", box=box.SIMPLE_HEAD)
@@ -103,9 +92,6 @@ def _speed(speed: SpeedFigure) -> str:
 
 
 def _search(search: Search) -> RenderableType:
-    from rich import box
-    from rich.table import Table
-
     minutes, seconds = divmod(round(search.seconds), 60)
     ended = "" if search.ended == "all tried" else ", until its time was up"
     table = Table(
@@ -134,12 +120,8 @@ def _search(search: Search) -> RenderableType:
             ", ".join(mark for mark in marks if mark),
             style="bold" if trial.name == search.chosen else "dim" if trial.over_budget or trial.refused else "",
         )
-    if search.layers:
-        costly = ", ".join(
-            f"{layer.layer} ({'—' if layer.sqnr_db is None else f'{layer.sqnr_db:.0f} dB'})"
-            for layer in search.layers[:5]
-        )
-        table.caption = f"layers that cost most when quantized alone: {costly}"
+    if costly := costliest_in_words(search.layers):
+        table.caption = Text(costly)
         table.caption_justify = "left"
     return table
 
@@ -161,9 +143,6 @@ def _interval(execution: Execution) -> str:
 
 
 def _passes(passes: tuple[PassEvidence, ...]) -> RenderableType:
-    from rich import box
-    from rich.table import Table
-
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("pass", no_wrap=True)
     table.add_column("outcome", no_wrap=True)

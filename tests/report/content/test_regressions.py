@@ -66,7 +66,7 @@ def test_where_nothing_broke_the_terminal_and_markdown_are_silent() -> None:
     assert SHIPMENT.measurement
     assert "classes" not in printed(*measurement_tables(SHIPMENT.measurement))
     assert "to the device" not in shipment_markdown(SHIPMENT)
-    assert "Worse answered by the device than by the host: none." in render(SHIPMENT)
+    assert "Worse answers from the host to the device: none." in render(SHIPMENT)
 
 
 def test_without_labels_nothing_is_said() -> None:
