@@ -6,28 +6,25 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from edgedeploy.device.connection import Connection
-from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.measure.conditions import observe
 from edgedeploy.measure.cooldown import cool_down
 from edgedeploy.measure.durations import COUNTING, EMULATED, Durations, bounds_of, profile_bounds, shortfall
 from edgedeploy.measure.instruction_counts import instruction_count
+from edgedeploy.measure.least_latency import release_least_ms, too_fast_in_words
+from edgedeploy.measure.loading import cold_load_ms, load
 from edgedeploy.measure.protocol import Conversation, conversation
-from edgedeploy.measure.timed_run import Run, load, timed_run
+from edgedeploy.measure.timed_run import Run, timed_run
 from edgedeploy.measure.validity import validity
 from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.stats.latency import summary
-from edgedeploy.targets.load import load_target
-from edgedeploy.targets.roofline import least_latency_ms
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import BenchSettings, InstructionCount, Measurement, Timing
 from edgedeploy.values.quality import Agreement
 
-_BRANCHING = frozenset({"if", "loop", "scan", "while", "call_once"})
-"""With these, what is computed depends on the data."""
 DEFAULT = BenchSettings()
 
 
@@ -58,59 +55,64 @@ def bench(
         DeviceError: the runner fails, or the device sends what is not its protocol.
         UnreachableError: the connection was lost.
     """
-    bounds = profile_bounds(profile, settings) if seconds is None else bounds_of(seconds, settings)
-    if seconds is not None:
-        profile = f"{seconds:g} s"
-    if connection.emulated:
-        bounds = COUNTING if connection.counts_instructions else EMULATED
-        kept = BenchSettings(threads=settings.threads, affinity=settings.affinity)
-        if structs.replace(kept, cold_load=settings.cold_load) != settings:
-            progress.note(f"{connection.address} is emulated: of the settings, only threads and affinity are heeded")
-        settings = kept
-    cold_import_ms, cold_load_ms = _cold_load(connection, release, settings, progress)
+    plan = _plan(connection, profile, seconds, settings, progress)
+    cold_import_ms, cold_ms = cold_load_ms(connection, release, plan.settings, progress)
+    runs, observed = _runs(connection, release, plan, progress)
+    if connection.counts_instructions:
+        return structs.replace(observed, count=_count(runs[0]))
+    timing = structs.replace(
+        _timing(runs, release, plan, clock="emulated" if connection.emulated else "device"),
+        cold_import_ms=cold_import_ms,
+        cold_load_ms=cold_ms,
+    )
+    if not connection.emulated:
+        timing = structs.replace(timing, validity=validity(timing))
+    return structs.replace(observed, timing=timing)
+
+
+class _Plan(Struct, frozen=True):
+    """How this connection is measured."""
+
+    profile: str
+    """Its name, as it is printed."""
+    bounds: Durations
+    settings: BenchSettings
+
+
+def _plan(
+    connection: Connection, profile: str, seconds: float | None, settings: BenchSettings, progress: Progress
+) -> _Plan:
+    """Choose the durations. An emulated board gets short ones and none of the settings that are about time."""
+    if seconds is None:
+        bounds = profile_bounds(profile, settings)
+    else:
+        profile, bounds = f"{seconds:g} s", bounds_of(seconds, settings)
+    if not connection.emulated:
+        return _Plan(profile, bounds, settings)
+    kept = BenchSettings(threads=settings.threads, affinity=settings.affinity)
+    if structs.replace(kept, cold_load=settings.cold_load) != settings:
+        progress.note(f"{connection.address} is emulated: all settings but threads and affinity are ignored")
+    return _Plan(profile, COUNTING if connection.counts_instructions else EMULATED, kept)
+
+
+def _runs(connection: Connection, release: Release, plan: _Plan, progress: Progress) -> tuple[list[Run], Measurement]:
+    """Time each process. The last one also compares with the golden outputs and observes the device."""
+    settings, counts = plan.settings, connection.counts_instructions
+    doing = "counting instructions" if counts else "timing"
     runs: list[Run] = []
     begun_at_c: float | None = None
-    for number in range(1, settings.processes + 1):
+    while True:
+        of_all = f", process {len(runs) + 1} of {settings.processes}" if settings.processes > 1 else ""
         with conversation(connection, release) as talk:
-            of_all = f", process {number} of {settings.processes}" if settings.processes > 1 else ""
             if settings.cooldown_s is not None:
                 begun_at_c = cool_down(talk, begun_at_c, settings.cooldown_s, progress)
             progress.step(f"loading {release.id} on {connection.address}{of_all}")
             loaded = load(talk, release, settings)
-            doing = "counting instructions" if connection.counts_instructions else "timing"
-            progress.step(f"{doing} on {connection.address} ({profile}){of_all}")
-            runs.append(timed_run(talk, loaded, bounds, settings, progress, watched=not connection.counts_instructions))
-            if number == settings.processes:
+            progress.step(f"{doing} on {connection.address} ({plan.profile}){of_all}")
+            runs.append(timed_run(talk, loaded, plan.bounds, settings, progress, watched=not counts))
+            if len(runs) >= settings.processes:
                 golden = _golden(talk, release, progress)
-                observed = observe(talk, connection, release)
-    if connection.counts_instructions:
-        return structs.replace(observed, count=_count(runs[0]), golden=golden)
-    timing = _timing(
-        runs,
-        release,
-        bounds,
-        clock="emulated" if connection.emulated else "device",
-        profile=profile,
-        settings=structs.replace(settings, warmup_runs=bounds.warmup, warmup_s=bounds.warmup_s),
-    )
-    timing = structs.replace(timing, cold_import_ms=cold_import_ms, cold_load_ms=cold_load_ms)
-    if not connection.emulated:
-        timing = structs.replace(timing, validity=validity(timing))
-    return structs.replace(observed, timing=timing, golden=golden)
-
-
-def _cold_load(
-    connection: Connection, release: Release, settings: BenchSettings, progress: Progress
-) -> tuple[float | None, float | None]:
-    """Importing the runtime and loading the model in a process of their own, with the release's files not in memory."""
-    if connection.emulated or not settings.cold_load:
-        return None, None
-    with conversation(connection, release) as talk:
-        if "cold" not in talk.abilities:
-            return None, None
-        progress.step(f"loading {release.id} on {connection.address} from its disk")
-        loaded = load(talk, release, settings, cold=True)
-        return talk.field(loaded, "import_ms", float), talk.field(loaded, "load_ms", float)
+                return runs, structs.replace(observe(talk, connection, release), golden=golden)
 
 
 def _count(run: Run) -> InstructionCount:
@@ -128,69 +130,38 @@ def _as_instructions(elapsed_ms: float) -> int | None:
     return round(elapsed_ms * 1e6) if 0 <= elapsed_ms < 1e12 else None
 
 
-def _timing(
-    runs: Sequence[Run],
-    release: Release,
-    bounds: Durations,
-    *,
-    clock: Literal["device", "emulated"],
-    profile: str,
-    settings: BenchSettings,
-) -> Timing:
+def _timing(runs: Sequence[Run], release: Release, plan: _Plan, *, clock: Literal["device", "emulated"]) -> Timing:
+    bounds = plan.bounds
     processes = tuple(run.process() for run in runs)
     samples_ms = tuple(sample for run in runs for sample in run.samples_ms)
-    least_ms = _least_ms(release)
-    missed = dict.fromkeys(note for one in processes for note in shortfall(bounds, one.samples, one.elapsed_s))
+    least_ms = release_least_ms(release)
+    notes = [note for process in processes for note in shortfall(bounds, process.samples, process.elapsed_s)]
+    if too_fast := too_fast_in_words(statistics.median(samples_ms), least_ms, f"a {release.manifest.target}"):
+        notes.append(f"{too_fast}: the clock is wrong, or this is another device")
     return Timing(
         clock=clock,
-        profile=profile,
-        import_ms=statistics.median(one.import_ms for one in processes),
-        load_ms=statistics.median(one.load_ms for one in processes),
-        first_inference_ms=statistics.median(one.first_inference_ms for one in processes),
+        profile=plan.profile,
+        import_ms=statistics.median(process.import_ms for process in processes),
+        load_ms=statistics.median(process.load_ms for process in processes),
+        first_inference_ms=statistics.median(process.first_inference_ms for process in processes),
         warmup_ms=tuple(sample for run in runs for sample in run.warmup_ms),
         samples_ms=samples_ms,
-        summary=summary(samples_ms, notes=(*missed, *_too_fast(samples_ms, least_ms, release))),
+        summary=summary(samples_ms, notes=tuple(dict.fromkeys(notes))),
         least_ms=least_ms,
-        settings=settings,
+        settings=structs.replace(plan.settings, warmup_runs=bounds.warmup, warmup_s=bounds.warmup_s),
         processes=processes,
         energy_mj=_energy_mj(runs),
     )
 
 
 def _energy_mj(runs: Sequence[Run]) -> float | None:
+    """Return millijoules per inference: mean power of the steady state, times its seconds; None without a sensor."""
     powers_w = [state.power_w for run in runs for state in run.states if state.phase == "steady"]
     known_w = [power_w for power_w in powers_w if power_w is not None]
     if not known_w:
         return None
     seconds = sum(run.elapsed_s for run in runs) / sum(len(run.samples_ms) for run in runs)
     return statistics.fmean(known_w) * seconds * 1e3
-
-
-def _least_ms(release: Release) -> float | None:
-    manifest = release.manifest
-    try:
-        target = load_target(manifest.target)
-    except EdgedeployError:
-        # The release may be of another machine's making, whose targets are not here.
-        return None
-    operators = {name.lower() for name in manifest.model.operators}
-    if operators & _BRANCHING:
-        return None
-    # Of a table that is looked things up in, a few rows are read.
-    looked_up = any(word in name for name in operators for word in ("gather", "lookup"))
-    return least_latency_ms(
-        target, macs=manifest.model.macs, weight_bytes=0 if looked_up else manifest.model.size_bytes
-    )
-
-
-def _too_fast(samples_ms: Sequence[float], least_ms: float | None, release: Release) -> tuple[str, ...]:
-    median_ms = statistics.median(samples_ms)
-    if least_ms is None or median_ms >= least_ms:
-        return ()
-    return (
-        f"p50 is {median_ms:.3g} ms, and a {release.manifest.target} needs {least_ms:.3g} ms at least: "
-        "the clock is wrong, or the device is another",
-    )
 
 
 def _golden(talk: Conversation, release: Release, progress: Progress) -> Agreement | None:

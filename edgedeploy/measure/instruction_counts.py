@@ -14,7 +14,8 @@ import numpy as np
 
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.inference.session import Feed
-from edgedeploy.measure.protocol import Arrays, Conversation
+from edgedeploy.measure.messages import Arrays
+from edgedeploy.measure.protocol import Conversation
 from edgedeploy.stats.latency import median_absolute_deviation
 from edgedeploy.values.measurement import InstructionCount
 

@@ -1,62 +1,32 @@
-"""Talking to the runner on a device: see `runner/python/runner.py` for the messages.
-
-The device is not trusted: what it sends is bounded, checked, and never unpickled.
-"""
+"""Talk to the runner on a device: requests, answers, and how a conversation ends. `messages` has the bytes."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Struct
 
 from edgedeploy.device.connection import Connection, Process
 from edgedeploy.device.watchdog import SilenceLimit
 from edgedeploy.foundation.errors import DeviceError, EdgedeployError
 from edgedeploy.foundation.sanitize import printable
+from edgedeploy.measure.messages import (
+    LINE_LIMIT_BYTES,
+    ArrayHeader,
+    Arrays,
+    Message,
+    MessageError,
+    decode,
+    encode,
+)
 from edgedeploy.values.bundle import Release
 
 PROTOCOL = 1
-_LINE_LIMIT_BYTES = 1 << 20
-_ARRAYS_LIMIT_BYTES = 1 << 30
-"""Of one message."""
 SILENCE_LIMIT_S = 600.0
-"""For one load or one inference, of a large model under emulation too. `bench` says every second that it is alive."""
-
-Arrays = dict[str, np.ndarray]
-
-
-class _ArrayHeader(Struct, frozen=True):
-    name: str
-    dtype: Literal[
-        "bool",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "uint8",
-        "uint16",
-        "uint32",
-        "uint64",
-        "float16",
-        "float32",
-        "float64",
-    ]
-    shape: Annotated[tuple[Annotated[int, Meta(ge=0, le=_ARRAYS_LIMIT_BYTES)], ...], Meta(max_length=32)]
-
-    @property
-    def size_bytes(self) -> int:
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
-
-    @property
-    def extent_bytes(self) -> int:
-        """What it would be without extents of 0: numpy makes no array where that is too large, even an empty one."""
-        return math.prod(extent or 1 for extent in self.shape) * np.dtype(self.dtype).itemsize
+"""For one load or one inference, of a large model under emulation too. A running `bench` sends a message a second."""
 
 
 class Conversation:
@@ -64,10 +34,11 @@ class Conversation:
 
     def __init__(self, connection: Connection, process: Process, *, silence_limit_s: float = SILENCE_LIMIT_S) -> None:
         self._address = connection.address
-        self._process = process
+        self.process = process
+        """The runner's."""
         self._silence = SilenceLimit(process, silence_limit_s)
         self.abilities: frozenset[str] = frozenset()
-        """What this runner can do of what those of earlier versions could not."""
+        """What this runner can do that runners of earlier versions cannot."""
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Send a request and return its answer, leaving out progress and arrays.
@@ -83,32 +54,23 @@ class Conversation:
                 return answer
 
     def send(self, request: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> None:
-        """Send a request. That the runner has ended is not told here but by `receive`, which also knows why."""
-        message = dict(request)
-        contents = []
-        if arrays:
-            ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-            message["arrays"] = [
-                {"name": name, "dtype": array.dtype.name, "shape": array.shape} for name, array in ordered.items()
-            ]
-            contents = [array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes() for array in ordered.values()]
+        """Send a request. Where the runner has ended, it is `receive` that raises an error: it also knows why."""
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            for content in contents:
-                self._process.stdin.write(content)
-            self._process.stdin.flush()
+            for content in encode(request, arrays):
+                self.process.stdin.write(content)
+            self.process.stdin.flush()
 
     def receive(self) -> tuple[dict[str, Any], Arrays]:
-        """The next message and its arrays, which may be read-only.
+        """Wait for the next message and return it with its arrays, which may be read-only.
 
         Raises:
             DeviceError, UnreachableError: as `ask`.
         """
         with self._silence:
-            line = self._process.stdout.readline(_LINE_LIMIT_BYTES)
+            line = self.process.stdout.readline(LINE_LIMIT_BYTES)
             if not line.endswith(b"\n"):
-                raise self._ended("ended") if len(line) < _LINE_LIMIT_BYTES else self._nonsense("a line without an end")
-            message, headers = self._parsed(line)
+                raise self._ended("ended") if len(line) < LINE_LIMIT_BYTES else self._nonsense("a line without an end")
+            message, headers = self._decoded(line)
             arrays = {header.name: self._array(header) for header in headers}
         if message["is"] == "error":
             raise DeviceError(
@@ -117,10 +79,10 @@ class Conversation:
         return message, arrays
 
     def field(self, message: Mapping[str, Any], name: str, kind: Any) -> Any:
-        """`message[name]`, which has to be there and of that kind.
+        """Return `message[name]` as a value of the type `kind`.
 
         Raises:
-            DeviceError: it is not.
+            DeviceError: it is missing or of another type.
         """
         try:
             return msgspec.convert(message.get(name), kind)
@@ -128,10 +90,10 @@ class Conversation:
             raise self._nonsense(f"{name}: {error}") from error
 
     def output(self, arrays: Arrays, name: str) -> np.ndarray:
-        """`arrays[name]`, which has to be there.
+        """Return `arrays[name]`.
 
         Raises:
-            DeviceError: it is not.
+            DeviceError: it is missing.
         """
         if name not in arrays:
             raise self._nonsense(f"no array {name!r}")
@@ -140,32 +102,22 @@ class Conversation:
     def close(self) -> None:
         """End the conversation and the runner, whatever state they are in."""
         self._silence.stop()
-        self._process.kill()
-        for file in (self._process.stdin, self._process.stdout):
+        self.process.kill()
+        for file in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError, ValueError):
                 file.close()
 
-    def _parsed(self, line: bytes) -> tuple[dict[str, Any], list[_ArrayHeader]]:
+    def _decoded(self, line: bytes) -> tuple[Message, list[ArrayHeader]]:
         try:
-            message = msgspec.json.decode(line, type=dict[str, Any])
-            headers = msgspec.convert(message.pop("arrays", []), list[_ArrayHeader])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            return decode(line)
+        except MessageError as error:
             raise self._nonsense(str(error)) from error
-        if not isinstance(message.get("is"), str):
-            raise self._nonsense("a message without `is`")
-        if not _fits_64_bits(message):
-            raise self._nonsense("a number of more than 64 bits")
-        if sum(header.extent_bytes for header in headers) > _ARRAYS_LIMIT_BYTES:
-            raise self._nonsense(f"arrays of more than {_ARRAYS_LIMIT_BYTES:,} bytes at once")
-        return message, headers
 
-    def _array(self, header: _ArrayHeader) -> np.ndarray:
-        content = self._process.stdout.read(header.size_bytes)
+    def _array(self, header: ArrayHeader) -> np.ndarray:
+        content = self.process.stdout.read(header.size_bytes)
         if len(content) != header.size_bytes:
             raise self._ended("ended in the middle of an array")
-        dtype = np.dtype(header.dtype)
-        array: np.ndarray = np.frombuffer(content, dtype=dtype.newbyteorder("<"))
-        return array.reshape(header.shape).astype(dtype, copy=False)
+        return header.array(content)
 
     def _ended(self, how: str) -> DeviceError:
         if self._silence.exceeded:
@@ -175,14 +127,15 @@ class Conversation:
                 hint="look at the device, then try again",
             )
         try:
-            completed = self._process.wait(10.0)
+            completed = self.process.wait(10.0)
         except DeviceError as error:
             return DeviceError(f"the runner on {self._address} {how}", why=error.what)
-        said = [printable(line) for line in completed.stderr.decode(errors="replace").strip().splitlines()[-4:]]
+        last_lines = completed.stderr.decode(errors="replace").strip().splitlines()[-4:]
         killed = completed.exit_status == 137
         return DeviceError(
             f"the runner on {self._address} {how} with exit status {completed.exit_status}",
-            why=" | ".join(said) or ("something killed it, most often for want of memory" if killed else ""),
+            why=" | ".join(map(printable, last_lines))
+            or ("it was killed: most often memory ran out" if killed else ""),
             hint="look at the device's kernel log: dmesg | grep -i 'out of memory'" if killed else "",
         )
 
@@ -201,7 +154,7 @@ def conversation(
     """Start the release's runner; it ends with the block, however the block ends.
 
     Args:
-        silence_limit_s: a runner that is asked and says nothing for so long is taken for hung.
+        silence_limit_s: a runner that does not answer for so long is taken for hung and stopped.
 
     Raises:
         DeviceError: it does not start, or speaks another version of the protocol.
@@ -220,18 +173,9 @@ def conversation(
             )
         talk.abilities = frozenset(talk.field(hello, "can", list[str] | None) or ())
         yield talk
-        # All is known that was asked for: a connection that ends now costs nothing.
+        # Everything was received: a connection that ends now does no harm.
         with contextlib.suppress(EdgedeployError):
             talk.ask({"do": "quit"})
             process.wait(10.0)
     finally:
         talk.close()
-
-
-def _fits_64_bits(value: Any) -> bool:
-    """Whether all whole numbers in a message are such as devices have: others are neither floats nor shown in words."""
-    if isinstance(value, int):
-        return -(1 << 63) <= value < 1 << 64
-    if isinstance(value, dict):
-        return all(map(_fits_64_bits, value.values()))
-    return not isinstance(value, list) or all(map(_fits_64_bits, value))

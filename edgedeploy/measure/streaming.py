@@ -7,7 +7,8 @@ import threading
 from collections.abc import Generator, Iterable
 
 from edgedeploy.datasets.dataset import Sample
-from edgedeploy.measure.protocol import Arrays, Conversation
+from edgedeploy.measure.messages import Arrays
+from edgedeploy.measure.protocol import Conversation
 
 _AHEAD = 4
 """Requests without an answer: a slow link then costs its bandwidth, not a round trip for each sample. Also what bounds

@@ -1,4 +1,4 @@
-"""One process on a device: it loads the release, warms up, and is timed."""
+"""Time the model that a runner has loaded: one process, from its first inference to its last."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import msgspec
 import numpy as np
 from msgspec import structs
 
-from edgedeploy.foundation.errors import DeviceError, UnsupportedError
+from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.foundation.sanitize import printable
 from edgedeploy.measure.durations import Durations
 from edgedeploy.measure.instruction_counts import instructions
-from edgedeploy.measure.protocol import Arrays, Conversation
+from edgedeploy.measure.messages import Arrays
+from edgedeploy.measure.protocol import Conversation
 from edgedeploy.stats.latency import drift
-from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import BenchSettings, DeviceState, ProcessRun
 
 _STATES_LIMIT = 10_000
-"""They come once a second, and no profile lasts for half an hour and its warm-up."""
+"""One comes each second; the longest profile ends after half an hour and its warm-up."""
 _OF_PROGRESS = ("phase", "samples", "elapsed_s")
 
 
@@ -55,15 +55,18 @@ class Run:
             raise DeviceError("the device returned no timing samples")
 
     def instructions(self, name: str) -> tuple[int, ...]:
-        """What a counting board's clock gave for nanoseconds, of `"warmup_ns"` or `"samples_ns"`.
+        """Return the instructions of inferences, which a counting board's clock gives for nanoseconds.
+
+        Args:
+            name: `"warmup_ns"` or `"samples_ns"`.
 
         Raises:
-            DeviceError: they are none.
+            DeviceError: the device sent no counts.
         """
         return instructions(self._talk, self._arrays, name)
 
     def process(self) -> ProcessRun:
-        """Its figures."""
+        """Return the figures of the process."""
         return ProcessRun(
             import_ms=self.import_ms,
             load_ms=self.load_ms,
@@ -79,34 +82,8 @@ class Run:
     def _milliseconds(self, name: str) -> tuple[float, ...]:
         times_ns = self._talk.output(self._arrays, name)
         if times_ns.dtype != np.int64 or times_ns.ndim != 1 or (times_ns < 0).any():
-            raise DeviceError("the device sends times that are none", why=f"{name}: {times_ns.dtype} {times_ns.shape}")
+            raise DeviceError("the device sends invalid times", why=f"{name}: {times_ns.dtype} {times_ns.shape}")
         return tuple((times_ns / 1e6).tolist())
-
-
-def load(talk: Conversation, release: Release, settings: BenchSettings, *, cold: bool = False) -> dict[str, Any]:
-    """Load the release's model with the threads and on the CPUs that `settings` names.
-
-    Args:
-        cold: with the release's files read from the disk.
-
-    Returns:
-        The runner's answer.
-
-    Raises:
-        UnsupportedError: the runner is of an earlier version, and cannot do what `settings` asks for.
-        DeviceError: the model does not load there, or not on these CPUs; or the runner ended.
-        UnreachableError: the connection was lost.
-    """
-    wanted = {"affinity": bool(settings.affinity), "every_ms": settings.every_ms is not None}
-    missing = [name for name, asked in wanted.items() if asked and name not in talk.abilities]
-    if missing:
-        raise UnsupportedError(
-            f"the runner of {release.id} does not know {' and '.join(missing)}",
-            why="an earlier version of edgedeploy made it",
-            hint="compile the model with this version of edgedeploy, and push the bundle",
-        )
-    affinity = settings.affinity or None
-    return talk.ask({"do": "load", "threads": settings.threads, "affinity": affinity, "cold": cold})
 
 
 def timed_run(
@@ -122,7 +99,7 @@ def timed_run(
 
     Args:
         loaded: the runner's answer to `load`.
-        watched: have the device's state with it, where the runner can tell it.
+        watched: record the device's state as well, where the runner reports it.
 
     Raises:
         DeviceError: the model does not run there, or the runner sends what is not its protocol.
@@ -141,8 +118,8 @@ def timed_run(
 
 
 def _state(talk: Conversation, message: dict[str, Any]) -> DeviceState:
-    told = talk.field(message, "state", dict[str, Any])
+    state = talk.field(message, "state", dict[str, Any])
     try:
-        return msgspec.convert({**told, **{key: message.get(key) for key in _OF_PROGRESS}}, DeviceState)
+        return msgspec.convert({**state, **{key: message.get(key) for key in _OF_PROGRESS}}, DeviceState)
     except msgspec.ValidationError as error:
         raise DeviceError("the device describes its state in an unknown way", why=printable(str(error))) from error

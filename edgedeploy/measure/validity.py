@@ -1,20 +1,21 @@
-"""The verdict on a measurement itself: whether its figures are this release's on this device, and hold still."""
+"""Judge a measurement itself: whether its figures are this release's on this device, and stable."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
+from edgedeploy.measure.least_latency import too_fast_in_words
 from edgedeploy.values.measurement import DeviceState, MeasurementWarning, ProcessRun, Timing, Validity
 from edgedeploy.values.throttling import SLOWED_DOWN_OCCURRED, UNDER_VOLTAGE_OCCURRED, Throttling
 
 # The limits are choices of this project. Each is above what a quiet Linux board shows for no reason, and below what
 # changes a decision; where a figure is beyond one, the words name both.
-_SPOILED_SHARE = 0.05
+_INVALID_SHARE = 0.05
 """Of the seconds: slowed down for longer, the median itself may be of a slowed board."""
 _DRIFT = 0.03
-_SPOILING_DRIFT = 0.10
-_SPOILING_DRIFT_S = 5.0
+_INVALID_DRIFT = 0.10
+_INVALID_DRIFT_S = 5.0
 """What drifts in a run that is shorter may as well be warming up."""
 _CLOCK_SHARE = 0.95
 _OTHERS = 0.1
@@ -30,35 +31,34 @@ _GOVERNOR = "hold the clock: echo performance | sudo tee /sys/devices/system/cpu
 
 
 def validity(timing: Timing) -> Validity:
-    """Whether a timing on a real device can be believed: from the state that the device told, and from the samples.
+    """Judge a timing on a real device by the device's state and by the samples.
 
     Args:
         timing: with its summary and processes.
+
+    Returns:
+        Warnings that invalidate the figures come first.
     """
     slowed = tuple(_slowed(timing.processes))
-    doubts = (
+    warnings = (
         *_clock_is_wrong(timing),
         *slowed,
         *_others(timing.processes),
         *_swapped(timing.processes),
         *_drifted(timing.processes),
-        # A board that is slowed down has several clocks and modes: what to do about it is said already.
+        # A board that is slowed down has several clocks and modes: the warnings on that say what to do.
         *(() if slowed else (*_clock_moved(timing), *_scattered(timing))),
         *_between(timing.processes),
     )
-    if any(doubt.invalidates for doubt in doubts):
-        return Validity(outcome="invalid", doubts=tuple(sorted(doubts, key=lambda doubt: not doubt.invalidates)))
-    return Validity(outcome="unstable" if doubts else "stable", doubts=doubts)
+    if any(warning.invalidates for warning in warnings):
+        return Validity(outcome="invalid", doubts=tuple(sorted(warnings, key=lambda warning: not warning.invalidates)))
+    return Validity(outcome="unstable" if warnings else "stable", doubts=warnings)
 
 
 def _clock_is_wrong(timing: Timing) -> Iterator[MeasurementWarning]:
-    if timing.least_ms is not None and timing.summary.p50_ms < timing.least_ms:
-        yield MeasurementWarning(
-            reason=f"p50 is {milliseconds(timing.summary.p50_ms)}, and the release's target needs "
-            f"{milliseconds(timing.least_ms)} at least",
-            hint="the clock is wrong, or the device is another: edgedeploy probe",
-            invalidates=True,
-        )
+    if too_fast := too_fast_in_words(timing.summary.p50_ms, timing.least_ms, "the release's target"):
+        hint = "the clock is wrong, or this is another device: edgedeploy probe"
+        yield MeasurementWarning(reason=too_fast, hint=hint, invalidates=True)
 
 
 def _slowed(processes: Sequence[ProcessRun]) -> Iterator[MeasurementWarning]:
@@ -73,22 +73,22 @@ def _slowed(processes: Sequence[ProcessRun]) -> Iterator[MeasurementWarning]:
     ):
         if seconds:
             reason = f"{condition} for {seconds} of {len(states)} s"
-            yield MeasurementWarning(reason=reason, hint=hint, invalidates=seconds > _SPOILED_SHARE * len(states))
+            yield MeasurementWarning(reason=reason, hint=hint, invalidates=seconds > _INVALID_SHARE * len(states))
         elif occurred & occurrence:
             duration = "for less than a second" if states else "for an unknown time"
             yield MeasurementWarning(reason=f"{condition} {duration}", hint=hint, invalidates=False)
 
 
 def _drifted(processes: Sequence[ProcessRun]) -> Iterator[MeasurementWarning]:
-    drifts = [(one.drift, one.elapsed_s) for one in processes if one.drift and one.drift.beyond_noise]
-    worst, elapsed_s = max(drifts, key=lambda found: abs(found[0].relative), default=(None, 0.0))
+    drifts = [(run.drift, run.elapsed_s) for run in processes if run.drift and run.drift.beyond_noise]
+    worst, elapsed_s = max(drifts, key=lambda pair: abs(pair[0].relative), default=(None, 0.0))
     if worst is not None and abs(worst.relative) > _DRIFT:
         slower = worst.relative > 0
         yield MeasurementWarning(
             reason=f"drift {worst.relative:+.0%}: {milliseconds(worst.first_ms)} in the first third, "
             f"{milliseconds(worst.last_ms)} in the last".replace("-", "−"),
-            hint=_COOL if slower else "warm it up for longer: --warmup-seconds",
-            invalidates=abs(worst.relative) > _SPOILING_DRIFT and elapsed_s >= _SPOILING_DRIFT_S,
+            hint=_COOL if slower else "warm up for longer: --warmup-seconds",
+            invalidates=abs(worst.relative) > _INVALID_DRIFT and elapsed_s >= _INVALID_DRIFT_S,
         )
 
 
@@ -119,15 +119,15 @@ def _others(processes: Sequence[ProcessRun]) -> Iterator[MeasurementWarning]:
 
 
 def _others_cpus(process: ProcessRun) -> float | None:
-    """CPUs that others kept busy in the steady state, whose first second is the first state's."""
-    told = [state for state in process.states if state.phase in ("steady", "after")]
-    if len(told) < 2:
+    """Return how many CPUs other programs kept busy between the first and the last state of the steady phase."""
+    states = [state for state in process.states if state.phase in ("steady", "after")]
+    if len(states) < 2:
         return None
-    first, last = told[0], told[-1]
+    first, last = states[0], states[-1]
     if first.cpu_busy_s is None or first.cpu_own_s is None or last.cpu_busy_s is None or last.cpu_own_s is None:
         return None
     seconds = last.elapsed_s - first.elapsed_s
-    # The kernel counts busy time in hundredths of a second: of less than a second, that says little.
+    # The kernel counts busy time in hundredths of a second: over less than a second the error is too large.
     if seconds < 1:
         return None
     return max(0.0, (last.cpu_busy_s - first.cpu_busy_s) - (last.cpu_own_s - first.cpu_own_s)) / seconds
@@ -152,17 +152,17 @@ def _scattered(timing: Timing) -> Iterator[MeasurementWarning]:
             hint="keep it on one kind of cores, with no more threads than there are of them: --affinity, --threads",
             invalidates=False,
         )
-    far = summary.outliers
-    if far is not None and far.below + far.above > _OUTLIERS * summary.n:
+    outliers = summary.outliers
+    if outliers is not None and outliers.below + outliers.above > _OUTLIERS * summary.n:
         yield MeasurementWarning(
-            reason=f"{(far.below + far.above) / summary.n:.0%} of the samples are far from the others",
-            hint="look at the time line for what interrupts it",
+            reason=f"{(outliers.below + outliers.above) / summary.n:.0%} of the samples are outliers",
+            hint="look in the plot of the samples in order for what interrupts it",
             invalidates=False,
         )
     if summary.modes is None and summary.p50_ms > 0 and summary.mad_ms > _SCATTER * summary.p50_ms:
         yield MeasurementWarning(
             reason=f"half of the samples are more than {summary.mad_ms / summary.p50_ms:.0%} from the median",
-            hint=_GOVERNOR if _clocks_mhz(timing) else "measure it when nothing else runs there",
+            hint=_GOVERNOR if _clocks_mhz(timing) else "measure when nothing else runs on the device",
             invalidates=False,
         )
 

@@ -187,7 +187,7 @@ def test_a_runner_that_dies_on_the_device_is_told(local, make_release):
 
 def test_a_runner_that_is_killed_while_it_works_is_told(local, make_release):
     with pytest.raises(DeviceError, match="exit status 137"), conversation(local, make_release()) as talk:
-        talk._process._process.kill()
+        talk.process.kill()
         talk.ask({"do": "load"})
 
 
@@ -203,14 +203,15 @@ def test_another_protocol_is_refused(local, make_release, monkeypatch):
         pass
 
 
-def test_the_runner_ends_with_the_block_however_it_ends(local, make_release):
+def test_the_runner_ends_with_the_block_however_it_ends(local, make_release, monkeypatch):
     with pytest.raises(KeyboardInterrupt), conversation(local, make_release()) as talk:
-        process = talk._process._process
+        process = talk.process
         raise KeyboardInterrupt
-    assert process.poll() is not None
+    assert process.wait(10.0).exit_status == 137
     with conversation(local, make_release()) as talk:
-        process = talk._process._process
-    assert process.returncode == 0
+        wait, ended = talk.process.wait, []
+        monkeypatch.setattr(talk.process, "wait", lambda timeout_s: ended.append(wait(timeout_s)))
+    assert [completed.exit_status for completed in ended] == [0]
 
 
 def test_text_from_a_device_is_made_printable():

@@ -28,7 +28,8 @@ from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.inference.litert import require_tflite
 from edgedeploy.inference.session import Feed
 from edgedeploy.measure.instruction_counts import count_inferences, load_model
-from edgedeploy.measure.protocol import Arrays, Conversation, conversation
+from edgedeploy.measure.messages import Arrays
+from edgedeploy.measure.protocol import Conversation, conversation
 from edgedeploy.model.tflite_file import write_tflite
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Release
