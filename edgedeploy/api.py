@@ -42,7 +42,7 @@ _NAMES = {
     "DeviceStatus": "deploy.status:DeviceStatus",
     "disagreements": "measure.evaluate:disagreements",
     "doctor": "workflows.doctor:examine",
-    "DOCTOR_JOBS": "workflows.doctor:JOBS",
+    "doctor_jobs": "workflows.doctor:jobs",
     "EdgedeployError": "foundation.errors:EdgedeployError",
     "emulated_board": "device.emulator.board:emulated_board",
     "evidence_path": "optimize.optimize:evidence_path",

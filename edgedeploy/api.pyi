@@ -3,7 +3,6 @@ from edgedeploy.device.emulator.login import BoardAccess as BoardAccess
 from edgedeploy.device.emulator.board import BoardStatus as BoardStatus
 from edgedeploy.device.emulator.board import BoardStop as BoardStop
 from edgedeploy.device.connection import Connection as Connection
-from edgedeploy.workflows.doctor import JOBS as DOCTOR_JOBS
 from edgedeploy.deploy.status import DeviceStatus as DeviceStatus
 from edgedeploy.foundation.errors import EdgedeployError as EdgedeployError
 from edgedeploy.stats.paired_ratio import LEAST_PAIRS as LEAST_PAIRS
@@ -31,6 +30,7 @@ from edgedeploy.device.address import connect as connect
 from edgedeploy.deploy.releases import current_release as current_release
 from edgedeploy.measure.evaluate import disagreements as disagreements
 from edgedeploy.workflows.doctor import examine as doctor
+from edgedeploy.workflows.doctor import jobs as doctor_jobs
 from edgedeploy.device.emulator.board import emulated_board as emulated_board
 from edgedeploy.optimize.optimize import evidence_path as evidence_path
 from edgedeploy.model.inspect import inspect_model as inspect
@@ -82,7 +82,6 @@ __all__ = [
     "BoardStatus",
     "BoardStop",
     "Connection",
-    "DOCTOR_JOBS",
     "DeviceStatus",
     "EdgedeployError",
     "LEAST_PAIRS",
@@ -110,6 +109,7 @@ __all__ = [
     "current_release",
     "disagreements",
     "doctor",
+    "doctor_jobs",
     "emulated_board",
     "evidence_path",
     "inspect",

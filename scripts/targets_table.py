@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgedeploy.compile.backends import candidates
+from edgedeploy.compile.candidates import candidates
 from edgedeploy.compile.dependencies.zig import zig_version
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.inference.formats import ModelFormat

@@ -15,10 +15,10 @@ from msgspec import structs
 
 from edgedeploy.bundle.archive import SUFFIX
 from edgedeploy.bundle.build import SCHEMA, check_replaceable, encode_manifest, list_files, open_bundle, pack_bundle
-from edgedeploy.compile.backends import Candidate, candidates
-from edgedeploy.compile.backends.protocol import BuildRequest, BuildResult
+from edgedeploy.compile.candidates import Candidate, candidates
 from edgedeploy.compile.golden import write_golden
 from edgedeploy.compile.needs import with_needs
+from edgedeploy.compile.protocol import BuildRequest, BuildResult
 from edgedeploy.compile.sbom import bill_of_materials
 from edgedeploy.foundation.errors import EdgedeployError, HostError, IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import replacing_folder, unwritable, write_bytes
@@ -180,17 +180,17 @@ def _built(tried: Sequence[Candidate], order: BuildRequest, folder: Path, progre
         except (HostError, UnsupportedError) as error:
             if len(tried) == 1:
                 raise
-            progress.note(f"{candidate.backend.name}: {error.what}")
+            progress.note(f"{candidate.name}: {error.what}")
             refusals.append(error)
             for path in set(folder.iterdir()) - before:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             continue
-        reasons = [f"{one.backend.name}: {error.what}" for one, error in zip(tried, refusals, strict=False)]
+        reasons = [f"{one.name}: {error.what}" for one, error in zip(tried, refusals, strict=False)]
         why = "; ".join(part for part in (candidate.why, *reasons) if part)
         return structs.replace(built, runtime=structs.replace(built.runtime, chosen=why))
     raise UnsupportedError(
         f"no backend of target {order.target.name!r} can run this model",
-        why="; ".join(f"{one.backend.name}: {error.what}" for one, error in zip(tried, refusals, strict=True)),
+        why="; ".join(f"{one.name}: {error.what}" for one, error in zip(tried, refusals, strict=True)),
     )
 
 

@@ -18,7 +18,7 @@ from elftools.elf.gnuversions import GNUVerNeedSection
 from elftools.elf.sections import ARMAttributesSection, NoteSection
 from msgspec import Struct, structs
 
-from edgedeploy.compile.backends.protocol import BuildResult
+from edgedeploy.compile.protocol import BuildResult
 from edgedeploy.foundation.errors import IntegrityError, UnsupportedError
 from edgedeploy.targets.versions import version_numbers
 from edgedeploy.values.target import Target

@@ -12,8 +12,8 @@ from edgedeploy.device.connection import Connection
 from edgedeploy.device.probe.probe import probe
 from edgedeploy.foundation.errors import DeviceError, IntegrityError, InvalidFileError
 from edgedeploy.foundation.validation import check_name, check_relative_path, check_sha256
+from edgedeploy.targets.backends import find_backend
 from edgedeploy.targets.features import with_implied
-from edgedeploy.targets.fit import IN_PYTHON
 from edgedeploy.targets.versions import is_version, version_numbers
 from edgedeploy.values.bundle import Manifest, Runtime
 from edgedeploy.values.measurement import Measurement
@@ -120,7 +120,7 @@ def check_target(target: Target, found: Probe) -> None:
         DeviceError: it cannot.
     """
     refused = _refusals_of_core(target.architecture, target.cpu.features, found, f"target {target.name} is")
-    if not refused and all(name in IN_PYTHON for name in target.backends):
+    if not refused and all(facts is not None and facts.needs_python for facts in map(find_backend, target.backends)):
         refused = _refusals_of_python(target.os.python, target.architecture, found, f"target {target.name}")
     _raise(refused)
 

@@ -14,11 +14,10 @@ from edgedeploy.foundation.errors import DeviceError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.sanitize import printable
 from edgedeploy.measure.protocol import conversation
+from edgedeploy.targets.backends import backends, find_backend
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.profile import Profile, ProfiledNode, ProfiledOperator
 
-PROFILED = ("onnxruntime", "onnxruntime-c")
-"""The backends whose runtime has a profiler."""
 _RUNS = 20
 _COUNTED_RUNS = 5
 _INSTRUCTIONS_PER_US = 1000
@@ -46,6 +45,12 @@ class _Node(Struct):
     us: int = 0
 
 
+def has_profiler(backend: str) -> bool:
+    """Tell whether the runtime of this backend says how long each operator takes; False for an unknown one."""
+    facts = find_backend(backend)
+    return facts is not None and facts.profiles
+
+
 def profile(connection: Connection, release: Release, *, progress: Progress = SILENT) -> Profile:
     """Run the release's golden inputs with the runtime's profiler, in a fresh process.
 
@@ -55,10 +60,11 @@ def profile(connection: Connection, release: Release, *, progress: Progress = SI
         UnreachableError: the connection was lost.
     """
     backend = release.manifest.runtime.backend
-    if backend not in PROFILED:
+    if not has_profiler(backend):
+        other = next(facts.name for facts in backends() if facts.profiles)
         raise UnsupportedError(
             f"{release.name} {release.id} runs on {backend}, which has no profiler",
-            hint=f"edgedeploy compile … --backend {PROFILED[0]}, and push that",
+            hint=f"edgedeploy compile … --backend {other}, and push that",
         )
     counting = connection.counts_instructions
     runs = _COUNTED_RUNS if counting or connection.emulated else _RUNS

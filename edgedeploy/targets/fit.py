@@ -5,16 +5,12 @@ from __future__ import annotations
 from msgspec import Struct, structs
 
 from edgedeploy.foundation.errors import InvalidFileError, UnknownNameError
+from edgedeploy.targets.backends import backends
 from edgedeploy.targets.features import with_implied
 from edgedeploy.targets.load import load_target, target_names
 from edgedeploy.targets.versions import version_numbers
 from edgedeploy.values.probe import Fit, Probe
 from edgedeploy.values.target import OperatingSystem, Target
-
-IN_PYTHON = ("onnxruntime", "tflite")
-"""Backends whose runner is a Python program."""
-_WITH_GLIBC = (*IN_PYTHON, "onnxruntime-c")
-"""Backends whose runtime is a shared library of GNU systems."""
 
 
 class _Candidate(Struct, frozen=True, kw_only=True):
@@ -132,13 +128,16 @@ def _bits(target: Target) -> int:
 
 def _backends(target: Target, probe: Probe) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Those that the device can have, and why not the others."""
+    has_python = any(python.bits == _bits(target) for python in probe.pythons)
+    other_libc = {"musl": "musl as its C library", "none": "no shared C library"}.get(probe.libc.kind)
     gone: dict[str, str] = {}
-    if not any(python.bits == _bits(target) for python in probe.pythons):
-        gone |= dict.fromkeys(IN_PYTHON, f"no {_bits(target)}-bit Python 3")
-    if probe.libc.kind in ("musl", "none"):
-        has = {"musl": "musl as its C library", "none": "no shared C library"}[probe.libc.kind]
-        gone |= dict.fromkeys(_WITH_GLIBC, has)
-    gone = {name: why for name, why in gone.items() if name in target.backends}
+    for facts in backends():
+        if facts.name not in target.backends:
+            continue
+        if facts.needs_glibc and other_libc:
+            gone[facts.name] = other_libc
+        elif facts.needs_python and not has_python:
+            gone[facts.name] = f"no {_bits(target)}-bit Python 3"
     reasons = tuple(
         f"it has {why}: not for {', '.join(name for name in gone if gone[name] == why)}"
         for why in dict.fromkeys(gone.values())

@@ -84,8 +84,3 @@ class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """None when the target is of many boards."""
     emulation: Emulation | None = None
     name: str = ""
-
-    @property
-    def prefers_onnxruntime(self) -> bool:
-        """Whether an ONNX model runs on onnxruntime there unless told otherwise: then it may have its own operators."""
-        return self.backends[:1] in (("onnxruntime",), ("onnxruntime-c",))

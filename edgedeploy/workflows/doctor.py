@@ -1,4 +1,7 @@
-"""What this machine can do with edgedeploy, and what mends the rest. Nothing is changed, and no network is asked."""
+"""Checks what this machine can do with edgedeploy, and says how to fix the rest. Changes nothing, asks no network.
+
+What a backend needs on this machine it declares itself: see `edgedeploy.targets.backends`.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from msgspec import Struct, field
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.programs import missing_programs
+from edgedeploy.targets.backends import backends
+from edgedeploy.values.backend import BackendFacts
 
 Readiness = Literal["ready", "limited", "missing"]
 
@@ -27,15 +32,15 @@ _BUNDLE_DISK_BYTES = 300_000_000
 """A runtime's wheels, laid out twice: in the cache and in a bundle."""
 _BOARD_MEMORY_BYTES = 1_300_000_000
 """What QEMU takes for a board of 1 GB."""
-_EXTRAS = {"tflite": ("ai-edge-litert", "ai-edge-quantizer"), "native": ("ziglang", "emx-onnx-cgen")}
-"""What each extra of edgedeploy brings."""
+_FOR_OPTIMIZE = {"tflite": ("ai-edge-quantizer",)}
+"""What `optimize` needs of an extra, beside what backends need of it."""
 
 
 class Finding(Struct, frozen=True, kw_only=True):
     """One thing that was looked at."""
 
     job: str
-    """What it is for: one of `JOBS`."""
+    """What it is for: one of `jobs`."""
     what: str
     state: Readiness
     """`"limited"`: the job can be done, with what `detail` says."""
@@ -58,6 +63,19 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
         return tuple(finding for finding in self.findings if finding.job in jobs and finding.state == "missing")
 
 
+class _Job(Struct, frozen=True):
+    """One thing that edgedeploy does."""
+
+    name: str
+    purpose: str
+    check: Callable[[str], list[Finding]]
+
+
+def jobs() -> dict[str, str]:
+    """List what edgedeploy does, and what each part is for: the names that `edgedeploy doctor` takes."""
+    return {job.name: job.purpose for job in _jobs()}
+
+
 def examine() -> Diagnosis:
     """Look at everything there is a check for."""
     from edgedeploy.inference.onnxruntime import host_isa
@@ -65,8 +83,30 @@ def examine() -> Diagnosis:
     return Diagnosis(
         edgedeploy=importlib.metadata.version("edgedeploy"),
         machine=f"{host_isa()}, {os.cpu_count()} cores, {_memory_bytes() / 1e9:.1f} GB of memory available",
-        findings=tuple(finding for job, check in _CHECKS.items() for finding in check(job)),
+        findings=tuple(finding for job in _jobs() for finding in job.check(job.name)),
     )
+
+
+def _jobs() -> list[_Job]:
+    found = [_Job("models", "inspect, optimize, compile for 64-bit boards", _models)]
+    for users in _users_of_extras():
+        found.append(_Job(users[0].extra, "; ".join(facts.purpose for facts in users), _extra))
+        if any(facts.converts for facts in users):
+            purpose = "ONNX models for 32-bit boards, through TensorFlow Lite"
+            found.append(_Job("conversion", purpose, _conversion))
+    found.append(_Job("boards", "emulated boards", _boards))
+    found.append(_Job("devices", "devices behind SSH", _devices))
+    return found
+
+
+def _users_of_extras() -> list[list[BackendFacts]]:
+    """List the backends that need each extra, by rank; of one extra, the one that needs most of it first."""
+    users: dict[str, list[BackendFacts]] = {}
+    for facts in backends():
+        if facts.extra:
+            users.setdefault(facts.extra, []).append(facts)
+    groups = [sorted(group, key=lambda facts: -len(facts.host_packages)) for group in users.values()]
+    return sorted(groups, key=lambda group: group[0].rank)
 
 
 def _models(job: str) -> list[Finding]:
@@ -75,7 +115,10 @@ def _models(job: str) -> list[Finding]:
 
 
 def _extra(job: str) -> list[Finding]:
-    return [_package(job, name, f"pip install 'edgedeploy[{job}]'") for name in _EXTRAS[job]]
+    users = next(group for group in _users_of_extras() if group[0].extra == job)
+    needed = dict.fromkeys(name for facts in users for name in facts.host_packages)
+    needed |= dict.fromkeys(_FOR_OPTIMIZE.get(job, ()))
+    return [_package(job, name, f"pip install 'edgedeploy[{job}]'") for name in needed]
 
 
 def _conversion(job: str) -> list[Finding]:
@@ -111,26 +154,6 @@ def _boards(job: str) -> list[Finding]:
 
 def _devices(job: str) -> list[Finding]:
     return [_program(job, "ssh"), _program(job, "ssh-keygen"), _keys(job), _known_hosts(job)]
-
-
-JOBS = {
-    "models": "inspect, optimize, compile for 64-bit boards",
-    "tflite": ".tflite models",
-    "conversion": "ONNX models for 32-bit boards, through TensorFlow Lite",
-    "native": "programs that need nothing on the board; the runner without Python",
-    "boards": "emulated boards",
-    "devices": "devices behind SSH",
-}
-"""What edgedeploy does, and what each part is for."""
-
-_CHECKS: dict[str, Callable[[str], list[Finding]]] = {
-    "models": _models,
-    "tflite": _extra,
-    "conversion": _conversion,
-    "native": _extra,
-    "boards": _boards,
-    "devices": _devices,
-}
 
 
 def _package(job: str, name: str, hint: str) -> Finding:

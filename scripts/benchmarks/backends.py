@@ -27,7 +27,6 @@ from wild.models import DEFAULT_FOLDER, Ready, models
 
 from benchmarks import ROOT
 from benchmarks.backends_report import Row, Rows, document, print_tables
-from edgedeploy.compile.backends import NAMES
 from edgedeploy.compile.build import compile_model
 from edgedeploy.deploy.push import push
 from edgedeploy.device.address import connect
@@ -42,6 +41,7 @@ from edgedeploy.measure.instruction_counts import instructions
 from edgedeploy.measure.protocol import conversation
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipes.recipe import load_recipe
+from edgedeploy.targets.backends import backend_names
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Bundle, Release
 from edgedeploy.values.quality import Agreement
@@ -303,7 +303,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench backends", description=(__doc__ or "").splitlines()[0])
     defaults = [*_MODELS, *(f"{name}{_QUANTIZED}" for name in ("ocr-direction", "mobilenet-v2"))]
     parser.add_argument("--models", default=",".join(defaults), metavar="NAME,NAME", help="of scripts/wild_models.py")
-    parser.add_argument("--backends", default=",".join(NAMES), metavar="NAME,NAME", help=f"of {', '.join(NAMES)}")
+    every = backend_names()
+    parser.add_argument("--backends", default=",".join(every), metavar="NAME,NAME", help=f"of {', '.join(every)}")
     parser.add_argument("--boards", default=",".join(_BOARDS), metavar="TARGET,TARGET", help="targets with emulation")
     parser.add_argument("--samples", type=int, default=4, metavar="N", help="compared with the host (4)")
     parser.add_argument("--again", action="store_true", help="measure again what is known")
@@ -318,7 +319,7 @@ def main() -> None:
     else:
         rows = measure(subjects(arguments.folder, names), backends, boards, arguments)
     print_tables(rows)
-    if arguments.models == ",".join(defaults) and backends == list(NAMES):
+    if arguments.models == ",".join(defaults) and backends == list(every):
         command = f"scripts/bench backends --boards {arguments.boards} --samples {arguments.samples}"
         _DOCUMENT.write_text(document(rows, command, _FLOORS_DB), encoding="utf-8")
         print(_DOCUMENT)

@@ -11,8 +11,8 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from edgedeploy.compile.backends import NAMES
 from edgedeploy.foundation.units import bytes_in_words
+from edgedeploy.targets.backends import backend_names
 from edgedeploy.targets.load import load_target
 
 _REASON_LENGTH = 240
@@ -202,7 +202,7 @@ def _boards(rows: Rows) -> list[str]:
 
 def _of(rows: Rows, board: str) -> list[Row]:
     # A backend that the board cannot have is no matter of the model.
-    never = set(NAMES) - set(load_target(board).backends)
+    never = set(backend_names()) - set(load_target(board).backends)
     found = [row for row in rows.values() if row.board == board and row.backend not in never]
     models = list(dict.fromkeys(row.model for row in found))
     return sorted(found, key=lambda row: models.index(row.model))

@@ -24,11 +24,11 @@ from wild.models import DEFAULT_FOLDER, models
 
 from benchmarks import ROOT
 from benchmarks.tflite import SUBJECTS, lay_out_packages
-from edgedeploy.compile.backends import NAMES
 from edgedeploy.device.emulator.board import emulated_board
 from edgedeploy.foundation.files import sha256_file
 from edgedeploy.foundation.progress import SILENT
 from edgedeploy.foundation.units import bytes_in_words
+from edgedeploy.targets.backends import backend_names
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.shipment import Shipment
 
@@ -57,13 +57,13 @@ class Model(Struct, frozen=True):
 
 
 _BOARDS = (
-    Board("ship-rpi4", "rpi4", False, "Pi 4, 64 bits", NAMES),
+    Board("ship-rpi4", "rpi4", False, "Pi 4, 64 bits", backend_names()),
     Board("ship-rpi2", "rpi2", False, "Pi 2, 32 bits", ("tflite", "native")),
     Board("ship-minimal", "rpi4", True, "Pi 4 with busybox and sshd alone", ("native",)),
 )
 _MODELS = (
-    Model("text-direction", "MobileNetV3, ONNX", NAMES, 0.9),
-    Model("magika", "convolution and dense layers, ONNX", NAMES, 0.85),
+    Model("text-direction", "MobileNetV3, ONNX", backend_names(), 0.9),
+    Model("magika", "convolution and dense layers, ONNX", backend_names(), 0.85),
     Model("face-front", "BlazeFace, .tflite", ("tflite",), 0.9),
 )
 _SOURCES = {"text-direction": "ocr-direction", "magika": "magika"}
@@ -251,7 +251,11 @@ def document(rows: list[Row]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench ship", description=(__doc__ or "").splitlines()[0])
-    every = {"boards": [one.name for one in _BOARDS], "models": [one.name for one in _MODELS], "backends": [*NAMES]}
+    every = {
+        "boards": [board.name for board in _BOARDS],
+        "models": [model.name for model in _MODELS],
+        "backends": list(backend_names()),
+    }
     for key, names in every.items():
         parser.add_argument(f"--{key}", default=",".join(names), metavar="NAME,NAME", help=f"of {', '.join(names)}")
     parser.add_argument("--show", action="store_true", help="ship nothing, only show what earlier runs left")

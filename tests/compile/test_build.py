@@ -16,11 +16,11 @@ import onnx.parser
 import pytest
 
 from edgedeploy.bundle.build import open_bundle
-from edgedeploy.compile import backends
 from edgedeploy.compile.backends.onnxruntime import settings_for
-from edgedeploy.compile.backends.protocol import BuildResult
-from edgedeploy.compile.backends.python_runner import run_script
 from edgedeploy.compile.build import compile_model
+from edgedeploy.compile.candidates import candidates
+from edgedeploy.compile.protocol import BuildResult
+from edgedeploy.compile.python_runner import run_script
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, HostError, InvalidFileError, UnsupportedError
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.targets.load import load_target
@@ -231,7 +231,7 @@ def test_names_that_cannot_be_paths_are_refused(small, model, tmp_path, setting)
 
 
 def test_backends_are_chosen_from_what_the_target_lists(small, model, tmp_path):
-    assert [each.backend.name for each in backends.candidates("auto", RPI4, "onnx")][:1] == ["onnxruntime"]
+    assert [candidate.name for candidate in candidates("auto", RPI4, "onnx")] == ["onnxruntime"]
     without = msgspec.structs.replace(RPI4, backends=())
     for name, target, words in (
         ("auto", without, "has no backend for this .onnx model"),
@@ -521,7 +521,7 @@ def test_the_graph_is_optimized_only_by_the_onnxruntime_that_the_board_gets(mode
 @pytest.mark.keeps_cache
 def test_the_manifest_keeps_the_model_that_was_compiled(tmp_path, monkeypatch):
     """Whatever the graph has become: facts and SHA-256 are those of the file that was handed over."""
-    import edgedeploy.compile.backends.optimized_graph as module
+    import edgedeploy.compile.optimized_graph as module
 
     monkeypatch.setattr(module, "_LARGER", 1000.0)
     text = """<ir_version: 8, opset_import: ["" : 17]>

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from edgedeploy.compile.backends.protocol import BuildResult
 from edgedeploy.compile.needs import ProgramNeeds, find_needs, with_needs
+from edgedeploy.compile.protocol import BuildResult
 from edgedeploy.foundation.errors import IntegrityError, UnsupportedError
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Needs, Runtime

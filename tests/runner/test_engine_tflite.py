@@ -15,7 +15,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from support.tflite_models import Builder, small_network
 
-from edgedeploy.compile.backends.python_runner import write_runner
+from edgedeploy.compile.python_runner import write_runner
 from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.runner import python

@@ -9,8 +9,8 @@ import numpy as np
 import onnx.parser
 import pytest
 
-from edgedeploy.compile.backends.protocol import BuildResult
-from edgedeploy.compile.backends.python_runner import write_runner
+from edgedeploy.compile.protocol import BuildResult
+from edgedeploy.compile.python_runner import write_runner
 from edgedeploy.values.bundle import Bundle, Needs, Runtime
 
 CLASSIFIER = """

@@ -15,8 +15,8 @@ import onnx
 import onnx.parser
 import pytest
 
-from edgedeploy.compile.backends.python_runner import write_runner
 from edgedeploy.compile.dependencies.zig import compile_c, dynamic_machine
+from edgedeploy.compile.python_runner import write_runner
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.progress import SILENT

@@ -20,8 +20,8 @@ from edgedeploy.cli.output import Output, common_options
     metavar="auto|NAME",
     default="auto",
     show_default=True,
-    help="Executes the model on the board: onnxruntime, onnxruntime-c, tflite or native. auto takes the first backend "
-    "of the target that can run the model.",
+    help="Executes the model on the board: a backend that `edgedeploy targets NAME` lists. auto takes the first one "
+    "that can run the model.",
 )
 @click.option(
     "--golden", metavar="DATA", help="Samples for the health check, stored with their outputs. Default: random samples."

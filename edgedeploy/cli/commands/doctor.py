@@ -27,19 +27,20 @@ def command(jobs: tuple[str, ...], out: Output) -> int:
     from edgedeploy import api
     from edgedeploy.foundation.errors import UnknownNameError
 
-    if unknown := [job for job in jobs if job not in api.DOCTOR_JOBS]:
-        raise UnknownNameError(f"there is no job {unknown[0]!r}", hint=f"the jobs are: {', '.join(api.DOCTOR_JOBS)}")
+    known = api.doctor_jobs()
+    if unknown := [job for job in jobs if job not in known]:
+        raise UnknownNameError(f"there is no job {unknown[0]!r}", hint=f"the jobs are: {', '.join(known)}")
     diagnosis = api.doctor()
     missing = diagnosis.missing(jobs or ("models",))
     shown: list[RenderableType] = []
-    for job in jobs or api.DOCTOR_JOBS:
+    for job in jobs or known:
         table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
         for finding in (one for one in diagnosis.findings if one.job == job):
             mark = {"ready": "✓", "limited": "!", "missing": "✗"}[finding.state]
             table.add_row(mark, finding.what, f"{finding.detail}{f' → {finding.hint}' if finding.hint else ''}")
-        shown += [Text(f"{job}: {api.DOCTOR_JOBS[job]}", style="bold"), table, ""]
+        shown += [Text(f"{job}: {known[job]}", style="bold"), table, ""]
     head = f"edgedeploy {diagnosis.edgedeploy} on {diagnosis.machine}\n"
-    lost = dict.fromkeys(one.job for one in diagnosis.missing(jobs or tuple(api.DOCTOR_JOBS)))
+    lost = dict.fromkeys(one.job for one in diagnosis.missing(jobs or tuple(known)))
     end = f"cannot be done here: {', '.join(lost)}" if lost else "nothing is missing"
     out.result(diagnosis, head, *shown, end)
     return 1 if missing else 0

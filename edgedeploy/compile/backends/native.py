@@ -8,18 +8,34 @@ from __future__ import annotations
 import importlib.metadata
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from edgedeploy.compile.backends.protocol import BuildRequest, BuildResult
 from edgedeploy.compile.dependencies.zig import compile_c, static_machine, zig_version
+from edgedeploy.compile.protocol import BuildRequest, BuildResult
 from edgedeploy.foundation.errors import HostError, UnsupportedError
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.runner import c_sources
+from edgedeploy.values.backend import BackendFacts
 from edgedeploy.values.bundle import Needs, Runtime
 from edgedeploy.values.target import Target
+
+if TYPE_CHECKING:
+    from edgedeploy.inference.session import Feed
+
+FACTS = BackendFacts(
+    name="native",
+    rank=40,
+    formats=("onnx",),
+    architectures=("aarch64", "armv7l", "armv6l", "x86_64"),
+    needs_python=False,
+    needs_glibc=False,
+    profiles=False,
+    extra="native",
+    host_packages=("ziglang", "emx-onnx-cgen"),
+    purpose="programs that need nothing on the board",
+)
 
 _RUN = "run"
 
@@ -30,13 +46,9 @@ _EVERY_AARCH64 = ("fp", "asimd")
 
 
 class NativeBackend:
-    """Satisfies `edgedeploy.compile.backends.protocol.Backend`."""
-
-    name = "native"
+    """Satisfies `edgedeploy.compile.protocol.Backend`."""
 
     def unsupported_reason(self, target: Target, format: ModelFormat) -> str | None:
-        if format != "onnx":
-            return f"it compiles ONNX models, and this is a .{format} one"
         try:
             zig_version()
         except HostError as error:
@@ -77,7 +89,7 @@ class NativeBackend:
         }
         if sources.generic:
             settings["generator"] = f"emx-onnx-cgen {importlib.metadata.version('emx-onnx-cgen')}"
-        runtime = Runtime(backend=self.name, python=None, glibc=None, packages={}, settings=settings)
+        runtime = Runtime(backend=FACTS.name, python=None, glibc=None, packages={}, settings=settings)
         # Of 32-bit and x86-64 programs the file itself tells what it needs; a 64-bit Arm one does not.
         features = target.cpu.features if target.architecture == "aarch64" else ()
         needed = tuple(sorted(set(features) - set(_EVERY_AARCH64)))
@@ -88,12 +100,14 @@ class NativeBackend:
 BACKEND = NativeBackend()
 
 
-def _golden_feed(request: BuildRequest) -> dict[str, np.ndarray]:
-    """The first golden input: its shapes are what the program is made for.
+def _golden_feed(request: BuildRequest) -> Feed:
+    """Read the first golden input: its shapes are what the program is made for.
 
     Raises:
         UnsupportedError: others have other shapes.
     """
+    import numpy as np
+
     feeds = []
     for number in range(request.golden_samples):
         with np.load(request.golden / f"{number:04}.npz", allow_pickle=False) as arrays:

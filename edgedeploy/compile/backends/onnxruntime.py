@@ -8,16 +8,28 @@ from pathlib import Path
 
 from msgspec import structs
 
-from edgedeploy.compile.backends.optimized_graph import optimized_graph
-from edgedeploy.compile.backends.protocol import BuildRequest, BuildResult
-from edgedeploy.compile.backends.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
+from edgedeploy.compile.protocol import BuildRequest, BuildResult
+from edgedeploy.compile.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import ModelFormat
+from edgedeploy.values.backend import BackendFacts
 from edgedeploy.values.bundle import Needs
 from edgedeploy.values.target import Target
 
-_LOCK = Path(__file__).with_name("onnxruntime.lock")
+FACTS = BackendFacts(
+    name="onnxruntime",
+    rank=10,
+    formats=("onnx",),
+    architectures=("aarch64", "x86_64"),
+    needs_python=True,
+    needs_glibc=True,
+    profiles=True,
+    onnxruntime_operators=True,
+    locks=("onnxruntime.lock",),
+)
+
+_LOCK = Path(__file__).with_name(FACTS.locks[0])
 _MODEL = "model.onnx"
 
 # Beyond what is left out of every package. The C library is for C programs: the Python module holds all of it too.
@@ -31,21 +43,13 @@ _NOT_NEEDED = (
 # Nothing that happens on a device is reported to onnxruntime's maker, unless its owner says so.
 _ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1"}
 
-_ARCHITECTURES = ("aarch64", "x86_64")
-
 _LITTLE_MEMORY_MB = 512
 
 
 class OnnxruntimeBackend:
-    """Satisfies `edgedeploy.compile.backends.protocol.Backend`."""
-
-    name = "onnxruntime"
+    """Satisfies `edgedeploy.compile.protocol.Backend`."""
 
     def unsupported_reason(self, target: Target, format: ModelFormat) -> str | None:
-        if format != "onnx":
-            return f"onnxruntime runs ONNX models, and this is a .{format} one"
-        if target.architecture not in _ARCHITECTURES:
-            return f"onnxruntime has no wheels for {target.architecture}, only for {', '.join(_ARCHITECTURES)}"
         return None
 
     def build(self, request: BuildRequest, folder: Path, progress: Progress) -> BuildResult:
@@ -54,7 +58,7 @@ class OnnxruntimeBackend:
         runtime = lay_out_python_runner(
             folder,
             request.target,
-            backend=self.name,
+            backend=FACTS.name,
             engine="onnxruntime",
             lock=_LOCK,
             leave_out=_NOT_NEEDED,
@@ -71,6 +75,9 @@ BACKEND = OnnxruntimeBackend()
 def graph_for(request: BuildRequest, progress: Progress) -> tuple[bytes, str]:
     """The model as it is sent to run on the onnxruntime of the lock file: optimized for the target where that is sound
     (`optimized_graph`), else as it is. And which of both, in words for the manifest."""
+    # It imports onnx, which whoever only reads the facts is not to wait for.
+    from edgedeploy.compile.optimized_graph import optimized_graph
+
     progress.step("optimizing the graph for the target")
     here = importlib.metadata.version("onnxruntime")
     locked = locked_version()

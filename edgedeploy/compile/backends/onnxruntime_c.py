@@ -10,22 +10,37 @@ import tempfile
 from pathlib import Path
 
 from edgedeploy.compile.backends.onnxruntime import graph_for, settings_for
-from edgedeploy.compile.backends.protocol import BuildRequest, BuildResult
 from edgedeploy.compile.dependencies.wheels import is_licence, lay_out_wheels
 from edgedeploy.compile.dependencies.zig import compile_c, dynamic_machine, zig_version
+from edgedeploy.compile.protocol import BuildRequest, BuildResult
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.files import cache_folder, write_bytes
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.runner import c_sources
+from edgedeploy.values.backend import BackendFacts
 from edgedeploy.values.bundle import Needs, Runtime
 from edgedeploy.values.target import Target
 
-_LOCK = Path(__file__).with_name("onnxruntime.lock")
+FACTS = BackendFacts(
+    name="onnxruntime-c",
+    rank=20,
+    formats=("onnx",),
+    architectures=("aarch64", "x86_64"),
+    needs_python=False,
+    needs_glibc=True,
+    profiles=True,
+    onnxruntime_operators=True,
+    locks=("onnxruntime.lock",),
+    extra="native",
+    host_packages=("ziglang",),
+    purpose="the runner without Python",
+)
+
+_LOCK = Path(__file__).with_name(FACTS.locks[0])
 _MODEL = "model.onnx"
 _RUN = "run"
 _LIBRARY = "runtime/libonnxruntime.so.1"
-_ARCHITECTURES = ("aarch64", "x86_64")
 
 # What of the wheels does not even have to be unpacked to find the library in it.
 _NOT_NEEDED = (
@@ -35,15 +50,9 @@ _NOT_NEEDED = (
 
 
 class OnnxruntimeCBackend:
-    """Satisfies `edgedeploy.compile.backends.protocol.Backend`."""
-
-    name = "onnxruntime-c"
+    """Satisfies `edgedeploy.compile.protocol.Backend`."""
 
     def unsupported_reason(self, target: Target, format: ModelFormat) -> str | None:
-        if format != "onnx":
-            return f"onnxruntime runs ONNX models, and this is a .{format} one"
-        if target.architecture not in _ARCHITECTURES:
-            return f"onnxruntime has no library for {target.architecture}, only for {', '.join(_ARCHITECTURES)}"
         try:
             zig_version()
         except HostError as error:
@@ -64,7 +73,7 @@ class OnnxruntimeCBackend:
             progress=progress,
         )
         runtime = Runtime(
-            backend=self.name,
+            backend=FACTS.name,
             python=None,
             glibc=glibc,
             packages=packages,

@@ -9,20 +9,36 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from edgedeploy.compile.backends.protocol import BuildRequest, BuildResult
-from edgedeploy.compile.backends.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
 from edgedeploy.compile.dependencies import debian_numpy
 from edgedeploy.compile.dependencies.wheels import More
+from edgedeploy.compile.protocol import BuildRequest, BuildResult
+from edgedeploy.compile.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import ModelFormat
+from edgedeploy.values.backend import BackendFacts
 from edgedeploy.values.bundle import Needs
 from edgedeploy.values.target import Target
+
+FACTS = BackendFacts(
+    name="tflite",
+    rank=30,
+    formats=("onnx", "tflite"),
+    converts=("onnx",),
+    architectures=("aarch64", "armv7l", "x86_64"),
+    needs_python=True,
+    needs_glibc=True,
+    profiles=False,
+    locks=("ai_edge_litert.lock", "tflite_runtime.lock", "tflite_runtime_armv7l.lock"),
+    extra="tflite",
+    host_packages=("ai-edge-litert",),
+    purpose=".tflite models",
+)
 
 _MODEL = "model.tflite"
 
 
-class _Runtime(Struct, frozen=True, kw_only=True):
+class LiteRuntime(Struct, frozen=True, kw_only=True):
     """One of the packages that run such models, and where it has wheels."""
 
     name: str
@@ -45,7 +61,7 @@ class _Runtime(Struct, frozen=True, kw_only=True):
 
 
 _RUNTIMES = (
-    _Runtime(
+    LiteRuntime(
         name="ai-edge-litert",
         lock="ai_edge_litert.lock",
         architectures=("aarch64", "x86_64"),
@@ -58,7 +74,7 @@ _RUNTIMES = (
             *("ai_edge_litert/libLiteRt*.so", "ai_edge_litert/*_pb2.py", "ai_edge_litert/schema_py_generated.py"),
         ),
     ),
-    _Runtime(
+    LiteRuntime(
         name="tflite-runtime",
         lock="tflite_runtime.lock",
         architectures=("aarch64", "x86_64"),
@@ -66,7 +82,7 @@ _RUNTIMES = (
         newest=(3, 11),
         not_needed=(),
     ),
-    _Runtime(
+    LiteRuntime(
         name="tflite-runtime",
         lock="tflite_runtime_armv7l.lock",
         architectures=("armv7l",),
@@ -80,12 +96,10 @@ _RUNTIMES = (
 
 
 class TfliteBackend:
-    """Satisfies `edgedeploy.compile.backends.protocol.Backend`."""
-
-    name = "tflite"
+    """Satisfies `edgedeploy.compile.protocol.Backend`."""
 
     def unsupported_reason(self, target: Target, format: ModelFormat) -> str | None:
-        if _runtime(target) is None:
+        if runtime_for(target) is None:
             return (
                 f"there is no TensorFlow Lite for Python {target.os.python} on {target.architecture}; there is "
                 + ", and ".join(map(str, _RUNTIMES))
@@ -93,7 +107,7 @@ class TfliteBackend:
         return None
 
     def build(self, request: BuildRequest, folder: Path, progress: Progress) -> BuildResult:
-        chosen = _runtime(request.target)
+        chosen = runtime_for(request.target)
         assert chosen is not None, "a target that is refused"
         if request.format == "onnx":
             from edgedeploy.compile.onnx_to_tflite.conversion import to_tflite
@@ -110,7 +124,7 @@ class TfliteBackend:
         runtime = lay_out_python_runner(
             folder,
             request.target,
-            backend=self.name,
+            backend=FACTS.name,
             engine="tflite",
             lock=Path(__file__).with_name(chosen.lock),
             leave_out=(
@@ -130,7 +144,8 @@ class TfliteBackend:
 BACKEND = TfliteBackend()
 
 
-def _runtime(target: Target) -> _Runtime | None:
+def runtime_for(target: Target) -> LiteRuntime | None:
+    """Choose the package that runs models on the target; None when none has wheels for its architecture and Python."""
     return next((runtime for runtime in _RUNTIMES if runtime.serves(target)), None)
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from edgedeploy.optimize.base import Context, Facts, Pass
 from edgedeploy.optimize.fuse.polynomials import is_close, polynomial, product, scalar
 from edgedeploy.optimize.graph.edit import all_nodes, is_operator, only_consumer, opset, replace_by
+from edgedeploy.targets.backends import runs_onnxruntime_operators
 
 _MICROSOFT = "com.microsoft"
 _TANH_SLOPE = math.sqrt(2.0 / math.pi)
@@ -61,7 +62,7 @@ class FuseGelu(Pass, frozen=True):
         """Of the operator to use; None when there is none to use."""
         if self.form != "onnxruntime" and opset(model) >= 20:
             return ""
-        onnxruntime = context.target is not None and context.target.prefers_onnxruntime
+        onnxruntime = context.target is not None and runs_onnxruntime_operators(context.target)
         if self.form == "onnxruntime" or (self.form == "auto" and onnxruntime):
             return _MICROSOFT
         return None

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError, first_line
 from edgedeploy.optimize.graph.edit import ONNX_DOMAINS, all_nodes, opset
 from edgedeploy.optimize.simplify.lift_constants import lift_constants
+from edgedeploy.targets.backends import runs_onnxruntime_operators
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class FuseTransformer(Pass, frozen=True):
             raise ValueError("num_heads and hidden_size must not be negative")
 
     def requires(self, model: ir.Model, context: Context) -> str | None:
-        if context.target is not None and not context.target.prefers_onnxruntime:
+        if context.target is not None and not runs_onnxruntime_operators(context.target):
             return f"target {context.target.name} prefers other runtimes than onnxruntime, whose operators these are"
         if opset(model) < 17:
             return f"the model's operator set is {opset(model)}, and it needs 17 (put upgrade-opset before it)"

@@ -20,7 +20,7 @@ from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.measure.bench import bench
 from edgedeploy.measure.conditions import merge
 from edgedeploy.measure.evaluate import test
-from edgedeploy.measure.profile import PROFILED
+from edgedeploy.measure.profile import has_profiler
 from edgedeploy.measure.profile import profile as profile_release
 from edgedeploy.model.load import is_tflite
 from edgedeploy.optimize.optimize import optimize
@@ -178,7 +178,7 @@ def _measure(request: ShipRequest, connection: Connection, release: Release, pro
 
 def _profile(connection: Connection, release: Release, progress: Progress) -> Profile | None:
     """Where the time goes, for the report; that there is none is no reason to stop."""
-    if release.manifest.runtime.backend not in PROFILED:
+    if not has_profiler(release.manifest.runtime.backend):
         return None
     try:
         return profile_release(connection, release, progress=progress)

@@ -12,8 +12,8 @@ import onnx
 import onnx.parser
 import pytest
 
-from edgedeploy.compile.backends.native import BACKEND
 from edgedeploy.compile.build import compile_model
+from edgedeploy.compile.candidates import candidates
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import MANIFEST_NAME
@@ -43,8 +43,10 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_refuses_what_is_no_onnx_model() -> None:
-    assert "ONNX" in (BACKEND.unsupported_reason(load_target("rpi-zero"), "tflite") or "")
-    assert BACKEND.unsupported_reason(load_target("rpi-zero"), "onnx") is None
+    with pytest.raises(UnsupportedError, match="cannot serve") as caught:
+        candidates("native", load_target("rpi-zero"), "tflite")
+    assert "ONNX" in caught.value.why
+    assert [candidate.name for candidate in candidates("native", load_target("rpi-zero"), "onnx")] == ["native"]
 
 
 @pytest.mark.keeps_cache

@@ -15,10 +15,10 @@ from msgspec import structs
 from support.tflite_models import small_network
 
 from edgedeploy.compile.backends import tflite
-from edgedeploy.compile.backends.python_runner import run_script
 from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.dependencies import debian_numpy
 from edgedeploy.compile.dependencies.wheels import uv_environment
+from edgedeploy.compile.python_runner import run_script
 from edgedeploy.debian.packages import Package
 from edgedeploy.foundation.errors import HostError, IntegrityError
 from edgedeploy.targets.load import load_target, target_names
@@ -51,7 +51,7 @@ def test_every_target_that_lists_it_can_have_it(name: str) -> None:
 )
 def test_architecture_and_python_choose_the_runtime(architecture, python, lock) -> None:
     target = structs.replace(HERE, architecture=architecture, os=structs.replace(HERE.os, python=python))
-    chosen = tflite._runtime(target)
+    chosen = tflite.runtime_for(target)
     assert (chosen.lock if chosen else None) == lock
     reason = tflite.BACKEND.unsupported_reason(target, "tflite")
     assert (reason is None) == (lock is not None)

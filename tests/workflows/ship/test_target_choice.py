@@ -8,6 +8,7 @@ from support.probed_boards import RPI4, RPI4_32, RPI5, without
 from edgedeploy.device.connection import Completed
 from edgedeploy.foundation.errors import DeviceError, UnknownNameError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT
+from edgedeploy.targets.backends import runs_onnxruntime_operators
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.target import Target
 from edgedeploy.workflows.ship.target_choice import choose_target
@@ -57,7 +58,7 @@ def test_a_device_that_no_target_is_for() -> None:
 
 def test_a_backend_that_is_named_is_what_the_model_is_optimized_for() -> None:
     assert target(RPI4, backend="native").backends == ("native",)
-    assert not target(RPI4, backend="native").prefers_onnxruntime
+    assert not runs_onnxruntime_operators(target(RPI4, backend="native"))
     with pytest.raises(UnsupportedError, match="as a rpi4 cannot have the backend 'tflite'") as caught:
         target(without(RPI4, "python"), backend="tflite")
     assert "no 64-bit Python 3" in caught.value.why and "native" in caught.value.hint

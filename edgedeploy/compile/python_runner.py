@@ -72,11 +72,6 @@ _MACHINES = {
 """What `uname -m` says where the wheels of an architecture run."""
 
 
-def has_wheels(architecture: str) -> bool:
-    """Whether the runner in Python can be had for it at all: there are no wheels for armv6l."""
-    return architecture in _MACHINES
-
-
 def lay_out_python_runner(
     folder: Path,
     target: Target,
@@ -94,7 +89,7 @@ def lay_out_python_runner(
 
     Args:
         folder: the bundle; it exists.
-        target: `has_wheels` of its architecture.
+        target: of an architecture that there are wheels for; armv6l has none.
         backend: the backend's name.
         engine: which one the runner loads: `runner/python/engine_NAME.py`.
         lock, leave_out, more: as `lay_out_wheels` takes them.

@@ -41,17 +41,18 @@ class BuildResult(Struct, frozen=True, kw_only=True):
 
 
 class Backend(Protocol):
-    """One way to execute a model on a device. `backends/NAME.py` holds one, as `BACKEND`."""
-
-    name: str
+    """One way to execute a model on a device. `backends/NAME.py` holds one, as `BACKEND`, beside its `FACTS`."""
 
     def unsupported_reason(self, target: Target, format: ModelFormat) -> str | None:
-        """Why this backend cannot run models of this format on the target, or None."""
+        """Say why this backend cannot run models of this format on the target; None when it can.
+
+        What its facts rule out is not asked: this is for what only this machine or the target's system tells.
+        """
 
     def build(self, request: BuildRequest, folder: Path, progress: Progress) -> BuildResult:
         """Put the model, or what it becomes, and all that runs it into `folder`.
 
-        The same order gives the same files. What is to be executable has its bit set.
+        The same request gives the same files. What is to be executable has its bit set.
 
         Raises:
             HostError: the network, a program or disk space is missing.

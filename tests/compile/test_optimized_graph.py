@@ -7,8 +7,8 @@ import onnx
 import onnx.parser
 import pytest
 
-import edgedeploy.compile.backends.optimized_graph as module
-from edgedeploy.compile.backends.optimized_graph import optimized_graph
+import edgedeploy.compile.optimized_graph as module
+from edgedeploy.compile.optimized_graph import optimized_graph
 from edgedeploy.datasets.npz import npz_bytes
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.inference.onnxruntime import HostSession

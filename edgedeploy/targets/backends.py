@@ -1,0 +1,62 @@
+"""The registry of backends: finds the modules of `compile/backends/` and reads what each declares.
+
+A backend is one module there with two names: `FACTS`, a `BackendFacts`, and `BACKEND`, which builds
+(`edgedeploy.compile.protocol.Backend`). Nothing else has to be changed to add one.
+
+Targets, measuring and the doctor ask for facts, and stand below or beside `compile`, which they may not import. So the
+registry is a plug-in loader: it knows the name of a package and the type of a value, and imports nothing of `compile`
+by itself. Facts passed in from above would have changed the signature of `push`, `probe` and `profile`; a table here
+would have been a second place to change. Reading facts is cheap: a backend's module imports onnx, onnxruntime and numpy
+only while it builds.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from types import ModuleType
+
+from edgedeploy.values.backend import BackendFacts
+from edgedeploy.values.target import Target
+
+_PACKAGE = "edgedeploy.compile.backends"
+
+
+def backends() -> tuple[BackendFacts, ...]:
+    """List the facts of every backend, by rank."""
+    return _discovered(tuple(importlib.import_module(_PACKAGE).__path__))
+
+
+def backend_names() -> tuple[str, ...]:
+    """List the names of every backend, by rank."""
+    return tuple(facts.name for facts in backends())
+
+
+def find_backend(name: str) -> BackendFacts | None:
+    """Return the facts of the backend called `name`; None when this edgedeploy has none.
+
+    A target or a release on a device may name one of a newer edgedeploy.
+    """
+    return next((facts for facts in backends() if facts.name == name), None)
+
+
+def backend_module(name: str) -> ModuleType:
+    """Return the module of a backend that `find_backend` knows."""
+    return importlib.import_module(f"{_PACKAGE}.{name.replace('-', '_')}")
+
+
+def runs_onnxruntime_operators(target: Target) -> bool:
+    """Tell whether an ONNX model may have onnxruntime's own operators there: the backend that comes first runs them."""
+    facts = find_backend(target.backends[0]) if target.backends else None
+    return facts is not None and facts.onnxruntime_operators
+
+
+@functools.cache
+def _discovered(path: tuple[str, ...]) -> tuple[BackendFacts, ...]:
+    found: list[BackendFacts] = []
+    for module in pkgutil.iter_modules(path):
+        facts: BackendFacts = importlib.import_module(f"{_PACKAGE}.{module.name}").FACTS
+        assert facts.name.replace("-", "_") == module.name, f"{module.name} declares a backend called {facts.name}"
+        found.append(facts)
+    return tuple(sorted(found, key=lambda facts: (facts.rank, facts.name)))
