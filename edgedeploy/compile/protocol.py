@@ -14,7 +14,7 @@ from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target
 
 
-class BuildRequest(Struct, frozen=True, kw_only=True):
+class BackendRequest(Struct, frozen=True, kw_only=True):
     """All that is known of a model and of where it is to run."""
 
     model: Path
@@ -49,7 +49,7 @@ class Backend(Protocol):
         What its facts rule out is not asked: this is for what only this machine or the target's system tells.
         """
 
-    def build(self, request: BuildRequest, folder: Path, progress: Progress) -> BuildResult:
+    def build(self, request: BackendRequest, folder: Path, progress: Progress) -> BuildResult:
         """Put the model, or what it becomes, and all that runs it into `folder`.
 
         The same request gives the same files. What is to be executable has its bit set.

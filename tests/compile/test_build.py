@@ -206,10 +206,10 @@ def test_external_data_is_taken_into_the_one_model_file(small, tmp_path):
 
 
 def test_a_model_over_2_gb_is_refused_before_it_is_loaded(small, model, tmp_path, monkeypatch):
-    import edgedeploy.compile.build as build
+    from edgedeploy.compile import request, staging
 
-    monkeypatch.setattr(build, "PROTOBUF_LIMIT_BYTES", model.stat().st_size - 1)
-    monkeypatch.setattr(build, "open_session", None)
+    monkeypatch.setattr(request, "PROTOBUF_LIMIT_BYTES", model.stat().st_size - 1)
+    monkeypatch.setattr(staging, "open_session", None)
     with pytest.raises(UnsupportedError, match="ends at 2 GB"):
         compile_model(model, RPI4, tmp_path / "out")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedeploy.compile.dependencies.zig import compile_c, static_machine, zig_version
-from edgedeploy.compile.protocol import BuildRequest, BuildResult
+from edgedeploy.compile.protocol import BackendRequest, BuildResult
 from edgedeploy.foundation.errors import HostError, UnsupportedError
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.progress import Progress
@@ -55,7 +55,7 @@ class NativeBackend:
             return f"{error.what} ({error.hint})"
         return None
 
-    def build(self, request: BuildRequest, folder: Path, progress: Progress) -> BuildResult:
+    def build(self, request: BackendRequest, folder: Path, progress: Progress) -> BuildResult:
         # These import onnx and onnxruntime, which the command line is not to wait for.
         from edgedeploy.compile.native.fuse import fuse
         from edgedeploy.compile.native.prepare import prepare
@@ -100,7 +100,7 @@ class NativeBackend:
 BACKEND = NativeBackend()
 
 
-def _golden_feed(request: BuildRequest) -> Feed:
+def _golden_feed(request: BackendRequest) -> Feed:
     """Read the first golden input: its shapes are what the program is made for.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from edgedeploy.compile.protocol import BuildRequest, BuildResult
+from edgedeploy.compile.protocol import BackendRequest, BuildResult
 from edgedeploy.compile.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
@@ -52,7 +52,7 @@ class OnnxruntimeBackend:
     def unsupported_reason(self, target: Target, format: ModelFormat) -> str | None:
         return None
 
-    def build(self, request: BuildRequest, folder: Path, progress: Progress) -> BuildResult:
+    def build(self, request: BackendRequest, folder: Path, progress: Progress) -> BuildResult:
         content, graph = graph_for(request, progress)
         write_bytes(folder / _MODEL, content)
         runtime = lay_out_python_runner(
@@ -72,7 +72,7 @@ class OnnxruntimeBackend:
 BACKEND = OnnxruntimeBackend()
 
 
-def graph_for(request: BuildRequest, progress: Progress) -> tuple[bytes, str]:
+def graph_for(request: BackendRequest, progress: Progress) -> tuple[bytes, str]:
     """The model as it is sent to run on the onnxruntime of the lock file: optimized for the target where that is sound
     (`optimized_graph`), else as it is. And which of both, in words for the manifest."""
     # It imports onnx, which whoever only reads the facts is not to wait for.

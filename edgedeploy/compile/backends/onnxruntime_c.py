@@ -12,7 +12,7 @@ from pathlib import Path
 from edgedeploy.compile.backends.onnxruntime import graph_for, settings_for
 from edgedeploy.compile.dependencies.wheels import is_licence, lay_out_wheels
 from edgedeploy.compile.dependencies.zig import compile_c, dynamic_machine, zig_version
-from edgedeploy.compile.protocol import BuildRequest, BuildResult
+from edgedeploy.compile.protocol import BackendRequest, BuildResult
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.files import cache_folder, write_bytes
 from edgedeploy.foundation.progress import Progress
@@ -59,7 +59,7 @@ class OnnxruntimeCBackend:
             return f"{error.what} ({error.hint})"
         return None
 
-    def build(self, request: BuildRequest, folder: Path, progress: Progress) -> BuildResult:
+    def build(self, request: BackendRequest, folder: Path, progress: Progress) -> BuildResult:
         target = request.target
         content, graph = graph_for(request, progress)
         write_bytes(folder / _MODEL, content)

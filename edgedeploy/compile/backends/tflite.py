@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from edgedeploy.compile.dependencies import debian_numpy
 from edgedeploy.compile.dependencies.wheels import More
-from edgedeploy.compile.protocol import BuildRequest, BuildResult
+from edgedeploy.compile.protocol import BackendRequest, BuildResult
 from edgedeploy.compile.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
@@ -106,7 +106,7 @@ class TfliteBackend:
             )
         return None
 
-    def build(self, request: BuildRequest, folder: Path, progress: Progress) -> BuildResult:
+    def build(self, request: BackendRequest, folder: Path, progress: Progress) -> BuildResult:
         chosen = runtime_for(request.target)
         assert chosen is not None, "a target that is refused"
         if request.format == "onnx":

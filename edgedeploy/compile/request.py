@@ -1,0 +1,143 @@
+"""Resolves what `compile_model` is asked for: everything that is wrong with it is said before anything is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from edgedeploy.compile.candidates import Candidate, candidates
+from edgedeploy.foundation.errors import IntegrityError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.validation import is_name
+from edgedeploy.model.inspect import inspect_model
+from edgedeploy.model.load import PROTOBUF_LIMIT_BYTES
+from edgedeploy.values.bundle import ContractReference, Source
+from edgedeploy.values.contract import Contract
+from edgedeploy.values.evidence import Evidence
+from edgedeploy.values.model import ModelFacts
+from edgedeploy.values.target import Target
+
+
+class GoldenRequest(Struct, frozen=True, kw_only=True):
+    """Where golden inputs come from."""
+
+    data: str | None
+    """A dataset whose first samples they are; None draws random ones."""
+    samples: int
+    """How many at most."""
+    input_shapes: Mapping[str, Sequence[int]]
+    """Extents of the random ones, by input name, where the model leaves them open."""
+
+
+class BuildRequest(Struct, frozen=True, kw_only=True):
+    """One bundle to be built: of what, for what, by which backends, and where the model comes from."""
+
+    name: str
+    version: str
+    model: Path
+    """The file that the user gave, its external data beside it."""
+    facts: ModelFacts
+    """Of that file; `facts.sha256` is what evidence and contract are held against."""
+    target: Target
+    candidates: tuple[Candidate, ...]
+    """The backends to be tried, in order; at least one."""
+    golden: GoldenRequest
+    source: Source | None
+    """The float model that `optimize` made this one from."""
+    contract: ContractReference | None
+
+
+def resolve(
+    model: Path,
+    target: Target,
+    *,
+    name: str | None,
+    version: str,
+    backend: str,
+    golden: GoldenRequest,
+    contract: Contract | None,
+    progress: Progress,
+) -> BuildRequest:
+    """Read the model and its evidence, choose the backends, and check names, size and contract.
+
+    Raises:
+        As `compile_model`, but for what shows only while it builds.
+    """
+    name = _default_name(model) if name is None else name
+    _check_names(name, version)
+    if golden.samples < 1:
+        raise UnsupportedError("a bundle needs at least one golden sample")
+    progress.step(f"reading {model.name}")
+    facts = inspect_model(model, golden.input_shapes)
+    tried = candidates(backend, target, facts.format)
+    if facts.size_bytes > PROTOBUF_LIMIT_BYTES:
+        raise UnsupportedError(
+            f"{model} is {facts.size_bytes:,} bytes large with its data; a bundle's model ends at 2 GB",
+            hint="make it smaller first: edgedeploy optimize",
+        )
+    source = _source(model, facts, progress)
+    if contract is not None:
+        _check_is_of_contract(model, source.sha256 if source else facts.sha256, contract)
+    return BuildRequest(
+        name=name,
+        version=version,
+        model=model,
+        facts=facts,
+        target=target,
+        candidates=tried,
+        golden=golden,
+        source=source,
+        contract=contract.reference if contract else None,
+    )
+
+
+def _default_name(model: Path) -> str:
+    name = re.sub(r"[^a-z0-9._-]+", "-", model.stem.lower()).strip("._-")[:64]
+    return name or "model"
+
+
+def _check_names(name: str, version: str) -> None:
+    for key, text in (("name", name), ("version", version)):
+        if not is_name(text):
+            raise UnsupportedError(
+                f"{text!r} cannot be a {key}",
+                why="it becomes part of paths on devices",
+                hint="take lower-case letters, digits, '.', '_' and '-', at most 64, a letter or digit first",
+            )
+
+
+def _check_is_of_contract(model: Path, sha256: str, contract: Contract) -> None:
+    if sha256 != contract.model.sha256:
+        raise IntegrityError(
+            f"{model} is not the model of the contract, nor made from it",
+            why=f"the contract names SHA-256 {contract.model.sha256[:12]}…, and this one comes from {sha256[:12]}…",
+            hint="optimize the contract's model, and keep MODEL.evidence.json beside the result: it says what it is of",
+        )
+
+
+def _source(model: Path, facts: ModelFacts, progress: Progress) -> Source | None:
+    """Read which float model this one was made from, if `optimize` left its evidence beside it."""
+    path = model.with_name(f"{model.name}.evidence.json")
+    try:
+        evidence = msgspec.json.decode(path.read_bytes(), type=Evidence)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise InvalidFileError(
+            f"{path} cannot be read as evidence", why=str(error), hint="remove it, or optimize again"
+        ) from error
+    if evidence.result is None or evidence.result.sha256 != facts.sha256:
+        progress.note(f"{path.name} is about another file than {model.name}: left out")
+        return None
+    return Source(
+        sha256=evidence.source.sha256,
+        size_bytes=evidence.source.size_bytes,
+        parameters=evidence.source.parameters,
+        recipe=evidence.recipe,
+        evaluation_sha256=evidence.evaluation_sha256,
+        metric=evidence.source_metric,
+    )

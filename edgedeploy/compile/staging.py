@@ -1,0 +1,57 @@
+"""Makes ready what a backend is given: the model in one file, and golden inputs with the outputs computed here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgedeploy.compile.golden import write_golden
+from edgedeploy.compile.protocol import BackendRequest
+from edgedeploy.compile.request import BuildRequest
+from edgedeploy.foundation.files import write_bytes
+from edgedeploy.foundation.progress import Progress
+from edgedeploy.inference.formats import ModelFormat
+from edgedeploy.inference.session import open_session
+from edgedeploy.model.load import external_files, load_onnx, read_onnx
+
+
+def stage(request: BuildRequest, scratch: Path, golden: Path, progress: Progress) -> BackendRequest:
+    """Write the model into `scratch` and the golden samples into `golden`.
+
+    Raises:
+        UnsupportedError: the model does not load here, or golden inputs cannot be made up.
+        DatasetError: the golden data does not fit the model.
+    """
+    facts = request.facts
+    model = scratch / f"model.{facts.format}"
+    content = _in_one_piece(request.model, facts.format)
+    write_bytes(model, content)
+    # What does not load here will not load there either. Golden outputs are made without graph optimizations, the
+    # device runs with them: both must load.
+    open_session(content, facts.format, exact=False)
+    progress.step("computing golden outputs")
+    written = write_golden(
+        open_session(content, facts.format, exact=True, threads=1),
+        facts,
+        golden,
+        data=request.golden.data,
+        samples=request.golden.samples,
+        input_shapes=request.golden.input_shapes,
+        progress=progress,
+    )
+    return BackendRequest(
+        model=model,
+        format=facts.format,
+        facts=facts,
+        target=request.target,
+        golden=golden,
+        golden_samples=written.samples,
+        input_shapes=written.input_shapes,
+    )
+
+
+def _in_one_piece(model: Path, format: ModelFormat) -> bytes:
+    """Read the model, with its external data taken in."""
+    if format == "onnx" and external_files(read_onnx(model), model):
+        content: bytes = load_onnx(model).SerializeToString(deterministic=True)
+        return content
+    return model.read_bytes()
