@@ -1,204 +1,22 @@
-"""Operators that compute each element from those at the same place. Chains of them become one loop."""
+"""Writes operators that compute each element from those at the same place. Chains of them become one loop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from edgedeploy.compile.native.emit import C_TYPES, Emitter, Place, broadcast, memory_order, same_strides
+from edgedeploy.compile.native.emit import Emitter
+from edgedeploy.compile.native.formulas import formula_of, literal, quantized_axis
 from edgedeploy.compile.native.graph import Node, Value
+from edgedeploy.compile.native.layout import Place, broadcast, memory_order, same_strides
+from edgedeploy.compile.native.loops import Element
 
-Formula = Callable[[Node, list[str]], str]
-
-
-def literal(value: float, dtype: np.dtype[np.generic] | None = None) -> str:
-    """A C constant of that type, exact."""
-    dtype = np.dtype(np.float32) if dtype is None else dtype
-    if dtype.kind == "b":
-        return "true" if value else "false"
-    if dtype.kind in "iu":
-        return f"(({C_TYPES[dtype.name]}){int(value)}{'u' if dtype.kind == 'u' else ''}LL)"
-    number = float(value)
-    if np.isnan(number):
-        return "NAN"
-    if np.isinf(number):
-        return "INFINITY" if number > 0 else "(-INFINITY)"
-    return f"({number.hex()}f)" if dtype.name == "float32" else f"({number.hex()})"
-
-
-def _clip(node: Node, x: list[str]) -> str:
-    low, high = clip_bounds(node)
-    dtype = node.output.dtype
-    found = x[0]
-    kind = "m" if dtype.name == "float32" else "n"
-    if low is not None:
-        found = f"{kind}_max({found}, {literal(low, dtype)})"
-    if high is not None:
-        found = f"{kind}_min({found}, {literal(high, dtype)})"
-    return found
-
-
-def clip_bounds(node: Node) -> tuple[float | None, float | None]:
-    """Of a Clip, in any opset; None where it has no bound.
-
-    Raises:
-        UnsupportedError: a bound is computed by the model.
-    """
-    bounds: list[float | None] = [node.get("min", None), node.get("max", None)]
-    for which in (0, 1):
-        given = node.constant(which + 1)
-        if given is not None:
-            bounds[which] = given.item()
-    return bounds[0], bounds[1]
-
-
-def _cast(node: Node, x: list[str]) -> str:
-    source, result = node.needed(0).dtype, node.output.dtype
-    if result.kind == "b":
-        return f"({x[0]} != 0)"
-    if result.kind in "iu" and source.kind == "f" and result.itemsize < 4:
-        # Through a wider integer: what does not fit is cut off as onnxruntime does, not undefined.
-        return f"(({C_TYPES[result.name]})(int32_t)({x[0]}))"
-    return f"(({C_TYPES[result.name]})({x[0]}))"
-
-
-def _fold(function: str, operator: str | None = None) -> Formula:
-    def formula(node: Node, x: list[str]) -> str:
-        found = x[0]
-        for each in x[1:]:
-            if operator:
-                found = f"({found} {operator} {each})"
-            else:
-                found = f"{'m' if node.output.dtype.name == 'float32' else 'n'}_{function}({found}, {each})"
-        return found
-
-    return formula
-
-
-def _infix(operator: str) -> Formula:
-    return lambda node, x: f"({x[0]} {operator} {x[1]})"
-
-
-def _call(function: str) -> Formula:
-    return lambda node, x: f"{function}({x[0]})"
-
-
-def _pow(node: Node, x: list[str]) -> str:
-    exponent = node.needed(1).constant
-    if exponent is not None and exponent.size == 1:
-        if exponent.item() == 2:
-            return f"m_square({x[0]})"
-        if exponent.item() == 3:
-            return f"m_cube({x[0]})"
-        if exponent.item() == 0.5:
-            return f"sqrtf({x[0]})"
-    return f"powf({x[0]}, (float){x[1]})"
-
-
-def _gelu(node: Node, x: list[str]) -> str:
-    return f"m_gelu_tanh({x[0]})" if node.get("approximate", "none") == "tanh" else f"m_gelu({x[0]})"
-
-
-def _quantize(node: Node, x: list[str]) -> str:
-    """Per tensor or per axis alike: scale and zero point are operands."""
-    bounds = np.iinfo(node.output.dtype)
-    zero = f"(float){x[2]}" if len(x) > 2 else "0.0f"
-    return (
-        f"(({C_TYPES[node.output.dtype.name]})(int32_t)"
-        f"m_clip(m_round({x[0]} / {x[1]}) + {zero}, {float(bounds.min)}f, {float(bounds.max)}f))"
-    )
-
-
-def _dequantize(node: Node, x: list[str]) -> str:
-    zero = f" - (int32_t){x[2]}" if len(x) > 2 else ""
-    return f"((float)((int32_t){x[0]}{zero}) * {x[1]})"
-
-
-FLOAT: dict[str, Formula] = {
-    "Abs": _call("fabsf"),
-    "Ceil": _call("ceilf"),
-    "Cos": _call("cosf"),
-    "Elu": lambda node, x: f"m_elu({x[0]}, {literal(node.get('alpha', 1.0))})",
-    "Erf": _call("m_erf"),
-    "Exp": _call("m_exp"),
-    "Floor": _call("floorf"),
-    "Gelu": _gelu,
-    "HardSigmoid": lambda node, x: (
-        f"m_clip({x[0]} * {literal(node.get('alpha', 0.2))} + {literal(node.get('beta', 0.5))}, 0.0f, 1.0f)"
-    ),
-    "HardSwish": _call("m_hard_swish"),
-    "LeakyRelu": lambda node, x: f"m_leaky({x[0]}, {literal(node.get('alpha', 0.01))})",
-    "Log": _call("logf"),
-    "PRelu": lambda node, x: f"m_leaky({x[0]}, {x[1]})",
-    "Pow": _pow,
-    "Reciprocal": lambda node, x: f"(1.0f / {x[0]})",
-    "Relu": lambda node, x: f"m_max({x[0]}, 0.0f)",
-    "Round": _call("m_round"),
-    "Sigmoid": _call("m_sigmoid"),
-    "Silu": _call("m_silu"),
-    "Sin": _call("sinf"),
-    "Softplus": _call("m_softplus"),
-    "Sqrt": _call("sqrtf"),
-    "Tanh": _call("m_tanh"),
-}
-"""Of 32-bit floats."""
-
-ANY: dict[str, Formula] = {
-    "Add": _fold("", "+"),
-    "And": _infix("&&"),
-    "Cast": _cast,
-    "Clip": _clip,
-    "Div": _infix("/"),
-    "Equal": _infix("=="),
-    "Greater": _infix(">"),
-    "GreaterOrEqual": _infix(">="),
-    "Less": _infix("<"),
-    "LessOrEqual": _infix("<="),
-    "Max": _fold("max"),
-    "Min": _fold("min"),
-    "Mul": _infix("*"),
-    "Neg": lambda node, x: f"(-{x[0]})",
-    "Not": lambda node, x: f"(!{x[0]})",
-    "Or": _infix("||"),
-    "Sub": _infix("-"),
-    "Sum": _fold("", "+"),
-    "Where": lambda node, x: f"({x[0]} ? {x[1]} : {x[2]})",
-    "Xor": _infix("!="),
-}
-
-_QUANTIZED: dict[str, Formula] = {"QuantizeLinear": _quantize, "DequantizeLinear": _dequantize}
+Leaf = tuple[Value, int | None]
+"""What a loop reads: a value, and the dimension that it goes along where it is a scale or zero point per channel."""
 
 _HEAVY = 24
 """Operators in one loop at most: a longer one no longer fits into registers."""
-
-
-def formula_of(node: Node) -> Formula | None:
-    """How C computes the operator; None when it is not one of these, or not for these types."""
-    types = [value.dtype for value in (*node.inputs, *node.outputs) if value is not None]
-    if any(each.name not in C_TYPES or each.name == "float16" for each in types) or len(node.outputs) != 1:
-        return None
-    if node.op in _QUANTIZED:
-        return _quantized_formula(node)
-    if node.op in ("And", "Or", "Xor", "Not") and any(each.kind != "b" for each in types):
-        return None
-    if node.op == "Clip" and node.output.dtype.itemsize > 4:
-        return None
-    if node.op in ANY:
-        return ANY[node.op]
-    if node.op in FLOAT and types[0].name == "float32" and types[-1].name == "float32":
-        return FLOAT[node.op]
-    return None
-
-
-def _quantized_formula(node: Node) -> Formula | None:
-    scale = node.needed(1)
-    numbers = node.needed(0) if node.op == "DequantizeLinear" else node.output
-    if numbers.dtype.name not in ("int8", "uint8", "int16", "uint16", "int32") or scale.dtype.name != "float32":
-        return None
-    if scale.size > 1 and (len(scale.shape) != 1 or node.get("block_size", 0)):
-        return None
-    return _QUANTIZED[node.op]
 
 
 def elementwise(emitter: Emitter, node: Node) -> None:
@@ -223,43 +41,45 @@ def _weight(emitter: Emitter, node: Node) -> int:
 
 
 def write(emitter: Emitter, node: Node) -> None:
-    """One loop for an operator and all that was left to it."""
+    """Write one loop for an operator and all that was left to it."""
     result = node.output
-    leaves: dict[tuple[Value, int | None], Place] = {}
-    steps: list[tuple[Node, list[tuple[Value, int | None]]]] = []
-
-    def visit(each: Node) -> None:
-        taken: list[tuple[Value, int | None]] = []
-        for position, value in enumerate(each.inputs):
-            if value is None or (each.op == "Clip" and position):
-                continue
-            if value in emitter.deferred:
-                if all(done is not emitter.deferred[value] for done, _ in steps):
-                    visit(emitter.deferred[value])
-                taken.append((value, None))
-                continue
-            axis = _axis(each, position, value)
-            if (value, axis) not in leaves:
-                leaves[value, axis] = _spread(emitter.place(value), value, axis, result.shape)
-            taken.append((value, axis))
-        steps.append((each, taken))
-
-    visit(node)
+    leaves: dict[Leaf, Place] = {}
+    steps: list[tuple[Node, list[Leaf]]] = []
+    _visit(emitter, node, result, leaves, steps)
     order = _order(result, leaves)
     target = emitter.define(result, order)
     sources = list(leaves)
 
-    def value_of(names: list[str]) -> str:
-        known = dict(zip(sources, names, strict=True))
-        for each, taken in steps:
-            words = [_word(value, known[value, axis], axis) for value, axis in taken]
-            formula = formula_of(each)
+    def value_of(elements: list[Element]) -> str:
+        known = {leaf: str(element) for leaf, element in zip(sources, elements, strict=True)}
+        for step, inputs in steps:
+            formula = formula_of(step)
             assert formula is not None
-            known[each.output, None] = formula(each, words)
+            known[step.output, None] = formula(step, [_operand(leaf[0], known[leaf]) for leaf in inputs])
         return known[result, None]
 
     if not _look_up(emitter, result, target, leaves, value_of):
         emitter.loops(result.shape, target, list(leaves.values()), value_of)
+
+
+def _visit(
+    emitter: Emitter, node: Node, result: Value, leaves: dict[Leaf, Place], steps: list[tuple[Node, list[Leaf]]]
+) -> None:
+    """Collect what the loop for `result` reads, and the nodes that it computes, each after what it takes."""
+    taken: list[Leaf] = []
+    for position, value in enumerate(node.inputs):
+        if value is None or (node.op == "Clip" and position):
+            continue
+        if value in emitter.deferred:
+            if all(done is not emitter.deferred[value] for done, _ in steps):
+                _visit(emitter, emitter.deferred[value], result, leaves, steps)
+            taken.append((value, None))
+            continue
+        axis = quantized_axis(node, position, value)
+        if (value, axis) not in leaves:
+            leaves[value, axis] = _spread(emitter.place(value), value, axis, result.shape)
+        taken.append((value, axis))
+    steps.append((node, taken))
 
 
 _BYTE = 256
@@ -271,43 +91,35 @@ def _look_up(
     emitter: Emitter,
     result: Value,
     target: Place,
-    leaves: dict[tuple[Value, int | None], Place],
-    value_of: Callable[[list[str]], str],
+    leaves: Mapping[Leaf, Place],
+    value_of: Callable[[list[Element]], str],
 ) -> bool:
-    """Whether the result is a function of one byte: then it is computed for each there is, and looked up."""
-    varying = [key for key in leaves if key[0].constant is None or key[0].size > 1]
+    """Look the result up in a table of each byte, where it is a function of one byte; False where it is none."""
+    varying = [leaf for leaf in leaves if leaf[0].constant is None or leaf[0].size > 1]
     if len(varying) != 1 or result.size < _TABLE_PAYS or result.dtype.name not in ("int8", "uint8", "float32"):
         return False
     (source, axis), place = varying[0], leaves[varying[0]]
     if axis is not None or source.dtype.name not in ("int8", "uint8") or source.shape != result.shape:
         return False
-    dense_so = place.buffer.size >= result.size and same_strides(result.shape, place.strides, target.strides)
-    if not dense_so or source.constant is not None:
+    is_dense = place.buffer.size >= result.size and same_strides(result.shape, place.strides, target.strides)
+    if not is_dense or source.constant is not None:
         return False
     every = emitter.weight(np.arange(_BYTE, dtype=np.uint8).view(source.dtype))
     table = emitter.buffer(result.dtype, _BYTE)
     places = [
-        Place(every, 0, (1,)) if key == varying[0] else Place(each.buffer, each.offset, (0,))
-        for key, each in leaves.items()
+        Place(every, 0, (1,)) if leaf == varying[0] else constant.with_strides((0,))
+        for leaf, constant in leaves.items()
     ]
     emitter.loops((_BYTE,), Place(table, 0, (1,)), places, value_of)
     function = "lookup_floats" if result.dtype.name == "float32" else "lookup"
-    emitter.say(f"{function}({place.pointer}, {table.token}, {target.pointer}, {result.size});")
+    emitter.emit(f"{function}({place.pointer}, {table.token}, {target.pointer}, {result.size});")
     return True
 
 
-def _word(value: Value, name: str, axis: int | None) -> str:
+def _operand(value: Value, element: str) -> str:
     if value.constant is not None and value.size == 1:
         return literal(value.constant.item(), value.dtype)
-    return name
-
-
-def _axis(node: Node, position: int, value: Value) -> int | None:
-    """The dimension along which a scale or zero point goes, where it is not one for all."""
-    if node.op not in _QUANTIZED or not position or value.size == 1:
-        return None
-    axis = int(node.get("axis", 1))
-    return axis + len(node.output.shape) if axis < 0 else axis
+    return element
 
 
 def _spread(place: Place, value: Value, axis: int | None, shape: tuple[int, ...]) -> Place:
@@ -315,11 +127,11 @@ def _spread(place: Place, value: Value, axis: int | None, shape: tuple[int, ...]
         return broadcast(place, value.shape, shape)
     strides = [0] * len(shape)
     strides[axis] = place.strides[0]
-    return Place(place.buffer, place.offset, tuple(strides))
+    return place.with_strides(tuple(strides))
 
 
-def _order(result: Value, leaves: dict[tuple[Value, int | None], Place]) -> tuple[int, ...] | None:
-    """As the first operand lies that has all elements: nothing is then reordered."""
+def _order(result: Value, leaves: Mapping[Leaf, Place]) -> tuple[int, ...] | None:
+    """Return the order of the first operand that has all elements, so that nothing is reordered; None when none has."""
     for (value, _), place in leaves.items():
         if value.shape == result.shape and value.constant is None:
             return memory_order(value.shape, place.strides)

@@ -9,100 +9,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from edgedeploy.compile.native.graph import Graph, Node, Value
+from edgedeploy.compile.native.layout import C_TYPES, Buffer, Place, dense, memory_order, same_strides
+from edgedeploy.compile.native.loops import Element, Index, block, collapse, for_loops
 from edgedeploy.foundation.errors import UnsupportedError
-
-C_TYPES = {
-    "float32": "float",
-    "float64": "double",
-    "int8": "int8_t",
-    "int16": "int16_t",
-    "int32": "int32_t",
-    "int64": "int64_t",
-    "uint8": "uint8_t",
-    "uint16": "uint16_t",
-    "uint32": "uint32_t",
-    "uint64": "uint64_t",
-    "bool": "bool",
-    "float16": "_Float16",
-}
 
 WEIGHTS_ALIGNMENT = 64
 
 _TOKEN = re.compile(r"@(\d+)@")
 
 
-@dataclass(eq=False)
-class Buffer:
-    number: int
-    dtype: np.dtype[Any]
-    size: int
-    """Elements."""
-    lasts: bool
-    """An output: nothing may take its memory before the end."""
-    weights_offset: int | None = None
-    """Where in the weights, in bytes, for constants."""
-
-    @property
-    def token(self) -> str:
-        return f"@{self.number}@"
-
-    @property
-    def size_bytes(self) -> int:
-        return self.size * self.dtype.itemsize
-
-
-@dataclass(frozen=True)
-class Place:
-    buffer: Buffer
-    offset: int
-    strides: tuple[int, ...]
-    """Elements from one to the next, for each dimension; 0 where a dimension is repeated."""
-
-    @property
-    def pointer(self) -> str:
-        return f"({self.buffer.token} + {self.offset})" if self.offset else self.buffer.token
-
-
-def dense(shape: Sequence[int], order: Sequence[int] | None = None) -> tuple[int, ...]:
-    """Strides of a dense array whose dimensions lie in `order`, the outermost first; None is C's order."""
-    strides = [0] * len(shape)
-    step = 1
-    for axis in reversed(order if order is not None else range(len(shape))):
-        strides[axis] = step
-        step *= shape[axis]
-    return tuple(strides)
-
-
-def same_strides(shape: Sequence[int], one: Sequence[int], other: Sequence[int]) -> bool:
-    """Whether both say the same; the stride of a dimension of one element says nothing."""
-    return all(extent <= 1 or a == b for extent, a, b in zip(shape, one, other, strict=True))
-
-
-def memory_order(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
-    """Dimensions from the outermost to the innermost; repeated ones and those of one element first."""
-
-    def key(axis: int) -> tuple[int, int]:
-        return (-strides[axis] if shape[axis] > 1 and strides[axis] else -(1 << 62), axis)
-
-    return tuple(sorted(range(len(shape)), key=key))
-
-
-def channels_last(rank: int) -> tuple[int, ...]:
-    """The order N, spatial dimensions, C."""
-    return (0, *range(2, rank), 1)
-
-
-Emit = Callable[["Emitter", Node], None]
-
-
 class Emitter:
-    """What is written so far. Operators call it; `program` asks it for the result."""
+    """Collects the C of a graph. Operators write with it; `program` makes the file of what they wrote."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -173,30 +95,24 @@ class Emitter:
             self._places[value] = Place(self.weight(value.constant), 0, dense(value.shape))
         return self._places[value]
 
-    def ordered(self, value: Value, order: Sequence[int] | None = None) -> str:
-        """A pointer to the value, dense in that order: copied if it does not lie so already."""
+    def ordered(self, value: Value, order: Sequence[int] | None = None) -> Place:
+        """Return a place where the value lies dense in that order: it is copied if it does not lie so already."""
         wanted = dense(value.shape, order)
         if value.constant is not None:
             key = (value, wanted)
             if key not in self._constants:
                 array = value.constant if order is None else value.constant.transpose(order)
                 self._constants[key] = Place(self.weight(array), 0, wanted)
-            return self._constants[key].pointer
+            return self._constants[key]
         place = self.place(value)
         if same_strides(value.shape, place.strides, wanted):
-            return place.pointer
+            return place.with_strides(wanted)
         found = (place.buffer, place.offset, place.strides, wanted)
         if found not in self._copies:
             copy = Place(self.buffer(value.dtype, value.size), 0, wanted)
-            self.copy(value.shape, place, copy)
+            self.copy(value.shape, source=place, target=copy)
             self._copies[found] = copy
-        return self._copies[found].pointer
-
-    def lies_ordered(self, value: Value, order: Sequence[int] | None = None) -> bool:
-        """Whether `ordered` would cost nothing."""
-        return value.constant is not None or same_strides(
-            value.shape, self.place(value).strides, dense(value.shape, order)
-        )
+        return self._copies[found]
 
     def deliver(self, value: Value) -> None:
         """Leave an output of the model where nothing else writes, in C's order."""
@@ -204,18 +120,13 @@ class Emitter:
             return
         place = self.place(value)
         target = Place(self.buffer(value.dtype, value.size, lasts=True), 0, dense(value.shape))
-        self.copy(value.shape, place, target)
+        self.copy(value.shape, source=place, target=target)
         self.delivered[value] = target.buffer
-
-    def at(self, pointer: str, strides: tuple[int, ...]) -> Place:
-        """The place of a pointer that `ordered` gave."""
-        found = re.fullmatch(r"\(?@(\d+)@(?: \+ (\d+)\))?", pointer)
-        assert found is not None, pointer
-        return Place(self.buffers[int(found[1])], int(found[2] or 0), strides)
 
     # Statements
 
-    def say(self, statement: str) -> None:
+    def emit(self, statement: str) -> None:
+        """Append a C statement. It names buffers by their tokens."""
         self.statements.append(statement)
 
     def c_type(self, value: Value) -> str:
@@ -227,92 +138,42 @@ class Emitter:
             raise UnsupportedError(f"the native backend cannot hold {name!r}", why=f"its type is {dtype}")
         return C_TYPES[dtype.name]
 
-    def copy(self, shape: Sequence[int], source: Place, target: Place) -> None:
-        """Copy an array, whatever the strides of both."""
-        self.loops(shape, target, [source], lambda names: names[0])
+    def copy(self, shape: Sequence[int], *, source: Place, target: Place) -> None:
+        """Copy an array, whatever the strides of both. They must not overlap."""
+        self.loops(shape, target, [source], lambda elements: str(elements[0]))
 
-    def fill(self, shape: Sequence[int], target: Place, source: Place) -> None:
-        """Copy from one part of a buffer to another, in any order."""
-        axes = range(len(shape))
+    def copy_within(self, shape: Sequence[int], *, source: Place, target: Place) -> None:
+        """Copy from one part of a buffer to another part of it, element by element, in the order of `shape`."""
         kind = C_TYPES[target.buffer.dtype.name]
-        lines = [f"{kind} *y = {target.pointer};", f"const {kind} *x = {source.pointer};"]
-        lines += [f"for (int i{axis} = 0; i{axis} < {shape[axis]}; i{axis}++)" for axis in axes]
-        to = " + ".join(f"i{axis} * {target.strides[axis]}" for axis in axes) or "0"
-        read = " + ".join(f"i{axis} * {source.strides[axis]}" for axis in axes) or "0"
-        self.say("{\n" + "\n".join("    " + line for line in (*lines, f"    y[{to}] = x[{read}];")) + "\n}")
+        to, read = Index.spelled_out(target.strides), Index.spelled_out(source.strides)
+        lines = [f"{kind} *y = {target.pointer};", f"const {kind} *x = {source.pointer};", *for_loops(shape)]
+        self.emit(block([*lines, f"    y[{to}] = x[{read}];"]))
 
     def loops(
-        self, shape: Sequence[int], target: Place, sources: Sequence[Place], value: Callable[[list[str]], str]
+        self, shape: Sequence[int], target: Place, sources: Sequence[Place], value: Callable[[list[Element]], str]
     ) -> None:
-        """Loops over `shape` in the target's order, which set each of its elements to `value` of the sources' ones."""
+        """Write loops over `shape` in the target's order, which set each of its elements.
+
+        Args:
+            value: gives the C expression of an element from the elements of the sources at the same place.
+        """
         order = memory_order(shape, target.strides)
-        nest = collapse(shape, order, [target.strides, *(each.strides for each in sources)])
+        nest = collapse(shape, order, [target.strides, *(source.strides for source in sources)])
         lines = [f"{C_TYPES[target.buffer.dtype.name]} *restrict y = {target.pointer};"]
-        names = []
+        elements = []
         for number, source in enumerate(sources):
             lines.append(f"const {C_TYPES[source.buffer.dtype.name]} *restrict x{number} = {source.pointer};")
-            names.append(f"x{number}[{index(nest, number + 1)}]")
-        depth = len(nest.extents)
-        for axis, extent in enumerate(nest.extents):
-            lines.append("    " * axis + f"for (int i{axis} = 0; i{axis} < {extent}; i{axis}++)")
-        lines.append("    " * depth + f"y[{index(nest, 0)}] = {value(names)};")
-        self.say("{\n" + "\n".join("    " + line for line in lines) + "\n}")
-
-
-@dataclass(frozen=True)
-class Nest:
-    """Loops, the outermost first, and the strides of each operand along them."""
-
-    extents: tuple[int, ...]
-    strides: tuple[tuple[int, ...], ...]
-
-
-def collapse(shape: Sequence[int], order: Sequence[int], operands: Sequence[Sequence[int]]) -> Nest:
-    """As few loops over `shape` as there can be: neighbours along which all operands go on evenly become one."""
-    extents: list[int] = []
-    strides: list[list[int]] = [[] for _ in operands]
-    for axis in order:
-        extent = shape[axis]
-        if extent == 1:
-            continue
-        steps = [operand[axis] for operand in operands]
-        if extents and all(held[-1] == step * extent for held, step in zip(strides, steps, strict=True)):
-            extents[-1] *= extent
-            for held, step in zip(strides, steps, strict=True):
-                held[-1] = step
-            continue
-        extents.append(extent)
-        for held, step in zip(strides, steps, strict=True):
-            held.append(step)
-    return Nest(tuple(extents), tuple(tuple(each) for each in strides))
-
-
-def index(nest: Nest, operand: int) -> str:
-    """The C expression of an operand's element in the innermost loop."""
-    terms = []
-    for axis, stride in enumerate(nest.strides[operand]):
-        if stride == 1:
-            terms.append(f"i{axis}")
-        elif stride:
-            terms.append(f"i{axis} * {stride}")
-    return " + ".join(terms) or "0"
-
-
-def broadcast(place: Place, shape: Sequence[int], to: Sequence[int]) -> Place:
-    """The same array, repeated to a larger shape as NumPy does."""
-    missing = len(to) - len(shape)
-    strides = [0] * missing
-    strides += [
-        0 if extent == 1 and wanted != 1 else stride
-        for extent, wanted, stride in zip(shape, to[missing:], place.strides, strict=True)
-    ]
-    return Place(place.buffer, place.offset, tuple(strides))
+            elements.append(Element(f"x{number}", nest.index(number + 1)))
+        lines += ["    " * depth + head for depth, head in enumerate(for_loops(nest.extents))]
+        lines.append("    " * len(nest.extents) + f"{Element('y', nest.index(0))} = {value(elements)};")
+        self.emit(block(lines))
 
 
 def named_buffers(statement: str) -> set[int]:
-    """Numbers of the buffers that a statement names."""
+    """Return the numbers of the buffers that a statement names."""
     return {int(each) for each in _TOKEN.findall(statement)}
 
 
 def with_pointers(statement: str, pointer: Callable[[int], str]) -> str:
+    """Put addresses in place of the buffers' tokens, each given by `pointer` for the buffer's number."""
     return _TOKEN.sub(lambda found: pointer(int(found[1])), statement)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgedeploy.compile.native.elementwise import clip_bounds
+from edgedeploy.compile.native.convolutions import has_constant_weights
+from edgedeploy.compile.native.finish import ACTIVATION, ADDED, BIAS
+from edgedeploy.compile.native.formulas import clip_bounds
 from edgedeploy.compile.native.graph import Graph, Node, Value
-from edgedeploy.compile.native.products import ACTIVATION, ADDED, has_constant_weights
 from edgedeploy.foundation.errors import UnsupportedError
 
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -89,7 +90,7 @@ def _bias(graph: Graph, product: Node, taker: Node) -> Value | None:
         return None
     columns = matrix.shape[-1]
     if other.size == 1 or (other.size == columns and other.shape[-1] == columns):
-        product.attributes["_bias"] = np.ascontiguousarray(np.broadcast_to(other.constant.reshape(-1), (columns,)))
+        product.attributes[BIAS] = np.ascontiguousarray(np.broadcast_to(other.constant.reshape(-1), (columns,)))
         return taker.output
     return None
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from edgedeploy.compile.native.emit import C_TYPES, Emitter
+from edgedeploy.compile.native.emit import Emitter
 from edgedeploy.compile.native.graph import Node, Value
+from edgedeploy.compile.native.layout import C_TYPES
 from edgedeploy.foundation.errors import UnsupportedError
 
 _INLINE_LIMIT = 64
@@ -27,7 +28,7 @@ def generic(emitter: Emitter, node: Node) -> None:
     name = f"node_{len(emitter.sources)}"
     taken = [value for value in dict.fromkeys(node.inputs) if value is not None and not _inline(value)]
     emitter.sources[f"{name}.c"] = _source(node, taken, name, emitter.graph.opset)
-    arguments = [emitter.ordered(value) for value in taken]
+    arguments = [emitter.ordered(value).pointer for value in taken]
     for value in node.outputs:
         if value is not None:
             arguments.append(emitter.define(value).pointer)
@@ -36,7 +37,7 @@ def generic(emitter: Emitter, node: Node) -> None:
         + [f"{C_TYPES[value.dtype.name]} *" for value in node.outputs if value is not None]
     )
     emitter.prototypes.append(f"void {name}({parameters});")
-    emitter.say(f"{name}({', '.join(arguments)});")
+    emitter.emit(f"{name}({', '.join(arguments)});")
 
 
 def _inline(value: Value) -> bool:

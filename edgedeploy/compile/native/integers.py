@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgedeploy.compile.native.elementwise import literal
-from edgedeploy.compile.native.emit import Buffer, Emitter, channels_last
+from edgedeploy.compile.native.emit import Emitter
+from edgedeploy.compile.native.finish import finish_of
+from edgedeploy.compile.native.formulas import literal
 from edgedeploy.compile.native.graph import Node
+from edgedeploy.compile.native.layout import Buffer, channels_last
 from edgedeploy.compile.native.packing import (
     INTEGER_STEP,
     integer_columns,
@@ -14,8 +16,8 @@ from edgedeploy.compile.native.packing import (
     packed_depthwise,
     packed_integers,
 )
-from edgedeploy.compile.native.products import finish_of, window_of
 from edgedeploy.compile.native.quantize import PRODUCT, Integers
+from edgedeploy.compile.native.windows import window_of
 
 _MOST_ROWS = 8
 """Of a tile, on any core: `Q_ROWS` in kernels/integers.h."""
@@ -25,60 +27,62 @@ _NEIGHBOURS = 4
 
 
 def conv(emitter: Emitter, node: Node) -> None:
+    """Write a convolution: depthwise, of single pixels, or by windows that are gathered into patches."""
     source, result, product = node.needed(0), node.output, _product(node)
     window = window_of(node, product.weights.shape[2:])
-    rank, groups = len(source.shape), int(node.get("group", 1))
-    order = channels_last(rank)
+    order, groups = channels_last(len(source.shape)), int(node.get("group", 1))
     channels, columns = source.shape[1], product.weights.shape[0]
     per_group, depth = columns // groups, channels // groups
-    pixels, out_pixels = int(np.prod(window.image)), int(np.prod(window.out))
-    taps = int(np.prod(window.kernel))
-    read = emitter.ordered(source, order)
+    pixels, out_pixels, taps = (int(np.prod(extents)) for extents in (window.image, window.out, window.kernel))
+    read = emitter.ordered(source, order).pointer
     target = emitter.define(result, order).pointer
     depthwise = groups == channels == columns
-    if depthwise:
-        weights, rescale = emitter.weight(packed_depthwise(product.weights)), _rescale(emitter, node, 1, 8)
-    else:
-        by_group = product.weights.reshape(groups, per_group, depth, taps).transpose(0, 3, 2, 1)
-        matrices = [packed_integers(each.reshape(taps * depth, per_group), product.dot_product) for each in by_group]
-        weights = emitter.weight(np.stack(matrices))
-        rescale = _rescale(emitter, node, groups, integer_columns(product.dot_product))
+    weights, rescale = _packed(emitter, node, groups, depthwise)
     # What depthwise neighbours read of one row: see integer_depthwise in kernels/integers.h.
     row = channels * ((_NEIGHBOURS - 1) * window.strides[1] + window.kernel[1])
-    zeros = emitter.weight(np.full(row if depthwise else depth, product.source_zero, np.int8))
+    zeros = emitter.weight(np.full(row if depthwise else depth, product.source_zero, np.int8)).token
     patches: Buffer | None = None
     for image in range(source.shape[0]):
         x, first = f"{read} + {image * pixels * channels}", image * out_pixels * columns
         if depthwise:
-            call = (
-                f"integer_depthwise({x}, {weights.token}, {target}, {first}, {channels}, &{window.c()}, "
-                f"{zeros.token}, &to);"
-            )
+            call = f"integer_depthwise({x}, {weights}, {target}, {first}, {channels}, &{window.c()}, {zeros}, &to);"
         elif window.is_point and groups == 1:
             call = (
-                f"integer_matmul({x}, {channels}, {weights.token}, 0, {target}, {first}, {columns}, {pixels}, "
+                f"integer_matmul({x}, {channels}, {weights}, 0, {target}, {first}, {columns}, {pixels}, "
                 f"{columns}, {channels}, &to);"
             )
         else:
             if patches is None:
                 patches = emitter.buffer(np.dtype(np.int8), _MOST_ROWS * taps * depth + INTEGER_STEP)
             call = (
-                f"integer_conv({x}, {weights.token}, {target}, {first}, {groups}, {depth}, {per_group}, "
-                f"&{window.c()}, {zeros.token}, {patches.token}, &to);"
+                f"integer_conv({x}, {weights}, {target}, {first}, {groups}, {depth}, {per_group}, "
+                f"&{window.c()}, {zeros}, {patches.token}, &to);"
             )
-        emitter.say("\n".join(["{", *_packed_so(product, depthwise), rescale, call, "}"]))
+        emitter.emit("\n".join(["{", *_packed_so(product, depthwise), rescale, call, "}"]))
+
+
+def _packed(emitter: Emitter, node: Node, groups: int, depthwise: bool) -> tuple[str, str]:
+    """Pack a convolution's weights as its kernel reads them; their C pointer, and the declaration of `to`."""
+    product = _product(node)
+    if depthwise:
+        return emitter.weight(packed_depthwise(product.weights)).token, _rescale(emitter, node, 1, 8)
+    columns, depth = product.weights.shape[:2]
+    by_group = product.weights.reshape(groups, columns // groups, depth, -1).transpose(0, 3, 2, 1)
+    matrices = [packed_integers(matrix.reshape(-1, columns // groups), product.dot_product) for matrix in by_group]
+    weights = emitter.weight(np.stack(matrices)).token
+    return weights, _rescale(emitter, node, groups, integer_columns(product.dot_product))
 
 
 def matmul(emitter: Emitter, node: Node) -> None:
     """MatMul and Gemm: rows of all batches are rows of one product."""
     source, product = node.needed(0), _product(node)
     k, n = product.weights.shape
-    read = emitter.ordered(source)
+    read = emitter.ordered(source).pointer
     target = emitter.define(node.output).pointer
     weights = emitter.weight(packed_integers(product.weights, product.dot_product))
     rescale = _rescale(emitter, node, 1, integer_columns(product.dot_product))
     call = f"integer_matmul({read}, {k}, {weights.token}, 0, {target}, 0, {n}, {source.size // k}, {n}, {k}, &to);"
-    emitter.say("\n".join(["{", *_packed_so(product, False), rescale, call, "}"]))
+    emitter.emit("\n".join(["{", *_packed_so(product, False), rescale, call, "}"]))
 
 
 def _product(node: Node) -> Integers:

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edgedeploy.compile.native import integers, products, recurrent, reductions, shapes
-from edgedeploy.compile.native.elementwise import elementwise, formula_of, write
+from edgedeploy.compile.native import convolutions, integers, matrices, moves, recurrent, reductions, views
+from edgedeploy.compile.native.elementwise import elementwise, write
 from edgedeploy.compile.native.emit import Emitter
+from edgedeploy.compile.native.formulas import formula_of
 from edgedeploy.compile.native.generic import generic
 from edgedeploy.compile.native.graph import Graph, Node
+from edgedeploy.compile.native.pad import pad
+from edgedeploy.compile.native.resize import resize
 
 _ALWAYS: dict[str, Callable[[Emitter, Node], None]] = {
-    "Concat": shapes.concat,
-    "Dropout": shapes.reshape,
-    "Expand": shapes.expand,
-    "Flatten": shapes.reshape,
-    "Gather": shapes.gather,
-    "GatherElements": shapes.gather_elements,
-    "Identity": shapes.reshape,
-    "Pad": shapes.pad,
-    "Reshape": shapes.reshape,
-    "Slice": shapes.slice_,
-    "DepthToSpace": shapes.depth_to_space,
-    "Split": shapes.split,
-    "Squeeze": shapes.reshape,
-    "Tile": shapes.tile,
-    "Transpose": shapes.transpose,
-    "Unsqueeze": shapes.reshape,
+    "Concat": moves.concat,
+    "Dropout": views.reshape,
+    "Expand": views.expand,
+    "Flatten": views.reshape,
+    "Gather": moves.gather,
+    "GatherElements": moves.gather_elements,
+    "Identity": views.reshape,
+    "Pad": pad,
+    "Reshape": views.reshape,
+    "Slice": views.slice_,
+    "DepthToSpace": moves.depth_to_space,
+    "Split": views.split,
+    "Squeeze": views.reshape,
+    "Tile": moves.tile,
+    "Transpose": views.transpose,
+    "Unsqueeze": views.reshape,
     "edgedeploy:IntegerConv": integers.conv,
     "edgedeploy:IntegerGemm": integers.matmul,
     "edgedeploy:IntegerMatMul": integers.matmul,
@@ -34,9 +37,9 @@ _ALWAYS: dict[str, Callable[[Emitter, Node], None]] = {
 
 _WHERE_IT_CAN: dict[str, Callable[[Emitter, Node], bool]] = {
     "AveragePool": reductions.pool,
-    "Conv": products.conv,
-    "ConvTranspose": products.conv_transpose,
-    "Gemm": products.gemm,
+    "Conv": convolutions.conv,
+    "ConvTranspose": convolutions.conv_transpose,
+    "Gemm": matrices.gemm,
     "GlobalAveragePool": reductions.reduce,
     "GlobalMaxPool": reductions.reduce,
     "GRU": recurrent.recurrent,
@@ -44,7 +47,7 @@ _WHERE_IT_CAN: dict[str, Callable[[Emitter, Node], bool]] = {
     "LSTM": recurrent.recurrent,
     "LayerNormalization": reductions.layer_normalization,
     "LogSoftmax": reductions.softmax,
-    "MatMul": products.matmul,
+    "MatMul": matrices.matmul,
     "MaxPool": reductions.pool,
     "ReduceL1": reductions.reduce,
     "ReduceL2": reductions.reduce,
@@ -55,9 +58,9 @@ _WHERE_IT_CAN: dict[str, Callable[[Emitter, Node], bool]] = {
     "ReduceProd": reductions.reduce,
     "ReduceSum": reductions.reduce,
     "ReduceSumSquare": reductions.reduce,
-    "Resize": shapes.resize,
+    "Resize": resize,
     "Softmax": reductions.softmax,
-    "Upsample": shapes.resize,
+    "Upsample": resize,
 }
 """Those that say whether they could; else the node goes to `generic`."""
 
@@ -91,7 +94,7 @@ def emit_graph(graph: Graph) -> Emitter:
     emitter.materialize = lambda value: write(emitter, emitter.deferred.pop(value))
     for number, value in enumerate(graph.inputs):
         place = emitter.define(value)
-        emitter.say(f"memcpy({place.pointer}, inputs[{number}], {value.size * value.dtype.itemsize});")
+        emitter.emit(f"memcpy({place.pointer}, inputs[{number}], {value.size * value.dtype.itemsize});")
     for node in graph.nodes:
         try:
             _emit(emitter, node)

@@ -19,6 +19,9 @@ _SUBGRAPHS = ("If", "Loop", "Scan", "SequenceMap")
 _SHAPE_OF_DATA = ("NonZero", "Unique", "Compress", "NonMaxSuppression", "StringSplit", "TfIdfVectorizer")
 """How much comes out of these hangs on the data: no static program can hold it."""
 
+_KNOWN_BY_SHAPE = ("Shape", "Size", "Constant")
+"""What these give is known before the model runs, whatever they take."""
+
 _RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 
 
@@ -99,7 +102,7 @@ def _refuse(node: onnx.NodeProto) -> None:
 
 
 def _run(model: onnx.ModelProto, feed: Feed) -> dict[str, np.ndarray]:
-    """Everything that the model computes on `feed`, by name."""
+    """Compute every value of the model on `feed`, by name."""
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
     known = {value.name for value in exposed.graph.output}
@@ -147,23 +150,7 @@ def _folded(
             inputs.append(values[each.name])
     nodes = []
     for proto in graph.node:
-        node = Node(
-            proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}:{proto.op_type}",
-            proto.name or proto.output[0],
-            [values[name] if name else None for name in proto.input],
-            [],
-            {each.name: _attribute(each) for each in proto.attribute},
-        )
-        constant = node.op in ("Shape", "Size", "Constant") or all(
-            value.constant is not None for value in node.inputs if value is not None
-        )
-        for name in proto.output:
-            if not name:
-                node.outputs.append(None)
-                continue
-            array = seen[name]
-            values[name] = Value(name, array.dtype, array.shape, array if constant else None)
-            node.outputs.append(values[name])
+        node, constant = _node(proto, values, seen)
         # Weights that are stored in few bits stay so: their DequantizeLinear is what tells how.
         if constant and node.op == "DequantizeLinear":
             node.output.constant = None
@@ -175,6 +162,28 @@ def _folded(
     found.guards = [(values[name], wanted) for name, wanted in guards.items() if values[name].constant is None]
     found.drop_unused()
     return found
+
+
+def _node(proto: onnx.NodeProto, values: dict[str, Value], seen: Mapping[str, np.ndarray]) -> tuple[Node, bool]:
+    """Make a node, add what it makes to `values`, and tell whether that is known before the model runs."""
+    node = Node(
+        proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}:{proto.op_type}",
+        proto.name or proto.output[0],
+        [values[name] if name else None for name in proto.input],
+        [],
+        {attribute.name: _attribute(attribute) for attribute in proto.attribute},
+    )
+    constant = node.op in _KNOWN_BY_SHAPE or all(
+        value.constant is not None for value in node.inputs if value is not None
+    )
+    for name in proto.output:
+        if not name:
+            node.outputs.append(None)
+            continue
+        array = seen[name]
+        values[name] = Value(name, array.dtype, array.shape, array if constant else None)
+        node.outputs.append(values[name])
+    return node, constant
 
 
 def _opset(model: onnx.ModelProto) -> int:

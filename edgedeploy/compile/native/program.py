@@ -7,8 +7,9 @@ from importlib import resources
 from msgspec import Struct
 
 from edgedeploy.compile.native.arena import Lifetime, lay_out
-from edgedeploy.compile.native.emit import C_TYPES, Emitter, named_buffers, with_pointers
+from edgedeploy.compile.native.emit import Emitter, named_buffers, with_pointers
 from edgedeploy.compile.native.graph import Graph, Value
+from edgedeploy.compile.native.layout import C_TYPES
 from edgedeploy.compile.native.operators import emit_graph
 
 KERNELS = (
@@ -28,7 +29,6 @@ MODEL = "model.c"
 
 SLACK_BYTES = 64
 """Behind all buffers: kernels of 8-bit integers may read past the end of a row, whatever lies there."""
-SLACK_BYTES = 64
 
 
 class Sources(Struct, frozen=True):
@@ -66,7 +66,7 @@ def write_program(graph: Graph) -> Sources:
 
 
 def _memory(emitter: Emitter) -> tuple[list[str], int]:
-    """A C pointer for each buffer, and how large the arena is."""
+    """Return a C pointer for each buffer, and how large the arena is."""
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     for at, statement in enumerate(emitter.statements):
@@ -89,9 +89,25 @@ def _memory(emitter: Emitter) -> tuple[list[str], int]:
 
 
 def _text(emitter: Emitter, pointers: list[str], arena_bytes: int) -> str:
+    """Write `model.c`."""
     graph = emitter.graph
-    lines = [f'#include "{name}"' for name in (*KERNELS, "native_model.h")]
-    lines += [
+    lines = [
+        *_declarations(emitter),
+        *_steps(emitter, pointers),
+        "",
+        f"const size_t native_memory_bytes = {arena_bytes};",
+        "",
+        *_run(emitter, pointers),
+        "",
+        *_list("native_input", graph.inputs),
+        *_list("native_output", graph.outputs),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _declarations(emitter: Emitter) -> list[str]:
+    return [
+        *(f'#include "{name}"' for name in (*KERNELS, "native_model.h")),
         "",
         # `.incbin` is read by the assembler in a moment, where an array of literals takes minutes.
         '__asm__(".pushsection .rodata.weights, \\"a\\"\\n.balign 64\\nnative_weights:\\n"',
@@ -103,18 +119,24 @@ def _text(emitter: Emitter, pointers: list[str], arena_bytes: int) -> str:
         *emitter.prototypes,
         "",
     ]
-    # A function of its own for each statement: compilers are slow at very long ones.
+
+
+def _steps(emitter: Emitter, pointers: list[str]) -> list[str]:
+    """Write a function of its own for each statement: compilers are slow at very long ones."""
+    lines = []
     for number, statement in enumerate(emitter.statements):
         lines += [
             f"static __attribute__((noinline)) void step{number}(void)",
             "{",
-            with_pointers(statement, lambda each: pointers[each]),
+            with_pointers(statement, lambda buffer: pointers[buffer]),
             "}",
         ]
-    lines += [
-        "",
-        f"const size_t native_memory_bytes = {arena_bytes};",
-        "",
+    return lines
+
+
+def _run(emitter: Emitter, pointers: list[str]) -> list[str]:
+    graph = emitter.graph
+    return [
         "bool native_run(char *memory, const void *const given[], const void *outputs[])",
         "{",
         "    arena = memory;",
@@ -130,10 +152,7 @@ def _text(emitter: Emitter, pointers: list[str], arena_bytes: int) -> str:
         ),
         "    return true;",
         "}",
-        "",
     ]
-    lines += _list("native_input", graph.inputs) + _list("native_output", graph.outputs)
-    return "\n".join(lines) + "\n"
 
 
 def _list(name: str, values: list[Value]) -> list[str]:
@@ -146,6 +165,6 @@ def _list(name: str, values: list[Value]) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    """A C string: every byte that could mean something is written as a number."""
+    """Write a C string: every byte that could mean something is written as a number."""
     safe = "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in text.encode())
     return f'"{safe}"'

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgedeploy.compile.native.finish import ACTIVATION
 from edgedeploy.compile.native.fuse import unary
 from edgedeploy.compile.native.graph import Graph, Node, Value
-from edgedeploy.compile.native.products import ACTIVATION
 
 INTEGER = "edgedeploy:Integer"
 """How the operators begin that this pass makes, e.g. `"edgedeploy:IntegerConv"`. They take one input, of int8."""

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgedeploy.compile.native.emit import Emitter, Place, dense
+from edgedeploy.compile.native.emit import Emitter
+from edgedeploy.compile.native.finish import UNFINISHED
 from edgedeploy.compile.native.graph import Node
+from edgedeploy.compile.native.layout import Place, dense
 from edgedeploy.compile.native.packing import packed_bias, packed_matrix
 
 _DEFAULT = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"]}
-_NOTHING = "&(const struct finish){ACTIVATION_NONE, 0, 0}"
 _FLOAT = np.dtype(np.float32)
 
 
@@ -25,7 +26,10 @@ class _Sizes:
 
 
 def recurrent(emitter: Emitter, node: Node) -> bool:
-    """False for what is rare: peepholes, other activations, clipping, lengths for each sample, computed weights."""
+    """Write an LSTM or GRU.
+
+    False for what is rare: peepholes, other activations, clipping, lengths for each sample, computed weights.
+    """
     source, weights, again = node.needed(0), node.needed(1), node.needed(2)
     bias, lengths, peepholes = node.input(3), node.input(4), node.input(7)
     direction = node.get("direction", "forward")
@@ -46,7 +50,7 @@ def recurrent(emitter: Emitter, node: Node) -> bool:
     ):
         return False
     sizes = _Sizes(steps, batch, inputs, again.shape[2], weights.shape[0])
-    read = emitter.ordered(source)
+    read = emitter.ordered(source).pointer
     every, last, cells = ([*node.outputs, None, None, None])[:3]
     targets = [None if value is None else emitter.define(value) for value in (every, last, cells)]
     for number in range(sizes.directions):
@@ -67,20 +71,15 @@ def _direction(
     steps, batch, hidden = sizes.steps, sizes.batch, sizes.hidden
     gates = 4 if node.op == "LSTM" else 3
     wide = gates * hidden
-    weights, again, bias = node.constant(1), node.constant(2), node.constant(3)
+    weights, again = node.constant(1), node.constant(2)
     assert weights is not None and again is not None
-    for_input = np.zeros(wide, np.float32) if bias is None else bias[number, :wide].copy()
-    for_hidden = np.zeros(wide, np.float32) if bias is None else bias[number, wide:].copy()
-    # Biases of both products are one, but where the hidden state's own is reset with it.
-    apart = 2 * hidden if node.op == "GRU" and node.get("linear_before_reset", 0) else wide
-    for_input[:apart] += for_hidden[:apart]
-    for_hidden[:apart] = 0
+    for_input, for_hidden = _biases(node, number, wide, hidden)
     # What the input adds to the gates, for all steps at once.
     given = emitter.buffer(_FLOAT, steps * batch * wide)
-    emitter.say(
+    emitter.emit(
         f"matmul({read}, {sizes.inputs}, {emitter.weight(packed_matrix(weights[number].T)).token}, "
         f"{emitter.weight(packed_bias(for_input, wide)).token}, NULL, {given.token}, {wide}, {steps * batch}, {wide}, "
-        f"{sizes.inputs}, {_NOTHING});"
+        f"{sizes.inputs}, {UNFINISHED});"
     )
     state = _state(emitter, node, 5, sizes, number)
     lines = ["{", f"const float *x = {given.token};", f"float *h = {state};"]
@@ -104,7 +103,21 @@ def _direction(
         lines.append(f"memcpy({last.pointer} + {number * block}, h, {block} * sizeof(float));")
     if cells is not None and cell:
         lines.append(f"memcpy({cells.pointer} + {number * block}, {cell}, {block} * sizeof(float));")
-    emitter.say("\n".join([*lines, "}"]))
+    emitter.emit("\n".join([*lines, "}"]))
+
+
+def _biases(node: Node, number: int, wide: int, hidden: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the biases of one direction, float32 [wide]: of the product with the input, and with the hidden state.
+
+    Both are one, in the first, but where the hidden state's own is reset with it.
+    """
+    bias = node.constant(3)
+    for_input = np.zeros(wide, np.float32) if bias is None else bias[number, :wide].copy()
+    for_hidden = np.zeros(wide, np.float32) if bias is None else bias[number, wide:].copy()
+    apart = 2 * hidden if node.op == "GRU" and node.get("linear_before_reset", 0) else wide
+    for_input[:apart] += for_hidden[:apart]
+    for_hidden[:apart] = 0
+    return for_input, for_hidden
 
 
 def _gru(emitter: Emitter, node: Node, again: np.ndarray, bias: np.ndarray, sizes: _Sizes) -> list[str]:
@@ -139,7 +152,7 @@ def _product(
     """One product of the hidden states; row by row where what is added lies wider than the result."""
     packed = emitter.weight(packed_matrix(matrix)).token
     biases = emitter.weight(packed_bias(bias, columns)).token
-    tail = f"{columns}, {sizes.hidden}, {_NOTHING});"
+    tail = f"{columns}, {sizes.hidden}, {UNFINISHED});"
     if added == "NULL" or added_stride == columns or sizes.batch == 1:
         return f"matmul({rows}, {sizes.hidden}, {packed}, {biases}, {added}, {result}, {columns}, {sizes.batch}, {tail}"
     return (
@@ -154,9 +167,9 @@ def _state(emitter: Emitter, node: Node, position: int, sizes: _Sizes, number: i
     state = emitter.buffer(_FLOAT, block)
     given = node.input(position)
     if given is None:
-        emitter.say(f"memset({state.token}, 0, {block} * sizeof(float));")
+        emitter.emit(f"memset({state.token}, 0, {block} * sizeof(float));")
     else:
         place = emitter.place(given)
         source = Place(place.buffer, place.offset + number * place.strides[0], place.strides[1:])
-        emitter.copy(given.shape[1:], source, Place(state, 0, dense(given.shape[1:])))
+        emitter.copy(given.shape[1:], source=source, target=Place(state, 0, dense(given.shape[1:])))
     return state.token

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedeploy.compile.native.arena import ALIGNMENT, Lifetime, lay_out
-from edgedeploy.compile.native.emit import collapse, dense, memory_order
+from edgedeploy.compile.native.layout import dense, memory_order
+from edgedeploy.compile.native.loops import collapse
 
 _LIFETIMES = st.lists(
     st.builds(
