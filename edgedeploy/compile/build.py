@@ -17,7 +17,6 @@ from edgedeploy.compile.candidates import Candidate
 from edgedeploy.compile.needs import with_needs
 from edgedeploy.compile.protocol import BackendRequest, BuildResult
 from edgedeploy.compile.request import BuildRequest, GoldenRequest, resolve
-from edgedeploy.compile.sbom import bill_of_materials
 from edgedeploy.compile.staging import stage
 from edgedeploy.foundation.errors import HostError, UnsupportedError
 from edgedeploy.foundation.files import replacing_folder, unwritable, write_bytes
@@ -129,6 +128,9 @@ def _build_with_first(
 
 
 def _write_bill(request: BuildRequest, compiled: ModelFacts, built: BuildResult, folder: Path) -> None:
+    # It imports CycloneDX's library, which nobody is to wait for who builds nothing.
+    from edgedeploy.compile.sbom import bill_of_materials
+
     bill = bill_of_materials(
         folder,
         name=request.name,

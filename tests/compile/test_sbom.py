@@ -151,6 +151,20 @@ def test_a_library_that_a_wheel_carries_is_named_when_it_is_there(folder):
     assert carried["hashes"] == [{"alg": "SHA-256", "content": sha256_file(library)}]
 
 
+def test_a_library_that_two_files_describe_is_named_once(folder):
+    (folder / "runtime/python/the_thing").mkdir()
+    (folder / "runtime/python/the_thing/NOTICE").write_text(CARRIED)
+    thing = by_name(bill(folder, {}))["The.Thing"]
+    assert [carried["name"] for carried in thing["components"]] == ["Fast Thing"]
+    assert len(thing["properties"]) == 2
+
+
+def test_no_clock_and_no_chance_is_in_it(folder):
+    found = bill(folder, {})
+    assert "timestamp" not in found["metadata"]
+    assert list(found)[:4] == ["$schema", "bomFormat", "specVersion", "serialNumber"]
+
+
 def test_a_library_that_nobody_describes_is_named_all_the_same(folder):
     found = by_name(bill(folder, {}))
     assert "libfast-0123.so.5.0" not in found
