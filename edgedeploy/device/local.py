@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from edgedeploy.device.connection import ANSWER_LIMIT_BYTES, Completed
+from edgedeploy.device.connection import Completed
+from edgedeploy.device.pump import did_not_end, run_to_end
+from edgedeploy.device.watchdog import SilenceLimit
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.foundation.files import unwritable
 
@@ -38,42 +39,10 @@ class LocalConnection:
             raise unwritable(home, error) from error
 
     def run(self, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] = b"", timeout_s: float = 60.0) -> Completed:
-        process = self.start(argv)
-        watchdog = _Watchdog(timeout_s, process.kill)
-        # Both directions at once: a command that writes while it is still being written to must not block us both.
-        output: list[bytes] = []
-
-        def read() -> None:
-            output.append(process.stdout.read(ANSWER_LIMIT_BYTES + 1))
-            if len(output[0]) > ANSWER_LIMIT_BYTES:
-                process.kill()
-
-        reader = threading.Thread(target=read, daemon=True)
-        reader.start()
-        try:
-            with watchdog:
-                with contextlib.suppress(BrokenPipeError):  # it ended early; its exit status says why
-                    for chunk in (stdin,) if isinstance(stdin, bytes) else stdin:
-                        process.stdin.write(chunk)
-                        watchdog.alive()
-                    process.stdin.flush()
-                with contextlib.suppress(BrokenPipeError):
-                    process.stdin.close()
-                reader.join()
-                completed = process.wait()
-        except BaseException:
-            process.kill()
-            raise
-        if watchdog.expired:
-            raise DeviceError(f"{argv[0]} did not end within {timeout_s:g} s on {self.address}")
-        if len(output[0]) > ANSWER_LIMIT_BYTES:
-            raise DeviceError(
-                f"{argv[0]} on {self.address} says more than it should", why="its output was not read to the end"
-            )
-        return Completed(exit_status=completed.exit_status, stdout=output[0], stderr=completed.stderr)
+        return run_to_end(self.start(argv), stdin, timeout_s=timeout_s, command=argv[0], address=self.address)
 
     def start(self, argv: Sequence[str]) -> LocalProcess:
-        return LocalProcess(argv, self._home)
+        return LocalProcess(self.address, argv, self._home)
 
     def close(self) -> None:
         pass
@@ -88,7 +57,8 @@ class LocalConnection:
 class LocalProcess:
     """A command on this machine. A `Process`."""
 
-    def __init__(self, argv: Sequence[str], home: Path) -> None:
+    def __init__(self, address: str, argv: Sequence[str], home: Path) -> None:
+        self._address = address
         # Through a shell, as sshd does it: a command that is not there ends with status 127.
         self._words = list(argv)
         # Standard error goes to a file: nobody has to drain it, and it cannot block the command.
@@ -113,14 +83,15 @@ class LocalProcess:
         self.stdout = cast(BinaryIO, self._process.stdout)
 
     def wait(self, timeout_s: float | None = None) -> Completed:
+        silence = SilenceLimit(self, timeout_s)
         try:
-            with contextlib.suppress(BrokenPipeError, ValueError):
-                self.stdin.close()
-            with _Watchdog(timeout_s, self.kill) as watchdog:
+            with silence:
+                with contextlib.suppress(BrokenPipeError, ValueError):
+                    self.stdin.close()
                 rest = b"" if self.stdout.closed else self.stdout.read()
                 status = self._process.wait()
-            if watchdog.expired:
-                raise DeviceError(f"{self._words[0]} did not end within {timeout_s:g} s")
+            if silence.exceeded:
+                raise did_not_end(self._words[0], self._address, timeout_s)
             size = self._errors.seek(0, os.SEEK_END)
             self._errors.seek(max(0, size - _STDERR_LIMIT_BYTES))
             # A signal's number is negative here; a shell, and so SSH, adds it to 128.
@@ -128,6 +99,7 @@ class LocalProcess:
                 exit_status=status if status >= 0 else 128 - status, stdout=rest, stderr=self._errors.read()
             )
         finally:
+            silence.stop()
             self.kill()
             self.stdout.close()
             self._errors.close()
@@ -140,34 +112,3 @@ class LocalProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-
-
-class _Watchdog:
-    """Calls `act` when `alive` was not called for `timeout_s`. None: never."""
-
-    def __init__(self, timeout_s: float | None, act: object) -> None:
-        self.expired = False
-        self._timeout_s = timeout_s
-        self._act = act
-        self._timer: threading.Timer | None = None
-
-    def __enter__(self) -> _Watchdog:
-        self.alive()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._timer:
-            self._timer.cancel()
-
-    def alive(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-        if self._timeout_s is not None:
-            self._timer = threading.Timer(self._timeout_s, self._expire)
-            self._timer.daemon = True
-            self._timer.start()
-
-    def _expire(self) -> None:
-        self.expired = True
-        assert callable(self._act)
-        self._act()

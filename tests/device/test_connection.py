@@ -111,18 +111,36 @@ def test_an_answer_has_a_limit(connection: Connection, script: str) -> None:
     assert connection.run(["echo", "next"]).stdout == b"next\n"
 
 
+def test_a_command_that_goes_on_talking_has_a_limit(connection: Connection) -> None:
+    script = "n=0; while [ $n -lt 200 ]; do echo still here; sleep 0.1; n=$((n + 1)); done"
+    with pytest.raises(DeviceError, match=r"did not end within 0\.5 s"):
+        connection.run(["sh", "-c", script], timeout_s=0.5)
+    assert connection.run(["echo", "next"]).stdout == b"next\n"
+
+
+def test_a_command_that_is_ended_leaves_nothing_behind(connection: Connection, tmp_path: Path) -> None:
+    process = connection.start(["sh", "-c", "echo $$; sleep 600 & echo $!; wait"])
+    numbers = [process.stdout.readline().decode().strip() for _ in range(2)]
+    process.kill()
+    gone = 'n=0; while kill -0 "$1" || kill -0 "$2"; do n=$((n + 1)); [ $n -lt 100 ] || exit 1; sleep 0.1; done'
+    assert connection.run(["sh", "-c", gone, "sh", *numbers]).exit_status == 0
+
+
 def test_a_child_that_keeps_the_output_open_does_not_outlast_the_limit(connection: Connection) -> None:
     with pytest.raises(DeviceError):
         connection.run(["sh", "-c", "sleep 20 & exit 0"], timeout_s=0.5)
 
 
-def test_sending_is_no_silence(connection: Connection) -> None:
-    def slowly() -> Iterator[bytes]:
-        for _ in range(8):
-            time.sleep(0.25)
-            yield b"x"
+def test_who_gives_the_input_may_take_his_time(connection: Connection) -> None:
+    limit_s = 1.0
 
-    assert connection.run(["wc", "-c"], stdin=slowly(), timeout_s=1.0).stdout.strip() == b"8"
+    def slowly() -> Iterator[bytes]:
+        begun_s = time.monotonic()
+        while time.monotonic() - begun_s < 1.5 * limit_s:
+            time.sleep(0.05)
+        yield b"x"
+
+    assert connection.run(["wc", "-c"], stdin=slowly(), timeout_s=limit_s).stdout.strip() == b"1"
 
 
 def test_a_conversation(connection: Connection) -> None:

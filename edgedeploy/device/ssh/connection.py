@@ -14,10 +14,11 @@ from typing import Any
 import paramiko
 from msgspec import Struct
 
-from edgedeploy.device.connection import ANSWER_LIMIT_BYTES, Completed
+from edgedeploy.device.connection import Completed
+from edgedeploy.device.pump import run_to_end
 from edgedeploy.device.ssh import key_passphrase
 from edgedeploy.device.ssh.known_hosts import KnownKey, fingerprint, host_name, known_keys, remember
-from edgedeploy.device.ssh.process import CHUNK_BYTES, SshProcess, begin, command_line, is_openssh, lost
+from edgedeploy.device.ssh.process import SshProcess, lost
 from edgedeploy.foundation.errors import AuthenticationError, UnreachableError
 
 _KEEPALIVE_S = 15
@@ -86,54 +87,20 @@ class SshConnection:
             raise
 
     def run(self, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] = b"", timeout_s: float = 60.0) -> Completed:
-        process = self.start(argv)
-        process.alive(timeout_s)
-        # Both directions at once: a command that writes while it is still being written to must not block us both.
-        output: list[bytes] = []
-        failure: list[Exception] = []
-
-        def read() -> None:
-            size_bytes = 0
-            try:
-                while chunk := process.stdout.read1(CHUNK_BYTES):  # type: ignore[attr-defined]
-                    output.append(chunk)
-                    process.alive(timeout_s)
-                    size_bytes += len(chunk)
-                    if size_bytes > ANSWER_LIMIT_BYTES:
-                        raise process.too_much()
-            except Exception as error:  # handed to the caller below, who may be waiting for the command to read
-                failure.append(error)
-                process.kill()
-
-        reader = threading.Thread(target=read, daemon=True)
-        reader.start()
-        try:
-            with contextlib.suppress(BrokenPipeError):  # it ended early; its exit status says why
-                for chunk in (stdin,) if isinstance(stdin, bytes) else stdin:
-                    process.stdin.write(chunk)
-                    process.alive(timeout_s)
-                process.stdin.close()
-            reader.join()
-            if failure:
-                raise failure[0]
-            completed = process.wait(timeout_s)
-        except BaseException:
-            process.kill()
-            raise
-        return Completed(exit_status=completed.exit_status, stdout=b"".join(output), stderr=completed.stderr)
+        return run_to_end(self.start(argv), stdin, timeout_s=timeout_s, command=argv[0], address=self.address)
 
     def start(self, argv: Sequence[str]) -> SshProcess:
         transport = self._client.get_transport()
         try:
-            if transport is None:
+            if transport is None or not transport.is_active():
                 raise EOFError("it is closed")
             spare, self._spare = self._spare, None
             channel = (spare.result() if spare is not None else None) or transport.open_session(timeout=_OPEN_S)
-            begin(channel, command_line(argv))
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise lost(self.address, error) from error
+        process = SshProcess(self.address, argv, channel)
         self._open_ahead()
-        return SshProcess(self.address, argv[0], channel)
+        return process
 
     def close(self) -> None:
         while self._clients:
@@ -150,7 +117,7 @@ class SshConnection:
         when the server lets us have no more of them now."""
         transport = self._client.get_transport()
         # Dropbear (2022.83) closes channels that are open and not used when a command on another one ends.
-        if transport is None or not is_openssh(transport):
+        if transport is None or "OpenSSH" not in transport.remote_version:
             return
         opened: Future[paramiko.Channel | None] = Future()
 

@@ -1,198 +1,168 @@
-"""A command on a device behind SSH: streams that cannot block, silence that is noticed, an end that is known."""
+"""A command on a device behind SSH: streams that cannot block, and an end that is known."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO, TypeVar, cast
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, cast
 
 import paramiko
-from paramiko.common import cMSG_CHANNEL_REQUEST
 
 from edgedeploy.device.connection import Completed
-from edgedeploy.foundation.errors import DeviceError, UnreachableError
+from edgedeploy.device.pump import did_not_end, says_too_much
+from edgedeploy.device.watchdog import SilenceLimit
+from edgedeploy.foundation.errors import UnreachableError
 
-_Moved = TypeVar("_Moved", int, bytes)
-
-CHUNK_BYTES = 64 << 10
+_CHUNK_BYTES = 64 << 10
 _STDERR_LIMIT_BYTES = 64 << 10
 _KILLED = 137
 """Exit status of a shell that a signal ended: 128 + SIGKILL."""
-# Dropbear (2022.83), when a command ends, closes every channel on which none has begun yet, and then the connection,
-# when something comes for such a channel. So the next one is opened after it has said that a killed one is gone.
 _END_S = 5.0
-_BEGUN = b"edgedeploy: here\n"
+"""For a killed command to be gone, and for its server to say so."""
 _NOISE_LIMIT_BYTES = 1 << 20
-# Files that login shells read may print; the command's own output begins after this line. And some shells put the
-# command in their own place, for which SSH then gives no status when a signal ended it: this one stays, and says 128 +
-# the signal's number.
-_WRAPPED = 'echo "$0: here"; "$@"; exit $?'
+# Files that login shells read may print; the command's own output begins after this line, which has the number of the
+# process that started it. And some shells put the command in their own place, for which SSH then gives no status when a
+# signal ended it: this one stays, and says 128 + the signal's number.
+_WRAPPED = 'echo "$0: here $$"; "$@"; exit $?'
+_BEGUN = re.compile(rb"edgedeploy: here ([0-9]{1,10})\n")
+# Ends the wrapper $1 and what it started. Its group is only ours where its leader is: Dropbear's own process leads that
+# of its commands.
+_KILL = """
+grep -q edgedeploy "/proc/$1/cmdline" || exit
+read -r pid name state parent group rest <"/proc/$1/stat"
+if grep -q edgedeploy "/proc/$group/cmdline"; then kill -s KILL -- "-$group"; else kill -s KILL "$1"; fi
+"""
 
 
-def command_line(argv: Sequence[str]) -> bytes:
-    """What the server's login shell is given, so that `SshProcess` can follow it. Words are quoted here, once."""
-    return shlex.join(["sh", "-c", _WRAPPED, "edgedeploy", *argv]).encode()
-
-
-def is_openssh(transport: paramiko.Transport) -> bool:
-    return "OpenSSH" in transport.remote_version
-
-
-def begin(channel: paramiko.Channel, command: bytes) -> None:
-    """Ask the server to run a command (RFC 4254, section 6.5), and do not wait for it to say that it does.
-
-    paramiko's `exec_command` waits, which is as long as the network takes there and back. A server that refuses is
-    found out all the same: paramiko then closes the channel.
-    """
-    message = paramiko.Message()
-    message.add_byte(cMSG_CHANNEL_REQUEST)
-    message.add_int(channel.remote_chanid)
-    message.add_string("exec")
-    message.add_boolean(True)
-    message.add_string(command)
-    channel.get_transport()._send_user_message(message)
+def command_line(argv: Sequence[str]) -> str:
+    """Quote a command for the server's login shell, once, in a wrapper that `SshProcess` can follow."""
+    return shlex.join(["sh", "-c", _WRAPPED, "edgedeploy", *argv])
 
 
 class SshProcess:
-    """A command on a device behind SSH, started with `command_line`. A `Process`."""
+    """A command on a device behind SSH. A `Process`.
 
-    def __init__(self, address: str, command: str, channel: paramiko.Channel) -> None:
-        self._address = address
-        self._command = command
+    Args:
+        channel: open, and not used yet.
+    """
+
+    def __init__(self, address: str, argv: Sequence[str], channel: paramiko.Channel) -> None:
+        self.address = address
+        self.command = argv[0]
         self._channel = channel
+        self._accepted = threading.Event()
         self._errors = bytearray()
-        self._limit_s: float | None = None
-        self._moved_s = time.monotonic()
+        self._reader = _Reader(self)
         self.stdin = cast(BinaryIO, _Writer(self))
-        self.stdout = cast(BinaryIO, _Reader(self))
-        self._drain = threading.Thread(target=self._read_errors, daemon=True)
+        self.stdout = cast(BinaryIO, self._reader)
+        self._drain = threading.Thread(target=self._execute, args=(command_line(argv),), daemon=True)
         self._drain.start()
 
-    def alive(self, timeout_s: float | None) -> None:
-        """Silence is counted from now, in both directions together; after `timeout_s` of it, reading and writing raise
-        DeviceError."""
-        self._moved_s = time.monotonic()
-        if timeout_s != self._limit_s:
-            self._limit_s = timeout_s
-            self._channel.settimeout(timeout_s)
-
     def wait(self, timeout_s: float | None = None) -> Completed:
-        self.alive(timeout_s)
+        silence = SilenceLimit(self, timeout_s)
         try:
-            self.stdin.close()
-            rest = self.stdout.read()
-            if not self._channel.status_event.wait(timeout_s):
-                raise self.failure(TimeoutError())
-            self._drain.join(5.0)
-            status = self._channel.recv_exit_status()
+            with silence:
+                self.stdin.close()
+                rest = self.stdout.read()
+                status = self._channel.recv_exit_status()
+            if silence.exceeded:
+                raise did_not_end(self.command, self.address, timeout_s)
+            self._drain.join(_END_S)
             if status == -1 and self._is_lost():
-                raise lost(self._address, EOFError("the connection ended before the command did"))
+                raise lost(self.address, EOFError("the connection ended before the command did"))
             return Completed(
                 exit_status=_KILLED if status == -1 else status,
                 stdout=rest,
                 stderr=bytes(self._errors),
             )
         finally:
+            silence.stop()
             self.kill()
 
     def kill(self) -> None:
         with contextlib.suppress(Exception):
             if not self._channel.exit_status_ready():
-                self._signal("KILL")
-                if not is_openssh(self._channel.get_transport()):
-                    self._channel.status_event.wait(_END_S)
-        # Some servers ignore signals; a closed channel ends at least what reads or writes it.
+                self._kill_there()
+        # What could not be killed by its number ends when it reads or writes.
         with contextlib.suppress(Exception):
             self._channel.close()
 
-    def failure(self, error: Exception) -> Exception:
-        """What a failed read or write means."""
-        if isinstance(error, TimeoutError):
-            return DeviceError(
-                f"{self._command} is silent for too long on {self._address}", why="no answer in the time allowed"
-            )
-        return lost(self._address, error)
-
-    def too_much(self) -> DeviceError:
-        """The error for output without end."""
-        return DeviceError(
-            f"{self._command} on {self._address} says more than it should", why="its output was not read to the end"
-        )
-
     def send(self, data: memoryview) -> int:
+        """Send some of `data`. Returns how many bytes.
+
+        Raises:
+            BrokenPipeError: the command takes no more.
+            UnreachableError: the connection was lost.
+        """
+        self._accepted.wait()
         try:
-            sent: int = self._patiently(lambda: self._channel.send(data[:CHUNK_BYTES]))
-        except TimeoutError as error:
-            raise self.failure(error) from error
+            sent: int = self._channel.send(data[:_CHUNK_BYTES])
         except (OSError, EOFError) as error:
             sent = 0
             if isinstance(error, EOFError) or self._is_lost():
-                raise self.failure(error) from error
+                raise lost(self.address, error) from error
         if sent == 0:
-            raise BrokenPipeError(32, f"{self._command} on {self._address} takes no more input")
+            raise BrokenPipeError(32, f"{self.command} on {self.address} takes no more input")
         return sent
 
-    def receive(self, size: int) -> bytes:
+    def receive(self) -> bytes:
+        """Wait for output. Returns some of it; nothing at its end.
+
+        Raises:
+            UnreachableError: the connection was lost.
+        """
         try:
-            data: bytes = self._patiently(lambda: self._channel.recv(size))
+            data: bytes = self._channel.recv(_CHUNK_BYTES)
         except OSError as error:
-            raise self.failure(error) from error
+            raise lost(self.address, error) from error
         return data
 
     def end_of_input(self) -> None:
+        """Let the command see the end of its input."""
+        self._accepted.wait()
         with contextlib.suppress(OSError, EOFError):
             self._channel.shutdown_write()
 
-    def _patiently(self, move: Callable[[], _Moved]) -> _Moved:
-        """Read or write; as long as the other direction moves, waiting for this one is not silence.
+    def _execute(self, line: str) -> None:
+        """Start the command, then read its standard error to the end.
 
-        Raises:
-            TimeoutError: neither moved for the time allowed.
+        The server's word that it starts takes as long as the network does there and back; so it is awaited here, and
+        meanwhile the output may come. A server that refuses, and a connection that is lost, close the channel, which
+        whoever reads or writes it finds.
         """
-        while True:
-            try:
-                moved = move()
-            except TimeoutError:
-                if self._limit_s is None or time.monotonic() - self._moved_s >= self._limit_s:
-                    raise
-            else:
-                self._moved_s = time.monotonic()
-                return moved
+        try:
+            with contextlib.suppress(Exception):
+                self._channel.exec_command(line)
+        finally:
+            self._accepted.set()
+        with contextlib.suppress(Exception):
+            while chunk := self._channel.recv_stderr(_CHUNK_BYTES):
+                self._errors += chunk
+                del self._errors[:-_STDERR_LIMIT_BYTES]
 
-    def _signal(self, name: str) -> None:
-        """Ask the server to send a signal to the command and its children (RFC 4254, section 6.9)."""
-        message = paramiko.Message()
-        message.add_byte(cMSG_CHANNEL_REQUEST)
-        message.add_int(self._channel.remote_chanid)
-        message.add_string("signal")
-        message.add_boolean(False)
-        message.add_string(name)
-        self._channel.get_transport()._send_user_message(message)
+    def _kill_there(self) -> None:
+        """End the command by its number, over another channel: paramiko sends no signals (RFC 4254, section 6.9), and
+        sshd passes none on to commands of root."""
+        transport = self._channel.get_transport()
+        if self._reader.process_id is None or not transport.is_active():
+            return
+        with transport.open_session(timeout=_END_S) as channel:
+            channel.exec_command(shlex.join(["sh", "-c", _KILL, "sh", self._reader.process_id]))
+            # Dropbear (2022.83), when a command ends, closes every channel on which none has begun yet, and then the
+            # connection, when something comes for such a channel. So it has to have said that this one is gone.
+            self._channel.status_event.wait(_END_S)
 
     def _is_lost(self) -> bool:
         """Whether the connection has ended, told after a channel has."""
-        if self._channel.exit_status != -1:
+        if self._channel.exit_status_ready() and self._channel.recv_exit_status() != -1:
             return False
         transport = self._channel.get_transport()
         # When it is lost, paramiko closes the channels first, and the transport's own thread ends a moment later.
         transport.join(1.0)
         return not transport.is_active()
-
-    def _read_errors(self) -> None:
-        with contextlib.suppress(Exception):
-            while True:
-                try:
-                    chunk = self._channel.recv_stderr(CHUNK_BYTES)
-                except TimeoutError:
-                    time.sleep(0.05)
-                    continue
-                if not chunk:
-                    return
-                self._errors += chunk
-                del self._errors[:-_STDERR_LIMIT_BYTES]
 
 
 class _Writer:
@@ -219,9 +189,10 @@ class _Writer:
 class _Reader:
     def __init__(self, process: SshProcess) -> None:
         self._process = process
+        self.process_id: str | None = None
+        """Of the wrapper, once it has begun."""
         self._waiting = bytearray()
         self._ended = False
-        self._begun = False
 
     def read1(self, size: int = -1) -> bytes:
         if not self._waiting and not self._ended:
@@ -257,24 +228,25 @@ class _Reader:
     def _fill(self) -> None:
         """Get at least one byte more, or find the end."""
         self._receive()
-        if not self._begun:
+        if self.process_id is None:
             self._skip_noise()
             if not self._waiting and not self._ended:
                 self._receive()
 
     def _skip_noise(self) -> None:
         """Drop what comes before the command's output. Where the command never begins, that is all there is to know."""
-        while not self._begun and not self._ended:
-            _, mark, output = self._waiting.partition(_BEGUN)
+        while self.process_id is None and not self._ended:
+            mark = _BEGUN.search(self._waiting)
             if mark:
-                self._begun, self._waiting = True, output
+                self.process_id = mark[1].decode()
+                del self._waiting[: mark.end()]
             elif len(self._waiting) > _NOISE_LIMIT_BYTES:
-                raise self._process.too_much()
+                raise says_too_much(self._process.command, self._process.address)
             else:
                 self._receive()
 
     def _receive(self) -> None:
-        chunk = self._process.receive(CHUNK_BYTES)
+        chunk = self._process.receive()
         self._waiting += chunk
         self._ended = not chunk
 
@@ -285,7 +257,7 @@ class _Reader:
 
 
 def lost(address: str, error: Exception) -> UnreachableError:
-    """The error for a connection that ended by itself."""
+    """Return the error for a connection that ended by itself."""
     return UnreachableError(
         f"the connection to {address} was lost",
         why=str(error) or type(error).__name__,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import subprocess
 import threading
@@ -408,7 +407,6 @@ class TestWithoutForcedCommand:
         with plain.connect() as connection:
             assert connection.run(["sh", "-c", f"kill -{signal} $$"]).exit_status == status
 
-    @pytest.mark.skipif(os.getuid() == 0, reason="sshd without privilege separation, as for root, sends no signals")
     def test_kill_ends_what_neither_reads_nor_writes(self, plain) -> None:
         with plain.connect() as connection:
             process = connection.start(["sh", "-c", "sleep 20 & echo $!; wait"])
