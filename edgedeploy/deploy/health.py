@@ -9,117 +9,161 @@ from msgspec import Struct
 from edgedeploy.deploy.scripts.shell import HEALTH
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError
+from edgedeploy.foundation.programs import last_lines
 from edgedeploy.foundation.units import bytes_in_words
 
-_TIMEOUT_S = 600.0
+TIMEOUT_S = 600.0
 """For one load of the model and its golden inputs, under emulation on a loaded machine too."""
 
 # How a shell says that a signal ended a command.
 _ILLEGAL_INSTRUCTION = 128 + 4
 _KILLED = 128 + 9
+_STILL = "what was current there still is"
+
+
+class CheckReport(Struct, frozen=True, kw_only=True):
+    """The last line that a release's own check wrote to standard output, parsed. None: it does not say, or not as the
+    runners that bundles are made with do."""
+
+    line: str
+    """As it came: JSON, of these runners."""
+    healthy: bool | None = None
+    golden_samples: int | None = None
+    cosine: float | None = None
+    """The least similarity of an output to the golden one."""
+    problem: str | None = None
+    peak_rss_bytes: int | None = None
+    """The check's largest resident set, the runtime included."""
+
+    @property
+    def words(self) -> str:
+        """The same for people: `"healthy, 8 golden samples, cosine 1.00000, peak memory 61 MB"`."""
+        if self.healthy is None or self.golden_samples is None:
+            return self.line
+        parts = ["healthy" if self.healthy else f"not healthy: {self.problem}", f"{self.golden_samples} golden samples"]
+        if self.cosine is not None:
+            parts.append(f"cosine {self.cosine:.5f}")
+        if self.peak_rss_bytes is not None:
+            parts.append(f"peak memory {bytes_in_words(self.peak_rss_bytes)}")
+        return ", ".join(parts)
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """What a release's own check said, and how it ended."""
+    """How a release's own check ended, and what it wrote."""
 
     exit_status: int
-    said: str
-    """Its last line, as it came: JSON, of the runners that bundles are made with."""
-    words: str
-    """The same for people: `"healthy, 8 golden samples, cosine 1.00000, peak memory 61 MB"`."""
-    errors: str
-    """The end of what it wrote to standard error."""
-    peak_rss_bytes: int | None = None
-    """Its largest resident set, the runtime included; None where the device does not tell."""
+    report: CheckReport
+    output: str = ""
+    """The last lines of its standard output before the report's line."""
+    errors: str = ""
+    """The last lines of its standard error."""
 
     @property
     def healthy(self) -> bool:
         return self.exit_status == 0
 
+    @property
+    def words(self) -> str:
+        """What is worth showing of it: the report, else an error, else the exit status."""
+        return self.report.words or self.errors or f"exit {self.exit_status}"
 
-def check_health(connection: Connection, name: str, identity: str) -> Health:
-    """Load a release there and run its golden inputs.
 
-    Raises:
-        DeviceError: it does not end.
-        UnreachableError: the connection was lost.
-    """
-    done = connection.run(["sh", "-c", HEALTH, "edgedeploy", name, identity], timeout_s=_TIMEOUT_S)
-    lines = done.stdout.decode(errors="replace").strip().splitlines()
-    said = lines[-1] if lines else ""
-    return Health(
-        exit_status=done.exit_status,
-        said=said,
-        words=health_in_words(said),
-        errors=done.stderr.decode(errors="replace").strip(),
-        peak_rss_bytes=_peak_rss_bytes(said),
+def parse_report(output: str) -> CheckReport:
+    """Read the last line of a check's standard output. Never fails: a field of another type counts as missing."""
+    line = output.strip().splitlines()[-1] if output.strip() else ""
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        return CheckReport(line=line)
+    problem, cosine, peak_bytes = fields.get("problem"), fields.get("cosine"), _count(fields.get("peak_rss_bytes"))
+    return CheckReport(
+        line=line,
+        healthy=fields["healthy"] if isinstance(fields.get("healthy"), bool) else None,
+        golden_samples=_count(fields.get("golden_samples")),
+        cosine=cosine if isinstance(cosine, float) else None,
+        problem=problem if isinstance(problem, str) else None,
+        peak_rss_bytes=peak_bytes or None,
     )
 
 
-def require_health(connection: Connection, name: str, identity: str, *, max_memory_bytes: int | None = None) -> Health:
-    """As `check_health`, of a release that has to be healthy.
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def run_check(connection: Connection, name: str, identity: str, *, timeout_s: float = TIMEOUT_S) -> Health:
+    """Load a release on its device and run its golden inputs.
+
+    Args:
+        name: of the model.
+        identity: of the release.
+
+    Raises:
+        DeviceError: it does not end within `timeout_s`.
+        UnreachableError: the connection was lost.
+    """
+    done = connection.run(["sh", "-c", HEALTH, "edgedeploy", name, identity], timeout_s=timeout_s)
+    output = done.stdout.decode(errors="replace")
+    *before, _ = ("", *output.strip().splitlines())
+    return Health(
+        exit_status=done.exit_status,
+        report=parse_report(output),
+        output=last_lines("\n".join(before)),
+        errors=last_lines(done.stderr),
+    )
+
+
+def require_health(
+    connection: Connection,
+    name: str,
+    identity: str,
+    *,
+    max_memory_bytes: int | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Health:
+    """Call `run_check` for a release that has to be healthy.
 
     Args:
         max_memory_bytes: the largest resident set that its check may have.
 
     Raises:
-        DeviceError: it does not load or answers something else, it takes more memory than it may, or that cannot be
-            told.
+        DeviceError: it does not load or answers something else, it takes more memory than it may, or that is not
+            determined.
         UnreachableError: the connection was lost.
     """
-    found = check_health(connection, name, identity)
-    still = "what was current there still is"
-    if found.exit_status == _ILLEGAL_INSTRUCTION:
+    health = run_check(connection, name, identity, timeout_s=timeout_s)
+    if not health.healthy:
+        raise _unhealthy(health, identity, connection.address)
+    peak_bytes = health.report.peak_rss_bytes
+    if max_memory_bytes is not None and (peak_bytes is None or peak_bytes > max_memory_bytes):
+        took = "an unknown amount" if peak_bytes is None else f"{peak_bytes:,} bytes"
         raise DeviceError(
-            f"{identity} uses an instruction that the cores of {connection.address} do not have; {still}",
+            f"{identity} took {took} of memory on {connection.address} while its health was checked, and may take "
+            f"{max_memory_bytes:,}; {_STILL}",
+            hint="make the model smaller: edgedeploy optimize; or compile with a --backend that takes less",
+        )
+    return health
+
+
+def _unhealthy(health: Health, identity: str, address: str) -> DeviceError:
+    if health.exit_status == _ILLEGAL_INSTRUCTION:
+        return DeviceError(
+            f"{identity} uses an instruction that the cores of {address} do not have; {_STILL}",
             why="its runtime was built for newer cores, as some of onnxruntime's wheels were for a Raspberry Pi 4 "
             "(https://github.com/microsoft/onnxruntime/issues/23957)",
             hint="compile with another --backend, or for the target that `edgedeploy probe` names",
         )
-    if found.exit_status == _KILLED:
-        raise DeviceError(
-            f"{identity} was killed on {connection.address} while its health was checked; {still}",
+    if health.exit_status == _KILLED:
+        return DeviceError(
+            f"{identity} was killed on {address} while its health was checked; {_STILL}",
             why="its kernel does that where memory has run out (dmesg there says so)",
             hint="end other programs there, add swap, or make the model smaller: edgedeploy optimize",
         )
-    if not found.healthy:
-        raise DeviceError(
-            f"{identity} is not healthy on {connection.address}; {still}",
-            why=" | ".join(part for part in (found.said, *found.errors.splitlines()[-4:]) if part)
-            or f"exit {found.exit_status}",
-            hint="compile it for this device, or look at what its runner says: "
-            "it was started as `run check` in the release's folder",
-        )
-    if max_memory_bytes is not None and (found.peak_rss_bytes is None or found.peak_rss_bytes > max_memory_bytes):
-        took = "an unknown amount" if found.peak_rss_bytes is None else f"{found.peak_rss_bytes:,} bytes"
-        raise DeviceError(
-            f"{identity} took {took} of memory on {connection.address} while its health was checked, and may take "
-            f"{max_memory_bytes:,}; {still}",
-            hint="make the model smaller: edgedeploy optimize; or compile with a --backend that takes less",
-        )
-    return found
-
-
-def health_in_words(said: str) -> str:
-    """The last line of a release's own check, made readable: `"healthy, 8 golden samples, cosine 1.00000"`."""
-    line = said.strip().splitlines()[-1] if said.strip() else ""
-    try:
-        found = json.loads(line)
-        parts = ["healthy" if found["healthy"] else f"not healthy: {found.get('problem')}"]
-        parts += [f"{found['golden_samples']} golden samples"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return line
-    if isinstance(found.get("cosine"), float):
-        parts.append(f"cosine {found['cosine']:.5f}")
-    peak_bytes = _peak_rss_bytes(line)
-    if peak_bytes is not None:
-        parts.append(f"peak memory {bytes_in_words(peak_bytes)}")
-    return ", ".join(parts)
-
-
-def _peak_rss_bytes(said: str) -> int | None:
-    try:
-        found = json.loads(said)["peak_rss_bytes"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None
+    return DeviceError(
+        f"{identity} is not healthy on {address}; {_STILL}",
+        why=" | ".join(part for part in (health.output, health.report.line, health.errors) if part)
+        or f"exit {health.exit_status}",
+        hint="compile it for this device, or look at what its runner says: "
+        "it was started as `run check` in the release's folder",
+    )

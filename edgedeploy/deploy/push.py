@@ -125,7 +125,7 @@ def push(
             raise
         if not was_current:
             progress.step(f"making {identity} current")
-            words = one_line(health.words)
+            words = one_line(health.report.words)
             run(
                 connection, SWITCH, manifest.name, identity, "new", words, doing="switch the current release", lock=lock
             )
@@ -139,8 +139,8 @@ def push(
         kept_files=sent.kept_files,
         resumed_bytes=sent.resumed_bytes,
         activated=not was_current,
-        health=health.said,
-        peak_rss_bytes=health.peak_rss_bytes,
+        health=health.report.line,
+        peak_rss_bytes=health.report.peak_rss_bytes,
         signer=signer,
         retired=retired,
     )

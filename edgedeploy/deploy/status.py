@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from edgedeploy.deploy.device_log import LogEntry, parse_log
-from edgedeploy.deploy.health import check_health
+from edgedeploy.deploy.health import run_check
 from edgedeploy.deploy.releases import list_releases
 from edgedeploy.deploy.scripts.shell import STATUS, run
 from edgedeploy.device.connection import Connection
@@ -85,11 +85,11 @@ def health(connection: Connection, release: Release, progress: Progress = SILENT
         DeviceError, UnreachableError: the device cannot answer.
     """
     progress.step(f"checking the health of {release.id}")
-    found = check_health(connection, release.name, release.id)
-    return found.words or found.errors[-300:] or f"exit {found.exit_status}", found.healthy
+    found = run_check(connection, release.name, release.id)
+    return found.words, found.healthy
 
 
-def _running(release: Release, entries: tuple[LogEntry, ...], health: str | None, healthy: bool | None) -> Running:
+def _running(release: Release, entries: tuple[LogEntry, ...], health_now: str | None, healthy: bool | None) -> Running:
     ours = [entry for entry in entries if entry.name == release.name and entry.event in _BECAME_CURRENT]
     # What became current last is what is current; another one means that this log lost its end.
     last = ours[-1] if ours and ours[-1].release == release.id else None
@@ -98,7 +98,7 @@ def _running(release: Release, entries: tuple[LogEntry, ...], health: str | None
         since=last.at if last else None,
         by=last.by if last else None,
         health=last.detail or None if last else None,
-        health_now=health,
+        health_now=health_now,
         healthy_now=healthy,
     )
 

@@ -1,4 +1,4 @@
-"""Programs of the host that boards are built and run with."""
+"""Programs of this machine: find them, run them, and quote how they ended."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _PACKAGES = {
 }
 # Debian keeps file system tools where only root's PATH looks; they work for everybody.
 SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")
+_LINE_LIMIT = 500
 
 
 def need(*programs: str) -> None:
@@ -74,7 +75,22 @@ def run(program: str, *arguments: str, stdin: str = "") -> str:
     if result.returncode:
         raise HostError(
             f"{program} failed (exit status {result.returncode})",
-            why=(result.stderr or result.stdout).strip()[-500:],
+            why=last_lines(result.stderr, result.stdout),
             hint="check the free disk space, then run the command again",
         )
     return result.stdout
+
+
+def last_lines(*outputs: bytes | str, count: int = 4) -> str:
+    """Quote the end of what a program wrote, on one line: for the `why` of an error.
+
+    Args:
+        outputs: in order of preference, standard error first: the first one that is not empty is quoted.
+        count: how many lines at most, joined by `" | "`; each is cut after 500 characters.
+    """
+    for output in outputs:
+        text = output.decode(errors="replace") if isinstance(output, bytes) else output
+        lines = [line.strip()[:_LINE_LIMIT] for line in text.strip().splitlines()[-count:]]
+        if lines:
+            return " | ".join(lines)
+    return ""

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from edgedeploy.cli.main import cli
 from edgedeploy.deploy.device_log import note, one_line, parse_log, read_log
-from edgedeploy.deploy.health import health_in_words
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, current_release, list_releases, rollback
@@ -122,11 +121,6 @@ class TestStatus:
     def test_a_device_without_anything(self, device: LocalConnection) -> None:
         found = status(device)
         assert (found.running, found.used_bytes, found.free_bytes) == ((), None, None)
-
-    def test_a_runners_words_are_made_readable(self) -> None:
-        said = '{"healthy": true, "problem": null, "golden_samples": 8, "cosine": 0.999999}'
-        assert health_in_words(f"warning\n{said}\n") == "healthy, 8 golden samples, cosine 1.00000"
-        assert health_in_words("fine") == "fine" and health_in_words("") == ""
 
 
 class TestUninstall:
