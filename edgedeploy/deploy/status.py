@@ -9,6 +9,7 @@ from edgedeploy.deploy.health import run_check
 from edgedeploy.deploy.releases import list_releases
 from edgedeploy.deploy.scripts.shell import STATUS, run
 from edgedeploy.device.connection import Connection
+from edgedeploy.device.free_space import free_bytes
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.values.bundle import Release
 
@@ -72,8 +73,8 @@ def status(connection: Connection, *, check_health: bool = False, progress: Prog
         running=tuple(running),
         other_releases=len(listing.releases) - len(running),
         damaged=listing.damaged,
-        used_bytes=_kib(facts.get("used_kib", "")),
-        free_bytes=_free_bytes(facts.get("disk", "")),
+        used_bytes=_bytes(facts.get("used_kib", "")),
+        free_bytes=free_bytes(facts.get("disk", "")),
         busy=" ".join(facts.get("lock", "").split(" ")[2:]) or None,
     )
 
@@ -103,13 +104,5 @@ def _running(release: Release, entries: tuple[LogEntry, ...], health_now: str | 
     )
 
 
-def _kib(words: str) -> int | None:
-    return int(words) * 1024 if words.isdigit() else None
-
-
-def _free_bytes(line: str) -> int | None:
-    """Of df's line: file system, 1024-blocks, used, available, capacity, mounted on (POSIX, df -P)."""
-    for index, word in enumerate(words := line.split()):
-        if word.endswith("%") and index:
-            return _kib(words[index - 1])
-    return None
+def _bytes(kib: str) -> int | None:
+    return int(kib) << 10 if kib.isascii() and kib.isdigit() and len(kib) <= 15 else None

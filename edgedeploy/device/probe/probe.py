@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from edgedeploy.device.connection import Connection
+from edgedeploy.device.free_space import free_bytes
 from edgedeploy.device.probe import elf_header
 from edgedeploy.device.probe.c_library import read_c_library
 from edgedeploy.device.probe.script import SCRIPT
@@ -107,7 +108,7 @@ def read_answer(answer: bytes, address: str) -> Probe:
         memory_available_bytes=memory.get("MemAvailable"),
         swap_total_bytes=memory.get("SwapTotal"),
         swap_free_bytes=memory.get("SwapFree"),
-        disk_free_bytes=_disk_free_bytes(said.one("disk")),
+        disk_free_bytes=free_bytes(said.one("disk")),
         page_size_bytes=_page_size_bytes(said, shell),
         libc=read_c_library(said["libc"], said["python"], has_loader=bool(said["loader"]), asked=bool(said["end"])),
         pythons=_pythons(said["python"]),
@@ -231,13 +232,6 @@ def _clock(lines: Sequence[str], index: int) -> float | None:
 
 def _memory(said: _Said) -> dict[str, int]:
     return {match["key"]: int(match["kib"]) << 10 for match in map(_KIB.fullmatch, said["memory"]) if match}
-
-
-def _disk_free_bytes(line: str) -> int | None:
-    # POSIX `df -P`: file system, blocks of 1024 bytes, used, available, capacity, mount point.
-    words = line.split()
-    free_kib = _integer(words[3], most=1 << 50) if len(words) >= 6 else None
-    return None if free_kib is None else free_kib << 10
 
 
 def _page_size_bytes(said: _Said, shell: elf_header.Header | None) -> int | None:
