@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from edgedeploy.deploy.device_log import note, one_line
-from edgedeploy.deploy.releases import Listing, list_releases, return_to
-from edgedeploy.deploy.scripts.shell import SWITCH_OFF, run
+from edgedeploy.deploy.device_log import one_line
+from edgedeploy.deploy.releases import Listing, find_release, list_releases, return_to
+from edgedeploy.deploy.store import ReleaseFolder
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError
+from edgedeploy.foundation.programs import last_lines
 from edgedeploy.values.bundle import Release
 
-_TIMEOUT_S = 600.0
+TIMEOUT_S = 600.0
 """For an application to be started anew, and looked at."""
 
 
-def confirmed(
-    connection: Connection, name: str, identity: str, command: str | None, prepared: bytes, lock: str
-) -> tuple[Release, Listing]:
+def confirmed(folder: ReleaseFolder, command: str | None, *, timeout_s: float = TIMEOUT_S) -> tuple[Release, Listing]:
     """Ask the device anew what is current: the link has to lead to the release, and the manifest there to be its own.
     Then run the user's command, if there is one. What is not confirmed is taken back.
 
     Args:
+        folder: of the release that was made current.
         command: for the device's shell; a status other than 0 is a no.
-        prepared: what `receiving.PREPARE` said.
-        lock: as `device_lock` gives it.
+        timeout_s: for the command.
 
     Returns:
         The release, and all that the device has.
@@ -34,44 +33,50 @@ def confirmed(
         UnreachableError: the connection was lost. The release is current, and healthy; a push of the same bundle
             confirms it.
     """
+    connection = folder.store.connection
     listing = list_releases(connection)
-    release = next((each for each in listing.releases if (each.name, each.id) == (name, identity)), None)
+    release = find_release(listing, folder.name, folder.id)
     if release is None or not release.current:
         raise DeviceError(
-            f"{connection.address} did not keep {identity} as the current release",
+            f"{connection.address} did not keep {folder.id} as the current release",
             why="its file system does not do what it says, or somebody else is at work there",
             hint=f"edgedeploy status {connection.address}",
         )
     if command is None:
         return release, listing
-    try:
-        done = connection.run(["sh", "-c", command], timeout_s=_TIMEOUT_S)
-        failed = f"exit status {done.exit_status}" if done.exit_status else ""
-        said = (done.stdout + done.stderr).decode(errors="replace").strip().splitlines()
-    except DeviceError as error:  # it did not end, or said too much
-        failed, said = error.what, []
-    if not failed:
-        note(connection, "confirmed", name, identity, said[-1] if said else "")
+    is_confirmed, answer = _run(connection, command, timeout_s)
+    if is_confirmed:
+        folder.note("confirmed", answer)
         return release, listing
-    why = " | ".join([*said[-4:], failed])
-    before = _take_back(connection, release, listing, one_line(why), prepared, lock)
+    outcome = _take_back(folder, release, listing, one_line(answer))
     raise DeviceError(
-        f"{identity} was not confirmed on {connection.address}; {before}",
-        why=why,
+        f"{folder.id} was not confirmed on {connection.address}; {outcome}",
+        why=answer,
         hint=f"the command that did not confirm it was: {command}",
     )
 
 
-def _take_back(connection: Connection, release: Release, listing: Listing, why: str, prepared: bytes, lock: str) -> str:
-    """Make the release before it current again, or none where there is none. Says what is current then."""
-    name = release.name
-    before = next((each for each in listing.releases if (each.name, each.id) == (name, release.parent)), None)
-    if before is None:
-        run(connection, SWITCH_OFF, name, release.id, why, doing="take the release back", lock=lock)
-        return f"no release of {name} is current there"
+def _run(connection: Connection, command: str, timeout_s: float) -> tuple[bool, str]:
+    """Run the user's command. Returns whether it said yes, and the end of what it wrote."""
     try:
-        return_to(connection, before, release, prepared, lock)
+        done = connection.run(["sh", "-c", command], timeout_s=timeout_s)
+    except DeviceError as error:  # it did not end, or said too much
+        return False, error.what
+    if done.exit_status == 0:
+        return True, last_lines(done.stdout + done.stderr, count=1)
+    output = last_lines(done.stdout + done.stderr)
+    return False, " | ".join(part for part in (output, f"exit status {done.exit_status}") if part)
+
+
+def _take_back(folder: ReleaseFolder, release: Release, listing: Listing, why: str) -> str:
+    """Make the release before it current again, or none where there is none. Says what is current then."""
+    before = find_release(listing, folder.name, release.parent)
+    if before is None:
+        folder.switch_off(why)
+        return f"no release of {folder.name} is current there"
+    try:
+        return_to(folder.store, before, release)
     except DeviceError as error:
         return f"it stays current, since there is no way back: {error.what}"
-    note(connection, "taken-back", name, release.id, why)
+    folder.note("taken-back", why)
     return f"{before.id} is current again"

@@ -13,15 +13,19 @@ from edgedeploy.device.connection import Connection, Process
 from edgedeploy.device.watchdog import SilenceLimit
 from edgedeploy.foundation.errors import BusyError, DeviceError
 
-_BEAT_S = 15.0
-_SILENCE_S = 120
+BEAT_S = 15.0
+SILENCE_S = 120.0
 """After which the device lets others in: several beats, on a slow and loaded network too."""
 _LINE_LIMIT_BYTES = 4096
 
 
 @contextlib.contextmanager
-def device_lock(connection: Connection) -> Iterator[str]:
+def device_lock(connection: Connection, *, beat_s: float = BEAT_S, silence_s: float = SILENCE_S) -> Iterator[str]:
     """Hold the device's lock. It is released when the block, this process or the connection ends.
+
+    Args:
+        beat_s: how often we are heard by the device, in seconds.
+        silence_s: after which the device lets others in, and after which we give up waiting for its answer.
 
     Yields:
         What proves that it is held, for `edgedeploy.deploy.scripts.shell.run`. A machine that slept or lost the network
@@ -32,22 +36,22 @@ def device_lock(connection: Connection) -> Iterator[str]:
         DeviceError: the device's home folder cannot be written.
     """
     me = f"{getpass.getuser()}@{socket.gethostname()}"
-    process = connection.start(argv(LOCK, me, str(_SILENCE_S)))
+    process = connection.start(argv(LOCK, me, f"{silence_s:g}"))
     done = threading.Event()
-    silence = SilenceLimit(process, _SILENCE_S)
+    silence = SilenceLimit(process, silence_s)
     try:
         with silence:
             line = process.stdout.readline(_LINE_LIMIT_BYTES)
         word, _, rest = line.decode(errors="replace").rstrip("\n").partition(" ")
         if silence.exceeded:
-            raise DeviceError(f"{connection.address} does not say whether it can be locked, for {_SILENCE_S} s now")
+            raise DeviceError(f"{connection.address} does not say whether it can be locked, for {silence_s:g} s now")
         if word == "busy":
             raise BusyError(
                 f"{connection.address} is being pushed to by {rest}", hint="wait until it is done, then try again"
             )
         if word != "locked":
             raise failed(connection, "be locked", process.wait(30.0))
-        threading.Thread(target=_beat, args=(process, done), daemon=True).start()
+        threading.Thread(target=_beat, args=(process, beat_s, done), daemon=True).start()
         yield rest
     finally:
         silence.stop()
@@ -58,8 +62,8 @@ def device_lock(connection: Connection) -> Iterator[str]:
         process.kill()
 
 
-def _beat(process: Process, done: threading.Event) -> None:
+def _beat(process: Process, beat_s: float, done: threading.Event) -> None:
     with contextlib.suppress(Exception):  # a lost connection is found by whoever uses it
-        while not done.wait(_BEAT_S):
+        while not done.wait(beat_s):
             process.stdin.write(b"\n")
             process.stdin.flush()

@@ -1,4 +1,4 @@
-"""Putting a bundle on a device: whole, healthy and current, or nothing has changed."""
+"""Put a bundle on a device: whole, healthy and current, or nothing has changed."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ from msgspec import Struct
 
 from edgedeploy.deploy import retention
 from edgedeploy.deploy.confirm import confirmed
-from edgedeploy.deploy.device_log import note, one_line
-from edgedeploy.deploy.device_signature import asks_for_signatures, keep_signature, verify_there
-from edgedeploy.deploy.health import require_health
-from edgedeploy.deploy.lock import device_lock
-from edgedeploy.deploy.preflight import check_device, check_manifest
-from edgedeploy.deploy.releases import Listing, broken_files, list_releases, release_id
-from edgedeploy.deploy.scripts.receiving import PREPARE
-from edgedeploy.deploy.scripts.shell import ASSEMBLE_COPIES, ASSEMBLE_LINKS, REMOVE, SWITCH, run
-from edgedeploy.deploy.transfer.transfer import Sent, lines_of_copies, send_missing, tar_of_links
+from edgedeploy.deploy.health import Health, require_health
+from edgedeploy.deploy.preflight import check_device
+from edgedeploy.deploy.releases import Listing, broken_files, find_release, list_releases
+from edgedeploy.deploy.request import PushRequest
+from edgedeploy.deploy.store import DeviceStore, ReleaseFolder, open_store
+from edgedeploy.deploy.transfer.transfer import Sent, send_missing
 from edgedeploy.deploy.uninstall import retire
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.foundation.progress import SILENT, Progress
-from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Release
+from edgedeploy.values.bundle import Bundle, Release
 
 
 class PushResult(Struct, frozen=True, kw_only=True):
@@ -80,104 +77,137 @@ def push(
         UnreachableError: the connection was lost.
         ValueError: `keep` is under 2.
     """
-    if keep < retention.LEAST:
-        raise ValueError(f"{keep} releases are too few to keep: the current one and the one before always stay")
-    manifest = bundle.manifest
-    check_manifest(manifest)
-    progress.step(f"asking {connection.address} what it is")
-    check_device(manifest, connection, peak_memory_bytes=peak_memory_bytes)
-    identity = release_id(manifest.version, bundle.sha256)
-    with device_lock(connection) as lock:
-        prepared = run(connection, PREPARE, doing="prepare its store", lock=lock).stdout
-        can_link = b"links" in prepared.split()
-        must_be_signed = asks_for_signatures(connection, prepared)
-        if must_be_signed and signature is None:
-            raise DeviceError(
-                f"{connection.address} takes signed bundles only, and {bundle.path} is not signed",
-                hint=f"edgedeploy bundle sign {bundle.path} --key FILE",
-            )
-        there = next(
-            (r for r in list_releases(connection).releases if (r.name, r.id) == (manifest.name, identity)), None
-        )
-        whole = there is not None and not broken_files(connection, there)
-        if whole:
-            progress.note(f"{identity} is on the device already")
-            sent = Sent(0, 0, len({entry.sha256 for entry in manifest.files}) + 1)
-        else:
-            sent = send_missing(
-                bundle, connection, progress, copies=not can_link, bandwidth_bytes_per_s=bandwidth_bytes_per_s
-            )
-            progress.step(f"assembling {identity}")
-            _assemble(bundle, identity, connection, lock, can_link=can_link)
-        was_current = there is not None and there.current
-        try:
-            signer = None
-            if signature is not None:
-                keep_signature(connection, manifest.name, identity, signature, lock)
-                # Before anything of the release is run.
-                signer = verify_there(connection, manifest.name, identity) if must_be_signed else None
-            progress.step(f"checking the health of {identity}")
-            health = require_health(connection, manifest.name, identity, max_memory_bytes=max_memory_bytes)
-        except DeviceError as error:
-            note(connection, "refused", manifest.name, identity, f"{error.what}: {error.why}")
-            if not (whole or was_current):
-                run(connection, REMOVE, manifest.name, identity, doing="remove the release", lock=lock)
-            raise
-        if not was_current:
-            progress.step(f"making {identity} current")
-            words = one_line(health.report.words)
-            run(
-                connection, SWITCH, manifest.name, identity, "new", words, doing="switch the current release", lock=lock
-            )
-        progress.step(f"confirming {identity}")
-        release, listing = confirmed(connection, manifest.name, identity, confirm, prepared, lock)
-        retired = _clean(connection, listing, manifest.name, keep, lock, progress)
-    return PushResult(
-        release=release,
-        sent_files=sent.sent_files,
-        sent_bytes=sent.sent_bytes,
-        kept_files=sent.kept_files,
-        resumed_bytes=sent.resumed_bytes,
-        activated=not was_current,
-        health=health.report.line,
-        peak_rss_bytes=health.report.peak_rss_bytes,
-        signer=signer,
-        retired=retired,
+    request = PushRequest(
+        bundle=bundle,
+        peak_memory_bytes=peak_memory_bytes,
+        max_memory_bytes=max_memory_bytes,
+        confirm=confirm,
+        keep=keep,
+        bandwidth_bytes_per_s=bandwidth_bytes_per_s,
+        signature=signature,
     )
+    return carry_out(request, connection, progress)
 
 
-def _clean(
-    connection: Connection, listing: Listing, name: str, keep: int, lock: str, progress: Progress
-) -> tuple[str, ...]:
-    """Let old releases go, and damaged ones, which are no way back. The new one is current by now, whether that can be
+def carry_out(request: PushRequest, connection: Connection, progress: Progress = SILENT) -> PushResult:
+    """Do what `push` does. Raises what it raises, but for what `PushRequest` has raised already."""
+    progress.step(f"asking {connection.address} what it is")
+    check_device(request.manifest, connection, peak_memory_bytes=request.peak_memory_bytes)
+    with open_store(connection) as store:
+        _require_signature(request, store)
+        folder = store.release(request.name, request.identity)
+        before = _find(folder)
+        sent = _bring(request, folder, before, progress)
+        health, signer = _approve(request, folder, before, progress)
+        if not before.current:
+            progress.step(f"making {folder.id} current")
+            folder.make_current(health.report.words)
+        progress.step(f"confirming {folder.id}")
+        release, listing = confirmed(folder, request.confirm, timeout_s=request.confirm_timeout_s)
+        retired = _retire_superseded(folder, listing, request.keep, progress)
+    return _result(release, sent, health, signer, before, retired)
+
+
+class _Before(Struct, frozen=True):
+    """What the device had of the release before this push."""
+
+    whole: bool
+    current: bool
+
+
+def _require_signature(request: PushRequest, store: DeviceStore) -> None:
+    if store.asks_for_signatures() and request.signature is None:
+        raise DeviceError(
+            f"{store.address} takes signed bundles only, and {request.bundle.path} is not signed",
+            hint=f"edgedeploy bundle sign {request.bundle.path} --key FILE",
+        )
+
+
+def _find(folder: ReleaseFolder) -> _Before:
+    connection = folder.store.connection
+    release = find_release(list_releases(connection), folder.name, folder.id)
+    if release is None:
+        return _Before(whole=False, current=False)
+    return _Before(whole=not broken_files(connection, release), current=release.current)
+
+
+def _bring(request: PushRequest, folder: ReleaseFolder, before: _Before, progress: Progress) -> Sent:
+    """Send what the device lacks, and give it its place in the release's folder."""
+    if before.whole:
+        progress.note(f"{folder.id} is on the device already")
+        return Sent(0, 0, len(request.blobs_by_sha256))
+    store = folder.store
+    sent = send_missing(
+        request.blobs_by_sha256,
+        store.connection,
+        progress,
+        room_for_copies_bytes=0 if store.can_link else request.bundle.size_bytes,
+        bandwidth_bytes_per_s=request.bandwidth_bytes_per_s,
+    )
+    progress.step(f"assembling {folder.id}")
+    folder.assemble(request.contents, request.executables)
+    return sent
+
+
+def _approve(
+    request: PushRequest, folder: ReleaseFolder, before: _Before, progress: Progress
+) -> tuple[Health, str | None]:
+    """Let the device verify the signature, then run the release's own check. What is refused leaves nothing behind.
+
+    Returns:
+        How the check ended, and who signed the release where the device asks for that.
+    """
+    try:
+        signer = None
+        if request.signature is not None:
+            folder.keep_signature(request.signature)
+            # Before anything of the release is run.
+            signer = folder.verify_signature() if folder.store.asks_for_signatures() else None
+        progress.step(f"checking the health of {folder.id}")
+        health = require_health(
+            folder.store.connection,
+            folder.name,
+            folder.id,
+            max_memory_bytes=request.max_memory_bytes,
+            timeout_s=request.check_timeout_s,
+        )
+    except DeviceError as error:
+        folder.note("refused", f"{error.what}: {error.why}")
+        if not (before.whole or before.current):
+            folder.remove()
+        raise
+    return health, signer
+
+
+def _retire_superseded(folder: ReleaseFolder, listing: Listing, keep: int, progress: Progress) -> tuple[str, ...]:
+    """Remove old releases, and damaged ones, which are no way back. The new one is current by now, whether that can be
     done or not. Returns their IDs."""
+    name = folder.name
     gone = tuple(release.id for release in retention.superseded(listing.releases, name, keep))
-    gone += tuple(one.removeprefix(f"{name}/") for one in listing.damaged if one.startswith(f"{name}/"))
+    gone += tuple(path.removeprefix(f"{name}/") for path in listing.damaged if path.startswith(f"{name}/"))
     if not gone:
         return ()
     progress.step("removing old releases")
     try:
-        retire(connection, name, gone, listing.releases, lock)
+        retire(folder.store, name, gone, listing.releases)
     except DeviceError as error:
         progress.note(str(error))
         return ()
     return gone
 
 
-def _assemble(bundle: Bundle, identity: str, connection: Connection, lock: str, *, can_link: bool) -> None:
-    """Give the contents on the device their places in the release's folder."""
-    manifest = bundle.manifest
-    contents = {entry.path: entry.sha256 for entry in manifest.files} | {MANIFEST_NAME: bundle.sha256}
-    run(
-        connection,
-        ASSEMBLE_LINKS if can_link else ASSEMBLE_COPIES,
-        manifest.name,
-        identity,
-        *(f"./{entry.path}" for entry in manifest.files if entry.executable),
-        stdin=tar_of_links(f"releases/{manifest.name}/{identity}.partial", contents)
-        if can_link
-        else lines_of_copies(contents),
-        timeout_s=300.0,
-        doing="assemble the release",
-        lock=lock,
+def _result(
+    release: Release, sent: Sent, health: Health, signer: str | None, before: _Before, retired: tuple[str, ...]
+) -> PushResult:
+    return PushResult(
+        release=release,
+        sent_files=sent.sent_files,
+        sent_bytes=sent.sent_bytes,
+        kept_files=sent.kept_files,
+        resumed_bytes=sent.resumed_bytes,
+        activated=not before.current,
+        health=health.report.line,
+        peak_rss_bytes=health.report.peak_rss_bytes,
+        signer=signer,
+        retired=retired,
     )

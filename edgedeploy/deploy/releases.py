@@ -9,11 +9,9 @@ from pathlib import PurePosixPath
 import msgspec
 from msgspec import Struct, structs
 
-from edgedeploy.deploy.device_signature import asks_for_signatures, verify_there
-from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.preflight import check_manifest
-from edgedeploy.deploy.scripts.receiving import PREPARE
-from edgedeploy.deploy.scripts.shell import LIST, SWITCH, VERIFY, argv, run
+from edgedeploy.deploy.scripts.shell import LIST, VERIFY, argv, run
+from edgedeploy.deploy.store import DeviceStore, open_store
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError, IntegrityError, UnknownNameError
 from edgedeploy.foundation.progress import SILENT, Progress
@@ -80,6 +78,11 @@ def list_releases(connection: Connection) -> Listing:
     return Listing(tuple(found), tuple(damaged), tuple(unreadable))
 
 
+def find_release(listing: Listing, name: str, identity: str | None) -> Release | None:
+    """Find a whole release of a model by its ID; None when it is not there."""
+    return next((each for each in listing.releases if (each.name, each.id) == (name, identity)), None)
+
+
 def releases(connection: Connection) -> tuple[Release, ...]:
     """All whole releases on the device, by name and ID."""
     return list_releases(connection).releases
@@ -144,10 +147,9 @@ def rollback(connection: Connection, name: str | None = None, *, progress: Progr
             What is current stays so.
         BusyError: another edgedeploy is at work there.
     """
-    with device_lock(connection) as lock:
-        prepared = run(connection, PREPARE, doing="prepare its store", lock=lock).stdout
+    with open_store(connection) as store:
         now = current_release(connection, name)
-        before = next((r for r in releases(connection) if r.name == now.name and r.id == now.parent), None)
+        before = find_release(list_releases(connection), now.name, now.parent)
         if before is None:
             gone = f"its parent {now.parent} is not on the device any more" if now.parent else "it is the first one"
             raise DeviceError(
@@ -156,30 +158,30 @@ def rollback(connection: Connection, name: str | None = None, *, progress: Progr
                 hint=f"edgedeploy releases {connection.address} shows what there is",
             )
         progress.step(f"verifying {before.id}")
-        return_to(connection, before, now, prepared, lock)
+        return_to(store, before, now)
     return structs.replace(before, current=True)
 
 
-def return_to(connection: Connection, before: Release, now: Release, prepared: bytes, lock: str) -> None:
+def return_to(store: DeviceStore, before: Release, now: Release) -> None:
     """Make a release current again that was so before, once its files are verified.
 
     Args:
-        prepared: what `receiving.PREPARE` said.
-        lock: as `device_lock` gives it.
+        now: the release that is current.
 
     Raises:
         DeviceError: it is not whole any more, or not signed where the device asks for that. What is current stays so.
         BusyError: the lock is another's by now.
     """
-    if wrong := broken_files(connection, before):
+    if wrong := broken_files(store.connection, before):
         raise DeviceError(
-            f"release {before.id} on {connection.address} is damaged; {now.id} stays current",
+            f"release {before.id} on {store.address} is damaged; {now.id} stays current",
             why=wrong,
             hint="push that bundle again",
         )
-    if asks_for_signatures(connection, prepared):
-        verify_there(connection, before.name, before.id)
-    run(connection, SWITCH, before.name, before.id, "keep", "", doing="switch the current release", lock=lock)
+    folder = store.release(before.name, before.id)
+    if store.asks_for_signatures():
+        folder.verify_signature()
+    folder.make_current_again()
 
 
 def broken_files(connection: Connection, release: Release) -> str:

@@ -11,8 +11,14 @@ LEAST = 2
 DEFAULT = 5
 
 
+def check_keep(keep: int) -> None:
+    """Raise ValueError when `keep` is under `LEAST`."""
+    if keep < LEAST:
+        raise ValueError(f"{keep} releases are too few to keep: the current one and the one before always stay")
+
+
 def superseded(releases: Sequence[Release], name: str, keep: int) -> tuple[Release, ...]:
-    """The releases of a model that are to go, so that `keep` stay.
+    """Choose the releases of a model that are to go, so that `keep` stay.
 
     The current one stays, then those that were current before it, the latest first, as each says which it followed;
     then what was taken back or never was current. Without a current one nothing goes.
@@ -20,8 +26,7 @@ def superseded(releases: Sequence[Release], name: str, keep: int) -> tuple[Relea
     Raises:
         ValueError: `keep` is under `LEAST`.
     """
-    if keep < LEAST:
-        raise ValueError(f"{keep} releases are too few to keep: the current one and the one before always stay")
+    check_keep(keep)
     mine = {release.id: release for release in releases if release.name == name}
     history = list(_history(mine))
     others = [release for release in mine.values() if release not in history]

@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.releases import Listing, list_releases
-from edgedeploy.deploy.scripts.receiving import PREPARE
-from edgedeploy.deploy.scripts.shell import SWEEP, UNINSTALL, UNINSTALL_ALL, run
+from edgedeploy.deploy.scripts.shell import UNINSTALL_ALL, run
+from edgedeploy.deploy.store import DeviceStore, open_store
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError, UnknownNameError
 from edgedeploy.foundation.progress import SILENT, Progress
@@ -49,8 +49,7 @@ def uninstall(
         DeviceError: one of `releases` is current, or is where `rollback` goes.
         BusyError: another edgedeploy is at work there.
     """
-    with device_lock(connection) as lock:
-        run(connection, PREPARE, doing="prepare its store", lock=lock)
+    with open_store(connection) as store:
         listing = list_releases(connection)
         model = _model(connection, listing, name)
         mine = [release for release in listing.releases if release.name == model]
@@ -60,8 +59,8 @@ def uninstall(
         # Damaged folders of the model go with it.
         names = [release.id for release in gone] if releases else []
         progress.step(f"removing {model}")
-        run(connection, UNINSTALL, model, *names, doing="remove the releases", lock=lock)
-        freed_bytes = _sweep(connection, gone, listing.releases, lock)
+        store.uninstall(model, names)
+        freed_bytes = _sweep(store, gone, listing.releases)
     return Removed(
         device=connection.address,
         releases=tuple(f"{release.name}/{release.id}" for release in gone),
@@ -69,20 +68,19 @@ def uninstall(
     )
 
 
-def retire(connection: Connection, name: str, identities: Sequence[str], there: Sequence[Release], lock: str) -> None:
+def retire(store: DeviceStore, name: str, identities: Sequence[str], present: Sequence[Release]) -> None:
     """Remove releases of one model that are not current, and the contents that nothing else needs.
 
     Args:
         identities: one at least; damaged releases may be among them.
-        there: all whole releases on the device.
-        lock: as `device_lock` gives it.
+        present: all whole releases on the device.
 
     Raises:
-        DeviceError, BusyError, UnreachableError: as `run` does.
+        DeviceError, BusyError, UnreachableError: as `DeviceStore.run` does.
     """
-    gone = [release for release in there if release.name == name and release.id in identities]
-    run(connection, UNINSTALL, name, *identities, doing="remove old releases", lock=lock)
-    _sweep(connection, gone, there, lock)
+    gone = [release for release in present if release.name == name and release.id in identities]
+    store.uninstall(name, identities)
+    _sweep(store, gone, present)
 
 
 def uninstall_everything(connection: Connection) -> Removed:
@@ -137,12 +135,10 @@ def _refuse_what_is_needed(connection: Connection, release: Release, mine: Seque
         )
 
 
-def _sweep(connection: Connection, gone: Sequence[Release], there: Sequence[Release], lock: str) -> int:
+def _sweep(store: DeviceStore, gone: Sequence[Release], present: Sequence[Release]) -> int:
     """Remove the contents that no release refers to any more. Returns the bytes of those that are known."""
-    kept = _contents([release for release in there if release not in gone])
-    # A list without a line would be none to some tools.
-    lines = "".join(f"{sha256}\n" for sha256 in sorted(kept)) or "none\n"
-    run(connection, SWEEP, stdin=lines.encode(), timeout_s=_SWEEP_TIMEOUT_S, doing="sweep its store", lock=lock)
+    kept = _contents([release for release in present if release not in gone])
+    store.sweep(kept)
     return sum(size_bytes for sha256, size_bytes in _contents(gone).items() if sha256 not in kept)
 
 

@@ -1,4 +1,4 @@
-"""Devices that fail."""
+"""This machine as the device, and devices that fail."""
 
 from __future__ import annotations
 
@@ -8,6 +8,35 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from edgedeploy.device.local import LocalConnection
+
+FakeTool = Callable[[str, str], None]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The device's home folder. Reached under a path with spaces and a quote, in every test."""
+    return tmp_path / "a device's home"
+
+
+@pytest.fixture
+def device(home: Path) -> LocalConnection:
+    return LocalConnection("local:", home)
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTool:
+    """A maker of tools that the device finds before its own."""
+    folder = tmp_path / "fake tools"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def make(name: str, script: str) -> None:
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+
+    return make
 
 
 @pytest.fixture

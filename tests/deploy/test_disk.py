@@ -11,11 +11,13 @@ import pytest
 
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, releases, rollback
-from edgedeploy.deploy.transfer import transfer
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import DeviceError
 
 SmallDisk = Callable[[int], Path]
+
+MUCH_ROOM = "echo 'Filesystem 1024-blocks Used Available Capacity Mounted on'; echo 'disk 9999999 1 9999998 1% /'"
+"""What df says where somebody else takes the room after it was asked for."""
 
 
 def used_bytes(place: Path) -> int:
@@ -33,12 +35,11 @@ def test_not_enough_room_is_told_before_anything_is_sent(make_bundle, small_disk
 
 
 def test_a_disk_that_fills_while_it_is_sent(
-    make_bundle, small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
+    make_bundle, small_disk: SmallDisk, tools: Callable[[str, str], None]
 ) -> None:
     place = small_disk(4)
     device = LocalConnection("local:", place)
-    # Somebody else takes the room after it was asked for: as if there were any amount of it.
-    monkeypatch.setattr(transfer, "_RESERVE_BYTES", -(1 << 40))
+    tools("df", MUCH_ROOM)
     release = push(make_bundle(), device).release
     before = used_bytes(place)
     bundle = make_bundle(version="2", files={f"weights{number}": os.urandom(1 << 20) for number in range(6)})
@@ -53,11 +54,11 @@ def test_a_disk_that_fills_while_it_is_sent(
 
 
 def test_a_disk_that_is_full_to_the_last_byte(
-    make_bundle, small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
+    make_bundle, small_disk: SmallDisk, tools: Callable[[str, str], None]
 ) -> None:
     place = small_disk(4)
     device = LocalConnection("local:", place)
-    monkeypatch.setattr(transfer, "_RESERVE_BYTES", -(1 << 40))
+    tools("df", MUCH_ROOM)
     first = push(make_bundle(), device).release
     second = push(make_bundle(version="2"), device).release
     with pytest.raises(OSError, match="No space left"), (place / "log").open("wb", buffering=0) as file:

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from edgedeploy.cli.output import Output
-from edgedeploy.deploy import lock
 from edgedeploy.deploy.device_log import read_log
+from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, current_release, list_releases, rollback
 from edgedeploy.deploy.status import status
@@ -194,7 +194,6 @@ class _Silent:
 @pytest.mark.parametrize("said", [b"", b"x" * 10_000_000])
 def test_a_lock_that_says_nothing_or_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
     device = LocalConnection("local:", tmp_path)
-    monkeypatch.setattr(lock, "_SILENCE_S", 0.2)
     monkeypatch.setattr(device, "start", lambda argv: _Silent(said))
-    with pytest.raises(DeviceError, match="lock"), lock.device_lock(device):
+    with pytest.raises(DeviceError, match="lock"), device_lock(device, silence_s=0.2):
         pass

@@ -22,31 +22,21 @@ from hypothesis import strategies as st
 from edgedeploy.bundle.archive import write_edge_file
 from edgedeploy.bundle.build import open_bundle
 from edgedeploy.deploy.device_log import read_log
-from edgedeploy.deploy.health import CheckReport, Health
 from edgedeploy.deploy.lock import device_lock
-from edgedeploy.deploy.push import push
+from edgedeploy.deploy.push import carry_out, push
 from edgedeploy.deploy.releases import broken_files, current_release, list_releases, releases, rollback
+from edgedeploy.deploy.request import PushRequest
 from edgedeploy.deploy.scripts.receiving import PREPARE, STORE
 from edgedeploy.deploy.scripts.shell import LOCK, TOOLS, argv
 from edgedeploy.deploy.status import status
-from edgedeploy.deploy.transfer import transfer
+from edgedeploy.deploy.transfer.blobs import Blob
+from edgedeploy.deploy.transfer.streams import tar_of_blobs
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import BusyError, DeviceError, IntegrityError, UnknownNameError
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, FileEntry, Needs, Runtime
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """Reached under a path with spaces, in every test."""
-    return tmp_path / "a device's home"
-
-
-@pytest.fixture
-def device(home: Path) -> LocalConnection:
-    return LocalConnection("local:", home)
 
 
 def store(home: Path) -> Path:
@@ -70,20 +60,6 @@ def damage(path: Path, content: bytes) -> None:
 
 
 FakeTool = Callable[[str, str], None]
-
-
-@pytest.fixture
-def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTool:
-    """A maker of tools that the device finds before its own."""
-    folder = tmp_path / "fake tools"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-
-    def make(name: str, script: str) -> None:
-        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
-        (folder / name).chmod(0o755)
-
-    return make
 
 
 class TestPush:
@@ -319,6 +295,13 @@ class TestHealth:
             push(bundle, device)
         assert releases(device) == (release,)
 
+    def test_a_check_that_does_not_end(self, make_bundle, device: LocalConnection) -> None:
+        good = push(make_bundle(), device).release
+        bundle = make_bundle(version="2", files={"run": b"#!/bin/sh\nsleep 20\n"})
+        with pytest.raises(DeviceError, match="did not end"):
+            carry_out(PushRequest(bundle=bundle, check_timeout_s=0.3), device)
+        assert releases(device) == (good,)
+
     def test_killed_as_memory_ran_out(self, make_bundle, device: LocalConnection) -> None:
         first = push(make_bundle(), device).release
         with pytest.raises(DeviceError, match="was killed on local: while its health was checked") as caught:
@@ -388,13 +371,11 @@ class TestConfirm:
             push(make_bundle(version="2", files={"other": b"x"}), device, confirm="false")
         assert current_release(device).manifest.version == "2"
 
-    def test_a_command_that_does_not_end(
-        self, make_bundle, device: LocalConnection, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_command_that_does_not_end(self, make_bundle, device: LocalConnection) -> None:
         first = push(make_bundle(), device).release
-        monkeypatch.setattr("edgedeploy.deploy.confirm._TIMEOUT_S", 0.3)
+        request = PushRequest(bundle=make_bundle(version="2"), confirm="sleep 20", confirm_timeout_s=0.3)
         with pytest.raises(DeviceError, match="is current again") as caught:
-            push(make_bundle(version="2"), device, confirm="sleep 20")
+            carry_out(request, device)
         assert "did not end" in caught.value.why
         assert current_release(device) == first
 
@@ -613,9 +594,9 @@ class TestTransfer:
         second = device.start(argv(STORE))
         content = b"whole"
         name = hashlib.sha256(content).hexdigest()
-        blob = transfer.Blob(home / "source", len(content))
+        blob = Blob(home / "source", len(content))
         blob.path.write_bytes(content)
-        archive = gzip.compress(b"".join(transfer._tar_of_blobs({name: blob})))
+        archive = gzip.compress(b"".join(tar_of_blobs({name: blob})))
         second.stdin.write(archive[:60])
         second.stdin.flush()
         first.stdin.write(archive[:50])
@@ -653,32 +634,22 @@ class TestLock:
         assert holder.wait(30.0).exit_status == 0
         assert push(make_bundle(), device).activated
 
-    @pytest.mark.slow
-    def test_of_one_who_is_heard_now_and_then_is_kept(
-        self, make_bundle, device: LocalConnection, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("edgedeploy.deploy.lock._BEAT_S", 0.1)
-        monkeypatch.setattr("edgedeploy.deploy.lock._SILENCE_S", 2)
-        with device_lock(device):
-            time.sleep(3.0)
+    def test_of_one_who_is_heard_now_and_then_is_kept(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        with device_lock(device, beat_s=0.1, silence_s=1.0):
+            begun_s = time.monotonic()
+            while time.monotonic() - begun_s < 2.0:
+                assert (store(home) / "lock").is_symlink()
+                time.sleep(0.05)
             with pytest.raises(BusyError):
                 push(make_bundle(), device)
 
-    def test_that_was_lost_lets_nothing_change(
-        self, make_bundle, device: LocalConnection, home: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """This machine slept, and another one has pushed since."""
+    def test_that_was_lost_lets_nothing_change(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        """This machine slept while the health was checked, and another one has pushed since."""
         good = push(make_bundle(), device).release
         link = store(home) / "lock"
-
-        def sleep(*_: object, **__: object) -> Health:
-            link.unlink()
-            link.symlink_to("boot 1 another@there")
-            return Health(exit_status=0, report=CheckReport(line="healthy"))
-
-        monkeypatch.setattr("edgedeploy.deploy.push.require_health", sleep)
+        another = b"#!/bin/sh\nln -sfn 'boot 1 another@there' \"$HOME/.edgedeploy/lock\"\n"
         with pytest.raises(BusyError, match="did not hear from us"):
-            push(make_bundle(version="2"), device)
+            push(make_bundle(version="2", files={"run": another}), device)
         assert current_release(device) == good
         assert str(link.readlink()) == "boot 1 another@there"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from edgedeploy.deploy.push import PushResult, push
 from edgedeploy.deploy.releases import broken_files, releases
-from edgedeploy.deploy.scripts.receiving import DAMAGED, STORE
+from edgedeploy.deploy.scripts.receiving import APPEND, DAMAGED, STORE
 from edgedeploy.deploy.scripts.shell import argv
-from edgedeploy.deploy.transfer import transfer
+from edgedeploy.deploy.transfer.blobs import Blob
+from edgedeploy.deploy.transfer.streams import tar_of_blobs
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import IntegrityError
@@ -26,36 +27,27 @@ pytestmark = pytest.mark.slow
 MIB = 1 << 20
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "a device's home"
-
-
-@pytest.fixture
-def device(home: Path) -> LocalConnection:
-    return LocalConnection("local:", home)
-
-
 class Cut(Exception):
     """The client's end."""
 
 
-Cutter = Callable[[int], None]
+class DyingClient(LocalConnection):
+    """The device gets so many bytes of the next contents, as they go over the network, and the client dies."""
+
+    def __init__(self, home: Path, limit_bytes: int) -> None:
+        super().__init__("local:", home)
+        self._limit_bytes = limit_bytes
+
+    def run(self, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] = b"", timeout_s: float = 60.0) -> Completed:
+        if STORE not in argv[2] and APPEND not in argv[2]:
+            return super().run(argv, stdin=stdin, timeout_s=timeout_s)
+        super().run(argv, stdin=b"".join(stdin)[: self._limit_bytes], timeout_s=timeout_s)
+        raise Cut
 
 
-@pytest.fixture
-def cut_after(monkeypatch: pytest.MonkeyPatch) -> Cutter:
-    """The device gets so many bytes of the next stream, as it goes over the network, and the client dies."""
-
-    def arm(size_bytes: int) -> None:
-        def send(connection: LocalConnection, script: list[str], stream: Iterator[bytes], _: int | None) -> None:
-            packed = b"".join(transfer.gzip_when_it_pays(stream))[:size_bytes]
-            assert connection.run(script, stdin=packed).exit_status
-            raise Cut
-
-        monkeypatch.setattr(transfer, "_send", send)
-
-    return arm
+def push_cut_after(bundle: Bundle, home: Path, limit_bytes: int) -> None:
+    with pytest.raises(Cut):
+        push(bundle, DyingClient(home, limit_bytes))
 
 
 def pushed(bundle: Bundle, device: LocalConnection) -> PushResult:
@@ -69,17 +61,12 @@ def partial(home: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in folder.iterdir()}
 
 
-def test_one_large_file_goes_on_at_the_byte(
-    make_bundle, device: LocalConnection, home: Path, cut_after: Cutter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_large_file_goes_on_at_the_byte(make_bundle, device: LocalConnection, home: Path) -> None:
     bundle = make_bundle(files={"weights": os.urandom(8 * MIB)})
     sent = 0
     for size_bytes in (3 * MIB, 2 * MIB + 12_345):
-        cut_after(size_bytes)
-        with pytest.raises(Cut):
-            push(bundle, device)
+        push_cut_after(bundle, home, size_bytes)
         sent += size_bytes
-    monkeypatch.undo()
     result = pushed(bundle, device)
     # What it received, but for what gzip and tar had not passed on, and the other files.
     assert sent - 300_000 < result.resumed_bytes <= sent
@@ -87,14 +74,9 @@ def test_one_large_file_goes_on_at_the_byte(
     assert partial(home) == {}
 
 
-def test_files_that_came_whole_are_not_sent_again(
-    make_bundle, device: LocalConnection, home: Path, cut_after: Cutter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_that_came_whole_are_not_sent_again(make_bundle, device: LocalConnection, home: Path) -> None:
     bundle = make_bundle(files={f"part{number}": os.urandom(MIB) for number in range(8)})
-    cut_after(5 * MIB)
-    with pytest.raises(Cut):
-        push(bundle, device)
-    monkeypatch.undo()
+    push_cut_after(bundle, home, 5 * MIB)
     result = pushed(bundle, device)
     assert result.kept_files >= 4
     assert result.sent_bytes < 4.5 * MIB
@@ -109,18 +91,8 @@ def test_cut_anywhere_and_often(make_bundle, tmp_path_factory: pytest.TempPathFa
     device = LocalConnection("local:", home)
     sizes = data.draw(st.lists(st.integers(0, MIB), min_size=1, max_size=4))
     bundle = make_bundle(files={f"part{number}": os.urandom(size) for number, size in enumerate(sizes)})
-    with pytest.MonkeyPatch.context() as patch:
-        for size_bytes in data.draw(st.lists(st.integers(0, sum(sizes)), max_size=3)):
-
-            def send(
-                _: object, script: list[str], stream: Iterator[bytes], __: object, limit: int = size_bytes
-            ) -> None:
-                device.run(script, stdin=b"".join(transfer.gzip_when_it_pays(stream))[:limit])
-                raise Cut
-
-            patch.setattr(transfer, "_send", send)
-            with pytest.raises(Cut):
-                push(bundle, device)
+    for limit_bytes in data.draw(st.lists(st.integers(0, sum(sizes)), max_size=3)):
+        push_cut_after(bundle, home, limit_bytes)
     result = pushed(bundle, device)
     assert result.activated and partial(home) == {}
 
@@ -208,8 +180,8 @@ def test_a_device_that_lies_of_what_it_has(make_bundle, home: Path, answer: byte
 
 def test_other_bytes_than_their_name_says_are_dropped(device: LocalConnection, home: Path) -> None:
     (home / ".edgedeploy/staging").mkdir(parents=True)
-    blob = transfer.Blob(home / "x", 3)
+    blob = Blob(home / "x", 3)
     blob.path.write_bytes(b"abc")
-    packed = gzip.compress(b"".join(transfer._tar_of_blobs({"0" * 64: blob})))
+    packed = gzip.compress(b"".join(tar_of_blobs({"0" * 64: blob})))
     assert device.run(argv(STORE), stdin=packed).exit_status == DAMAGED
     assert list((home / ".edgedeploy/staging").iterdir()) == []

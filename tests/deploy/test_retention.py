@@ -64,7 +64,7 @@ def test_what_cannot_be_removed_stops_no_push(make_bundle, tmp_path: Path, monke
     device = LocalConnection("local:", tmp_path / "device")
     for version in "12":
         push(make_bundle(version=version), device, keep=2)
-    monkeypatch.setattr("edgedeploy.deploy.uninstall.UNINSTALL", "echo 'Input/output error' >&2; exit 1")
+    monkeypatch.setattr("edgedeploy.deploy.store.UNINSTALL", "echo 'Input/output error' >&2; exit 1")
     third = push(make_bundle(version="3"), device, keep=2)
     assert third.activated and third.retired == () and third.release.current
 

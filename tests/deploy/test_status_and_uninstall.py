@@ -27,16 +27,6 @@ pytestmark = pytest.mark.slow
 SHARED = {"runtime/shared.so": b"s" * 10_000}
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "a device's home"
-
-
-@pytest.fixture
-def device(home: Path) -> LocalConnection:
-    return LocalConnection("local:", home)
-
-
 def blobs(home: Path) -> set[str]:
     return {path.name for path in (home / ".edgedeploy/blobs/sha256").iterdir()}
 

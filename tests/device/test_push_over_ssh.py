@@ -7,15 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.while_sending import WhileSending
 
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, current_release, releases, rollback
 from edgedeploy.deploy.retry import with_retries
-from edgedeploy.deploy.transfer import transfer
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import BusyError, UnreachableError
 
@@ -35,61 +34,40 @@ def test_push_again_and_back(make_bundle, sshd) -> None:
     assert not (sshd.home / ".edgedeploy/lock").is_symlink()
 
 
-def test_two_at_once(make_bundle, sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_at_once(make_bundle, sshd) -> None:
     """The second comes while the first is sending."""
-    real = transfer._tar_of_blobs
     refused = []
 
-    def in_the_middle(blobs: object) -> Iterator[bytes]:
-        monkeypatch.setattr(transfer, "_tar_of_blobs", real)
+    def come() -> None:
         with sshd.connect() as other, pytest.raises(BusyError, match="by ") as caught:
             push(make_bundle(version="2"), other)
         refused.append(caught.value)
-        yield from real(blobs)
 
-    monkeypatch.setattr(transfer, "_tar_of_blobs", in_the_middle)
     with sshd.connect() as device:
-        assert push(make_bundle(), device).activated
+        assert push(make_bundle(), device, progress=WhileSending(1, come)).activated
         assert len(refused) == 1
         assert push(make_bundle(version="2"), device).activated
 
 
-def test_a_connection_lost_while_sending(make_bundle, sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = transfer._tar_of_blobs
-
-    def cut_off(blobs: object) -> Iterator[bytes]:
-        for number, chunk in enumerate(real(blobs)):
-            if number == 12:
-                sshd.cut()
-            yield chunk
-
+def test_a_connection_lost_while_sending(make_bundle, sshd) -> None:
     big = {f"weights{number}": os.urandom(2 << 20) for number in range(10)}
     with sshd.connect() as device:
         release = push(make_bundle(), device).release
-        monkeypatch.setattr(transfer, "_tar_of_blobs", cut_off)
         with pytest.raises(UnreachableError, match="lost"):
-            push(make_bundle(version="2", files=big), device)
-    monkeypatch.undo()
+            push(make_bundle(version="2", files=big), device, progress=WhileSending(5 << 20, sshd.cut))
     with sshd.connect() as device:
         assert current_release(device) == release
         assert push(make_bundle(version="2", files=big), device).release.parent == release.id
 
 
-def test_a_lost_connection_is_gone_on_with(make_bundle, sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = transfer._tar_of_blobs
-
-    def cut_off(blobs: object) -> Iterator[bytes]:
-        monkeypatch.setattr(transfer, "_tar_of_blobs", real)
-        for number, chunk in enumerate(real(blobs)):
-            if number == 12:
-                sshd.cut()
-            yield chunk
+def test_a_lost_connection_is_gone_on_with(make_bundle, sshd) -> None:
+    progress = WhileSending(5 << 20, sshd.cut)
 
     def attempt() -> bool:
         with sshd.connect() as device:
-            return push(make_bundle(files={"weights": os.urandom(20 << 20)}), device).activated
+            bundle = make_bundle(files={"weights": os.urandom(20 << 20)})
+            return push(bundle, device, progress=progress).activated
 
-    monkeypatch.setattr(transfer, "_tar_of_blobs", cut_off)
     assert with_retries(attempt, 5)
 
 

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from support.while_sending import WhileSending
 
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, current_release, list_releases, releases, rollback
-from edgedeploy.deploy.transfer import transfer
 from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.emulator.board import BoardStatus, board_kill, board_up
@@ -32,29 +32,19 @@ def is_healthy(device: Connection, path: str) -> bool:
     return device.run([f"{path}/run", "check"]).exit_status == 0
 
 
-def test_a_power_cut_during_a_push(make_bundle, board: BoardStatus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_power_cut_during_a_push(make_bundle, board: BoardStatus) -> None:
     shared = {"runtime/lib/one.so": os.urandom(200_000), "golden/0000.npz": b"golden"}
     with connect(board.address) as device:
         assert device.emulated
         old = push(make_bundle(files=shared, architecture="aarch64"), device).release
         assert is_healthy(device, old.path)
 
-    real = transfer._tar_of_blobs
     weights = {f"weights/{number:02}": os.urandom(2 << 20) for number in range(30)}
     bundle = make_bundle(version="2", files={**shared, **weights}, architecture="aarch64")
 
-    def power_cut(blobs: object) -> Iterator[bytes]:
-        sent_bytes = 0
-        for chunk in real(blobs):  # type: ignore[arg-type]
-            sent_bytes += len(chunk)
-            if sent_bytes > 40 << 20:
-                board_kill(board.name)
-            yield chunk
-
-    monkeypatch.setattr(transfer, "_tar_of_blobs", power_cut)
+    power_cut = WhileSending(40 << 20, lambda: board_kill(board.name))
     with connect(board.address) as device, pytest.raises(UnreachableError, match="lost"):
-        push(bundle, device)
-    monkeypatch.undo()
+        push(bundle, device, progress=power_cut)
 
     board_up(board.name)
     with connect(board.address) as device:

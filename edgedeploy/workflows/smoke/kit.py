@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from edgedeploy.deploy.preflight import check_manifest
 from edgedeploy.deploy.releases import release_id
-from edgedeploy.deploy.transfer.transfer import Blob, blobs
+from edgedeploy.deploy.transfer.blobs import Blob, blobs
 from edgedeploy.foundation.errors import IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import read_chunks, unreadable, unwritable
 from edgedeploy.foundation.progress import SILENT, Progress

@@ -1,0 +1,197 @@
+"""A device's store while we hold its lock: everything that changes it goes through here."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from edgedeploy.bundle.signature import NAMESPACE
+from edgedeploy.deploy.device_log import note, one_line
+from edgedeploy.deploy.lock import device_lock
+from edgedeploy.deploy.scripts.receiving import PREPARE
+from edgedeploy.deploy.scripts.shell import (
+    ASSEMBLE_COPIES,
+    ASSEMBLE_LINKS,
+    KEEP_SIGNATURE,
+    REMOVE,
+    SWEEP,
+    SWITCH,
+    SWITCH_OFF,
+    UNINSTALL,
+    VERIFY_SIGNATURE,
+    argv,
+    run,
+)
+from edgedeploy.deploy.transfer.streams import lines_of_copies, tar_of_links
+from edgedeploy.device.connection import Completed, Connection
+from edgedeploy.foundation.errors import DeviceError
+from edgedeploy.foundation.programs import last_lines
+
+_SIGNERS = "~/.edgedeploy/allowed_signers"
+"""Where it exists on the device, no release becomes current whose manifest none of those signed. It is the file of the
+device's owner: edgedeploy never writes it."""
+_ASSEMBLE_TIMEOUT_S = 300.0
+_SWEEP_TIMEOUT_S = 600.0
+
+
+class DeviceStore:
+    """The store of a device, locked and prepared. See `edgedeploy.deploy.scripts.shell` for what lies where.
+
+    Args:
+        lock: what `device_lock` gave.
+        facts: what `receiving.PREPARE` said, a word each.
+    """
+
+    def __init__(self, connection: Connection, lock: str, facts: frozenset[str]) -> None:
+        self.connection = connection
+        self.can_link = "links" in facts
+        """Whether a file may have two names there."""
+        self._lock = lock
+        self._facts = facts
+
+    @property
+    def address(self) -> str:
+        return self.connection.address
+
+    def asks_for_signatures(self) -> bool:
+        """Find out whether the device has a file of allowed signers.
+
+        Raises:
+            DeviceError: it has, and no ssh-keygen to check a signature with: then nothing may become current there.
+        """
+        if "signers" in self._facts and "ssh-keygen" not in self._facts:
+            raise DeviceError(
+                f"{self.address} asks for signed releases and cannot check one",
+                why=f"it has {_SIGNERS}, and no ssh-keygen",
+                hint="install openssh-client there, or take that file away",
+            )
+        return "signers" in self._facts
+
+    def release(self, name: str, identity: str) -> ReleaseFolder:
+        """Return the place of a release, whether it is there or not.
+
+        Args:
+            name: of the model.
+            identity: as `releases.release_id` makes it.
+        """
+        return ReleaseFolder(self, name, identity)
+
+    def uninstall(self, name: str, identities: Sequence[str] = ()) -> None:
+        """Remove releases of a model that are not current; without any, the model itself, what is current first."""
+        self.run(UNINSTALL, name, *identities, doing="remove releases")
+
+    def sweep(self, kept: Iterable[str]) -> None:
+        """Remove all contents but manifests and those with the SHA-256s `kept`."""
+        # A list without a line would be none to some tools.
+        lines = "".join(f"{sha256}\n" for sha256 in sorted(kept)) or "none\n"
+        self.run(SWEEP, stdin=lines.encode(), timeout_s=_SWEEP_TIMEOUT_S, doing="sweep its store")
+
+    def run(
+        self,
+        script: str,
+        *arguments: str,
+        doing: str,
+        stdin: bytes | Iterable[bytes] = b"",
+        timeout_s: float = 120.0,
+    ) -> Completed:
+        """Call `scripts.shell.run` for as long as the lock is ours."""
+        return run(self.connection, script, *arguments, stdin=stdin, timeout_s=timeout_s, doing=doing, lock=self._lock)
+
+
+class ReleaseFolder:
+    """The place of one release in a device's store.
+
+    Each method raises `BusyError` when the lock is another's by now, `DeviceError` when the device cannot do it, and
+    `UnreachableError` when the connection was lost.
+    """
+
+    def __init__(self, store: DeviceStore, name: str, identity: str) -> None:
+        self.store = store
+        self.name = name
+        self.id = identity
+
+    def assemble(self, contents: Mapping[str, str], executables: Iterable[str]) -> None:
+        """Give contents that are on the device their places in the release, in one step.
+
+        Args:
+            contents: from each path in the release to its SHA-256.
+            executables: the paths of what is run.
+        """
+        if self.store.can_link:
+            stream: bytes | Iterable[bytes] = tar_of_links(f"releases/{self.name}/{self.id}.partial", contents)
+        else:
+            stream = lines_of_copies(contents)
+        self._run(
+            ASSEMBLE_LINKS if self.store.can_link else ASSEMBLE_COPIES,
+            *(f"./{path}" for path in executables),
+            stdin=stream,
+            timeout_s=_ASSEMBLE_TIMEOUT_S,
+            doing="assemble the release",
+        )
+
+    def keep_signature(self, signature: bytes) -> None:
+        """Put the signature of the release beside it, in place of any that is there."""
+        self._run(KEEP_SIGNATURE, stdin=signature, doing="keep the signature")
+
+    def verify_signature(self) -> str:
+        """Let the device check the signature of the release. Returns who signed it, as the device calls them.
+
+        Raises:
+            DeviceError: there is none, it is not one of the release's manifest, or its key is not allowed there.
+        """
+        done = self.store.connection.run(argv(VERIFY_SIGNATURE, self.name, self.id, NAMESPACE))
+        if done.exit_status:
+            raise DeviceError(
+                f"{self.store.address} does not accept the signature of {self.id}; what was current there still is",
+                why=last_lines(done.stderr, count=3) or f"exit {done.exit_status}",
+                hint=f"let somebody sign it whom {_SIGNERS} there names: edgedeploy bundle sign BUNDLE --key FILE",
+            )
+        return done.stdout.decode(errors="replace").strip()
+
+    def make_current(self, detail: str) -> None:
+        """Switch to the release, and remember what was current as where a rollback goes.
+
+        Args:
+            detail: for the device's log.
+        """
+        self._run(SWITCH, "new", one_line(detail), doing="switch the current release")
+
+    def make_current_again(self) -> None:
+        """Switch back to the release, which keeps the parent that it had."""
+        self._run(SWITCH, "keep", "", doing="switch the current release")
+
+    def switch_off(self, detail: str) -> None:
+        """Leave no release of the model current, when this one is."""
+        self._run(SWITCH_OFF, one_line(detail), doing="take the release back")
+
+    def remove(self) -> None:
+        """Remove the release's folder, its parent and its signature. Its contents stay until the next sweep."""
+        self._run(REMOVE, doing="remove the release")
+
+    def note(self, event: str, detail: str) -> None:
+        """Write an entry about the release into the device's log."""
+        note(self.store.connection, event, self.name, self.id, detail)
+
+    def _run(
+        self,
+        script: str,
+        *arguments: str,
+        doing: str,
+        stdin: bytes | Iterable[bytes] = b"",
+        timeout_s: float = 120.0,
+    ) -> None:
+        self.store.run(script, self.name, self.id, *arguments, doing=doing, stdin=stdin, timeout_s=timeout_s)
+
+
+@contextlib.contextmanager
+def open_store(connection: Connection) -> Iterator[DeviceStore]:
+    """Lock a device's store, make its folders, and remove what a push that died has left.
+
+    Raises:
+        BusyError: another edgedeploy is at work there.
+        DeviceError: the device's home folder cannot be written.
+        UnreachableError: the connection was lost.
+    """
+    with device_lock(connection) as lock:
+        answer = run(connection, PREPARE, doing="prepare its store", lock=lock).stdout
+        yield DeviceStore(connection, lock, frozenset(answer.decode(errors="replace").split()))
