@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from edgedeploy.foundation.errors import BusyError
 from edgedeploy.foundation.files import unwritable
@@ -14,6 +14,7 @@ from edgedeploy.foundation.progress import SILENT, Progress
 
 PATIENCE_S = 600.0
 """Longer than what a lock is held for: building an image over a slow network, and booting a board."""
+_LOOK_S = 0.1
 
 
 @contextlib.contextmanager
@@ -22,33 +23,28 @@ def exclusive(path: Path, what: str, progress: Progress = SILENT, *, patience_s:
 
     Args:
         what: what is done under the lock, for whoever waits: `"building an image"`.
+        patience_s: how long to wait, in seconds.
 
     Raises:
         BusyError: another process holds it for longer than `patience_s`.
         HostError: the lock file cannot be made.
     """
-    lock = path.with_name(f".{path.name}.lock")
+    file = path.with_name(f".{path.name}.lock")
+    lock = FileLock(file)
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("w")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(Timeout):
+            lock.acquire(timeout=0)
+        if not lock.is_locked:
+            progress.note(f"waiting for another edgedeploy, which is {what}")
+            lock.acquire(timeout=patience_s, poll_interval=_LOOK_S)
+    except Timeout as error:
+        raise BusyError(
+            f"another edgedeploy is {what}", why=f"it holds {file}", hint="wait for it, or end it"
+        ) from error
     except OSError as error:
-        raise unwritable(lock, error) from error
-    with file:
-        deadline = time.monotonic() + patience_s
-        waiting = False
-        while not _locked(file.fileno()):
-            if not waiting:
-                progress.note(f"waiting: another edgedeploy is {what}")
-                waiting = True
-            if time.monotonic() >= deadline:
-                raise BusyError(f"another edgedeploy is {what}", why=f"it holds {lock}", hint="wait for it, or end it")
-            time.sleep(0.1)
-        yield
-
-
-def _locked(handle: int) -> bool:
+        raise unwritable(file, error) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        yield
+    finally:
+        lock.release()
