@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edgedeploy.foundation.errors import HostError, IntegrityError, InvalidFileError
 from edgedeploy.foundation.files import config_folder, unreadable, write_bytes
-from edgedeploy.foundation.programs import find
+from edgedeploy.foundation.programs import find, last_lines
 
 NAMESPACE = "edgedeploy-bundle"
 """What a signature is for: one that was made for git or for mail says nothing about a bundle."""
@@ -63,7 +63,7 @@ def sign(manifest: bytes, bundle: Path, key: Path) -> Path:
     done = _ssh_keygen("sign", "-q", "-n", NAMESPACE, "-f", str(key), content=manifest)
     if done.returncode or not done.stdout.startswith(b"-----BEGIN SSH SIGNATURE-----"):
         raise InvalidFileError(
-            f"{key} cannot be signed with", why=_words(done), hint="check the key and its passphrase"
+            f"{key} cannot be signed with", why=_end_of(done), hint="check the key and its passphrase"
         )
     path = signature_path(bundle)
     write_bytes(path, done.stdout)
@@ -117,7 +117,7 @@ def signer(manifest: bytes, signature: bytes | None, signers: Path, bundle: Path
         if found.returncode or not who:
             raise IntegrityError(
                 f"{bundle} is signed with a key that {signers} does not allow",
-                why=_words(found),
+                why=_end_of(found),
                 hint="add the signer's public key there, if you trust them",
             )
         words = ("-f", str(signers), "-I", who, "-n", NAMESPACE, "-s", kept.name)
@@ -125,7 +125,7 @@ def signer(manifest: bytes, signature: bytes | None, signers: Path, bundle: Path
     if checked.returncode:
         raise IntegrityError(
             f"the signature of {bundle} is not one of its manifest",
-            why=_words(checked),
+            why=_end_of(checked),
             hint="take the bundle from whoever made it again; if you changed it yourself, sign it again",
         )
     return who
@@ -141,6 +141,5 @@ def _ssh_keygen(action: str, *words: str, content: bytes) -> subprocess.Complete
         raise HostError("ssh-keygen cannot be started", why=str(error)) from error
 
 
-def _words(done: subprocess.CompletedProcess[bytes]) -> str:
-    said = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace")
-    return " | ".join(said.splitlines()[-3:]) or f"exit {done.returncode}"
+def _end_of(done: subprocess.CompletedProcess[bytes]) -> str:
+    return last_lines(done.stderr, done.stdout, count=3) or f"exit {done.returncode}"

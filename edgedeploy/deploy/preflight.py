@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from msgspec import Struct
 
@@ -36,15 +37,19 @@ _PACKAGES = {
 """Of Debian, and so of Raspberry Pi OS and Ubuntu."""
 
 
+RefusalKind = Literal["architecture", "cpu_features", "python", "c_library", "page_size", "libraries", "memory"]
+
+
 class Refusal(Struct, frozen=True):
     """A fact about the device that the bundle cannot live with."""
 
+    kind: RefusalKind
     what: str
     hint: str
 
 
 def check_manifest(manifest: Manifest) -> None:
-    """Hold every name, path, version and hash of a manifest to the rules of `safe_paths`.
+    """Hold every name, path, version and hash of a manifest to the rules of `foundation.validation`.
 
     Raises:
         IntegrityError: one breaks them.
@@ -139,6 +144,7 @@ def refusals(manifest: Manifest, found: Probe, *, peak_memory_bytes: int | None 
     if needs.page_size_bytes is not None and page is not None and page > needs.page_size_bytes:
         refused.append(
             Refusal(
+                "page_size",
                 f"the bundle's programs are aligned for pages of {needs.page_size_bytes:,} bytes, and those of "
                 f"{found.address} have {page:,}",
                 "start a kernel with smaller pages there (on a Raspberry Pi 5: kernel=kernel8.img in config.txt), or "
@@ -160,6 +166,7 @@ def _refusals_of_core(architecture: str, features: Sequence[str], found: Probe, 
         if architecture in _OF_32_BITS and "aarch64" in runs:
             return [
                 Refusal(
+                    "architecture",
                     f"{subject} for {architecture}, and {found.address} is aarch64 without a 32-bit userland",
                     f"{_compile(found)}, or install the 32-bit C library there (Debian: dpkg --add-architecture armhf, "
                     "then libc6:armhf)",
@@ -167,12 +174,17 @@ def _refusals_of_core(architecture: str, features: Sequence[str], found: Probe, 
             ]
         bits = f" with {found.userland_bits}-bit programs" if found.userland_bits and "64" in found.machine else ""
         machine = runs[0] if runs and not bits else found.machine
-        return [Refusal(f"{subject} for {architecture}, and {found.address} is {machine}{bits}", _compile(found))]
+        return [
+            Refusal(
+                "architecture", f"{subject} for {architecture}, and {found.address} is {machine}{bits}", _compile(found)
+            )
+        ]
     missing = sorted(set(features) - with_implied(found.cpu_features)) if found.cpu_features else []
     if missing:
         core = f" ({found.cpu})" if found.cpu else ""
         return [
             Refusal(
+                "cpu_features",
                 f"{subject} for cores with {' '.join(missing)}, and those of {found.address}{core} are without",
                 _compile(found),
             )
@@ -187,6 +199,7 @@ def _refusals_of_python(wanted: str, architecture: str, found: Probe, subject: s
     if not found.pythons:
         return [
             Refusal(
+                "python",
                 f"{subject} needs Python {wanted}, and {found.address} has no python3",
                 "edgedeploy compile with a --backend that needs none (native, onnxruntime-c), or install Python there",
             )
@@ -197,6 +210,7 @@ def _refusals_of_python(wanted: str, architecture: str, found: Probe, subject: s
     wants = wanted if plain else f"{wanted} ({bits} bits)"
     return [
         Refusal(
+            "python",
             f"{subject} needs Python {wants}, and {found.address} has Python {has}",
             f"{_compile(found)}, or install that Python there",
         )
@@ -217,6 +231,7 @@ def _refusals_of_c_library(runtime: Runtime, found: Probe) -> list[Refusal]:
         has = "none that programs share"
     return [
         Refusal(
+            "c_library",
             f"the bundle's runtime needs glibc {runtime.glibc}, and {found.address} has {has}",
             f"{_compile(found)}, or with --backend native, which needs none",
         )
@@ -230,6 +245,7 @@ def _refusals_of_libraries(absent: Sequence[str], found: Probe) -> list[Refusal]
     install = f"install what has them there (Debian: apt-get install {packages})" if packages else "install them there"
     return [
         Refusal(
+            "libraries",
             f"the bundle's programs need {', '.join(absent)}, and {found.address} is without",
             f"{install}, or compile with --backend native, which needs none",
         )
@@ -248,6 +264,7 @@ def _refusals_of_memory(manifest: Manifest, found: Probe, peak_memory_bytes: int
     needed = f"{measured:,} bytes of memory were measured" if measured else f"the model alone has {weights:,} bytes"
     return [
         Refusal(
+            "memory",
             f"{needed}, and {found.address} has {available:,} available, swap included",
             "end other programs there, add swap, or make the model smaller: edgedeploy optimize",
         )

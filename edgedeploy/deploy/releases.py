@@ -185,15 +185,17 @@ def return_to(store: DeviceStore, before: Release, now: Release) -> None:
 
 
 def broken_files(connection: Connection, release: Release) -> str:
-    """What is wrong with a release's files, in sha256sum's words; empty only when every one was read and is whole."""
-    lines = "".join(f"{entry.sha256}  ./{entry.path}\n" for entry in release.manifest.files)
-    completed = connection.run(
-        argv(VERIFY, release.name, release.id), stdin=lines.encode(), timeout_s=_VERIFY_TIMEOUT_S
-    )
+    """Verify a release's files on its device.
+
+    Returns:
+        What is wrong with them, in sha256sum's words; empty only when every one was read and is whole.
+    """
+    sums = "".join(f"{entry.sha256}  ./{entry.path}\n" for entry in release.manifest.files)
+    completed = connection.run(argv(VERIFY, release.name, release.id), stdin=sums.encode(), timeout_s=_VERIFY_TIMEOUT_S)
     if completed.exit_status == 0:
         return ""
-    said = (completed.stdout + completed.stderr).decode(errors="replace").splitlines()
-    wrong = [line for line in said if not line.endswith(": OK")]
+    lines = (completed.stdout + completed.stderr).decode(errors="replace").splitlines()
+    wrong = [line for line in lines if not line.endswith(": OK")]  # so sha256sum marks a file that is whole
     return " | ".join(wrong[:_WRONG_SHOWN]) or f"sha256sum ended with status {completed.exit_status}"
 
 

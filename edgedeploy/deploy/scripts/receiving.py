@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from edgedeploy.deploy.scripts.failures import IS_FULL
+
 # Removes what a push that died has left behind, but for what it had received: each such file is the beginning of a
 # blob, or all of it, and `PRESENT` looks what it is worth. A release that it had just moved aside gets its place back.
 # Says `links` where a file may have two names, which some file systems and Android do not allow; `signers` where
@@ -71,12 +73,14 @@ done
 DAMAGED = 4
 
 # Reads the rest of a blob, as gzip. $1 is its hash, $2 how much of it is there, $3 its size.
-APPEND = """
+APPEND = (
+    IS_FULL
+    + """
 set -eu
 cd .edgedeploy
 part="partial/$1"
 [ $(($(wc -c <"$part"))) = "$2" ] || { echo "$1 is not as long as it was" >&2; exit 1; }
-said=$({ gzip -dc >>"$part"; } 2>&1) || case $said in *[Nn]o\\ space*|*quota*) rm -f "$part" ;; esac
+said=$({ gzip -dc >>"$part"; } 2>&1) || { ! is_full "$said" || rm -f "$part"; }
 [ -f "$part" ] && [ $(($(wc -c <"$part"))) -ge "$3" ] || { printf '%s\\n' "$said" >&2; exit 1; }
 sum=$(sha256sum <"$part")
 [ "${sum%% *}" = "$1" ] || { rm -f "$part"; echo "$1" >&2; exit 4; }
@@ -84,16 +88,19 @@ sync
 mv -f "$part" blobs/sha256/
 sync
 """
+)
 
 # Reads a tar archive of blobs, as gzip; each is verified before it gets its place. Ends with DAMAGED when one is not
 # itself. Its folder is its own: one whose connection was lost may still be at work when the next push begins.
-STORE = """
+STORE = (
+    IS_FULL
+    + """
 set -eu
 cd .edgedeploy/staging
 staging=$PWD
 mkdir "$$" "$$/blobs"
 said=$({ gzip -dc | tar -x -f - -C "$$/blobs"; } 2>&1) || {
-    case $said in *[Nn]o\\ space*|*quota*) rm -rf "$$" ;; esac
+    ! is_full "$said" || rm -rf "$$"
     printf '%s\\n' "$said" >&2
     exit 1
 }
@@ -105,3 +112,4 @@ sync
 ls | xargs -n 200 sh -c 'mv -f "$@" ../../../blobs/sha256/ && cd ../../../partial && rm -f "$@"' sh
 sync
 """
+)

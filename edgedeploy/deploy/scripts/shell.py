@@ -20,8 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from edgedeploy.deploy.scripts.failures import FailureKind, failure_kind
 from edgedeploy.device.connection import Completed, Connection
 from edgedeploy.foundation.errors import BusyError, DeviceError
+from edgedeploy.foundation.programs import last_lines
 
 # Before every script: tools translate what they say (a French sha256sum says «Réussi» for «OK»), and files get the
 # same modes whatever the user's mask is.
@@ -333,16 +335,25 @@ def run(
     return completed
 
 
+_FIXES = {
+    FailureKind.NO_SPACE: "free space on the device; what was sent has been removed, and the current release is as it "
+    "was",
+    FailureKind.READ_ONLY: "mount the device's file system for writing",
+    FailureKind.NOT_PERMITTED: "give the user its home folder, or log in as its owner",
+    FailureKind.OTHER: "",
+}
+
+
 def failed(connection: Connection, doing: str, completed: Completed) -> DeviceError:
-    """The error for a script that failed, with the usual causes named."""
+    """Return the error for a script that failed, with what mends the usual causes.
+
+    Args:
+        doing: what it was for, to be read after «cannot».
+    """
     # A login shell that lets nobody in says so on standard output.
-    said = (completed.stderr.strip() or completed.stdout[-1024:].strip()).decode(errors="replace")
-    hint = ""
-    if "No space left" in said:
-        hint = "free space on the device; what was sent has been removed, and the current release is as it was"
-    elif "Read-only file system" in said:
-        hint = "mount the device's file system for writing"
-    elif "Permission denied" in said:
-        hint = "give the user its home folder, or log in as its owner"
-    why = " | ".join(said.splitlines()[-4:]) or f"exit status {completed.exit_status}"
-    return DeviceError(f"{connection.address} cannot {doing}", why=why, hint=hint)
+    outputs = [output.decode(errors="replace") for output in (completed.stderr, completed.stdout[-1024:])]
+    return DeviceError(
+        f"{connection.address} cannot {doing}",
+        why=last_lines(*outputs) or f"exit status {completed.exit_status}",
+        hint=_FIXES[failure_kind(next((output for output in outputs if output.strip()), ""))],
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgedeploy.foundation.errors import BoardError, HostError, UnsupportedError
 from edgedeploy.foundation.files import unwritable
-from edgedeploy.foundation.programs import find, run
+from edgedeploy.foundation.programs import find, last_lines, run
 
 # Named one by one: the host's own defaults (mke2fs.conf) may be newer than the board's kernel.
 _FEATURES = (
@@ -19,6 +19,8 @@ _LEAST_MB = 64  # mke2fs takes no journal of that size for less
 _INODE_RATIO_BYTES = 8192
 # e2fsck(8): the exit status is a sum of bits; these are «errors corrected» and «the system should be rebooted».
 _MENDED = 1 | 2
+_JOURNAL_REPLAYED = "recovering journal"
+"""What e2fsck says of it; its exit status does not."""
 
 
 def make_disk(root: Path, disk: Path, *, home: str, home_uid: int) -> None:
@@ -81,10 +83,10 @@ def mend_disk(disk: Path) -> bool:
     for answer in ("-p", "-y"):
         result = subprocess.run([find("e2fsck"), answer, str(disk)], capture_output=True, text=True, check=False)
         if result.returncode & ~_MENDED == 0:
-            return "recovering journal" in result.stdout or result.returncode != 0
+            return _JOURNAL_REPLAYED in result.stdout or result.returncode != 0
     raise BoardError(
         f"{disk} is damaged beyond repair",
-        why=(result.stdout + result.stderr).strip()[-500:],
+        why=last_lines(result.stdout + result.stderr),
         hint="edgedeploy board down NAME --delete, and up again",
     )
 

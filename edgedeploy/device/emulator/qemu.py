@@ -18,7 +18,7 @@ from pathlib import Path
 
 from edgedeploy.foundation.errors import BoardError, BusyError, UnsupportedError
 from edgedeploy.foundation.files import unwritable
-from edgedeploy.foundation.programs import find
+from edgedeploy.foundation.programs import find, last_lines
 from edgedeploy.values.target import Emulation, Target
 
 CONSOLE_LOG = "console.log"
@@ -27,6 +27,8 @@ _PROGRAMS = {"arm64": "qemu-system-aarch64", "armhf": "qemu-system-arm"}
 _START_TIMEOUT_S = 60.0
 _KILL_TIMEOUT_S = 10.0
 _ATTEMPTS = 5
+_PORT_IS_TAKEN = "host forwarding"
+"""QEMU's message where it cannot listen on the port that the board's SSH is forwarded from."""
 
 
 # The kernel's tests of its own cryptography take more instructions than the rest of its boot: two thirds of 0.86
@@ -155,9 +157,9 @@ def start(
                 if result.returncode == 0:
                     return taken
                 # Somebody took the port between our look and QEMU's: take another.
-                if "host forwarding" not in result.stderr:
+                if _PORT_IS_TAKEN not in result.stderr:
                     break
-            raise BoardError("QEMU does not start", why=result.stderr.strip()[-500:])
+            raise BoardError("QEMU does not start", why=last_lines(result.stderr))
     except subprocess.TimeoutExpired as error:
         raise BoardError("QEMU does not start", why=f"it says nothing for {_START_TIMEOUT_S:.0f} s") from error
     except OSError as error:

@@ -13,9 +13,11 @@ from msgspec import structs
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.free_space import free_bytes
 from edgedeploy.device.probe import elf_header
+from edgedeploy.device.probe.arm_cores import ARM_CORES, IMPLEMENTER
 from edgedeploy.device.probe.c_library import read_c_library
 from edgedeploy.device.probe.script import SCRIPT
 from edgedeploy.foundation.errors import DeviceError
+from edgedeploy.foundation.programs import last_lines
 from edgedeploy.targets.fit import fit_target
 from edgedeploy.values.probe import Probe, Python, System
 from edgedeploy.values.throttling import Throttling, ThrottlingEvent
@@ -44,16 +46,6 @@ _LOADERS = {
     "/lib64/ld-linux-x86-64.so.2": "x86_64", "/lib/ld-musl-x86_64.so.1": "x86_64",
 }  # fmt: skip
 
-# Which part is which core, for people: Linux says the number only. From Linux's arch/arm64/include/asm/cputype.h and
-# arch/arm/include/asm/cputype.h.
-_CORES = {
-    0xB76: "ARM1176", 0xC07: "Cortex-A7", 0xC08: "Cortex-A8", 0xC09: "Cortex-A9", 0xC0F: "Cortex-A15",
-    0xD03: "Cortex-A53", 0xD04: "Cortex-A35", 0xD05: "Cortex-A55", 0xD07: "Cortex-A57", 0xD08: "Cortex-A72",
-    0xD09: "Cortex-A73", 0xD0A: "Cortex-A75", 0xD0B: "Cortex-A76", 0xD0C: "Neoverse N1", 0xD0D: "Cortex-A77",
-    0xD40: "Neoverse V1", 0xD41: "Cortex-A78", 0xD49: "Neoverse N2",
-}  # fmt: skip
-_ARM = 0x41
-
 _AT_PAGESZ = 6
 """https://github.com/torvalds/linux/blob/master/include/uapi/linux/auxvec.h"""
 
@@ -72,10 +64,9 @@ def probe(connection: Connection, *, pythons: Sequence[str] = PYTHONS) -> Probe:
     completed = connection.run(["sh", "-c", SCRIPT, "edgedeploy", *pythons], timeout_s=_TIMEOUT_S)
     found = read_answer(completed.stdout, connection.address)
     if not found.machine:
-        said = (completed.stderr.strip() or completed.stdout.strip())[-300:].decode(errors="replace")
         raise DeviceError(
             f"{connection.address} does not say what it is",
-            why=said or f"its shell ended with {completed.exit_status}",
+            why=last_lines(completed.stderr, completed.stdout) or f"its shell ended with {completed.exit_status}",
             hint="edgedeploy needs a POSIX shell and uname there: busybox has both",
         )
     chosen = fit_target(found)
@@ -187,7 +178,7 @@ def _part(said: _Said) -> int | None:
     parts, makers = (
         {_colon(line)[1] for line in said["cpu"] if _colon(line)[0] == key} for key in ("CPU part", "CPU implementer")
     )
-    if len(parts) != 1 or makers != {f"{_ARM:#x}"}:
+    if len(parts) != 1 or makers != {f"{IMPLEMENTER:#x}"}:
         return None
     part = parts.pop()
     return int(part, 16) if re.fullmatch("0x[0-9a-f]{1,3}", part) else None
@@ -200,7 +191,7 @@ def _colon(line: str) -> tuple[str, str]:
 
 def _cpu(said: _Said, part: int | None) -> str:
     if part is not None:
-        return _CORES.get(part, f"Arm part {part:#x}")
+        return ARM_CORES.get(part, f"Arm part {part:#x}")
     return _printable(next((value for key, value in map(_colon, said["cpu"]) if key == "model name"), ""))
 
 
