@@ -11,14 +11,14 @@ be follows from the manifest, and it is compared, not parsed: another name, a li
 end are all one thing, other bytes than expected.
 
 Headers are as GNU tar writes them (https://www.gnu.org/software/tar/manual/html_node/Standard.html); a path of over 100
-bytes stands in a header of type `L` before. They are made here and not by `tarfile`: a byte that another Python writes
-otherwise would be another format.
+bytes stands in a header of type `L` before. Python's `tarfile` writes them; a test holds it to these bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -29,12 +29,10 @@ from edgedeploy.values.bundle import MANIFEST_NAME, FileEntry, Manifest
 
 SUFFIX = ".edge"
 
-_BLOCK_BYTES = 512
-_NAME_BYTES = 100
+_BLOCK_BYTES = tarfile.BLOCKSIZE
 _SIZE_LIMIT_BYTES = 8**11 - 1
 """What eleven octal digits can say: 8 GiB."""
 _END = bytes(2 * _BLOCK_BYTES)
-_LONG_NAME = b"././@LongLink"
 _SIZE_FIELD = slice(124, 136)
 _CHUNK_BYTES = 1 << 20
 
@@ -96,12 +94,12 @@ def read_manifest(path: Path, limit_bytes: int) -> bytes:
 
 
 def offsets(manifest: Manifest, manifest_bytes: int) -> dict[str, int]:
-    """Where the content of each file begins, by its path in the bundle."""
+    """Find where the content of each file begins, in bytes, by its path in the bundle."""
     return {path: begin for path, begin, _ in _layout(manifest, manifest_bytes)}
 
 
 def check_size(path: Path, manifest: Manifest, manifest_bytes: int) -> None:
-    """Whether the file ends where its manifest says that it does: what a copy that was cut short does not.
+    """Check that the file ends where its manifest says: an interrupted copy does not.
 
     Raises:
         IntegrityError: it does not.
@@ -192,32 +190,13 @@ def _differs(path: Path, what: str) -> IntegrityError:
 
 
 def _header_bytes(path: str) -> int:
-    size_bytes = len(path.encode())
-    if size_bytes <= _NAME_BYTES:
-        return _BLOCK_BYTES
-    return 2 * _BLOCK_BYTES + len(_name_block(path.encode()))
+    return len(_header(path, 0, executable=False))
 
 
 def _header(path: str, size_bytes: int, *, executable: bool) -> bytes:
-    mode = b"0000755\0" if executable else b"0000644\0"
-    name = path.encode()
-    last = _block(name[:_NAME_BYTES], mode, size_bytes, b"0")
-    if len(name) <= _NAME_BYTES:
-        return last
-    block = _name_block(name)
-    return _block(_LONG_NAME, b"0000000\0", len(name) + 1, b"L") + block + last
-
-
-def _name_block(name: bytes) -> bytes:
-    return name + b"\0" + _padding(len(name) + 1)
-
-
-def _block(name: bytes, mode: bytes, size_bytes: int, kind: bytes) -> bytes:
-    """One header: name, mode, owner and group 0, size, time 0, checksum, type, and GNU's mark."""
-    before = name.ljust(_NAME_BYTES, b"\0") + mode + 2 * b"0000000\0" + b"%011o\0" % size_bytes + b"00000000000\0"
-    after = kind + bytes(100) + b"ustar  \0" + bytes(247)
-    checksum = sum(before) + sum(after) + 8 * ord(" ")
-    return before + b"%06o\0 " % checksum + after
+    entry = tarfile.TarInfo(path)
+    entry.size, entry.mode = size_bytes, 0o755 if executable else 0o644
+    return entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
 
 
 def _padding(size_bytes: int) -> bytes:
