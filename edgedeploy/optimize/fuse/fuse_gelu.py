@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from edgedeploy.optimize.base import Context, Facts, Pass
 from edgedeploy.optimize.fuse.polynomials import is_close, polynomial, product, scalar
-from edgedeploy.optimize.graph.edit import all_nodes, is_operator, only_consumer, opset, replace_by
+from edgedeploy.optimize.graph.builder import GraphBuilder
+from edgedeploy.optimize.graph.edit import all_nodes, is_operator, only_consumer, opset
 from edgedeploy.targets.backends import runs_onnxruntime_operators
 
 _MICROSOFT = "com.microsoft"
@@ -42,6 +43,7 @@ class FuseGelu(Pass, frozen=True):
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
         domain = self._domain(model, context)
+        builder = GraphBuilder(model)
         fused = {"erf": 0, "tanh": 0}
         for node in all_nodes(model):
             if (match := _match(node)) is None:
@@ -49,12 +51,11 @@ class FuseGelu(Pass, frozen=True):
             assert domain is not None
             if domain:
                 name = "Gelu" if match.kind == "erf" else "FastGelu"
-                replacement = ir.node(name, [match.x], domain=domain, name=match.result.name)
+                builder.replace_node(match.result, name, [match.x], domain=domain)
                 model.opset_imports.setdefault(domain, 1)
             else:
                 exact = {} if match.kind == "erf" else {"approximate": "tanh"}
-                replacement = ir.node("Gelu", [match.x], exact, name=match.result.name)
-            replace_by(match.result, replacement)
+                builder.replace_node(match.result, "Gelu", [match.x], attributes=exact)
             fused[match.kind] += 1
         return model, {"fused_erf": fused["erf"], "fused_tanh": fused["tanh"]}
 

@@ -8,7 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass
-from edgedeploy.optimize.graph.edit import all_nodes, constant, drop_if_unused, is_operator, only_consumer, opset
+from edgedeploy.optimize.graph.builder import GraphBuilder
+from edgedeploy.optimize.graph.edit import all_nodes, constant, is_operator, only_consumer, opset
 
 
 class FuseHardSwish(Pass, frozen=True):
@@ -27,25 +28,13 @@ class FuseHardSwish(Pass, frozen=True):
         return None
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
+        builder = GraphBuilder(model)
         fused = 0
         for clip in all_nodes(model):
             if (chain := _chain(clip)) is None:
                 continue
             source, nodes = chain
-            last = nodes[-1]
-            graph = last.graph
-            assert isinstance(graph, ir.Graph)
-            node = ir.node("HardSwish", [source], name=last.name)
-            result, new = last.outputs[0], node.outputs[0]
-            name, new.shape, new.type = result.name, result.shape, result.type
-            graph.insert_before(last, node)
-            ir.convenience.replace_all_uses_with(result, new, replace_graph_outputs=True)
-            constants = [value for one in nodes for value in one.inputs if value is not None and value.is_initializer()]
-            for one in reversed(nodes):
-                graph.remove(one, safe=True)
-            for value in constants:
-                drop_if_unused(value)
-            new.name = name
+            builder.replace_node(nodes[-1], "HardSwish", [source])
             fused += 1
         return model, {"fused": fused}
 

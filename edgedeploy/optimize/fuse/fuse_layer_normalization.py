@@ -11,15 +11,14 @@ from msgspec import Struct
 
 from edgedeploy.optimize.base import Context, Facts, Pass
 from edgedeploy.optimize.fuse.polynomials import scalar
+from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import (
-    add_initializer,
     all_nodes,
     constant,
     integer_attribute,
     is_operator,
     only_consumer,
     opset,
-    replace_by,
 )
 
 
@@ -43,16 +42,17 @@ class FuseLayerNormalization(Pass, frozen=True):
         return None
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
+        builder = GraphBuilder(model)
         fused = 0
         for node in all_nodes(model):
             if node.graph is None or (match := _match(node)) is None:
                 continue
             name = match.result.outputs[0].name or "layer_norm"
-            inputs = [match.x, add_initializer(model.graph, f"{name}:scale", match.scale)]
+            inputs = [match.x, builder.initializer(f"{name}:scale", match.scale)]
             if match.bias is not None:
-                inputs.append(add_initializer(model.graph, f"{name}:bias", match.bias))
+                inputs.append(builder.initializer(f"{name}:bias", match.bias))
             attributes = {"axis": -match.scale.ndim, "epsilon": match.epsilon}
-            replace_by(match.result, ir.node("LayerNormalization", inputs, attributes, name=match.result.name))
+            builder.replace_node(match.result, "LayerNormalization", inputs, attributes=attributes)
             fused += 1
         return model, {"fused": fused}
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from edgedeploy.optimize.graph.edit import NameAuthority, constant, drop_if_unused, is_operator
+from edgedeploy.optimize.graph.builder import GraphBuilder
+from edgedeploy.optimize.graph.edit import constant, drop_if_unused, is_operator
 
 
 def taken_branch(node: ir.Node) -> ir.Graph | None:
@@ -61,7 +62,7 @@ def release(graph: ir.Graph) -> None:
             node.replace_input_with(position, None)
 
 
-def inline(node: ir.Node, branch: ir.Graph, names: NameAuthority) -> None:
+def inline(node: ir.Node, branch: ir.Graph, builder: GraphBuilder) -> None:
     """Put the nodes of `branch` in the place of the `If` node that it belongs to."""
     graph = node.graph
     assert isinstance(graph, ir.Graph)
@@ -70,16 +71,16 @@ def inline(node: ir.Node, branch: ir.Graph, names: NameAuthority) -> None:
     for value in list(branch.initializers.values()):
         del branch.initializers[value.name or ""]
         # Sibling branches, and graphs that come later, may use the same names.
-        value.name = names.renamed(value.name or "weight")
+        value.name = builder.names.renamed(value.name or "weight")
         graph.register_initializer(value)
     for inner in list(branch):
         branch.remove(inner)
         for value in inner.outputs:
             if value.name:
-                value.name = names.renamed(value.name)
+                value.name = builder.names.renamed(value.name)
         graph.insert_before(node, inner)
     for value, result in zip(node.outputs, results, strict=True):
-        _hand_over(graph, node, value, result)
+        _hand_over(builder, node, value, result)
     condition = node.inputs[0]
     graph.remove(node, safe=True)
     for other in branches_of(node):
@@ -88,17 +89,15 @@ def inline(node: ir.Node, branch: ir.Graph, names: NameAuthority) -> None:
         drop_if_unused(condition)
 
 
-def _hand_over(graph: ir.Graph, node: ir.Node, value: ir.Value, result: ir.Value) -> None:
+def _hand_over(builder: GraphBuilder, node: ir.Node, value: ir.Value, result: ir.Value) -> None:
     """Let the readers of `value`, an output of the `If` node, read `result` from the branch."""
     if not value.is_graph_output():
         ir.convenience.replace_all_uses_with(value, result)
         return
     producer = result.producer()
-    if producer is None or producer.graph is not graph or result.is_graph_output():
+    if producer is None or producer.graph is not node.graph or result.is_graph_output():
         # A weight, an input or an output keeps its own name.
-        copy = ir.node("Identity", [result])
-        graph.insert_before(node, copy)
-        result = copy.outputs[0]
+        result = builder.op("Identity", [result], value.name or "result", before=node)
     name, kind, shape = value.name, value.type, value.shape
     ir.convenience.replace_all_uses_with(value, result, replace_graph_outputs=True)
     value.name = None

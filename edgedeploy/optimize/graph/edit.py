@@ -28,50 +28,6 @@ def constant(value: ir.Value | None) -> np.ndarray | None:
     return value.const_value.numpy()
 
 
-def add_initializer(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
-    """A new initializer with a name like `name` that no initializer of the graph has."""
-    free = unused_name(graph, name)
-    tensor = ir.tensor(np.asarray(array, order="C"), name=free)
-    value = ir.Value(name=free, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
-    graph.register_initializer(value)
-    return value
-
-
-def unused_name(graph: ir.Graph, wish: str) -> str:
-    """`wish`, or `wish` with a number behind it, such that no initializer of `graph` has it."""
-    name, number = wish, 0
-    while name in graph.initializers:
-        number += 1
-        name = f"{wish}_{number}"
-    return name
-
-
-class NameAuthority:
-    """Gives names that no value of the model has, in the main graph or any subgraph."""
-
-    def __init__(self, model: ir.Model) -> None:
-        self._uses: dict[str, int] = {}
-        for graph in model.graphs():
-            outputs = (value for node in graph for value in node.outputs)
-            for value in (*graph.inputs, *graph.initializers.values(), *outputs):
-                if value.name:
-                    self._uses[value.name] = self._uses.get(value.name, 0) + 1
-
-    def new(self, wish: str) -> str:
-        """`wish`, or `wish` with a number behind it, that no value of the model has."""
-        free, number = wish, 0
-        while self._uses.get(free, 0):
-            number += 1
-            free = f"{wish}_{number}"
-        self._uses[free] = 1
-        return free
-
-    def renamed(self, name: str) -> str:
-        """A name for the value that is called `name` now and leaves that name: the same where it was the only one."""
-        self._uses[name] = self._uses.get(name, 1) - 1
-        return self.new(name)
-
-
 def replace_input(node: ir.Node, position: int, value: ir.Value) -> None:
     """Let `node` read `value`; an initializer that nothing reads any more goes, so that no dead copy stays behind."""
     old = node.inputs[position]
@@ -95,21 +51,6 @@ def drop_if_unused(value: ir.Value) -> None:
     if value.is_initializer() and not (value.uses() or value.is_graph_output() or value.is_graph_input()):
         assert isinstance(value.graph, ir.Graph) and value.name is not None
         del value.graph.initializers[value.name]
-
-
-def replace_by(old: ir.Node, new: ir.Node) -> None:
-    """Put `new`, which has one output, in the place of `old` and remove what was there for `old` alone.
-
-    The output keeps name, type and shape, also where it is an output of the graph.
-    """
-    graph = old.graph
-    assert isinstance(graph, ir.Graph)
-    result, value = old.outputs[0], new.outputs[0]
-    name, value.shape, value.type = result.name, result.shape, result.type
-    graph.insert_before(old, new)
-    ir.convenience.replace_all_uses_with(result, value, replace_graph_outputs=True)
-    remove_if_unused(old)
-    value.name = name
 
 
 def remove_if_unused(node: ir.Node) -> None:

@@ -12,8 +12,8 @@ import onnx_ir as ir
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
 from edgedeploy.optimize.graph.activation_tap import Watcher
+from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import (
-    add_initializer,
     all_nodes,
     constant,
     float_attribute,
@@ -97,13 +97,14 @@ class Sparsify(Pass, frozen=True, kw_only=True):
         if not layers:
             raise PassSkipped(f"no Conv, Gemm or MatMul has {self.smallest:,} weights or more of its own")
         before = serialized(model)
+        builder = GraphBuilder(model)
         zeros = weights = 0
         for group in _groups(nodes, layers):
             for layer, sparse in self._sparse(model, nodes, group, samples).items():
                 node = nodes[layer.node]
                 old = node.inputs[1]
                 assert old is not None
-                replace_input(node, 1, add_initializer(model.graph, f"{old.name}", sparse))
+                replace_input(node, 1, builder.initializer(old.name or "weight", sparse))
                 zeros += int((sparse == 0).sum())
                 weights += sparse.size
             context.progress.advance(weights, None, "weights")

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
-from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import all_nodes, constant, drop_if_unused, is_operator, only_consumer, opset
 from edgedeploy.optimize.graph.layer_filter import LayerChoice
 from edgedeploy.optimize.graph.linear import Left, summary
@@ -98,7 +98,7 @@ class _Conversion:
 
     def __init__(self, model: ir.Model, taken: list[ir.Node]) -> None:
         self._graph = model.graph
-        self._add = Additions(model)
+        self._builder = GraphBuilder(model)
         self._taken = taken
         self._halves: dict[ir.Value, ir.Value] = {}
         """Of values that are floats elsewhere."""
@@ -123,10 +123,10 @@ class _Conversion:
             known = constant(value)
             name = f"{value.name}:float16"
             if known is not None:
-                self._halves[value] = self._add.weight(name, known.astype(np.float16))
+                self._halves[value] = self._builder.initializer(name, known.astype(np.float16))
             else:
-                half = self._add.node("Cast", [value], name, like=value, attributes={"to": int(_HALF)})
-                half.type = ir.TensorType(_HALF)
+                to = {"to": int(_HALF)}
+                half = self._builder.op("Cast", [value], name, like=value, dtype=_HALF, attributes=to)
                 self._halves[value] = half
                 self._casts += 1
         return self._halves[value]
@@ -136,13 +136,13 @@ class _Conversion:
         users = [(use.node, use.idx) for use in value.uses()]
         others = [(node, position) for node, position in users if node not in inside]
         if others or value.is_graph_output():
-            floats = self._add.node("Cast", [value], f"{value.name}:float", like=value, attributes={"to": int(_FLOAT)})
-            floats.type = ir.TensorType(_FLOAT)
+            name, to = f"{value.name}:float", {"to": int(_FLOAT)}
+            floats = self._builder.op("Cast", [value], name, like=value, dtype=_FLOAT, attributes=to)
             self._casts += 1
             cast = floats.producer()
             assert cast is not None
             if value.is_graph_output():
-                self._add.take_place(value, floats)
+                self._builder.replace_value(value, floats)
                 for node, position in [(cast, 0), *((node, at) for node, at in users if node in inside)]:
                     node.replace_input_with(position, value)
             else:

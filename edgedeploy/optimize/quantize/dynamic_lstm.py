@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import all_nodes, constant, drop_if_unused, integer_attribute, is_operator
 from edgedeploy.optimize.graph.layer_filter import LayerChoice
 from edgedeploy.optimize.graph.linear import Left
@@ -40,7 +40,7 @@ def find_lstm(model: ir.Model, choice: LayerChoice) -> tuple[list[ir.Node], list
     return found, left
 
 
-def replace_lstm(at: Additions, model: ir.Model, node: ir.Node) -> None:
+def replace_lstm(builder: GraphBuilder, model: ir.Model, node: ir.Node) -> None:
     """Put a quantized layer in the place of an LSTM."""
     inputs = [*node.inputs, *[None] * (_INPUTS - len(node.inputs))]
     name = node.outputs[0].name or "lstm"
@@ -50,17 +50,26 @@ def replace_lstm(at: Additions, model: ir.Model, node: ir.Node) -> None:
         assert weight is not None
         integers, scales, zero_points = _quantized(weight)
         what = f"{name}:{'input' if index == 1 else 'recurrent'}_weight"
-        inputs[index] = at.weight(what, integers)
-        parameters += [at.weight(f"{what}_scale", scales), at.weight(f"{what}_zero_point", zero_points)]
+        inputs[index] = builder.initializer(what, integers)
+        parameters += [
+            builder.initializer(f"{what}_scale", scales),
+            builder.initializer(f"{what}_zero_point", zero_points),
+        ]
     # `layout` is 0 here, and the quantized operator has none.
-    attributes = [attribute for key, attribute in node.attributes.items() if key != "layout"]
-    quantized = ir.Node(DOMAIN, OPERATOR, [*inputs, *parameters], attributes, num_outputs=len(node.outputs))
+    attributes = {key: attribute for key, attribute in node.attributes.items() if key != "layout"}
     graph = node.graph
     assert graph is not None
-    graph.insert_before(node, quantized)
-    for old, new in zip(node.outputs, quantized.outputs, strict=True):
+    outputs = builder.op_multi_out(
+        OPERATOR,
+        [*inputs, *parameters],
+        [f"{name}:quantized"] * len(node.outputs),
+        attributes=attributes,
+        domain=DOMAIN,
+        before=node,
+    )
+    for old, new in zip(node.outputs, outputs, strict=True):
         if old.name:
-            at.take_place(old, new)
+            builder.replace_value(old, new)
     weights = [node.inputs[index] for index in _WEIGHTS]
     graph.remove(node, safe=True)
     for value in weights:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import (
     constant,
     drop_if_unused,
@@ -32,7 +32,7 @@ class IntegerNodes:
             weight_max: the largest integer that a weight becomes.
             per_channel: one scale per output channel of a weight.
         """
-        self._add = Additions(model)
+        self._builder = GraphBuilder(model)
         self._signed = signed
         self._weight_max = weight_max
         self._per_channel = per_channel
@@ -86,7 +86,7 @@ class IntegerNodes:
         quantizer = quantized.producer()
         assert quantizer is not None
         if current.is_graph_output():
-            self._add.take_place(current, result)
+            self._builder.replace_value(current, result)
         else:
             ir.convenience.replace_all_uses_with(current, result)
         quantizer.replace_input_with(0, current)
@@ -96,23 +96,23 @@ class IntegerNodes:
         self, value: ir.Value, grid: QuantParams, name: str, read_scale: float | None = None
     ) -> tuple[ir.Value, ir.Value]:
         """The integers, and the numbers that they stand for; `read_scale` if these are in other units."""
-        scale = self._add.weight(f"{name}:scale", np.array(grid.scale, dtype=np.float32))
-        zero_point = self._add.weight(f"{name}:zero_point", np.array(grid.zero_point, dtype=grid.dtype))
-        quantized = self._add.node("QuantizeLinear", [value, scale, zero_point], f"{name}:quantized")
+        scale = self._builder.initializer(f"{name}:scale", np.array(grid.scale, dtype=np.float32))
+        zero_point = self._builder.initializer(f"{name}:zero_point", np.array(grid.zero_point, dtype=grid.dtype))
+        quantized = self._builder.op("QuantizeLinear", [value, scale, zero_point], f"{name}:quantized")
         if read_scale is not None:
-            scale = self._add.weight(f"{name}:unit", np.array(read_scale, dtype=np.float32))
-        result = self._add.node("DequantizeLinear", [quantized, scale, zero_point], f"{name}:dequantized", like=value)
+            scale = self._builder.initializer(f"{name}:unit", np.array(read_scale, dtype=np.float32))
+        result = self._builder.op("DequantizeLinear", [quantized, scale, zero_point], f"{name}:dequantized", like=value)
         return quantized, result
 
     def _known(self, name: str, integers: np.ndarray, scales: np.ndarray, axis: int | None, zero: int = 0) -> ir.Value:
         """The numbers that known integers stand for."""
         inputs = [
-            self._add.weight(f"{name}:quantized", integers),
-            self._add.weight(f"{name}:scale", scales),
-            self._add.weight(f"{name}:zero_point", np.full(scales.shape, zero, dtype=integers.dtype)),
+            self._builder.initializer(f"{name}:quantized", integers),
+            self._builder.initializer(f"{name}:scale", scales),
+            self._builder.initializer(f"{name}:zero_point", np.full(scales.shape, zero, dtype=integers.dtype)),
         ]
         attributes = {} if axis is None else {"axis": axis}
-        return self._add.node("DequantizeLinear", inputs, f"{name}:dequantized", attributes=attributes)
+        return self._builder.op("DequantizeLinear", inputs, f"{name}:dequantized", attributes=attributes)
 
     def _number(self, name: str, number: np.ndarray) -> ir.Value:
         """A constant of one element, exact but for the rounding of its scale, of the activations' type."""
@@ -131,7 +131,7 @@ class IntegerNodes:
         No integer kernel computes it, but a grid cuts off at its ends: x + beta/alpha on the grid from 0 to 1/alpha is
         what is sought, divided by alpha, which another scale for reading does.
         """
-        sum_ = self._add.node(
+        sum_ = self._builder.op(
             "Add", [source, self._number(f"{name}:shift", np.array(beta / alpha))], f"{name}:shifted", like=source
         )
         steps = 255
@@ -154,7 +154,7 @@ class IntegerNodes:
         source, old = node.inputs[0], node.outputs[0]
         assert source is not None
         _, gate = self._hard_sigmoid(source, 1 / 6, 0.5, f"{old.name}:gate")
-        product = self._add.node("Mul", [source, gate], f"{old.name}:product")
+        product = self._builder.op("Mul", [source, gate], f"{old.name}:product")
         multiplied = product.producer()
         assert multiplied is not None
         self._taken.add(multiplied)
@@ -162,7 +162,7 @@ class IntegerNodes:
         self._now[old] = product
 
     def _retire(self, node: ir.Node, result: ir.Value) -> None:
-        self._add.take_place(node.outputs[0], result)
+        self._builder.replace_value(node.outputs[0], result)
         inputs = [value for value in node.inputs if value is not None]
         assert isinstance(node.graph, ir.Graph)
         node.graph.remove(node, safe=True)

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError
-from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import all_nodes, constant, is_operator, opset, remove_if_unused
 from edgedeploy.optimize.graph.layer_filter import LayerChoice
 from edgedeploy.optimize.graph.linear import Left, Linear, find_linear, summary
@@ -57,17 +57,17 @@ class QuantizeDynamic(Pass, frozen=True):
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
         linear, recurrent, left = self._find(model)
         unknown = self._choice.unknown(model)
-        additions = Additions(model)
+        builder = GraphBuilder(model)
         inputs: dict[ir.Value, tuple[ir.Value, ...]] = {}
         for one in linear:
             # What gave the input may have been replaced since it was found.
             source = one.node.inputs[0]
             assert source is not None
             if source not in inputs:
-                inputs[source] = _quantized_input(additions, source)
-            self._replace(additions, one, inputs[source])
+                inputs[source] = _quantized_input(builder, source)
+            self._replace(builder, one, inputs[source])
         for node in recurrent:
-            replace_lstm(additions, model, node)
+            replace_lstm(builder, model, node)
         model.graph.sort()
         return model, {
             "nodes_quantized": len(linear) + len(recurrent),
@@ -89,7 +89,7 @@ class QuantizeDynamic(Pass, frozen=True):
         recurrent, more = find_lstm(model, self._choice)
         return linear, recurrent, left + more
 
-    def _replace(self, at: Additions, one: Linear, quantized: tuple[ir.Value, ...]) -> None:
+    def _replace(self, builder: GraphBuilder, one: Linear, quantized: tuple[ir.Value, ...]) -> None:
         """y = (q · w) · (input scale · weight scale) + bias, with the product in 32-bit integers."""
         weight = constant(one.weight)
         assert weight is not None
@@ -102,17 +102,17 @@ class QuantizeDynamic(Pass, frozen=True):
         result = one.node.outputs[0]
         name = result.name or "linear"
         # One zero point for all columns: kernels take it, and it is smaller.
-        zero_point = at.weight(f"{name}:weight_zero_point", np.array(128, dtype=np.uint8))
+        zero_point = builder.initializer(f"{name}:weight_zero_point", np.array(128, dtype=np.uint8))
         integer, input_scale, input_zero_point = quantized
 
-        inputs = [integer, at.weight(f"{name}:weight", unsigned), input_zero_point, zero_point]
-        product = at.node("MatMulInteger", inputs, f"{name}:product")
-        real = at.node("Cast", [product], f"{name}:real", attributes={"to": int(ir.DataType.FLOAT)})
-        scale = at.node("Mul", [input_scale, at.weight(f"{name}:weight_scale", scales)], f"{name}:scale")
-        output = at.node("Mul", [real, scale], f"{name}:scaled")
+        inputs = [integer, builder.initializer(f"{name}:weight", unsigned), input_zero_point, zero_point]
+        product = builder.op("MatMulInteger", inputs, f"{name}:product")
+        real = builder.op("Cast", [product], f"{name}:real", attributes={"to": int(ir.DataType.FLOAT)})
+        scale = builder.op("Mul", [input_scale, builder.initializer(f"{name}:weight_scale", scales)], f"{name}:scale")
+        output = builder.op("Mul", [real, scale], f"{name}:scaled")
         if one.bias is not None:
-            output = at.node("Add", [output, at.weight(f"{name}:bias", one.bias)], f"{name}:biased")
-        at.take_place(result, output)
+            output = builder.op("Add", [output, builder.initializer(f"{name}:bias", one.bias)], f"{name}:biased")
+        builder.replace_value(result, output)
         remove_if_unused(one.node)
 
 
@@ -120,8 +120,8 @@ def _integer_nodes(model: ir.Model) -> int:
     return sum(is_operator(node, "MatMulInteger") or node.op_type == OPERATOR for node in all_nodes(model))
 
 
-def _quantized_input(at: Additions, value: ir.Value) -> tuple[ir.Value, ...]:
+def _quantized_input(builder: GraphBuilder, value: ir.Value) -> tuple[ir.Value, ...]:
     """The value's integers, their scale and their zero point."""
     name = value.name or "input"
     suffixes = ("quantized", "scale", "zero_point")
-    return at.nodes("DynamicQuantizeLinear", [value], [f"{name}:{suffix}" for suffix in suffixes])
+    return builder.op_multi_out("DynamicQuantizeLinear", [value], [f"{name}:{suffix}" for suffix in suffixes])

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
-from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import is_operator, opset, replace_input
 from edgedeploy.optimize.graph.layer_filter import LayerChoice
 from edgedeploy.optimize.graph.linear import Left, summary
@@ -101,20 +101,20 @@ class QuantizeWeights(Pass, frozen=True):
             facts["least_weight_sqnr_db"] = round(min(finite), 1)
         if not taken:
             return model, facts
-        additions = Additions(model, at_head=True)
+        builder = GraphBuilder(model, at_head=True)
         multiplying: list[tuple[StoredWeight, Int4Weight]] = []
         for weight, stored in taken:
             if self.products == "integer" and isinstance(stored, Int4Weight) and _multiplies(weight):
                 multiplying.append((weight, stored))
                 continue
-            restored = stored.restore(additions, weight.value.name or "weight")
+            restored = stored.restore(builder, weight.value.name or "weight")
             for use in list(weight.value.uses()):
                 replace_input(use.node, use.idx, restored)
         # Last, since they replace nodes, and what was added stands before the first of these.
         for weight, stored in multiplying:
             known: dict[str, ir.Value] = {}
             for node in weight.readers:
-                stored.multiply(additions, node, weight.value.name or "weight", known)
+                stored.multiply(builder, node, weight.value.name or "weight", known)
             model.opset_imports["com.microsoft"] = 1
         return model, facts
 

@@ -14,8 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
 
-from edgedeploy.optimize.graph.builder import Additions
-from edgedeploy.optimize.graph.edit import replace_by
+from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.quantize.quant_params import WEIGHT_MAX
 
 FLOAT = ir.DataType.FLOAT
@@ -45,7 +44,7 @@ class Stored(Struct, frozen=True, kw_only=True, eq=False):
         """What is given back, float64."""
         raise NotImplementedError
 
-    def restore(self, at: Additions, name: str) -> ir.Value:
+    def restore(self, builder: GraphBuilder, name: str) -> ir.Value:
         """Nodes that give the weight back; `name` is that of the weight."""
         raise NotImplementedError
 
@@ -63,9 +62,9 @@ class Float16Weight(Stored, frozen=True, kw_only=True, eq=False):
     def array(self) -> np.ndarray:
         return self.halves.astype(np.float64)
 
-    def restore(self, at: Additions, name: str) -> ir.Value:
-        halves = at.weight(f"{name}:float16", self.halves)
-        return at.node(
+    def restore(self, builder: GraphBuilder, name: str) -> ir.Value:
+        halves = builder.initializer(f"{name}:float16", self.halves)
+        return builder.op(
             "Cast",
             [halves],
             f"{name}:float",
@@ -90,15 +89,15 @@ class IntegerWeight(Stored, frozen=True, kw_only=True, eq=False):
     def array(self) -> np.ndarray:
         return self.integers.astype(np.float64) * self.scales.astype(np.float64)
 
-    def restore(self, at: Additions, name: str) -> ir.Value:
+    def restore(self, builder: GraphBuilder, name: str) -> ir.Value:
         shape = self.integers.shape
-        integers = at.weight(f"{name}:{self.integers.dtype}", self.integers)
-        scales = at.weight(f"{name}:scale", self.scales)
+        integers = builder.initializer(f"{name}:{self.integers.dtype}", self.integers)
+        scales = builder.initializer(f"{name}:scale", self.scales)
         # In float32 whatever the weight's type: onnxruntime has no kernels to multiply halves, so it would not fold.
-        real = at.node("Cast", [integers], f"{name}:real", shape=shape, dtype=FLOAT, attributes={"to": int(FLOAT)})
-        weight = at.node("Mul", [real, scales], f"{name}:float", shape=shape, dtype=FLOAT)
+        real = builder.op("Cast", [integers], f"{name}:real", shape=shape, dtype=FLOAT, attributes={"to": int(FLOAT)})
+        weight = builder.op("Mul", [real, scales], f"{name}:float", shape=shape, dtype=FLOAT)
         if self.dtype != FLOAT:
-            weight = at.node(
+            weight = builder.op(
                 "Cast", [weight], f"{name}:cast", shape=shape, dtype=self.dtype, attributes={"to": int(self.dtype)}
             )
         return weight
@@ -147,7 +146,7 @@ class Int4Weight(Stored, frozen=True, kw_only=True, eq=False):
     def _row_length(self) -> int:
         return math.prod(self.shape) // max(len(self.integers), 1)
 
-    def multiply(self, at: Additions, node: ir.Node, name: str, known: dict[str, ir.Value]) -> None:
+    def multiply(self, builder: GraphBuilder, node: ir.Node, name: str, known: dict[str, ir.Value]) -> None:
         """Let onnxruntime's MatMulNBits take the place of a MatMul by this weight, which stays packed in memory.
 
         Source: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md (com.microsoft.MatMulNBits).
@@ -157,8 +156,8 @@ class Int4Weight(Stored, frozen=True, kw_only=True, eq=False):
         """
         if not known:
             unsigned = (self.integers.astype(np.int16) + 8).astype(np.uint8)
-            known["packed"] = at.weight(f"{name}:int4", unsigned[:, :, 0::2] | (unsigned[:, :, 1::2] << 4))
-            known["scales"] = at.weight(f"{name}:scale", self.scales[:, :, 0].astype(np.float32))
+            known["packed"] = builder.initializer(f"{name}:int4", unsigned[:, :, 0::2] | (unsigned[:, :, 1::2] << 4))
+            known["scales"] = builder.initializer(f"{name}:scale", self.scales[:, :, 0].astype(np.float32))
         attributes = {
             "K": self.shape[0],
             "N": self.shape[1],
@@ -168,9 +167,9 @@ class Int4Weight(Stored, frozen=True, kw_only=True, eq=False):
             "accuracy_level": 4,
         }
         inputs = [node.inputs[0], known["packed"], known["scales"]]
-        replace_by(node, ir.node("MatMulNBits", inputs, attributes, domain="com.microsoft"))
+        builder.replace_node(node, "MatMulNBits", inputs, attributes=attributes, domain="com.microsoft")
 
-    def restore(self, at: Additions, name: str) -> ir.Value:
+    def restore(self, builder: GraphBuilder, name: str) -> ir.Value:
         rows, blocks, length = self.integers.shape
         unsigned = (self.integers.astype(np.int16) + 8).astype(np.uint8)
         packed = unsigned[:, :, : length // 2] | (unsigned[:, :, length // 2 :] << 4)
@@ -178,31 +177,33 @@ class Int4Weight(Stored, frozen=True, kw_only=True, eq=False):
         whole = {"shape": (rows, blocks, length), "dtype": FLOAT}
 
         def number(value: float) -> ir.Value:
-            return at.weight(f"{name}:number", np.array(value, dtype=np.float32))
+            return builder.initializer(f"{name}:number", np.array(value, dtype=np.float32))
 
         def step(operator: str, inputs: list[ir.Value], kind: dict[str, Any], **attributes: int) -> ir.Value:
-            return at.node(operator, inputs, f"{name}:{operator}", **kind, attributes=attributes)
+            return builder.op(operator, inputs, f"{name}:{operator}", **kind, attributes=attributes)
 
-        both = step("Cast", [at.weight(f"{name}:int4", packed)], half, to=int(FLOAT))
+        both = step("Cast", [builder.initializer(f"{name}:int4", packed)], half, to=int(FLOAT))
         upper = step("Floor", [step("Mul", [both, number(1 / 16)], half)], half)
         lower = step("Sub", [both, step("Mul", [upper, number(16)], half)], half)
         integers = step("Sub", [step("Concat", [lower, upper], whole, axis=2), number(8)], whole)
-        scales = at.weight(f"{name}:scale", self.scales)
+        scales = builder.initializer(f"{name}:scale", self.scales)
         scale = step("Cast", [scales], {"shape": self.scales.shape, "dtype": FLOAT}, to=int(FLOAT))
         weight = step("Mul", [integers, scale], whole)
 
         def reshaped(value: ir.Value, shape: tuple[int, ...]) -> ir.Value:
-            target = at.weight(f"{name}:shape", np.array(shape, dtype=np.int64))
+            target = builder.initializer(f"{name}:shape", np.array(shape, dtype=np.int64))
             return step("Reshape", [value, target], {"shape": shape, "dtype": FLOAT})
 
         if blocks * length != self._row_length:
             weight = reshaped(weight, (rows, blocks * length))
-            bounds = [at.weight(f"{name}:bound", np.array([bound])) for bound in (0, self._row_length, 1)]
+            bounds = [builder.initializer(f"{name}:bound", np.array([bound])) for bound in (0, self._row_length, 1)]
             weight = step("Slice", [weight, *bounds], {"shape": (rows, self._row_length), "dtype": FLOAT})
         weight = reshaped(weight, self._turned_shape)
         if self._back != tuple(range(len(self.shape))):
             turned = {"perm": self._back}
-            weight = at.node("Transpose", [weight], f"{name}:turned", shape=self.shape, dtype=FLOAT, attributes=turned)
+            weight = builder.op(
+                "Transpose", [weight], f"{name}:turned", shape=self.shape, dtype=FLOAT, attributes=turned
+            )
         if self.dtype != FLOAT:
             weight = step("Cast", [weight], {"shape": self.shape, "dtype": self.dtype}, to=int(self.dtype))
         return weight

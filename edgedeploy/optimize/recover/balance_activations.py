@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped
-from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import (
     all_nodes,
     constant,
@@ -60,7 +60,7 @@ class BalanceActivations(Pass, frozen=True):
         if not sources:
             raise PassSkipped("no normalization or scale is read by MatMul or Gemm alone")
         rows = _rows(model, sources, context)
-        at = Additions(model)
+        builder = GraphBuilder(model)
         chosen: Counter[float] = Counter()
         before = after = 0.0
         for source in sources:
@@ -74,7 +74,7 @@ class BalanceActivations(Pass, frozen=True):
             before, after = before + errors[0.0], after + errors[best]
             chosen[best] += 1
             if best:
-                source.divide(at, scales[best])
+                source.divide(builder, scales[best])
         changed = sum(count for strength, count in chosen.items() if strength)
         if not changed:
             raise PassSkipped("activations are even enough: no strength brings a layer closer to float in 8 bits")
@@ -108,17 +108,17 @@ class _Source(Struct, frozen=True, eq=False):
             found.append((weight.T if transposed else weight).astype(np.float64))
         return found
 
-    def divide(self, at: Additions, scales: np.ndarray) -> None:
+    def divide(self, builder: GraphBuilder, scales: np.ndarray) -> None:
         for node, position in self.scaled:
             array = constant(node.inputs[position])
             assert array is not None
             divided = (array.astype(np.float64) / scales).astype(np.float32)
-            replace_input(node, position, at.weight(f"{self.name}:balanced", divided))
+            replace_input(node, position, builder.initializer(f"{self.name}:balanced", divided))
         for one, weight in zip(self.readers, self.weights(), strict=True):
             multiplied = (weight * scales[:, np.newaxis]).astype(np.float32)
             if is_operator(one.node, "Gemm") and integer_attribute(one.node, "transB", 0):
                 multiplied = np.ascontiguousarray(multiplied.T)
-            replace_input(one.node, 1, at.weight(f"{one.node.outputs[0].name}:balanced_weight", multiplied))
+            replace_input(one.node, 1, builder.initializer(f"{one.node.outputs[0].name}:balanced_weight", multiplied))
 
 
 def _sources(model: ir.Model) -> list[_Source]:

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped
-from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import constant, integer_attribute, is_operator, opset, replace_input, serialized
 from edgedeploy.optimize.recover.quantized_layers import (
     HeldOut,
@@ -50,8 +50,8 @@ class CorrectBias(Pass, frozen=True):
         held_out = HeldOut(context)
         before_db = held_out.sqnr_db(model)
         errors = _mean_errors(reference, layers, context)
-        at = Additions(model)
-        corrected = sum(_correct(at, layer, errors[layer.name]) for layer in layers)
+        builder = GraphBuilder(model)
+        corrected = sum(_correct(builder, layer, errors[layer.name]) for layer in layers)
         model.graph.sort()
         after_db = held_out.sqnr_db(model)
         if not after_db > before_db:
@@ -109,33 +109,29 @@ def _with_twins(reference: ir.Model, layers: list[QuantizedLayer]) -> bytes:
     """The reference with a quantized twin beside each layer, and their mean difference per channel as the outputs."""
     watched = reference.clone()
     values = {node.outputs[0].name: node for node in watched.graph if node.outputs}
-    at = Additions(watched)
+    builder = GraphBuilder(watched)
     outputs = []
     for layer in layers:
         node = values[layer.name]
         source = node.inputs[0]
         if layer.grid is not None:
-            scale = at.weight(f"{layer.name}:twin_scale", layer.grid.scale)
-            zero = at.weight(f"{layer.name}:twin_zero", layer.grid.zero_point)
-            integers = at.node("QuantizeLinear", [source, scale, zero], f"{layer.name}:twin_integers")
-            source = at.node("DequantizeLinear", [integers, scale, zero], f"{layer.name}:twin_input")
-        weight = at.weight(f"{layer.name}:twin_weight", layer.weight)
-        twin = ir.node(
-            node.op_type,
-            [source, weight, *node.inputs[2:]],
-            {name: value.value for name, value in node.attributes.items()},
+            scale = builder.initializer(f"{layer.name}:twin_scale", layer.grid.scale)
+            zero = builder.initializer(f"{layer.name}:twin_zero", layer.grid.zero_point)
+            integers = builder.op("QuantizeLinear", [source, scale, zero], f"{layer.name}:twin_integers")
+            source = builder.op("DequantizeLinear", [integers, scale, zero], f"{layer.name}:twin_input")
+        weight = builder.initializer(f"{layer.name}:twin_weight", layer.weight)
+        twin = builder.op(
+            node.op_type, [source, weight, *node.inputs[2:]], f"{layer.name}:twin", attributes=node.attributes
         )
-        twin.outputs[0].name = f"{layer.name}:twin"
-        watched.graph.append(twin)
-        difference = at.node("Sub", [node.outputs[0], twin.outputs[0]], f"{layer.name}:difference")
+        difference = builder.op("Sub", [node.outputs[0], twin], f"{layer.name}:difference")
         weight_rank = layer.weight.ndim
         axes = (0, *range(2, weight_rank)) if is_operator(node, "Conv") else (0,)
         name = f"{layer.name}:mean"
         if opset(watched) >= 18:
-            given = at.weight(f"{layer.name}:axes", np.array(axes, dtype=np.int64))
-            mean = at.node("ReduceMean", [difference, given], name, attributes={"keepdims": 0})
+            given = builder.initializer(f"{layer.name}:axes", np.array(axes, dtype=np.int64))
+            mean = builder.op("ReduceMean", [difference, given], name, attributes={"keepdims": 0})
         else:
-            mean = at.node("ReduceMean", [difference], name, attributes={"axes": axes, "keepdims": 0})
+            mean = builder.op("ReduceMean", [difference], name, attributes={"axes": axes, "keepdims": 0})
         mean.type, mean.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape([None])
         outputs.append(mean)
     watched.graph.outputs.clear()
@@ -144,7 +140,7 @@ def _with_twins(reference: ir.Model, layers: list[QuantizedLayer]) -> bytes:
     return serialized(watched)
 
 
-def _correct(at: Additions, layer: QuantizedLayer, error: np.ndarray) -> bool:
+def _correct(builder: GraphBuilder, layer: QuantizedLayer, error: np.ndarray) -> bool:
     """Add the error to the bias; whether that changed it."""
     node = layer.node
     value = node.inputs[2] if len(node.inputs) > 2 else None
@@ -153,7 +149,7 @@ def _correct(at: Additions, layer: QuantizedLayer, error: np.ndarray) -> bool:
     if bias is None:
         if is_operator(node, "Gemm") and integer_attribute(node, "transA", 0):
             return False
-        added = at.weight(name, error.astype(np.float32))
+        added = builder.initializer(name, error.astype(np.float32))
         node.resize_inputs(3)
         node.replace_input_with(2, added)
         return True
@@ -162,7 +158,7 @@ def _correct(at: Additions, layer: QuantizedLayer, error: np.ndarray) -> bool:
         return False
     assert value is not None
     if scales is None:
-        replace_input(node, 2, at.weight(name, (array + error).astype(np.float32)))
+        replace_input(node, 2, builder.initializer(name, (array + error).astype(np.float32)))
         return True
     steps = np.rint(error / scales.astype(np.float64))
     if not steps.any():
@@ -170,5 +166,5 @@ def _correct(at: Additions, layer: QuantizedLayer, error: np.ndarray) -> bool:
     integers = np.clip(array.astype(np.float64) + steps, -_BIAS_MAX, _BIAS_MAX).astype(np.int32)
     producer = value.producer()
     assert producer is not None
-    replace_input(producer, 0, at.weight(name, integers))
+    replace_input(producer, 0, builder.initializer(name, integers))
     return True

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped
-from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import (
     all_nodes,
     constant,
@@ -51,9 +51,9 @@ class EqualizeRanges(Pass, frozen=True):
             if moved < _CONVERGED:
                 break
         after = _unevenness([(weights[a.node], weights[b.node]) for a, b in pairs])
-        at = Additions(model)
+        builder = GraphBuilder(model)
         for one in weights.values():
-            one.write(at)
+            one.write(builder)
         return model, {
             "pairs_equalized": len(pairs),
             "pairs_left": sum(left.values()),
@@ -96,13 +96,13 @@ class _Weights:
         self.weight *= _along(factors, self.weight.ndim, self._columns)
         self._changed = True
 
-    def write(self, at: Additions) -> None:
+    def write(self, builder: GraphBuilder) -> None:
         if not self._changed:
             return
         name = self.node.outputs[0].name or "layer"
-        replace_input(self.node, 1, at.weight(f"{name}:equalized_weight", self.weight.astype(np.float32)))
+        replace_input(self.node, 1, builder.initializer(f"{name}:equalized_weight", self.weight.astype(np.float32)))
         if self.bias is not None:
-            replace_input(self.node, 2, at.weight(f"{name}:equalized_bias", self.bias.astype(np.float32)))
+            replace_input(self.node, 2, builder.initializer(f"{name}:equalized_bias", self.bias.astype(np.float32)))
 
 
 def _pairs(model: ir.Model) -> tuple[list[tuple[Linear, Linear]], Counter[str]]:

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from msgspec import Struct
 
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped
-from edgedeploy.optimize.graph.builder import Additions
+from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import constant, integer_attribute, is_operator, replace_input
 from edgedeploy.optimize.recover.layer_inputs import as_rows, collect, from_rows, unsupported_reason
 from edgedeploy.optimize.recover.quantized_layers import HeldOut, QuantizedLayer, known, quantized_layers, reference_of
@@ -69,7 +69,7 @@ class RoundAdaptively(Pass, frozen=True):
             raise PassSkipped("there is no quantized weight that it could round anew")
         held_out = HeldOut(context)
         before_db = held_out.sqnr_db(model)
-        at = Additions(model)
+        builder = GraphBuilder(model)
         changed = weights = 0
         error_before = error_after = 0.0
         for layer, gram in collect(reference, layers, context, positions=self.positions):
@@ -88,7 +88,7 @@ class RoundAdaptively(Pass, frozen=True):
             moved = int((rounded != now).sum())
             if moved:
                 array = from_rows(layer, rounded).astype(integers.array.dtype)
-                replace_input(integers.holder, 0, at.weight(f"{layer.name}:rounded", array))
+                replace_input(integers.holder, 0, builder.initializer(f"{layer.name}:rounded", array))
                 changed += 1
                 weights += moved
         after_db = held_out.sqnr_db(model)

@@ -14,7 +14,8 @@ from msgspec import field
 from edgedeploy.inference.frozen_inputs import METADATA_KEY, agrees, disagreement, read, written
 from edgedeploy.inference.session import Feed
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
-from edgedeploy.optimize.graph.edit import NameAuthority, add_initializer, all_nodes
+from edgedeploy.optimize.graph.builder import GraphBuilder
+from edgedeploy.optimize.graph.edit import all_nodes
 
 Scalar = int | float | bool
 
@@ -76,9 +77,9 @@ class FixInput(Pass, frozen=True):
         inputs = {value.name: value for value in model.graph.inputs}
         bound = {name: _array(inputs[name], value) for name, value in self.inputs.items() if name in inputs}
         _check_against_data(bound, context)
-        names = NameAuthority(model)
+        builder = GraphBuilder(model)
         for name, array in bound.items():
-            _replace(model.graph, inputs[name], array, names)
+            _replace(model.graph, inputs[name], array, builder)
         before = read(model.metadata_props)
         for name in set(self.inputs) - set(bound):
             if before[name] != self.inputs[name]:
@@ -209,16 +210,12 @@ def _check_feed(bound: dict[str, np.ndarray], feed: Feed) -> None:
             raise disagreement(name, feed[name], array.tolist())
 
 
-def _replace(graph: ir.Graph, value: ir.Value, array: np.ndarray, names: NameAuthority) -> None:
+def _replace(graph: ir.Graph, value: ir.Value, array: np.ndarray, builder: GraphBuilder) -> None:
     """Let a weight take the input's place. It has a default in the file where it is an initializer too."""
-    name = value.name or ""
     graph.inputs.remove(value)
     if value.is_initializer():
-        del graph.initializers[name]
-    value.name = f"{name}:bound"
-    ir.convenience.replace_all_uses_with(
-        value, add_initializer(graph, names.renamed(name), array), replace_graph_outputs=True
-    )
+        del graph.initializers[value.name or ""]
+    builder.replace_by_initializer(value, array)
 
 
 def _instead(name: str, names: object) -> str:

@@ -8,11 +8,12 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass
+from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import all_nodes, constant, is_operator, only_consumer
 from edgedeploy.optimize.simplify.fold_into_weights import (
     Affine,
-    absorb,
     channels_are_last,
+    fold_following,
     output_channels,
     output_rank,
 )
@@ -27,6 +28,7 @@ class FoldAffine(Pass, frozen=True):
     tolerance: ClassVar[float | None] = 1e-4
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
+        builder = GraphBuilder(model)
         folded = 0
         for node in all_nodes(model):
             if not is_operator(node, "Add", "Sub", "Mul", "Div"):
@@ -37,7 +39,7 @@ class FoldAffine(Pass, frozen=True):
                 if weighted is None or only_consumer(weighted.outputs[0]) is not node:
                     continue
                 affine = _affine(node, position, weighted)
-                if affine is not None and absorb(weighted, affine, node):
+                if affine is not None and fold_following(builder, weighted, affine, node):
                     folded += 1
                     break
         return model, {"folded": folded}

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass
+from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import (
     all_nodes,
     constant,
@@ -16,7 +17,13 @@ from edgedeploy.optimize.graph.edit import (
     is_operator,
     only_consumer,
 )
-from edgedeploy.optimize.simplify.fold_into_weights import Affine, absorb, absorb_before, channels_are_last, output_rank
+from edgedeploy.optimize.simplify.fold_into_weights import (
+    Affine,
+    channels_are_last,
+    fold_following,
+    fold_preceding,
+    output_rank,
+)
 
 
 class FoldBatchNormalization(Pass, frozen=True):
@@ -31,33 +38,34 @@ class FoldBatchNormalization(Pass, frozen=True):
     tolerance: ClassVar[float | None] = 1e-4
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
+        builder = GraphBuilder(model)
         folded = left = 0
         for node in all_nodes(model):
             if not is_operator(node, "BatchNormalization"):
                 continue
             affine = _affine(node)
-            if affine is not None and (_into_previous(node, affine) or _into_next(node, affine)):
+            if affine is not None and (_into_previous(builder, node, affine) or _into_next(builder, node, affine)):
                 folded += 1
             else:
                 left += 1
         return model, {"folded": folded, "left": left}
 
 
-def _into_previous(node: ir.Node, affine: Affine) -> bool:
+def _into_previous(builder: GraphBuilder, node: ir.Node, affine: Affine) -> bool:
     previous = node.inputs[0].producer() if node.inputs[0] is not None else None
     if previous is None or only_consumer(previous.outputs[0]) is not node:
         return False
     # Channels are the second axis of what is normalized: the last of a matrix alone.
     if channels_are_last(previous) and output_rank(previous) != 2:
         return False
-    return absorb(previous, affine, node)
+    return fold_following(builder, previous, affine, node)
 
 
-def _into_next(node: ir.Node, affine: Affine) -> bool:
+def _into_next(builder: GraphBuilder, node: ir.Node, affine: Affine) -> bool:
     following = only_consumer(node.outputs[0])
     if following is None or following.inputs[0] is not node.outputs[0]:
         return False
-    return absorb_before(node, affine, following)
+    return fold_preceding(builder, node, affine, following)
 
 
 def _affine(node: ir.Node) -> Affine | None:

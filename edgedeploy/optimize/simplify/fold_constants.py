@@ -9,8 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass
+from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.constant_if import branches_of, inline, live_nodes, nodes_within, taken_branch
-from edgedeploy.optimize.graph.edit import NameAuthority, add_initializer, all_nodes, drop_if_unused, is_operator
+from edgedeploy.optimize.graph.edit import all_nodes, drop_if_unused, is_operator
 from edgedeploy.optimize.graph.runtime_shapes import tell_shapes
 from edgedeploy.optimize.graph.shapes import known_integers
 from edgedeploy.optimize.simplify.constants import ConstantNode, is_constant
@@ -54,7 +55,7 @@ class FoldConstants(Pass, frozen=True):
 
     def _fold_once(self, model: ir.Model, context: Context) -> dict[str, int]:
         folded = shapes = branches = 0
-        names = NameAuthority(model)
+        builder = GraphBuilder(model)
         nodes = list(all_nodes(model))
         growth = _Growth(model, self.growth_limit_bytes)
         gone: set[ir.Node] = set()
@@ -63,15 +64,15 @@ class FoldConstants(Pass, frozen=True):
             if node in gone or node not in growth.live:
                 continue
             if (known := _known_shape(node)) is not None:
-                _replace(node, [known], model.graph, names)
+                _replace(node, [known], builder)
                 shapes += 1
             elif (branch := taken_branch(node)) is not None:
                 for other in branches_of(node):
                     gone.update(() if other is branch else nodes_within(other))
-                inline(node, branch, names)
+                inline(node, branch, builder)
                 branches += 1
             elif is_constant(node) and growth.allows(node) and (results := growth.alone(node).results()) is not None:
-                _replace(node, results, model.graph, names)
+                _replace(node, results, builder)
                 folded += 1
         return {"nodes_folded": folded, "shapes_folded": shapes, "branches_taken": branches}
 
@@ -135,15 +136,12 @@ def _known_shape(node: ir.Node) -> np.ndarray | None:
     return known.astype(kind.numpy()) if kind in (ir.DataType.INT64, ir.DataType.INT32) else None
 
 
-def _replace(node: ir.Node, results: list[np.ndarray], weights: ir.Graph, names: NameAuthority) -> None:
+def _replace(node: ir.Node, results: list[np.ndarray], builder: GraphBuilder) -> None:
     """Let weights of the main graph take the place of the node's outputs, in whatever subgraph it is."""
     graph = node.graph
     assert graph is not None
-    for value, result in zip([one for one in node.outputs if one.name], results, strict=True):
-        name = names.renamed(value.name or "folded")
-        # Out of the way first: the weight may take over the value's name.
-        value.name = f"{name}:folded"
-        ir.convenience.replace_all_uses_with(value, add_initializer(weights, name, np.asarray(result)))
+    for value, result in zip([output for output in node.outputs if output.name], results, strict=True):
+        builder.replace_by_initializer(value, np.asarray(result))
     inputs = [value for value in node.inputs if value is not None]
     graph.remove(node, safe=True)
     for value in inputs:

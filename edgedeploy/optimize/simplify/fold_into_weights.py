@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
 
+from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import (
-    add_initializer,
     constant,
     drop_if_unused,
     float_attribute,
@@ -53,7 +53,7 @@ def channels_are_last(node: ir.Node) -> bool:
     return is_operator(node, "Gemm", "MatMul")
 
 
-def absorb(node: ir.Node, affine: Affine, after: ir.Node) -> bool:
+def fold_following(builder: GraphBuilder, node: ir.Node, affine: Affine, after: ir.Node) -> bool:
     """Put `affine` into the weights of `node` and remove `after`, the only reader of its output, which did it.
 
     A MatMul of matrices that needs a bias becomes a Gemm. False, and nothing is changed, when it cannot or should not
@@ -74,13 +74,13 @@ def absorb(node: ir.Node, affine: Affine, after: ir.Node) -> bool:
         new_bias = (bias * affine.factor + affine.summand).astype(np.float32)
     if not (np.isfinite(new_weight).all() and np.isfinite(new_bias).all()):
         return False
-    if not _write(node, graph, new_weight if (affine.factor != 1.0).any() else None, new_bias):
+    if not _write(builder, node, graph, new_weight if (affine.factor != 1.0).any() else None, new_bias):
         return False
     take_over_output(node, after)
     return True
 
 
-def absorb_before(before: ir.Node, affine: Affine, node: ir.Node) -> bool:
+def fold_preceding(builder: GraphBuilder, before: ir.Node, affine: Affine, node: ir.Node) -> bool:
     """Put `affine`, which `before` does to each channel that `node` reads, into the weights of `node`; remove `before`.
 
     False, and nothing is changed, where it is not exact: a convolution that pads reads zeros which `before` never saw.
@@ -104,7 +104,7 @@ def absorb_before(before: ir.Node, affine: Affine, node: ir.Node) -> bool:
         new_bias = (bias + scale * (wide * summands).sum(axis=others)).astype(np.float32)
     if not (np.isfinite(new_weight).all() and np.isfinite(new_bias).all()):
         return False
-    if not _write(node, graph, new_weight, new_bias):
+    if not _write(builder, node, graph, new_weight, new_bias):
         return False
     source = before.inputs[0]
     assert source is not None
@@ -197,7 +197,7 @@ def _reads_only_the_input(node: ir.Node) -> bool:
     return mode == "VALID" or (mode == "NOTSET" and not any(integers_attribute(node, "pads") or ()))
 
 
-def _write(node: ir.Node, graph: ir.Graph, weight: np.ndarray | None, bias: np.ndarray) -> bool:
+def _write(builder: GraphBuilder, node: ir.Node, graph: ir.Graph, weight: np.ndarray | None, bias: np.ndarray) -> bool:
     """Give the node new weights (None: the old ones) and a bias; False when it cannot have one."""
     had_bias = len(node.inputs) > 2 and node.inputs[2] is not None
     name = (node.inputs[1].name if node.inputs[1] is not None else None) or "weight"
@@ -207,10 +207,10 @@ def _write(node: ir.Node, graph: ir.Graph, weight: np.ndarray | None, bias: np.n
             return False
         node.op_type = "Gemm"
     if weight is not None:
-        replace_input(node, 1, add_initializer(graph, f"{name}_folded", weight))
+        replace_input(node, 1, builder.initializer(f"{name}_folded", weight, graph=graph))
     if needs_bias:
         node.resize_inputs(3)
-        replace_input(node, 2, add_initializer(graph, f"{name}_bias", bias))
+        replace_input(node, 2, builder.initializer(f"{name}_bias", bias, graph=graph))
         node.attributes.pop("beta", None)
     return True
 

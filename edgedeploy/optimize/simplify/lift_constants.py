@@ -8,7 +8,8 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError
-from edgedeploy.optimize.graph.edit import NameAuthority, all_nodes, is_operator
+from edgedeploy.optimize.graph.edit import all_nodes, is_operator
+from edgedeploy.optimize.graph.names import NameAuthority
 
 
 class LiftConstants(Pass, frozen=True):
@@ -48,7 +49,7 @@ def lift_constants(model: ir.Model) -> None:
 
 def _lift_out_of_subgraphs(model: ir.Model) -> None:
     """Move weights of subgraphs to the main graph, where equal ones of several branches can be merged."""
-    taken = NameAuthority(model)
+    names = NameAuthority(model)
     for graph in model.graphs():
         if graph is model.graph:
             continue
@@ -57,7 +58,7 @@ def _lift_out_of_subgraphs(model: ir.Model) -> None:
                 continue
             del graph.initializers[name]
             # Sibling branches may use one name for two values; over the whole model it has to be one value's.
-            value.name = taken.renamed(name)
+            value.name = names.renamed(name)
             model.graph.register_initializer(value)
 
 

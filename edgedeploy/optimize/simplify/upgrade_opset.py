@@ -10,7 +10,8 @@ import onnx.version_converter
 import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError, first_line
-from edgedeploy.optimize.graph.edit import NameAuthority, all_nodes, integer_attribute, is_operator, opset
+from edgedeploy.optimize.graph.builder import GraphBuilder
+from edgedeploy.optimize.graph.edit import all_nodes, integer_attribute, is_operator, opset
 from edgedeploy.optimize.simplify.lift_constants import lift_constants
 
 _log = logging.getLogger(__name__)
@@ -128,29 +129,17 @@ def _outputs_of_first_resizes(model: ir.Model) -> frozenset[str]:
 
 def _flatten_around_hardmax(model: ir.Model) -> None:
     """Write out what Hardmax did until opset 13: flatten to a matrix, one maximum for each row, and the shape back."""
-    names = NameAuthority(model)
+    builder = GraphBuilder(model)
     for node in all_nodes(model):
         if not is_operator(node, "Hardmax"):
             continue
-        graph, source, result = node.graph, node.inputs[0], node.outputs[0]
-        assert graph is not None and source is not None
+        source = node.inputs[0]
         axis = integer_attribute(node, "axis", 1)
-        name = result.name or "hardmax"
-        shape = ir.node("Shape", [source])
-        flat = ir.node("Flatten", [source], {"axis": axis})
-        back = ir.node("Reshape", [result, shape.outputs[0]])
-        final = back.outputs[0]
-        graph.insert_before(node, [shape, flat])
-        graph.insert_after(node, back)
-        final.type, final.shape = result.type, result.shape
-        ir.convenience.replace_all_uses_with(result, final, replace_graph_outputs=True)
-        back.replace_input_with(0, result)
-        node.replace_input_with(0, flat.outputs[0])
-        node.attributes.add(ir.AttrInt64("axis", 1))
-        result.shape = None
-        for value, kind in ((shape.outputs[0], "shape"), (flat.outputs[0], "flat"), (result, "rows")):
-            value.name = names.new(f"{name}:{kind}")
-        final.name = name
+        name = node.outputs[0].name or "hardmax"
+        shape = builder.op("Shape", [source], f"{name}:shape", before=node)
+        flat = builder.op("Flatten", [source], f"{name}:flat", attributes={"axis": axis}, before=node)
+        rows = builder.op("Hardmax", [flat], f"{name}:rows", attributes={"axis": 1}, before=node)
+        builder.replace_node(node, "Reshape", [rows, shape])
 
 
 def _ir_version_for(version: int) -> int:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.graph.edit import add_initializer, constant, replace_input
+from edgedeploy.optimize.graph.builder import GraphBuilder
+from edgedeploy.optimize.graph.edit import constant, replace_input
 from edgedeploy.optimize.graph.runtime_shapes import tell_shapes
 from edgedeploy.optimize.prune.channels.channel_groups import find_cells
 from edgedeploy.optimize.prune.channels.coupling import find_coupling
@@ -23,13 +24,12 @@ from edgedeploy.optimize.prune.layer_samples import shapes_on
 from edgedeploy.optimize.prune.prune_channels import PruneChannels
 from edgedeploy.values.model import TensorFacts
 
-RNG = np.random.default_rng(11)
-X = RNG.standard_normal((2, 3, 8, 8)).astype(np.float32)
+X = np.random.default_rng(15).standard_normal((2, 3, 8, 8)).astype(np.float32)
 
 
-def _w(*shape):
+def _w(rng: np.random.Generator, *shape):
     fan = max(int(np.prod(shape[1:])), 1)
-    return (RNG.standard_normal(shape) / np.sqrt(fan)).astype(np.float32)
+    return (rng.standard_normal(shape) / np.sqrt(fan)).astype(np.float32)
 
 
 def _zeroed(model, coupling, removed):
@@ -42,7 +42,7 @@ def _zeroed(model, coupling, removed):
             node = nodes[edit.node]
             array = np.moveaxis(constant(node.inputs[edit.position]).copy(), edit.axis, 0)
             array[gone] = 0
-            new = add_initializer(result.graph, "zeroed", np.moveaxis(array, 0, edit.axis))
+            new = GraphBuilder(result).initializer("zeroed", np.moveaxis(array, 0, edit.axis))
             replace_input(node, edit.position, new)
     return result
 
@@ -77,132 +77,150 @@ def _graph(body, opset=17, result="float[n,a,b,c] y"):
     return f'<ir_version: 8, opset_import: ["" : {opset}]> g (float[n,3,8,8] x) => ({result}) {{ {body} }}'
 
 
-FIRST = {"w1": _w(8, 3, 3, 3), "b1": _w(8), "w2": _w(4, 8, 1, 1), "b2": _w(4)}
+def _first(rng: np.random.Generator):
+    return {"w1": _w(rng, 8, 3, 3, 3), "b1": _w(rng, 8), "w2": _w(rng, 4, 8, 1, 1), "b2": _w(rng, 4)}
+
+
+FIRST = _first(np.random.default_rng(21))
 A, B = "a = Conv <pads = [1,1,1,1]> (x, w1, b1)", "y = Conv (h, w2, b2)"
-CASES = {
-    "a chain": (f"{A} h = Relu(a) {B}", {}, 17),
-    "batch normalization": (
-        f"{A} h = BatchNormalization(a, s, o, m, v) {B}",
-        {"s": _w(8), "o": _w(8), "m": _w(8), "v": np.abs(_w(8))},
-        17,
-    ),
-    "PRelu": (f"{A} h = PRelu(a, s) {B}", {"s": _w(8, 1, 1)}, 17),
-    "depthwise": (f"{A} h = Conv <group = 8, pads = [1,1,1,1]> (a, d, e) {B}", {"d": _w(8, 1, 3, 3), "e": _w(8)}, 17),
-    "depthwise with a multiplier": (
-        f"{A} h = Conv <group = 8> (a, d) y = Conv (h, f)",
-        {"d": _w(16, 1, 3, 3), "f": _w(4, 16, 1, 1)},
-        17,
-    ),
-    "grouped": (
-        f"{A} g = Conv <group = 2> (a, d, e) h = Relu(g) {B}",
-        {"d": _w(8, 4, 3, 3), "e": _w(8)},
-        17,
-    ),
-    "transposed": (
-        f"{A} t = ConvTranspose <strides = [2,2]> (a, d, e) h = Relu(t) {B}",
-        {"d": _w(8, 8, 2, 2), "e": _w(8)},
-        17,
-    ),
-    "grouped and transposed": (
-        f"{A} h = ConvTranspose <group = 2> (a, d, e) {B}",
-        {"d": _w(8, 4, 2, 2), "e": _w(8)},
-        17,
-    ),
-    "depthwise and transposed": (
-        f"{A} h = ConvTranspose <group = 8> (a, d, e) {B}",
-        {"d": _w(8, 1, 2, 2), "e": _w(8)},
-        17,
-    ),
-    "a residual": (
-        f"{A} r = Relu(a) c = Conv (r, d, e) h = Add(c, a) {B}",
-        {"d": _w(8, 8, 1, 1), "e": _w(8)},
-        17,
-    ),
-    "squeeze and excite": (
-        f"{A} p = GlobalAveragePool(a) q = Conv (p, d, e) r = Relu(q) s = Conv (r, f) t = HardSigmoid(s)"
-        f" h = Mul(a, t) {B}",
-        {"d": _w(4, 8, 1, 1), "e": _w(4), "f": _w(8, 4, 1, 1)},
-        17,
-    ),
-    "a constant per channel": (f"{A} m = Mul(a, s) h = Sub(m, o) {B}", {"s": _w(1, 8, 1, 1), "o": _w(8, 1, 1)}, 17),
-    "concat": (
-        f"{A} c = Conv (x, d) r = Concat <axis = 1> (a, a, c) y = Conv (r, f)",
-        {"d": _w(6, 3, 1, 1), "f": _w(4, 22, 1, 1)},
-        17,
-    ),
-    "concat with the input": (f"{A} h = Concat <axis = 1> (x, a) y = Conv (h, f)", {"f": _w(4, 11, 1, 1)}, 17),
-    "split": (
-        f"{A} p, q = Split <axis = 1> (a, sizes) r = Conv (p, d) s = Conv (q, f) y = Add(r, s)",
-        {"sizes": np.array([3, 5]), "d": _w(4, 3, 1, 1), "f": _w(4, 5, 1, 1)},
-        17,
-    ),
-    "a gated split": (
-        f"{A} p, q = Split <axis = 1> (a) s = Sigmoid(q) h = Mul(p, s) y = Conv (h, d)",
-        {"d": _w(4, 4, 1, 1)},
-        17,
-    ),
-    "slices": (
-        f"{A} p = Slice(a, zero, three, one) q = Slice(a, three, end, one) r = Conv (p, d)"
-        " s = Conv (q, f) y = Add(r, s)",
-        {
-            "zero": np.array([0]),
-            "one": np.array([1]),
-            "three": np.array([3]),
-            "end": np.array([2**31 - 1]),
-            "d": _w(4, 3, 1, 1),
-            "f": _w(4, 5, 1, 1),
-        },
-        17,
-    ),
-    "slices of opset 9": (
-        f"{A} p = Slice <axes = [1], starts = [2], ends = [1000]> (a) y = Conv (p, d)",
-        {"d": _w(4, 6, 1, 1)},
-        9,
-    ),
-    "gather": (
-        f"{A} h = Gather <axis = 1> (a, order) {B}",
-        {"order": np.array([7, 0, -2, 1, 5, 2, 4, 3])},
-        17,
-    ),
-    "pad, pool and resize": (
-        f"{A} p = Pad(a, pads) m = MaxPool <kernel_shape = [2,2]> (p) v = AveragePool <kernel_shape = [2,2]> (m)"
-        f' h = Resize <mode = "nearest"> (v, none, scales) {B}'.replace("none", ""),
-        {"pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "scales": np.array([1, 1, 2, 2], np.float32)},
-        17,
-    ),
-    "resize to a size": (
-        f'{A} h = Resize <mode = "nearest"> (a, , , sizes) {B}',
-        {"sizes": np.array([2, 8, 12, 12])},
-        17,
-    ),
-    "channels that are padded": (
-        f"{A} p = Pad(a, pads) y = Conv (p, f)",
-        {"pads": np.array([0, 1, 0, 0, 0, 2, 0, 0]), "f": _w(4, 11, 1, 1)},
-        17,
-    ),
-    "a shuffle": (
-        f"{A} r = Reshape(a, apart) t = Transpose <perm = [0,2,1,3,4]> (r) h = Reshape(t, whole) {B}",
-        {"apart": np.array([0, 2, 4, 8, 8]), "whole": np.array([0, -1, 8, 8])},
-        17,
-    ),
-    "a layer for sequences": (
-        f"{A} r = Reshape(a, flat) t = Transpose <perm = [2,0,1]> (r) l = LSTM <hidden_size = 4> (t, lw, lr)"
-        " s = Squeeze(l, one) y = Unsqueeze(s, zero)",
-        {
-            "flat": np.array([0, 8, -1]),
-            "lw": _w(1, 16, 8),
-            "lr": _w(1, 16, 4),
-            "one": np.array([1]),
-            "zero": np.array([0]),
-        },
-        17,
-    ),
-    "a wide layer": (
-        f"{A} s = Softmax <axis = 3> (a) r = ReduceMean <axes = [2,3], keepdims = 1> (s) h = Add(a, r) {B}",
-        {},
-        17,
-    ),
-}
+
+
+def _cases(rng: np.random.Generator):
+    return {
+        "a chain": (f"{A} h = Relu(a) {B}", {}, 17),
+        "batch normalization": (
+            f"{A} h = BatchNormalization(a, s, o, m, v) {B}",
+            {"s": _w(rng, 8), "o": _w(rng, 8), "m": _w(rng, 8), "v": np.abs(_w(rng, 8))},
+            17,
+        ),
+        "PRelu": (f"{A} h = PRelu(a, s) {B}", {"s": _w(rng, 8, 1, 1)}, 17),
+        "depthwise": (
+            f"{A} h = Conv <group = 8, pads = [1,1,1,1]> (a, d, e) {B}",
+            {"d": _w(rng, 8, 1, 3, 3), "e": _w(rng, 8)},
+            17,
+        ),
+        "depthwise with a multiplier": (
+            f"{A} h = Conv <group = 8> (a, d) y = Conv (h, f)",
+            {"d": _w(rng, 16, 1, 3, 3), "f": _w(rng, 4, 16, 1, 1)},
+            17,
+        ),
+        "grouped": (
+            f"{A} g = Conv <group = 2> (a, d, e) h = Relu(g) {B}",
+            {"d": _w(rng, 8, 4, 3, 3), "e": _w(rng, 8)},
+            17,
+        ),
+        "transposed": (
+            f"{A} t = ConvTranspose <strides = [2,2]> (a, d, e) h = Relu(t) {B}",
+            {"d": _w(rng, 8, 8, 2, 2), "e": _w(rng, 8)},
+            17,
+        ),
+        "grouped and transposed": (
+            f"{A} h = ConvTranspose <group = 2> (a, d, e) {B}",
+            {"d": _w(rng, 8, 4, 2, 2), "e": _w(rng, 8)},
+            17,
+        ),
+        "depthwise and transposed": (
+            f"{A} h = ConvTranspose <group = 8> (a, d, e) {B}",
+            {"d": _w(rng, 8, 1, 2, 2), "e": _w(rng, 8)},
+            17,
+        ),
+        "a residual": (
+            f"{A} r = Relu(a) c = Conv (r, d, e) h = Add(c, a) {B}",
+            {"d": _w(rng, 8, 8, 1, 1), "e": _w(rng, 8)},
+            17,
+        ),
+        "squeeze and excite": (
+            f"{A} p = GlobalAveragePool(a) q = Conv (p, d, e) r = Relu(q) s = Conv (r, f) t = HardSigmoid(s)"
+            f" h = Mul(a, t) {B}",
+            {"d": _w(rng, 4, 8, 1, 1), "e": _w(rng, 4), "f": _w(rng, 8, 4, 1, 1)},
+            17,
+        ),
+        "a constant per channel": (
+            f"{A} m = Mul(a, s) h = Sub(m, o) {B}",
+            {"s": _w(rng, 1, 8, 1, 1), "o": _w(rng, 8, 1, 1)},
+            17,
+        ),
+        "concat": (
+            f"{A} c = Conv (x, d) r = Concat <axis = 1> (a, a, c) y = Conv (r, f)",
+            {"d": _w(rng, 6, 3, 1, 1), "f": _w(rng, 4, 22, 1, 1)},
+            17,
+        ),
+        "concat with the input": (f"{A} h = Concat <axis = 1> (x, a) y = Conv (h, f)", {"f": _w(rng, 4, 11, 1, 1)}, 17),
+        "split": (
+            f"{A} p, q = Split <axis = 1> (a, sizes) r = Conv (p, d) s = Conv (q, f) y = Add(r, s)",
+            {"sizes": np.array([3, 5]), "d": _w(rng, 4, 3, 1, 1), "f": _w(rng, 4, 5, 1, 1)},
+            17,
+        ),
+        "a gated split": (
+            f"{A} p, q = Split <axis = 1> (a) s = Sigmoid(q) h = Mul(p, s) y = Conv (h, d)",
+            {"d": _w(rng, 4, 4, 1, 1)},
+            17,
+        ),
+        "slices": (
+            f"{A} p = Slice(a, zero, three, one) q = Slice(a, three, end, one) r = Conv (p, d)"
+            " s = Conv (q, f) y = Add(r, s)",
+            {
+                "zero": np.array([0]),
+                "one": np.array([1]),
+                "three": np.array([3]),
+                "end": np.array([2**31 - 1]),
+                "d": _w(rng, 4, 3, 1, 1),
+                "f": _w(rng, 4, 5, 1, 1),
+            },
+            17,
+        ),
+        "slices of opset 9": (
+            f"{A} p = Slice <axes = [1], starts = [2], ends = [1000]> (a) y = Conv (p, d)",
+            {"d": _w(rng, 4, 6, 1, 1)},
+            9,
+        ),
+        "gather": (
+            f"{A} h = Gather <axis = 1> (a, order) {B}",
+            {"order": np.array([7, 0, -2, 1, 5, 2, 4, 3])},
+            17,
+        ),
+        "pad, pool and resize": (
+            f"{A} p = Pad(a, pads) m = MaxPool <kernel_shape = [2,2]> (p) v = AveragePool <kernel_shape = [2,2]> (m)"
+            f' h = Resize <mode = "nearest"> (v, none, scales) {B}'.replace("none", ""),
+            {"pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "scales": np.array([1, 1, 2, 2], np.float32)},
+            17,
+        ),
+        "resize to a size": (
+            f'{A} h = Resize <mode = "nearest"> (a, , , sizes) {B}',
+            {"sizes": np.array([2, 8, 12, 12])},
+            17,
+        ),
+        "channels that are padded": (
+            f"{A} p = Pad(a, pads) y = Conv (p, f)",
+            {"pads": np.array([0, 1, 0, 0, 0, 2, 0, 0]), "f": _w(rng, 4, 11, 1, 1)},
+            17,
+        ),
+        "a shuffle": (
+            f"{A} r = Reshape(a, apart) t = Transpose <perm = [0,2,1,3,4]> (r) h = Reshape(t, whole) {B}",
+            {"apart": np.array([0, 2, 4, 8, 8]), "whole": np.array([0, -1, 8, 8])},
+            17,
+        ),
+        "a layer for sequences": (
+            f"{A} r = Reshape(a, flat) t = Transpose <perm = [2,0,1]> (r) l = LSTM <hidden_size = 4> (t, lw, lr)"
+            " s = Squeeze(l, one) y = Unsqueeze(s, zero)",
+            {
+                "flat": np.array([0, 8, -1]),
+                "lw": _w(rng, 1, 16, 8),
+                "lr": _w(rng, 1, 16, 4),
+                "one": np.array([1]),
+                "zero": np.array([0]),
+            },
+            17,
+        ),
+        "a wide layer": (
+            f"{A} s = Softmax <axis = 3> (a) r = ReduceMean <axes = [2,3], keepdims = 1> (s) h = Add(a, r) {B}",
+            {},
+            17,
+        ),
+    }
+
+
+CASES = _cases(np.random.default_rng(14))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -213,35 +231,45 @@ def test_what_goes_together(build, run, case):
     )
 
 
-DENSE = {
-    "flatten": ("h = Flatten(a) y = Gemm <transB = 1> (h, g, gb)", {"g": _w(5, 512), "gb": _w(5)}),
-    "reshape": ("h = Reshape(a, flat) y = MatMul(h, g)", {"flat": np.array([-1, 512]), "g": _w(512, 5)}),
-    "a computed batch": (
-        "s = Shape(a) n = Slice(s, zero, one) t = Concat <axis = 0> (n, flat) h = Reshape(a, t) y = Gemm(h, g, gb)",
-        {"zero": np.array([0]), "one": np.array([1]), "flat": np.array([512]), "g": _w(512, 5), "gb": _w(5)},
-    ),
-    "two layers": (
-        "p = GlobalAveragePool(a) h = Flatten(p) i = Gemm(h, g) j = Relu(i) k = MatMul(j, k1) y = Add(k, k2)",
-        {"g": _w(8, 6), "k1": _w(6, 5), "k2": _w(5)},
-    ),
-    "attention": (
-        "r = Reshape(a, rows) t = Transpose <perm = [0,2,1]> (r) q0 = MatMul(t, wq) k0 = MatMul(t, wk)"
-        " v0 = MatMul(t, wv)"
-        " q1 = Reshape(q0, heads) q = Transpose <perm = [0,2,1,3]> (q1) k1 = Reshape(k0, heads)"
-        " k = Transpose <perm = [0,2,3,1]> (k1) v1 = Reshape(v0, heads) v = Transpose <perm = [0,2,1,3]> (v1)"
-        " s0 = MatMul(q, k) s = Softmax <axis = 3> (s0) o0 = MatMul(s, v) o1 = Transpose <perm = [0,2,1,3]> (o0)"
-        " o = Reshape(o1, joined) e = MatMul(o, wo) y = ReduceMean <axes = [1], keepdims = 0> (e)",
-        {
-            "rows": np.array([0, 8, 64]),
-            "heads": np.array([0, 64, 2, 4]),
-            "joined": np.array([0, 64, 8]),
-            "wq": _w(8, 8),
-            "wk": _w(8, 8),
-            "wv": _w(8, 8),
-            "wo": _w(8, 5),
-        },
-    ),
-}
+def _dense(rng: np.random.Generator):
+    return {
+        "flatten": ("h = Flatten(a) y = Gemm <transB = 1> (h, g, gb)", {"g": _w(rng, 5, 512), "gb": _w(rng, 5)}),
+        "reshape": ("h = Reshape(a, flat) y = MatMul(h, g)", {"flat": np.array([-1, 512]), "g": _w(rng, 512, 5)}),
+        "a computed batch": (
+            "s = Shape(a) n = Slice(s, zero, one) t = Concat <axis = 0> (n, flat) h = Reshape(a, t) y = Gemm(h, g, gb)",
+            {
+                "zero": np.array([0]),
+                "one": np.array([1]),
+                "flat": np.array([512]),
+                "g": _w(rng, 512, 5),
+                "gb": _w(rng, 5),
+            },
+        ),
+        "two layers": (
+            "p = GlobalAveragePool(a) h = Flatten(p) i = Gemm(h, g) j = Relu(i) k = MatMul(j, k1) y = Add(k, k2)",
+            {"g": _w(rng, 8, 6), "k1": _w(rng, 6, 5), "k2": _w(rng, 5)},
+        ),
+        "attention": (
+            "r = Reshape(a, rows) t = Transpose <perm = [0,2,1]> (r) q0 = MatMul(t, wq) k0 = MatMul(t, wk)"
+            " v0 = MatMul(t, wv)"
+            " q1 = Reshape(q0, heads) q = Transpose <perm = [0,2,1,3]> (q1) k1 = Reshape(k0, heads)"
+            " k = Transpose <perm = [0,2,3,1]> (k1) v1 = Reshape(v0, heads) v = Transpose <perm = [0,2,1,3]> (v1)"
+            " s0 = MatMul(q, k) s = Softmax <axis = 3> (s0) o0 = MatMul(s, v) o1 = Transpose <perm = [0,2,1,3]> (o0)"
+            " o = Reshape(o1, joined) e = MatMul(o, wo) y = ReduceMean <axes = [1], keepdims = 0> (e)",
+            {
+                "rows": np.array([0, 8, 64]),
+                "heads": np.array([0, 64, 2, 4]),
+                "joined": np.array([0, 64, 8]),
+                "wq": _w(rng, 8, 8),
+                "wk": _w(rng, 8, 8),
+                "wv": _w(rng, 8, 8),
+                "wo": _w(rng, 8, 5),
+            },
+        ),
+    }
+
+
+DENSE = _dense(np.random.default_rng(13))
 
 
 @pytest.mark.parametrize("case", DENSE)
@@ -269,15 +297,15 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refused_with_the_reason(build, apply, tmp_path, case):
+def test_refused_with_the_reason(build, apply, tmp_path, case, rng):
     body, reason = REFUSED[case]
-    weights = {**FIRST, "f": _w(4, 1, 1, 1), "i": np.array(1)}
+    weights = {**FIRST, "f": _w(rng, 4, 1, 1, 1), "i": np.array(1)}
     text = _graph(body)
     if "z0" in body:
         text = text.replace("x) =>", "x, float[n,8,8,8] z) =>").replace(" z0 = Identity(z)", "")
     model = build(text, **{name: array for name, array in weights.items() if f"{name}" in body.replace("Div", "")})
     np.savez(
-        tmp_path / "c.npz", x=X, **({"z": RNG.standard_normal((2, 8, 8, 8)).astype(np.float32)} if "z0" in body else {})
+        tmp_path / "c.npz", x=X, **({"z": rng.standard_normal((2, 8, 8, 8)).astype(np.float32)} if "z0" in body else {})
     )
     facts = [TensorFacts(name=v.name, dtype="float32", shape=("n", *v.shape[1:])) for v in model.graph.inputs]
     context = Context(calibration=open_dataset(str(tmp_path / "c.npz"), facts))
@@ -298,18 +326,24 @@ NET = """
     q = Flatten(p)
     y = Gemm(q, w5, b5)
 """
-WEIGHTS = {
-    "w1": _w(16, 3, 3, 3),
-    "b1": _w(16),
-    "w2": _w(16, 16, 1, 1),
-    "b2": _w(16),
-    "w3": _w(16, 1, 3, 3),
-    "w4": _w(16, 16, 1, 1),
-    "b4": _w(16),
-    "w5": _w(16, 5),
-    "b5": _w(5),
-}
-SAMPLES = RNG.standard_normal((48, 3, 8, 8)).astype(np.float32)
+
+
+def _weights(rng: np.random.Generator):
+    return {
+        "w1": _w(rng, 16, 3, 3, 3),
+        "b1": _w(rng, 16),
+        "w2": _w(rng, 16, 16, 1, 1),
+        "b2": _w(rng, 16),
+        "w3": _w(rng, 16, 1, 3, 3),
+        "w4": _w(rng, 16, 16, 1, 1),
+        "b4": _w(rng, 16),
+        "w5": _w(rng, 16, 5),
+        "b5": _w(rng, 5),
+    }
+
+
+WEIGHTS = _weights(np.random.default_rng(12))
+SAMPLES = np.random.default_rng(11).standard_normal((48, 3, 8, 8)).astype(np.float32)
 
 
 @pytest.fixture
@@ -413,7 +447,8 @@ def test_what_was_quantized_is_refused(build, apply, context):
 @st.composite
 def _networks(draw):
     """A stem and some blocks of it: residual, dense (Concat), squeeze-and-excite, depthwise, grouped, split."""
-    lines, weights, width = ["h0 = Conv <pads = [1,1,1,1]> (x, w)"], {"w": _w(8, 3, 3, 3)}, 8
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    lines, weights, width = ["h0 = Conv <pads = [1,1,1,1]> (x, w)"], {"w": _w(rng, 8, 3, 3, 3)}, 8
     for n in range(1, draw(st.integers(1, 5)) + 1):
         kind = draw(st.sampled_from(["residual", "concat", "excite", "depthwise", "grouped", "split", "plain", "norm"]))
         h, out = f"h{n - 1}", f"h{n}"
@@ -424,10 +459,10 @@ def _networks(draw):
                 f"c{n} = Conv(b{n}, v{n})",
                 f"{out} = Add({h}, c{n})",
             ]
-            weights |= {f"u{n}": _w(6, width, 1, 1), f"v{n}": _w(width, 6, 1, 1)}
+            weights |= {f"u{n}": _w(rng, 6, width, 1, 1), f"v{n}": _w(rng, width, 6, 1, 1)}
         elif kind == "concat":
             lines += [f"a{n} = Conv({h}, u{n})", f"{out} = Concat <axis = 1> (a{n}, {h})"]
-            weights |= {f"u{n}": _w(4, width, 1, 1)}
+            weights |= {f"u{n}": _w(rng, 4, width, 1, 1)}
             width += 4
         elif kind == "excite":
             lines += [
@@ -437,13 +472,13 @@ def _networks(draw):
                 f"d{n} = Sigmoid(c{n})",
                 f"{out} = Mul({h}, d{n})",
             ]
-            weights |= {f"u{n}": _w(4, width, 1, 1), f"v{n}": _w(width, 4, 1, 1)}
+            weights |= {f"u{n}": _w(rng, 4, width, 1, 1), f"v{n}": _w(rng, width, 4, 1, 1)}
         elif kind == "depthwise":
             lines += [f"{out} = Conv <group = {width}, pads = [1,1,1,1]> ({h}, u{n}, v{n})"]
-            weights |= {f"u{n}": _w(width, 1, 3, 3), f"v{n}": _w(width)}
+            weights |= {f"u{n}": _w(rng, width, 1, 3, 3), f"v{n}": _w(rng, width)}
         elif kind == "grouped":
             lines += [f"{out} = Conv <group = 2> ({h}, u{n})"]
-            weights |= {f"u{n}": _w(12, width // 2, 1, 1)}
+            weights |= {f"u{n}": _w(rng, 12, width // 2, 1, 1)}
             width = 12
         elif kind == "split":
             lines += [f"a{n}, b{n} = Split <axis = 1> ({h})", f"{out} = Mul(a{n}, b{n})"]
@@ -454,13 +489,13 @@ def _networks(draw):
                 width *= 2
         elif kind == "norm":
             lines += [f"a{n} = BatchNormalization({h}, s{n}, o{n}, m{n}, v{n})", f"{out} = Relu(a{n})"]
-            weights |= {f"{k}{n}": np.abs(_w(width)) for k in "somv"}
+            weights |= {f"{k}{n}": np.abs(_w(rng, width)) for k in "somv"}
         else:
             lines += [f"a{n} = Conv({h}, u{n})", f"{out} = HardSigmoid(a{n})"]
             width_before, width = width, draw(st.sampled_from([4, 8, 10]))
-            weights |= {f"u{n}": _w(width, width_before, 1, 1)}
+            weights |= {f"u{n}": _w(rng, width, width_before, 1, 1)}
     lines.append(f"y = Conv(h{n}, last)")
-    weights["last"] = _w(4, width, 1, 1)
+    weights["last"] = _w(rng, 4, width, 1, 1)
     return _graph("\n".join(lines)), weights
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.optimize.base import Context, Pass, PassSkipped, PostconditionError, kebab_case
-from edgedeploy.optimize.graph.edit import add_initializer, serialized
+from edgedeploy.optimize.graph.builder import GraphBuilder
+from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.optimize.recipes.registry import pass_types
 
@@ -41,7 +42,7 @@ class Breaking(Pass, frozen=True, tag="breaking"):
             case "nearly the same":
                 node.op_type = "Add"
                 node.resize_inputs(2)
-                node.replace_input_with(1, add_initializer(model.graph, "w", np.array(1e-7, np.float32)))
+                node.replace_input_with(1, GraphBuilder(model).initializer("w", np.array(1e-7, np.float32)))
             case "renames the output":
                 model.graph.outputs[0].name = "z"
             case "drops an output":

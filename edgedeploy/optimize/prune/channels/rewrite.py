@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.optimize.graph.edit import add_initializer, all_nodes, constant, copy_of, replace_input
+from edgedeploy.optimize.graph.builder import GraphBuilder
+from edgedeploy.optimize.graph.edit import all_nodes, constant, copy_of, replace_input
 from edgedeploy.optimize.graph.shapes import forget_shapes, infer_shapes
 from edgedeploy.optimize.prune.channels.coupling import Coupling
 from edgedeploy.optimize.prune.channels.edits import Cut, Edit, Extent, GroupCount, Selection, SliceBounds, SplitSizes
@@ -54,6 +55,7 @@ def rewrite(
         tell_shapes: whether to infer the shapes of the smaller values, which otherwise are not told at all.
     """
     result = copy_of(model)
+    builder = GraphBuilder(result)
     nodes = list(result.graph)
     kept = Kept(coupling, removed)
     cuts: dict[Operand, list[Cut]] = {}
@@ -61,19 +63,19 @@ def rewrite(
         if isinstance(edit, Cut):
             cuts.setdefault((edit.node, edit.position), []).append(edit)
         else:
-            _apply(result.graph, nodes[edit.node], edit, kept)
+            _apply(builder, nodes[edit.node], edit, kept)
     made: dict[tuple[ir.Value, bytes], ir.Value] = {}
     given = replacements or {}
     for (place, position), several in cuts.items():
         if (place, position) not in given:
-            _cut(result.graph, nodes[place], position, several, kept, made)
+            _cut(builder, nodes[place], position, several, kept, made)
     for (place, position), array in given.items():
         node = nodes[place]
         old = node.inputs[position] if len(node.inputs) > position else None
         if len(node.inputs) <= position:
             node.resize_inputs(position + 1)
         name = (old.name if old is not None else None) or f"{node.outputs[0].name}:bias"
-        replace_input(node, position, add_initializer(result.graph, f"{name}:pruned", array))
+        replace_input(node, position, builder.initializer(f"{name}:pruned", array))
     if tell_shapes:
         forget_shapes(result)
         infer_shapes(result)
@@ -87,7 +89,7 @@ def rewrite(
 
 
 def _cut(
-    graph: ir.Graph,
+    builder: GraphBuilder,
     node: ir.Node,
     position: int,
     cuts: list[Cut],
@@ -108,11 +110,11 @@ def _cut(
     # Layers that share a weight and lose the same go on sharing it.
     new = made.get((old, key))
     if new is None:
-        new = made[old, key] = add_initializer(graph, f"{old.name}:pruned", array)
+        new = made[old, key] = builder.initializer(f"{old.name}:pruned", array)
     replace_input(node, position, new)
 
 
-def _apply(graph: ir.Graph, node: ir.Node, edit: Edit, kept: Kept) -> None:
+def _apply(builder: GraphBuilder, node: ir.Node, edit: Edit, kept: Kept) -> None:
     match edit:
         case GroupCount(atoms=atoms):
             node.attributes["group"] = ir.AttrInt64("group", kept.count(atoms))
@@ -121,18 +123,18 @@ def _apply(graph: ir.Graph, node: ir.Node, edit: Edit, kept: Kept) -> None:
             assert array is not None
             changed = array.copy()
             changed.reshape(-1)[element] = kept.count(atoms)
-            _set(graph, node, position, changed)
+            _set(builder, node, position, changed)
         case SplitSizes(parts=parts):
             sizes = [kept.count(part) for part in parts]
             if len(node.inputs) > 1:
-                _set(graph, node, 1, np.array(sizes, dtype=np.int64))
+                _set(builder, node, 1, np.array(sizes, dtype=np.int64))
             elif "split" in node.attributes or not _splits_by_input(node):
                 node.attributes["split"] = ir.AttrInt64s("split", sizes)
             else:
                 # Equal parts may not be equal any more.
                 node.attributes.pop("num_outputs", None)
                 node.resize_inputs(2)
-                _set(graph, node, 1, np.array(sizes, dtype=np.int64))
+                _set(builder, node, 1, np.array(sizes, dtype=np.int64))
         case SliceBounds(entry=entry, before=before, inside=inside):
             begin = kept.count(before)
             bounds = (begin, begin + kept.count(inside))
@@ -142,7 +144,7 @@ def _apply(graph: ir.Graph, node: ir.Node, edit: Edit, kept: Kept) -> None:
                     assert array is not None
                     changed = array.copy()
                     changed[entry] = bound
-                    _set(graph, node, position, changed)
+                    _set(builder, node, position, changed)
                 else:
                     values = list(node.attributes[name].as_ints())
                     values[entry] = bound
@@ -152,17 +154,17 @@ def _apply(graph: ir.Graph, node: ir.Node, edit: Edit, kept: Kept) -> None:
             new_place = np.cumsum(mask) - 1
             old = constant(node.inputs[1])
             assert old is not None
-            _set(graph, node, 1, new_place[indices[mask[indices]]].astype(old.dtype))
+            _set(builder, node, 1, new_place[indices[mask[indices]]].astype(old.dtype))
 
 
-def _set(graph: ir.Graph, node: ir.Node, position: int, array: np.ndarray) -> None:
+def _set(builder: GraphBuilder, node: ir.Node, position: int, array: np.ndarray) -> None:
     """A new constant where it differs from the old one."""
     old = node.inputs[position]
     known = constant(old)
     if known is not None and np.array_equal(known, array):
         return
     name = (old.name if old is not None else None) or f"{node.outputs[0].name}:sizes"
-    replace_input(node, position, add_initializer(graph, f"{name}:pruned", array))
+    replace_input(node, position, builder.initializer(f"{name}:pruned", array))
 
 
 def _splits_by_input(node: ir.Node) -> bool:
