@@ -9,9 +9,8 @@ from edgedeploy.optimize.fuse.fuse_layer_normalization import FuseLayerNormaliza
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.simplify.infer_shapes import InferShapes
 
-RNG = np.random.default_rng(3)
-X = (RNG.standard_normal((2, 5, 8)) * 3 + 1).astype(np.float32)
-SCALE, BIAS = RNG.standard_normal(8).astype(np.float32), RNG.standard_normal(8).astype(np.float32)
+X = (np.random.default_rng(3).standard_normal((2, 5, 8)) * 3 + 1).astype(np.float32)
+SCALE, BIAS = np.random.default_rng(4).standard_normal((2, 8)).astype(np.float32)
 
 CENTER = "m = ReduceMean <axes = [-1]> (x) d = Sub(x, m)"
 FORMS = {

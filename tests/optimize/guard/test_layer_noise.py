@@ -15,7 +15,6 @@ from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.values.evidence import LayerNoise
 from edgedeploy.values.model import TensorFacts
 
-RNG = np.random.default_rng(5)
 # Two branches from one layer, and a last layer that both feed.
 NETWORK = """
     <ir_version: 8, opset_import: ["" : 17]>
@@ -30,22 +29,22 @@ NETWORK = """
     }"""
 
 
-def weights() -> dict[str, np.ndarray]:
+def weights(rng: np.random.Generator) -> dict[str, np.ndarray]:
     return {
-        name: RNG.standard_normal(shape).astype(np.float32)
+        name: rng.standard_normal(shape).astype(np.float32)
         for name, shape in {"wa": (8, 16), "wb": (16, 16), "wc": (16, 16), "wd": (16, 4)}.items()
     }
 
 
 @pytest.fixture
-def dataset(tmp_path):
-    np.savez(tmp_path / "c.npz", x=RNG.standard_normal((32, 8)).astype(np.float32))
+def dataset(tmp_path, rng):
+    np.savez(tmp_path / "c.npz", x=rng.standard_normal((32, 8)).astype(np.float32))
     return open_dataset(str(tmp_path / "c.npz"), (TensorFacts(name="x", dtype="float32", shape=("N", 8)),))
 
 
 @pytest.mark.parametrize("step", [QuantizeStatic(), QuantizeDynamic()])
-def test_each_layer_in_order_with_what_came_to_it(build, dataset, step) -> None:
-    model = build(NETWORK, **weights())
+def test_each_layer_in_order_with_what_came_to_it(build, dataset, step, rng: np.random.Generator) -> None:
+    model = build(NETWORK, **weights(rng))
     result, (evidence,) = run_passes(model, [step], Context(calibration=dataset))
     assert evidence.changed
     found = layer_noise(serialized(model), serialized(result), dataset.samples())
@@ -56,8 +55,8 @@ def test_each_layer_in_order_with_what_came_to_it(build, dataset, step) -> None:
     assert all(15 < one.sqnr_db < 80 for one in found)
 
 
-def test_the_layer_that_was_damaged_is_named(build, dataset) -> None:
-    given = weights()
+def test_the_layer_that_was_damaged_is_named(build, dataset, rng: np.random.Generator) -> None:
+    given = weights(rng)
     model = build(NETWORK, **given)
     # As one bit would: all but the sign is gone in one branch.
     damaged = build(NETWORK, **{**given, "wc": np.sign(given["wc"])})
@@ -78,13 +77,13 @@ def test_what_passes_through_adds_nothing() -> None:
     assert noise(10.0, 20.0) == pytest.approx(0.09)
 
 
-def test_layers_of_other_names_are_left_out(build, dataset) -> None:
-    model = build(NETWORK, **weights())
-    other = build(NETWORK.replace("b = MatMul", "q = MatMul").replace("(b, c)", "(q, c)"), **weights())
+def test_layers_of_other_names_are_left_out(build, dataset, rng: np.random.Generator) -> None:
+    model = build(NETWORK, **weights(rng))
+    other = build(NETWORK.replace("b = MatMul", "q = MatMul").replace("(b, c)", "(q, c)"), **weights(rng))
     assert [one.layer for one in layer_noise(serialized(model), serialized(other), dataset.samples())] == list("acy")
 
 
-def test_models_that_do_not_run_have_none(build, dataset) -> None:
-    model = build(NETWORK, **weights())
-    narrow = build(NETWORK.replace("[N,8]", "[N,7]"), **{**weights(), "wa": np.ones((7, 16), np.float32)})
+def test_models_that_do_not_run_have_none(build, dataset, rng: np.random.Generator) -> None:
+    model = build(NETWORK, **weights(rng))
+    narrow = build(NETWORK.replace("[N,8]", "[N,7]"), **{**weights(rng), "wa": np.ones((7, 16), np.float32)})
     assert layer_noise(serialized(model), serialized(narrow), dataset.samples()) == ()

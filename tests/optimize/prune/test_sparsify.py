@@ -13,8 +13,6 @@ from edgedeploy.optimize.prune.sparse import by_activations, by_magnitude
 from edgedeploy.optimize.prune.sparsify import Sparsify
 from edgedeploy.values.model import TensorFacts
 
-RNG = np.random.default_rng(3)
-
 
 def _moments(x):
     square = (x.T @ x)[None].astype(np.float64)
@@ -22,15 +20,15 @@ def _moments(x):
     return Moments(square=square, cross=square, total=total, other_total=total, rows=len(x))
 
 
-def _correlated(rows, inputs):
-    return RNG.standard_normal((rows, inputs // 2)) @ RNG.standard_normal((inputs // 2, inputs)) + 0.1 * (
-        RNG.standard_normal((rows, inputs))
+def _correlated(rng: np.random.Generator, rows, inputs):
+    return rng.standard_normal((rows, inputs // 2)) @ rng.standard_normal((inputs // 2, inputs)) + 0.1 * (
+        rng.standard_normal((rows, inputs))
     )
 
 
 @pytest.mark.parametrize("pattern", [None, (2, 4), (1, 3)])
-def test_making_up_gives_less_error_than_leaving_out(pattern):
-    x, weights = _correlated(2000, 160), RNG.standard_normal((1, 160, 24))
+def test_making_up_gives_less_error_than_leaving_out(pattern, rng):
+    x, weights = _correlated(rng, 2000, 160), rng.standard_normal((1, 160, 24))
     moments, errors = _moments(x), []
     for sparse in (
         by_magnitude(weights, 0.5, pattern),
@@ -46,9 +44,9 @@ def test_making_up_gives_less_error_than_leaving_out(pattern):
     assert errors[2] < 0.7 * min(errors[:2])
 
 
-def test_without_correlations_nothing_is_made_up():
+def test_without_correlations_nothing_is_made_up(rng):
     # Of inputs that vary alone and alike, what is left out cannot be had from others: the smallest weights go.
-    x, weights = np.eye(32) * 8, RNG.standard_normal((1, 32, 4))
+    x, weights = np.eye(32) * 8, rng.standard_normal((1, 32, 4))
     sparse = by_activations(weights, _moments(x), 0.5, None, make_up=True)
     np.testing.assert_allclose(sparse, by_magnitude(weights, 0.5, None), atol=1e-6)
 
@@ -66,8 +64,8 @@ TEXT = """
 
 
 @pytest.fixture
-def context(tmp_path):
-    np.savez(tmp_path / "c.npz", x=RNG.standard_normal((16, 8, 6, 6)).astype(np.float32))
+def context(tmp_path, rng):
+    np.savez(tmp_path / "c.npz", x=rng.standard_normal((16, 8, 6, 6)).astype(np.float32))
     return Context(
         calibration=open_dataset(
             str(tmp_path / "c.npz"), [TensorFacts(name="x", dtype="float32", shape=("n", 8, 6, 6))]
@@ -77,9 +75,9 @@ def context(tmp_path):
 
 @pytest.mark.parametrize("pattern", ["", "2:4"])
 @pytest.mark.parametrize("importance", ["activations", "magnitude"])
-def test_the_pass(build, apply, context, pattern, importance):
+def test_the_pass(build, apply, context, pattern, importance, rng):
     weights = {"w": (32, 8, 3, 3), "v": (32, 5), "b": (5,)}
-    model = build(TEXT, **{k: RNG.standard_normal(s).astype(np.float32) for k, s in weights.items()})
+    model = build(TEXT, **{k: rng.standard_normal(s).astype(np.float32) for k, s in weights.items()})
     result, evidence = apply(Sparsify(pattern=pattern, importance=importance), model, context=context)
     facts = evidence.facts
     assert evidence.refused is None

@@ -11,11 +11,9 @@ from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.quantize.convert_float16 import ConvertFloat16
 from edgedeploy.values.target import Cpu, OperatingSystem, Target
 
-RNG = np.random.default_rng(3)
 
-
-def _normal(*shape, scale=1.0):
-    return (RNG.standard_normal(shape) * scale).astype(np.float32)
+def _normal(rng: np.random.Generator, *shape, scale=1.0):
+    return (rng.standard_normal(shape) * scale).astype(np.float32)
 
 
 def _target(*features):
@@ -48,14 +46,19 @@ NETWORK = """
     }"""
 
 
-def _network(build, scale=1.0):
+def _network(rng: np.random.Generator, build, scale=1.0):
     return build(
-        NETWORK, w=_normal(8, 4, 3, 3), b=_normal(8), v=_normal(8, 8, 3, 3), k=_normal(3, 8, scale=scale), l=_normal(3)
+        NETWORK,
+        w=_normal(rng, 8, 4, 3, 3),
+        b=_normal(rng, 8),
+        v=_normal(rng, 8, 8, 3, 3),
+        k=_normal(rng, 3, 8, scale=scale),
+        l=_normal(rng, 3),
     )
 
 
-def test_layers_compute_in_halves_and_the_interface_stays(build, apply, run):
-    model, x = _network(build), _normal(1, 4, 8, 8)
+def test_layers_compute_in_halves_and_the_interface_stays(build, apply, run, rng):
+    model, x = _network(rng, build), _normal(rng, 1, 4, 8, 8)
     expected = run(model, x=x)
     result, evidence = apply(ConvertFloat16(), model, context=_context({"x": x}))
     assert evidence.refused is None
@@ -71,8 +74,8 @@ def test_layers_compute_in_halves_and_the_interface_stays(build, apply, run):
     assert [value.name for value in result.graph.outputs] == ["y", "r"]
 
 
-def test_what_cannot_be_converted_stays(build, apply):
-    model = _network(build, scale=1e6)
+def test_what_cannot_be_converted_stays(build, apply, rng):
+    model = _network(rng, build, scale=1e6)
     result, evidence = apply(ConvertFloat16(keep_float=("c",)), model, context=_context())
     assert evidence.facts["layers_converted"] == 1
     assert "1 Conv: the settings keep it in float" in evidence.facts["left_in_float"]
@@ -80,14 +83,14 @@ def test_what_cannot_be_converted_stays(build, apply):
     assert Counter(str(value.dtype) for value in result.graph.initializers.values())["FLOAT16"] == 1
 
 
-def test_products_of_what_is_computed(build, apply, run):
+def test_products_of_what_is_computed(build, apply, run, rng):
     model = build(
         """
         <ir_version: 8, opset_import: ["" : 13]>
         g (float[4,8] x) => (float[4,4] y) { h = MatMul(x, w) t = Transpose(h) y = MatMul(h, t) }""",
-        w=_normal(8, 8),
+        w=_normal(rng, 8, 8),
     )
-    x = _normal(4, 8)
+    x = _normal(rng, 4, 8)
     expected = run(model, x=x)[0]
     result, evidence = apply(ConvertFloat16(), model, context=_context({"x": x}))
     assert evidence.facts["layers_converted"] == 2 and evidence.facts["casts_added"] == 2
@@ -95,8 +98,8 @@ def test_products_of_what_is_computed(build, apply, run):
 
 
 @pytest.mark.parametrize("target", [None, _target("asimd")])
-def test_targets_that_do_not_compute_halves_are_refused(build, apply, target):
-    _, evidence = apply(ConvertFloat16(), _network(build), context=Context(target=target))
+def test_targets_that_do_not_compute_halves_are_refused(build, apply, target, rng):
+    _, evidence = apply(ConvertFloat16(), _network(rng, build), context=Context(target=target))
     assert "weights-float16" in evidence.refused
 
 

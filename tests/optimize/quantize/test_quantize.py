@@ -16,11 +16,14 @@ from edgedeploy.optimize.quantize.quantize_dynamic import QuantizeDynamic
 from edgedeploy.optimize.quantize.quantize_static import QuantizeStatic
 from edgedeploy.values.model import TensorFacts
 
-RNG = np.random.default_rng(11)
+
+def _normal(rng: np.random.Generator, *shape, scale=1.0):
+    return (rng.standard_normal(shape) * scale).astype(np.float32)
 
 
-def _normal(*shape, scale=1.0):
-    return (RNG.standard_normal(shape) * scale).astype(np.float32)
+def _drawn(rng: np.random.Generator, weights):
+    """Arrays as they are given, and random ones of the shapes that are given instead."""
+    return {name: _normal(rng, *given) if isinstance(given, tuple) else given for name, given in weights.items()}
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ def _fused(model, tmp_path, *, int8=True):
     return Counter(node.op_type for node in onnx.load(tmp_path / "fused.onnx").graph.node)
 
 
-IMAGES = _normal(16, 4, 6, 6)
+IMAGES = _normal(np.random.default_rng(12), 16, 4, 6, 6)
 CONVOLUTIONS = """
     <ir_version: 8, opset_import: ["" : 17]>
     g (float[N,4,6,6] x) => (float[N,3] y) {
@@ -65,16 +68,21 @@ CONVOLUTIONS = """
     }"""
 
 
-def _convolutions(build):
+def _convolutions(rng: np.random.Generator, build):
     return build(
-        CONVOLUTIONS, w=_normal(8, 4, 3, 3), b=_normal(8), v=_normal(8, 1, 3, 3), k=_normal(3, 8), l=_normal(1, 3)
+        CONVOLUTIONS,
+        w=_normal(rng, 8, 4, 3, 3),
+        b=_normal(rng, 8),
+        v=_normal(rng, 8, 1, 3, 3),
+        k=_normal(rng, 3, 8),
+        l=_normal(rng, 1, 3),
     )
 
 
 @pytest.mark.parametrize("activations", ["s8", "u8"])
 @pytest.mark.parametrize("per_channel", [True, False])
-def test_a_network_of_convolutions(build, apply, run, calibrated, tmp_path, activations, per_channel):
-    model = _convolutions(build)
+def test_a_network_of_convolutions(build, apply, run, calibrated, tmp_path, activations, per_channel, rng):
+    model = _convolutions(rng, build)
     expected = run(model, x=IMAGES)[0]
     step = QuantizeStatic(activations=activations, per_channel=per_channel)
     result, evidence = apply(step, model, context=calibrated(IMAGES))
@@ -89,8 +97,8 @@ def test_a_network_of_convolutions(build, apply, run, calibrated, tmp_path, acti
     assert fused["Conv"] == fused["Gemm"] == 0
 
 
-def test_weights_are_symmetric_and_signed_per_channel(build, apply, calibrated):
-    result, _ = apply(QuantizeStatic(), _convolutions(build), context=calibrated(IMAGES))
+def test_weights_are_symmetric_and_signed_per_channel(build, apply, calibrated, rng):
+    result, _ = apply(QuantizeStatic(), _convolutions(rng, build), context=calibrated(IMAGES))
     weights = [
         node for node in result.graph if node.op_type == "DequantizeLinear" and constant(node.inputs[0]) is not None
     ]
@@ -102,8 +110,8 @@ def test_weights_are_symmetric_and_signed_per_channel(build, apply, calibrated):
         assert constant(node.inputs[0]).min() >= -127
 
 
-def test_values_that_are_only_moved_keep_their_grid(build, apply, calibrated):
-    result, _ = apply(QuantizeStatic(), _convolutions(build), context=calibrated(IMAGES))
+def test_values_that_are_only_moved_keep_their_grid(build, apply, calibrated, rng):
+    result, _ = apply(QuantizeStatic(), _convolutions(rng, build), context=calibrated(IMAGES))
     scales = {
         node.inputs[0].name: float(constant(node.inputs[1]))
         for node in result.graph
@@ -113,10 +121,10 @@ def test_values_that_are_only_moved_keep_their_grid(build, apply, calibrated):
     assert scales["m"] == scales["c"]
 
 
-def test_an_output_keeps_its_name(build, apply, run, calibrated):
+def test_an_output_keeps_its_name(build, apply, run, calibrated, rng):
     model = build(
         '<ir_version: 8, opset_import: ["" : 13]> g (float[N,4,6,6] x) => (float[N,8,4,4] y) { y = Conv(x, w) }',
-        w=_normal(8, 4, 3, 3),
+        w=_normal(rng, 8, 4, 3, 3),
     )
     expected = run(model, x=IMAGES)[0]
     result, evidence = apply(QuantizeStatic(), model, context=calibrated(IMAGES))
@@ -142,21 +150,21 @@ RESIDUAL = """
     }"""
 
 
-def _residual(build):
+def _residual(rng: np.random.Generator, build):
     return build(
         RESIDUAL,
-        w=_normal(8, 4, 3, 3),
-        v=_normal(8, 8, 3, 3),
-        u=_normal(8, 8, 1, 1),
-        t=_normal(8, 16, 1, 1),
+        w=_normal(rng, 8, 4, 3, 3),
+        v=_normal(rng, 8, 8, 3, 3),
+        u=_normal(rng, 8, 8, 1, 1),
+        t=_normal(rng, 8, 16, 1, 1),
         zero=np.float32(0),
         six=np.float32(6),
     )
 
 
 @pytest.mark.parametrize("activations", ["s8", "u8"])
-def test_what_lies_between_computes_in_integers(build, apply, run, calibrated, tmp_path, activations):
-    model = _residual(build)
+def test_what_lies_between_computes_in_integers(build, apply, run, calibrated, tmp_path, activations, rng):
+    model = _residual(rng, build)
     expected = run(model, x=IMAGES)[0]
     result, evidence = apply(QuantizeStatic(activations=activations), model, context=calibrated(IMAGES))
     assert evidence.refused is None
@@ -171,8 +179,8 @@ def test_what_lies_between_computes_in_integers(build, apply, run, calibrated, t
         assert _sqnr_db(run(result, x=IMAGES, exact=exact)[0], expected) > 25
 
 
-def test_what_lies_between_can_stay_in_float(build, apply, run, calibrated):
-    model = _residual(build)
+def test_what_lies_between_can_stay_in_float(build, apply, run, calibrated, rng):
+    model = _residual(rng, build)
     context = calibrated(IMAGES)
     result, evidence = apply(QuantizeStatic(between=()), model, context=context)
     assert evidence.facts["nodes_between_in_integers"] == 0
@@ -182,7 +190,7 @@ def test_what_lies_between_can_stay_in_float(build, apply, run, calibrated):
     assert evidence.facts["nodes_between_in_integers"] < 6
 
 
-def test_a_float_neighbour_keeps_a_node_in_float(build, apply, calibrated):
+def test_a_float_neighbour_keeps_a_node_in_float(build, apply, calibrated, rng):
     model = build(
         """
         <ir_version: 8, opset_import: ["" : 14]>
@@ -193,7 +201,7 @@ def test_a_float_neighbour_keeps_a_node_in_float(build, apply, calibrated):
             d = Conv <pads = [1,1,1,1]> (a, w)
             y = Add(d, x)
         }""",
-        w=_normal(4, 4, 3, 3),
+        w=_normal(rng, 4, 4, 3, 3),
     )
     _, evidence = apply(QuantizeStatic(), model, context=calibrated(IMAGES))
     # `a` reads a float, `y` is one.
@@ -202,7 +210,7 @@ def test_a_float_neighbour_keeps_a_node_in_float(build, apply, calibrated):
 
 @pytest.mark.parametrize("scale", [1.0, -3.0, 0.0])
 @pytest.mark.parametrize("activations", ["s8", "u8"])
-def test_a_number_between_layers(build, apply, run, calibrated, tmp_path, scale, activations):
+def test_a_number_between_layers(build, apply, run, calibrated, tmp_path, scale, activations, rng):
     model = build(
         """
         <ir_version: 8, opset_import: ["" : 14]>
@@ -211,7 +219,7 @@ def test_a_number_between_layers(build, apply, run, calibrated, tmp_path, scale,
             a = Add(c, s)
             y = Conv <pads = [1,1,1,1]> (a, w)
         }""",
-        w=_normal(4, 4, 3, 3),
+        w=_normal(rng, 4, 4, 3, 3),
         s=np.float32(scale),
     )
     expected = run(model, x=IMAGES)[0]
@@ -221,25 +229,26 @@ def test_a_number_between_layers(build, apply, run, calibrated, tmp_path, scale,
     assert _sqnr_db(run(result, x=IMAGES)[0], expected) > 25
 
 
-ROWS = _normal(32, 8)
+ROWS = _normal(np.random.default_rng(11), 32, 8)
 
 
 @pytest.mark.parametrize(
     ("node", "weights"),
     [
-        ("y = MatMul(x, w)", {"w": _normal(8, 5)}),
-        ("y = Gemm(x, w, b)", {"w": _normal(8, 5), "b": _normal(5)}),
-        ("y = Gemm <transB = 1> (x, w, b)", {"w": _normal(5, 8), "b": _normal(1, 5)}),
-        ("y = Gemm(x, w, b)", {"w": _normal(8, 5), "b": _normal()}),
-        ("y = Gemm(x, w)", {"w": _normal(8, 5)}),
-        ("a = MatMul(x, w) y = MatMul(a, v)", {"w": _normal(8, 8), "v": _normal(8, 5)}),
-        ("a = MatMul(x, w) c = MatMul(x, w) y = Add(a, c)", {"w": _normal(8, 5)}),
+        ("y = MatMul(x, w)", {"w": (8, 5)}),
+        ("y = Gemm(x, w, b)", {"w": (8, 5), "b": (5,)}),
+        ("y = Gemm <transB = 1> (x, w, b)", {"w": (5, 8), "b": (1, 5)}),
+        ("y = Gemm(x, w, b)", {"w": (8, 5), "b": ()}),
+        ("y = Gemm(x, w)", {"w": (8, 5)}),
+        ("a = MatMul(x, w) y = MatMul(a, v)", {"w": (8, 8), "v": (8, 5)}),
+        ("a = MatMul(x, w) c = MatMul(x, w) y = Add(a, c)", {"w": (8, 5)}),
     ],
 )
 @pytest.mark.parametrize("step", [QuantizeStatic(), QuantizeDynamic()])
-def test_matrices(build, apply, run, calibrated, step, node, weights):
+def test_matrices(build, apply, run, calibrated, step, node, weights, rng):
     model = build(
-        f'<ir_version: 8, opset_import: ["" : 13]> g (float[N,8] x) => (float[N,5] y) {{ {node} }}', **weights
+        f'<ir_version: 8, opset_import: ["" : 13]> g (float[N,8] x) => (float[N,5] y) {{ {node} }}',
+        **_drawn(rng, weights),
     )
     expected = run(model, x=ROWS)[0]
     result, evidence = apply(step, model, context=calibrated(ROWS))
@@ -256,33 +265,38 @@ def test_matrices(build, apply, run, calibrated, step, node, weights):
     ("node", "weights", "reason"),
     [
         ("x2 = Transpose(x) y = MatMul(x, x2)", {}, "computed"),
-        ("h = MatMul(x, w) t = ReduceSum <keepdims = 0> (w) y = Add(h, t)", {"w": _normal(8, 8)}, "also read in float"),
-        ("y = Gemm <alpha = 0.5> (x, w)", {"w": _normal(8, 8)}, "scales its input"),
-        ("y = Gemm <transA = 1> (x, w)", {"w": _normal(8, 8)}, "transposes"),
-        ("y = Gemm <beta = 0.5> (x, w, b)", {"w": _normal(8, 8), "b": _normal(8)}, "scales its bias"),
-        ("b = ReduceSum <keepdims = 0> (x) y = Gemm(x, w, b)", {"w": _normal(8, 8)}, "bias is computed"),
-        ("y = Gemm(x, w, b)", {"w": _normal(8, 8), "b": _normal(8, 1)}, "row to row"),
+        (
+            "h = MatMul(x, w) t = ReduceSum <keepdims = 0> (w) y = Add(h, t)",
+            {"w": (8, 8)},
+            "also read in float",
+        ),
+        ("y = Gemm <alpha = 0.5> (x, w)", {"w": (8, 8)}, "scales its input"),
+        ("y = Gemm <transA = 1> (x, w)", {"w": (8, 8)}, "transposes"),
+        ("y = Gemm <beta = 0.5> (x, w, b)", {"w": (8, 8), "b": (8,)}, "scales its bias"),
+        ("b = ReduceSum <keepdims = 0> (x) y = Gemm(x, w, b)", {"w": (8, 8)}, "bias is computed"),
+        ("y = Gemm(x, w, b)", {"w": (8, 8), "b": (8, 1)}, "row to row"),
         ("y = MatMul(x, w)", {"w": np.full((8, 8), np.inf, np.float32)}, "not finite"),
     ],
 )
 @pytest.mark.parametrize("step", [QuantizeStatic(), QuantizeDynamic()])
-def test_what_cannot_be_quantized_is_left_and_said(build, apply, calibrated, step, node, weights, reason):
+def test_what_cannot_be_quantized_is_left_and_said(build, apply, calibrated, step, node, weights, reason, rng):
     model = build(
-        f'<ir_version: 8, opset_import: ["" : 13]> g (float[8,8] x) => (float[8,8] y) {{ {node} }}', **weights
+        f'<ir_version: 8, opset_import: ["" : 13]> g (float[8,8] x) => (float[8,8] y) {{ {node} }}',
+        **_drawn(rng, weights),
     )
-    context = calibrated(_normal(4, 8, 8)[:, 0])
+    context = calibrated(_normal(rng, 4, 8, 8)[:, 0])
     _, evidence = apply(step, model, context=Context(calibration=context.calibration))
     assert evidence.refused is not None and reason in evidence.refused
     assert not evidence.changed
 
 
-def test_layers_of_the_same_model_may_differ(build, apply, run, calibrated):
+def test_layers_of_the_same_model_may_differ(build, apply, run, calibrated, rng):
     model = build(
         """
         <ir_version: 8, opset_import: ["" : 13]>
         g (float[N,8] x) => (float[N,5] y) { h = Gemm <alpha = 0.5> (x, v) y = MatMul(h, w) }""",
-        v=_normal(8, 8),
-        w=_normal(8, 5),
+        v=_normal(rng, 8, 8),
+        w=_normal(rng, 8, 5),
     )
     _, evidence = apply(QuantizeStatic(), model, context=calibrated(ROWS))
     assert evidence.facts["nodes_quantized"] == 1
@@ -290,13 +304,13 @@ def test_layers_of_the_same_model_may_differ(build, apply, run, calibrated):
 
 
 @pytest.mark.parametrize("step", [QuantizeStatic, QuantizeDynamic])
-def test_layers_can_be_kept_in_float(build, apply, calibrated, step):
+def test_layers_can_be_kept_in_float(build, apply, calibrated, step, rng):
     model = build(
         """
         <ir_version: 8, opset_import: ["" : 13]>
         g (float[N,8] x) => (float[N,8] y) { h = MatMul(x, v) k = MatMul(h, w) y = MatMul(k, w) }""",
-        v=_normal(8, 8),
-        w=_normal(8, 8),
+        v=_normal(rng, 8, 8),
+        w=_normal(rng, 8, 8),
     )
     context = calibrated(ROWS)
     result, evidence = apply(step(keep_float=("h", "gone")), model, context=context)
@@ -311,17 +325,17 @@ def test_layers_can_be_kept_in_float(build, apply, calibrated, step):
     assert "its weight is also read in float" in evidence.refused
 
 
-def test_static_refuses_what_it_cannot_take(build, apply, calibrated):
+def test_static_refuses_what_it_cannot_take(build, apply, calibrated, rng):
     old = build(
         '<ir_version: 8, opset_import: ["" : 11]> g (float[N,8] x) => (float[N,5] y) { y = MatMul(x, w) }',
-        w=_normal(8, 5),
+        w=_normal(rng, 8, 5),
     )
     _, evidence = apply(QuantizeStatic(), old, context=calibrated(ROWS))
     assert "needs 13" in evidence.refused
 
     new = build(
         '<ir_version: 8, opset_import: ["" : 13]> g (float[N,8] x) => (float[N,5] y) { y = MatMul(x, w) }',
-        w=_normal(8, 5),
+        w=_normal(rng, 8, 5),
     )
     _, evidence = apply(QuantizeStatic(), new)
     assert "calibration data" in evidence.refused
@@ -330,7 +344,7 @@ def test_static_refuses_what_it_cannot_take(build, apply, calibrated):
     assert "quantized already" in evidence.refused
 
 
-def test_nodes_in_branches_stay_in_float(build, apply, run):
+def test_nodes_in_branches_stay_in_float(build, apply, run, rng):
     model = build(
         """
         <ir_version: 8, opset_import: ["" : 13]>
@@ -340,18 +354,18 @@ def test_nodes_in_branches_stay_in_float(build, apply, run):
                 else_branch = e () => (float[N,5] q) { q = MatMul(x, w) }
             >
         }""",
-        w=_normal(8, 5),
+        w=_normal(rng, 8, 5),
     )
     _, evidence = apply(QuantizeDynamic(), model)
     assert "2 MatMul: it is inside a subgraph" in evidence.refused
 
 
-def test_dynamic_never_touches_a_convolution(build, apply):
+def test_dynamic_never_touches_a_convolution(build, apply, rng):
     _, evidence = apply(
         QuantizeDynamic(),
         build(
             '<ir_version: 8, opset_import: ["" : 13]> g (float[N,4,6,6] x) => (float[N,8,4,4] y) { y = Conv(x, w) }',
-            w=_normal(8, 4, 3, 3),
+            w=_normal(rng, 8, 4, 3, 3),
         ),
     )
     assert evidence.refused == "there is no MatMul or Gemm or LSTM that can be quantized"
@@ -370,7 +384,7 @@ def test_dynamic_does_not_saturate(build, apply, run):
 
 
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
-def test_dynamic_takes_an_lstm_with_all_that_it_reads_and_gives(build, apply, run, direction):
+def test_dynamic_takes_an_lstm_with_all_that_it_reads_and_gives(build, apply, run, direction, rng):
     ways = 2 if direction == "bidirectional" else 1
     model = build(
         f"""
@@ -379,11 +393,11 @@ def test_dynamic_takes_an_lstm_with_all_that_it_reads_and_gives(build, apply, ru
             => (float[6,{ways},2,8] y, float[{ways},2,8] hn, float[{ways},2,8] cn) {{
             y, hn, cn = LSTM <hidden_size = 8, direction = "{direction}"> (x, w, r, b, , h, c)
         }}""",
-        w=0.3 * _normal(ways, 32, 16),
-        r=0.3 * _normal(ways, 32, 8),
-        b=_normal(ways, 64),
+        w=0.3 * _normal(rng, ways, 32, 16),
+        r=0.3 * _normal(rng, ways, 32, 8),
+        b=_normal(rng, ways, 64),
     )
-    feed = {"x": _normal(6, 2, 16), "h": _normal(ways, 2, 8), "c": _normal(ways, 2, 8)}
+    feed = {"x": _normal(rng, 6, 2, 16), "h": _normal(rng, ways, 2, 8), "c": _normal(rng, ways, 2, 8)}
     result, evidence = apply(QuantizeDynamic(), model, feed)
     assert evidence.facts["nodes_quantized"] == 1
     assert [node.op_type for node in result.graph] == ["DynamicQuantizeLSTM"]
@@ -392,16 +406,16 @@ def test_dynamic_takes_an_lstm_with_all_that_it_reads_and_gives(build, apply, ru
         assert 20 * np.log10(np.linalg.norm(wanted) / np.linalg.norm(found - wanted)) > 30
 
 
-def test_dynamic_leaves_an_lstm_that_it_cannot_take(build, apply):
+def test_dynamic_leaves_an_lstm_that_it_cannot_take(build, apply, rng):
     text = """
         <ir_version: 8, opset_import: ["" : 14]>
         g (float[2,6,16] x) => (float[2,6,1,8] y) { y = LSTM <hidden_size = 8, layout = 1> (x, w, r) }"""
-    _, evidence = apply(QuantizeDynamic(), build(text, w=_normal(1, 32, 16), r=_normal(1, 32, 8)))
+    _, evidence = apply(QuantizeDynamic(), build(text, w=_normal(rng, 1, 32, 16), r=_normal(rng, 1, 32, 8)))
     assert "1 LSTM: it has the batch first" in evidence.refused
     plain = build(
         text.replace("[2,6,16]", "[6,2,16]").replace("[2,6,1,8]", "[6,1,2,8]").replace(", layout = 1", ""),
-        w=_normal(1, 32, 16),
-        r=_normal(1, 32, 8),
+        w=_normal(rng, 1, 32, 16),
+        r=_normal(rng, 1, 32, 8),
     )
     _, evidence = apply(QuantizeDynamic(keep_float=("y",)), plain)
     assert "1 LSTM: the settings keep it in float" in evidence.refused

@@ -24,11 +24,14 @@ from edgedeploy.optimize.quantize.weight_encodings import (
     store_int16,
 )
 
-RNG = np.random.default_rng(5)
+
+def _normal(rng: np.random.Generator, *shape, scale=1.0, dtype=np.float32):
+    return (rng.standard_normal(shape) * scale).astype(dtype)
 
 
-def _normal(*shape, scale=1.0, dtype=np.float32):
-    return (RNG.standard_normal(shape) * scale).astype(dtype)
+def _drawn(rng: np.random.Generator, weights):
+    """Arrays as they are given, and random ones of the shapes that are given instead."""
+    return {name: _normal(rng, *given) if isinstance(given, tuple) else given for name, given in weights.items()}
 
 
 def _sqnr_db(outputs, expected):
@@ -53,95 +56,106 @@ def _loaded_operators(model, tmp_path):
 
 # Channels of very different sizes: one scale for all would lose the small ones.
 SPREAD = np.logspace(-3, 1, 16).astype(np.float32)
-CASES = {
-    "Conv": ("(float[1,16,8,8] x) => (float[1,16,6,6] y) { y = Conv(x, w) }", {"w": _normal(16, 16, 3, 3)}, 1),
-    "ConvTranspose": (
-        "(float[1,16,8,8] x) => (float[1,16,10,10] y) { y = ConvTranspose(x, w) }",
-        {"w": _normal(16, 16, 3, 3)},
-        1,
-    ),
-    "grouped ConvTranspose": (
-        "(float[1,16,8,8] x) => (float[1,16,10,10] y) { y = ConvTranspose <group = 4> (x, w) }",
-        {"w": _normal(16, 4, 3, 3)},
-        1,
-    ),
-    "MatMul": ("(float[4,16] x) => (float[4,16] y) { y = MatMul(x, w) }", {"w": _normal(16, 16) * SPREAD}, 1),
-    "weights on the left": (
-        "(float[16,4] x) => (float[16,4] y) { y = MatMul(w, x) }",
-        {"w": _normal(16, 16) * SPREAD[:, None]},
-        1,
-    ),
-    "stacked": ("(float[2,4,16] x) => (float[2,4,16] y) { y = MatMul(x, w) }", {"w": _normal(2, 16, 16)}, 1),
-    "Gemm": ("(float[4,16] x) => (float[4,16] y) { y = Gemm(x, w, b) }", {"w": _normal(16, 16), "b": _normal(16)}, 1),
-    "transposed Gemm": (
-        "(float[4,16] x) => (float[4,16] y) { y = Gemm <transB = 1> (x, w) }",
-        {"w": _normal(16, 16) * SPREAD[:, None]},
-        1,
-    ),
-    "embedding": (
-        "(int64[4] x) => (float[4,16] y) { y = Gather(w, x) }",
-        {"w": _normal(16, 16) * SPREAD[:, None]},
-        1,
-    ),
-    "LSTM": (
-        "(float[5,1,16] x) => (float[5,2,1,8] y) { y = LSTM <hidden_size = 8, direction = 'bidirectional'> (x, w, r) }",
-        {"w": _normal(2, 32, 16), "r": _normal(2, 32, 8)},
-        2,
-    ),
-    "GRU": (
-        "(float[5,1,16] x) => (float[5,1,1,8] y) { y = GRU <hidden_size = 8> (x, w, r) }",
-        {"w": _normal(1, 24, 16), "r": _normal(1, 24, 8)},
-        2,
-    ),
-    "shared": (
-        "(float[4,16] x) => (float[4,16] y) { h = MatMul(x, w) y = Gemm(h, w) }",
-        {"w": _normal(16, 16)},
-        1,
-    ),
-    "branches": (
-        """(float[4,16] x) => (float[4,16] y) {
-            s = ReduceSum <keepdims = 0> (x)
-            z = Constant <value = float {0.0}> ()
-            c = Greater(s, z)
-            y = If (c) <
-                then_branch = t () => (float[4,16] p) { p = MatMul(x, w) },
-                else_branch = e () => (float[4,16] q) { n = Neg(x) q = MatMul(n, w) }
-            >
-        }""",
-        {"w": _normal(16, 16)},
-        1,
-    ),
-    "a loop": (
-        """(float[4,16] x) => (float[4,16] y) {
-            n = Constant <value = int64 {3}> ()
-            t = Constant <value = bool {1}> ()
-            y = Loop (n, t, x) <body = b (int64 i, bool go, float[4,16] h) => (bool on, float[4,16] k) {
-                on = Identity(go)
-                k = MatMul(h, w)
-            }>
-        }""",
-        {"w": _normal(16, 16, scale=0.2)},
-        1,
-    ),
-}
+
+
+def _cases(rng: np.random.Generator):
+    return {
+        "Conv": ("(float[1,16,8,8] x) => (float[1,16,6,6] y) { y = Conv(x, w) }", {"w": _normal(rng, 16, 16, 3, 3)}, 1),
+        "ConvTranspose": (
+            "(float[1,16,8,8] x) => (float[1,16,10,10] y) { y = ConvTranspose(x, w) }",
+            {"w": _normal(rng, 16, 16, 3, 3)},
+            1,
+        ),
+        "grouped ConvTranspose": (
+            "(float[1,16,8,8] x) => (float[1,16,10,10] y) { y = ConvTranspose <group = 4> (x, w) }",
+            {"w": _normal(rng, 16, 4, 3, 3)},
+            1,
+        ),
+        "MatMul": ("(float[4,16] x) => (float[4,16] y) { y = MatMul(x, w) }", {"w": _normal(rng, 16, 16) * SPREAD}, 1),
+        "weights on the left": (
+            "(float[16,4] x) => (float[16,4] y) { y = MatMul(w, x) }",
+            {"w": _normal(rng, 16, 16) * SPREAD[:, None]},
+            1,
+        ),
+        "stacked": ("(float[2,4,16] x) => (float[2,4,16] y) { y = MatMul(x, w) }", {"w": _normal(rng, 2, 16, 16)}, 1),
+        "Gemm": (
+            "(float[4,16] x) => (float[4,16] y) { y = Gemm(x, w, b) }",
+            {"w": _normal(rng, 16, 16), "b": _normal(rng, 16)},
+            1,
+        ),
+        "transposed Gemm": (
+            "(float[4,16] x) => (float[4,16] y) { y = Gemm <transB = 1> (x, w) }",
+            {"w": _normal(rng, 16, 16) * SPREAD[:, None]},
+            1,
+        ),
+        "embedding": (
+            "(int64[4] x) => (float[4,16] y) { y = Gather(w, x) }",
+            {"w": _normal(rng, 16, 16) * SPREAD[:, None]},
+            1,
+        ),
+        "LSTM": (
+            "(float[5,1,16] x) => (float[5,2,1,8] y) {"
+            " y = LSTM <hidden_size = 8, direction = 'bidirectional'> (x, w, r) }",
+            {"w": _normal(rng, 2, 32, 16), "r": _normal(rng, 2, 32, 8)},
+            2,
+        ),
+        "GRU": (
+            "(float[5,1,16] x) => (float[5,1,1,8] y) { y = GRU <hidden_size = 8> (x, w, r) }",
+            {"w": _normal(rng, 1, 24, 16), "r": _normal(rng, 1, 24, 8)},
+            2,
+        ),
+        "shared": (
+            "(float[4,16] x) => (float[4,16] y) { h = MatMul(x, w) y = Gemm(h, w) }",
+            {"w": _normal(rng, 16, 16)},
+            1,
+        ),
+        "branches": (
+            """(float[4,16] x) => (float[4,16] y) {
+                s = ReduceSum <keepdims = 0> (x)
+                z = Constant <value = float {0.0}> ()
+                c = Greater(s, z)
+                y = If (c) <
+                    then_branch = t () => (float[4,16] p) { p = MatMul(x, w) },
+                    else_branch = e () => (float[4,16] q) { n = Neg(x) q = MatMul(n, w) }
+                >
+            }""",
+            {"w": _normal(rng, 16, 16)},
+            1,
+        ),
+        "a loop": (
+            """(float[4,16] x) => (float[4,16] y) {
+                n = Constant <value = int64 {3}> ()
+                t = Constant <value = bool {1}> ()
+                y = Loop (n, t, x) <body = b (int64 i, bool go, float[4,16] h) => (bool on, float[4,16] k) {
+                    on = Identity(go)
+                    k = MatMul(h, w)
+                }>
+            }""",
+            {"w": _normal(rng, 16, 16, scale=0.2)},
+            1,
+        ),
+    }
+
+
+CASES = _cases(np.random.default_rng(5))
 
 
 LEAST_SQNR_DB = {"int8": 30, "int16": 78, "float16": 50, "int4": 12}
 
 
-def _feed(text):
+def _feed(rng: np.random.Generator, text):
     if "int64[4] x" in text:
         return {"x": np.array([0, 3, 15, 7])}
     extents = text[text.index("[") + 1 : text.index("]")]
-    return {"x": _normal(*(int(extent) for extent in extents.split(",")))}
+    return {"x": _normal(rng, *(int(extent) for extent in extents.split(",")))}
 
 
 @pytest.mark.parametrize("form", ["int8", "int16", "float16", "int4"])
 @pytest.mark.parametrize("case", CASES)
-def test_weights_of_any_operator(build, apply, run, tmp_path, case, form):
+def test_weights_of_any_operator(build, apply, run, tmp_path, case, form, rng):
     text, weights, count = CASES[case]
     model = build(f'<ir_version: 8, opset_import: ["" : 13]> g {text.replace(chr(39), chr(34))}', **weights)
-    feed = _feed(text)
+    feed = _feed(rng, text)
     expected = run(model, **feed)[0]
     before = _loaded_operators(model, tmp_path)
     result, evidence = apply(QuantizeWeights(weights=form, smallest=100), model, feed)
@@ -154,7 +168,7 @@ def test_weights_of_any_operator(build, apply, run, tmp_path, case, form):
     assert _loaded_operators(result, tmp_path) == before
 
 
-def test_weights_within_branches_and_equal_names(build, apply, run, tmp_path):
+def test_weights_within_branches_and_equal_names(build, apply, run, tmp_path, rng):
     model = build(
         """
         <ir_version: 8, opset_import: ["" : 13]>
@@ -165,7 +179,7 @@ def test_weights_within_branches_and_equal_names(build, apply, run, tmp_path):
                 else_branch = e () => (float[4,16] q) { q = MatMul(w, v) }
             >
         }""",
-        v=_normal(16, 16),
+        v=_normal(rng, 16, 16),
     )
     # The weight moves into each branch, as exporters write it: two values of one name.
     for branch in list(model.graphs())[1:]:
@@ -176,7 +190,7 @@ def test_weights_within_branches_and_equal_names(build, apply, run, tmp_path):
         branch.register_initializer(inner)
         node.replace_input_with(1, inner)
     del model.graph.initializers["v"]
-    x = _normal(4, 16)
+    x = _normal(rng, 4, 16)
     for condition in (True, False):
         feed = {"x": x, "c": np.array(condition)}
         expected = run(model, **feed)[0]
@@ -186,10 +200,10 @@ def test_weights_within_branches_and_equal_names(build, apply, run, tmp_path):
     assert not {"Cast", "Mul"} & _loaded_operators(result, tmp_path)
 
 
-def test_weights_in_float16_become_smaller_too(build, apply, run, tmp_path):
+def test_weights_in_float16_become_smaller_too(build, apply, run, tmp_path, rng):
     text = '<ir_version: 8, opset_import: ["" : 13]> g (float16[4,16] x) => (float16[4,16] y) { y = MatMul(x, w) }'
-    model = build(text, w=_normal(16, 16, dtype=np.float16))
-    x = _normal(4, 16, dtype=np.float16)
+    model = build(text, w=_normal(rng, 16, 16, dtype=np.float16))
+    x = _normal(rng, 4, 16, dtype=np.float16)
     expected = run(model, x=x)[0].astype(np.float64)
     result, evidence = apply(QuantizeWeights(), model, {"x": x})
     assert evidence.facts["weights_stored"] == 1
@@ -204,8 +218,8 @@ TWO_LAYERS = """
     g (float[4,32] x) => (float[4,32] y) { h = MatMul(x, w) y = MatMul(h, v) }"""
 
 
-def test_layers_can_stay_in_float(build, apply):
-    model = build(TWO_LAYERS, w=_normal(32, 32), v=_normal(32, 32))
+def test_layers_can_stay_in_float(build, apply, rng):
+    model = build(TWO_LAYERS, w=_normal(rng, 32, 32), v=_normal(rng, 32, 32))
     result, evidence = apply(QuantizeWeights(keep_float=("h", "gone")), model)
     assert "w" in result.graph.initializers and "v" not in result.graph.initializers
     assert evidence.facts["unknown_layers"] == 1
@@ -219,23 +233,24 @@ def test_layers_can_stay_in_float(build, apply):
 @pytest.mark.parametrize(
     ("node", "weights", "reason"),
     [
-        ("y = MatMul(x, w)", {"w": _normal(8, 8)}, "1 MatMul: it is small"),
-        ("y = Add(x, w)", {"w": _normal(64, 8)}, "1 Add: it is no matrix of weights"),
+        ("y = MatMul(x, w)", {"w": (8, 8)}, "1 MatMul: it is small"),
+        ("y = Add(x, w)", {"w": (64, 8)}, "1 Add: it is no matrix of weights"),
         ("y = MatMul(x, w)", {"w": np.full((8, 64), np.nan, np.float32)}, "1 MatMul: it is not finite"),
         ("y = MatMul(x, x)", {}, "there is no weight to store in fewer bits"),
     ],
 )
-def test_what_is_left_is_said(build, apply, node, weights, reason):
+def test_what_is_left_is_said(build, apply, node, weights, reason, rng):
     model = build(
-        f'<ir_version: 8, opset_import: ["" : 13]> g (float[8,8] x) => (float[a,b] y) {{ {node} }}', **weights
+        f'<ir_version: 8, opset_import: ["" : 13]> g (float[8,8] x) => (float[a,b] y) {{ {node} }}',
+        **_drawn(rng, weights),
     )
     _, evidence = apply(QuantizeWeights(), model)
     assert reason in evidence.refused
 
 
-def test_what_a_quantizer_left_becomes_smaller(build, apply, run):
-    model = build(TWO_LAYERS, w=_normal(32, 32), v=_normal(32, 32))
-    x = _normal(4, 32)
+def test_what_a_quantizer_left_becomes_smaller(build, apply, run, rng):
+    model = build(TWO_LAYERS, w=_normal(rng, 32, 32), v=_normal(rng, 32, 32))
+    x = _normal(rng, 4, 32)
     expected = run(model, x=x)[0]
     half, _ = apply(QuantizeDynamic(keep_float=("h",)), model, {"x": x})
     result, evidence = apply(QuantizeRemainingWeights(), half, {"x": x})
@@ -245,8 +260,8 @@ def test_what_a_quantizer_left_becomes_smaller(build, apply, run):
     assert evidence.refused is None and not evidence.changed
 
 
-def test_numbers_beyond_float16_stay(build, apply):
-    model = build(TWO_LAYERS, w=_normal(32, 32, scale=1e5), v=_normal(32, 32))
+def test_numbers_beyond_float16_stay(build, apply, rng):
+    model = build(TWO_LAYERS, w=_normal(rng, 32, 32, scale=1e5), v=_normal(rng, 32, 32))
     _, evidence = apply(QuantizeWeights(weights="float16"), model)
     assert evidence.facts["weights_stored"] == 1 and "65504" in evidence.facts["left_in_float"]
 
@@ -279,16 +294,16 @@ def test_half_precision_is_exact_where_it_can_be():
 @pytest.mark.parametrize(
     ("node", "weights"),
     [
-        ("(float[3,64] x) => (float[3,96] y) { y = MatMul(x, w) }", _normal(64, 96)),
-        ("(float[3,64] x) => (float[3,96] y) { y = Gemm <transB = 1> (x, w) }", _normal(96, 64)),
+        ("(float[3,64] x) => (float[3,96] y) { y = MatMul(x, w) }", (64, 96)),
+        ("(float[3,64] x) => (float[3,96] y) { y = Gemm <transB = 1> (x, w) }", (96, 64)),
         # Rows of 45 do not fill their blocks.
-        ("(float[1,5,8,8] x) => (float[1,96,6,6] y) { y = Conv(x, w) }", _normal(96, 5, 3, 3)),
-        ("(float[1,64,8] x) => (float[1,70,10] y) { y = ConvTranspose(x, w) }", _normal(64, 70, 3)),
+        ("(float[1,5,8,8] x) => (float[1,96,6,6] y) { y = Conv(x, w) }", (96, 5, 3, 3)),
+        ("(float[1,64,8] x) => (float[1,70,10] y) { y = ConvTranspose(x, w) }", (64, 70, 3)),
     ],
 )
-def test_four_bits(build, apply, run, tmp_path, node, weights, block):
-    model = build(f'<ir_version: 8, opset_import: ["" : 13]> g {node}', w=weights)
-    feed = _feed(node)
+def test_four_bits(build, apply, run, tmp_path, node, weights, block, rng):
+    model = build(f'<ir_version: 8, opset_import: ["" : 13]> g {node}', w=_normal(rng, *weights))
+    feed = _feed(rng, node)
     expected = run(model, **feed)[0]
     result, evidence = apply(QuantizeWeights(weights="int4", block=block), model, feed)
     # A scale for every two numbers takes as much as the numbers.
@@ -310,7 +325,7 @@ def test_four_bits_lose_a_step_at_most(weight, axes):
     assert (error <= 1.6 * np.abs(stored.scales.astype(np.float64)).max() + 1e-6).all()
 
 
-def test_products_in_integers(build, apply, run):
+def test_products_in_integers(build, apply, run, rng):
     model = build(
         """
         <ir_version: 8, opset_import: ["" : 13]>
@@ -321,10 +336,10 @@ def test_products_in_integers(build, apply, run):
                 else_branch = e () => (float[3,96] q) { k = MatMul(h, v) q = Gemm(k, v) }
             >
         }""",
-        w=_normal(70, 96),
-        v=_normal(96, 96, scale=0.1),
+        w=_normal(rng, 70, 96),
+        v=_normal(rng, 96, 96, scale=0.1),
     )
-    x = _normal(3, 70)
+    x = _normal(rng, 3, 70)
     for condition in (True, False):
         feed = {"x": x, "c": np.array(condition)}
         expected = run(model, **feed)[0]

@@ -16,7 +16,6 @@ from edgedeploy.optimize.quantize.range_estimators import (
     squared_error,
 )
 
-RNG = np.random.default_rng(3)
 VALUES = arrays(np.float32, st.integers(1, 300), elements=st.floats(-1000, 1000, width=32))
 
 
@@ -33,18 +32,22 @@ def true_error(values: np.ndarray, chosen: Range) -> float:
     return float((((integers - grid.zero_point) * grid.scale - values) ** 2).mean())
 
 
-DISTRIBUTIONS = {
-    "normal": RNG.standard_normal(200_000),
-    "rectified": np.maximum(RNG.standard_normal(200_000), 0),
-    "negative": -np.maximum(RNG.standard_normal(200_000), 0),
-    "laplace": RNG.laplace(size=200_000),
-    "heavy tails": RNG.standard_t(2, size=200_000),
-    "one outlier": np.append(RNG.standard_normal(200_000), 300.0),
-    "hard-swish": (lambda x: x * np.clip(x / 6 + 0.5, 0, 1))(3 * RNG.standard_normal(200_000)),
-    "sigmoid": 1 / (1 + np.exp(-RNG.standard_normal(200_000))),
-    "uniform": RNG.uniform(-1, 3, size=200_000),
-    "levels": RNG.integers(0, 256, size=200_000) / 255.0,
-}
+def _distributions(rng: np.random.Generator):
+    return {
+        "normal": rng.standard_normal(200_000),
+        "rectified": np.maximum(rng.standard_normal(200_000), 0),
+        "negative": -np.maximum(rng.standard_normal(200_000), 0),
+        "laplace": rng.laplace(size=200_000),
+        "heavy tails": rng.standard_t(2, size=200_000),
+        "one outlier": np.append(rng.standard_normal(200_000), 300.0),
+        "hard-swish": (lambda x: x * np.clip(x / 6 + 0.5, 0, 1))(3 * rng.standard_normal(200_000)),
+        "sigmoid": 1 / (1 + np.exp(-rng.standard_normal(200_000))),
+        "uniform": rng.uniform(-1, 3, size=200_000),
+        "levels": rng.integers(0, 256, size=200_000) / 255.0,
+    }
+
+
+DISTRIBUTIONS = _distributions(np.random.default_rng(3))
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
