@@ -36,16 +36,6 @@ def replace_input(node: ir.Node, position: int, value: ir.Value) -> None:
         drop_if_unused(old)
 
 
-def add_output(graph: ir.Graph, value: ir.Value, name: str) -> None:
-    """Give `value`, in float32, as one more output. Others may read it, and it may be an input of the graph."""
-    node = ir.node("Cast", [value], attributes={"to": ir.DataType.FLOAT})
-    output = node.outputs[0]
-    output.name = name
-    output.type, output.shape = ir.TensorType(ir.DataType.FLOAT), None
-    graph.append(node)
-    graph.outputs.append(output)
-
-
 def drop_if_unused(value: ir.Value) -> None:
     """Remove an initializer that nothing reads."""
     if value.is_initializer() and not (value.uses() or value.is_graph_output() or value.is_graph_input()):

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.inference.session import Feed
+from edgedeploy.optimize.graph.activation_tap import shapes_on
 from edgedeploy.optimize.graph.constant_if import branches_of
-from edgedeploy.optimize.graph.edit import ONNX_DOMAINS, constant, is_operator, serialized
+from edgedeploy.optimize.graph.edit import ONNX_DOMAINS, constant, is_operator
 from edgedeploy.optimize.graph.shapes import forget_shapes, infer_shapes
 
 _log = logging.getLogger(__name__)
@@ -110,18 +110,9 @@ def _values_that_follow(graph: ir.Graph) -> list[ir.Value]:
 
 
 def _shapes(model: ir.Model, values: Sequence[ir.Value], probe: Feed) -> list[tuple[int, ...]] | None:
-    """The shape of each value on this feed, without any of them leaving the runtime; None when it cannot be run."""
-    names = [value.name or "" for value in values]
-    watched = model.clone()
-    by_name = ir.convenience.create_value_mapping(watched.graph, include_subgraphs=False)
-    watched.graph.outputs.clear()
-    for name in names:
-        node = ir.node("Shape", [by_name[name]])
-        node.outputs[0].name, node.outputs[0].type = f"edgedeploy:shape:{name}", ir.TensorType(ir.DataType.INT64)
-        watched.graph.append(node)
-        watched.graph.outputs.append(node.outputs[0])
+    """Return the shape of each value on this feed; None when the model cannot be run."""
     try:
-        return [tuple(int(extent) for extent in one) for one in HostSession(serialized(watched), exact=True).run(probe)]
+        return shapes_on(model, [value.name or "" for value in values], probe)
     except Exception:
         # onnxruntime's errors have no common class of their own; without the run, the shapes stay unknown.
         _log.debug("watching shapes", exc_info=True)

@@ -10,16 +10,16 @@ beside it to tell where noise comes in.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import onnx
 import onnx_ir as ir
 
 from edgedeploy.datasets.dataset import Sample
 from edgedeploy.foundation.errors import EdgedeployError
-from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics.agreement import AgreementAccumulator
-from edgedeploy.optimize.graph.edit import add_output, is_operator, serialized
+from edgedeploy.optimize.graph.activation_tap import ActivationTap
+from edgedeploy.optimize.graph.edit import is_operator
 from edgedeploy.values.evidence import LayerNoise
 
 _LAYERS = ("Conv", "ConvTranspose", "MatMul", "Gemm", "LSTM", "GRU", "RNN")
@@ -46,9 +46,9 @@ def layer_noise(reference: bytes, result: bytes, samples: Iterable[Sample]) -> t
     try:
         for begin in range(0, len(layers), _AT_ONCE):
             names = list(layers)[begin : begin + _AT_ONCE]
-            float_session, session = (HostSession(_showing(model, names), exact=True) for model in (before, after))
+            float_tap, tap = (ActivationTap(model, names, readout="float32", exact=True) for model in (before, after))
             for sample in some:
-                pairs = zip(session.run(sample.feed), float_session.run(sample.feed), strict=True)
+                pairs = zip(tap.run(sample.feed), float_tap.run(sample.feed), strict=True)
                 for name, (output, expected) in zip(names, pairs, strict=True):
                     found[name].add([output], [expected])
     except EdgedeployError:
@@ -74,16 +74,6 @@ def _in_both(before: ir.Model, after: ir.Model) -> dict[str, str]:
         for node in before.graph
         if is_operator(node, *_LAYERS) and (name := node.outputs[0].name) and name in kept
     }
-
-
-def _showing(model: ir.Model, names: Sequence[str]) -> bytes:
-    """The model with these values for outputs, in float32."""
-    shown = model.clone()
-    values = {value.name: value for node in shown.graph for value in node.outputs}
-    shown.graph.outputs.clear()
-    for index, name in enumerate(names):
-        add_output(shown.graph, values[name], f"edgedeploy:layer:{index}")
-    return serialized(shown)
 
 
 def _feeders(model: ir.Model, layers: Mapping[str, str]) -> dict[str, set[str]]:

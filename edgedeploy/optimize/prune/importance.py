@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import Progress
-from edgedeploy.optimize.graph.activation_tap import Watcher
+from edgedeploy.optimize.graph.activation_tap import ActivationTap
 from edgedeploy.optimize.graph.edit import constant
 from edgedeploy.optimize.prune.channels.channel_groups import Cell
 from edgedeploy.optimize.prune.channels.coupling import Coupling
@@ -130,10 +130,10 @@ def _moments(
         sizes[number] = matrices(forms[number], weight).shape[1]
     sources = {number: nodes[coupling.layers[number].node].inputs[0] for number in layers}
     names = list(dict.fromkeys(value.name or "" for value in sources.values() if value is not None))
-    watcher = Watcher(model, names)
+    tap = ActivationTap(model, names)
     gatherer = Gatherer(forms, lambda number: max(1, -(-min(max(4 * sizes[number], 1024), 12288) // samples.count)), 0)
     for feed in samples.feeds():
-        values = dict(zip(names, watcher.run(feed), strict=True))
+        values = dict(zip(names, tap.run(feed), strict=True))
         for number in layers:
             source = sources[number]
             assert source is not None

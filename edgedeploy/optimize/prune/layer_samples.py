@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import onnx_ir as ir
@@ -11,10 +11,9 @@ import onnx_ir as ir
 from edgedeploy.datasets.dataset import Dataset
 from edgedeploy.datasets.sampling import spread
 from edgedeploy.foundation.errors import DatasetError
-from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.inference.session import Feed
-from edgedeploy.optimize.graph.activation_tap import Watcher
-from edgedeploy.optimize.graph.edit import is_operator, serialized
+from edgedeploy.optimize.graph.activation_tap import ActivationTap, shapes_on
+from edgedeploy.optimize.graph.edit import is_operator
 from edgedeploy.optimize.prune.channels.walk import Layer
 from edgedeploy.optimize.prune.layer_form import Form
 
@@ -83,8 +82,8 @@ class OutputJudge:
     def __init__(self, model: ir.Model, samples: Samples) -> None:
         self._names = scores_of(model)
         self._feeds = list(samples.feeds(_JUDGED_SAMPLES))
-        watcher = Watcher(model, self._names)
-        self._expected = [watcher.run(feed) for feed in self._feeds]
+        tap = ActivationTap(model, self._names)
+        self._expected = [tap.run(feed) for feed in self._feeds]
         self._power = []
         for number in range(len(self._names)):
             every = np.concatenate([outputs[number].ravel() for outputs in self._expected]).astype(np.float64)
@@ -92,30 +91,24 @@ class OutputJudge:
 
     def error(self, model: ir.Model) -> float:
         """Squared error as a share of the outputs' variance, mean over outputs."""
-        watcher = Watcher(model, self._names)
+        tap = ActivationTap(model, self._names)
         errors = [0.0] * len(self._names)
         for feed, expected in zip(self._feeds, self._expected, strict=True):
-            for number, (got, wanted) in enumerate(zip(watcher.run(feed), expected, strict=True)):
+            for number, (got, wanted) in enumerate(zip(tap.run(feed), expected, strict=True)):
                 if got.shape != wanted.shape:
                     return math.inf
                 errors[number] += float(((got.astype(np.float64) - wanted) ** 2).sum())
         return sum(error / power for error, power in zip(errors, self._power, strict=True)) / max(len(errors), 1)
 
 
-def shapes_on(model: ir.Model, feed: Feed) -> Mapping[str, tuple[int, ...]]:
-    """The extents of every value of the main graph on one feed; values that are no tensors are left out."""
-    watched = model.clone()
-    graph = watched.graph
-    names = [value.name for node in graph for value in node.outputs if value.name]
-    values = ir.convenience.create_value_mapping(graph, include_subgraphs=False)
-    told = [name for name in names if isinstance(values[name].type, ir.TensorType | None)]
-    graph.outputs.clear()
-    for name in told:
-        node = ir.node("Shape", [values[name]])
-        node.outputs[0].name, node.outputs[0].type = f"edgedeploy:shape:{name}", ir.TensorType(ir.DataType.INT64)
-        graph.append(node)
-        graph.outputs.append(node.outputs[0])
-    outputs = HostSession(serialized(watched), exact=True).run(feed)
-    found = {name: tuple(int(extent) for extent in shape) for name, shape in zip(told, outputs, strict=True)}
-    found.update({name: array.shape for name, array in feed.items()})
-    return found
+def graph_shapes(model: ir.Model, feed: Feed) -> dict[str, tuple[int, ...]]:
+    """Return the extents of every tensor of the main graph, and of its inputs, on one feed, by name.
+
+    Raises:
+        DatasetError: the model does not take the feed.
+        UnsupportedError: onnxruntime does not run the model.
+    """
+    results = [value for node in model.graph for value in node.outputs if value.name]
+    names = [value.name or "" for value in results if isinstance(value.type, ir.TensorType | None)]
+    shapes = dict(zip(names, shapes_on(model, names, feed), strict=True))
+    return shapes | {name: array.shape for name, array in feed.items()}

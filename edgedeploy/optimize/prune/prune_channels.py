@@ -20,7 +20,7 @@ from edgedeploy.optimize.prune.channels.cost import Cost, Objective
 from edgedeploy.optimize.prune.channels.coupling import Coupling, find_coupling
 from edgedeploy.optimize.prune.channels.rewrite import Operand, rewrite
 from edgedeploy.optimize.prune.importance import Importance, by_activations, by_magnitude
-from edgedeploy.optimize.prune.layer_samples import Samples, shapes_on
+from edgedeploy.optimize.prune.layer_samples import Samples, graph_shapes
 from edgedeploy.optimize.prune.ranking import Estimate, choose_levels
 from edgedeploy.optimize.prune.reconstruct import reconstruct
 
@@ -79,7 +79,7 @@ class PruneChannels(Pass, frozen=True, kw_only=True):
         feed = next(samples.feeds(1))
         tell_shapes(model, [feed])
         try:
-            shapes = shapes_on(model, feed)
+            shapes = graph_shapes(model, feed)
         except EdgedeployError as error:
             raise PassSkipped(f"onnxruntime does not let its values' shapes be watched: {error.why}") from error
         coupling = find_coupling(model, shapes, self.keep)

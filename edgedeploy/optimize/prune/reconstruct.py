@@ -16,7 +16,7 @@ import onnx_ir as ir
 from msgspec import Struct
 
 from edgedeploy.foundation.progress import Progress
-from edgedeploy.optimize.graph.activation_tap import Watcher
+from edgedeploy.optimize.graph.activation_tap import ActivationTap
 from edgedeploy.optimize.graph.edit import constant, float_attribute, is_operator, only_consumer
 from edgedeploy.optimize.prune.channels.coupling import Coupling
 from edgedeploy.optimize.prune.channels.rewrite import Kept, Operand, rewrite
@@ -89,10 +89,10 @@ def reconstruct(
         stacked = matrices(form, weight)
         seen = source.name if layer.operator == "ConvTranspose" else node.outputs[0].name or ""
         count, rows = samples.needed(form, layer, shapes[seen], stacked.shape[1])
-        now = Watcher(rewrite(model, coupling, removed, replacements, tell_shapes=False), [source.name])
-        before = Watcher(model, [source.name])
+        smaller = rewrite(model, coupling, removed, replacements, tell_shapes=False)
+        pruned, whole = (ActivationTap(tapped, [source.name]) for tapped in (smaller, model))
         halves = gather(
-            form, ((now.run(feed)[0], before.run(feed)[0]) for feed in samples.feeds(count)), rows, layer.node
+            form, ((pruned.run(feed)[0], whole.run(feed)[0]) for feed in samples.feeds(count)), rows, layer.node
         )
         replacements |= _fit(nodes, coupling, layer, form, stacked, halves, kept)
         fitted += 1

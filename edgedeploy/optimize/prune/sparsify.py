@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
-from edgedeploy.optimize.graph.activation_tap import Watcher
+from edgedeploy.optimize.graph.activation_tap import ActivationTap
 from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import (
     all_nodes,
@@ -26,7 +26,7 @@ from edgedeploy.optimize.prune.channels.coupling import find_coupling
 from edgedeploy.optimize.prune.channels.walk import Layer
 from edgedeploy.optimize.prune.importance import Importance
 from edgedeploy.optimize.prune.layer_form import Form, form_of, matrices, weights_from
-from edgedeploy.optimize.prune.layer_samples import Samples, shapes_on
+from edgedeploy.optimize.prune.layer_samples import Samples, graph_shapes
 from edgedeploy.optimize.prune.moments import Gatherer
 from edgedeploy.optimize.prune.sparse import by_activations, by_magnitude
 
@@ -88,7 +88,7 @@ class Sparsify(Pass, frozen=True, kw_only=True):
         samples = Samples(context.calibration, self.samples)
         feed = next(samples.feeds(1))
         try:
-            coupling = find_coupling(model, shapes_on(model, feed))
+            coupling = find_coupling(model, graph_shapes(model, feed))
         except EdgedeployError as error:
             raise PassSkipped(f"onnxruntime does not let its values' shapes be watched: {error.why}") from error
         nodes = list(model.graph)
@@ -151,9 +151,9 @@ class Sparsify(Pass, frozen=True, kw_only=True):
             rows = {place: min(max(4 * stack.shape[1], 1024), 12288) for place, stack in stacks.items()}
             gatherer = Gatherer(forms, lambda place: max(1, -(-rows[place] // samples.count)), 0)
             names = [nodes[layer.node].inputs[0].name or "" for layer in layers]  # type: ignore[union-attr]
-            watcher = Watcher(model, names)
+            tap = ActivationTap(model, names)
             for feed in samples.feeds():
-                for layer, value in zip(layers, watcher.run(feed), strict=True):
+                for layer, value in zip(layers, tap.run(feed), strict=True):
                     gatherer.add(layer.node, value)
             for place, stack in stacks.items():
                 result[place] = by_activations(

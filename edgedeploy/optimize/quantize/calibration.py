@@ -10,19 +10,18 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 from msgspec import Struct, field
 
 from edgedeploy.datasets.dataset import Dataset
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
-from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.inference.session import Feed
 from edgedeploy.optimize.base import Context, PassSkipped
+from edgedeploy.optimize.graph.activation_tap import ActivationTap, Readout, groups_within
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.quantize.histogram import Histogram, HistogramBuilder, Range
 from edgedeploy.optimize.quantize.range_estimators import entropy_range, least_squares_range, percentile_range
@@ -40,8 +39,10 @@ METHODS: tuple[Method, ...] = get_args(Method)
 DEFAULT_PERCENTILE = 99.99
 
 _FROM_EXTREMES: frozenset[Method] = frozenset(("min-max", "mean-min-max"))
-_MOST_BYTES = 512 * 2**20
-"""Of values that leave the runtime at once, told from the first sample."""
+MOST_BYTES = 512 * 2**20
+"""Of values that leave the runtime at once, judged by the first sample."""
+_ITEM_BYTES = 4
+"""Of float32."""
 _KEPT_MODELS = 8
 """So many models' findings are kept: some 20 kB per tensor."""
 
@@ -170,12 +171,12 @@ def _observe(model: ir.Model, tensors: Sequence[str], context: Context, limit: i
         # A type that the model does not tell is seen by onnxruntime.
         if (dtype := values[name].dtype) not in (None, ir.DataType.FLOAT):
             raise PassSkipped(f"{name!r} holds {dtype}, and only ranges of FLOAT are watched")
-    content = serialized(model)
-    findings = _findings(context, (hashlib.sha256(content).hexdigest(), context.calibration.spec, limit))
+    digest = hashlib.sha256(serialized(model)).hexdigest()
+    findings = _findings(context, (digest, context.calibration.spec, limit))
     known = findings.histograms if histograms else findings.extremes
     missing = [name for name in dict.fromkeys(tensors) if name not in known]
     if missing:
-        watched = _watch(content, missing, context, context.calibration, limit, histograms=histograms)
+        watched = _watch(model, missing, context, context.calibration, limit, histograms=histograms)
         findings.samples = watched.samples
         findings.extremes |= watched.extremes
         findings.histograms |= watched.histograms
@@ -193,18 +194,18 @@ def _findings(context: Context, key: tuple[str, str, int]) -> _Findings:
 
 
 def _watch(
-    content: bytes, tensors: Sequence[str], context: Context, dataset: Dataset, limit: int, *, histograms: bool
+    model: ir.Model, tensors: Sequence[str], context: Context, dataset: Dataset, limit: int, *, histograms: bool
 ) -> _Findings:
     """Run the samples, as many times as there are groups of tensors."""
     samples = itertools.islice(dataset.batches(1), limit or None)
     first = next(samples, None)
     if first is None:
         raise DatasetError(f"{dataset.spec} has no samples to calibrate on", hint="give a dataset with samples")
-    groups = _groups(tensors, _sizes(content, tensors, first.feed))
+    groups = _groups(model, tensors, first.feed)
     known = min(dataset.count, limit) if dataset.count and limit else dataset.count or limit or None
     found = _Findings()
     for number, group in enumerate(groups):
-        session = _session(content, "Identity", group, onnx.TensorProto.FLOAT, once=False)
+        tap = _tap(model, group)
         extremes = {name: _Extremes() for name in group}
         builders = {name: HistogramBuilder() for name in group} if histograms else {}
         stream = (
@@ -214,7 +215,7 @@ def _watch(
         for sample in stream:
             where = f"{dataset.spec}: sample {seen}"
             # Nothing here holds on to the arrays: they are gone before the next sample runs.
-            _take(where, zip(group, session.run(sample.feed), strict=True), extremes, builders, seen)
+            _take(where, zip(group, tap.run(sample.feed), strict=True), extremes, builders, seen)
             seen += 1
             done, total = number * (found.samples or seen) + seen, known and known * len(groups)
             context.progress.advance(done, total, "samples" if len(groups) == 1 else "runs")
@@ -249,59 +250,14 @@ def _take(
             builders[name].add(array, low, high)
 
 
-def _sizes(content: bytes, tensors: Sequence[str], feed: Feed) -> list[int]:
-    """Bytes of each tensor on this feed, without any of them leaving the runtime."""
-    session = _session(content, "Size", tensors, onnx.TensorProto.INT64, once=True)
-    return [4 * int(size) for size in session.run(feed)]
-
-
-def _groups(tensors: Sequence[str], sizes: Sequence[int]) -> list[list[str]]:
-    """The tensors in their order, in as few runs of them as keep each within `_MOST_BYTES`, if any single one does."""
-    groups: list[list[str]] = []
-    room = 0
-    for name, size in zip(tensors, sizes, strict=True):
-        if not groups or size > room:
-            groups.append([])
-            room = _MOST_BYTES
-        groups[-1].append(name)
-        room -= size
-    return groups
-
-
-def _session(content: bytes, operator: str, tensors: Sequence[str], dtype: int, *, once: bool) -> HostSession:
-    """To run what `_telling` makes; for a single run, optimizing it would take longer than it saves."""
+def _tap(model: ir.Model, tensors: Sequence[str], readout: Readout = "value", *, exact: bool = False) -> ActivationTap:
     try:
-        return HostSession(_telling(content, operator, tensors, dtype), exact=once, plan_memory=False)
+        return ActivationTap(model, tensors, readout=readout, exact=exact)
     except UnsupportedError as error:
         raise PassSkipped(f"onnxruntime does not let its values be watched: {error.why}") from error
 
 
-def _telling(content: bytes, operator: str, tensors: Sequence[str], dtype: int) -> bytes:
-    """The model with `operator` of each of these tensors as its only outputs, without what they do not depend on.
-
-    Identity lets even an input or a weight be an output.
-    """
-    model = onnx.load_from_string(content)
-    graph = model.graph
-    needed = set(tensors)
-    kept: list[onnx.NodeProto] = []
-    for node in reversed(graph.node):
-        if not needed.isdisjoint(node.output):
-            needed.update(_read_by(node))
-            kept.append(node)
-    nodes = [onnx.helper.make_node(operator, [name], [f"edgedeploy:{operator}:{name}"]) for name in tensors]
-    outputs = [onnx.helper.make_tensor_value_info(node.output[0], dtype, None) for node in nodes]
-    del graph.node[:], graph.output[:]
-    graph.node.extend([*reversed(kept), *nodes])
-    graph.output.extend(outputs)
-    return bytes(model.SerializeToString())
-
-
-def _read_by(node: onnx.NodeProto) -> Iterator[str]:
-    """Names that `node` reads; all that are read in its subgraphs are among them, their own too."""
-    yield from node.input
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            yield from (output.name for output in graph.output)
-            for inner in graph.node:
-                yield from _read_by(inner)
+def _groups(model: ir.Model, tensors: Sequence[str], feed: Feed) -> list[list[str]]:
+    """Divide the tensors into groups whose values on this feed take no more than `MOST_BYTES`."""
+    sizes = _tap(model, tensors, "size", exact=True).run(feed)
+    return groups_within(tensors, [_ITEM_BYTES * int(size) for size in sizes], MOST_BYTES)

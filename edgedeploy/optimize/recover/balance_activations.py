@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
 
-from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped
+from edgedeploy.optimize.graph.activation_tap import ActivationTap
 from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import (
     all_nodes,
@@ -19,7 +19,6 @@ from edgedeploy.optimize.graph.edit import (
     is_operator,
     only_consumer,
     replace_input,
-    serialized,
 )
 from edgedeploy.optimize.graph.linear import Linear, find_linear
 from edgedeploy.optimize.recover.quantized_layers import seen_samples
@@ -179,15 +178,11 @@ def _is_vector(value: ir.Value | None) -> bool:
 def _rows(model: ir.Model, sources: list[_Source], context: Context) -> dict[str, np.ndarray]:
     """Some of the activations of each source: float64, shape (rows, features)."""
     assert context.calibration is not None
-    watched = model.clone()
-    values = {output.name: output for node in watched.graph for output in node.outputs}
-    watched.graph.outputs.clear()
-    watched.graph.outputs.extend(values[source.name] for source in sources)
-    session = HostSession(serialized(watched), exact=False)
+    tap = ActivationTap(model, [source.name for source in sources])
     rng = np.random.default_rng(0)
     kept: list[list[np.ndarray]] = [[] for _ in sources]
     for samples, sample in enumerate(seen_samples(context.calibration), start=1):
-        for rows, output in zip(kept, session.run(sample.feed), strict=True):
+        for rows, output in zip(kept, tap.run(sample.feed), strict=True):
             flat = output.reshape(-1, output.shape[-1])
             # As many of each sample, so that all of them count.
             wanted = min(len(flat), 8)

@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped
-from edgedeploy.optimize.graph.builder import GraphBuilder
-from edgedeploy.optimize.graph.edit import constant, integer_attribute, is_operator, opset, replace_input, serialized
+from edgedeploy.optimize.graph.activation_tap import ActivationTap
+from edgedeploy.optimize.graph.builder import Attributes, GraphBuilder
+from edgedeploy.optimize.graph.edit import constant, integer_attribute, is_operator, opset, replace_input
 from edgedeploy.optimize.recover.quantized_layers import (
     HeldOut,
     QuantizedLayer,
@@ -92,11 +92,12 @@ def _bias(value: ir.Value | None) -> tuple[np.ndarray, np.ndarray | None] | None
 def _mean_errors(reference: ir.Model, layers: list[QuantizedLayer], context: Context) -> dict[str, np.ndarray]:
     """Of each layer, the mean over samples and positions of float minus quantized: float64, shape (channels,)."""
     assert context.calibration is not None
-    session = HostSession(_with_twins(reference, layers), exact=False)
+    watched = reference.clone()
+    tap = ActivationTap(watched, _add_twins(watched, layers))
     sums = [np.zeros(()) for _ in layers]
     samples = 0
     for sample in seen_samples(context.calibration):
-        for index, output in enumerate(session.run(sample.feed)):
+        for index, output in enumerate(tap.run(sample.feed)):
             sums[index] = sums[index] + output.astype(np.float64)
         samples += 1
         context.progress.advance(samples, context.calibration.count, "samples")
@@ -105,39 +106,40 @@ def _mean_errors(reference: ir.Model, layers: list[QuantizedLayer], context: Con
     return {layer.name: total / samples for layer, total in zip(layers, sums, strict=True)}
 
 
-def _with_twins(reference: ir.Model, layers: list[QuantizedLayer]) -> bytes:
-    """The reference with a quantized twin beside each layer, and their mean difference per channel as the outputs."""
-    watched = reference.clone()
-    values = {node.outputs[0].name: node for node in watched.graph if node.outputs}
-    builder = GraphBuilder(watched)
-    outputs = []
+def _add_twins(model: ir.Model, layers: list[QuantizedLayer]) -> list[str]:
+    """Add to the float model a quantized twin beside each layer; return the names of their mean differences.
+
+    The mean is taken within the graph, so that one number per channel leaves the runtime: float32, shape (channels,).
+    """
+    nodes = {node.outputs[0].name: node for node in model.graph if node.outputs}
+    builder = GraphBuilder(model)
+    means = []
     for layer in layers:
-        node = values[layer.name]
-        source = node.inputs[0]
-        if layer.grid is not None:
-            scale = builder.initializer(f"{layer.name}:twin_scale", layer.grid.scale)
-            zero = builder.initializer(f"{layer.name}:twin_zero", layer.grid.zero_point)
-            integers = builder.op("QuantizeLinear", [source, scale, zero], f"{layer.name}:twin_integers")
-            source = builder.op("DequantizeLinear", [integers, scale, zero], f"{layer.name}:twin_input")
-        weight = builder.initializer(f"{layer.name}:twin_weight", layer.weight)
-        twin = builder.op(
-            node.op_type, [source, weight, *node.inputs[2:]], f"{layer.name}:twin", attributes=node.attributes
-        )
+        node = nodes[layer.name]
+        twin = _add_twin(builder, node, layer)
         difference = builder.op("Sub", [node.outputs[0], twin], f"{layer.name}:difference")
-        weight_rank = layer.weight.ndim
-        axes = (0, *range(2, weight_rank)) if is_operator(node, "Conv") else (0,)
-        name = f"{layer.name}:mean"
-        if opset(watched) >= 18:
-            given = builder.initializer(f"{layer.name}:axes", np.array(axes, dtype=np.int64))
-            mean = builder.op("ReduceMean", [difference, given], name, attributes={"keepdims": 0})
-        else:
-            mean = builder.op("ReduceMean", [difference], name, attributes={"axes": axes, "keepdims": 0})
-        mean.type, mean.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape([None])
-        outputs.append(mean)
-    watched.graph.outputs.clear()
-    watched.graph.outputs.extend(outputs)
-    watched.graph.sort()
-    return serialized(watched)
+        axes = (0, *range(2, layer.weight.ndim)) if is_operator(node, "Conv") else (0,)
+        means.append(_add_mean(builder, difference, axes, f"{layer.name}:mean", opset(model)).name or "")
+    return means
+
+
+def _add_twin(builder: GraphBuilder, node: ir.Node, layer: QuantizedLayer) -> ir.Value:
+    source = node.inputs[0]
+    if layer.grid is not None:
+        scale = builder.initializer(f"{layer.name}:twin_scale", layer.grid.scale)
+        zero = builder.initializer(f"{layer.name}:twin_zero", layer.grid.zero_point)
+        integers = builder.op("QuantizeLinear", [source, scale, zero], f"{layer.name}:twin_integers")
+        source = builder.op("DequantizeLinear", [integers, scale, zero], f"{layer.name}:twin_input")
+    inputs = [source, builder.initializer(f"{layer.name}:twin_weight", layer.weight), *node.inputs[2:]]
+    return builder.op(node.op_type, inputs, f"{layer.name}:twin", attributes=node.attributes)
+
+
+def _add_mean(builder: GraphBuilder, value: ir.Value, axes: tuple[int, ...], name: str, opset_version: int) -> ir.Value:
+    if opset_version < 18:
+        attributes: Attributes = {"axes": axes, "keepdims": 0}
+        return builder.op("ReduceMean", [value], name, dtype=ir.DataType.FLOAT, attributes=attributes)
+    operand = builder.initializer(f"{name}:axes", np.array(axes, dtype=np.int64))
+    return builder.op("ReduceMean", [value, operand], name, dtype=ir.DataType.FLOAT, attributes={"keepdims": 0})
 
 
 def _correct(builder: GraphBuilder, layer: QuantizedLayer, error: np.ndarray) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.graph.edit import add_output, integer_attribute, integers_attribute, is_operator, serialized
+from edgedeploy.optimize.graph.activation_tap import ActivationTap
+from edgedeploy.optimize.graph.edit import integer_attribute, integers_attribute, is_operator
 from edgedeploy.optimize.recover.quantized_layers import QuantizedLayer, seen_samples
 
 _AT_ONCE = 12
@@ -62,9 +62,9 @@ def collect(
         some = layers[begin : begin + _AT_ONCE]
         grams = [Gram(layer) for layer in some]
         rng = np.random.default_rng(0)
-        session = HostSession(_showing_inputs(reference, some), exact=False)
+        tap = ActivationTap(reference, _input_names(reference, some), readout="float32")
         for sample in seen_samples(context.calibration):
-            for gram, source in zip(grams, session.run(sample.feed), strict=True):
+            for gram, source in zip(grams, tap.run(sample.feed), strict=True):
                 gram.add(source, positions, rng)
         context.progress.advance(min(begin + _AT_ONCE, len(layers)), len(layers), "layers")
         yield from zip(some, grams, strict=True)
@@ -98,15 +98,10 @@ def _width(layer: QuantizedLayer, groups: int) -> int:
     return int(as_rows(layer, layer.weight).shape[2])
 
 
-def _showing_inputs(reference: ir.Model, layers: Sequence[QuantizedLayer]) -> bytes:
-    shown = reference.clone()
-    nodes = {node.outputs[0].name: node for node in shown.graph if node.outputs}
-    shown.graph.outputs.clear()
-    for index, layer in enumerate(layers):
-        read = nodes[layer.name].inputs[0]
-        assert read is not None
-        add_output(shown.graph, read, f"edgedeploy:input:{index}")
-    return serialized(shown)
+def _input_names(reference: ir.Model, layers: Sequence[QuantizedLayer]) -> list[str]:
+    nodes = {node.outputs[0].name: node for node in reference.graph if node.outputs}
+    inputs = [nodes[layer.name].inputs[0] for layer in layers]
+    return [value.name or "" for value in inputs if value is not None]
 
 
 def _rows(

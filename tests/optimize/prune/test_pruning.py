@@ -20,7 +20,7 @@ from edgedeploy.optimize.prune.channels.channel_groups import find_cells
 from edgedeploy.optimize.prune.channels.coupling import find_coupling
 from edgedeploy.optimize.prune.channels.edits import Cut
 from edgedeploy.optimize.prune.channels.rewrite import rewrite
-from edgedeploy.optimize.prune.layer_samples import shapes_on
+from edgedeploy.optimize.prune.layer_samples import graph_shapes
 from edgedeploy.optimize.prune.prune_channels import PruneChannels
 from edgedeploy.values.model import TensorFacts
 
@@ -60,7 +60,7 @@ def _check(model, run, feed=None, least=1):
     feed = feed or {"x": X}
     model = model.clone()
     tell_shapes(model, [feed])
-    coupling = find_coupling(model, shapes_on(model, feed))
+    coupling = find_coupling(model, graph_shapes(model, feed))
     cells, left = find_cells(coupling, 1)
     assert len(cells) >= least, left
     removed = _every_second(cells)

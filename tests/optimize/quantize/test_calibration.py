@@ -8,6 +8,7 @@ import pytest
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.optimize.base import Context, PassSkipped
+from edgedeploy.optimize.graph import activation_tap
 from edgedeploy.optimize.graph.edit import constant
 from edgedeploy.optimize.quantize import calibration
 from edgedeploy.optimize.quantize.calibration import METHODS, calibrate, calibrate_all, collect_histograms
@@ -39,14 +40,14 @@ def runs(monkeypatch):
     """How many samples the model was run on."""
     counted = []
 
-    class Counting(calibration.HostSession):
+    class Counting(activation_tap.HostSession):
         def run(self, feed):
             outputs = super().run(feed)
             if outputs[0].dtype == np.float32:
                 counted.append(feed)
             return outputs
 
-    monkeypatch.setattr(calibration, "HostSession", Counting)
+    monkeypatch.setattr(activation_tap, "HostSession", Counting)
     return counted
 
 
@@ -204,7 +205,7 @@ def test_numbers_of_an_untold_type_are_refused_too(build, context):
 @pytest.mark.parametrize("groups", [1, 3])
 def test_values_that_branches_read_are_still_there(build, context, monkeypatch, groups):
     if groups > 1:
-        monkeypatch.setattr(calibration, "_MOST_BYTES", 4)
+        monkeypatch.setattr(calibration, "MOST_BYTES", 4)
     model = build("""
         <ir_version: 8, opset_import: ["" : 13]>
         g (float[N,2] x) => (float[N,2] z) <bool yes = {1}, float[2] k = {2.0, 3.0}> {
@@ -225,7 +226,7 @@ def test_many_tensors_are_watched_in_groups(build, context, method, runs, monkey
     expected = calibrate(model, ["x", "a", "b"], context, method=method)
     context.memo.clear()
     runs.clear()
-    monkeypatch.setattr(calibration, "_MOST_BYTES", 16)
+    monkeypatch.setattr(calibration, "MOST_BYTES", 16)
     assert calibrate(model, ["x", "a", "b"], context, method=method) == expected
     assert len(runs) == 6, "two tensors of eight bytes, and one"
 
