@@ -9,7 +9,8 @@ import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.activation_tap import ActivationTap
-from edgedeploy.optimize.graph.edit import integer_attribute, integers_attribute, is_operator
+from edgedeploy.optimize.graph.edit import integer_attribute, is_operator
+from edgedeploy.optimize.graph.im2col import conv_geometry, matrix_rows, window_rows
 from edgedeploy.optimize.recover.quantized_layers import QuantizedLayer, seen_samples
 
 _AT_ONCE = 12
@@ -29,7 +30,7 @@ class Gram:
 
     def add(self, source: np.ndarray, positions: int, rng: np.random.Generator) -> None:
         """Take in one sample's input, at no more than so many positions."""
-        found = _rows(self._layer, source, self.groups, positions, rng)
+        found = layer_rows(self._layer, source, positions, rng)
         self.products += np.einsum("gnd,gne->gde", found, found, optimize=True)
         self.rows += found.shape[1]
 
@@ -92,6 +93,24 @@ def from_rows(layer: QuantizedLayer, rows: np.ndarray) -> np.ndarray:
     return matrix if is_operator(node, "Gemm") and integer_attribute(node, "transB", 0) else matrix.T
 
 
+def layer_rows(layer: QuantizedLayer, source: np.ndarray, positions: int, rng: np.random.Generator) -> np.ndarray:
+    """Return what a layer multiplies, in the order of `as_rows`.
+
+    Args:
+        layer: a Conv, MatMul or Gemm.
+        source: its input on one sample.
+        positions: at most so many rows, drawn without replacement where there are more.
+        rng: draws them.
+
+    Returns:
+        Float64, shape (groups, rows, width).
+    """
+    if is_operator(layer.original, "Conv"):
+        geometry = conv_geometry(layer.original, layer.weight.shape[2:])
+        return window_rows(geometry, source, positions, rng).astype(np.float64)
+    return matrix_rows(source, positions, rng).astype(np.float64)
+
+
 def _width(layer: QuantizedLayer, groups: int) -> int:
     if is_operator(layer.original, "Conv"):
         return int(np.prod(layer.weight.shape[1:]))
@@ -102,36 +121,3 @@ def _input_names(reference: ir.Model, layers: Sequence[QuantizedLayer]) -> list[
     nodes = {node.outputs[0].name: node for node in reference.graph if node.outputs}
     inputs = [nodes[layer.name].inputs[0] for layer in layers]
     return [value.name or "" for value in inputs if value is not None]
-
-
-def _rows(
-    layer: QuantizedLayer, source: np.ndarray, groups: int, positions: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Float64, shape (groups, rows, width)."""
-    if not is_operator(layer.original, "Conv"):
-        flat = source.reshape(-1, source.shape[-1]).astype(np.float64)
-        if len(flat) > positions:
-            flat = flat[rng.choice(len(flat), positions, replace=False)]
-        return flat[np.newaxis]
-    node = layer.original
-    kernel = layer.weight.shape[2:]
-    rank = len(kernel)
-    strides = integers_attribute(node, "strides") or (1,) * rank
-    dilations = integers_attribute(node, "dilations") or (1,) * rank
-    pads = integers_attribute(node, "pads") or (0,) * (2 * rank)
-    padded = np.pad(source, [(0, 0), (0, 0), *((pads[i], pads[i + rank]) for i in range(rank))])
-    spans = [(kernel[i] - 1) * dilations[i] + 1 for i in range(rank)]
-    counts = [(padded.shape[2 + i] - spans[i]) // strides[i] + 1 for i in range(rank)]
-    total = int(np.prod(counts)) * source.shape[0]
-    chosen = np.arange(total) if total <= positions else rng.choice(total, positions, replace=False)
-    sample, *corners = np.unravel_index(chosen, (source.shape[0], *counts))
-    index = [
-        (corners[i] * strides[i])[:, np.newaxis] + (np.arange(kernel[i]) * dilations[i])[np.newaxis]
-        for i in range(rank)
-    ]
-    if rank == 1:
-        patches = padded[sample[:, None], :, index[0]].transpose(0, 2, 1)
-    else:
-        patches = padded[sample[:, None, None], :, index[0][:, :, None], index[1][:, None, :]].transpose(0, 3, 1, 2)
-    grouped = patches.reshape(len(chosen), groups, -1).transpose(1, 0, 2)
-    return grouped.astype(np.float64)

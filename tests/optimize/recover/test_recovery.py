@@ -10,11 +10,10 @@ from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.quantize.quantize_static import QuantizeStatic
 from edgedeploy.optimize.quantize.quantize_weights import QuantizeWeights
 from edgedeploy.optimize.recipes.pipeline import run_passes
-from edgedeploy.optimize.recover import layer_inputs
 from edgedeploy.optimize.recover.balance_activations import BalanceActivations
 from edgedeploy.optimize.recover.correct_bias import CorrectBias
 from edgedeploy.optimize.recover.equalize_ranges import EqualizeRanges
-from edgedeploy.optimize.recover.layer_inputs import Gram, as_rows, from_rows, unsupported_reason
+from edgedeploy.optimize.recover.layer_inputs import Gram, as_rows, from_rows, layer_rows, unsupported_reason
 from edgedeploy.optimize.recover.quantized_layers import HeldOut, QuantizedLayer, known, quantized_layers, reference_of
 from edgedeploy.optimize.recover.round_adaptively import RoundAdaptively
 from edgedeploy.values.model import TensorFacts
@@ -195,7 +194,7 @@ def test_rows_times_weights_are_what_the_layer_computes(build, run, text, shape,
     x = rng.standard_normal((2, 3, 7, 7)).astype(np.float32)
     source = {"Conv": x, "MatMul": x.transpose(0, 2, 3, 1), "Gemm": x.reshape(2, -1)}[node.op_type]
     groups = Gram(layer).groups
-    rows = layer_inputs._rows(layer, source, groups, 10**6, np.random.default_rng(0))
+    rows = layer_rows(layer, source, 10**6, rng)
     computed = np.einsum("gnd,gcd->gnc", rows, as_rows(layer, weight.astype(np.float64)))
     expected = run(model, x=x)[0]
     if node.op_type == "Conv":
