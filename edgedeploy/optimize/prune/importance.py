@@ -1,4 +1,4 @@
-"""What losing channels costs: the order in which those of a cell go, and the damage after each step."""
+"""What losing channels costs: the order in which those of a group go, and the damage after each step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.optimize.graph.activation_tap import ActivationTap
 from edgedeploy.optimize.graph.edit import constant
-from edgedeploy.optimize.prune.channels.channel_groups import Cell
+from edgedeploy.optimize.prune.channels.channel_groups import ChannelGroup
 from edgedeploy.optimize.prune.channels.coupling import Coupling
 from edgedeploy.optimize.prune.channels.rewrite import Operand, rewrite
 from edgedeploy.optimize.prune.elimination import Elimination
@@ -29,41 +29,41 @@ _MOST_BYTES = 256 << 20
 _LARGEST_INVERSE = 2500
 """Inputs of a layer whose weights may make up for each other; an inverse for more takes minutes."""
 _PROBED_SHARE = 0.35
-"""Of a cell's levels: where its effect on the model's outputs is tried."""
+"""Of a group's levels: where its effect on the model's outputs is tried."""
 
 
-def by_magnitude(model: ir.Model, coupling: Coupling, cells: Sequence[Cell], at_most: float) -> list[Estimate]:
+def by_magnitude(model: ir.Model, coupling: Coupling, groups: Sequence[ChannelGroup], at_most: float) -> list[Estimate]:
     """Channels with small filters first: the damage is their share of the squared weights of the layers that give them.
 
     The L2 form of Li et al. 2017, https://arxiv.org/abs/1608.08710, section 3.1.
     """
     nodes = list(model.graph)
-    return [_magnitude(nodes, coupling, cell, at_most) for cell in cells]
+    return [_magnitude(nodes, coupling, group, at_most) for group in groups]
 
 
-def _magnitude(nodes: Sequence[ir.Node], coupling: Coupling, cell: Cell, at_most: float) -> Estimate:
-    scores = np.zeros(len(cell.roots))
-    place = {int(root): number for number, root in enumerate(cell.roots)}
-    for number in cell.producers:
+def _magnitude(nodes: Sequence[ir.Node], coupling: Coupling, group: ChannelGroup, at_most: float) -> Estimate:
+    scores = np.zeros(len(group.roots))
+    place = {int(root): number for number, root in enumerate(group.roots)}
+    for number in group.producers:
         layer = coupling.layers[number]
         weight = constant(nodes[layer.node].inputs[1])
         assert weight is not None and layer.outputs is not None
         squares = np.moveaxis(weight, layer.output_axis, 0).astype(np.float64) ** 2
         energy = squares.reshape(len(squares), -1).sum(axis=1)
-        atoms = coupling.atoms.roots(layer.outputs)[: len(energy)]
-        for root, part in zip(atoms.tolist(), (energy / max(energy.sum(), 1e-30)).tolist(), strict=True):
+        ids = coupling.sets.roots(layer.outputs)[: len(energy)]
+        for root, part in zip(ids.tolist(), (energy / max(energy.sum(), 1e-30)).tolist(), strict=True):
             if root in place:
                 scores[place[root]] += part
-    order = cell.roots[np.argsort(scores, kind="stable")]
+    order = group.roots[np.argsort(scores, kind="stable")]
     cumulated = np.concatenate([[0.0], np.cumsum(np.sort(scores, kind="stable"))])
-    levels = cell.levels(at_most)
-    return Estimate(order=order, damage=cumulated[[cell.removed_at(level) for level in range(levels + 1)]])
+    levels = group.levels(at_most)
+    return Estimate(order=order, damage=cumulated[[group.removed_at(level) for level in range(levels + 1)]])
 
 
 def by_activations(
     model: ir.Model,
     coupling: Coupling,
-    cells: Sequence[Cell],
+    groups: Sequence[ChannelGroup],
     samples: Samples,
     at_most: float,
     *,
@@ -72,8 +72,8 @@ def by_activations(
 ) -> list[Estimate]:
     """Channels whose loss changes least what follows, on the calibration samples.
 
-    Within a cell, channels are removed greedily by the error they cause in the layers that read them (`elimination`).
-    Each cell is then tried alone at one level, and its damage is scaled so that it is the error seen at the model's
+    Within a group, channels are removed greedily by the error they cause in the layers that read them (`elimination`).
+    Each group is then tried alone at one level, and its damage is scaled so that it is the error seen at the model's
     outputs: an error of a tenth means little in one layer and much in another.
 
     Args:
@@ -82,27 +82,27 @@ def by_activations(
     nodes = list(model.graph)
     judge = OutputJudge(model, samples)
     found: dict[int, Estimate] = {}
-    for group in _groups(coupling, nodes, cells):
-        moments = _moments(model, coupling, nodes, [cells[number] for number in group], samples)
-        for number in group:
-            found[number] = _estimate(model, coupling, nodes, cells[number], moments, judge, at_most, make_up)
-            progress.advance(len(found), len(cells), "groups of channels")
-    return [found[number] for number in range(len(cells))]
+    for batch in _batches(coupling, nodes, groups):
+        moments = _moments(model, coupling, nodes, [groups[number] for number in batch], samples)
+        for number in batch:
+            found[number] = _estimate(model, coupling, nodes, groups[number], moments, judge, at_most, make_up)
+            progress.advance(len(found), len(groups), "groups of channels")
+    return [found[number] for number in range(len(groups))]
 
 
-def _groups(coupling: Coupling, nodes: Sequence[ir.Node], cells: Sequence[Cell]) -> Iterator[list[int]]:
-    """Cells whose layers' moments fit in memory together, in order."""
-    group: list[int] = []
+def _batches(coupling: Coupling, nodes: Sequence[ir.Node], groups: Sequence[ChannelGroup]) -> Iterator[list[int]]:
+    """Groups whose layers' moments fit in memory together, in order."""
+    batch: list[int] = []
     layers: set[int] = set()
-    for number, cell in enumerate(cells):
-        wanted = layers | set(cell.consumers)
-        if group and sum(_bytes(coupling, nodes, layer) for layer in wanted) > _MOST_BYTES:
-            yield group
-            group, wanted = [], set(cell.consumers)
-        group.append(number)
+    for number, group in enumerate(groups):
+        wanted = layers | set(group.consumers)
+        if batch and sum(_bytes(coupling, nodes, layer) for layer in wanted) > _MOST_BYTES:
+            yield batch
+            batch, wanted = [], set(group.consumers)
+        batch.append(number)
         layers = wanted
-    if group:
-        yield group
+    if batch:
+        yield batch
 
 
 def _bytes(coupling: Coupling, nodes: Sequence[ir.Node], number: int) -> int:
@@ -115,9 +115,9 @@ def _bytes(coupling: Coupling, nodes: Sequence[ir.Node], number: int) -> int:
 
 
 def _moments(
-    model: ir.Model, coupling: Coupling, nodes: Sequence[ir.Node], cells: Sequence[Cell], samples: Samples
+    model: ir.Model, coupling: Coupling, nodes: Sequence[ir.Node], groups: Sequence[ChannelGroup], samples: Samples
 ) -> dict[int, Moments]:
-    layers = sorted({layer for cell in cells for layer in cell.consumers})
+    layers = sorted({layer for group in groups for layer in group.consumers})
     if not layers:
         return {}
     forms: dict[int, Form] = {
@@ -145,28 +145,28 @@ def _estimate(
     model: ir.Model,
     coupling: Coupling,
     nodes: Sequence[ir.Node],
-    cell: Cell,
+    group: ChannelGroup,
     moments: dict[int, Moments],
     judge: OutputJudge,
     at_most: float,
     make_up: bool,
 ) -> Estimate:
-    levels = cell.levels(at_most)
+    levels = group.levels(at_most)
     if not levels:
-        return Estimate(order=cell.roots, damage=np.zeros(1))
+        return Estimate(order=group.roots, damage=np.zeros(1))
     probed = max(1, round(levels * _PROBED_SHARE))
     replacements: dict[Operand, np.ndarray] = {}
-    if not cell.consumers:
-        estimate = _magnitude(nodes, coupling, cell, at_most)
-        removed = estimate.order[: cell.removed_at(probed)]
+    if not group.consumers:
+        estimate = _magnitude(nodes, coupling, group, at_most)
+        removed = estimate.order[: group.removed_at(probed)]
     else:
         eliminations = {
-            number: _elimination(coupling, nodes, number, moments[number], make_up) for number in cell.consumers
+            number: _elimination(coupling, nodes, number, moments[number], make_up) for number in group.consumers
         }
-        left, order, damage = cell.roots, [], [0.0]
-        removed = cell.roots[:0]
+        left, order, damage = group.roots, [], [0.0]
+        removed = group.roots[:0]
         for level in range(1, levels + 1):
-            many = cell.removed_at(level) - cell.removed_at(level - 1)
+            many = group.removed_at(level) - group.removed_at(level - 1)
             scores = np.sum([one.scores(left) for one in eliminations.values()], axis=0)
             chosen = np.argsort(scores, kind="stable")[:many]
             damage.append(damage[-1] + sum(one.remove(left[chosen]) for one in eliminations.values()))
@@ -182,9 +182,9 @@ def _estimate(
         seen = judge.error(rewrite(model, coupling, frozenset(removed.tolist()), replacements, tell_shapes=False))
     except EdgedeployError:
         # It does not run without them, whatever the walk made of it: they stay.
-        return Estimate(order=cell.roots, damage=np.zeros(1))
+        return Estimate(order=group.roots, damage=np.zeros(1))
     if not np.isfinite(seen):
-        return Estimate(order=cell.roots, damage=np.zeros(1))
+        return Estimate(order=group.roots, damage=np.zeros(1))
     factor = seen / max(float(estimate.damage[probed]), 1e-12)
     return Estimate(order=estimate.order, damage=estimate.damage * factor)
 
@@ -197,7 +197,7 @@ def _elimination(
     weight = constant(nodes[layer.node].inputs[1])
     assert weight is not None and layer.inputs is not None
     stacked = matrices(form, weight)
-    rows = rows_by_root(form, coupling.atoms.roots(layer.inputs))
+    rows = rows_by_root(form, coupling.sets.roots(layer.inputs))
     return Elimination(stacked, moments, rows, make_up=make_up and stacked.shape[1] <= _LARGEST_INVERSE)
 
 
@@ -211,9 +211,9 @@ def _made_up(
     weight = constant(node.inputs[1])
     assert weight is not None and layer.inputs is not None
     whole = weights_from(form, one.weights.astype(weight.dtype), weight.shape)
-    mask = ~np.isin(coupling.atoms.roots(layer.inputs), list(removed))
-    if layer.outputs is not None and np.isin(coupling.atoms.roots(layer.outputs), list(removed)).any():
-        # The layer loses outputs of the same cell too; the trial goes without new weights there.
+    mask = ~np.isin(coupling.sets.roots(layer.inputs), list(removed))
+    if layer.outputs is not None and np.isin(coupling.sets.roots(layer.outputs), list(removed)).any():
+        # The layer loses outputs of the same group too; the trial goes without new weights there.
         return {}
     made: dict[Operand, np.ndarray] = {(layer.node, 1): np.compress(mask, whole, axis=layer.input_axis)}
     bias = bias_of(nodes, coupling, layer)

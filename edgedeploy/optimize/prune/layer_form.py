@@ -71,7 +71,7 @@ def weights_from(form: Form, stacked: np.ndarray, like: tuple[int, ...]) -> np.n
 
 
 def rows_by_root(form: Form, inputs: np.ndarray) -> dict[int, np.ndarray]:
-    """For each set of atoms, the rows of `matrices` that go with it.
+    """For each set of channels, the rows of `matrices` that go with it.
 
     Args:
         inputs: roots along the weight's input axis; of all groups for a ConvTranspose.

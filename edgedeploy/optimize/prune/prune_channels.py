@@ -15,7 +15,7 @@ from edgedeploy.model.macs import count_macs
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
 from edgedeploy.optimize.graph.edit import all_nodes, is_operator, serialized
 from edgedeploy.optimize.graph.runtime_shapes import tell_shapes
-from edgedeploy.optimize.prune.channels.channel_groups import Cell, Unprunable, find_cells
+from edgedeploy.optimize.prune.channels.channel_groups import ChannelGroup, Unprunable, find_channel_groups
 from edgedeploy.optimize.prune.channels.cost import Cost, Objective
 from edgedeploy.optimize.prune.channels.coupling import Coupling, find_coupling
 from edgedeploy.optimize.prune.channels.rewrite import Operand, rewrite
@@ -83,15 +83,15 @@ class PruneChannels(Pass, frozen=True, kw_only=True):
         except EdgedeployError as error:
             raise PassSkipped(f"onnxruntime does not let its values' shapes be watched: {error.why}") from error
         coupling = find_coupling(model, shapes, self.keep)
-        cells, left = find_cells(coupling, self.multiple_of)
-        cells = [cell for cell in cells if cell.levels(self.at_most)]
-        if not cells:
+        groups, left = find_channel_groups(coupling, self.multiple_of)
+        groups = [group for group in groups if group.levels(self.at_most)]
+        if not groups:
             why = f" ({_reasons(left)})" if left else f": layers have no more than {self.multiple_of} channels"
             raise PassSkipped(f"there is no channel that can be removed{why}")
-        estimates = self._estimates(model, coupling, cells, samples, context)
-        cost = Cost(coupling, cells, self.objective)
-        levels = choose_levels(cells, estimates, cost, self.ratio)
-        counts = [cell.removed_at(level) for cell, level in zip(cells, levels, strict=True)]
+        estimates = self._estimates(model, coupling, groups, samples, context)
+        cost = Cost(coupling, groups, self.objective)
+        levels = choose_levels(groups, estimates, cost, self.ratio)
+        counts = [group.removed_at(level) for group, level in zip(groups, levels, strict=True)]
         removed = frozenset(
             int(root) for estimate, count in zip(estimates, counts, strict=True) for root in estimate.order[:count]
         )
@@ -112,10 +112,10 @@ class PruneChannels(Pass, frozen=True, kw_only=True):
             "parameters_after": _parameters(result),
             "objective_removed": round(1.0 - cost.of(counts) / total, 4) if total else 0.0,
             "channels_removed": sum(
-                count * _times(coupling, cell) for cell, count in zip(cells, counts, strict=True) if count
+                count * _times(coupling, group) for group, count in zip(groups, counts, strict=True) if count
             ),
             "layers_narrowed": len(
-                {layer for cell, count in zip(cells, counts, strict=True) if count for layer in cell.producers}
+                {layer for group, count in zip(groups, counts, strict=True) if count for layer in group.producers}
             ),
             "layers_fitted": fitted,
             "layers_unprunable": len(left),
@@ -129,10 +129,10 @@ class PruneChannels(Pass, frozen=True, kw_only=True):
             raise PostconditionError("the model has no fewer parameters than before")
 
     def _estimates(
-        self, model: ir.Model, coupling: Coupling, cells: list[Cell], samples: Samples, context: Context
+        self, model: ir.Model, coupling: Coupling, groups: list[ChannelGroup], samples: Samples, context: Context
     ) -> list[Estimate]:
         if self.importance == "magnitude":
-            return by_magnitude(model, coupling, cells, self.at_most)
+            return by_magnitude(model, coupling, groups, self.at_most)
         assert context.calibration is not None
         # They do not depend on the ratio, which a search varies.
         key = (
@@ -149,7 +149,7 @@ class PruneChannels(Pass, frozen=True, kw_only=True):
             context.memo[key] = by_activations(
                 model,
                 coupling,
-                cells,
+                groups,
                 samples,
                 self.at_most,
                 make_up=self.reconstruct,
@@ -165,10 +165,10 @@ def _parameters(model: ir.Model) -> int:
     return sum(tensor.size for tensor in tensors if tensor is not None and tensor.dtype.is_floating_point())
 
 
-def _times(coupling: Coupling, cell: Cell) -> int:
+def _times(coupling: Coupling, group: ChannelGroup) -> int:
     """Output channels, over all layers, that one removed set stands for."""
-    layers = (coupling.layers[number].outputs for number in cell.producers)
-    return sum(int((coupling.atoms.roots(atoms) == cell.roots[0]).sum()) for atoms in layers if atoms is not None)
+    layers = (coupling.layers[number].outputs for number in group.producers)
+    return sum(int((coupling.sets.roots(ids) == group.roots[0]).sum()) for ids in layers if ids is not None)
 
 
 def _reasons(left: Iterable[Unprunable]) -> str:

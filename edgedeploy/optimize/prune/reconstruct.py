@@ -127,7 +127,7 @@ def _fit(
     kept: Kept,
 ) -> dict[Operand, np.ndarray]:
     assert layer.inputs is not None and layer.outputs is not None
-    roots = coupling.atoms.roots(layer.inputs)
+    roots = coupling.sets.roots(layer.inputs)
     inside = np.zeros(stacked.shape[1], dtype=bool)
     for root, rows in rows_by_root(form, roots).items():
         inside[rows] = kept.mask(np.array([root]))[0]

@@ -16,7 +16,7 @@ from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import constant, replace_input
 from edgedeploy.optimize.graph.runtime_shapes import tell_shapes
-from edgedeploy.optimize.prune.channels.channel_groups import find_cells
+from edgedeploy.optimize.prune.channels.channel_groups import find_channel_groups
 from edgedeploy.optimize.prune.channels.coupling import find_coupling
 from edgedeploy.optimize.prune.channels.edits import Cut
 from edgedeploy.optimize.prune.channels.rewrite import rewrite
@@ -38,7 +38,7 @@ def _zeroed(model, coupling, removed):
     nodes = list(result.graph)
     for edit in coupling.edits:
         if isinstance(edit, Cut):
-            gone = np.isin(coupling.atoms.roots(edit.atoms), list(removed))
+            gone = np.isin(coupling.sets.roots(edit.ids), list(removed))
             node = nodes[edit.node]
             array = np.moveaxis(constant(node.inputs[edit.position]).copy(), edit.axis, 0)
             array[gone] = 0
@@ -51,19 +51,19 @@ def _elements(model):
     return sum(value.const_value.size for value in model.graph.initializers.values())
 
 
-def _every_second(cells):
-    return frozenset(int(root) for cell in cells for root in cell.roots[: len(cell.roots) // 2])
+def _every_second(groups):
+    return frozenset(int(root) for group in groups for root in group.roots[: len(group.roots) // 2])
 
 
 def _check(model, run, feed=None, least=1):
-    """Remove half of every cell and hold the result against the oracle."""
+    """Remove half of every group and hold the result against the oracle."""
     feed = feed or {"x": X}
     model = model.clone()
     tell_shapes(model, [feed])
     coupling = find_coupling(model, graph_shapes(model, feed))
-    cells, left = find_cells(coupling, 1)
-    assert len(cells) >= least, left
-    removed = _every_second(cells)
+    groups, left = find_channel_groups(coupling, 1)
+    assert len(groups) >= least, left
+    removed = _every_second(groups)
     expected = run(_zeroed(model, coupling, removed), **feed)
     result = rewrite(model, coupling, removed)
     for got, wanted in zip(run(result, **feed), expected, strict=True):

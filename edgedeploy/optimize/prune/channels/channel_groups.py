@@ -13,11 +13,11 @@ from edgedeploy.optimize.prune.channels.edits import Cut, Edit, Extent, GroupCou
 from edgedeploy.optimize.prune.channels.walk import Layer
 
 
-class Cell(Struct, frozen=True, kw_only=True, eq=False):
-    """Sets of atoms that occur in the same places of the graph, as often."""
+class ChannelGroup(Struct, frozen=True, kw_only=True, eq=False):
+    """Sets of channels that occur in the same places of the graph, as often."""
 
     roots: np.ndarray
-    """The sets, by the atoms that stand for them; int64, shape (channels,)."""
+    """The sets, by the channel that stands for each; int64 ids, shape (channels,)."""
     quantum: int
     """So many go at once, so that each layer that gives them keeps a multiple of what was asked."""
     producers: tuple[int, ...]
@@ -46,32 +46,32 @@ class Unprunable(Struct, frozen=True):
     reason: str
 
 
-def find_cells(coupling: Coupling, multiple_of: int) -> tuple[list[Cell], list[Unprunable]]:
-    """The cells whose channels may go, and the layers that none of them touches."""
+def find_channel_groups(coupling: Coupling, multiple_of: int) -> tuple[list[ChannelGroup], list[Unprunable]]:
+    """The groups whose channels may go, and the layers that none of them touches."""
     places: dict[int, list[tuple[int, int]]] = {}
-    for site, atoms in enumerate(_sites(coupling)):
-        roots, counts = np.unique(coupling.atoms.roots(atoms), return_counts=True)
+    for site, ids in enumerate(_sites(coupling)):
+        roots, counts = np.unique(coupling.sets.roots(ids), return_counts=True)
         for root, count in zip(roots.tolist(), counts.tolist(), strict=True):
             places.setdefault(root, []).append((site, count))
     alike: dict[tuple[tuple[int, int], ...], list[int]] = {}
     for root, signature in places.items():
-        if coupling.atoms.reason(root) is None:
+        if coupling.sets.reason(root) is None:
             alike.setdefault(tuple(signature), []).append(root)
-    cells = [
-        cell
+    groups = [
+        group
         for roots in alike.values()
-        if (cell := _cell(coupling, np.array(roots, dtype=np.int64), multiple_of)) is not None
+        if (group := _channel_group(coupling, np.array(roots, dtype=np.int64), multiple_of)) is not None
     ]
-    prunable = {layer for cell in cells for layer in cell.producers}
+    prunable = {layer for group in groups for layer in group.producers}
     left = [
         Unprunable(layer.name, _why(coupling, layer))
         for place, layer in enumerate(coupling.layers)
         if place not in prunable and layer.outputs is not None and layer.kind != "depthwise"
     ]
-    return cells, left
+    return groups, left
 
 
-def _cell(coupling: Coupling, roots: np.ndarray, multiple_of: int) -> Cell | None:
+def _channel_group(coupling: Coupling, roots: np.ndarray, multiple_of: int) -> ChannelGroup | None:
     times: list[int] = []
     producers: list[int] = []
     consumers: list[int] = []
@@ -87,33 +87,33 @@ def _cell(coupling: Coupling, roots: np.ndarray, multiple_of: int) -> Cell | Non
         return None
     common = math.gcd(*times)
     quantum = multiple_of // math.gcd(multiple_of, common)
-    return Cell(roots=np.sort(roots), quantum=quantum, producers=tuple(producers), consumers=tuple(consumers))
+    return ChannelGroup(roots=np.sort(roots), quantum=quantum, producers=tuple(producers), consumers=tuple(consumers))
 
 
-def _count(coupling: Coupling, atoms: np.ndarray, root: int) -> int:
-    return int((coupling.atoms.roots(atoms) == root).sum())
+def _count(coupling: Coupling, ids: np.ndarray, root: int) -> int:
+    return int((coupling.sets.roots(ids) == root).sum())
 
 
 def _why(coupling: Coupling, layer: Layer) -> str:
     assert layer.outputs is not None
-    reasons = (coupling.atoms.reason(int(atom)) for atom in layer.outputs)
+    reasons = (coupling.sets.reason(int(channel)) for channel in layer.outputs)
     return next((reason for reason in reasons if reason is not None), "nothing that can be cut reads them")
 
 
 def _sites(coupling: Coupling) -> Iterator[np.ndarray]:
-    """Every list of atoms that something is counted or cut by."""
+    """Every array of channels that something is counted or cut by."""
     for layer in coupling.layers:
-        yield from (atoms for atoms in (layer.inputs, layer.outputs) if atoms is not None)
+        yield from (ids for ids in (layer.inputs, layer.outputs) if ids is not None)
     for edit in coupling.edits:
-        yield from _atoms_of(edit)
+        yield from _ids_of(edit)
 
 
-def _atoms_of(edit: Edit) -> Sequence[np.ndarray]:
+def _ids_of(edit: Edit) -> Sequence[np.ndarray]:
     match edit:
-        case Cut(atoms=atoms) | GroupCount(atoms=atoms) | Extent(atoms=atoms):
-            return (atoms,)
-        case Selection(atoms=atoms, indices=indices):
-            return (atoms, atoms[indices])
+        case Cut(ids=ids) | GroupCount(ids=ids) | Extent(ids=ids):
+            return (ids,)
+        case Selection(ids=ids, indices=indices):
+            return (ids, ids[indices])
         case SplitSizes(parts=parts):
             return parts
         case SliceBounds(before=before, inside=inside):

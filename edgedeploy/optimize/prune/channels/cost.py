@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from edgedeploy.optimize.prune.channels.channel_groups import Cell
+from edgedeploy.optimize.prune.channels.channel_groups import ChannelGroup
 from edgedeploy.optimize.prune.channels.coupling import Coupling
 
 Objective = Literal["macs", "bytes"]
@@ -16,19 +16,17 @@ Objective = Literal["macs", "bytes"]
 class Cost:
     """MACs on the sample, or bytes of weights, of the layers; elementwise work is not counted (`model/macs.py`)."""
 
-    def __init__(self, coupling: Coupling, cells: Sequence[Cell], objective: Objective) -> None:
+    def __init__(self, coupling: Coupling, groups: Sequence[ChannelGroup], objective: Objective) -> None:
         self._whole = [layer.macs if objective == "macs" else layer.weight_bytes for layer in coupling.layers]
-        cell_of = {int(root): number for number, cell in enumerate(cells) for root in cell.roots}
-        self._cells = cells
+        group_of = {int(root): number for number, group in enumerate(groups) for root in group.roots}
+        self._groups = groups
         self._shares = [
-            tuple(
-                _shares(coupling, atoms, cell_of, cells) for atoms in (layer.inputs, layer.outputs) if atoms is not None
-            )
+            tuple(_shares(coupling, ids, group_of, groups) for ids in (layer.inputs, layer.outputs) if ids is not None)
             for layer in coupling.layers
         ]
         self._touched = [
             [place for place, shares in enumerate(self._shares) if any(number in share for share in shares)]
-            for number in range(len(cells))
+            for number in range(len(groups))
         ]
 
     @property
@@ -37,11 +35,11 @@ class Cost:
         return float(sum(self._whole))
 
     def of(self, removed: Sequence[int]) -> float:
-        """With so many channels of each cell removed."""
+        """With so many channels of each group removed."""
         return sum(self._layer(place, removed) for place in range(len(self._whole)))
 
     def saved(self, removed: Sequence[int], number: int, more: int) -> float:
-        """What goes when cell `number` loses `more` channels in all."""
+        """What goes when group `number` loses `more` channels in all."""
         changed = list(removed)
         changed[number] = more
         return sum(self._layer(place, removed) - self._layer(place, changed) for place in self._touched[number])
@@ -53,10 +51,12 @@ class Cost:
         return cost
 
 
-def _shares(coupling: Coupling, atoms: np.ndarray, cell_of: dict[int, int], cells: Sequence[Cell]) -> dict[int, float]:
-    """By how much of its width a layer shrinks for one channel of each cell."""
+def _shares(
+    coupling: Coupling, ids: np.ndarray, group_of: dict[int, int], groups: Sequence[ChannelGroup]
+) -> dict[int, float]:
+    """By how much of its width a layer shrinks for one channel of each group."""
     counts: dict[int, int] = {}
-    for root in coupling.atoms.roots(atoms).tolist():
-        if (number := cell_of.get(root)) is not None:
+    for root in coupling.sets.roots(ids).tolist():
+        if (number := group_of.get(root)) is not None:
             counts[number] = counts.get(number, 0) + 1
-    return {number: count / len(atoms) / len(cells[number].roots) for number, count in counts.items()}
+    return {number: count / len(ids) / len(groups[number].roots) for number, count in counts.items()}

@@ -1,7 +1,7 @@
 """Which channels of a graph go together, which must stay and why, and what changes when some go.
 
-The graph is walked once, in order. For each value the walk knows along which axis it has channels, and which atom each
-place along that axis is. An operator that is not known here keeps the channels that come in, with its name as the
+The graph is walked once, in order. For each value the walk knows along which axis it has channels, and the id of
+each place along that axis. An operator that is not known here keeps the channels that come in, with its name as the
 reason; so does the model's output.
 """
 
@@ -13,15 +13,16 @@ import onnx_ir as ir
 from msgspec import Struct
 
 from edgedeploy.optimize.graph.edit import all_nodes
-from edgedeploy.optimize.prune.channels.channel_sets import Atoms
+from edgedeploy.optimize.prune.channels.channel_sets import ChannelSets
 from edgedeploy.optimize.prune.channels.edits import Edit
+from edgedeploy.optimize.prune.channels.rules.registry import apply_rule
 from edgedeploy.optimize.prune.channels.walk import Layer, Walk
 
 
 class Coupling(Struct, frozen=True, kw_only=True, eq=False):
     """What the walk found."""
 
-    atoms: Atoms
+    sets: ChannelSets
     layers: tuple[Layer, ...]
     edits: tuple[Edit, ...]
 
@@ -34,9 +35,6 @@ def find_coupling(model: ir.Model, shapes: Mapping[str, tuple[int, ...]], keep: 
         shapes: extents of every value on a sample, by name.
         keep: names of layers (of their first outputs) whose output channels all stay.
     """
-    # The rules import this module for its types.
-    from edgedeploy.optimize.prune.channels.rules import apply_rule
-
     walk = Walk(model, shapes)
     captured = _captured(model)
     wanted = set(keep)
@@ -47,18 +45,18 @@ def find_coupling(model: ir.Model, shapes: Mapping[str, tuple[int, ...]], keep: 
             if layer.outputs is None:
                 continue
             if layer.name in wanted:
-                walk.atoms.pin(layer.outputs, "the settings keep it")
+                walk.sets.pin(layer.outputs, "the settings keep it")
             elif layer.kind != "depthwise" and len(layer.outputs) == 1:
-                walk.atoms.pin(layer.outputs, "a layer has a single channel")
+                walk.sets.pin(layer.outputs, "a layer has a single channel")
         for value in node.outputs:
             channels = walk.channels(value)
             if channels is None:
                 continue
             if value.is_graph_output():
-                walk.atoms.pin(channels.atoms, "they are the model's output")
+                walk.sets.pin(channels.ids, "they are the model's output")
             if value in captured:
-                walk.atoms.pin(channels.atoms, "a branch or loop reads them")
-    return Coupling(atoms=walk.atoms, layers=tuple(walk.layers), edits=tuple(walk.edits))
+                walk.sets.pin(channels.ids, "a branch or loop reads them")
+    return Coupling(sets=walk.sets, layers=tuple(walk.layers), edits=tuple(walk.edits))
 
 
 def _captured(model: ir.Model) -> set[ir.Value]:

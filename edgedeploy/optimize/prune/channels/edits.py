@@ -1,6 +1,7 @@
 """What has to change in a graph when channels go: weights lose slices, and numbers that count channels shrink.
 
-An edit names its node by the node's place in the graph, so that it can be made in any copy of the model.
+An edit names its node by the node's place in the graph, so that it can be made in any copy of the model. Channels are
+given by their ids in `ChannelSets`: int64, a vector.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from msgspec import Struct
 
 
 class Cut(Struct, frozen=True, kw_only=True, eq=False):
-    """A constant operand loses the slices of removed atoms."""
+    """A constant operand loses the slices of removed channels."""
 
     node: int
     """Place of the node in the main graph."""
     position: int
     """Of the operand among the node's inputs."""
     axis: int
-    atoms: np.ndarray
+    ids: np.ndarray
     """Shape (extent of the axis,)."""
 
 
@@ -25,7 +26,7 @@ class GroupCount(Struct, frozen=True, kw_only=True, eq=False):
     """A depthwise convolution has as many groups as its input has channels."""
 
     node: int
-    atoms: np.ndarray
+    ids: np.ndarray
 
 
 class Extent(Struct, frozen=True, kw_only=True, eq=False):
@@ -34,7 +35,7 @@ class Extent(Struct, frozen=True, kw_only=True, eq=False):
     node: int
     position: int
     element: int
-    atoms: np.ndarray
+    ids: np.ndarray
     """The channels that it counts."""
 
 
@@ -52,7 +53,7 @@ class SliceBounds(Struct, frozen=True, kw_only=True, eq=False):
     entry: int
     """Which of the sliced axes it is."""
     before: np.ndarray
-    """Atoms in front of the slice."""
+    """Channels in front of the slice."""
     inside: np.ndarray
 
 
@@ -61,7 +62,8 @@ class Selection(Struct, frozen=True, kw_only=True, eq=False):
 
     node: int
     indices: np.ndarray
-    atoms: np.ndarray
+    """int64, not negative; shape (indices,)."""
+    ids: np.ndarray
     """Of the gathered value."""
 
 

@@ -23,18 +23,18 @@ class Kept:
     def __init__(self, coupling: Coupling, removed: frozenset[int]) -> None:
         """
         Args:
-            removed: the sets of atoms that go, by their roots.
+            removed: the sets of ids that go, by their roots.
         """
-        self._atoms = coupling.atoms
+        self._sets = coupling.sets
         self._removed = np.array(sorted(removed), dtype=np.int64)
 
-    def mask(self, atoms: np.ndarray) -> np.ndarray:
-        """Whether each atom stays; bool, the same shape."""
-        return ~np.isin(self._atoms.roots(atoms), self._removed)
+    def mask(self, ids: np.ndarray) -> np.ndarray:
+        """Whether each channel stays; bool, the same shape."""
+        return ~np.isin(self._sets.roots(ids), self._removed)
 
-    def count(self, atoms: np.ndarray) -> int:
+    def count(self, ids: np.ndarray) -> int:
         """How many stay."""
-        return int(self.mask(atoms).sum())
+        return int(self.mask(ids).sum())
 
 
 def rewrite(
@@ -49,7 +49,7 @@ def rewrite(
 
     Args:
         model: the one that `coupling` was found in.
-        removed: sets of atoms, by their roots; none of them pinned.
+        removed: sets of ids, by their roots; none of them pinned.
         replacements: constants that take the place of cut ones, in their new shape; a third operand that was absent
             is added (a bias).
         tell_shapes: whether to infer the shapes of the smaller values, which otherwise are not told at all.
@@ -101,7 +101,7 @@ def _cut(
     assert old is not None and array is not None
     key = b""
     for cut in cuts:
-        mask = kept.mask(cut.atoms)
+        mask = kept.mask(cut.ids)
         if not mask.all():
             array = np.compress(mask, array, axis=cut.axis)
             key += bytes([cut.axis]) + np.packbits(mask).tobytes()
@@ -116,13 +116,13 @@ def _cut(
 
 def _apply(builder: GraphBuilder, node: ir.Node, edit: Edit, kept: Kept) -> None:
     match edit:
-        case GroupCount(atoms=atoms):
-            node.attributes["group"] = ir.AttrInt64("group", kept.count(atoms))
-        case Extent(position=position, element=element, atoms=atoms):
+        case GroupCount(ids=ids):
+            node.attributes["group"] = ir.AttrInt64("group", kept.count(ids))
+        case Extent(position=position, element=element, ids=ids):
             array = constant(node.inputs[position])
             assert array is not None
             changed = array.copy()
-            changed.reshape(-1)[element] = kept.count(atoms)
+            changed.reshape(-1)[element] = kept.count(ids)
             _set(builder, node, position, changed)
         case SplitSizes(parts=parts):
             sizes = [kept.count(part) for part in parts]
@@ -149,8 +149,8 @@ def _apply(builder: GraphBuilder, node: ir.Node, edit: Edit, kept: Kept) -> None
                     values = list(node.attributes[name].as_ints())
                     values[entry] = bound
                     node.attributes[name] = ir.AttrInt64s(name, values)
-        case Selection(indices=indices, atoms=atoms):
-            mask = kept.mask(atoms)
+        case Selection(indices=indices, ids=ids):
+            mask = kept.mask(ids)
             new_place = np.cumsum(mask) - 1
             old = constant(node.inputs[1])
             assert old is not None

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from msgspec import Struct
 
-from edgedeploy.optimize.prune.channels.channel_sets import Atoms
+from edgedeploy.optimize.prune.channels.channel_sets import ChannelSets
 from edgedeploy.optimize.prune.channels.edits import Edit
 
 LayerKind = Literal["dense", "grouped", "depthwise"]
@@ -19,7 +19,7 @@ class Channels(Struct, frozen=True, eq=False):
     """Where a value has its channels."""
 
     axis: int
-    atoms: np.ndarray
+    ids: np.ndarray
     """int64, shape (extent of the axis,)."""
 
 
@@ -33,9 +33,9 @@ class Layer(Struct, frozen=True, kw_only=True, eq=False):
     operator: str
     kind: LayerKind
     inputs: np.ndarray | None
-    """Atoms along the weight's input axis (of one group); None where the input's channels are not followed."""
+    """Channel ids along the weight's input axis (of one group); None where the input's channels are not followed."""
     outputs: np.ndarray | None
-    """Atoms along the output's channel axis."""
+    """Channel ids along the output's channel axis."""
     input_axis: int
     """Of the weight; -1 for a depthwise convolution, whose weight has none."""
     output_axis: int
@@ -48,7 +48,7 @@ class Walk:
     """The state of the walk, and what rules for operators use of it."""
 
     def __init__(self, model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self.atoms = Atoms()
+        self.sets = ChannelSets()
         self.layers: list[Layer] = []
         self.edits: list[Edit] = []
         self.index: dict[ir.Node, int] = {node: place for place, node in enumerate(model.graph)}
@@ -60,9 +60,9 @@ class Walk:
         """Where the value has channels that are followed; None when it has none."""
         return None if value is None else self._channels.get(value)
 
-    def give(self, value: ir.Value, axis: int, atoms: np.ndarray) -> None:
+    def give(self, value: ir.Value, axis: int, ids: np.ndarray) -> None:
         """Note the channels of a value."""
-        self._channels[value] = Channels(axis, atoms)
+        self._channels[value] = Channels(axis, ids)
 
     def shape(self, value: ir.Value | None) -> tuple[int, ...] | None:
         """Extents on the sample; None when they are not known."""
@@ -80,4 +80,4 @@ class Walk:
         """Keep all channels that come into the node; what it gives is not followed."""
         for value in node.inputs:
             if (channels := self.channels(value)) is not None:
-                self.atoms.pin(channels.atoms, reason)
+                self.sets.pin(channels.ids, reason)
