@@ -113,7 +113,10 @@ def _forget_shapes_of_weights(graph: onnx.GraphProto) -> None:
 
 
 def validation_error(content: bytes) -> str | None:
-    """What onnx's checker has against the serialized model, or None."""
+    """Return what onnx's checker has against the serialized model, or None.
+
+    onnx-ir's CheckerPass would serialize the model a second time, and not as it is written.
+    """
     try:
         onnx.checker.check_model(content)
     except Exception as error:

@@ -1,6 +1,7 @@
 """Shapes and element types of intermediate values: what follows from the inputs, and what is known of shape arithmetic.
 
 Whatever is written down here holds for every input that the model takes, since shapes that are known become constants.
+onnx-ir's ShapeInferencePass also writes into the interface and the bodies of loops, and only logs a failure.
 """
 
 from __future__ import annotations

@@ -48,7 +48,10 @@ def lift_constants(model: ir.Model) -> None:
 
 
 def _lift_out_of_subgraphs(model: ir.Model) -> None:
-    """Move weights of subgraphs to the main graph, where equal ones of several branches can be merged."""
+    """Move weights of subgraphs to the main graph, where equal ones of several branches can be merged.
+
+    onnx-ir's LiftSubgraphInitializersToMainGraphPass gives names that other subgraphs use.
+    """
     names = NameAuthority(model)
     for graph in model.graphs():
         if graph is model.graph:

@@ -1,4 +1,7 @@
-"""Weights that are stored more than once."""
+"""Weights that are stored more than once.
+
+onnx-ir's DeduplicateHashedInitializersPass counts no bytes, hashes strings by address, and warns about each output.
+"""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def _does_nothing(node: ir.Node, version: int) -> bool:
 
 
 def _bypass(node: ir.Node) -> None:
-    """Let the readers of `node` read what it reads.
+    """Let the readers of `node` read what it reads. onnx-ir's IdentityEliminationPass takes Identity only.
 
     Where its output is an output of the graph, the value before takes over the name; this cannot be done when that
     value has a name of its own to keep (it is an input, a weight, an output too, or belongs to an outer graph).

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import string
 from typing import ClassVar
 
 import onnx_ir as ir
+from onnx_ir.passes import common
 
 from edgedeploy.optimize.base import Context, Facts, Pass
 from edgedeploy.optimize.graph.edit import all_nodes, serialized
@@ -28,29 +30,32 @@ class StripMetadata(Pass, frozen=True):
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
         before = len(serialized(model))
         model.doc_string = None
-        for graph in model.graphs():
-            graph.doc_string = None
-            graph.metadata_props.clear()
-        for function in model.functions.values():
-            function.doc_string = None
-            function.metadata_props.clear()
-        interface = set(model.graph.outputs)
-        for node in all_nodes(model):
-            node.doc_string = None
-            node.metadata_props.clear()
-            for value in node.outputs:
-                value.metadata_props.clear()
-                value.doc_string = None
-                # Runtimes infer these again when they load the model, those of branches' outputs too.
-                if value not in interface:
-                    value.shape, value.type = None, None
-        for graph in model.graphs():
-            for value in graph.initializers.values():
-                value.metadata_props.clear()
-                value.doc_string = None
+        common.ClearMetadataAndDocStringPass()(model)
+        _clear_values(model)
         if self.shorten_names:
             _shorten_names(model)
         return model, {"removed_bytes": before - len(serialized(model))}
+
+
+def _clear_values(model: ir.Model) -> None:
+    """Clear what onnx-ir's pass leaves: values, and graphs and functions without nodes."""
+    interface = set(model.graph.outputs)
+    for function in model.functions.values():
+        function.doc_string = None
+        function.metadata_props.clear()
+    for graph in model.graphs():
+        graph.doc_string = None
+        graph.metadata_props.clear()
+        for value in graph.initializers.values():
+            value.metadata_props.clear()
+            value.doc_string = None
+    for node in all_nodes(model):
+        for value in node.outputs:
+            value.metadata_props.clear()
+            value.doc_string = None
+            # Runtimes infer these again when they load the model, those of branches' outputs too.
+            if value not in interface:
+                value.shape, value.type = None, None
 
 
 def _shorten_names(model: ir.Model) -> None:
@@ -67,17 +72,13 @@ def _shorten_names(model: ir.Model) -> None:
             node.name = None
             values.update(dict.fromkeys(value for value in node.outputs if value.name))
     ordered = sorted((value for value in values if value not in interface), key=lambda value: -len(value.uses()))
-    names: list[str] = []
-    number = 0
-    while len(names) < len(ordered):
-        if (name := _short(number)) not in taken:
-            names.append(name)
-        number += 1
+    unused = (name for number in itertools.count() if (name := short_name(number)) not in taken)
+    names = list(itertools.islice(unused, len(ordered)))
     ir.convenience.rename_values(ordered, names)
 
 
-def _short(number: int) -> str:
-    """0 → `a`, 25 → `z`, 26 → `aa`: begins with a letter, then letters and digits."""
+def short_name(number: int) -> str:
+    """Return the name of a number: 0 → `a`, 25 → `z`, 26 → `aa`; a letter, then letters and digits."""
     name = string.ascii_lowercase[number % 26]
     number //= 26
     while number:

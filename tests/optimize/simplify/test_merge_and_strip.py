@@ -7,7 +7,7 @@ import numpy as np
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.simplify.infer_shapes import InferShapes
 from edgedeploy.optimize.simplify.merge_duplicate_initializers import MergeDuplicateInitializers
-from edgedeploy.optimize.simplify.strip_metadata import StripMetadata, _short
+from edgedeploy.optimize.simplify.strip_metadata import StripMetadata, short_name
 
 X = np.array([1.0, 2.0], np.float32)
 
@@ -95,7 +95,7 @@ def test_short_names_do_not_meet_those_of_the_interface(build, apply):
 
 
 def test_short_names_are_distinct():
-    names = [_short(number) for number in range(50_000)]
+    names = [short_name(number) for number in range(50_000)]
     assert len(set(names)) == len(names)
     assert all(name[0].isalpha() for name in names)
     assert names[:2] == ["a", "b"] and names[26:28] == ["aa", "ba"]
