@@ -21,11 +21,9 @@ from edgedeploy.measure.streaming import stream
 from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.metrics.classification import find_metric
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
+from edgedeploy.stats.rounding import at_least, at_most
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import Accuracy, Measurement
-
-_ROUNDING = 1e-9
-"""0.97 - 0.96 is more than 0.01 in binary floating point."""
 
 
 def test(
@@ -122,12 +120,12 @@ def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: floa
     if agreement.other_shapes:
         found.append(f"{agreement.other_shapes:,} of {agreement.samples:,} answers have another shape than the host's")
     if agreement.top1_match is not None:
-        if agreement.top1_match < min_agreement - _ROUNDING:
+        if not at_least(agreement.top1_match, min_agreement):
             found.append(f"{agreement.top1_match:.2%} of the answers are the host's; {min_agreement:.2%} are needed")
     elif agreement.sqnr_db is not None and agreement.sqnr_db < min_sqnr_db:
         found.append(f"the outputs' SQNR is {agreement.sqnr_db:.1f} dB; {min_sqnr_db:g} dB are needed")
     if accuracy.metric and accuracy.host_metric:
         drop = accuracy.host_metric.value - accuracy.metric.value
-        if drop > max_drop + _ROUNDING:
+        if not at_most(drop, max_drop):
             found.append(f"{accuracy.metric.name} is {drop:.4f} under the host's; {max_drop:g} is allowed")
     return tuple(found)

@@ -13,10 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgedeploy.foundation.errors import UnsupportedError
-from edgedeploy.values.quality import Agreement
+from edgedeploy.values.quality import SQNR_FLOOR_DB, Agreement
 
-SQNR_FLOOR_DB = -300.0
-"""Stands for minus infinity (noise without signal, or an output that is not finite), which JSON cannot hold."""
 _TOO_LARGE = 1e140
 """Elements from here on count as infinite: float64 holds the sum of as many squares of smaller ones as there can be.
 Only outputs in float64 get there."""

@@ -7,21 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgedeploy.metrics.classification import answered_classes
+from edgedeploy.stats.rounding import ROUNDING
 from edgedeploy.values.quality import Broken, ByClass, ClassFigure
 
 _MOST_CLASSES = 10
 _MOST_SAMPLES = 20
-_ROUNDING = 1e-9
-"""Scores of a user's own may differ by what binary floating point rounds."""
 
 
 def broken(reference_scores: np.ndarray, scores: np.ndarray) -> Broken:
-    """The samples whose score fell.
+    """Return the samples whose score fell, by more than rounding: a user's own scores may be any numbers.
 
     Args:
         reference_scores, scores: of the same samples in the same order, float64, shape (samples,).
     """
-    places = np.flatnonzero(scores < reference_scores - _ROUNDING)
+    places = np.flatnonzero(scores < reference_scores - ROUNDING)
     return Broken(count=int(places.size), first=tuple(places[:_MOST_SAMPLES].tolist()))
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+SQNR_FLOOR_DB = -300.0
+"""Stands for minus infinity (noise without signal, or an output that is not finite), which JSON cannot hold."""
+
 
 class MetricFigure(Struct, frozen=True, kw_only=True):
     """A metric over a labelled dataset."""

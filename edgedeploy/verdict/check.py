@@ -5,13 +5,12 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 
+from edgedeploy.stats.rounding import at_least, at_most
 from edgedeploy.values.contract import Contract, Outcome, TargetLimits, Verdict, VerdictLine
 from edgedeploy.values.measurement import Accuracy, Measurement, Timing
 from edgedeploy.values.quality import MetricFigure
 from edgedeploy.verdict.contract import SHARE_METRICS
 
-_ROUNDING = 1e-9
-"""0.97 - 0.96 is more than 0.01 in binary floating point; a limit is not broken by that."""
 _COUNTED = "instructions are work, not time: measure on a real board"
 _EMULATED = "emulated wall-clock is not a latency: measure on a real board"
 _UNCOUNTED = "no instructions were counted: edgedeploy board up --count, then bench there"
@@ -288,13 +287,13 @@ def _same_hash(key: str, wanted: str, found: str, reason: str) -> VerdictLine:
 
 def _at_most(key: str, limit: float, told: _Told, unit: str) -> VerdictLine:
     figure, reason = told
-    holds = figure is not None and figure <= limit + _ROUNDING
+    holds = figure is not None and at_most(figure, limit)
     return _line(key, limit, figure, unit, _outcome(figure, holds), reason)
 
 
 def _at_least(key: str, limit: float, told: _Told, unit: str) -> VerdictLine:
     figure, reason = told
-    holds = figure is not None and figure >= limit - _ROUNDING
+    holds = figure is not None and at_least(figure, limit)
     return _line(key, limit, figure, unit, _outcome(figure, holds), reason)
 
 

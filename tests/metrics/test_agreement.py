@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from edgedeploy.foundation.errors import UnsupportedError
-from edgedeploy.metrics.agreement import SQNR_FLOOR_DB, AgreementAccumulator
-from edgedeploy.values.quality import Agreement
+from edgedeploy.metrics.agreement import AgreementAccumulator
+from edgedeploy.values.quality import SQNR_FLOOR_DB, Agreement
 
 
 def agreement(outputs: list[np.ndarray], reference: list[np.ndarray]) -> Agreement:

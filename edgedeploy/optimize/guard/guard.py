@@ -35,6 +35,7 @@ from edgedeploy.metrics.model_comparison import (
 from edgedeploy.optimize.graph.edit import validation_error
 from edgedeploy.optimize.guard.board import Board
 from edgedeploy.optimize.guard.speed import SpeedJudge
+from edgedeploy.stats.rounding import at_most
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import Execution
 from edgedeploy.values.quality import MetricFigure
@@ -43,9 +44,6 @@ from edgedeploy.values.speed import SpeedFigure
 LEAST_SQNR_DB = 10.0
 """Where there are no labels, a result whose error has more than a tenth of the power of the signal is refused.
 8-bit networks that kept their accuracy were measured at 15 dB and more, one that had lost 19 % of its answers at 5."""
-
-_ROUNDING = 1e-9
-"""Metrics are means of a few thousand numbers; a difference of two of them is not known better than this."""
 
 _SPEED_FEEDS = 4
 _LEAST_BOARD_SAMPLES = 16
@@ -211,7 +209,7 @@ def judge(
 
 def within(before: float, after: float, max_drop: float) -> bool:
     """Whether a metric that was `before` and is `after` fell by at most `max_drop`, rounding aside. NaN never holds."""
-    return before - after <= max_drop + _ROUNDING
+    return at_most(before - after, max_drop)
 
 
 class _Findings:
@@ -299,7 +297,7 @@ def _metric_notes(compared: Compared, max_drop: float) -> Iterable[str]:
         return
     # Where every output is the same, bit for bit, no number of samples would show a loss.
     moved = judged.agreement.sqnr_db is not None or judged.agreement.other_shapes
-    if moved and -judged.change.low > max_drop + _ROUNDING:
+    if moved and not at_most(-judged.change.low, max_drop):
         yield (
             f"{after.samples:,} samples are too few to be sure that {after.name} fell by no more than {max_drop:g}: "
             f"with {judged.change.confidence:.0%} confidence it changed by {judged.change.low:+.4f} to "

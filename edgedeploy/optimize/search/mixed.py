@@ -23,6 +23,7 @@ from edgedeploy.optimize.base import Pass
 from edgedeploy.optimize.graph.linear import find_linear
 from edgedeploy.optimize.search.evaluator import Evaluator
 from edgedeploy.optimize.search.journal import Journal
+from edgedeploy.values.quality import SQNR_FLOOR_DB
 from edgedeploy.values.search import LayerDamage, Trial
 
 _SAMPLES = 12
@@ -133,5 +134,5 @@ def _sqnr_db(evaluator: Evaluator, content: bytes, samples: Sequence[Sample]) ->
         for sample in samples:
             agreement.add(session.run(sample.feed), evaluator.reference.run(sample.feed))
     except EdgedeployError:
-        return -300.0
+        return SQNR_FLOOR_DB
     return agreement.figure().sqnr_db

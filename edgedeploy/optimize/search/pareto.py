@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from edgedeploy.stats.rounding import at_most
 from edgedeploy.values.search import Objective, Trial
 
 _Z_95, _Z_80 = 1.96, 0.8416
@@ -51,7 +52,7 @@ def holds_beyond_doubt(trial: Trial, max_drop: float) -> bool:
     if trial.change is None or not trial.change.samples_changed:
         return True
     error = (trial.change.value - trial.change.low) / _Z_95
-    return trial.loss + _Z_80 * error <= max_drop + 1e-9
+    return at_most(trial.loss + _Z_80 * error, max_drop)
 
 
 def _reached(trial: Trial, objective: Objective, source_size_bytes: int) -> tuple[float, float]:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
+from edgedeploy.stats.rounding import at_most
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.evidence import Execution, PassEvidence
 from edgedeploy.values.measurement import Conditions
-from edgedeploy.values.quality import Agreement, MetricChange, MetricFigure
+from edgedeploy.values.quality import SQNR_FLOOR_DB, Agreement, MetricChange, MetricFigure
 from edgedeploy.values.shipment import ShippedRelease
 from edgedeploy.values.smoke import CheckState, SmokeLine
 from edgedeploy.values.speed import SpeedFigure
 
-_SQNR_FLOOR_DB = -300.0
-"""Stands for minus infinity, as `Agreement.sqnr_db` says."""
-_ROUNDING = 1e-9
-"""What `check` forgives: 0.97 - 0.96 is more than 0.01 in binary floating point, and not to be shown as more."""
 _COUNTS = 1e5
 """From here on six digits are whole ones."""
 
@@ -89,7 +86,7 @@ def limit_and_figure(line: VerdictLine) -> tuple[str, str]:
         return (_points(limit), words[1]) if _is_drop(line) and not isinstance(limit, str) else words
     if _is_drop(line):
         words = _points(limit), _points(figure)
-    if words[0] == words[1] and abs(limit - figure) > _ROUNDING:
+    if words[0] == words[1] and not at_most(abs(limit - figure), 0.0):
         unit = "" if line.unit == "share" else f" {line.unit}"
         return f"{limit:,}{unit}", f"{figure:,}{unit}"
     return words
@@ -134,7 +131,7 @@ def sqnr_in_words(agreement: Agreement) -> str:
     """`"31.2 dB"`; `"equal"` without any error; `"none"` where outputs are not finite or have noise alone."""
     if agreement.sqnr_db is None:
         return "equal"
-    return "none" if agreement.sqnr_db <= _SQNR_FLOOR_DB else _signed_minus(f"{agreement.sqnr_db:.1f} dB")
+    return "none" if agreement.sqnr_db <= SQNR_FLOOR_DB else _signed_minus(f"{agreement.sqnr_db:.1f} dB")
 
 
 def state_in_words(conditions: Conditions) -> str:
