@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import onnx
@@ -16,7 +15,6 @@ from edgedeploy.optimize.optimize import evidence_path, optimize
 from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.values.evidence import Evidence
 
-RNG = np.random.default_rng(5)
 TEXT = """
     <ir_version: 6, opset_import: ["" : 11], producer_name: "tests">
     g (float[N,3,16,16] x) => (float[N,10] y) {
@@ -33,28 +31,22 @@ TEXT = """
     }"""
 
 
-@pytest.fixture(autouse=True)
-def _numbers_of_its_own(monkeypatch):
-    """The same for a test whether it runs alone, in order, or beside others in another process."""
-    monkeypatch.setattr(sys.modules[__name__], "RNG", np.random.default_rng(8))
-
-
-def _weights():
+def _weights(rng):
     shapes = {"w": (16, 3, 3, 3), "scale": (16,), "shift": (16,), "mean": (16,), "v": (16, 1, 3, 3), "k": (1, 16, 1, 1)}
-    weights = {name: RNG.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    weights = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
     return weights | {
-        "variance": RNG.uniform(0.5, 2, 16).astype(np.float32),
-        "m": (RNG.standard_normal((16, 10)) * 3).astype(np.float32),
+        "variance": rng.uniform(0.5, 2, 16).astype(np.float32),
+        "m": (rng.standard_normal((16, 10)) * 3).astype(np.float32),
     }
 
 
 @pytest.fixture
-def model(tmp_path):
+def model(tmp_path, rng):
     proto = onnx.parser.parse_model(TEXT)
     # As PaddlePaddle's exporter has it: every weight in a Constant node.
     constants = [
         onnx.helper.make_node("Constant", [], [name], value=onnx.numpy_helper.from_array(array))
-        for name, array in _weights().items()
+        for name, array in _weights(rng).items()
     ]
     nodes = list(proto.graph.node)
     del proto.graph.node[:]
@@ -65,16 +57,16 @@ def model(tmp_path):
 
 
 @pytest.fixture
-def evaluation(tmp_path, model):
-    x = RNG.standard_normal((200, 3, 16, 16)).astype(np.float32)
+def evaluation(tmp_path, model, rng):
+    x = rng.standard_normal((200, 3, 16, 16)).astype(np.float32)
     labels = HostSession(model, exact=True).run({"x": x})[0].argmax(axis=1).astype(np.int64)
     np.savez(tmp_path / "evaluation.npz", x=x, labels=labels)
     return str(tmp_path / "evaluation.npz")
 
 
 @pytest.fixture
-def calibration(tmp_path):
-    np.savez(tmp_path / "calibration.npz", x=RNG.standard_normal((32, 3, 16, 16)).astype(np.float32))
+def calibration(tmp_path, rng):
+    np.savez(tmp_path / "calibration.npz", x=rng.standard_normal((32, 3, 16, 16)).astype(np.float32))
     return str(tmp_path / "calibration.npz")
 
 
@@ -102,12 +94,12 @@ def test_int8(model, tmp_path, evaluation, calibration):
     assert {one.name for one in out.parent.iterdir()} == {"small.onnx", "small.onnx.evidence.json"}
 
 
-def test_fold_keeps_every_result(model, tmp_path, evaluation):
+def test_fold_keeps_every_result(model, tmp_path, evaluation, rng):
     out = tmp_path / "folded.onnx"
     evidence = optimize(model, load_recipe("fold"), out, evaluation=evaluation)
     assert evidence.accepted, evidence.reasons
     assert out.stat().st_size < model.stat().st_size
-    x = RNG.standard_normal((4, 3, 16, 16)).astype(np.float32)
+    x = rng.standard_normal((4, 3, 16, 16)).astype(np.float32)
     for got, wanted in zip(
         HostSession(out, exact=True).run({"x": x}), HostSession(model, exact=True).run({"x": x}), strict=True
     ):
@@ -204,14 +196,14 @@ def test_an_interruption_leaves_nothing(model, tmp_path, calibration):
     assert not out.parent.exists() or not list(out.parent.iterdir())
 
 
-def test_external_data_becomes_one_file(model, tmp_path):
+def test_external_data_becomes_one_file(model, tmp_path, rng):
     folder = tmp_path / "external"
     folder.mkdir()
     proto = onnx.load(optimize_first(model, tmp_path))
     onnx.save(proto, folder / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
     evidence = optimize(folder / "m.onnx", load_recipe("fold"), tmp_path / "one.onnx")
     assert evidence.accepted
-    x = RNG.standard_normal((1, 3, 16, 16)).astype(np.float32)
+    x = rng.standard_normal((1, 3, 16, 16)).astype(np.float32)
     np.testing.assert_allclose(
         HostSession(tmp_path / "one.onnx", exact=True).run({"x": x})[0],
         HostSession(model, exact=True).run({"x": x})[0],

@@ -24,7 +24,6 @@ from edgedeploy.values.speed import SpeedFigure
 
 pytestmark = pytest.mark.slow
 
-RNG = np.random.default_rng(11)
 TEXT = """
     <ir_version: 8, opset_import: ["" : 17]>
     g (float[N,3,12,12] x) => (float[N,10] y) <float zero = {0}, float six = {6}> {
@@ -38,31 +37,29 @@ TEXT = """
     }"""
 
 
-def save(path, **changes: np.ndarray):
+@pytest.fixture
+def model(tmp_path, rng):
     proto = onnx.parser.parse_model(TEXT)
     weights = {
-        "w": RNG.standard_normal((16, 3, 3, 3)),
-        "v": RNG.standard_normal((32, 16, 3, 3)) / 12,
-        "m": RNG.standard_normal((32, 10)) * 3,
-    } | changes
+        "w": rng.standard_normal((16, 3, 3, 3)),
+        "v": rng.standard_normal((32, 16, 3, 3)) / 12,
+        "m": rng.standard_normal((32, 10)) * 3,
+    }
     for name, array in weights.items():
         proto.graph.initializer.append(onnx.numpy_helper.from_array(array.astype(np.float32), name))
-    onnx.save(proto, path)
-    return path
+    onnx.save(proto, tmp_path / "m.onnx")
+    return tmp_path / "m.onnx"
 
 
 @pytest.fixture
-def data(tmp_path):
-    def make(model, count=160):
-        # Samples that differ in more than noise, so that the float model's answers are not all alike.
-        x = RNG.standard_normal((count, 3, 1, 1)) * 2 + RNG.standard_normal((count, 3, 12, 12))
-        x = x.astype(np.float32)
-        labels = HostSession(model, exact=True).run({"x": x})[0].argmax(axis=1).astype(np.int64)
-        np.savez(tmp_path / "e.npz", x=x, labels=labels)
-        np.savez(tmp_path / "c.npz", x=x[::4] * np.float32(0.98))
-        return {"evaluation": str(tmp_path / "e.npz"), "calibration": str(tmp_path / "c.npz")}
-
-    return make
+def data(tmp_path, model, rng):
+    # Samples that differ in more than noise, so that the float model's answers are not all alike.
+    x = rng.standard_normal((160, 3, 1, 1)) * 2 + rng.standard_normal((160, 3, 12, 12))
+    x = x.astype(np.float32)
+    labels = HostSession(model, exact=True).run({"x": x})[0].argmax(axis=1).astype(np.int64)
+    np.savez(tmp_path / "e.npz", x=x, labels=labels)
+    np.savez(tmp_path / "c.npz", x=x[::4] * np.float32(0.98))
+    return {"evaluation": str(tmp_path / "e.npz"), "calibration": str(tmp_path / "c.npz")}
 
 
 class Fixed:
@@ -85,10 +82,9 @@ class Fixed:
 SETTINGS = SearchSettings(objective="size", time_budget_s=300)
 
 
-def test_the_smallest_that_holds_is_taken_and_all_is_told(tmp_path, data):
-    model = save(tmp_path / "m.onnx")
+def test_the_smallest_that_holds_is_taken_and_all_is_told(tmp_path, model, data):
     out = tmp_path / "out.onnx"
-    evidence = optimize(model, load_recipe("auto"), out, max_drop=0.05, search_settings=SETTINGS, **data(model))
+    evidence = optimize(model, load_recipe("auto"), out, max_drop=0.05, search_settings=SETTINGS, **data)
     assert evidence.accepted, evidence.reasons
     search = evidence.search
     assert search is not None and search.chosen is not None and search.ended == "all tried"
@@ -108,29 +104,25 @@ def test_the_smallest_that_holds_is_taken_and_all_is_told(tmp_path, data):
     ElementTree.parse(tmp_path / "out.onnx.search.svg")
 
 
-def test_what_is_slower_is_not_taken(tmp_path, data):
-    model = save(tmp_path / "m.onnx")
-    given = data(model)
+def test_what_is_slower_is_not_taken(tmp_path, model, data):
     for objective in ("size", "speed", "balanced"):
         settings = SearchSettings(objective=objective)
         slow = optimize(
             model, load_recipe("auto"), tmp_path / "o.onnx", max_drop=0.05, speed=Fixed(1.5), search_settings=settings,
-            **given,
+            **data,
         )  # fmt: skip
         assert slow.accepted and slow.speed is not None and not slow.speed.slower, slow.reasons
         assert "QuantizeLinear" not in (slow.result.operators if slow.result else {})
     fast = optimize(
         model, load_recipe("auto"), tmp_path / "o.onnx", max_drop=0.05, speed=Fixed(0.5), search_settings=settings,
-        **given,
+        **data,
     )  # fmt: skip
     assert fast.speed is not None and fast.speed.ratio == 0.5
 
 
-def test_a_layer_that_costs_too_much_stays_in_float(tmp_path, data):
+def test_a_layer_that_costs_too_much_stays_in_float(tmp_path, model, data):
     # One pixel is a thousand times the others: its range leaves one level to all that matters, in the first layer only.
-    model = save(tmp_path / "m.onnx")
-    given = data(model)
-    with np.load(given["evaluation"]) as loaded:
+    with np.load(data["evaluation"]) as loaded:
         x, labels = loaded["x"], loaded["labels"]
     wild = x.copy()
     wild[0, 0, 0, 0] = 3e4
@@ -143,7 +135,7 @@ def test_a_layer_that_costs_too_much_stays_in_float(tmp_path, data):
         'passes = [{ name = "quantize-static", calibration = "min-max" }]\n'
     )
     evidence = optimize(
-        model, load_recipe(str(recipe)), tmp_path / "o.onnx", max_drop=0.03, search_settings=SETTINGS, **given
+        model, load_recipe(str(recipe)), tmp_path / "o.onnx", max_drop=0.03, search_settings=SETTINGS, **data
     )
     assert evidence.accepted, evidence.reasons
     search = evidence.search
@@ -152,9 +144,7 @@ def test_a_layer_that_costs_too_much_stays_in_float(tmp_path, data):
     assert "int8" in over and search.chosen is not None and "in float" in search.chosen
 
 
-def test_a_search_that_is_stopped_goes_on_where_it_was(tmp_path, data):
-    model = save(tmp_path / "m.onnx")
-    given = data(model)
+def test_a_search_that_is_stopped_goes_on_where_it_was(tmp_path, model, data):
 
     class Stopping:
         notes: list[str]
@@ -174,7 +164,7 @@ def test_a_search_that_is_stopped_goes_on_where_it_was(tmp_path, data):
             self.notes.append(text)
 
     out = tmp_path / "out.onnx"
-    arguments = {"max_drop": 0.05, "search_settings": SETTINGS, **given}
+    arguments = {"max_drop": 0.05, "search_settings": SETTINGS, **data}
     with pytest.raises(KeyboardInterrupt):
         optimize(model, load_recipe("auto"), out, progress=Stopping("trial 3"), **arguments)
     assert [path.name for path in tmp_path.glob("out.onnx*")] == [journal_path(out).name]
@@ -191,27 +181,24 @@ def test_a_search_that_is_stopped_goes_on_where_it_was(tmp_path, data):
     assert [trial.name for trial in resumed.search.trials] == [trial.name for trial in whole.search.trials]
 
 
-def test_another_models_journal_is_begun_anew(tmp_path, data):
-    model = save(tmp_path / "m.onnx")
+def test_another_models_journal_is_begun_anew(tmp_path, model, data):
     out = tmp_path / "out.onnx"
     journal_path(out).write_bytes(b'{"schema":1,"model":"another"}\n{"is":"trial","trial":5}\n')
-    evidence = optimize(model, load_recipe("auto"), out, max_drop=0.05, search_settings=SETTINGS, **data(model))
+    evidence = optimize(model, load_recipe("auto"), out, max_drop=0.05, search_settings=SETTINGS, **data)
     assert evidence.accepted
 
 
-def test_a_folder_in_the_journals_place_is_told(tmp_path, data):
-    model = save(tmp_path / "m.onnx")
+def test_a_folder_in_the_journals_place_is_told(tmp_path, model, data):
     out = tmp_path / "out.onnx"
     journal_path(out).mkdir()
     with pytest.raises(InvalidFileError, match="folder"):
-        optimize(model, load_recipe("auto"), out, search_settings=SETTINGS, **data(model))
+        optimize(model, load_recipe("auto"), out, search_settings=SETTINGS, **data)
 
 
-def test_when_time_is_up_the_best_so_far_is_taken(tmp_path, data):
-    model = save(tmp_path / "m.onnx")
+def test_when_time_is_up_the_best_so_far_is_taken(tmp_path, model, data):
     settings = SearchSettings(objective="size", time_budget_s=1e-6)
     evidence = optimize(
-        model, load_recipe("auto"), tmp_path / "o.onnx", max_drop=0.05, search_settings=settings, **data(model)
+        model, load_recipe("auto"), tmp_path / "o.onnx", max_drop=0.05, search_settings=settings, **data
     )
     assert evidence.search is not None and evidence.search.ended == "time budget"
     assert [trial.name for trial in evidence.search.trials] == ["as prepared", "weights-int8"]
@@ -219,19 +206,16 @@ def test_when_time_is_up_the_best_so_far_is_taken(tmp_path, data):
     assert journal_path(tmp_path / "o.onnx").exists(), "with more time it goes on"
 
 
-def test_without_any_data_it_still_works_and_says_what_it_did_not_judge(tmp_path):
-    model = save(tmp_path / "m.onnx")
+def test_without_any_data_it_still_works_and_says_what_it_did_not_judge(tmp_path, model):
     evidence = optimize(model, load_recipe("auto"), tmp_path / "o.onnx", search_settings=SETTINGS)
     assert evidence.accepted, evidence.reasons
     assert any("accuracy was not judged" in reason for reason in evidence.reasons)
 
 
-def test_without_labels_the_answers_that_change_are_held_under_the_budget(tmp_path, data):
-    model = save(tmp_path / "m.onnx")
-    given = data(model)
+def test_without_labels_the_answers_that_change_are_held_under_the_budget(tmp_path, model, data):
     evidence = optimize(
         model, load_recipe("auto"), tmp_path / "o.onnx", max_drop=0.02, search_settings=SETTINGS,
-        calibration=given["calibration"],
+        calibration=data["calibration"],
     )  # fmt: skip
     assert evidence.accepted, evidence.reasons
     assert evidence.executions[0].agreement.top1_match is not None
@@ -258,8 +242,7 @@ def test_mistakes_in_a_search_are_told(tmp_path, text, message):
     assert message in str(caught.value)
 
 
-def test_the_file_of_a_search_holds_what_the_evidence_does(tmp_path, data):
-    model = save(tmp_path / "m.onnx")
-    optimize(model, load_recipe("auto"), tmp_path / "o.onnx", max_drop=0.05, search_settings=SETTINGS, **data(model))
+def test_the_file_of_a_search_holds_what_the_evidence_does(tmp_path, model, data):
+    optimize(model, load_recipe("auto"), tmp_path / "o.onnx", max_drop=0.05, search_settings=SETTINGS, **data)
     evidence = json.loads((tmp_path / "o.onnx.evidence.json").read_bytes())
     assert evidence["search"] == json.loads((tmp_path / "o.onnx.search.json").read_bytes())
