@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 
-from edgedeploy.foundation.errors import DatasetError, EdgedeployError, UnsupportedError
+from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.files import replacing_file
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.formats import ModelFormat
@@ -17,18 +17,19 @@ from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.guard.board import Board
-from edgedeploy.optimize.guard.guard import GuardResult, is_sane_drop
+from edgedeploy.optimize.guard.guard import judge
 from edgedeploy.optimize.guard.layer_noise import layer_noise
 from edgedeploy.optimize.guard.speed import SpeedJudge
+from edgedeploy.optimize.outcome import OptimizeOutcome
 from edgedeploy.optimize.recipes.pipeline import run_passes
 from edgedeploy.optimize.recipes.recipe import Recipe
+from edgedeploy.optimize.request import OptimizeRequest, open_request
 from edgedeploy.optimize.search.files import write_search
-from edgedeploy.optimize.search.search import SearchSettings, search
-from edgedeploy.optimize.source_model import SourceModel
+from edgedeploy.optimize.search.search import search
+from edgedeploy.optimize.search.settings import SearchSettings
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import Evidence, LayerNoise, PassEvidence
 from edgedeploy.values.model import ModelFacts
-from edgedeploy.values.search import Search
 from edgedeploy.values.target import Target
 
 _TOOLS: dict[ModelFormat, tuple[str, ...]] = {
@@ -82,109 +83,109 @@ def optimize(
         UnknownNameError: there is no such metric.
         HostError: `output` cannot be written, or a TensorFlow Lite model came and the extra `tflite` is not installed.
     """
-    if not is_sane_drop(max_drop):
-        raise UnsupportedError(f"max_drop is {max_drop}; a number of at least 0 is expected")
-    _refuse_to_overwrite(model, output)
-    if recipe.needs_calibration and calibration is None:
-        raise DatasetError(
-            f"recipe {recipe.name!r} needs calibration data",
-            why="quantized activations get their ranges from sample inputs",
-            hint="add --calibration FILE.npz with some dozens of typical inputs",
-        )
-    source_model = SourceModel(
-        model, calibration=calibration, evaluation=evaluation, metric=metric, target=target, progress=progress
-    )
-    searched: Search | None = None
-    layers: tuple[LayerNoise, ...] = ()
-    if recipe.is_search:
-        found = search(
-            source_model,
-            recipe,
-            search_settings or SearchSettings(),
-            output,
-            max_drop=max_drop,
-            speed=speed,
-            board=board,
-            allowed=allowed,
-        )
-        content, passes, guard_result, searched = found.content, found.passes, found.guard_result, found.search
-        write_search(output, searched)
-    else:
-        context = source_model.context()
-        content, passes = _apply(source_model, recipe, context)
-        guard_result = source_model.judge(
-            content, max_drop=max_drop, tolerance=recipe.tolerance, speed=speed, board=board, allowed=allowed
-        )
-        layers = _layers(source_model, context, content, guard_result)
-    unmet = [] if recipe.is_search else _unmet(recipe, passes)
-    refusals = [*unmet, *guard_result.refusals]
-    notes = [*source_model.data.notes(), *guard_result.notes]
-    if content == source_model.as_it_came() and not refusals:
-        notes.append("there was nothing to do: the result is the model as it came")
-    evidence = Evidence(
-        recipe=recipe.name,
-        target=target.name if target else None,
-        source=source_model.facts,
-        result=_result_facts(content, output.name, source_model.shapes, guard_result),
-        passes=passes,
-        calibration_samples=max((int(step.facts.get("calibration_samples", 0)) for step in passes), default=0),
-        evaluation_sha256=source_model.data.evaluation.sha256 if source_model.data.evaluation else None,
-        source_metric=guard_result.source_metric,
+    request = open_request(
+        model,
+        recipe,
+        output,
+        calibration=calibration,
+        evaluation=evaluation,
+        metric=metric,
         max_drop=max_drop,
-        executions=guard_result.executions,
-        speed=guard_result.speed,
-        layers=layers,
-        search=searched,
-        accepted=not refusals,
-        # Why it was refused comes first.
-        reasons=(*refusals, *notes),
-        tools={tool: importlib.metadata.version(tool.replace("_", "-")) for tool in _TOOLS[source_model.format]},
+        target=target,
+        speed=speed,
+        board=board,
+        allowed=allowed,
+        search=search_settings,
+        progress=progress,
     )
+    return run_request(request)
+
+
+def run_request(request: OptimizeRequest) -> Evidence:
+    """Apply the request's recipe, let the guard judge the result, and write it if it is accepted.
+
+    Returns, raises: as `optimize`.
+    """
+    if request.recipe.is_search:
+        outcome = search(request)
+        if outcome.search is not None:
+            write_search(request.output, outcome.search)
+    else:
+        outcome = _apply_recipe(request)
+    evidence = _evidence(request, outcome)
     if evidence.accepted:
-        _write(output, content, evidence)
+        _write(request.output, outcome.content, evidence)
     return evidence
 
 
 def evidence_path(model: Path) -> Path:
-    """Where the evidence of an optimized model lies: beside it."""
+    """Return where the evidence of an optimized model lies: beside it."""
     return model.with_name(f"{model.name}.evidence.json")
 
 
-def _apply(source_model: SourceModel, recipe: Recipe, context: Context) -> tuple[bytes, tuple[PassEvidence, ...]]:
-    if source_model.format == "tflite":
+def _apply_recipe(request: OptimizeRequest) -> OptimizeOutcome:
+    """Apply a recipe that is no search."""
+    context = request.context()
+    content, passes = _run_passes(request, context)
+    guard_result = judge(content, request.guard_request())
+    layers = _layers(request, context, content) if guard_result.loads else ()
+    return OptimizeOutcome(content=content, passes=passes, guard_result=guard_result, layers=layers)
+
+
+def _run_passes(request: OptimizeRequest, context: Context) -> tuple[bytes, tuple[PassEvidence, ...]]:
+    source, passes = request.source, request.recipe.passes
+    if source.format == "tflite":
         from edgedeploy.optimize.tflite.pipeline import run_passes as run_tflite_passes
 
-        return run_tflite_passes(source_model.content, recipe.passes, context)
-    graph = source_model.graph()
+        return run_tflite_passes(source.content, passes, context)
+    graph = source.graph()
     unchanged = serialized(graph)
-    changed, passes = run_passes(graph, recipe.passes, context)
+    changed, evidence = run_passes(graph, passes, context)
     content = serialized(changed)
     # What one pass adds, another may take away again.
-    return (source_model.as_it_came() if content == unchanged else content), passes
+    return (source.as_it_came() if content == unchanged else content), evidence
 
 
-def _layers(
-    source_model: SourceModel, context: Context, content: bytes, guard_result: GuardResult
-) -> tuple[LayerNoise, ...]:
-    data = source_model.data.for_judging()
-    if source_model.format != "onnx" or context.reference is None or not guard_result.loads or data is None:
+def _layers(request: OptimizeRequest, context: Context, content: bytes) -> tuple[LayerNoise, ...]:
+    """Return where noise comes in; nothing where nothing was quantized, or there is nothing to run it on."""
+    data = request.data.for_judging()
+    if request.source.format != "onnx" or context.reference is None or data is None:
         return ()
-    source_model.progress.step("looking where noise comes in")
-    samples = data.generated if data.dataset is None else data.dataset.samples()
-    return layer_noise(context.reference, context.before_renaming or content, samples)
+    request.progress.step("looking where noise comes in")
+    return layer_noise(context.reference, context.before_renaming or content, data.samples())
 
 
-def _refuse_to_overwrite(model: Path, output: Path) -> None:
-    if output.exists() and model.exists() and output.samefile(model):
-        raise UnsupportedError(
-            f"the output {output} is the model itself",
-            why="the float model is what every later figure is held against",
-            hint="name another file with -o",
-        )
+def _evidence(request: OptimizeRequest, outcome: OptimizeOutcome) -> Evidence:
+    source, guard_result = request.source, outcome.guard_result
+    refusals = [*_unmet(request.recipe, outcome.passes), *guard_result.refusals]
+    notes = [*request.data.notes(), *guard_result.notes]
+    if outcome.content == source.as_it_came() and not refusals:
+        notes.append("there was nothing to do: the result is the model as it came")
+    return Evidence(
+        recipe=request.recipe.name,
+        target=request.target.name if request.target else None,
+        source=source.facts,
+        result=_result_facts(request, outcome.content) if guard_result.loads else None,
+        passes=outcome.passes,
+        calibration_samples=max((int(done.facts.get("calibration_samples", 0)) for done in outcome.passes), default=0),
+        evaluation_sha256=request.data.evaluation_sha256,
+        source_metric=guard_result.source_metric,
+        max_drop=request.max_drop,
+        executions=guard_result.executions,
+        speed=guard_result.speed,
+        layers=outcome.layers,
+        search=outcome.search,
+        accepted=not refusals,
+        # Why it was refused comes first.
+        reasons=(*refusals, *notes),
+        tools={tool: importlib.metadata.version(tool.replace("_", "-")) for tool in _TOOLS[source.format]},
+    )
 
 
 def _unmet(recipe: Recipe, passes: tuple[PassEvidence, ...]) -> list[str]:
-    """The passes that the recipe is for, and that left the model as it was."""
+    """Return which passes that the recipe is for left the model as it was. A search judges that for each trial."""
+    if recipe.is_search:
+        return []
     return [
         f"{done.name}, which the recipe is for, did nothing: {done.refused or 'it found nothing to change'}"
         for step, done in zip(recipe.passes, passes, strict=True)
@@ -192,19 +193,15 @@ def _unmet(recipe: Recipe, passes: tuple[PassEvidence, ...]) -> list[str]:
     ]
 
 
-def _result_facts(
-    content: bytes, name: str, shapes: Mapping[str, tuple[int, ...]], guard_result: GuardResult
-) -> ModelFacts | None:
-    """Facts of the result; None when it does not load."""
+def _result_facts(request: OptimizeRequest, content: bytes) -> ModelFacts | None:
+    """Return the facts of the result; None when they cannot be read."""
     with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
-        path = Path(folder) / name
+        path = Path(folder) / request.output.name
         path.write_bytes(content)
         try:
-            if not guard_result.loads:
-                return None
             # An input that was bound to a constant has gone.
             kept = {value.name for value in inspect_model(path).inputs}
-            return inspect_model(path, {name: shape for name, shape in shapes.items() if name in kept})
+            return inspect_model(path, {name: shape for name, shape in request.data.shapes.items() if name in kept})
         except EdgedeployError:
             return None
 

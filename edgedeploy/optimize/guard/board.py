@@ -1,10 +1,22 @@
-"""Where the guard may run a result besides this machine."""
+"""Where the guard may run a result besides this machine, and what it makes of the answers."""
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
+from msgspec import structs
+
 from edgedeploy.inference.session import Session
+from edgedeploy.metrics.model_comparison import Compared, ResultFailedError, compare, run_result
+from edgedeploy.optimize.guard.accuracy import accuracy_violations
+from edgedeploy.optimize.guard.evaluation import Evaluation
+from edgedeploy.optimize.guard.result import Findings, ViolationKind
+from edgedeploy.values.evidence import Execution
+
+_LEAST_SAMPLES = 16
+_BUDGET_S = 60.0
+"""How long a board may take to answer: an emulated one is some hundred times slower than this machine."""
 
 
 class Board(Protocol):
@@ -14,8 +26,73 @@ class Board(Protocol):
     """For reasons and reports, e.g. `"board:rpi4 (cortex-a72)"`."""
 
     def session(self, model: bytes) -> Session:
-        """The model, loaded there. It may be run until the next one is asked for.
+        """Load the model there. It may be run until the next one is asked for.
 
         Raises:
             EdgedeployError: the model cannot be loaded there.
         """
+
+
+def judge_on_board(
+    board: Board | None, reference: Session, result: bytes, evaluation: Evaluation, findings: Findings
+) -> tuple[Execution, ...]:
+    """Run a result with the board's own kernels, on as many samples as there is time for, and judge its outputs.
+
+    Where that is not all of the data, only a loss that chance does not explain is a violation.
+
+    Args:
+        reference: the source on this machine, in exact arithmetic.
+
+    Returns:
+        The figures; none when there is no board, or the result does not run there, which is a violation.
+
+    Raises:
+        EdgedeployError: the board cannot load the model.
+    """
+    if board is None:
+        return ()
+    # A recipe's promise to keep results is of exact arithmetic: another core's kernels round in their own way.
+    evaluation = structs.replace(evaluation, tolerance=None)
+    evaluation.progress.step(f"running the result on {board.where}")
+    try:
+        session = board.session(result)
+        affordable = _affordable_samples(session, reference, evaluation)
+        compared = compare(
+            reference,
+            (session,),
+            evaluation.data.spread(affordable),
+            metric=evaluation.metric,
+            total=affordable,
+            progress=evaluation.progress,
+        )
+    except ResultFailedError as error:
+        findings.violate(ViolationKind.DOES_NOT_RUN, f"the result does not run on {board.where}: {error}")
+        return ()
+    dataset = evaluation.data.dataset
+    ran_all = dataset is None or dataset.count is None or affordable >= dataset.count
+    _judge(compared, evaluation, board.where, ran_all, findings)
+    judged = compared.ran[0]
+    return (
+        Execution(
+            arithmetic="board", isa=board.where, metric=judged.metric, change=judged.change, agreement=judged.agreement
+        ),
+    )
+
+
+def _affordable_samples(session: Session, reference: Session, evaluation: Evaluation) -> int:
+    first = next(evaluation.data.samples())
+    started_s = time.monotonic()
+    run_result(session, first, reference, reference.run(first.feed))
+    return max(_LEAST_SAMPLES, int(_BUDGET_S / max(time.monotonic() - started_s, 1e-3)))
+
+
+def _judge(compared: Compared, evaluation: Evaluation, where: str, ran_all: bool, findings: Findings) -> None:
+    change = compared.ran[0].change
+    for violation in accuracy_violations(compared, evaluation, where=f"on {where}"):
+        may_be_chance = (
+            violation.kind is ViolationKind.METRIC_FELL and change is not None and -change.high <= evaluation.max_drop
+        )
+        if ran_all or not may_be_chance:
+            findings.add(violation)
+        else:
+            findings.note(f"{violation.reason}; {compared.samples:,} samples cannot tell that from chance")

@@ -1,19 +1,25 @@
-"""How fast a result is beside its float model, in the currency that it is judged by."""
+"""Whether a result is slower than its source, in the currency that it is judged by."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Protocol
 
 from edgedeploy.inference.session import Feed
+from edgedeploy.metrics.model_comparison import ResultFailedError
+from edgedeploy.optimize.guard.evaluation import Evaluation
+from edgedeploy.optimize.guard.result import Findings, ViolationKind
 from edgedeploy.values.speed import SpeedFigure
+
+_FEEDS = 4
 
 
 class SpeedJudge(Protocol):
     """Compares two models in one currency. Keeps what it measured of the source, which is the same many times."""
 
     def compare(self, source: bytes, candidate: bytes, feeds: Sequence[Feed]) -> SpeedFigure:
-        """Both models on the same feeds.
+        """Measure both models on the same feeds.
 
         Args:
             source, candidate: serialized models.
@@ -23,3 +29,34 @@ class SpeedJudge(Protocol):
             ResultFailedError: the candidate does not load or run where speed is judged.
             EdgedeployError: the source does not, or nothing can be judged there.
         """
+
+
+def judge_speed(
+    speed: SpeedJudge | None, source: bytes, result: bytes, evaluation: Evaluation, findings: Findings
+) -> SpeedFigure | None:
+    """Compare the result's speed with the source's on a few samples.
+
+    Returns:
+        The figure; None when nobody judges speed, which is noted, or the result does not run there, which is a
+        violation.
+
+    Raises:
+        EdgedeployError: the source does not run there, or nothing can be judged there.
+    """
+    if speed is None:
+        findings.note("speed was not judged")
+        return None
+    evaluation.progress.step("comparing the speed with the float model's")
+    feeds = [sample.feed for sample in itertools.islice(evaluation.data.samples(), _FEEDS)]
+    try:
+        figure = speed.compare(source, result, feeds)
+    except ResultFailedError as error:
+        findings.violate(ViolationKind.DOES_NOT_RUN, f"the result does not run where its speed is judged: {error}")
+        return None
+    if figure.slower:
+        findings.violate(
+            ViolationKind.SLOWER,
+            f"the result is slower than the float model: {figure.ratio:.2f} times its {figure.currency} "
+            f"({figure.low:.2f} to {figure.high:.2f}; {figure.where})",
+        )
+    return figure

@@ -14,20 +14,20 @@ from edgedeploy.datasets.dataset import Sample
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import SILENT
 from edgedeploy.inference.session import Session, open_session
-from edgedeploy.metrics.metric import Metric
 from edgedeploy.metrics.model_comparison import ResultFailedError, compare
 from edgedeploy.optimize.base import Context, Pass
 from edgedeploy.optimize.graph.edit import serialized
-from edgedeploy.optimize.guard.guard import Data, accuracy_violations
-from edgedeploy.optimize.guard.speed import SpeedJudge
+from edgedeploy.optimize.graph.linear import find_linear
+from edgedeploy.optimize.guard.accuracy import accuracy_violations
+from edgedeploy.optimize.guard.evaluation import Evaluation
 from edgedeploy.optimize.recipes.pipeline import run_passes
+from edgedeploy.optimize.request import OptimizeRequest
 from edgedeploy.optimize.search.journal import Journal
 from edgedeploy.optimize.search.samples import RememberingSession, choose_samples
-from edgedeploy.optimize.source_model import SourceModel
 from edgedeploy.values.evidence import PassEvidence
 from edgedeploy.values.search import Trial
 
-_SPEED_FEEDS = 4
+_FEEDS = 4
 
 
 class Evaluator:
@@ -35,58 +35,53 @@ class Evaluator:
 
     def __init__(
         self,
-        source_model: SourceModel,
+        request: OptimizeRequest,
+        evaluation: Evaluation,
         prepared: ir.Model | None,
-        finish: Sequence[Pass],
-        *,
-        data: Data,
-        max_drop: float,
-        speed: SpeedJudge | None,
         journal: Journal,
         folder: Path,
     ) -> None:
         """
         Args:
+            evaluation: what the trials are judged on, a part of its data.
             prepared: where every trial begins; it stays as it is. None for TensorFlow Lite: those models come prepared
                 by their converter.
-            finish: passes after each trial's own.
-            data: what the trials are judged on, a part of it.
             folder: where results are kept until the search has ended.
         """
-        self._source_model = source_model
+        self._source = request.source
         self._prepared = prepared
-        self._finish = tuple(finish)
-        self._data = data
-        self._max_drop = max_drop
-        self._speed = speed
+        self._finish = request.recipe.finish
+        self._evaluation = evaluation
+        self._speed = request.speed
         self._journal = journal
         self._folder = folder
         # One for all trials: what calibration found out serves them all.
-        self._context: Context = source_model.context(SILENT)
-        session = self._open(source_model.content)
-        self.samples: tuple[Sample, ...] = choose_samples(data, session)
+        self._context: Context = request.context(SILENT)
+        session = self._open(self._source.content)
+        self.samples: tuple[Sample, ...] = choose_samples(evaluation.data, session)
         self.reference = RememberingSession(session)
+        """The source in exact arithmetic."""
         self.trials: dict[str, Trial] = {}
         """By name, in the order they were tried."""
-        self._steps: dict[str, tuple[Pass, ...]] = {}
-
-    @property
-    def metric(self) -> Metric | None:
-        return self._source_model.metric
+        self._passes: dict[str, tuple[Pass, ...]] = {}
 
     def build(self, passes: Sequence[Pass]) -> tuple[bytes, tuple[PassEvidence, ...]]:
-        """The prepared model after these passes and the finish, with the evidence of each."""
+        """Apply these passes and the recipe's finish to the prepared model.
+
+        Returns:
+            The result, serialized, and the evidence of each pass.
+        """
         self._context.reference = self._context.before_renaming = None
         if self._prepared is None:
             from edgedeploy.optimize.tflite.pipeline import run_passes as run_tflite_passes
 
-            return run_tflite_passes(self._source_model.content, (*passes, *self._finish), self._context)
+            return run_tflite_passes(self._source.content, (*passes, *self._finish), self._context)
         changed, evidence = run_passes(self._prepared, (*passes, *self._finish), self._context)
         return serialized(changed), evidence
 
     def attempt(self, name: str, passes: Sequence[Pass]) -> Trial:
-        """Try these passes, or remember what came of them."""
-        self._steps[name] = tuple(passes)
+        """Try these passes, or take what the journal knows of them."""
+        self._passes[name] = tuple(passes)
         known = self._journal.trial(passes)
         if known is None:
             begun = time.monotonic()
@@ -96,32 +91,42 @@ class Evaluator:
         return known
 
     def passes_of(self, name: str) -> tuple[Pass, ...]:
-        """What the trial of that name was made with, without preparation and finish."""
-        return self._steps[name]
+        """Return what the trial of that name was made with, without preparation and finish."""
+        return self._passes[name]
 
     def content(self, name: str) -> bytes:
-        """The result of a trial, built anew where a search that was resumed has it no more."""
+        """Return the result of a trial, serialized; built anew where a search was resumed."""
         path = self._path(name)
         if not path.exists():
-            path.write_bytes(self.build(self._steps[name])[0])
+            path.write_bytes(self.build(self._passes[name])[0])
         return path.read_bytes()
 
     def time(self, name: str) -> Trial:
-        """Measure how fast the trial's result is, if it was not."""
+        """Measure how fast the trial's result is, unless that was done or nobody judges speed."""
         trial = self.trials[name]
         if self._speed is None or trial.speed is not None or trial.refused is not None:
             return trial
-        feeds = [sample.feed for sample in self.samples[:_SPEED_FEEDS]]
+        feeds = [sample.feed for sample in self.samples[:_FEEDS]]
         begun = time.monotonic()
         try:
-            figure = self._speed.compare(self._source_model.content, self.content(name), feeds)
+            figure = self._speed.compare(self._source.content, self.content(name), feeds)
             trial = structs.replace(trial, speed=figure)
         except ResultFailedError as error:
             trial = structs.replace(trial, refused=f"its result does not run where speed is judged: {error}")
         trial = structs.replace(trial, seconds=trial.seconds + time.monotonic() - begun)
         self.trials[name] = trial
-        self._journal.add_trial(self._steps[name], trial)
+        self._journal.add_trial(self._passes[name], trial)
         return trial
+
+    def layer_names(self) -> dict[str, str]:
+        """Return the operator of each layer that a quantizer would take, by the name of the layer's first output."""
+        if self._prepared is not None:
+            layers, _ = find_linear(self._prepared, ("Conv", "MatMul", "Gemm"))
+            names = ((layer.node.outputs[0].name, layer.operator) for layer in layers)
+            return {name: operator for name, operator in names if name}
+        from edgedeploy.optimize.tflite.pipeline import layer_names
+
+        return layer_names(self._source.content)
 
     def _attempt(self, name: str, passes: Sequence[Pass]) -> Trial:
         described = tuple(msgspec.json.decode(msgspec.json.encode(list(passes))))
@@ -130,12 +135,12 @@ class Evaluator:
             return Trial(name=name, passes=described, refused=why)
         try:
             session = self._open(content)
-            compared = compare(self.reference, (session,), self.samples, metric=self.metric)
+            compared = compare(self.reference, (session,), self.samples, metric=self._evaluation.metric)
         except (ResultFailedError, EdgedeployError) as error:
             return Trial(name=name, passes=described, refused=f"its result does not run: {error}")
         self._path(name).write_bytes(content)
         judged = compared.ran[0]
-        violations = accuracy_violations(compared, self._data, self.metric, self._max_drop)
+        violations = accuracy_violations(compared, self._evaluation)
         return Trial(
             name=name,
             passes=described,
@@ -149,14 +154,14 @@ class Evaluator:
         )
 
     def _open(self, content: bytes) -> Session:
-        return open_session(content, self._source_model.format, exact=True)
+        return open_session(content, self._source.format, exact=True)
 
     def _path(self, name: str) -> Path:
-        return self._folder / f"{list(self._steps).index(name):04d}.onnx"
+        return self._folder / f"{list(self._passes).index(name):04d}.onnx"
 
 
 def _unmet(passes: Sequence[Pass], evidence: Sequence[PassEvidence]) -> str | None:
-    """Why these passes are not what they are meant to be: one that they are for did nothing.
+    """Return which essential pass did nothing; None when each did something.
 
     A quantizer behind another one may: it takes what the first has left, if it has left something.
     """

@@ -38,11 +38,11 @@ _Line = _TrialLine | _LayerLine
 class Journal:
     """Trials and layers already looked at, by what they depend on."""
 
-    def __init__(self, path: Path, source_model: dict[str, Any]) -> None:
+    def __init__(self, path: Path, identity: dict[str, Any]) -> None:
         """
         Args:
-            path: the journal's file; one of another subject is begun anew.
-            subject: all that decides the outcome of a trial: hashes of model and data, metric, budget, versions.
+            path: the journal's file; one of another identity is begun anew.
+            identity: all that decides the outcome of a trial: hashes of model and data, metric, budget, versions.
 
         Raises:
             HostError: the file cannot be written.
@@ -53,7 +53,7 @@ class Journal:
         self._layers: dict[str, dict[str, LayerDamage]] = {}
         self.resumed = 0
         """How many trials were found in the file."""
-        header = msgspec.json.encode({"schema": _SCHEMA, **source_model}, order="sorted")
+        header = msgspec.json.encode({"schema": _SCHEMA, **identity}, order="sorted")
         kept = self._read(header)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

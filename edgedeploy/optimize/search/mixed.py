@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import onnx_ir as ir
 from msgspec import structs
 
 from edgedeploy.datasets.dataset import Sample
@@ -20,7 +19,6 @@ from edgedeploy.inference.formats import format_of
 from edgedeploy.inference.session import open_session
 from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.optimize.base import Pass
-from edgedeploy.optimize.graph.linear import find_linear
 from edgedeploy.optimize.search.evaluator import Evaluator
 from edgedeploy.optimize.search.journal import Journal
 from edgedeploy.values.quality import SQNR_FLOOR_DB
@@ -43,12 +41,6 @@ def keeping(passes: Sequence[Pass], layers: Sequence[str]) -> tuple[Pass, ...]:
             changed[index] = structs.replace(step, keep_float=tuple(sorted({*kept, *layers})))
             break
     return tuple(changed)
-
-
-def layer_names(model: ir.Model) -> dict[str, str]:
-    """Of each layer that a quantizer would take its name and operator: that of its node's first output."""
-    found, _ = find_linear(model, ("Conv", "MatMul", "Gemm"))
-    return {one.node.outputs[0].name: one.operator for one in found if one.node.outputs[0].name}
 
 
 def damages(

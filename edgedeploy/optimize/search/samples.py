@@ -9,9 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgedeploy.datasets.dataset import Sample
-from edgedeploy.datasets.sampling import spread
 from edgedeploy.inference.session import Session
-from edgedeploy.optimize.guard.guard import Data
+from edgedeploy.optimize.guard.evaluation import Data
 
 _MOST_SAMPLES = 512
 _LEAST_SAMPLES = 48
@@ -60,7 +59,7 @@ def choose_samples(data: Data, session: Session) -> tuple[Sample, ...]:
     """
     if data.dataset is None:
         return data.generated
-    first = next(iter(data.dataset.samples()))
+    first = next(data.samples())
     session.run(first.feed)
     # Of the processor: what else the machine is doing must not decide how well trials are judged.
     begun = time.process_time()
@@ -68,4 +67,4 @@ def choose_samples(data: Data, session: Session) -> tuple[Sample, ...]:
     seconds = max(time.process_time() - begun, 1e-6)
     feed_bytes = max(1, sum(array.nbytes for array in first.feed.values()))
     wanted = min(_MOST_SAMPLES, max(_LEAST_SAMPLES, int(_SECONDS / seconds)), max(1, _MOST_BYTES // feed_bytes))
-    return tuple(spread(data.dataset, wanted))
+    return tuple(data.spread(wanted))

@@ -15,7 +15,10 @@ from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics.classification import find_metric
 from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.optimize.graph.edit import serialized
-from edgedeploy.optimize.guard.guard import Data, judge, within
+from edgedeploy.optimize.guard.evaluation import Data, Evaluation, within
+from edgedeploy.optimize.guard.guard import judge
+from edgedeploy.optimize.guard.request import GuardRequest
+from edgedeploy.optimize.guard.result import ViolationKind
 from edgedeploy.values.model import TensorFacts
 from edgedeploy.values.speed import SpeedFigure
 
@@ -37,18 +40,26 @@ def data(tmp_path):
 @pytest.fixture
 def hold(build):
     def against(
-        result, data, *, source=FLOAT, labelled=True, max_drop=0.01, tolerance=None, source_size_bytes=10_000, **more
+        result,
+        data,
+        *,
+        source=FLOAT,
+        labelled=True,
+        max_drop=0.01,
+        tolerance=None,
+        source_size_bytes=10_000,
+        allowed=(),
+        **judges,
     ):
-        return judge(
-            serialized(build(source)),
-            result if isinstance(result, bytes) else serialized(build(result)),
+        metric = find_metric("top1") if labelled else None
+        request = GuardRequest(
+            source=serialized(build(source)),
             source_size_bytes=source_size_bytes,
-            data=data,
-            metric=find_metric("top1") if labelled else None,
-            max_drop=max_drop,
-            tolerance=tolerance,
-            **more,
+            evaluation=data and Evaluation(data=data, metric=metric, max_drop=max_drop, tolerance=tolerance),
+            allowed=frozenset(allowed),
+            **judges,
         )
+        return judge(result if isinstance(result, bytes) else serialized(build(result)), request)
 
     return against
 
@@ -346,3 +357,31 @@ def test_data_on_which_the_float_model_knows_nothing_judges_nothing(hold, data):
     some = X.copy()
     some[0] = np.nan
     assert any("itself gives NaN" in note for note in hold(FLOAT, data(x=some, labels=LABELS)).notes)
+
+
+def test_a_promise_to_keep_results_is_of_exact_arithmetic_not_of_the_boards_kernels(hold, data):
+    noisy = hold(FLOAT, data(x=X, labels=LABELS), board=Elsewhere(0.02), tolerance=1e-5, max_drop=0.05)
+    assert noisy.accepted, noisy.refusals
+
+
+@pytest.mark.parametrize(
+    ("result", "settings", "kind", "allowance"),
+    [
+        (FLOAT, {"source_size_bytes": 10}, ViolationKind.LARGER, "larger"),
+        (b"not a model at all", {}, ViolationKind.DOES_NOT_LOAD, None),
+        (_wrong(0.3), {}, ViolationKind.METRIC_FELL, "loss"),
+        (_wrong(0.3), {"labelled": False}, ViolationKind.DISAGREES, "loss"),
+        (_wrong(0.005), {"tolerance": 1e-5}, ViolationKind.OUTPUTS_MOVED, "loss"),
+        (HEAD + "g (float[N,3] x) => (float[N,3] y) { y = Log(x) }", {}, ViolationKind.NON_FINITE, None),
+    ],
+)
+def test_a_violation_says_of_what_kind_it_is_and_what_allows_it(hold, data, result, settings, kind, allowance):
+    violations = hold(result, data(x=X, labels=LABELS), **settings).violations
+    assert (kind, allowance) in [(violation.kind, violation.allowance) for violation in violations]
+
+
+def test_only_what_was_measured_may_be_allowed():
+    never = {kind for kind in ViolationKind if kind.allowance is None}
+    assert never == {
+        ViolationKind.INVALID, ViolationKind.DOES_NOT_LOAD, ViolationKind.DOES_NOT_RUN, ViolationKind.NON_FINITE,
+    }  # fmt: skip

@@ -1,0 +1,123 @@
+"""Whether a result's outputs are as good as its source's: against labels, or without them by agreement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgedeploy.inference.onnxruntime import host_isa
+from edgedeploy.metrics.model_comparison import Compared, Ran
+from edgedeploy.optimize.guard.evaluation import Data, Evaluation, within
+from edgedeploy.optimize.guard.result import Findings, Violation, ViolationKind
+from edgedeploy.stats.rounding import at_most
+
+LEAST_SQNR_DB = 10.0
+"""Where there are no labels, a result whose error has more than a tenth of the power of the signal is refused.
+8-bit networks that kept their accuracy were measured at 15 dB and more, one that had lost 19 % of its answers at 5."""
+
+
+def judge_accuracy(compared: Compared, evaluation: Evaluation, findings: Findings) -> None:
+    """Judge the outputs of a result that ran twice on this machine.
+
+    Args:
+        compared: the source with the result in exact arithmetic, which is judged, and then with the result on the
+            host's kernels, which is noted where it differs.
+    """
+    for violation in accuracy_violations(compared, evaluation):
+        findings.add(violation)
+    _judge_reference(compared, evaluation.data, findings)
+    judged, tolerance = compared.ran[0], evaluation.tolerance
+    if tolerance is not None and 0 < judged.largest_difference <= tolerance:
+        findings.note(f"results stayed: at most {_moved(judged, tolerance)}")
+    for note in _metric_notes(compared, evaluation.max_drop):
+        findings.note(note)
+    if evaluation.metric is None:
+        judged_by = f"only agreement with the float model on {evaluation.data.name}"
+        findings.note(f"accuracy was not judged, for want of labels: {judged_by}")
+
+
+def accuracy_violations(
+    compared: Compared, evaluation: Evaluation, where: str = "in exact arithmetic"
+) -> list[Violation]:
+    """Return what speaks against the first result that was compared, as far as its outputs go.
+
+    Args:
+        where: it ran, for reasons.
+    """
+    judged, tolerance = compared.ran[0], evaluation.tolerance
+    found: list[Violation] = []
+    if judged.non_finite:
+        reason = f"{judged.non_finite:,} elements are NaN or infinite where the float model gives numbers"
+        found.append(Violation(ViolationKind.NON_FINITE, reason))
+    if tolerance is not None and not judged.largest_difference <= tolerance:
+        reason = f"the recipe promises to keep results, and {_moved(judged, tolerance)}"
+        found.append(Violation(ViolationKind.OUTPUTS_MOVED, reason))
+    before, after = compared.reference_metric, judged.metric
+    if evaluation.metric is not None and before is not None and after is not None:
+        if not within(before.value, after.value, evaluation.max_drop):
+            reason = (
+                f"{after.name} fell from {before.value:.4f} to {after.value:.4f} {where}, by "
+                f"{before.value - after.value:.4f}; allowed is {evaluation.max_drop:g}"
+            )
+            found.append(Violation(ViolationKind.METRIC_FELL, reason))
+    elif tolerance is None:
+        found += _agreement_violations(judged, evaluation.data, evaluation.max_drop)
+    return found
+
+
+def _judge_reference(compared: Compared, data: Data, findings: Findings) -> None:
+    """Judge the source itself: what gives no numbers cannot be compared with."""
+    if compared.reference_non_finite and not compared.reference_finite:
+        findings.violate(
+            ViolationKind.UNJUDGED,
+            f"the float model gives nothing but NaN or infinity on {data.name}, so nothing can be judged: "
+            "check how the data was prepared",
+        )
+    elif compared.reference_non_finite:
+        findings.note(f"the float model itself gives NaN or infinity on {data.name}")
+
+
+def _agreement_violations(judged: Ran, data: Data, max_drop: float) -> Iterator[Violation]:
+    agreement = judged.agreement
+    sqnr_db, match = agreement.sqnr_db, agreement.top1_match
+    if match is None and agreement.other_shapes:
+        match = 1.0 - agreement.other_shapes / agreement.samples
+    if sqnr_db is not None and sqnr_db < LEAST_SQNR_DB and agreement.other_shapes < agreement.samples:
+        yield Violation(
+            ViolationKind.DISAGREES,
+            f"outputs differ too much from the float model's to be let through without labels: SQNR {sqnr_db:.1f} dB "
+            f"on {data.name}, and {LEAST_SQNR_DB:g} dB is the least",
+        )
+    # Of inputs that were made up, answers are close to arbitrary in the float model too.
+    elif data.dataset is not None and match is not None and not within(1.0, match, max_drop):
+        yield Violation(
+            ViolationKind.DISAGREES,
+            f"{1 - match:.1%} of the answers changed on {data.name}, and {max_drop:.1%} is the budget: without labels "
+            "the accuracy may have fallen by as much (labelled --evaluation data would tell)",
+        )
+
+
+def _moved(judged: Ran, tolerance: float) -> str:
+    return f"an output moved by {judged.largest_difference:.2g} of the largest (allowed: {tolerance:.2g})"
+
+
+def _metric_notes(compared: Compared, max_drop: float) -> Iterator[str]:
+    """Yield what to know of a metric that is within its budget: whether luck may explain it, whether kernels agree."""
+    before, (judged, on_host) = compared.reference_metric, compared.ran
+    after, host = judged.metric, on_host.metric
+    if before is None or after is None or host is None or judged.change is None:
+        return
+    if not within(before.value, after.value, max_drop):
+        return
+    # Where every output is the same, bit for bit, no number of samples would show a loss.
+    moved = judged.agreement.sqnr_db is not None or judged.agreement.other_shapes
+    if moved and not at_most(-judged.change.low, max_drop):
+        yield (
+            f"{after.samples:,} samples are too few to be sure that {after.name} fell by no more than {max_drop:g}: "
+            f"with {judged.change.confidence:.0%} confidence it changed by {judged.change.low:+.4f} to "
+            f"{judged.change.high:+.4f}"
+        )
+    if not within(before.value, host.value, max_drop):
+        yield (
+            f"this machine's own integer kernels ({host_isa()}) give {host.name} {host.value:.4f} where exact "
+            f"arithmetic gives {after.value:.4f}; measure on the board"
+        )

@@ -1,0 +1,62 @@
+"""What a result is evaluated on, by which metric, and how far it may fall."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from edgedeploy.datasets.dataset import Dataset, Sample
+from edgedeploy.datasets.sampling import spread
+from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.metrics.metric import Metric
+from edgedeploy.stats.rounding import at_most
+
+
+class Data(Struct, frozen=True, kw_only=True):
+    """Samples that models are compared on."""
+
+    name: str
+    """For reasons, e.g. `"the evaluation data"`."""
+    dataset: Dataset | None
+    generated: tuple[Sample, ...] = ()
+    """When there is no dataset."""
+
+    @property
+    def count(self) -> int | None:
+        """How many feeds there are; None when only running the dataset tells."""
+        return len(self.generated) if self.dataset is None else self.dataset.count
+
+    def samples(self) -> Iterator[Sample]:
+        """Return all samples in order."""
+        return iter(self.generated) if self.dataset is None else self.dataset.samples()
+
+    def spread(self, wanted: int) -> Iterator[Sample]:
+        """Return `wanted` samples at equal distances through the dataset; all where they were generated."""
+        return iter(self.generated) if self.dataset is None else spread(self.dataset, wanted)
+
+
+class Evaluation(Struct, frozen=True, kw_only=True):
+    """How results of one source are compared with it."""
+
+    data: Data
+    metric: Metric | None
+    """None when the data has no labels."""
+    max_drop: float
+    """How much the metric may fall, in its own units; a fall of just this much is allowed. Where there are no labels,
+    the share of answers that may change: the accuracy cannot have fallen by more."""
+    tolerance: float | None = None
+    """How far outputs may move relative to the largest, for a recipe that promises to keep results; None for one that
+    does not."""
+    progress: Progress = SILENT
+
+
+def within(before: float, after: float, max_drop: float) -> bool:
+    """Return whether a metric fell from `before` to `after` by at most `max_drop`, rounding aside. NaN never did."""
+    return at_most(before - after, max_drop)
+
+
+def is_valid_drop(max_drop: float) -> bool:
+    """Return whether `max_drop` is a number that a metric can fall by."""
+    return math.isfinite(max_drop) and max_drop >= 0.0

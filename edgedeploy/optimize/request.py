@@ -1,0 +1,143 @@
+"""What `optimize` is asked, with all names resolved and all files opened."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from msgspec import Struct
+
+from edgedeploy.foundation.errors import DatasetError, UnsupportedError
+from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.metrics.classification import find_metric
+from edgedeploy.metrics.metric import Metric
+from edgedeploy.model.inspect import inspect_model
+from edgedeploy.model.load import load_onnx
+from edgedeploy.optimize.base import Context
+from edgedeploy.optimize.guard.board import Board
+from edgedeploy.optimize.guard.evaluation import Evaluation, is_valid_drop
+from edgedeploy.optimize.guard.request import GuardRequest
+from edgedeploy.optimize.guard.speed import SpeedJudge
+from edgedeploy.optimize.recipes.recipe import Recipe
+from edgedeploy.optimize.search.settings import SearchSettings
+from edgedeploy.optimize.source_model import Datasets, SourceModel, open_datasets
+from edgedeploy.values.contract import Allowance
+from edgedeploy.values.target import Target
+
+
+class OptimizeRequest(Struct, frozen=True, kw_only=True):
+    """A recipe for a model, and all that decides whether its result is accepted."""
+
+    source: SourceModel
+    recipe: Recipe
+    output: Path
+    """The file to write."""
+    data: Datasets
+    metric: Metric | None
+    """None when the evaluation data has no labels."""
+    max_drop: float
+    """How much the metric may fall, in its own units."""
+    target: Target | None = None
+    """The kind of board that the result is for; None for any."""
+    speed: SpeedJudge | None = None
+    """Compares the result's speed with the source's; None leaves that unjudged."""
+    board: Board | None = None
+    """Runs the result too; None for none."""
+    allowed: frozenset[Allowance] = frozenset()
+    """Violations that are not to stop the result."""
+    search: SearchSettings = SearchSettings()
+    """Of a recipe that is a search."""
+    progress: Progress = SILENT
+
+    def context(self, progress: Progress | None = None) -> Context:
+        """Return what passes may use, with nothing remembered yet.
+
+        Args:
+            progress: hears of the passes; None takes the request's.
+        """
+        return Context(
+            target=self.target,
+            calibration=self.data.calibration,
+            probes=self.data.probes,
+            progress=progress or self.progress,
+        )
+
+    def evaluation(self, tolerance: float | None = None) -> Evaluation | None:
+        """Return how results are compared with the source, on the best data there is; None when there is none.
+
+        Args:
+            tolerance: of a recipe that promises to keep results; None when it does not.
+        """
+        data = self.data.for_judging()
+        if data is None:
+            return None
+        return Evaluation(
+            data=data, metric=self.metric, max_drop=self.max_drop, tolerance=tolerance, progress=self.progress
+        )
+
+    def guard_request(self) -> GuardRequest:
+        """Return what the guard holds this request's results against."""
+        return GuardRequest(
+            source=self.source.content,
+            source_size_bytes=self.source.facts.size_bytes,
+            # The trials of a search may change results, whatever its preparation promises.
+            evaluation=self.evaluation(None if self.recipe.is_search else self.recipe.tolerance),
+            speed=self.speed,
+            board=self.board,
+            allowed=self.allowed,
+        )
+
+
+def open_request(
+    model: Path,
+    recipe: Recipe,
+    output: Path,
+    *,
+    calibration: str | None,
+    evaluation: str | None,
+    metric: str,
+    max_drop: float,
+    target: Target | None,
+    speed: SpeedJudge | None,
+    board: Board | None,
+    allowed: Collection[Allowance],
+    search: SearchSettings | None,
+    progress: Progress,
+) -> OptimizeRequest:
+    """Check and open all that `optimize` takes; see there for arguments and errors."""
+    _check_settings(model, recipe, output, calibration, max_drop)
+    facts = inspect_model(model)
+    judged_metric = find_metric(metric)
+    content = model.read_bytes() if facts.format == "tflite" else load_onnx(model).SerializeToString()
+    data = open_datasets(calibration, evaluation, facts, content)
+    return OptimizeRequest(
+        source=SourceModel(path=model, facts=inspect_model(model, data.shapes), content=content),
+        recipe=recipe,
+        output=output,
+        data=data,
+        metric=judged_metric if data.has_labels else None,
+        max_drop=max_drop,
+        target=target,
+        speed=speed,
+        board=board,
+        allowed=frozenset(allowed),
+        search=search or SearchSettings(),
+        progress=progress,
+    )
+
+
+def _check_settings(model: Path, recipe: Recipe, output: Path, calibration: str | None, max_drop: float) -> None:
+    if not is_valid_drop(max_drop):
+        raise UnsupportedError(f"max_drop is {max_drop}; a number of at least 0 is expected")
+    if output.exists() and model.exists() and output.samefile(model):
+        raise UnsupportedError(
+            f"the output {output} is the model itself",
+            why="the float model is what every later figure is held against",
+            hint="name another file with -o",
+        )
+    if recipe.needs_calibration and calibration is None:
+        raise DatasetError(
+            f"recipe {recipe.name!r} needs calibration data",
+            why="quantized activations get their ranges from sample inputs",
+            hint="add --calibration FILE.npz with some dozens of typical inputs",
+        )
