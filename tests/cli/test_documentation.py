@@ -1,0 +1,89 @@
+"""README, docs/ and CONTRIBUTING name commands, options and files that exist; help texts fit a terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from edgedeploy.cli.main import cli
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+QUOTED = re.compile(r"^ {4,}edgedeploy (.+)$|`edgedeploy ([^`\n]+)`", re.MULTILINE)
+"""A command in an indented block, or in a line."""
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Each command with the words that name it, groups included."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield (*path, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+
+
+COMMANDS = dict(commands(cli))
+
+
+def options(path: tuple[str, ...]) -> set[str]:
+    """Of a command; of a group, those of its commands too."""
+    below = (command for words, command in COMMANDS.items() if words[: len(path)] == path)
+    return {name for command in below for parameter in command.params for name in parameter.opts}
+
+
+def named(words: list[str]) -> list[tuple[str, ...]]:
+    """The commands that quoted words name: `["board", "up|down", "NAME"]` names two."""
+    if isinstance(COMMANDS.get((words[0],)), click.Group) and words[1:] and not words[1].startswith("["):
+        return [(words[0], below) for below in words[1].split("|")]
+    return [(words[0],)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_quoted_commands_exist_with_their_options(page: Path) -> None:
+    for match in QUOTED.finditer(page.read_text(encoding="utf-8")):
+        quoted = (match[1] or match[2]).split("#")[0]
+        words = quoted.split()
+        if words[0].startswith("--"):
+            continue
+        paths = named(words)
+        assert set(paths) <= set(COMMANDS), quoted
+        known = set().union(*map(options, paths))
+        assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", quoted)) <= known, quoted
+
+
+def test_readme_lists_every_command() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = {(match[1] or match[2]).split()[0] for match in QUOTED.finditer(text)}
+    listed |= set(re.findall(r"    edgedeploy \S+ .*    edgedeploy (\S+)", text))
+    assert {words[0] for words in COMMANDS} <= listed
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_files_that_contributing_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    layout = text.partition("## Package layout")[2].partition("Beside")[0]
+    packages = set(re.findall(r"^    ([a-z]+)/ ", layout, re.MULTILINE))
+    folders = {folder.name for folder in (ROOT / "edgedeploy").iterdir() if (folder / "__init__.py").exists()}
+    assert packages == folders
+    for name in re.findall(r"`((?:[\w.]+/)+[\w.]*)`", text):
+        assert any((base / name).exists() for base in (ROOT, ROOT / "edgedeploy", ROOT / "tests")), name
+
+
+@pytest.mark.parametrize("words", [(), *COMMANDS], ids=lambda words: " ".join(words) or "edgedeploy")
+def test_help_fits_a_terminal(words: tuple[str, ...]) -> None:
+    """80 columns, and no summary of a command is cut off."""
+    lines = CliRunner().invoke(cli, [*words, "--help"], terminal_width=80).output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if line.endswith("...") and not line.startswith("Usage:")]
