@@ -131,9 +131,10 @@ def bundle_table(bundle: Bundle) -> RenderableType:
         "release": f"{manifest.name} {manifest.version}",
         "target": f"{manifest.target} ({manifest.architecture})",
         "model": f"{bytes_in_words(manifest.model.size_bytes)}, {manifest.model.parameters:,} parameters",
-        "made by": source,
+        "recipe": source,
         "backend": f"{runtime.backend}: {runtime.chosen}" if runtime.chosen else runtime.backend,
-        "runtime": "; ".join(part for part in (packages, _where(bundle)) if part) or "none: the program needs no files",
+        "runtime": "; ".join(part for part in (packages, _where(bundle)) if part)
+        or "none: the program needs no runtime",
         "settings": ", ".join(f"{name} {_plain(value)}" for name, value in runtime.settings.items()) or "none",
         "needs": _needs(bundle),
         "golden": f"{manifest.golden_samples} samples",

@@ -125,6 +125,6 @@ def command(
     if result.signer:
         text += f"; the device verified the signature of {result.signer}"
     if result.retired:
-        text += f"\nremoved, with {keep} kept: {', '.join(result.retired)}"
+        text += f"\nremoved old releases (--keep {keep}): {', '.join(result.retired)}"
     out.result(result, text)
     return 0

@@ -67,7 +67,7 @@ def _whole(target: Target) -> RenderableType:
         "cpu": f"{cpu.cores} x {cpu.core}, {cpu.clock_mhz} MHz, {' '.join(cpu.features)}",
         "system": "\n".join(_system(each) for each in (system, *target.other_os)),
         "backends": ", ".join(target.backends) or "none",
-        "no faster than": _bounds(target),
+        "maximum speed": _bounds(target),
         "emulated as": emulated,
         "sources": "\n".join(target.sources),
     }
@@ -92,6 +92,6 @@ def _bounds(target: Target) -> str:
         api.peak_macs_per_s(target, rate) for rate in (roof.float32_macs_per_cycle, roof.int8_macs_per_cycle)
     )
     return (
-        f"{float32 / 1e9:,.1f} billion MACs a second in float32, {int8 / 1e9:,.1f} in int8; "
-        f"{roof.memory_bytes_per_s / 1e9:,.1f} GB a second of memory"
+        f"{float32 / 1e9:,.1f} billion MACs per second in float32, {int8 / 1e9:,.1f} in int8; "
+        f"{roof.memory_bytes_per_s / 1e9:,.1f} GB per second of memory bandwidth"
     )
