@@ -26,7 +26,7 @@ from wild.mobilenet import write_mobilenet_v2
 from wild.models import DEFAULT_FOLDER, Ready, models
 
 from benchmarks import ROOT
-from benchmarks.backends_report import Row, Rows, document, print_tables
+from benchmarks.backends_report import BackendRow, BackendRows, document, print_tables
 from edgedeploy.compile.build import compile_model
 from edgedeploy.deploy.push import push
 from edgedeploy.device.address import connect
@@ -88,7 +88,7 @@ _OTHER = """
 """
 
 
-class SourceModel:
+class BackendSubject:
     """A model and its data."""
 
     def __init__(self, name: str, path: Path, ready: Ready) -> None:
@@ -98,14 +98,14 @@ class SourceModel:
         self.arithmetic = "integer" if any("Quantize" in word or "Integer" in word for word in words) else "float"
 
 
-def subjects(folder: Path, names: list[str]) -> list[SourceModel]:
+def subjects(folder: Path, names: list[str]) -> list[BackendSubject]:
     """The models that were asked for; `NAME-int8` is NAME after the recipe int8."""
     found = []
     for name in names:
         plain = name.removesuffix(_QUANTIZED)
         (ready,) = models(folder, [_MADE_UP.get(plain, plain)])
         path = _made_up(folder, plain) if plain in _MADE_UP else ready.path
-        found.append(SourceModel(name, _quantized(folder, plain, path, ready) if name != plain else path, ready))
+        found.append(BackendSubject(name, _quantized(folder, plain, path, ready) if name != plain else path, ready))
     return found
 
 
@@ -136,7 +136,7 @@ def _quantized(folder: Path, name: str, source: Path, ready: Ready) -> Path:
     return path
 
 
-class Bench:
+class BackendBench:
     """One board, and the figures of what was measured on it."""
 
     def __init__(self, target: Target, connection: Connection, folder: Path, samples: int, again: bool) -> None:
@@ -144,18 +144,18 @@ class Bench:
         self.samples, self.again = samples, again
         self._brought: dict[str, int] = {}
 
-    def row(self, source_model: SourceModel, backend: str) -> Row:
+    def row(self, subject: BackendSubject, backend: str) -> BackendRow:
         """Figures, or the reason why there are none."""
-        empty = Row(model=source_model.name, backend=backend, board=self.target.name)
+        empty = BackendRow(model=subject.name, backend=backend, board=self.target.name)
         with tempfile.TemporaryDirectory(prefix="bench-backends-") as scratch:
             try:
                 bundle = compile_model(
-                    source_model.path,
+                    subject.path,
                     self.target,
                     Path(scratch) / "model.edge",
-                    name=source_model.name,
+                    name=subject.name,
                     backend=backend,
-                    golden=source_model.calibration,
+                    golden=subject.calibration,
                     golden_samples=4,
                 )
             except EdgedeployError as error:
@@ -164,26 +164,26 @@ class Bench:
             if known is not None:
                 return known
             try:
-                row = self._measured(empty, source_model, bundle, Path(scratch))
+                row = self._measured(empty, subject, bundle, Path(scratch))
             except (BusyError, DeviceError) as error:
                 # Not kept: it may be the machine's fault, and is to be looked at.
                 return structs.replace(empty, failure=_words(error), bundle_bytes=bundle.size_bytes)
         return self._kept(structs.replace(row, made_from=self._made_from(bundle.sha256)))
 
-    def _kept(self, row: Row) -> Row:
+    def _kept(self, row: BackendRow) -> BackendRow:
         place = _place(self.folder, row.board, row.model, row.backend)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(json.dumps(to_builtins(row), indent=1) + "\n", encoding="utf-8")
         return row
 
-    def _known(self, row: Row, sha256: str) -> Row | None:
+    def _known(self, row: BackendRow, sha256: str) -> BackendRow | None:
         found = None if self.again else left(self.folder, row.board, row.model, row.backend)
         return found if found and found.made_from == self._made_from(sha256) else None
 
     def _made_from(self, sha256: str) -> str:
         return f"{sha256} {self.samples} {_MEASURED_AS}"
 
-    def _measured(self, row: Row, source_model: SourceModel, bundle: Bundle, scratch: Path) -> Row:
+    def _measured(self, row: BackendRow, subject: BackendSubject, bundle: Bundle, scratch: Path) -> BackendRow:
         brought_bytes = self._bring_runtime(row.backend, scratch)
         pushed = push(bundle, self.connection)
         # Else the kernel writes it out while it is counted.
@@ -194,10 +194,10 @@ class Bench:
         accuracy = test(
             self.connection,
             release,
-            source_model.evaluation,
-            metric=source_model.metric,
+            subject.evaluation,
+            metric=subject.metric,
             limit=self.samples,
-            model=source_model.path,
+            model=subject.path,
         ).accuracy
         assert accuracy is not None
         agreement = accuracy.agreement
@@ -212,7 +212,7 @@ class Bench:
             samples=agreement.samples,
             top1_match=agreement.top1_match,
             sqnr_db=agreement.sqnr_db,
-            agrees=_agrees(agreement, source_model.arithmetic),
+            agrees=_agrees(agreement, subject.arithmetic),
         )
 
     def _bring_runtime(self, backend: str, scratch: Path) -> int:
@@ -258,10 +258,10 @@ class Bench:
         return round(statistics.median(counts)), int(message["first_ns"]), observed.peak_rss_bytes
 
 
-def left(folder: Path, board: str, model: str, backend: str) -> Row | None:
+def left(folder: Path, board: str, model: str, backend: str) -> BackendRow | None:
     """The row that an earlier run left."""
     place = _place(folder, board, model, backend)
-    return convert(json.loads(place.read_text(encoding="utf-8")), Row) if place.exists() else None
+    return convert(json.loads(place.read_text(encoding="utf-8")), BackendRow) if place.exists() else None
 
 
 def _place(folder: Path, board: str, model: str, backend: str) -> Path:
@@ -278,9 +278,11 @@ def _words(error: EdgedeployError) -> str:
     return ": ".join(part for part in (error.what, error.why) if part)
 
 
-def measure(chosen: list[SourceModel], backends: list[str], boards: list[str], arguments: argparse.Namespace) -> Rows:
+def measure(
+    chosen: list[BackendSubject], backends: list[str], boards: list[str], arguments: argparse.Namespace
+) -> BackendRows:
     """Every row, board by board; each board is booted for its rows and shut down again."""
-    rows: Rows = {}
+    rows: BackendRows = {}
     for board in boards:
         target = load_target(board)
         with contextlib.ExitStack() as stack:
@@ -289,13 +291,13 @@ def measure(chosen: list[SourceModel], backends: list[str], boards: list[str], a
             stack.enter_context(exclusive(arguments.folder / "backends" / name, f"measuring on {name}"))
             status = stack.enter_context(emulated_board(name, target=board, counting=True, progress=SILENT))
             connection = stack.enter_context(connect(status.address))
-            bench = Bench(target, connection, arguments.folder, arguments.samples, arguments.again)
+            bench = BackendBench(target, connection, arguments.folder, arguments.samples, arguments.again)
             for backend in backends:
-                for source_model in chosen:
-                    print(f"{board}: {source_model.name} on {backend} …", file=sys.stderr, flush=True)
-                    row = bench.row(source_model, backend)
+                for subject in chosen:
+                    print(f"{board}: {subject.name} on {backend} …", file=sys.stderr, flush=True)
+                    row = bench.row(subject, backend)
                     print(f"    {row}", file=sys.stderr, flush=True)
-                    rows[board, source_model.name, backend] = row
+                    rows[board, subject.name, backend] = row
     return rows
 
 

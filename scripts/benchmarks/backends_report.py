@@ -22,7 +22,7 @@ _NEAR = 1.5
 """Times the least work: what lies below is no reason to have two runtimes on a board."""
 
 
-class Row(Struct, frozen=True, kw_only=True):
+class BackendRow(Struct, frozen=True, kw_only=True):
     """One model on one backend on one board."""
 
     model: str
@@ -50,13 +50,13 @@ class Row(Struct, frozen=True, kw_only=True):
     agrees: bool = False
 
 
-Rows = dict[tuple[str, str, str], Row]
+BackendRows = dict[tuple[str, str, str], BackendRow]
 """By board, model and backend."""
 
 _HEADINGS = ("backend", "agrees", "bundle", "sent second", "cold start", "peak memory", "an inference")
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: BackendRow) -> tuple[str, ...]:
     """A row's figures in words, under the headings; of a refusal the reason alone."""
     if row.reason or row.failure:
         return (row.backend, f"refused: {row.reason[:_REASON_LENGTH]}" if row.reason else f"failed: {row.failure}")
@@ -76,7 +76,7 @@ def _millions(count: int | None) -> str:
     return "–" if count is None else f"{count / 1e6:,.4g} M"
 
 
-def print_tables(rows: Rows) -> None:
+def print_tables(rows: BackendRows) -> None:
     """One table for each board, in the terminal."""
     console = Console(width=None if sys.stdout.isatty() else 200)
     for board in _boards(rows):
@@ -89,7 +89,7 @@ def print_tables(rows: Rows) -> None:
         console.print(*map(str, order(rows, board)), sep="\n")
 
 
-class Place(Struct, frozen=True):
+class BackendRank(Struct, frozen=True):
     """A backend among the others on one board; ratios are geometric means over models, against the least of each."""
 
     backend: str
@@ -107,7 +107,7 @@ class Place(Struct, frozen=True):
         )
 
 
-def order(rows: Rows, board: str) -> list[Place]:
+def order(rows: BackendRows, board: str) -> list[BackendRank]:
     """The backends, best first. Those whose work is near the least stand before others, and among them those that run
     most of the models, so that they share one runtime on the board; then the least work, in steps of a tenth; then the
     least of a cold start. The work of a program that computes on one core counts for each of the board's."""
@@ -122,10 +122,10 @@ def order(rows: Rows, board: str) -> list[Place]:
                 for row in own
             ]
         )
-        found.append(Place(backend, work, start, len(own)))
+        found.append(BackendRank(backend, work, start, len(own)))
     cores = load_target(board).cpu.cores
 
-    def key(place: Place) -> tuple[bool, int, float, float]:
+    def key(place: BackendRank) -> tuple[bool, int, float, float]:
         work = place.work * (cores if place.backend in _ONE_CORE else 1)
         return work > _NEAR, -place.models, round(work, 1), place.start
 
@@ -141,7 +141,7 @@ def _mean(ratios: Sequence[float]) -> float:
     return math.exp(statistics.fmean(map(math.log, ratios)))
 
 
-def document(rows: Rows, command: str, floors_db: Mapping[str, float]) -> str:
+def document(rows: BackendRows, command: str, floors_db: Mapping[str, float]) -> str:
     """docs/bench_backends.md."""
     lines = [
         "# Models through every backend, on emulated boards",
@@ -186,7 +186,7 @@ def document(rows: Rows, command: str, floors_db: Mapping[str, float]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _summary(rows: Rows, board: str) -> list[str]:
+def _summary(rows: BackendRows, board: str) -> list[str]:
     lines = ["In order; ratios are geometric means over models, against the least of all backends:", ""]
     lines += [f"{number}. {place}" for number, place in enumerate(order(rows, board), 1)]
     first = {row.backend: row.sent_first_bytes for row in _of(rows, board) if row.sent_first_bytes}
@@ -196,11 +196,11 @@ def _summary(rows: Rows, board: str) -> list[str]:
     return lines
 
 
-def _boards(rows: Rows) -> list[str]:
+def _boards(rows: BackendRows) -> list[str]:
     return list(dict.fromkeys(board for board, _, _ in rows))
 
 
-def _of(rows: Rows, board: str) -> list[Row]:
+def _of(rows: BackendRows, board: str) -> list[BackendRow]:
     # A backend that the board cannot have is no matter of the model.
     never = set(backend_names()) - set(load_target(board).backends)
     found = [row for row in rows.values() if row.board == board and row.backend not in never]

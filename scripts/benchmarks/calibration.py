@@ -52,7 +52,7 @@ _TURNS = 3
 _PATIENCE_SECONDS = 300
 
 
-class SourceModel(msgspec.Struct, frozen=True):
+class CalibrationSubject(msgspec.Struct, frozen=True):
     """A model and its samples."""
 
     title: str
@@ -68,7 +68,7 @@ class Job(msgspec.Struct, frozen=True):
     who: Who
     method: Method
     samples: int
-    source_model: SourceModel
+    subject: CalibrationSubject
     tensors: list[str]
     memory_limit: float
     """GB of address space."""
@@ -76,7 +76,7 @@ class Job(msgspec.Struct, frozen=True):
     """Take one core, and the CPU's time."""
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class CalibrationOutcome(msgspec.Struct, frozen=True):
     """What one process has to say. `failure` is empty when it came to its end."""
 
     seconds: float = 0.0
@@ -94,11 +94,11 @@ class Measured(msgspec.Struct, frozen=True):
     failure: str
 
 
-def dataset_of(source_model: SourceModel) -> Dataset:
-    return open_dataset(source_model.data, api.inspect(Path(source_model.model)).inputs)
+def dataset_of(subject: CalibrationSubject) -> Dataset:
+    return open_dataset(subject.data, api.inspect(Path(subject.model)).inputs)
 
 
-class _Reader:
+class _DatasetReader:
     """What onnxruntime takes for a CalibrationDataReader: anything with `get_next`."""
 
     def __init__(self, dataset: Dataset, samples: int) -> None:
@@ -122,28 +122,26 @@ def calibrator_of(model: str, method: Method, folder: str) -> Any:
     return create_calibrator(model, _OPERATORS, augmented, calibrate_method=methods[method])
 
 
-def work(job: Job) -> Outcome:
+def work(job: Job) -> CalibrationOutcome:
     """Calibrate, in this process."""
-    dataset = dataset_of(job.source_model)
+    dataset = dataset_of(job.subject)
     now = time.process_time if job.one_core else time.perf_counter
     if job.who == "edgedeploy":
         begun = now()
         context = Context(calibration=dataset)
-        found = calibrate(
-            ir.load(job.source_model.model), job.tensors, context, method=job.method, limit=job.samples
-        ).ranges
+        found = calibrate(ir.load(job.subject.model), job.tensors, context, method=job.method, limit=job.samples).ranges
         seconds = now() - begun
         ranges = {name: (one.low, one.high) for name, one in found.items()}
     else:
         importlib.import_module("onnxruntime.quantization.calibrate")  # not to be timed
         with tempfile.TemporaryDirectory() as folder:
             begun = now()
-            calibrator = calibrator_of(job.source_model.model, job.method, folder)
-            calibrator.collect_data(_Reader(dataset, job.samples))
+            calibrator = calibrator_of(job.subject.model, job.method, folder)
+            calibrator.collect_data(_DatasetReader(dataset, job.samples))
             data = calibrator.compute_data().data
             seconds = now() - begun
         ranges = {name: tuple(np.ravel(one.range_value).tolist()) for name, one in data.items()}
-    return Outcome(seconds=seconds, peak_bytes=peak_bytes(), ranges=ranges)
+    return CalibrationOutcome(seconds=seconds, peak_bytes=peak_bytes(), ranges=ranges)
 
 
 def peak_bytes() -> int:
@@ -167,11 +165,11 @@ def child(job: Job, answer: Path) -> None:
         words = " ".join(str(error).split())
         no_memory = isinstance(error, MemoryError) or "alloc" in words.lower()
         failure = f"out of memory (limit {job.memory_limit:.3g} GB)" if no_memory else f"fails: {words[:80]}"
-        outcome = Outcome(failure=failure, peak_bytes=peak_bytes())
+        outcome = CalibrationOutcome(failure=failure, peak_bytes=peak_bytes())
     answer.write_bytes(msgspec.json.encode(outcome))
 
 
-def run(job: Job) -> Outcome:
+def run(job: Job) -> CalibrationOutcome:
     """Do `job` in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
@@ -189,16 +187,16 @@ def run(job: Job) -> Outcome:
                 command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=_PATIENCE_SECONDS
             )
         except subprocess.TimeoutExpired:
-            return Outcome(failure=f"stopped after {_PATIENCE_SECONDS} s")
+            return CalibrationOutcome(failure=f"stopped after {_PATIENCE_SECONDS} s")
         if not answer.exists():
             words = ended.stderr.decode(errors="replace").strip().splitlines() or ["without a word"]
-            return Outcome(failure=f"ended with {ended.returncode}: {words[-1][:80]}")
-        return msgspec.json.decode(answer.read_bytes(), type=Outcome)
+            return CalibrationOutcome(failure=f"ended with {ended.returncode}: {words[-1][:80]}")
+        return msgspec.json.decode(answer.read_bytes(), type=CalibrationOutcome)
 
 
 def measure(jobs: Sequence[Job]) -> list[Measured]:
     """Do the jobs in turns."""
-    outcomes: list[list[Outcome]] = [[] for _ in jobs]
+    outcomes: list[list[CalibrationOutcome]] = [[] for _ in jobs]
     for turn in range(_TURNS):
         for job, so_far in zip(jobs, outcomes, strict=True):
             # What is slow is steady enough, and what fails once fails again.
@@ -215,7 +213,7 @@ def measure(jobs: Sequence[Job]) -> list[Measured]:
     ]
 
 
-def prepare(folder: Path, samples: int) -> Iterator[SourceModel]:
+def prepare(folder: Path, samples: int) -> Iterator[CalibrationSubject]:
     """The text detector on pages, and the direction classifier on text lines, which PP-OCR was trained for."""
     from wild.pictures import pages, turned_lines
 
@@ -225,16 +223,16 @@ def prepare(folder: Path, samples: int) -> Iterator[SourceModel]:
     ):
         # Weights in Constant nodes are taken for activations by onnxruntime's calibrators: folded, there are none.
         model, _ = run_passes(ir.load(_MODELS / f"{file}.onnx"), api.load_recipe("fold").passes, Context())
-        source_model = SourceModel(title, str(folder / f"{file}.onnx"), str(folder / f"{file}.npz"))
-        ir.save(model, source_model.model)
-        np.savez(source_model.data, x=draw("calibration", samples, 20260303)["x"])
-        yield source_model
+        subject = CalibrationSubject(title, str(folder / f"{file}.onnx"), str(folder / f"{file}.npz"))
+        ir.save(model, subject.model)
+        np.savez(subject.data, x=draw("calibration", samples, 20260303)["x"])
+        yield subject
 
 
-def tensors_of(source_model: SourceModel) -> list[str]:
+def tensors_of(subject: CalibrationSubject) -> list[str]:
     """Those that onnxruntime chooses."""
     with tempfile.TemporaryDirectory() as folder:
-        calibrator = calibrator_of(source_model.model, "percentile", folder)
+        calibrator = calibrator_of(subject.model, "percentile", folder)
         return sorted(calibrator.tensors_to_calibrate)
 
 
@@ -248,14 +246,14 @@ def difference(ours: Measured, theirs: Measured) -> float:
 
 
 def compare(
-    source_model: SourceModel, sizes: Sequence[int], *, limit: float, one_core: bool, console: Console
+    subject: CalibrationSubject, sizes: Sequence[int], *, limit: float, one_core: bool, console: Console
 ) -> tuple[list[str], list[str]]:
     """Lines of the document about one subject, and the sentences that say where a goal was missed."""
-    tensors = tensors_of(source_model)
+    tensors = tensors_of(subject)
     lines = [
-        f"## {source_model.title}",
+        f"## {subject.title}",
         "",
-        f"{Path(source_model.model).stat().st_size / 1e6:.1f} MB, {len(tensors)} tensors watched.",
+        f"{Path(subject.model).stat().st_size / 1e6:.1f} MB, {len(tensors)} tensors watched.",
         "",
         "| method | samples | onnxruntime | edgedeploy | time | onnxruntime | edgedeploy | memory |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
@@ -264,11 +262,9 @@ def compare(
     notes: list[str] = []
     for method in get_args(Method):
         for samples in sizes:
-            jobs = [
-                Job(who, method, samples, source_model, tensors, limit, one_core) for who in reversed(get_args(Who))
-            ]
+            jobs = [Job(who, method, samples, subject, tensors, limit, one_core) for who in reversed(get_args(Who))]
             theirs, ours = measure(jobs)
-            where = f"{source_model.title}: {method}, {samples} samples"
+            where = f"{subject.title}: {method}, {samples} samples"
             console.print(f"{where}: {_time(theirs)} → {_time(ours)}, {_memory(theirs)} → {_memory(ours)}")
             # Where theirs ran out of memory, they wanted more than the limit.
             share = ours.peak_bytes / (limit * 1e9 if theirs.failure else theirs.peak_bytes)
@@ -350,9 +346,9 @@ def main() -> None:
     sections: list[str] = []
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        for source_model in prepare(Path(folder), sizes[-1]):
+        for subject in prepare(Path(folder), sizes[-1]):
             lines, failures = compare(
-                source_model, sizes, limit=arguments.memory_limit, one_core=arguments.one_core, console=console
+                subject, sizes, limit=arguments.memory_limit, one_core=arguments.one_core, console=console
             )
             sections += lines
             missed += failures

@@ -80,7 +80,7 @@ def make_bundle(
     return open_bundle(place)
 
 
-class SourceModel:
+class FaultSubject:
     """One device, the release that is current there, and bundles to push."""
 
     place = ""
@@ -127,7 +127,7 @@ class SourceModel:
         return Pusher(bundle, self.place, way)
 
 
-class Board(SourceModel):
+class FaultBoard(FaultSubject):
     place = "emulated board"
     architecture = "aarch64"
 
@@ -154,7 +154,7 @@ class Board(SourceModel):
         board_up(self._board.name)
 
 
-class SshServer(SourceModel):
+class SshServer(FaultSubject):
     place = "OpenSSH server"
 
     def __init__(self, server: Server, folder: Path, rng: random.Random) -> None:
@@ -184,12 +184,12 @@ def _clocks() -> Path:
 
 
 @contextlib.contextmanager
-def board_subject(number: int, rng: random.Random) -> Iterator[Board]:
+def board_subject(number: int, rng: random.Random) -> Iterator[FaultBoard]:
     name = f"faults-{number}"
     clock = _clocks() / name
     made = emulated_board(name, target="rpi4", minimal=True, disk_mb=512, delete=True, progress=SILENT)
     with tempfile.TemporaryDirectory(prefix="bench-faults-") as folder, made as board:
-        yield Board(board, clock, Path(folder), rng)
+        yield FaultBoard(board, clock, Path(folder), rng)
 
 
 @contextlib.contextmanager

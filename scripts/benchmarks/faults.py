@@ -33,10 +33,10 @@ from benchmarks import ROOT
 from benchmarks.fault_subjects import (
     STATES,
     WEIGHTS_BYTES,
-    Board,
+    FaultBoard,
+    FaultSubject,
     Lost,
     Pusher,
-    SourceModel,
     SshServer,
     board_subject,
     server_subject,
@@ -50,14 +50,14 @@ from edgedeploy.values.bundle import Bundle
 
 _DOCUMENT = ROOT / "docs" / "bench_faults.md"
 _PUSH_TIMEOUT_S = 300.0
-_BOARD, _SERVER = Board.place, SshServer.place
+_BOARD, _SERVER = FaultBoard.place, SshServer.place
 _CLOCKS = ("1970-01-01T00:00:00", "1999-12-31T23:59:58", "2038-01-19T03:14:05", "2098-06-01T12:00:00")
 
 
-def check(source_model: SourceModel, bundles: list[Bundle]) -> str:
+def check(subject: FaultSubject, bundles: list[Bundle]) -> str:
     """Hold the device to the promise. Returns which release is current: `old` or `new`."""
-    allowed = {source_model.old.id: "old"} | {f"{one.manifest.version}-{one.sha256[:12]}": "new" for one in bundles}
-    with source_model.connect() as device:
+    allowed = {subject.old.id: "old"} | {f"{one.manifest.version}-{one.sha256[:12]}": "new" for one in bundles}
+    with subject.connect() as device:
         listing = list_releases(device)
         current = [release for release in listing.releases if release.current]
         if len(current) != 1 or current[0].id not in allowed:
@@ -73,64 +73,64 @@ def check(source_model: SourceModel, bundles: list[Bundle]) -> str:
     return allowed[current[0].id]
 
 
-def _strike(source_model: SourceModel, pusher: Pusher) -> str:
+def _strike(subject: FaultSubject, pusher: Pusher) -> str:
     """Wait for a random moment of a push: half of them anywhere in its time or right after it, half soon after it came
     into a random state. Returns the state."""
-    rng = source_model.rng
+    rng = subject.rng
     if rng.random() < 0.5:
         pusher.wait_for("", _PUSH_TIMEOUT_S)
-        pusher.ended(rng.uniform(0.0, 1.1 * source_model.push_s))
+        pusher.ended(rng.uniform(0.0, 1.1 * subject.push_s))
     else:
         pusher.wait_for(rng.choice(STATES), _PUSH_TIMEOUT_S)
-        pusher.ended(rng.uniform(0.0, 0.1 * source_model.push_s))
+        pusher.ended(rng.uniform(0.0, 0.1 * subject.push_s))
     return pusher.doing()
 
 
-def power_cut(source_model: SourceModel) -> tuple[str, list[Bundle]]:
-    assert isinstance(source_model, Board)
-    bundle = source_model.new_bundle()
-    pusher = source_model.begin_push(bundle)
-    state = _strike(source_model, pusher)
-    source_model.cut_power()
+def power_cut(subject: FaultSubject) -> tuple[str, list[Bundle]]:
+    assert isinstance(subject, FaultBoard)
+    bundle = subject.new_bundle()
+    pusher = subject.begin_push(bundle)
+    state = _strike(subject, pusher)
+    subject.cut_power()
     pusher.kill()
-    source_model.boot()
+    subject.boot()
     return state, [bundle]
 
 
-def wrong_clock(source_model: SourceModel) -> tuple[str, list[Bundle]]:
+def wrong_clock(subject: FaultSubject) -> tuple[str, list[Bundle]]:
     """As a board without a battery has after each power cut, until it finds the network's time."""
-    assert isinstance(source_model, Board)
-    bundle = source_model.new_bundle()
+    assert isinstance(subject, FaultBoard)
+    bundle = subject.new_bundle()
     kept = shutil.copytree(bundle.path, bundle.path.with_name(f"{bundle.path.name}-again"))
-    source_model.cut_power()
-    clock = source_model.rng.choice(_CLOCKS)
-    source_model.boot(clock)
-    with source_model.connect() as device:
+    subject.cut_power()
+    clock = subject.rng.choice(_CLOCKS)
+    subject.boot(clock)
+    with subject.connect() as device:
         told = device.run(["date", "-u", "+%Y"]).stdout.decode().strip()
     if abs(int(told) - int(clock[:4])) > 1:
         raise Lost(f"the clock was to say {clock}, and says {told}")
-    source_model.pushed(bundle)
-    source_model.cut_power()
-    source_model.boot()
+    subject.pushed(bundle)
+    subject.cut_power()
+    subject.boot()
     return f"in {told}", [open_bundle(kept)]
 
 
-def client_killed(source_model: SourceModel) -> tuple[str, list[Bundle]]:
-    bundle = source_model.new_bundle()
-    pusher = source_model.begin_push(bundle)
-    state = _strike(source_model, pusher)
+def client_killed(subject: FaultSubject) -> tuple[str, list[Bundle]]:
+    bundle = subject.new_bundle()
+    pusher = subject.begin_push(bundle)
+    state = _strike(subject, pusher)
     pusher.kill()
     return state, [bundle]
 
 
-def connection_cut(source_model: SourceModel) -> tuple[str, list[Bundle]]:
-    bundle = source_model.new_bundle()
+def connection_cut(subject: FaultSubject) -> tuple[str, list[Bundle]]:
+    bundle = subject.new_bundle()
     # Half of them among the few bytes before and after the transfer.
     talk, all_bytes = 30_000, WEIGHTS_BYTES + 60_000
-    rng = source_model.rng
+    rng = subject.rng
     cut = rng.choice((rng.randint(0, all_bytes), rng.randint(0, talk), all_bytes - rng.randint(0, talk)))
-    with lossy_proxy(source_model.settings().port, cut_after_bytes=cut) as proxy:
-        pusher = source_model.begin_push(bundle, proxy.port)
+    with lossy_proxy(subject.settings().port, cut_after_bytes=cut) as proxy:
+        pusher = subject.begin_push(bundle, proxy.port)
         if not pusher.ended(_PUSH_TIMEOUT_S):
             pusher.kill()
             raise Lost("the push hangs after its connection was cut")
@@ -157,11 +157,11 @@ class _InState:
         pass
 
 
-def _push_into(source_model: SourceModel, bundle: Bundle, state: str, happen: Callable[[], None]) -> str:
+def _push_into(subject: FaultSubject, bundle: Bundle, state: str, happen: Callable[[], None]) -> str:
     """Push while something happens in `state`. Returns in which one the push ended."""
     progress = _InState(state, happen)
     try:
-        with source_model.connect() as device:
+        with subject.connect() as device:
             push(bundle, device, keep=2, progress=progress)
     except EdgedeployError:
         return progress.reached
@@ -174,42 +174,42 @@ _FILL = (
 )
 
 
-def disk_full(source_model: SourceModel) -> tuple[str, list[Bundle]]:
-    bundle = source_model.new_bundle()
-    rng = source_model.rng
+def disk_full(subject: FaultSubject) -> tuple[str, list[Bundle]]:
+    bundle = subject.new_bundle()
+    rng = subject.rng
     left_kib = int(rng.choice((0.0, 8.0, rng.uniform(0, 1.3 * (WEIGHTS_BYTES + (8 << 20)) / 1024))))
 
     def fill() -> None:
-        with source_model.connect() as other:
+        with subject.connect() as other:
             other.run(["sh", "-c", _FILL, "fill", str(left_kib)], timeout_s=300.0)
 
-    state = _push_into(source_model, bundle, rng.choice(STATES), fill)
-    check(source_model, [bundle])
-    with source_model.connect() as device:
+    state = _push_into(subject, bundle, rng.choice(STATES), fill)
+    check(subject, [bundle])
+    with subject.connect() as device:
         device.run(["sh", "-c", "rm -f filler; sync"])
     return state, [bundle]
 
 
-def read_only(source_model: SourceModel) -> tuple[str, list[Bundle]]:
+def read_only(subject: FaultSubject) -> tuple[str, list[Bundle]]:
     """As ext4 makes itself when it finds an error."""
-    assert isinstance(source_model, SshServer)
-    bundle = source_model.new_bundle()
+    assert isinstance(subject, SshServer)
+    bundle = subject.new_bundle()
 
     def remount() -> None:
         with contextlib.suppress(Exception):  # a file is open for writing at this moment: the kernel refuses
-            source_model.remount("ro")
+            subject.remount("ro")
 
     try:
-        state = _push_into(source_model, bundle, source_model.rng.choice(STATES), remount)
-        check(source_model, [bundle])
+        state = _push_into(subject, bundle, subject.rng.choice(STATES), remount)
+        check(subject, [bundle])
     finally:
-        source_model.remount("rw")
+        subject.remount("rw")
     return state, [bundle]
 
 
-def two_at_once(source_model: SourceModel) -> tuple[str, list[Bundle]]:
-    bundles = [source_model.new_bundle(), source_model.new_bundle()]
-    pushers = [source_model.begin_push(bundle) for bundle in bundles]
+def two_at_once(subject: FaultSubject) -> tuple[str, list[Bundle]]:
+    bundles = [subject.new_bundle(), subject.new_bundle()]
+    pushers = [subject.begin_push(bundle) for bundle in bundles]
     if not all(pusher.ended(_PUSH_TIMEOUT_S) for pusher in pushers):
         raise Lost("one of two pushes hangs")
     codes = sorted(pusher.process.returncode for pusher in pushers)
@@ -218,26 +218,26 @@ def two_at_once(source_model: SourceModel) -> tuple[str, list[Bundle]]:
     return "one came after the other" if codes == [0, 0] else "one was told that another is at work", bundles
 
 
-def damaged_content(source_model: SourceModel) -> tuple[str, list[Bundle]]:
+def damaged_content(subject: FaultSubject) -> tuple[str, list[Bundle]]:
     """Nothing of ours can keep a card from failing; but the next push finds it out, and mends what it needs."""
     flip = (
         'cd .edgedeploy/blobs/sha256 && f=$(ls | sed -n "$1p") && [ -n "$f" ] && size=$(wc -c <"$f") && '
         'printf X | dd of="$f" bs=1 seek=$((size * $2 / 100)) conv=notrunc 2>/dev/null && sync'
     )
-    with source_model.connect() as device:
-        place = str(source_model.rng.randint(1, 5))
-        device.run(["sh", "-c", flip, "flip", place, str(source_model.rng.randint(0, 99))])
+    with subject.connect() as device:
+        place = str(subject.rng.randint(1, 5))
+        device.run(["sh", "-c", flip, "flip", place, str(subject.rng.randint(0, 99))])
     # A new release becomes current beside what is damaged.
-    bundle = source_model.new_bundle()
+    bundle = subject.new_bundle()
     kept = shutil.copytree(bundle.path, bundle.path.with_name(f"{bundle.path.name}-again"))
-    source_model.pushed(bundle)
+    subject.pushed(bundle)
     return "on the device", [open_bundle(kept)]
 
 
 class Kind:
     """A fault, where it is tried, and how often by default."""
 
-    def __init__(self, how: str, happen: Callable[[SourceModel], tuple[str, list[Bundle]]], **times: int) -> None:
+    def __init__(self, how: str, happen: Callable[[FaultSubject], tuple[str, list[Bundle]]], **times: int) -> None:
         self.how, self.happen, self.times = how, happen, times
 
 
@@ -254,24 +254,24 @@ _KINDS = {
 _PLACES = {_BOARD: "board", _SERVER: "server"}
 
 
-def one_fault(source_model: SourceModel, kind: str) -> dict[str, str | float]:
+def one_fault(subject: FaultSubject, kind: str) -> dict[str, str | float]:
     """Let it happen, hold the device to the promise, push again."""
     begun = time.monotonic()
-    facts: dict[str, str | float] = {"fault": kind, "place": source_model.place, "lost": ""}
+    facts: dict[str, str | float] = {"fault": kind, "place": subject.place, "lost": ""}
     bundles: list[Bundle] = []
     try:
-        facts["step"], bundles = _KINDS[kind].happen(source_model)
-        facts["current"] = check(source_model, bundles)
-        source_model.old = source_model.pushed(bundles[-1])
-        check(source_model, [])
+        facts["step"], bundles = _KINDS[kind].happen(subject)
+        facts["current"] = check(subject, bundles)
+        subject.old = subject.pushed(bundles[-1])
+        check(subject, [])
         for bundle in bundles[:-1]:
             shutil.rmtree(bundle.path)
     except (Lost, EdgedeployError) as lost:
         facts["lost"] = str(lost)
         # What follows begins from a device that is as it should be.
-        with source_model.connect() as device:
+        with subject.connect() as device:
             device.run(["sh", "-c", "rm -rf .edgedeploy filler"])
-        source_model.old = source_model.pushed(source_model.new_bundle())
+        subject.old = subject.pushed(subject.new_bundle())
     return facts | {"seconds": round(time.monotonic() - begun, 1)}
 
 
@@ -287,9 +287,9 @@ class Work:
         rng = random.Random(f"{self._seed} {place} {number}")
         if not any(where == place for where, _ in self._plan):
             return
-        with board_subject(number, rng) if place == _BOARD else server_subject(rng) as source_model:
+        with board_subject(number, rng) if place == _BOARD else server_subject(rng) as subject:
             while (kind := self._next(place)) is not None:
-                facts = one_fault(source_model, kind)
+                facts = one_fault(subject, kind)
                 with self._lock:
                     with self._record.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(facts) + "\n")

@@ -146,7 +146,7 @@ def load(busy: bool) -> Iterator[None]:
             hog.join()
 
 
-class Bench:
+class TrustBench:
     def __init__(self, board: BoardStatus, folder: Path, record: Path) -> None:
         self._board, self._folder, self._record = board, folder, record
         self._bundles = bundles(folder)
@@ -316,7 +316,7 @@ def main() -> int:
         record.unlink(missing_ok=True)
     begun = time.monotonic()
     with emulated_board("bench-measure", target="rpi4", counting=True) as board:
-        bench = Bench(board, arguments.folder, record)
+        bench = TrustBench(board, arguments.folder, record)
         with api.connect(f"local:{arguments.folder / 'host'}") as host:
             fitting = fit_target(probe(host))
             assert fitting is not None

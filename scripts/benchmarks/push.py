@@ -11,7 +11,7 @@ edgedeploy go on. Bytes are those that the proxy passed, both ways, SSH and all.
 What edgedeploy does more than copy is part of its seconds: it looks whether the device fits, verifies every byte there,
 writes them out, runs the model, and makes it current. «scp, verified» is scp, then `sha256sum -c` and `sync` over ssh.
 
-Writes docs/bench_push.md.
+A run of at least five rounds writes docs/bench_push.md.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ _DOCUMENT = ROOT / "docs" / "bench_push.md"
 _FILE_BYTES = 50_000_000
 _DELAY_S = 0.05
 _CUTS = 3
+_ROUNDS = 5
 _TIMEOUT_S = 300.0
 
 
@@ -127,7 +128,7 @@ _TOOLS: dict[str, Command] = {
 
 
 @dataclass(frozen=True)
-class Run:
+class PushRun:
     scene: str
     network: str
     tool: str
@@ -154,19 +155,19 @@ def _done(commands: list[Sequence[str | Path]]) -> int:
     return starts
 
 
-def _measured(scene: str, network: Network, tool: str, server: Server, fabric: Path, bundle: Bundle) -> Run:
+def _measured(scene: str, network: Network, tool: str, server: Server, fabric: Path, bundle: Bundle) -> PushRun:
     target = server.home / "copied" / tool.replace(" ", "-").replace(",", "")
     target.mkdir(parents=True, exist_ok=True)
     command = _TOOLS[tool]
     if not network.proxied:
         begun = time.perf_counter()
         starts = _done(command(Way(server, server.port, fabric), bundle, target))
-        return Run(scene, network.title, tool, time.perf_counter() - begun, None, starts)
+        return PushRun(scene, network.title, tool, time.perf_counter() - begun, None, starts)
     cuts = {"cut_after_bytes": network.cut_after_bytes, "cuts": _CUTS} if network.cut_after_bytes else {}
     with lossy_proxy(server.port, delay_s=network.delay_s, **cuts) as proxy:
         begun = time.perf_counter()
         starts = _done(command(Way(server, proxy.port, fabric), bundle, target))
-        return Run(scene, network.title, tool, time.perf_counter() - begun, proxy.passed_bytes, starts)
+        return PushRun(scene, network.title, tool, time.perf_counter() - begun, proxy.passed_bytes, starts)
 
 
 def _check(server: Server, bundle: Bundle, tool: str) -> None:
@@ -188,8 +189,8 @@ def _forget(server: Server) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def measure(rounds: int, folder: Path, fabric: Path, note: Callable[[str], None]) -> list[Run]:
-    runs: list[Run] = []
+def measure(rounds: int, folder: Path, fabric: Path, note: Callable[[str], None]) -> list[PushRun]:
+    runs: list[PushRun] = []
     settings = "Subsystem sftp /usr/lib/openssh/sftp-server\n"
     with serve(folder / "sshd", folder / "home", settings=settings) as server:
         for number in range(rounds):
@@ -216,7 +217,7 @@ def measure(rounds: int, folder: Path, fabric: Path, note: Callable[[str], None]
     return runs
 
 
-def _rows(runs: list[Run], scene: str, network: Network, changed_bytes: int) -> list[str]:
+def _rows(runs: list[PushRun], scene: str, network: Network, changed_bytes: int) -> list[str]:
     mine = [run for run in runs if (run.scene, run.network) == (scene, network.title)]
     scp_s = statistics.median(run.seconds for run in mine if run.tool == "scp")
     rows = []
@@ -231,7 +232,7 @@ def _rows(runs: list[Run], scene: str, network: Network, changed_bytes: int) -> 
     return rows
 
 
-def document(runs: list[Run], rounds: int) -> str:
+def document(runs: list[PushRun], rounds: int) -> str:
     head = [
         "| | seconds | from, to | of scp's | bytes on the wire, of those that changed | starts |",
         "|---|---:|---:|---:|---:|---:|",
@@ -270,7 +271,7 @@ def document(runs: list[Run], rounds: int) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench push", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=_ROUNDS)
     parser.add_argument("--folder", type=Path, default=ROOT / ".venv" / "bench-push", help="for the results")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
@@ -279,7 +280,8 @@ def main() -> int:
         runs = measure(arguments.rounds, Path(folder), fabric, lambda text: print(text, file=sys.stderr, flush=True))
     (arguments.folder / "runs.json").write_bytes(msgspec.json.encode(runs))
     text = document(runs, arguments.rounds)
-    _DOCUMENT.write_text(text, encoding="utf-8")
+    if arguments.rounds >= _ROUNDS:
+        _DOCUMENT.write_text(text, encoding="utf-8")
     print(text)
     return 0
 

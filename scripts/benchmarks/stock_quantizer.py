@@ -31,7 +31,7 @@ from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.metrics.classification import find_metric
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
+class _NpzReader(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, model: Path, data: Path) -> None:
         samples = open_dataset(str(data), api.inspect(model).inputs).samples()
         self._feeds = (dict(sample.feed) for sample in samples)
@@ -80,9 +80,9 @@ def main() -> None:
     ways: dict[str, Callable[[Path], object]] = {
         "float (as it came)": lambda out: out.write_bytes(source.read_bytes()),
         "onnxruntime quantize_dynamic": lambda out: quantize_dynamic(source, out),
-        "onnxruntime quantize_static": lambda out: quantize_static(source, out, _Reader(source, calibration)),
+        "onnxruntime quantize_static": lambda out: quantize_static(source, out, _NpzReader(source, calibration)),
         "onnxruntime quantize_static, per channel": lambda out: quantize_static(
-            source, out, _Reader(source, calibration), per_channel=True
+            source, out, _NpzReader(source, calibration), per_channel=True
         ),
         "edgedeploy fold": recipe("fold"),
         "edgedeploy int8-dynamic": recipe("int8-dynamic"),

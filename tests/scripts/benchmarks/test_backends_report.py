@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-from benchmarks.backends_report import Row, Rows, cells, document, order
+from benchmarks.backends_report import BackendRow, BackendRows, cells, document, order
 
 
-def row(model: str, backend: str, instructions: int | None = None, **changes: object) -> Row:
+def row(model: str, backend: str, instructions: int | None = None, **changes: object) -> BackendRow:
     figures = {"instructions": instructions, "agrees": True, "samples": 8, "sqnr_db": 120.0, "top1_match": 1.0}
-    return Row(model=model, backend=backend, board="rpi4", **({**figures, **changes} if instructions else changes))
+    return BackendRow(
+        model=model, backend=backend, board="rpi4", **({**figures, **changes} if instructions else changes)
+    )
 
 
-def rows(*found: Row) -> Rows:
+def rows(*found: BackendRow) -> BackendRows:
     return {(each.board, each.model, each.backend): each for each in found}
 
 
