@@ -17,7 +17,8 @@ from pathlib import Path
 from msgspec import structs
 
 from edgedeploy.device.emulator.keys import KeyPair, new_key_pair
-from edgedeploy.device.ssh.connection import SshConnection, SshSettings
+from edgedeploy.device.ssh.connection import SshConnection
+from edgedeploy.device.ssh.settings import SshSettings
 
 # Sets the working folder, which sshd takes from the user database, and otherwise runs what was asked.
 _FORCED = """ForceCommand {before}; cd "$HOME" && exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n"""

@@ -13,7 +13,7 @@ from edgedeploy.foundation.errors import InvalidFileError, UnknownNameError
 from edgedeploy.foundation.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from edgedeploy.device.ssh.connection import SshSettings
+    from edgedeploy.device.ssh.settings import SshSettings
 
 _FORMS = "ssh://user@host:port, a name in ~/.ssh/config, board:NAME, local: or local:FOLDER"
 _HOST_NAME = re.compile(r"(?:(?P<user>[^@\s/:]+)@)?(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.%a-z]+\])")
@@ -40,7 +40,8 @@ def connect(
 
         return LocalConnection(address, _local_folder(address.removeprefix("local:")))
 
-    from edgedeploy.device.ssh.connection import SshConnection, SshSettings
+    from edgedeploy.device.ssh.connection import SshConnection
+    from edgedeploy.device.ssh.settings import SshSettings
 
     if address.startswith("board:"):
         from edgedeploy.device.emulator.board import board_access
@@ -104,7 +105,7 @@ def _settings(
         towards: the hosts that this one is a jump host for, the device first.
     """
     from edgedeploy.device.ssh.config import host_config
-    from edgedeploy.device.ssh.connection import SshSettings
+    from edgedeploy.device.ssh.settings import SshSettings
 
     found = host_config(host)
     return SshSettings(

@@ -24,7 +24,8 @@ from edgedeploy.bundle.build import encode_manifest, list_files, open_bundle
 from edgedeploy.deploy.push import push
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.emulator.board import BoardStatus, board_access, board_kill, board_up, emulated_board
-from edgedeploy.device.ssh.connection import SshConnection, SshSettings
+from edgedeploy.device.ssh.connection import SshConnection
+from edgedeploy.device.ssh.settings import SshSettings
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import SILENT
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, Manifest, Release, Runtime

@@ -42,7 +42,7 @@ def test_malformed(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     def no_network(*_: object, **__: object) -> None:
         raise UnreachableError("not tried")
 
-    monkeypatch.setattr("edgedeploy.device.ssh.connection._open_socket", no_network)
+    monkeypatch.setattr("edgedeploy.device.ssh.connection.open_socket", no_network)
     with pytest.raises(EdgedeployError):
         connect(address)
 

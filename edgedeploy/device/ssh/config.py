@@ -1,4 +1,4 @@
-"""What `~/.ssh/config` says of a host."""
+"""What `~/.ssh/config` says of a host. paramiko reads it; `Include`, which it does not know, is done here by hand."""
 
 from __future__ import annotations
 

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import socket
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import paramiko
-from msgspec import Struct
 
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.pump import run_to_end
 from edgedeploy.device.ssh import key_passphrase
-from edgedeploy.device.ssh.known_hosts import KnownKey, fingerprint, host_name, known_keys, remember
+from edgedeploy.device.ssh.host_keys import HostKeyPolicy
+from edgedeploy.device.ssh.known_hosts import KnownKey, host_name, known_keys
+from edgedeploy.device.ssh.login_errors import login_error
 from edgedeploy.device.ssh.process import SshProcess, lost
-from edgedeploy.foundation.errors import AuthenticationError, UnreachableError
+from edgedeploy.device.ssh.settings import SshSettings
+from edgedeploy.device.ssh.tcp import open_socket
+from edgedeploy.foundation.errors import UnreachableError
 
 _KEEPALIVE_S = 15
 _OPEN_S = 30.0
 """For a channel to be opened, on a slow and loaded device too."""
-_UNANSWERED_MS = 60_000
-"""How long the device's network may acknowledge nothing; without a limit the kernel goes on trying for 15 minutes."""
 
 # Of what paramiko has, those that OpenSSH offers by default (ssh_config(5), Ciphers and MACs): no CBC, 3DES, MD5 or
 # truncated digests. The quickest first: 5.9 MB/s into an emulated Cortex-A72, 170 MB/s on a desktop.
@@ -39,28 +38,6 @@ _MACS = (
 )
 _RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256")
 """How a server offers an RSA key (RFC 8332), which known_hosts calls `ssh-rsa`."""
-
-
-class SshSettings(Struct, frozen=True, kw_only=True):
-    """All that is needed to reach a device."""
-
-    host: str
-    port: int = 22
-    user: str
-    key_paths: tuple[Path, ...] = ()
-    """Tried in this order, after the agent's keys."""
-    only_these_keys: bool = False
-    """Neither the agent nor the default keys in ~/.ssh (IdentitiesOnly)."""
-    known_hosts: tuple[Path, ...]
-    """The first is the one that `accept_new` writes to. Missing files are empty ones."""
-    known_as: str | None = None
-    """The name that these files have the host under, instead of host and port (HostKeyAlias)."""
-    accept_new: bool = False
-    """Trust a host that no file knows yet, and remember its key. A changed key is refused all the same."""
-    timeout_s: float = 15.0
-    """For the TCP connection, the banner and each step of the authentication."""
-    jump: SshSettings | None = None
-    """Go through this host first (ProxyJump)."""
 
 
 class SshConnection:
@@ -131,159 +108,71 @@ class SshConnection:
         self._spare = opened
 
     def _connect(self, settings: SshSettings, *, passphrase: str | None = None) -> paramiko.SSHClient:
-        where = f"{settings.host}:{settings.port}"
-        channel: socket.socket | paramiko.Channel
-        if settings.jump is not None:
-            transport = self._connect(settings.jump).get_transport()
-            assert transport is not None
-            try:
-                channel = transport.open_channel(
-                    "direct-tcpip", (settings.host, settings.port), ("127.0.0.1", 0), timeout=settings.timeout_s
-                )
-            except (paramiko.SSHException, OSError) as error:
-                raise UnreachableError(
-                    f"{self.address}: {settings.jump.host} does not reach {where}", why=str(error)
-                ) from error
-        else:
-            channel = _open_socket(self.address, settings)
+        tcp = self._through(settings.jump, settings) if settings.jump else open_socket(self.address, settings)
         known_as = settings.known_as or host_name(settings.host, settings.port)
         known = known_keys(settings.known_hosts, known_as)
         client = paramiko.SSHClient()
         self._clients.append(client)
-        client.set_missing_host_key_policy(_Trust(settings, known_as, known))
+        client.set_missing_host_key_policy(HostKeyPolicy(settings, known_as, known))
         try:
-            client.connect(
-                settings.host,
-                settings.port,
-                settings.user,
-                key_filename=[str(path) for path in settings.key_paths if path.is_file()] or None,
-                passphrase=passphrase,
-                allow_agent=not settings.only_these_keys,
-                look_for_keys=not settings.only_these_keys and not settings.key_paths,
-                sock=channel,
-                timeout=settings.timeout_s,
-                banner_timeout=settings.timeout_s,
-                auth_timeout=settings.timeout_s,
-                transport_factory=lambda *args, **more: _transport(known, *args, **more),
-            )
+            _log_in(client, settings, tcp, known, passphrase)
         except paramiko.PasswordRequiredException as error:
-            found = key_passphrase.passphrase_for(f"{settings.user}@{where}") if passphrase is None else None
-            if found is not None:
-                self._clients.remove(client)
-                client.close()
-                return self._connect(settings, passphrase=found)
-            raise AuthenticationError(
-                f"the key for {settings.user}@{where} is encrypted",
-                why=str(error),
-                hint=f"add it to the agent: ssh-add; or put its passphrase into the variable {key_passphrase.VARIABLE}",
-            ) from error
-        except paramiko.AuthenticationException as error:
-            raise AuthenticationError(
-                f"{where} does not let {settings.user} in",
-                why=f"it refused {_tried(settings)}",
-                hint=f"put a public key there: ssh-copy-id -p {settings.port} {settings.user}@{settings.host}",
-            ) from error
+            asked = key_passphrase.passphrase_for(f"{settings.user}@{settings.where}") if passphrase is None else None
+            if asked is None:
+                raise login_error(settings, client.get_transport(), error) from error
+            self._clients.remove(client)
+            client.close()
+            return self._connect(settings, passphrase=asked)
         except (paramiko.SSHException, EOFError, OSError, ValueError) as error:
-            transport = client.get_transport()
-            if transport is not None and transport.initial_kex_done and not isinstance(error, EOFError):
-                # paramiko tries each key file as each kind of key, and raises what the last attempt gave.
-                raise AuthenticationError(
-                    f"{where} does not let {settings.user} in",
-                    why=f"of {_tried(settings)}, none could be used: {error}",
-                    hint=f"check the key files, or put a public key there: "
-                    f"ssh-copy-id -p {settings.port} {settings.user}@{settings.host}",
-                ) from error
-            raise UnreachableError(
-                f"{where} does not speak SSH with us",
-                why=str(error) or type(error).__name__,
-                hint="check host and port",
-            ) from error
+            raise login_error(settings, client.get_transport(), error) from error
         transport = client.get_transport()
         assert transport is not None
         transport.set_keepalive(_KEEPALIVE_S)
         return client
 
-
-class _Trust(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
-    """Decides on every host key: paramiko is given none of its own, so that it asks about each."""
-
-    def __init__(self, settings: SshSettings, known_as: str, known: tuple[KnownKey, ...]) -> None:
-        self._settings = settings
-        self._known_as = known_as
-        self._known = known
-
-    def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
-        settings, blob = self._settings, key.asbytes()
-        where = f"{settings.host}:{settings.port}"
-        shown = fingerprint(key.get_name(), blob)
-        same = [one for one in self._known if one.blob == blob]
-        others = [one for one in self._known if not one.revoked]
-        if any(one.revoked for one in same):
-            raise AuthenticationError(
-                f"the host key of {where} is revoked",
-                why=f"it shows {shown}, and {same[0].path} says that this key must not be trusted any more",
-                hint="set the device's host keys up anew: ssh-keygen -A",
+    def _through(self, jump: SshSettings, settings: SshSettings) -> paramiko.Channel:
+        """Reach a host by way of another one, which is connected to first."""
+        transport = self._connect(jump).get_transport()
+        assert transport is not None
+        try:
+            return transport.open_channel(
+                "direct-tcpip", (settings.host, settings.port), ("127.0.0.1", 0), timeout=settings.timeout_s
             )
-        if same:
-            return
-        if others:
-            raise AuthenticationError(
-                f"the host key of {where} has changed",
-                why=f"known is {fingerprint(others[0].kind, others[0].blob)}, it shows {shown}: "
-                "either the device was set up anew, or somebody is between you and it",
-                hint="if you know why it changed: "
-                f"ssh-keygen -f {shlex.quote(str(others[0].path))} -R {shlex.quote(self._known_as)}",
-            )
-        if not settings.accept_new:
-            raise AuthenticationError(
-                f"the host key of {where} is not known",
-                why=f"it shows {shown}, and no line of {settings.known_hosts[0]} is for {self._known_as}",
-                hint="compare that fingerprint with the device's own "
-                "(there: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then run this again with --accept-new",
-            )
-        remember(settings.known_hosts[0], self._known_as, key.get_name(), blob)
+        except (paramiko.SSHException, OSError) as error:
+            raise UnreachableError(
+                f"{self.address}: {jump.host} does not reach {settings.where}", why=str(error)
+            ) from error
+
+
+def _log_in(
+    client: paramiko.SSHClient,
+    settings: SshSettings,
+    tcp: socket.socket | paramiko.Channel,
+    known: tuple[KnownKey, ...],
+    passphrase: str | None,
+) -> None:
+    client.connect(
+        settings.host,
+        settings.port,
+        settings.user,
+        key_filename=[str(path) for path in settings.key_paths if path.is_file()] or None,
+        passphrase=passphrase,
+        allow_agent=not settings.only_these_keys,
+        look_for_keys=not settings.only_these_keys and not settings.key_paths,
+        sock=tcp,
+        timeout=settings.timeout_s,
+        banner_timeout=settings.timeout_s,
+        auth_timeout=settings.timeout_s,
+        transport_factory=lambda *args, **more: _transport(known, *args, **more),
+    )
 
 
 def _transport(known: tuple[KnownKey, ...], *args: Any, **more: Any) -> paramiko.Transport:
     """A transport that asks for a key of the kind that is known, where a host has several, and uses no weak cipher."""
     transport = paramiko.Transport(*args, **more)
     options = transport.get_security_options()
-    kinds = [kind for one in known for kind in (_RSA_SIGNATURES if one.kind == "ssh-rsa" else (one.kind,))]
+    kinds = [kind for key in known for kind in (_RSA_SIGNATURES if key.kind == "ssh-rsa" else (key.kind,))]
     options.key_types = sorted(options.key_types, key=lambda kind: kind not in kinds)
     options.ciphers = [name for name in _CIPHERS if name in options.ciphers]
     options.digests = [name for name in _MACS if name in options.digests]
     return transport
-
-
-def _open_socket(address: str, settings: SshSettings) -> socket.socket:
-    try:
-        opened = socket.create_connection((settings.host, settings.port), timeout=settings.timeout_s)
-        # Commands are rows of small packets: each would wait for the one before to be acknowledged (RFC 896).
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux, RFC 5482
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNANSWERED_MS)
-        return opened
-    except socket.gaierror as error:
-        raise UnreachableError(
-            f"{address}: there is no host called {settings.host!r}",
-            why=error.strerror or "",
-            hint="check the spelling, or add it to ~/.ssh/config",
-        ) from error
-    except TimeoutError as error:
-        raise UnreachableError(
-            f"{address}: {settings.host}:{settings.port} did not answer within {settings.timeout_s:g} s",
-            hint="check that the device is on and in this network",
-        ) from error
-    except OSError as error:
-        raise UnreachableError(
-            f"{address}: {settings.host}:{settings.port} cannot be reached",
-            why=error.strerror or str(error),
-            hint="check the port, and that sshd runs on the device",
-        ) from error
-
-
-def _tried(settings: SshSettings) -> str:
-    keys = [str(path) for path in settings.key_paths]
-    if settings.only_these_keys:
-        return f"the key{'s' if len(keys) > 1 else ''} {', '.join(keys)}"
-    return f"the agent's keys and {', '.join(keys) or 'the default keys in ~/.ssh'}"

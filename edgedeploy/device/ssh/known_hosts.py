@@ -1,4 +1,8 @@
-"""Which host keys are trusted: OpenSSH's known_hosts files (sshd(8), «SSH_KNOWN_HOSTS FILE FORMAT»)."""
+"""Which host keys are trusted: OpenSSH's known_hosts files (sshd(8), «SSH_KNOWN_HOSTS FILE FORMAT»).
+
+By hand, since paramiko's `HostKeys` knows no `@revoked`, no `!pattern`, one key of a kind for a host, and not in which
+file a key stands.
+"""
 
 from __future__ import annotations
 
