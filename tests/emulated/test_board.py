@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgedeploy.device.address import connect
-from edgedeploy.device.emulator import board as board_module
+from edgedeploy.device.emulator import boot as boot_module
 from edgedeploy.device.emulator import qemu
 from edgedeploy.device.emulator.board import (
     BoardStatus,
@@ -21,7 +21,7 @@ from edgedeploy.device.emulator.board import (
     board_up,
     emulated_board,
 )
-from edgedeploy.device.emulator.disk import mend_disk
+from edgedeploy.device.emulator.disk import repair_disk
 from edgedeploy.device.emulator.keys import new_key_pair
 from edgedeploy.foundation.errors import AuthenticationError, BoardError, DeviceError, UnsupportedError
 
@@ -110,7 +110,7 @@ def test_ten_logins_at_once(board: BoardStatus) -> None:
     assert sorted(said) == sorted(map(str, range(10)))
 
 
-def test_a_power_cut_is_mended(board: BoardStatus) -> None:
+def test_a_disk_is_repaired_after_a_power_cut(board: BoardStatus) -> None:
     output(board.address, "echo kept > kept; sync; (while :; do echo $RANDOM >> churn; sync; done) >/dev/null 2>&1 &")
     assert board_kill(board.name)
     assert board_status(board.name).state == "crashed"
@@ -121,7 +121,7 @@ def test_a_power_cut_is_mended(board: BoardStatus) -> None:
     heard = Steps()
     assert board_up(board.name, progress=heard).state == "up"
     assert heard.steps == [f"booting {board.name}"]
-    assert heard.notes[0] == "the disk was mended"
+    assert heard.notes[0] == "its file system was repaired"
     assert output(board.address, "cat kept; rm -f kept churn") == "kept"
 
 
@@ -137,13 +137,13 @@ def test_a_second_board_beside_it(board: BoardStatus, monkeypatch: pytest.Monkey
         output(second.address, "cat /dev/zero > big || true; ! echo more > more 2>/dev/null")
         stop = board_down(name)
         assert (stop.was_on, stop.orderly) == (True, True)
-        assert not mend_disk(Path(second.folder, "disk.ext4"))
+        assert not repair_disk(Path(second.folder, "disk.ext4"))
         assert ends(second.pid)
         assert not board_down(name).was_on
 
         # An interrupted boot leaves no process, and is nothing that the next one stumbles over.
         with monkeypatch.context() as patch:
-            patch.setattr(board_module, "wait_for_login", interrupted)
+            patch.setattr(boot_module, "wait_for_login", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 board_up(name)
         assert qemu.process_id(Path(second.folder)) is None
@@ -151,9 +151,7 @@ def test_a_second_board_beside_it(board: BoardStatus, monkeypatch: pytest.Monkey
 
         # One that cannot boot says what it said last.
         with monkeypatch.context() as patch:
-            patch.setattr(
-                board_module, "_write_initramfs", lambda *_: Path(second.folder, "initramfs").write_bytes(b"")
-            )
+            patch.setattr(boot_module, "write_initramfs", lambda *_: Path(second.folder, "initramfs").write_bytes(b""))
             with pytest.raises(BoardError, match="ended while it booted") as caught:
                 board_up(name)
         assert "Unable to mount root fs" in caught.value.why

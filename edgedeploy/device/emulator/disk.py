@@ -70,7 +70,7 @@ def copy_disk(source: Path, destination: Path, disk_mb: int) -> None:
     run("resize2fs", str(destination))
 
 
-def mend_disk(disk: Path) -> bool:
+def repair_disk(disk: Path) -> bool:
     """Bring a disk that is not in use back in order, and say whether there was something to do.
 
     A disk that was shut down in order is only looked at. After a power cut the journal is replayed; damage beyond that

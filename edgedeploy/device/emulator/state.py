@@ -51,7 +51,7 @@ def board_folder(name: str) -> Path:
 
 
 def read_state(folder: Path) -> BoardState | None:
-    """The state in `folder`; None when there is none or it is damaged, which is mended by making the board anew."""
+    """The state in `folder`; None when there is none or it is damaged, which is fixed by making the board anew."""
     try:
         return msgspec.json.decode((folder / "state.json").read_bytes(), type=BoardState)
     except (OSError, msgspec.DecodeError):

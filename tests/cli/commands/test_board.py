@@ -10,6 +10,7 @@ from msgspec import structs
 
 from edgedeploy.cli.main import cli
 from edgedeploy.device.emulator import board
+from edgedeploy.device.emulator.files import BOARD_FILES
 from edgedeploy.device.emulator.state import BoardState, board_folder, write_state
 from edgedeploy.foundation.errors import DeviceError, UnknownNameError
 
@@ -28,7 +29,7 @@ def one(monkeypatch: pytest.MonkeyPatch) -> Path:
     """A board `one` that looks as if it were up."""
     folder = board_folder("one")
     folder.mkdir(parents=True)
-    for name in board._FILES:
+    for name in BOARD_FILES:
         (folder / name).touch()
     write_state(folder, STATE)
     monkeypatch.setattr(board.qemu, "is_on", lambda _: True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgedeploy.device.emulator.disk import copy_disk, make_disk, mend_disk, refuse_small_disk
+from edgedeploy.device.emulator.disk import copy_disk, make_disk, refuse_small_disk, repair_disk
 from edgedeploy.foundation.errors import BoardError, HostError, UnsupportedError
 from edgedeploy.foundation.programs import find, run
 
@@ -40,7 +40,7 @@ def test_files_have_the_board_s_owners_whoever_builds(disk: Path) -> None:
         assert owner(disk, place) == "0", place
     assert owner(disk, "/home/edge") == "1000"
     assert owner(disk, '"/home/edge/a file"') == "1000"
-    assert not mend_disk(disk)
+    assert not repair_disk(disk)
 
 
 def test_a_copy_is_sparse_and_grows(disk: Path, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_copy_is_sparse_and_grows(disk: Path, tmp_path: Path) -> None:
     assert copy.stat().st_size == 512 << 20
     assert copy.stat().st_blocks * 512 < 64 << 20
     assert "root's" in run("debugfs", "-R", "cat /etc/plain", str(copy))
-    assert not mend_disk(copy)
+    assert not repair_disk(copy)
     with pytest.raises(UnsupportedError, match="cannot be as small as 5 MiB"):
         refuse_small_disk(disk, 5)
 
@@ -57,11 +57,11 @@ def test_a_copy_is_sparse_and_grows(disk: Path, tmp_path: Path) -> None:
 def test_a_damaged_disk_is_mended_or_refused(disk: Path) -> None:
     subprocess.run([find("debugfs"), "-w", "-R", "clri /etc/plain", str(disk)], check=True, capture_output=True)
     subprocess.run([find("debugfs"), "-w", "-R", "ssv state 0", str(disk)], check=True, capture_output=True)
-    assert mend_disk(disk)
-    assert not mend_disk(disk)
+    assert repair_disk(disk)
+    assert not repair_disk(disk)
     disk.write_bytes(b"\0" * disk.stat().st_size)
     with pytest.raises(BoardError, match="beyond repair") as caught:
-        mend_disk(disk)
+        repair_disk(disk)
     assert "--delete" in caught.value.hint
 
 

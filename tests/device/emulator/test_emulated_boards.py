@@ -13,7 +13,7 @@ import pytest
 from msgspec import structs
 
 import edgedeploy
-from edgedeploy.device.emulator import board, image, qemu
+from edgedeploy.device.emulator import board, boot, files, image, qemu
 from edgedeploy.device.emulator.board import (
     board_access,
     board_down,
@@ -23,6 +23,7 @@ from edgedeploy.device.emulator.board import (
     board_up,
     emulated_board,
 )
+from edgedeploy.device.emulator.files import BOARD_FILES, make_files, write_initramfs
 from edgedeploy.device.emulator.keys import new_key_pair
 from edgedeploy.device.emulator.state import BoardState, board_folder, read_state, write_state
 from edgedeploy.foundation.errors import BoardError, DeviceError, HostError, UnknownNameError, UnsupportedError
@@ -37,7 +38,7 @@ def folder() -> Path:
     """A board `one` whose files are there and which crashed."""
     folder = board_folder("one")
     folder.mkdir(parents=True)
-    for name in board._FILES:
+    for name in BOARD_FILES:
         (folder / name).touch()
     write_state(folder, STATE)
     return folder
@@ -135,10 +136,10 @@ def test_a_failed_boot_cuts_the_power(folder: Path, tmp_path: Path, monkeypatch:
     for name, replacement in {
         "need": lambda *_: None,
         "image_folder": lambda *_, **__: tmp_path / STATE.image,
-        "mend_disk": lambda _: False,
-        "_write_initramfs": lambda *_: None,
+        "repair_disk": lambda _: False,
     }.items():
         monkeypatch.setattr(board, name, replacement)
+    monkeypatch.setattr(boot, "write_initramfs", lambda *_: None)
     monkeypatch.setattr(qemu, "cut_power", lambda folder: cut.append(folder) or True)
     for error in (BoardError("QEMU does not start"), KeyboardInterrupt()):
 
@@ -153,17 +154,17 @@ def test_a_failed_boot_cuts_the_power(folder: Path, tmp_path: Path, monkeypatch:
 
 
 def test_secrets_are_for_the_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board, "copy_disk", lambda _, destination, __: destination.touch())
+    monkeypatch.setattr(files, "copy_disk", lambda _, destination, __: destination.touch())
     (tmp_path / "initramfs").write_bytes(b"base")
     folder = board_folder("two")
-    board._make(folder, tmp_path, STATE)
-    board._write_initramfs("two", folder, tmp_path)
-    board._write_initramfs("two", folder, tmp_path)
+    make_files(folder, tmp_path, STATE)
+    write_initramfs("two", folder, tmp_path)
+    write_initramfs("two", folder, tmp_path)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     for name in ("host_key", "id_ed25519", "initramfs"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
     first = (folder / "id_ed25519").read_bytes()
-    board._make(folder, tmp_path, STATE)
+    make_files(folder, tmp_path, STATE)
     assert (folder / "id_ed25519").read_bytes() != first
 
 
