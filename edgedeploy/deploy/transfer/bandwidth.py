@@ -1,4 +1,4 @@
-"""Sending no faster than was asked for: others use the network too."""
+"""Send no faster than was asked for: others use the network too."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def limited(
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[bytes]:
-    """The same bytes, at most `bytes_per_s` of them on average; as fast as they are taken without a limit.
+    """Yield the same bytes, at most `bytes_per_s` of them on average; as fast as they are taken without a limit.
 
     A token bucket (RFC 2697, section 3, with one rate) whose burst is `_LONGEST_CREDIT_S`.
     """

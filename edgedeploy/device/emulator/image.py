@@ -63,7 +63,7 @@ def image_folder(
     with exclusive(folder.with_name("build"), "building an image", progress):
         if rebuild or not (folder / "disk.ext4").is_file():
             _forget_unused(folder.parent)
-            _build(folder, emulation, minimal, progress)
+            build_image(folder, emulation, minimal, progress)
         os.utime(folder)
     return folder
 
@@ -88,7 +88,8 @@ def _forget_unused(images: Path) -> None:
             shutil.rmtree(image, ignore_errors=True)
 
 
-def _build(folder: Path, emulation: Emulation, minimal: bool, progress: Progress) -> None:
+def build_image(folder: Path, emulation: Emulation, minimal: bool, progress: Progress) -> None:
+    """Build an image into `folder` from Debian's packages, as `image_folder` says."""
     need("apt-get", "dpkg-deb", "tar", "mke2fs", "debugfs")
     release = emulation.debian_release
     kernel = fetch_kernel(

@@ -14,7 +14,7 @@ _PROGRAMS = ("usr/bin/busybox", "usr/sbin/sshd")
 _FACTS = ("etc/debian_version", "etc/os-release", "usr/lib/os-release")
 # What programs of GNU's C and C++ libraries are linked to, by the names of glibc 2.34 and later (whose libpthread and
 # others are empty, and still asked for); libgcc_s is opened by name when a thread is cancelled.
-_LIBRARIES = (
+LIBRARIES = (
     *("libc.so.6", "libdl.so.2", "libm.so.6", "libpthread.so.0", "libresolv.so.2", "librt.so.1", "libutil.so.1"),
     *("libgcc_s.so.1", "libstdc++.so.6"),
 )
@@ -27,7 +27,7 @@ def keep_minimum(root: Path) -> None:
         BoardError: the root has not what is to be kept.
     """
     kept = {root / name for name in (*_PROGRAMS, *_FACTS)}
-    kept |= _with_libraries(root, [root / "usr/sbin/sshd"], _LIBRARIES)
+    kept |= _with_libraries(root, [root / "usr/sbin/sshd"], LIBRARIES)
     for path in sorted(root.rglob("*"), reverse=True):  # what is in a folder comes before it
         if path.is_dir() and not path.is_symlink():
             if not any(path.iterdir()):
@@ -46,7 +46,7 @@ def _with_libraries(root: Path, programs: Iterable[Path], names: Iterable[str]) 
     paths = sorted((root / "usr/lib").rglob("*.so*"), key=lambda path: len(path.parts), reverse=True)
     libraries = {path.name: path for path in paths}
     found: set[Path] = set()
-    to_do = [*names, *(name for program in programs for name in _needed(program))]
+    to_do = [*names, *(name for program in programs for name in needed_libraries(program))]
     while to_do:
         name = to_do.pop()
         path = libraries.get(name)
@@ -54,12 +54,12 @@ def _with_libraries(root: Path, programs: Iterable[Path], names: Iterable[str]) 
             raise BoardError("the packages do not make a minimal board", why=f"{name} is missing")
         if path not in found:
             found |= {path, path.parent / path.readlink()} if path.is_symlink() else {path}
-            to_do += _needed(path)
+            to_do += needed_libraries(path)
     return found
 
 
-def _needed(path: Path) -> list[str]:
-    """The shared libraries that an ELF file names, and the loader that it is started by."""
+def needed_libraries(path: Path) -> list[str]:
+    """Read which shared libraries an ELF file names, and the loader that it is started by."""
     from elftools.elf.dynamic import DynamicSection
     from elftools.elf.elffile import ELFFile
     from elftools.elf.segments import InterpSegment

@@ -25,7 +25,7 @@ CONSOLE_LOG = "console.log"
 _PROGRAMS = {"arm64": "qemu-system-aarch64", "armhf": "qemu-system-arm"}
 """By Debian's name of the kernel's architecture."""
 _START_TIMEOUT_S = 60.0
-_KILL_TIMEOUT_S = 10.0
+KILL_TIMEOUT_S = 10.0
 _ATTEMPTS = 5
 _PORT_IS_TAKEN = "host forwarding"
 """QEMU's message where it cannot listen on the port that the board's SSH is forwarded from."""
@@ -143,17 +143,7 @@ def start(
                     console=console.fileno(),
                     counting=counting,
                 )
-                result = subprocess.run(
-                    line,
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    text=True,
-                    errors="replace",
-                    start_new_session=True,
-                    pass_fds=(lock, console.fileno()),
-                    timeout=_START_TIMEOUT_S,
-                    check=False,
-                )
+                result = _launch(line, lock, console.fileno())
                 if result.returncode == 0:
                     return taken
                 # Somebody took the port between our look and QEMU's: take another.
@@ -164,6 +154,21 @@ def start(
         raise BoardError("QEMU does not start", why=f"it says nothing for {_START_TIMEOUT_S:.0f} s") from error
     except OSError as error:
         raise unwritable(folder, error) from error
+
+
+def _launch(line: list[str], *handles: int) -> subprocess.CompletedProcess[str]:
+    """Run QEMU until it has gone into the background, with open files of ours."""
+    return subprocess.run(
+        line,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        pass_fds=handles,
+        timeout=_START_TIMEOUT_S,
+        check=False,
+    )
 
 
 def is_on(folder: Path) -> bool:
@@ -204,8 +209,11 @@ def power_off(folder: Path, timeout_s: float) -> bool:
     return _wait_for_end(folder, deadline)
 
 
-def cut_power(folder: Path) -> bool:
+def cut_power(folder: Path, *, timeout_s: float = KILL_TIMEOUT_S) -> bool:
     """End QEMU at once: what a power cut is to a board.
+
+    Args:
+        timeout_s: for the process to be gone, in seconds.
 
     Returns:
         Whether it was on.
@@ -215,7 +223,7 @@ def cut_power(folder: Path) -> bool:
     """
     if not is_on(folder):
         return False
-    deadline = time.monotonic() + _KILL_TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     why = "its process is not to be seen from here"
     # More than one process may have to go: while QEMU starts, there is the one that goes into the background too.
     while is_on(folder):

@@ -238,7 +238,7 @@ def test_each_board_gets_the_image_of_its_kind(monkeypatch: pytest.MonkeyPatch) 
         folder.mkdir(parents=True)
         (folder / "disk.ext4").touch()
 
-    monkeypatch.setattr(image, "_build", build)
+    monkeypatch.setattr(image, "build_image", build)
     for name in ("rpi4", "rpi2"):
         emulation = load_target(name).emulation
         assert emulation is not None
@@ -261,7 +261,7 @@ def test_an_image_that_is_there_is_not_built(monkeypatch: pytest.MonkeyPatch) ->
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "disk.ext4").touch()
 
-    monkeypatch.setattr(image, "_build", build)
+    monkeypatch.setattr(image, "build_image", build)
     folder = image.image_folder(emulation)
     assert image.image_folder(emulation) == folder and built == [folder]
     assert image.image_folder(emulation, rebuild=True) == folder and built == [folder] * 2

@@ -25,7 +25,7 @@ def _fill(root: Path) -> None:
         (root / name).write_text(name)
     (root / "etc/os-release").symlink_to("../usr/lib/os-release")
     shutil.copy("/bin/sh", root / "usr/sbin/sshd")
-    for name in (*minimal._LIBRARIES, *minimal._needed(root / "usr/sbin/sshd")):
+    for name in (*minimal.LIBRARIES, *minimal.needed_libraries(root / "usr/sbin/sshd")):
         (root / "usr/lib/arch" / f"{name}.real").write_text(name)
         (root / "usr/lib/arch" / name).unlink(missing_ok=True)
         (root / "usr/lib/arch" / name).symlink_to(f"{name}.real")
@@ -36,14 +36,14 @@ def _fill(root: Path) -> None:
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Libraries are a few letters here: only the program is asked what it needs."""
     root = tmp_path / "root"
-    real = minimal._needed
-    monkeypatch.setattr(minimal, "_needed", lambda path: real(path) if path.name == "sshd" else [])
+    real = minimal.needed_libraries
+    monkeypatch.setattr(minimal, "needed_libraries", lambda path: real(path) if path.name == "sshd" else [])
     _fill(root)
     return root
 
 
 def test_programs_bring_their_libraries_and_loader() -> None:
-    needed = minimal._needed(Path("/bin/sh").resolve())
+    needed = minimal.needed_libraries(Path("/bin/sh").resolve())
     assert "libc.so.6" in needed
     assert any(name.startswith("ld-") for name in needed)
 
