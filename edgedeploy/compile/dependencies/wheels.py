@@ -13,22 +13,18 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from edgedeploy.foundation.errors import HostError, IntegrityError, UnsupportedError
+from edgedeploy.compile.dependencies.installers import Platform, install, platform_for
+from edgedeploy.foundation.errors import IntegrityError
 from edgedeploy.foundation.files import cache_folder, replacing_folder, sha256_file, unwritable, write_bytes
 from edgedeploy.foundation.locks import exclusive
 from edgedeploy.foundation.progress import Progress
-
-# The C library versions that uv has a platform for; an older one of these runs on every newer system.
-_GLIBC_VERSIONS = ("2.17", "2.28", *(f"2.{minor}" for minor in range(31, 41)))
+from edgedeploy.targets.versions import version_numbers
 
 _ALWAYS_LEFT_OUT = (
     # What says how and when it was installed, not what it is.
@@ -41,19 +37,6 @@ _LICENCES = re.compile(r"licen[cs]e|notice|copying|authors|privacy", re.IGNORECA
 
 _LAYOUT_VERSION = 1
 """Part of the cache's key: raise it when this module lays out other files from the same wheels."""
-
-_SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-
-_UNKNOWN_TO_UV = ("armv7l",)
-"""Architectures that `uv pip install --python-platform` has no name for; pip has."""
-
-# What uv says, then pip.
-_NETWORK_WORDS = (
-    *("Failed to fetch", "error sending request", "dns error", "network was disabled", "timed out"),
-    *("Max retries exceeded", "Failed to establish a new connection", "Temporary failure in name resolution"),
-)
-_NO_WHEEL_WORDS = ("no usable wheels", "no wheels with a matching", "No matching distribution found")
-_HASH_WORDS = ("Hash mismatch", "DO NOT MATCH THE HASHES")
 
 
 class File(Struct, frozen=True):
@@ -109,13 +92,9 @@ def lay_out_wheels(
         IntegrityError: what the index gives is not what was locked.
         BusyError: another edgedeploy has been laying out the same for ten minutes.
     """
-    platform = f"{architecture}-manylinux_{_platform_glibc(glibc).replace('.', '_')}"
-    key = msgspec.json.encode(
-        [
-            *(_LAYOUT_VERSION, lock.read_text(encoding="utf-8"), platform, python, [*_ALWAYS_LEFT_OUT, *leave_out]),
-            *([more.key] if more else []),
-        ]
-    )
+    platform = platform_for(architecture, glibc)
+    wanted = [lock.read_text(encoding="utf-8"), str(platform), python, [*_ALWAYS_LEFT_OUT, *leave_out]]
+    key = msgspec.json.encode([_LAYOUT_VERSION, *wanted, *([more.key] if more else [])])
     kept = cache_folder() / "runtimes" / hashlib.sha256(key).hexdigest()[:32]
 
     def build() -> Layout:
@@ -135,16 +114,8 @@ def lay_out_wheels(
 
 
 def is_licence(name: str) -> bool:
-    """Whether a file of this name says under which terms a package may be used."""
+    """Tell whether a file of this name says under which terms a package may be used."""
     return _LICENCES.search(name) is not None
-
-
-def _platform_glibc(glibc: str) -> str:
-    have = _version(glibc)
-    fitting = [version for version in _GLIBC_VERSIONS if _version(version) <= have]
-    if not fitting:
-        raise UnsupportedError(f"there are no wheels for glibc {glibc}", why=f"the oldest is {_GLIBC_VERSIONS[0]}")
-    return max(fitting, key=_version)
 
 
 def _kept_layout(kept: Path) -> Layout | None:
@@ -161,7 +132,7 @@ def _nothing_more(folder: Path, progress: Progress) -> None:
 def _build(
     lock: Path,
     kept: Path,
-    platform: str,
+    platform: Platform,
     python: str,
     leave_out: Sequence[str],
     more: Callable[[Path, Progress], None],
@@ -169,9 +140,9 @@ def _build(
 ) -> Layout:
     with replacing_folder(kept) as building:
         files = building / "files"
-        _install(lock, files, platform, python)
+        install(lock, files, platform, python)
         more(files, progress)
-        glibc = max((_wheel_glibc(wheel) for wheel in sorted(files.glob("*.dist-info/WHEEL"))), key=_version)
+        glibc = max((_wheel_glibc(wheel) for wheel in sorted(files.glob("*.dist-info/WHEEL"))), key=version_numbers)
         _trim(files, (*_ALWAYS_LEFT_OUT, *leave_out))
         layout = Layout(
             packages=_packages(files),
@@ -180,64 +151,6 @@ def _build(
         )
         write_bytes(building / "layout.json", msgspec.json.encode(layout))
     return layout
-
-
-def _install(lock: Path, folder: Path, platform: str, python: str) -> None:
-    architecture = platform.partition("-")[0]
-    command = _with_pip if architecture in _UNKNOWN_TO_UV else _with_uv
-    try:
-        # Elsewhere than in the user's folder, whose pyproject.toml could change what is resolved.
-        with tempfile.TemporaryDirectory() as elsewhere:
-            done = subprocess.run(
-                command(lock.resolve(), folder, platform, python),
-                capture_output=True,
-                text=True,
-                cwd=elsewhere,
-                env=uv_environment(),
-                check=False,
-            )
-    except OSError as error:
-        raise HostError("uv cannot be started", why=str(error), hint="install it again: pip install uv") from error
-    if done.returncode == 0:
-        return
-    words = " ".join(line.strip() for line in done.stderr.splitlines() if not line.startswith("Using "))[:600]
-    if any(word in words for word in _NETWORK_WORDS):
-        raise HostError(
-            "the runtime's wheels cannot be fetched",
-            why=words,
-            hint="connect to the network once, or point uv at an index of yours with UV_DEFAULT_INDEX "
-            "(pip, which fetches for 32-bit Arm: PIP_INDEX_URL); they are kept afterwards",
-        )
-    if any(word in words for word in _NO_WHEEL_WORDS):
-        raise UnsupportedError(f"there are no wheels for {platform}, Python {python}", why=words)
-    if any(word in words for word in _HASH_WORDS):
-        raise IntegrityError("a wheel of the runtime is not the one that was locked", why=words)
-    raise HostError("the runtime's wheels cannot be laid out", why=words)
-
-
-def _with_uv(lock: Path, folder: Path, platform: str, python: str) -> list[str]:
-    import uv
-
-    return [
-        *(uv.find_uv_bin(), "pip", "install", "--target", str(folder), "--requirements", str(lock)),
-        *("--python", sys.executable, "--python-platform", platform, "--python-version", python),
-        *("--only-binary", ":all:", "--no-deps", "--require-hashes", "--link-mode", "copy"),
-        *("--no-compile-bytecode", "--no-progress", "--color", "never"),
-    ]
-
-
-def _with_pip(lock: Path, folder: Path, platform: str, python: str) -> list[str]:
-    architecture, _, newest = platform.partition("-manylinux_")
-    # pip takes a platform for that very one, not for all that run there.
-    fitting = [one for one in _GLIBC_VERSIONS if _version(one) <= _version(newest.replace("_", "."))]
-    platforms = [f"manylinux_{one.replace('.', '_')}_{architecture}" for one in reversed(fitting)]
-    return [
-        *(sys.executable, "-m", "pip", "install", "--target", str(folder), "--requirement", str(lock)),
-        *(word for one in platforms for word in ("--platform", one)),
-        *("--implementation", "cp", "--python-version", python),
-        *("--only-binary", ":all:", "--no-deps", "--require-hashes", "--no-compile", "--no-input"),
-        *("--quiet", "--disable-pip-version-check", "--no-warn-conflicts"),
-    ]
 
 
 def _trim(folder: Path, patterns: Sequence[str]) -> None:
@@ -259,9 +172,9 @@ def _packages(folder: Path) -> dict[str, str]:
 
 
 def _wheel_glibc(wheel: Path) -> str:
-    """The oldest C library that one of the wheel's tags promises."""
+    """Read the oldest C library that one of the wheel's tags promises."""
     tags = re.findall(r"manylinux_(\d+)_(\d+)_", wheel.read_text(encoding="utf-8"))
-    return min((f"{major}.{minor}" for major, minor in tags), key=_version, default="2.17")
+    return min((f"{major}.{minor}" for major, minor in tags), key=version_numbers, default="2.17")
 
 
 def _copy(source: Path, folder: Path, files: Sequence[File]) -> None:
@@ -284,13 +197,3 @@ def _copy(source: Path, folder: Path, files: Sequence[File]) -> None:
 
 def _files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split("."))
-
-
-def uv_environment() -> dict[str, str]:
-    """uv trusts a list of its own; behind a company's proxy only the system's store knows the proxy."""
-    system = {"UV_SYSTEM_CERTS": "true"} if _SYSTEM_CERTIFICATES.is_file() else {}
-    return {**system, **os.environ}

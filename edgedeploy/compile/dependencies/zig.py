@@ -16,6 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from edgedeploy.compile.dependencies.tool_errors import compiler_errors
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.files import cache_folder, unwritable
 from edgedeploy.foundation.progress import Progress
@@ -47,12 +48,12 @@ class Machine(Struct, frozen=True, kw_only=True):
 
 
 def static_machine(target: Target) -> Machine:
-    """For programs that need nothing on the device, not even a C library: they bring musl."""
+    """Describe the machine for programs that need nothing on the device, not even a C library: they bring musl."""
     return Machine(triple=_MUSL[target.architecture], cpu=_cpu(target), static=True)
 
 
 def dynamic_machine(target: Target) -> Machine:
-    """For programs that load shared libraries: of the device's own glibc.
+    """Describe the machine for programs that load shared libraries: of the device's own glibc.
 
     Raises:
         HostError: zig has no glibc for the architecture.
@@ -104,7 +105,7 @@ def compile_c(
 
 
 def zig_version() -> str:
-    """Of the installed zig, e.g. `"0.17.1"`.
+    """Return the version of the installed zig, e.g. `"0.17.1"`.
 
     Raises:
         HostError: it is not installed.
@@ -113,7 +114,7 @@ def zig_version() -> str:
 
 
 def sources_digest(sources: Sequence[Path], machine: Machine) -> str:
-    """SHA-256 of what decides what a program is, as hexadecimal digits: for keeping what was compiled."""
+    """Return the SHA-256, in hexadecimal digits, of what decides what a program is: for keeping what was compiled."""
     digest = hashlib.sha256(f"{zig_version()} {machine} {_FLAGS} {_LINK_FLAGS}\n".encode())
     for source in sorted(sources, key=lambda path: path.name):
         content = source.read_bytes()
@@ -164,8 +165,7 @@ def _run(command: list[str], progress: Progress | None) -> str:
             "zig cannot be started", why=str(error), hint="install it again: pip install ziglang"
         ) from error
     if done.returncode != 0:
-        complaints = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
-        raise HostError("zig does not compile the program", why=" | ".join(complaints[:3])[:600])
+        raise HostError("zig does not compile the program", why=compiler_errors(done.stderr))
     if progress is not None and done.stderr.strip():
         progress.note(done.stderr.strip()[:600])
     return done.stdout

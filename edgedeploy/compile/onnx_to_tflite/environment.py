@@ -14,7 +14,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from edgedeploy.compile.dependencies.wheels import uv_environment
+from edgedeploy.compile.dependencies.installers import uv_environment
+from edgedeploy.compile.dependencies.tool_errors import last_line
 from edgedeploy.foundation.errors import HostError, UnsupportedError
 from edgedeploy.foundation.files import cache_folder, replacing_folder
 from edgedeploy.foundation.locks import exclusive
@@ -32,7 +33,7 @@ _INSTALL_TIMEOUT_S = 1800.0
 
 
 def converter(progress: Progress) -> Path:
-    """The program `onnx2tf`, in the environment that is kept for it; made on first use.
+    """Return the program `onnx2tf`, in the environment that is kept for it; made on first use.
 
     Raises:
         HostError: there is no Python that it runs on, or its packages cannot be fetched.
@@ -96,7 +97,8 @@ def convert(model: Path, folder: Path, keep_layout_of: tuple[str, ...], *, limit
     made = sorted(folder.glob("*_float32.tflite"))
     if status or len(made) != 1:
         raise UnsupportedError(
-            "onnx2tf cannot convert this model to TensorFlow Lite", why=_last_words(log) or f"exit status {status}"
+            "onnx2tf cannot convert this model to TensorFlow Lite",
+            why=last_line(log.read_bytes()) or f"exit status {status}",
         )
     return made[0]
 
@@ -122,7 +124,7 @@ def _make(place: Path) -> None:
 
 
 def interpreter() -> str | None:
-    """An interpreter of this machine that the converter runs on; None when there is none."""
+    """Find an interpreter of this machine that the converter runs on; None when there is none."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     candidates = [found for version in PYTHONS if (found := shutil.which(f"python{version}"))]
     candidates += [found] if (found := shutil.which("python3")) else []
@@ -169,10 +171,3 @@ def _run(argv: list[str], what: str, downloading: bool) -> None:
         words = " ".join(done.stderr.split())[:500]
         why = f"it needs Python {' or '.join(PYTHONS)}, which is not here, and uv cannot bring one: {words}"
         raise HostError(what, why=why if downloading else words, hint=hint)
-
-
-def _last_words(log: Path) -> str:
-    """The last line that is not a progress bar: the exception's, where there was one."""
-    text = log.read_bytes()[-100_000:].decode(errors="replace").replace("\r", "\n")
-    lines = [line.strip() for line in text.splitlines() if line.strip() and "it/s" not in line and "%|" not in line]
-    return lines[-1][:600] if lines else ""

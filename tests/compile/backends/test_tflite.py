@@ -17,7 +17,7 @@ from support.tflite_models import small_network
 from edgedeploy.compile.backends import tflite
 from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.dependencies import debian_numpy
-from edgedeploy.compile.dependencies.wheels import uv_environment
+from edgedeploy.compile.dependencies.installers import uv_environment
 from edgedeploy.compile.python_runner import run_script
 from edgedeploy.debian.packages import Package
 from edgedeploy.foundation.errors import HostError, IntegrityError
