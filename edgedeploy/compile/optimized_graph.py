@@ -31,7 +31,7 @@ from edgedeploy.datasets.npz import NpzReader
 from edgedeploy.model.graphs import nodes, tensors
 from edgedeploy.values.target import Architecture
 
-_LARGER = 1.1
+GROWTH_LIMIT = 1.1
 """How much larger the saved graph may be: onnxruntime unfolds weights that `optimize` stored in few bits, and what that
 saved is worth more than the start."""
 _HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
@@ -40,7 +40,7 @@ _TOLERANCE = 1e-5
 
 
 def optimized_graph(model: Path, architecture: Architecture, sample: Path) -> tuple[bytes | None, str]:
-    """The model as onnxruntime runs it on a device, or None and why it is better left as it is.
+    """Optimize a model as onnxruntime runs it on a device; None, and why, where it is better left as it is.
 
     Args:
         model: an `.onnx` file without external data.
@@ -62,13 +62,13 @@ def optimized_graph(model: Path, architecture: Architecture, sample: Path) -> tu
             after = _session(content, architecture, level)
             with NpzReader(sample) as arrays:
                 feed = {name.removeprefix("input:"): arrays.whole(name) for name in arrays.headers if "input:" in name}
-            same = _same(before.run(None, feed), after.run(None, feed))
+            same = same_outputs(before.run(None, feed), after.run(None, feed))
         except Exception as error:
             # Whatever onnxruntime raises: it cannot save this graph, or not read what it saved. The model itself loads.
             return None, f"onnxruntime does not read what it saved: {_words(error)}"
     if not same:
         return None, "the saved graph gives other outputs"
-    if len(content) > _LARGER * len(source):
+    if len(content) > GROWTH_LIMIT * len(source):
         return None, f"the saved graph is {len(content) / len(source):.2f} times as large"
     return content, ""
 
@@ -90,7 +90,7 @@ def _session(model: bytes, architecture: Architecture, level: str, *, save_as: P
 
 
 def _element_types(model: onnx.ModelProto) -> Iterator[int]:
-    """Of everything that says what its elements are: weights, inputs and outputs, casts."""
+    """List the types of everything that says what its elements are: weights, inputs and outputs, casts."""
     yield from (tensor.data_type for tensor in tensors(model))
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         yield value.type.tensor_type.elem_type
@@ -102,7 +102,8 @@ def _is_quantized(node: onnx.NodeProto) -> bool:
     return any(word in node.op_type for word in ("Quantize", "QLinear", "Integer"))
 
 
-def _same(before: list[Any], after: list[Any]) -> bool:
+def same_outputs(before: list[Any], after: list[Any]) -> bool:
+    """Tell whether two runs gave as many outputs, each of one type and shape and with nearly the same numbers."""
     return len(before) == len(after) and all(_alike(a, b) for a, b in zip(before, after, strict=True))
 
 

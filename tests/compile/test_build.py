@@ -521,9 +521,9 @@ def test_the_graph_is_optimized_only_by_the_onnxruntime_that_the_board_gets(mode
 @pytest.mark.keeps_cache
 def test_the_manifest_keeps_the_model_that_was_compiled(tmp_path, monkeypatch):
     """Whatever the graph has become: facts and SHA-256 are those of the file that was handed over."""
-    import edgedeploy.compile.optimized_graph as module
+    from edgedeploy.compile import optimized_graph as module
 
-    monkeypatch.setattr(module, "_LARGER", 1000.0)
+    monkeypatch.setattr(module, "GROWTH_LIMIT", 1000.0)
     text = """<ir_version: 8, opset_import: ["" : 17]>
         linear (float[N, 3] x) => (float[N, 2] y) <float[3, 2] w = {1, 2, 3, 4, 5, 6}, float[2] b = {1, 2}>
         { z = MatMul(x, w) y = Add(z, b) }"""

@@ -32,7 +32,6 @@ DOUBLE = """
     <ir_version: 8, opset_import: ["" : 17]>
     double (float[N, 2, 3, 4] "the:x") => (float[N, 2, 3, 4] y) <float two = {2.0}> { y = Mul("the:x", two) }
 """
-RNG = np.random.default_rng(0)
 
 
 def onnx_bytes(text: str) -> bytes:
@@ -61,10 +60,12 @@ def onnx_bytes(text: str) -> bytes:
         ),
     ],
 )
-def test_a_pinned_model_answers_alike_and_says_every_shape(text: str, shape: tuple[int, ...]) -> None:
+def test_a_pinned_model_answers_alike_and_says_every_shape(
+    rng: np.random.Generator, text: str, shape: tuple[int, ...]
+) -> None:
     content = onnx_bytes(text)
     before = HostSession(content, exact=True)
-    feed = {name: RNG.normal(size=shape).astype(np.float32) for name in before.input_names}
+    feed = {name: rng.normal(size=shape).astype(np.float32) for name in before.input_names}
     pinned = pin(content, before.input_names, before.output_names, feed)
     after = HostSession(pinned, exact=True)
     assert after.input_names == tuple(input_name(index) for index in range(len(feed)))
@@ -100,12 +101,12 @@ def edge(name: str, dtype: str, permutation: Sequence[int]) -> Edge:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_layout_type_and_names_are_the_onnx_models(dtype: str) -> None:
+def test_layout_type_and_names_are_the_onnx_models(rng: np.random.Generator, dtype: str) -> None:
     inputs = {input_name(0): edge("the:x", dtype, (0, 2, 3, 1)), input_name(1): edge("forgotten", "int64", range(4))}
     fitted = with_edges(raw_double(), inputs, {output_name(0): edge("y", dtype, (0, 3, 1, 2))})
     session = TfliteSession(fitted, exact=False)
     assert (session.input_names, session.output_names) == (("the:x", "forgotten"), ("y",))
-    x = RNG.normal(size=(1, 2, 3, 4)).astype(dtype)
+    x = rng.normal(size=(1, 2, 3, 4)).astype(dtype)
     (y,) = session.run({"the:x": x, "forgotten": np.zeros((1, 2, 3, 4), np.int64)})
     assert y.dtype == dtype
     np.testing.assert_allclose(y, 2 * x, rtol=1e-6)
@@ -165,33 +166,37 @@ def converted(folder: Path, text: str, feeds: Sequence[np.ndarray]) -> Converted
     return to_tflite(folder / "m.onnx", folder / "golden", len(feeds), SILENT)
 
 
-def samples(count: int, shape: tuple[int, ...] = (1, 2, 3, 4)) -> list[np.ndarray]:
-    return [RNG.normal(size=shape).astype(np.float32) for _ in range(count)]
+def samples(rng: np.random.Generator, count: int, shape: tuple[int, ...] = (1, 2, 3, 4)) -> list[np.ndarray]:
+    return [rng.normal(size=shape).astype(np.float32) for _ in range(count)]
 
 
-def test_what_answers_alike_is_taken_in_whatever_layout_it_came(tmp_path: Path, converter) -> None:
+def test_what_answers_alike_is_taken_in_whatever_layout_it_came(
+    rng: np.random.Generator, tmp_path: Path, converter
+) -> None:
     converter(raw_double())
-    found = converted(tmp_path, DOUBLE, samples(2))
+    found = converted(tmp_path, DOUBLE, samples(rng, 2))
     assert found.difference < 1e-6 and found.tolerance.what == "float32"
     session = TfliteSession(found.content, exact=True)
     assert (session.input_names, session.output_names) == (("the_x",), ("y",))
 
 
-def test_what_answers_something_else_is_refused_with_the_numbers(tmp_path: Path, converter) -> None:
+def test_what_answers_something_else_is_refused_with_the_numbers(
+    rng: np.random.Generator, tmp_path: Path, converter
+) -> None:
     converter(raw_double(factor=2.02))
     with pytest.raises(UnsupportedError, match="answers something else") as caught:
-        converted(tmp_path, DOUBLE, samples(2))
+        converted(tmp_path, DOUBLE, samples(rng, 2))
     assert "'y' of golden sample 0, plain, differs by 0.01 of its size; 0.001 is allowed for a float32 model" in caught.value.why  # fmt: skip  # noqa: E501
     assert "--backend" in caught.value.hint
 
 
-def test_what_the_runtime_refuses_is_refused(tmp_path: Path, converter) -> None:
+def test_what_the_runtime_refuses_is_refused(rng: np.random.Generator, tmp_path: Path, converter) -> None:
     b = Builder()
     x = b.input(input_name(0), (1, 3, 4, 2))
     b.operator("RESHAPE", [x, b.constant("shape", np.array([5], np.int32))], b.tensor(output_name(0), (5,)))
     converter(b.finish(2))
     with pytest.raises(UnsupportedError, match="does not run"):
-        converted(tmp_path, DOUBLE, samples(1))
+        converted(tmp_path, DOUBLE, samples(rng, 1))
 
 
 def test_a_model_that_ends_the_runtime_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,18 +209,18 @@ def test_a_model_that_ends_the_runtime_is_told(tmp_path: Path, monkeypatch: pyte
     assert "SIGSEGV" in caught.value.why
 
 
-def test_golden_samples_of_several_shapes_are_refused(tmp_path: Path, converter) -> None:
+def test_golden_samples_of_several_shapes_are_refused(rng: np.random.Generator, tmp_path: Path, converter) -> None:
     converter(raw_double())
     with pytest.raises(UnsupportedError, match="of one shape"):
-        converted(tmp_path, DOUBLE, [*samples(1), *samples(1, (2, 2, 3, 4))])
+        converted(tmp_path, DOUBLE, [*samples(rng, 1), *samples(rng, 1, (2, 2, 3, 4))])
 
 
-def test_integers_for_real_numbers_are_refused_before_any_work(tmp_path: Path) -> None:
+def test_integers_for_real_numbers_are_refused_before_any_work(rng: np.random.Generator, tmp_path: Path) -> None:
     text = """<ir_version: 8, opset_import: ["" : 17]> g (float[1, 4] the_x) => (float[1, 4] y)
         <float scale = {0.1}, int8 zero = {0}>
         { q = QuantizeLinear(the_x, scale, zero) y = DequantizeLinear(q, scale, zero) }"""
     with pytest.raises(UnsupportedError, match="not converted") as caught:
-        converted(tmp_path, text, samples(1, (1, 4)))
+        converted(tmp_path, text, samples(rng, 1, (1, 4)))
     assert "QuantizeLinear" in caught.value.why and "optimize" in caught.value.hint
     assert quantized(["Conv", "DequantizeLinear"]) is None
     assert quantized(["MatMulInteger"]) and quantized(["QLinearConv"]) and quantized(["DynamicQuantizeLinear"])

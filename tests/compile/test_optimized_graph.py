@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx.parser
+import onnxruntime
 import pytest
 
 import edgedeploy.compile.optimized_graph as module
@@ -48,12 +49,12 @@ def operators(content: bytes) -> list[str]:
     return [node.op_type for node in onnx.load_from_string(content).graph.node]
 
 
-PICTURE = np.random.default_rng(0).standard_normal((1, 2, 4, 4)).astype(np.float32)
+PICTURE = np.linspace(-2, 2, 32, dtype=np.float32).reshape(1, 2, 4, 4)
 
 
 @pytest.fixture
 def no_matter_how_large(monkeypatch):
-    monkeypatch.setattr(module, "_LARGER", 1000.0)
+    monkeypatch.setattr(module, "GROWTH_LIMIT", 1000.0)
 
 
 @pytest.mark.parametrize("architecture", ["aarch64", "x86_64"])
@@ -116,12 +117,12 @@ ONES = np.ones(4, np.float32)
     ],
 )
 def test_what_gives_other_answers_is_not_taken(tmp_path, monkeypatch, no_matter_how_large, after, same):
-    assert module._same([ONES], [after]) is same
-    assert module._same([ONES], [after, after]) is False
+    assert module.same_outputs([ONES], [after]) is same
+    assert module.same_outputs([ONES], [after, after]) is False
     nan = np.array([1, np.nan], np.float32)
-    assert module._same([nan, np.arange(3)], [nan, np.arange(3)])
-    assert not module._same([np.arange(3)], [np.arange(1, 4)])
-    monkeypatch.setattr(module, "_same", lambda *_: same)
+    assert module.same_outputs([nan, np.arange(3)], [nan, np.arange(3)])
+    assert not module.same_outputs([np.arange(3)], [np.arange(1, 4)])
+    monkeypatch.setattr(module, "same_outputs", lambda *_: same)
     _, reason = optimized_graph(parsed(tmp_path, CONVOLUTION), "aarch64", sample(tmp_path, x=PICTURE))
     assert reason == ("" if same else "the saved graph gives other outputs")
 
@@ -141,6 +142,6 @@ def test_what_onnxruntime_cannot_do_is_said(tmp_path, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no such kernel")
 
-    monkeypatch.setattr(module, "_session", fail)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
     content, reason = optimized_graph(parsed(tmp_path, CONVOLUTION), "aarch64", sample(tmp_path, x=PICTURE))
     assert (content, reason) == (None, "onnxruntime does not read what it saved: no such kernel")

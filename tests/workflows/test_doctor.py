@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgedeploy.cli.main import cli
-from edgedeploy.foundation import programs as tools
+from edgedeploy.foundation import programs
 from edgedeploy.workflows import doctor
 
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ Usage = namedtuple("Usage", "total used free")
 
 
 def found(job: str, what: str) -> doctor.Finding:
-    (finding,) = (one for one in doctor.examine().findings if (one.job, one.what) == (job, what))
+    (finding,) = (finding for finding in doctor.examine().findings if (finding.job, finding.what) == (job, what))
     return finding
 
 
@@ -34,7 +34,7 @@ def test_a_machine_that_runs_these_tests_can_do_models() -> None:
 
 def test_a_program_that_is_missing_comes_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(tools, "SYSTEM_FOLDERS", ())
+    monkeypatch.setattr(programs, "SYSTEM_FOLDERS", ())
     finding = found("boards", "qemu-system-aarch64")
     assert finding.state == "missing"
     assert finding.hint.endswith("apt-get install -y --no-install-recommends qemu-system-arm")
@@ -72,14 +72,14 @@ def test_keys_and_known_hosts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = CliRunner().invoke(cli, ["doctor", "models", "--json"], standalone_mode=False)
-    assert told.return_value == 0
-    assert json.loads(told.stdout)["findings"][0]["what"] == "onnx"
+    result = CliRunner().invoke(cli, ["doctor", "models", "--json"], standalone_mode=False)
+    assert result.return_value == 0
+    assert json.loads(result.stdout)["findings"][0]["what"] == "onnx"
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(tools, "SYSTEM_FOLDERS", ())
-    told = CliRunner().invoke(cli, ["doctor", "boards"], standalone_mode=False)
-    assert told.return_value == 1
-    assert "cannot be done here: boards" in told.stdout and "models" not in told.stdout
+    monkeypatch.setattr(programs, "SYSTEM_FOLDERS", ())
+    result = CliRunner().invoke(cli, ["doctor", "boards"], standalone_mode=False)
+    assert result.return_value == 1
+    assert "cannot be done here: boards" in result.stdout and "models" not in result.stdout
     assert CliRunner().invoke(cli, ["doctor"], standalone_mode=False).return_value == 0
     refused = CliRunner().invoke(cli, ["doctor", "everything"])
     assert "there is no job 'everything'" in str(refused.exception)

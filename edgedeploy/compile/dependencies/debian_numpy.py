@@ -33,7 +33,7 @@ def lay_out_debian_numpy(folder: Path, progress: Progress = SILENT) -> None:
         HostError: apt cannot fetch the packages, or has others by now than those of the lock.
         IntegrityError: a package has the locked version and other bytes.
     """
-    locked = _locked()
+    locked = locked_packages()
     packages = fetch_alone(tuple(locked), release=_RELEASE, architecture=_ARCHITECTURE, progress=progress)
     for package in packages:
         _check(package, *locked[package.name])
@@ -41,12 +41,13 @@ def lay_out_debian_numpy(folder: Path, progress: Progress = SILENT) -> None:
         root = Path(temporary)
         unpack(packages, root, leave_out=())
         try:
-            _take(root / "usr", folder)
+            take_files(root / "usr", folder)
         except OSError as error:
             raise unwritable(folder, error) from error
 
 
-def _locked() -> dict[str, tuple[str, str]]:
+def locked_packages() -> dict[str, tuple[str, str]]:
+    """Read the version and the SHA-256 of each package of the lock, by name."""
     lines = (line.split() for line in LOCK.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
     return {name: (version, sha256) for name, version, sha256 in lines}
 
@@ -62,7 +63,8 @@ def _check(package: Package, version: str, sha256: str) -> None:
         raise IntegrityError(f"{package.path.name} is not the package that was locked", hint=f"remove {package.path}")
 
 
-def _take(usr: Path, folder: Path) -> None:
+def take_files(usr: Path, folder: Path) -> None:
+    """Copy what Python imports, what it is linked to and the licences out of an unpacked `/usr` into `folder`."""
     modules = usr / "lib/python3/dist-packages"
     shutil.copytree(modules / "numpy", folder / "numpy")
     # As a wheel has it, so that whoever reads packages reads this one: the metadata's format is the same.
@@ -73,7 +75,7 @@ def _take(usr: Path, folder: Path) -> None:
     tag = f"cp{PYTHON.replace('.', '')}-cp{PYTHON.replace('.', '')}-manylinux_{GLIBC.replace('.', '_')}_armv7l"
     (metadata / "WHEEL").write_text(f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n", encoding="utf-8")
     for copyright in sorted(usr.glob("share/doc/*/copyright")):
-        if not copyright.is_symlink() and copyright.parent.name in _locked():
+        if not copyright.is_symlink() and copyright.parent.name in locked_packages():
             shutil.copyfile(copyright, metadata / "licenses" / f"LICENSE.{copyright.parent.name}")
     libraries = folder / LIBRARIES
     libraries.mkdir()

@@ -29,14 +29,11 @@ _TEXT = """<ir_version: 8, opset_import: ["": 17]> digits (float[N,3,9,9] image)
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
+def model(tmp_path: Path, rng: np.random.Generator) -> Path:
     made = onnx.parser.parse_model(_TEXT)
-    random = np.random.default_rng(3)
     del made.graph.initializer[:]
     for name, shape in (("w", (5, 3, 3, 3)), ("b", (5,))):
-        made.graph.initializer.append(
-            onnx.numpy_helper.from_array(random.standard_normal(shape).astype(np.float32), name)
-        )
+        made.graph.initializer.append(onnx.numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), name))
     path = tmp_path / "digits.onnx"
     onnx.save(made, path)
     return path

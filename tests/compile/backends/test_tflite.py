@@ -62,7 +62,7 @@ def test_architecture_and_python_choose_the_runtime(architecture, python, lock) 
 
 
 def test_debian_numpy_is_the_locked_one(monkeypatch, tmp_path) -> None:
-    locked = debian_numpy._locked()
+    locked = debian_numpy.locked_packages()
     assert set(locked) == {"gcc-12-base", "libblas3", "libgfortran5", "liblapack3", "python3-numpy"}
     path = tmp_path / "numpy.deb"
     path.write_bytes(b"something else")
@@ -94,7 +94,7 @@ def test_files_of_debian_packages_become_what_python_imports(tmp_path) -> None:
         (usr / name).write_text(name)
     (usr / "lib/arm-linux-gnueabihf/blas/libblas.so.3").symlink_to("libblas.so.3.11.0")
     (usr / "lib/arm-linux-gnueabihf/lapack/liblapack.so.3").symlink_to("libl.so")
-    debian_numpy._take(usr, out)
+    debian_numpy.take_files(usr, out)
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == [
         "numpy-1.24.2.dist-info/METADATA",
         "numpy-1.24.2.dist-info/WHEEL",
