@@ -24,7 +24,8 @@ SCHEMA = 1
 _RUNS_NEEDED = 3
 """As `prediction_noise` says."""
 _LARGEST = float(1 << 63)
-"""What comes from JSON may be 10^300, and the product of two of them is infinite."""
+_SMALLEST = 1 / _LARGEST
+"""What comes from JSON may be 10^300 or 10^-300: the product of two such figures, or their ratio, is infinite."""
 _Key = tuple[str, str, Kind]
 
 
@@ -185,7 +186,7 @@ def _sound(entry: BaselineEntry) -> bool:
     """Whether all figures are above 0 and of a size that can be computed with."""
     counted = (figure for run in entry.instructions for figure in (run.low, run.median, run.high))
     figures = (*counted, *entry.latency_p50_ms, *entry.peak_rss_bytes, entry.model_size_bytes)
-    return all(0 < figure <= _LARGEST for figure in figures)
+    return all(_SMALLEST <= figure <= _LARGEST for figure in figures)
 
 
 def _identity(run: Measurement) -> tuple[object, ...]:

@@ -17,7 +17,7 @@ from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.measure.files import save_measurement
 from edgedeploy.measure.instruction_counts import instruction_count
 from edgedeploy.stats.latency import summary
-from edgedeploy.values.baseline import Thresholds
+from edgedeploy.values.baseline import CountedRun, Thresholds
 from edgedeploy.values.contract import Outcome, Verdict
 from edgedeploy.values.measurement import Measurement, MeasurementWarning, Validity
 from edgedeploy.verdict.baseline import (
@@ -270,6 +270,15 @@ def test_hostile_figures_are_refused_or_compared(tmp_path_factory, value, data):
     except InvalidFileError:
         return
     assert check_baseline(found, found).outcome is HOLDS
+
+
+@pytest.mark.parametrize("figure", [1.1125369292536007e-308, 5e-324, 1e308, 0.0, -1.0])
+def test_figures_that_cannot_be_computed_with_are_refused(counted, tmp_path, figure):
+    kept = baseline_of([counted(1e6)])
+    entry = structs.replace(kept.entries[0], instructions=(CountedRun(median=figure, low=1.0, high=3.0),))
+    save_baseline(structs.replace(kept, entries=(entry,)), tmp_path / "baseline.json")
+    with pytest.raises(InvalidFileError, match="has a figure that is none"):
+        load_baseline(tmp_path / "baseline.json")
 
 
 def test_as_a_user_types_it(counted, tmp_path, monkeypatch):
