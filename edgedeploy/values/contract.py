@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from edgedeploy.values.bundle import ContractReference
 from edgedeploy.values.search import Objective
@@ -75,6 +76,41 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of the model file, against the float one: 0.45 is 45 % smaller."""
     parameters_max: int | None = None
     target: dict[str, TargetLimits] = {}
+
+
+class LimitRule(Struct, frozen=True):
+    """How figures are held against a limit, and what the limit is a number of."""
+
+    direction: Literal["min", "max"]
+    """Whether the figure may be no smaller than the limit, or no larger."""
+    kind: Literal["metric", "drop", "share", "bytes", "ms", "count"]
+    """`"metric"` is a value of the contract's metric, `"drop"` a difference of two; both are shares where the metric
+    is one. `"share"` is a number from 0 to 1."""
+
+
+LIMIT_RULES: dict[str, LimitRule] = {
+    "metric_min": LimitRule("min", "metric"),
+    "metric_max_drop": LimitRule("max", "drop"),
+    "agreement_top1_min": LimitRule("min", "share"),
+    "size_max_bytes": LimitRule("max", "bytes"),
+    "size_reduction_min": LimitRule("min", "share"),
+    "parameters_max": LimitRule("max", "count"),
+    "peak_memory_max_bytes": LimitRule("max", "bytes"),
+    "latency_p50_max_ms": LimitRule("max", "ms"),
+    "latency_p90_max_ms": LimitRule("max", "ms"),
+    "latency_p95_max_ms": LimitRule("max", "ms"),
+    "latency_p99_max_ms": LimitRule("max", "ms"),
+    "load_max_ms": LimitRule("max", "ms"),
+    "instructions_max": LimitRule("max", "count"),
+}
+"""Of each field of `Limits` and `TargetLimits` but the table of targets."""
+
+
+def stated_limits(limits: Limits | TargetLimits) -> Iterator[tuple[str, float]]:
+    """Yield the name and value of each limit that a contract states, in the order of the fields."""
+    for name, value in structs.asdict(limits).items():
+        if name in LIMIT_RULES and value is not None:
+            yield name, value
 
 
 class Contract(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+SHARE_METRICS = ("top1", "top5")
+"""Metrics that are shares, in [0, 1]; a user's own may have any range."""
 SQNR_FLOOR_DB = -300.0
 """Stands for minus infinity (noise without signal, or an output that is not finite), which JSON cannot hold."""
 

@@ -3,45 +3,47 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 from edgedeploy.stats.rounding import at_least, at_most
-from edgedeploy.values.contract import Contract, Outcome, TargetLimits, Verdict, VerdictLine
-from edgedeploy.values.measurement import Accuracy, Measurement, Timing
-from edgedeploy.values.quality import MetricFigure
-from edgedeploy.verdict.contract import SHARE_METRICS
+from edgedeploy.values.contract import LIMIT_RULES, Contract, Outcome, Verdict, VerdictLine, stated_limits
+from edgedeploy.values.measurement import Accuracy, Measurement, Summary, Timing
+from edgedeploy.values.quality import SHARE_METRICS, MetricFigure
+from edgedeploy.verdict.contract import has_expired
 
 _COUNTED = "instructions are work, not time: measure on a real board"
 _EMULATED = "emulated wall-clock is not a latency: measure on a real board"
 _UNCOUNTED = "no instructions were counted: edgedeploy board up --count, then bench there"
 _HASH_DIGITS = 12
 
-_Told = tuple[float | None, str]
+_Figure = tuple[float | None, str]
 """A figure and where it comes from; or None and why there is none."""
 
 
 def check(contract: Contract, measurement: Measurement, *, strict: bool = False) -> Verdict:
     """Hold `contract` against `measurement`.
 
-    A figure that was not measured, or not under conditions that allow the comparison, «cannot be told»: it neither
-    holds nor breaks. In particular: wall-clock times of an emulated board (its peak memory does count, the same
+    A figure that was not measured, or not under conditions that allow the comparison, is not determined: its line
+    neither holds nor breaks. In particular: wall-clock times of an emulated board (its peak memory does count, the same
     binaries allocate the same there); percentiles of too few samples; limits of a target other than the measured one;
     a metric over a part of the data, or over data with another hash than the contract's; a drop when the float model
     was not evaluated on the very same data; instructions of a device that does not count them.
 
     A measurement of a day after the one on which the contract expires breaks it.
 
-    The whole breaks if a line breaks, cannot be told if no limit holds, and holds otherwise.
+    The whole breaks if a line breaks, is not determined if no limit holds, and holds otherwise.
 
     Args:
-        strict: the whole cannot be told if a single line cannot.
+        strict: the whole is not determined if a single line is not.
     """
-    lines = (*_claims(contract, measurement), *_limits(contract, measurement), *_target_limits(contract, measurement))
+    claims = tuple(_claims(contract, measurement))
+    limits = (*_limits(contract, measurement), *_target_limits(contract, measurement))
+    lines = (*claims, *limits)
     outcomes = {line.outcome for line in lines}
-    holds = any(line.outcome is Outcome.HOLDS and line.key.startswith("limits.") for line in lines)
     if Outcome.BREAKS in outcomes:
         outcome = Outcome.BREAKS
-    elif not holds or (strict and Outcome.NOT_DETERMINED in outcomes):
+    elif not any(line.outcome is Outcome.HOLDS for line in limits) or (strict and Outcome.NOT_DETERMINED in outcomes):
         outcome = Outcome.NOT_DETERMINED
     else:
         outcome = Outcome.HOLDS
@@ -72,7 +74,7 @@ def _claims(contract: Contract, measurement: Measurement) -> Iterator[VerdictLin
         reason = "counted in the float model" if release.source else "counted in the measured model"
         yield _line("model.parameters", model.parameters, parameters, "", outcome, reason)
     if model.expires is not None:
-        yield _expiry(model.expires, measurement.taken_at)
+        yield _expiry(contract, measurement.taken_at)
     if contract.data.evaluation_sha256 is not None:
         accuracy = measurement.accuracy
         found, reason = (accuracy.evaluation_sha256, accuracy.evaluation) if accuracy else ("", "nothing was tested")
@@ -80,60 +82,44 @@ def _claims(contract: Contract, measurement: Measurement) -> Iterator[VerdictLin
 
 
 def _limits(contract: Contract, measurement: Measurement) -> Iterator[VerdictLine]:
-    limits, release = contract.limits, measurement.release
-    unit = "share" if contract.data.metric in SHARE_METRICS else ""
-    if limits.metric_min is not None:
-        yield _at_least("limits.metric_min", limits.metric_min, _metric(contract, measurement), unit)
-    if limits.metric_max_drop is not None:
-        yield _at_most("limits.metric_max_drop", limits.metric_max_drop, _drop(contract, measurement), unit)
-    if limits.agreement_top1_min is not None:
-        match = _agreement(contract, measurement)
-        yield _at_least("limits.agreement_top1_min", limits.agreement_top1_min, match, "share")
-    if limits.size_max_bytes is not None:
-        told = release.model_size_bytes, "the model file"
-        yield _at_most("limits.size_max_bytes", limits.size_max_bytes, told, "bytes")
-    if limits.size_reduction_min is not None:
-        reduction = _size_reduction(contract, measurement)
-        yield _at_least("limits.size_reduction_min", limits.size_reduction_min, reduction, "share")
-    if limits.parameters_max is not None:
-        told = release.parameters, "counted in the measured model"
-        yield _at_most("limits.parameters_max", limits.parameters_max, told, "")
+    """Yield a line for each limit that holds on any target."""
+    for name, limit in stated_limits(contract.limits):
+        figure = _FIGURES[name](contract, measurement)
+        yield _limit_line(contract, "limits", name, limit, figure)
 
 
 def _target_limits(contract: Contract, measurement: Measurement) -> Iterator[VerdictLine]:
-    for name, limits in contract.limits.target.items():
-        prefix = f"limits.target.{name}"
-        measured = name == measurement.release.target
-        other = f"the measured release is for {measurement.release.target}"
-        if limits.peak_memory_max_bytes is not None:
-            told = _peak_memory(measurement) if measured else (None, other)
-            yield _at_most(f"{prefix}.peak_memory_max_bytes", limits.peak_memory_max_bytes, told, "bytes")
-        for percentile, limit in _latency_limits(limits):
-            told = _latency(measurement, percentile) if measured else (None, other)
-            yield _at_most(f"{prefix}.latency_{percentile}_max_ms", limit, told, "ms")
-        if limits.load_max_ms is not None:
-            told = _load(measurement) if measured else (None, other)
-            yield _at_most(f"{prefix}.load_max_ms", limits.load_max_ms, told, "ms")
-        if limits.instructions_max is not None:
-            told = _instructions(measurement) if measured else (None, other)
-            yield _at_most(f"{prefix}.instructions_max", limits.instructions_max, told, "")
+    """Yield a line for each limit of a target; those of other targets than the measured one are not determined."""
+    measured = measurement.release.target
+    for target, limits in contract.limits.target.items():
+        for name, limit in stated_limits(limits):
+            figure: _Figure = None, f"the measured release is for {measured}"
+            if target == measured:
+                figure = _TARGET_FIGURES[name](measurement)
+            yield _limit_line(contract, f"limits.target.{target}", name, limit, figure)
 
 
-def _latency_limits(limits: TargetLimits) -> Iterator[tuple[str, float]]:
-    for percentile in ("p50", "p90", "p95", "p99"):
-        limit: float | None = getattr(limits, f"latency_{percentile}_max_ms")
-        if limit is not None:
-            yield percentile, limit
+def _limit_line(contract: Contract, table: str, name: str, limit: float, found: _Figure) -> VerdictLine:
+    rule, (figure, reason) = LIMIT_RULES[name], found
+    unit = {"metric": "share", "drop": "share", "count": ""}.get(rule.kind, rule.kind)
+    if rule.kind in ("metric", "drop") and contract.data.metric not in SHARE_METRICS:
+        unit = ""
+    if figure is None:
+        outcome = Outcome.NOT_DETERMINED
+    else:
+        holds = at_most(figure, limit) if rule.direction == "max" else at_least(figure, limit)
+        outcome = Outcome.HOLDS if holds else Outcome.BREAKS
+    return _line(f"{table}.{name}", limit, figure, unit, outcome, reason)
 
 
-def _metric(contract: Contract, measurement: Measurement) -> _Told:
+def _metric(contract: Contract, measurement: Measurement) -> _Figure:
     metric, reason = _measured_metric(contract, measurement)
     if metric is None:
         return None, reason
     return metric.value, f"{metric.name} over {metric.samples:,} samples on {measurement.device}"
 
 
-def _drop(contract: Contract, measurement: Measurement) -> _Told:
+def _drop(contract: Contract, measurement: Measurement) -> _Figure:
     metric, reason = _measured_metric(contract, measurement)
     if metric is None:
         return None, reason
@@ -173,7 +159,7 @@ def _float_metric(contract: Contract, measurement: Measurement) -> tuple[MetricF
     return source.metric, ""
 
 
-def _agreement(contract: Contract, measurement: Measurement) -> _Told:
+def _agreement(contract: Contract, measurement: Measurement) -> _Figure:
     accuracy, reason = _tested(contract, measurement)
     if accuracy is None:
         return None, reason
@@ -194,7 +180,15 @@ def _tested(contract: Contract, measurement: Measurement) -> tuple[Accuracy | No
     return accuracy, ""
 
 
-def _size_reduction(contract: Contract, measurement: Measurement) -> _Told:
+def _size(contract: Contract, measurement: Measurement) -> _Figure:
+    return measurement.release.model_size_bytes, "the model file"
+
+
+def _parameters(contract: Contract, measurement: Measurement) -> _Figure:
+    return measurement.release.parameters, "counted in the measured model"
+
+
+def _size_reduction(contract: Contract, measurement: Measurement) -> _Figure:
     release = measurement.release
     if _is_handed_over(contract, measurement):
         return 0.0, "the model is the file that was handed over"
@@ -204,7 +198,7 @@ def _size_reduction(contract: Contract, measurement: Measurement) -> _Told:
     return reduction, f"{release.source.size_bytes:,} → {release.model_size_bytes:,} bytes"
 
 
-def _peak_memory(measurement: Measurement) -> _Told:
+def _peak_memory(measurement: Measurement) -> _Figure:
     if measurement.peak_rss_bytes is None:
         return None, "the device does not tell"
     where = "; the same binaries as on a real board" if measurement.conditions.emulated else ""
@@ -221,28 +215,38 @@ def _timed(measurement: Measurement) -> tuple[Timing | None, str]:
     if timing.clock == "emulated" or measurement.conditions.emulated:
         return None, _EMULATED
     if timing.validity is not None and timing.validity.outcome == "invalid":
-        reasons = "; ".join(doubt.reason for doubt in timing.validity.doubts if doubt.invalidates)
+        reasons = "; ".join(warning.reason for warning in timing.validity.doubts if warning.invalidates)
         return None, f"the measurement is invalid: {reasons}"
     return timing, ""
 
 
-def _latency(measurement: Measurement, percentile: str) -> _Told:
+def _latency(measurement: Measurement, *, share: float) -> _Figure:
+    """
+    Args:
+        share: of the percentile, one of 0.5, 0.9, 0.95 and 0.99.
+    """
     timing, reason = _timed(measurement)
     if timing is None:
         return None, reason
-    figure: float | None = getattr(timing.summary, f"{percentile}_ms")
+    figure, reason = _percentile(timing.summary, share)
     if figure is None:
-        needs = (note for note in timing.summary.notes if note.startswith(f"{percentile} "))
-        return None, next(needs, f"{timing.summary.n} samples are too few")
+        return None, reason
     if timing.least_ms is not None and figure < timing.least_ms:
         return None, (
             f"{figure:.3g} ms were measured, and a {measurement.release.target} needs {timing.least_ms:.3g} ms at "
             "least: the clock is wrong, or the device is another"
         )
-    return figure, f"{percentile} of {timing.summary.n:,} samples on {measurement.device}"
+    return figure, f"p{share * 100:.0f} of {timing.summary.n:,} samples on {measurement.device}"
 
 
-def _load(measurement: Measurement) -> _Told:
+def _percentile(summary: Summary, share: float) -> _Figure:
+    """Return a percentile in ms; or None and how many samples it needs, where the file says that."""
+    figures = {0.5: summary.p50_ms, 0.9: summary.p90_ms, 0.95: summary.p95_ms, 0.99: summary.p99_ms}
+    reasons = {percentile.share: percentile.reason for percentile in summary.percentiles}
+    return figures[share], reasons.get(share) or f"{summary.n} samples are too few"
+
+
+def _load(measurement: Measurement) -> _Figure:
     timing, reason = _timed(measurement)
     if timing is None:
         return None, reason
@@ -252,25 +256,28 @@ def _load(measurement: Measurement) -> _Told:
     return sum(known.values()), f"{reason}; once, in a fresh process on {measurement.device}"
 
 
-def _instructions(measurement: Measurement) -> _Told:
+def _instructions(measurement: Measurement) -> _Figure:
     count = measurement.count
     if count is None:
         return None, _UNCOUNTED
     return count.per_inference, f"median of {count.n:,} inferences on {measurement.device}: work, not time"
 
 
-def _expiry(last: datetime.date, taken_at: str) -> VerdictLine:
-    """
+def _expiry(contract: Contract, taken_at: str) -> VerdictLine:
+    """Hold the day of a measurement against the last day of a contract that has one.
+
     Args:
         taken_at: ISO 8601, as a measurement has it; out of a file, so that it may be anything.
     """
+    key, last = "model.expires", str(contract.model.expires)
     try:
         day = datetime.datetime.fromisoformat(taken_at).date()
     except ValueError:
-        return _line("model.expires", str(last), None, "", Outcome.NOT_DETERMINED, "the measurement has no valid date")
-    outcome = Outcome.HOLDS if day <= last else Outcome.BREAKS
-    reason = "the day of the measurement" + ("" if day <= last else "; ask the contract's owner for a new one")
-    return _line("model.expires", str(last), str(day), "", outcome, reason)
+        return _line(key, last, None, "", Outcome.NOT_DETERMINED, "the measurement has no valid date")
+    if has_expired(contract, day):
+        reason = "the day of the measurement; ask the contract's owner for a new one"
+        return _line(key, last, str(day), "", Outcome.BREAKS, reason)
+    return _line(key, last, str(day), "", Outcome.HOLDS, "the day of the measurement")
 
 
 def _is_handed_over(contract: Contract, measurement: Measurement) -> bool:
@@ -285,25 +292,28 @@ def _same_hash(key: str, wanted: str, found: str, reason: str) -> VerdictLine:
     return _line(key, wanted[:_HASH_DIGITS], found[:_HASH_DIGITS], "", outcome, reason)
 
 
-def _at_most(key: str, limit: float, told: _Told, unit: str) -> VerdictLine:
-    figure, reason = told
-    holds = figure is not None and at_most(figure, limit)
-    return _line(key, limit, figure, unit, _outcome(figure, holds), reason)
-
-
-def _at_least(key: str, limit: float, told: _Told, unit: str) -> VerdictLine:
-    figure, reason = told
-    holds = figure is not None and at_least(figure, limit)
-    return _line(key, limit, figure, unit, _outcome(figure, holds), reason)
-
-
-def _outcome(figure: float | None, holds: bool) -> Outcome:
-    if figure is None:
-        return Outcome.NOT_DETERMINED
-    return Outcome.HOLDS if holds else Outcome.BREAKS
-
-
 def _line(
     key: str, limit: float | str, figure: float | str | None, unit: str, outcome: Outcome, reason: str
 ) -> VerdictLine:
     return VerdictLine(key=key, limit=limit, figure=figure, unit=unit, outcome=outcome, reason=reason)
+
+
+_FIGURES: dict[str, Callable[[Contract, Measurement], _Figure]] = {
+    "metric_min": _metric,
+    "metric_max_drop": _drop,
+    "agreement_top1_min": _agreement,
+    "size_max_bytes": _size,
+    "size_reduction_min": _size_reduction,
+    "parameters_max": _parameters,
+}
+"""What each field of `Limits` is held against."""
+_TARGET_FIGURES: dict[str, Callable[[Measurement], _Figure]] = {
+    "peak_memory_max_bytes": _peak_memory,
+    "latency_p50_max_ms": functools.partial(_latency, share=0.5),
+    "latency_p90_max_ms": functools.partial(_latency, share=0.9),
+    "latency_p95_max_ms": functools.partial(_latency, share=0.95),
+    "latency_p99_max_ms": functools.partial(_latency, share=0.99),
+    "load_max_ms": _load,
+    "instructions_max": _instructions,
+}
+"""What each field of `TargetLimits` is held against, on a release for that target."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +14,10 @@ from edgedeploy.foundation.files import sha256_file
 from edgedeploy.foundation.toml_file import line_of, load_toml
 from edgedeploy.foundation.validation import is_name, is_relative_path, is_sha256
 from edgedeploy.values.bundle import ContractReference
-from edgedeploy.values.contract import Contract, Limits, TargetLimits
+from edgedeploy.values.contract import LIMIT_RULES, Contract, Limits, TargetLimits, stated_limits
+from edgedeploy.values.quality import SHARE_METRICS
 
 SCHEMA = 1
-SHARE_METRICS = ("top1", "top5")
-"""Metrics that are shares, in [0, 1]; a user's own may have any range."""
-
 _LARGEST = (1 << 63) - 1
 """As TOML has it. NaN is not less."""
 _WORDS = 200
@@ -43,6 +42,26 @@ def load_contract(path: Path) -> Contract:
         raise InvalidFileError(f"{path}:{line_of(path, keys)}: {'.'.join(keys)}: {message}")
     reference = ContractReference(file=path.name, sha256=sha256_file(path), owner=contract.model.owner)
     return structs.replace(contract, folder=path.parent, reference=reference)
+
+
+def has_expired(contract: Contract, day: datetime.date | None = None) -> bool:
+    """Return whether a day is after the last one on which the contract holds; one without such a day never expires.
+
+    Args:
+        day: by default today in UTC.
+    """
+    last = contract.model.expires
+    return last is not None and (day or datetime.datetime.now(datetime.UTC).date()) > last
+
+
+def dataset_spec(contract: Contract, name: str) -> str:
+    """Return a dataset that the contract names, as `open_dataset` takes it from any current folder.
+
+    A path is relative to the contract's folder. `package.module:callable` is no path, but a file or folder of that name
+    in the contract's folder wins.
+    """
+    path = contract.folder / name
+    return name if is_object_name(name) and not path.exists() else str(path)
 
 
 def _mistakes(contract: Contract) -> Iterator[_Mistake]:
@@ -92,23 +111,22 @@ def _limit_mistakes(limits: Limits, *, shares: bool) -> Iterator[_Mistake]:
     """
     groups: dict[tuple[str, ...], Limits | TargetLimits] = {("limits",): limits}
     groups |= {("limits", "target", name): group for name, group in limits.target.items()}
-    in_one = {"agreement_top1_min", "size_reduction_min"} | ({"metric_min", "metric_max_drop"} if shares else set())
     stated = 0
     for keys, group in groups.items():
         if not is_name(keys[-1]):
             yield keys[:-1], f"{keys[-1]!r} is not the name of a target"
-        for name, value in structs.asdict(group).items():
-            if name == "target" or value is None:
-                continue
+        for name, value in stated_limits(group):
             stated += 1
-            if name in in_one and not 0 <= value <= 1:
+            kind = LIMIT_RULES[name].kind
+            if (kind == "share" or (shares and kind in ("metric", "drop"))) and not 0 <= value <= 1:
                 yield (*keys, name), f"{value} is not a share from 0 to 1"
-            elif not abs(value) <= _LARGEST or (value < 0 and name != "metric_min"):
+            # A metric of the user's own may have any range.
+            elif not abs(value) <= _LARGEST or (value < 0 and kind != "metric"):
                 yield (*keys, name), f"{value} is not a limit"
     if not stated:
         yield ("limits",), f"at least one limit is needed, of: {', '.join(_limit_names())}"
 
 
 def _limit_names() -> list[str]:
-    general = [name for name in Limits.__struct_fields__ if name != "target"]
+    general = [name for name in Limits.__struct_fields__ if name in LIMIT_RULES]
     return [*general, *(f"target.NAME.{name}" for name in TargetLimits.__struct_fields__)]

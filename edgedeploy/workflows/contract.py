@@ -30,8 +30,8 @@ from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.contract import Contract, Outcome, Verdict, VerdictLine
 from edgedeploy.values.model import ModelFacts
-from edgedeploy.values.quality import MetricFigure
-from edgedeploy.verdict.contract import SHARE_METRICS, load_contract
+from edgedeploy.values.quality import SHARE_METRICS, MetricFigure
+from edgedeploy.verdict.contract import dataset_spec, has_expired, load_contract
 
 _DROP = 0.01
 """What a proposed contract lets the device lose: the budget that `optimize --max-drop` has in the documentation."""
@@ -134,7 +134,7 @@ def _hand_over_lines(contract: Contract, today: datetime.date) -> Iterator[Verdi
         parameters = None if facts is None else facts.parameters
         yield _line("model.parameters", model.parameters, parameters, reason or "counted in the file")
     if model.expires is not None:
-        holds = today <= model.expires
+        holds = not has_expired(contract, today)
         yield _judged("model.expires", str(model.expires), str(today), holds, "today" if holds else "ask for a new one")
     if facts is not None:
         yield from _data_lines(contract, facts)
@@ -152,7 +152,7 @@ def _hand_over_lines(contract: Contract, today: datetime.date) -> Iterator[Verdi
 
 def _data_lines(contract: Contract, facts: ModelFacts) -> Iterator[VerdictLine]:
     data = contract.data
-    evaluation, reason = _tried(lambda: open_dataset(_spec(contract, data.evaluation), facts.inputs))
+    evaluation, reason = _tried(lambda: open_dataset(dataset_spec(contract, data.evaluation), facts.inputs))
     if evaluation is not None and not evaluation.has_labels:
         reason = "it has no labels, so that nothing can be promised of the model"
     yield _judged("data.evaluation", "fits, labelled", _samples(evaluation), not reason, reason or data.evaluation)
@@ -162,7 +162,7 @@ def _data_lines(contract: Contract, facts: ModelFacts) -> Iterator[VerdictLine]:
         yield _line("data.evaluation_sha256", wanted, _short(found), reason or data.evaluation)
     if data.calibration is not None:
         spec = data.calibration
-        calibration, reason = _tried(lambda: open_dataset(_spec(contract, spec), facts.inputs))
+        calibration, reason = _tried(lambda: open_dataset(dataset_spec(contract, spec), facts.inputs))
         yield _judged("data.calibration", "fits", _samples(calibration), not reason, reason or spec)
 
 
@@ -171,12 +171,6 @@ def _tried(do: Callable[[], Value]) -> tuple[Value | None, str]:
         return do(), ""
     except EdgedeployError as error:
         return None, error.what + (f": {error.why}" if error.why else "")
-
-
-def _spec(contract: Contract, name: str) -> str:
-    path = contract.folder / name
-    # A callable is no path; a file of that name would be meant by it all the same.
-    return name if is_object_name(name) and not path.exists() else str(path)
 
 
 def _short(sha256: str | None) -> str | None:

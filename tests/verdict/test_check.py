@@ -7,7 +7,15 @@ from msgspec import structs
 
 from edgedeploy.measure.instruction_counts import instruction_count
 from edgedeploy.stats.latency import summary
-from edgedeploy.values.contract import Contract, ContractData, ContractModel, Limits, Outcome, TargetLimits
+from edgedeploy.values.contract import (
+    LIMIT_RULES,
+    Contract,
+    ContractData,
+    ContractModel,
+    Limits,
+    Outcome,
+    TargetLimits,
+)
 from edgedeploy.values.measurement import MeasurementWarning, Validity
 from edgedeploy.values.quality import MetricFigure
 from edgedeploy.verdict.check import check
@@ -71,6 +79,33 @@ def test_limits_of_a_target(measurement, name, held, broken):
     found = line(contract(target={name: held}), other, key)
     assert (found.outcome, found.figure) == (UNTOLD, None)
     assert "jetson" in found.reason
+
+
+def test_every_limit_has_a_line_with_its_unit(measurement):
+    general = dict.fromkeys((name for name in Limits.__struct_fields__ if name in LIMIT_RULES), 1)
+    target = dict.fromkeys(TargetLimits.__struct_fields__, 1)
+    units = {
+        name: line(contract(**general, target=target), measurement, f"limits.{table}{name}").unit
+        for table, names in (("", general), ("target.rpi4.", target))
+        for name in names
+    }
+    assert units == {
+        "metric_min": "share",
+        "metric_max_drop": "share",
+        "agreement_top1_min": "share",
+        "size_max_bytes": "bytes",
+        "size_reduction_min": "share",
+        "parameters_max": "",
+        "peak_memory_max_bytes": "bytes",
+        "latency_p50_max_ms": "ms",
+        "latency_p90_max_ms": "ms",
+        "latency_p95_max_ms": "ms",
+        "latency_p99_max_ms": "ms",
+        "load_max_ms": "ms",
+        "instructions_max": "",
+    }
+    own = contract(metric="mine:score", metric_min=1)
+    assert line(own, measurement, "limits.metric_min").unit == ""
 
 
 def test_rounding_breaks_nothing(measurement):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from edgedeploy.foundation.errors import InvalidFileError
-from edgedeploy.verdict.contract import load_contract
+from edgedeploy.values.contract import LIMIT_RULES, Limits, TargetLimits, stated_limits
+from edgedeploy.verdict.contract import dataset_spec, has_expired, load_contract
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = f"""\
@@ -111,3 +112,48 @@ def test_mistakes_are_told_with_line_and_key(load, old, new, message):
 def test_a_missing_contract_is_told(tmp_path):
     with pytest.raises(InvalidFileError, match="does not exist"):
         load_contract(tmp_path / "contract.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "existing", "is_path"),
+    [
+        ("data/evaluation.npz", True, True),
+        ("data/evaluation.npz", False, True),
+        ("mine:samples", False, False),
+        ("package.module:Class.samples", False, False),
+        # A file of a callable's name wins, and a colon alone makes no callable: a file that is missing is looked for in
+        # the contract's folder and nowhere else.
+        ("mine:samples", True, True),
+        ("take 1:2.npz", True, True),
+        ("take 1:2.npz", False, True),
+        ("data/2026-01-31T12:00.npz", False, True),
+    ],
+)
+def test_a_dataset_is_a_path_in_the_contracts_folder_or_a_callable(load, tmp_path, name, existing, is_path):
+    contract = load(CONTRACT)
+    if existing:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert dataset_spec(contract, name) == (str(tmp_path / name) if is_path else name)
+
+
+@pytest.mark.parametrize(("day", "expired"), [((2026, 12, 31), False), ((2027, 1, 1), True), ((2026, 1, 1), False)])
+def test_a_contract_holds_up_to_its_last_day(load, day, expired):
+    contract = load(CONTRACT.replace('"PyTorch"', '"PyTorch"\nexpires = 2026-12-31'))
+    assert has_expired(contract, datetime.date(*day)) is expired
+    assert not has_expired(load(CONTRACT), datetime.date(*day))
+
+
+def test_today_is_taken_where_no_day_is_named(load):
+    assert has_expired(load(CONTRACT.replace('"PyTorch"', '"PyTorch"\nexpires = 2020-02-29')))
+    assert not has_expired(load(CONTRACT.replace('"PyTorch"', '"PyTorch"\nexpires = 9999-12-31')))
+
+
+def test_every_limit_says_how_it_is_held():
+    names = {*Limits.__struct_fields__, *TargetLimits.__struct_fields__} - {"target"}
+    assert names == set(LIMIT_RULES)
+
+
+def test_limits_that_are_stated_come_in_order():
+    limits = Limits(parameters_max=5, metric_min=0.5, target={"rpi4": TargetLimits()})
+    assert list(stated_limits(limits)) == [("metric_min", 0.5), ("parameters_max", 5)]

@@ -27,7 +27,7 @@ from edgedeploy.optimize.search.files import journal_path
 from edgedeploy.optimize.search.journal import Journal
 from edgedeploy.optimize.search.pareto import front
 from edgedeploy.optimize.search.settings import SearchSettings as SearchSettings  # callers look for it here
-from edgedeploy.optimize.search.walk import SearchClock, Walk
+from edgedeploy.optimize.search.walk import SearchClock, SearchWalk
 from edgedeploy.values.evidence import PassEvidence
 from edgedeploy.values.search import Search
 
@@ -49,7 +49,7 @@ def search(request: OptimizeRequest) -> OptimizeOutcome:
     prepared, preparation = _prepare(request)
     with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
         evaluator = Evaluator(request, evaluation, prepared, journal, Path(folder))
-        walk = Walk(request, evaluator, journal, clock)
+        walk = SearchWalk(request, evaluator, journal, clock)
         walk.run()
         outcome = _settle(request, walk, preparation)
     if not walk.ended_by_time:
@@ -75,7 +75,7 @@ def _prepare(request: OptimizeRequest) -> tuple[ir.Model | None, tuple[PassEvide
     return run_passes(request.source.graph(), request.recipe.passes, request.context())
 
 
-def _settle(request: OptimizeRequest, walk: Walk, preparation: tuple[PassEvidence, ...]) -> OptimizeOutcome:
+def _settle(request: OptimizeRequest, walk: SearchWalk, preparation: tuple[PassEvidence, ...]) -> OptimizeOutcome:
     """Hold the candidates against all of the data, in turn, until the guard accepts one.
 
     When it accepts none, the outcome is the one that looked best.
@@ -103,7 +103,7 @@ def _settle(request: OptimizeRequest, walk: Walk, preparation: tuple[PassEvidenc
     return structs.replace(outcome, search=_summary(request, walk, chosen, rejected))
 
 
-def _summary(request: OptimizeRequest, walk: Walk, chosen: str | None, rejected: dict[str, str]) -> Search:
+def _summary(request: OptimizeRequest, walk: SearchWalk, chosen: str | None, rejected: dict[str, str]) -> Search:
     trials = tuple(walk.evaluator.trials.values())
     return Search(
         objective=request.search.objective,

@@ -58,7 +58,7 @@ class Standing(IntEnum):
     """The prepared model itself."""
 
 
-class Walk:
+class SearchWalk:
     """A search over the variants of a recipe."""
 
     def __init__(self, request: OptimizeRequest, evaluator: Evaluator, journal: Journal, clock: SearchClock) -> None:

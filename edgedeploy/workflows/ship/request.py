@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,6 +12,7 @@ from edgedeploy.foundation.files import sha256_file
 from edgedeploy.optimize.recipes.recipe import Recipe, load_recipe
 from edgedeploy.optimize.search.search import SearchSettings
 from edgedeploy.values.contract import Allowance, Contract
+from edgedeploy.verdict.contract import dataset_spec, has_expired
 
 
 class ShipRequest(Struct, frozen=True, kw_only=True):
@@ -73,11 +73,11 @@ def resolve(
     if sign_key is not None:
         check_key(sign_key)
     optimization, drop = contract.optimization, contract.limits.metric_max_drop
-    evaluation = _dataset(contract, contract.data.evaluation)
+    evaluation = dataset_spec(contract, contract.data.evaluation)
     return ShipRequest(
         contract=contract,
         model=_model(contract),
-        calibration=_dataset(contract, contract.data.calibration) if contract.data.calibration else None,
+        calibration=dataset_spec(contract, contract.data.calibration) if contract.data.calibration else None,
         evaluation=evaluation,
         metric=contract.data.metric,
         # A contract that states no drop is judged by its floor alone, on the device.
@@ -96,7 +96,7 @@ def resolve(
 
 def _check_expiry(contract: Contract) -> None:
     model = contract.model
-    if model.expires is not None and datetime.datetime.now(datetime.UTC).date() > model.expires:
+    if has_expired(contract):
         raise InvalidFileError(
             f"the contract of {model.name} {model.version} expired on {model.expires}",
             hint=f"ask {model.owner or 'the people who trained the model'} for a new one",
@@ -112,9 +112,3 @@ def _model(contract: Contract) -> Path:
             hint="ask for the right file, or for a contract of this one",
         )
     return path
-
-
-def _dataset(contract: Contract, name: str) -> str:
-    path = contract.folder / name
-    # package.module:callable is no path; a file of that name would be meant by it all the same.
-    return name if ":" in name and not path.exists() else str(path)
