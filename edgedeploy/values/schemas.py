@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from edgedeploy.foundation.validation import NAME_PATTERN, SHA256_PATTERN
 from edgedeploy.values import (
@@ -33,6 +34,7 @@ from edgedeploy.values import (
     speed,
 )
 from edgedeploy.values.baseline import Baseline
+from edgedeploy.values.bundle import Manifest
 from edgedeploy.values.contract import Contract, Verdict
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.values.shipment import Shipment
@@ -40,82 +42,132 @@ from edgedeploy.values.smoke import Smoke
 
 Json = dict[str, Any]
 Rules = dict[str, dict[str, Json]]
-"""What is checked beyond the types, where a schema can say it: by value and field."""
+"""Parts of a schema, by value and field."""
 
-NAMES = {
-    # name: (value, what it is the schema of)
-    "contract": (Contract, "a contract file, TOML taken as JSON"),
-    "measurement": (Measurement, "a measurement, as `edgedeploy bench` and `test` write it"),
-    "verdict": (Verdict, "a verdict, as `edgedeploy check --json` prints it"),
-    "baseline": (Baseline, "a baseline file"),
-    "report": (Shipment, "report.json of `edgedeploy ship`"),
-    "smoke": (Smoke, "a smoke test, as `edgedeploy smoke --json` prints it and a kit writes it"),
-}
 _MODULES = (baseline, bundle, contract, evidence, measurement, model, quality, search, shipment, smoke, speed)
 _SHA256 = {"pattern": f"^{SHA256_PATTERN}$"}
 _NAME = {"pattern": f"^{NAME_PATTERN}$"}
 _COUNT = {"minimum": 0}
+_POSITIVE = {"exclusiveMinimum": 0}
 _FIRST = {"const": 1}
-_RULES: Rules = {
-    "Contract": {"schema": _FIRST},
-    "ContractModel": {"name": _NAME, "version": _NAME, "sha256": _SHA256, "owner": {"minLength": 1, "maxLength": 200}},
+
+
+class NamedSchema(Struct, frozen=True):
+    """What a schema is made from."""
+
+    kind: type
+    """The value that edgedeploy reads or writes."""
+    title: str
+    rules: Rules
+    """What a reader checks beyond the types, where a schema can say it: of this value and those in it."""
+
+
+_MEASUREMENT_RULES: Rules = {
     "Measurement": {"schema": _FIRST},
     "MeasuredRelease": {"model_sha256": _SHA256, "model_size_bytes": _COUNT, "bundle_size_bytes": _COUNT},
-    "Baseline": {"schema": _FIRST},
-    "BaselineEntry": {"model_size_bytes": {"exclusiveMinimum": 0}},
-    "CountedRun": {name: {"exclusiveMinimum": 0} for name in ("median", "low", "high")},
-    "Shipment": {"schema": _FIRST},
-    "Smoke": {"schema": _FIRST},
-    "SmokeFigures": {"n": _COUNT},
 }
+_SCHEMAS = {
+    "contract": NamedSchema(
+        Contract,
+        "a contract file, TOML taken as JSON",
+        {
+            "Contract": {"schema": _FIRST},
+            "ContractModel": {
+                "name": _NAME,
+                "version": _NAME,
+                "sha256": _SHA256,
+                "owner": {"minLength": 1, "maxLength": 200},
+            },
+        },
+    ),
+    "manifest": NamedSchema(
+        Manifest,
+        "manifest.json of an edgedeploy bundle",
+        {
+            "Manifest": {"schema": _FIRST, "name": _NAME, "version": _NAME, "golden_samples": _COUNT},
+            "FileEntry": {"sha256": _SHA256, "size_bytes": _COUNT},
+            "ModelFacts": {"sha256": _SHA256, "size_bytes": _COUNT},
+            "Source": {"sha256": _SHA256, "size_bytes": _COUNT},
+            "ContractReference": {"sha256": _SHA256},
+        },
+    ),
+    "measurement": NamedSchema(
+        Measurement, "a measurement, as `edgedeploy bench` and `test` write it", _MEASUREMENT_RULES
+    ),
+    "verdict": NamedSchema(Verdict, "a verdict, as `edgedeploy check --json` prints it", {}),
+    "baseline": NamedSchema(
+        Baseline,
+        "a baseline file",
+        {
+            "Baseline": {"schema": _FIRST},
+            "BaselineEntry": {"model_size_bytes": _POSITIVE},
+            "CountedRun": dict.fromkeys(("median", "low", "high"), _POSITIVE),
+        },
+    ),
+    "report": NamedSchema(
+        Shipment, "report.json of `edgedeploy ship`", {"Shipment": {"schema": _FIRST}, **_MEASUREMENT_RULES}
+    ),
+    "smoke": NamedSchema(
+        Smoke,
+        "a smoke test, as `edgedeploy smoke --json` prints it and a kit writes it",
+        {"Smoke": {"schema": _FIRST}, "SmokeFigures": {"n": _COUNT}},
+    ),
+}
+NAMES = tuple(sorted(_SCHEMAS))
+"""Of all schemas, as `edgedeploy schema` takes them."""
 
 
 def json_schema(name: str) -> Json:
-    """The schema called `name`, one of `NAMES`; JSON Schema 2020-12 (https://json-schema.org/draft/2020-12)."""
-    kind, what = NAMES[name]
-    schema = value_schema(kind, _MODULES, _RULES, name=name, title=what)
-    if kind is Contract:
+    """Make the schema called `name`, one of `NAMES`: JSON Schema 2020-12 (https://json-schema.org/draft/2020-12)."""
+    named = _SCHEMAS[name]
+    # Of what msgspec does not know there are paths only.
+    schema = msgspec.json.schema(named.kind, schema_hook=lambda _: {"type": "string"})
+    definitions = schema["$defs"]
+    _describe(definitions)
+    for value, fields in named.rules.items():
+        for field, rule in fields.items():
+            _restrict(definitions[value]["properties"][field], rule)
+    if named.kind is Contract:
         # Where the file lies and what it is, which no file says of itself.
         for key in ("folder", "reference"):
-            schema["$defs"]["Contract"]["properties"].pop(key)
-        schema["$defs"].pop("ContractReference")
-    return schema
-
-
-def value_schema(kind: type, modules: tuple[ModuleType, ...], rules: Rules, *, name: str, title: str) -> Json:
-    """The schema of a value, with what the strings under its fields say.
-
-    Args:
-        modules: where the value and those in it are defined.
-    """
-    # Of what msgspec does not know there are paths only.
-    schema = msgspec.json.schema(kind, schema_hook=lambda _: {"type": "string"})
-    definitions = schema["$defs"]
-    for value, field, words in _described(modules):
-        if field in definitions.get(value, {}).get("properties", {}):
-            described = definitions[value]["properties"][field]
-            definitions[value]["properties"][field] = {"description": words} | described
-    for value, fields in rules.items():
-        for field, rule in fields.items():
-            if value in definitions:
-                _restrict(definitions[value]["properties"][field], rule)
+            definitions["Contract"]["properties"].pop(key)
+        definitions.pop("ContractReference")
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"https://edgedeploy/{name}.schema.json",
-        "title": title,
+        "title": named.title,
     }
     return head | schema
 
 
+def schema_bytes(name: str) -> bytes:
+    """Make the schema called `name` as it is written down."""
+    return json.dumps(json_schema(name), indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def write_schemas(folder: Path) -> None:
+    """Write `NAME.schema.json` of each schema into a folder."""
+    for name in NAMES:
+        (folder / f"{name}.schema.json").write_bytes(schema_bytes(name))
+
+
+def _describe(definitions: dict[str, Json]) -> None:
+    """Add to each field what the string under it says of it."""
+    for value, field, description in _descriptions(_MODULES):
+        properties = definitions.get(value, {}).get("properties", {})
+        if field in properties:
+            properties[field] = {"description": description} | properties[field]
+
+
 def _restrict(schema: Json, rule: Json) -> None:
-    """The rule is for numbers or text: where null may stand instead, the rule is of the other branch."""
+    """Add a rule for numbers or text to a field: where null may stand instead, to the other branch."""
     for branch in schema.get("anyOf", [schema]):
         if branch.get("type") != "null":
             branch |= rule
 
 
-def _described(modules: tuple[ModuleType, ...]) -> Iterator[tuple[str, str, str]]:
-    """Value, field, and what the string under the field says of it."""
+def _descriptions(modules: tuple[ModuleType, ...]) -> Iterator[tuple[str, str, str]]:
+    """Yield value, field, and what the string under the field says of it."""
     for module in modules:
         for value in ast.parse(inspect.getsource(module)).body:
             if not isinstance(value, ast.ClassDef):
@@ -129,22 +181,11 @@ def _described(modules: tuple[ModuleType, ...]) -> Iterator[tuple[str, str, str]
 
 
 def _encoded_name(kind: type, field: str) -> str:
-    """What a field is called in JSON: names there do not change when ours do."""
+    """Return what a field is called in JSON: names there do not change when ours do."""
     if not issubclass(kind, msgspec.Struct):
         return field
     return next((each.encode_name for each in msgspec.structs.fields(kind) if each.name == field), field)
 
 
-def schema_bytes(schema: Json) -> bytes:
-    """A schema as it is written down."""
-    return json.dumps(schema, indent=1, ensure_ascii=False).encode() + b"\n"
-
-
-def main() -> None:
-    """Write all of them down."""
-    for name in NAMES:
-        (Path(__file__).parent / f"{name}.schema.json").write_bytes(schema_bytes(json_schema(name)))
-
-
 if __name__ == "__main__":
-    main()
+    write_schemas(Path(__file__).parent)

@@ -15,10 +15,11 @@ from jsonschema import Draft202012Validator, FormatChecker
 from msgspec import structs
 from support import sample_shipment
 
-from edgedeploy.cli.commands.schema import SCHEMAS
+from edgedeploy.bundle.build import encode_manifest
 from edgedeploy.cli.main import cli
 from edgedeploy.measure.instruction_counts import instruction_count
-from edgedeploy.values.schemas import NAMES, json_schema, schema_bytes
+from edgedeploy.values.bundle import MANIFEST_NAME
+from edgedeploy.values.schemas import NAMES, schema_bytes, write_schemas
 from edgedeploy.verdict.baseline import baseline_of
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +40,15 @@ def plain(value: object) -> Any:
     return json.loads(msgspec.json.encode(value))
 
 
+def changed(document: Any, where: tuple[str | int, ...], value: object) -> Any:
+    """The document with another value at one place."""
+    place = document
+    for key in where[:-1]:
+        place = place[key]
+    place[where[-1]] = value
+    return document
+
+
 def contract() -> Any:
     return msgspec.to_builtins(tomllib.loads((ROOT / "scripts/demo_contract.toml").read_text()))
 
@@ -46,16 +56,49 @@ def contract() -> Any:
 @pytest.mark.parametrize("name", NAMES)
 def test_they_are_up_to_date(name):
     shipped = (VALUES / f"{name}.schema.json").read_bytes()
-    assert shipped == schema_bytes(json_schema(name)), "a format changed: python -m edgedeploy.values.schemas"
+    assert shipped == schema_bytes(name), "a format changed: python -m edgedeploy.values.schemas"
 
 
 def test_the_command_prints_each_that_there_is():
-    assert {path.name.removesuffix(".schema.json") for path in VALUES.iterdir() if path.name.endswith(".json")} == set(
-        SCHEMAS
-    )
-    for name in SCHEMAS:
+    shipped = {path.name.removesuffix(".schema.json") for path in VALUES.iterdir() if path.name.endswith(".json")}
+    assert shipped == set(NAMES)
+    for name in NAMES:
         printed = CliRunner().invoke(cli, ["schema", name], standalone_mode=False)
         assert printed.stdout.encode() == (VALUES / f"{name}.schema.json").read_bytes()
+
+
+def test_bundle_schema_prints_that_of_manifests():
+    printed = CliRunner().invoke(cli, ["bundle", "schema"], standalone_mode=False)
+    assert printed.stdout.encode() == (VALUES / "manifest.schema.json").read_bytes()
+
+
+def test_all_are_written_by_one_command(tmp_path):
+    write_schemas(tmp_path)
+    for name in NAMES:
+        assert (tmp_path / f"{name}.schema.json").read_bytes() == (VALUES / f"{name}.schema.json").read_bytes()
+
+
+def test_manifests_hold(make_bundle):
+    bundle = make_bundle(files={"golden/0000.npz": b"golden"})
+    manifest = json.loads((bundle.path / MANIFEST_NAME).read_bytes())
+    assert errors("manifest", manifest) == []
+    assert json.loads(encode_manifest(bundle.manifest)) == manifest
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("name",), "Not A Name"),
+        (("schema",), 2),
+        (("files", 0, "sha256"), "0" * 63),
+        (("files", 0, "size_bytes"), -1),
+        (("runtime", "backend"), None),
+        (("unknown",), 1),
+    ],
+)
+def test_manifests_that_are_refused_do_not(make_bundle, where, value):
+    manifest = json.loads((make_bundle().path / MANIFEST_NAME).read_bytes())
+    assert errors("manifest", changed(manifest, where, value))
 
 
 def test_contracts_hold():
@@ -79,12 +122,7 @@ def test_contracts_hold():
     ],
 )
 def test_contracts_that_are_refused_do_not(where, value):
-    document = contract()
-    place = document
-    for key in where[:-1]:
-        place = place[key]
-    place[where[-1]] = value
-    assert errors("contract", document)
+    assert errors("contract", changed(contract(), where, value))
 
 
 def test_measurements_verdicts_and_reports_hold():

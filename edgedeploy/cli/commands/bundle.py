@@ -110,7 +110,11 @@ def schema(out: Output) -> int:
     import json
 
     text = (importlib.resources.files("edgedeploy") / "values" / "manifest.schema.json").read_text(encoding="utf-8")
-    out.result(json.loads(text), text.rstrip())
+    if out.as_json:
+        out.result(json.loads(text), "")
+    else:
+        # As it is: a table's line breaks in the middle of a string would make it no JSON.
+        click.echo(text, nl=False)
     return 0
 
 
