@@ -80,12 +80,12 @@ class NpzReader:
         self.close()
 
     def close(self) -> None:
-        """Safe to call twice."""
+        """Close the file; safe to call twice."""
         self._archive.close()
         self._file.close()
 
     def whole(self, name: str) -> np.ndarray:
-        """An array whole, with its own shape and dtype in the machine's byte order.
+        """Return an array whole, with its own shape and dtype in the machine's byte order.
 
         Raises:
             DatasetError: the data is shorter than the header says, or damaged.
@@ -95,7 +95,7 @@ class NpzReader:
             return self._read(name, data, header.shape)
 
     def slices(self, name: str, size: int) -> Iterator[np.ndarray]:
-        """Consecutive slices of `size` along the first axis; the last one may be shorter.
+        """Yield consecutive slices of `size` along the first axis; the last one may be shorter.
 
         Raises:
             DatasetError: the data is shorter than the header says, or damaged.
@@ -200,8 +200,11 @@ def _parse_header(data: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """An `.npz` as bytes that depend on nothing but the arrays: members in the order given, dated 1980-01-01, and
-    stored, because what deflate makes of them varies with the version of zlib."""
+    """Write arrays as an `.npz` whose bytes depend on nothing but them.
+
+    Members are in the order given, dated 1980-01-01, and stored, because what deflate makes of them varies with the
+    version of zlib.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():

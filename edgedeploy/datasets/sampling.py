@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-from edgedeploy.datasets.dataset import Dataset, Sample
+from edgedeploy.datasets.base import Dataset, Sample
 
 
 def spread(dataset: Dataset, wanted: int) -> Iterator[Sample]:
-    """`wanted` samples at equal distances; the first ones where only running the dataset tells how many it has."""
+    """Yield `wanted` samples at equal distances; the first ones where only running the dataset gives its length."""
     if dataset.count is None:
         yield from itertools.islice(dataset.samples(), wanted)
         return
@@ -18,6 +18,6 @@ def spread(dataset: Dataset, wanted: int) -> Iterator[Sample]:
 
 
 def spread_indices(count: int, wanted: int) -> Sequence[int]:
-    """`wanted` of `count` indices, or all, at distances that differ by one at most."""
+    """Return `wanted` of `count` indices, or all, at distances that differ by one at most."""
     wanted = min(wanted, count)
     return [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]

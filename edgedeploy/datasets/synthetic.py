@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edgedeploy.datasets.dataset import Sample
+from edgedeploy.datasets.base import Sample
 from edgedeploy.values.model import TensorFacts
 
 _EXTENTS = (1, 16, 32, 64, 224)
@@ -19,7 +19,7 @@ _EXTENTS = (1, 16, 32, 64, 224)
 def generated_samples(
     inputs: Sequence[TensorFacts], runs: Callable[[dict[str, np.ndarray]], bool], count: int = 8, seed: int = 0
 ) -> tuple[Sample, ...]:
-    """`count` feeds of noise that the model accepts: normal for floats, 0 or 1 for integers and truth values.
+    """Make `count` feeds of noise that the model accepts: normal for floats, 0 or 1 for integers and truth values.
 
     Args:
         inputs: of the model.

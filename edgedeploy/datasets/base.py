@@ -1,0 +1,59 @@
+"""What a dataset is: samples that fit a model's inputs, streamed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import numpy as np
+from msgspec import Struct
+
+from edgedeploy.inference.session import Feed
+
+LABELS = "labels"
+"""Name of the array that holds them."""
+
+
+class Sample(Struct, frozen=True, eq=False):
+    """What one run of the model takes."""
+
+    feed: Feed
+    """An array per input, batch axis included, in the input's dtype."""
+    labels: np.ndarray | None
+    """First axis: the samples of this feed. None when the dataset has no labels."""
+    size: int
+    """How many labelled samples the feed holds; 1 for a whole feed without labels."""
+
+
+class Dataset(ABC):
+    """Samples that fit a model's inputs. Every iteration begins anew; nothing is kept in memory between samples."""
+
+    spec: str
+    """As the user named it."""
+    has_labels: bool
+    count: int | None
+    """How many feeds `samples` yields; None when only running it tells."""
+
+    @property
+    @abstractmethod
+    def sha256(self) -> str:
+        """Of a file its bytes; of a folder the names and bytes of its files in name order; of a callable the names,
+        dtypes, shapes and bytes of all that it yields (it is run once more if no iteration has reached its end)."""
+
+    @abstractmethod
+    def samples(self) -> Iterator[Sample]:
+        """Yield the samples in order, checked as they come.
+
+        Raises:
+            DatasetError: a sample does not fit the model; the message names the array, what was expected and found.
+            InvalidFileError: a file has gone or cannot be read.
+        """
+
+    def batches(self, size: int) -> Iterator[Sample]:
+        """Yield up to `size` samples at once where the arrays are cut along the first axis and the first dimension of
+        every input is dynamic; else as `samples`, because a whole feed is not to be joined with another.
+
+        Raises:
+            DatasetError, InvalidFileError: as `samples`.
+        """
+        return self.samples()
