@@ -107,7 +107,7 @@ class Pass(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         """Do it. `model` is a copy that may be changed in place.
 
         Raises:
-            Refused: it turned out that it cannot be done.
+            PassSkipped: it turned out that it cannot be done.
         """
         raise NotImplementedError
 

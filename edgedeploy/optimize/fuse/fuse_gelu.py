@@ -115,11 +115,11 @@ def _bases(value: ir.Value | None) -> list[ir.Value]:
     found: dict[ir.Value, None] = {}
     ahead = [(value, 0)]
     while ahead:
-        one, depth = ahead.pop()
-        if one is None or scalar(one) is not None or one in found or depth > 8:
+        value, depth = ahead.pop()
+        if value is None or scalar(value) is not None or value in found or depth > 8:
             continue
-        found[one] = None
-        node = one.producer()
+        found[value] = None
+        node = value.producer()
         if node is not None and is_operator(node, "Add", "Mul", "Div", "Pow"):
             ahead += [(source, depth + 1) for source in node.inputs]
     return list(found)

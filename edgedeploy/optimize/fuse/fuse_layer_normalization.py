@@ -98,7 +98,7 @@ def _variance(value: ir.Value | None) -> tuple[ir.Value, int, ir.Value | None] |
     node = _producer(_unwrapped(value), "Max", "Relu")
     if node is not None:
         # JAX keeps rounding from giving a variance below zero; of real numbers it cannot.
-        candidates = [one for one in node.inputs if scalar(one) != 0.0]
+        candidates = [value for value in node.inputs if scalar(value) != 0.0]
         if len(candidates) != 1:
             return None
         value = candidates[0]

@@ -60,19 +60,19 @@ def find_linear(
         else:
             left.append(Left(node.op_type, outcome))
     # A weight that something else reads in float would have to stay in the file a second time.
-    while shared := [one for one in found if not _read_only_by(one.weight, found)]:
-        left += [Left(one.operator, "its weight is also read in float") for one in shared]
-        found = [one for one in found if one not in shared]
+    while shared := [layer for layer in found if not _read_only_by(layer.weight, found)]:
+        left += [Left(layer.operator, "its weight is also read in float") for layer in shared]
+        found = [layer for layer in found if layer not in shared]
     return found, left
 
 
 def summary(left: Iterable[Left]) -> str:
     """`"2 MatMul: both operands are computed; 1 Gemm: …"`, the most frequent first."""
     counts: dict[Left, int] = {}
-    for one in left:
-        counts[one] = counts.get(one, 0) + 1
+    for entry in left:
+        counts[entry] = counts.get(entry, 0) + 1
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    return "; ".join(f"{count} {one.operator}: {one.reason}" for one, count in ordered)
+    return "; ".join(f"{count} {entry.operator}: {entry.reason}" for entry, count in ordered)
 
 
 def _linear(node: ir.Node) -> Linear | str:
@@ -114,5 +114,5 @@ def _linear(node: ir.Node) -> Linear | str:
 
 
 def _read_only_by(weight: ir.Value, linear: Sequence[Linear]) -> bool:
-    readers = {one.node for one in linear if one.weight is weight}
+    readers = {layer.node for layer in linear if layer.weight is weight}
     return not weight.is_graph_output() and all(use.node in readers and use.idx == 1 for use in weight.uses())

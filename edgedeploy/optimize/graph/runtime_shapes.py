@@ -64,15 +64,15 @@ def complete_shapes(model: ir.Model, probes: Sequence[Feed]) -> int:
     if not missing or not probes:
         return 0
     seen = [_shapes(model, missing, probe) for probe in probes]
-    told = 0
+    completed = 0
     for number, value in enumerate(missing):
         shapes = {shapes[number] for shapes in seen if shapes is not None}
         ranks = {len(shape) for shape in shapes}
         if len(ranks) != 1:
             continue
         value.shape = ir.Shape(shapes.pop() if fixed and len(shapes) == 1 else [None] * ranks.pop())
-        told += 1
-    return told
+        completed += 1
+    return completed
 
 
 def _is_fixed(value: ir.Value) -> bool:

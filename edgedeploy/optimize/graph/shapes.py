@@ -94,7 +94,7 @@ def known_integers(value: ir.Value | None) -> np.ndarray | None:
     if is_operator(node, "Slice"):
         return _sliced(node)
     if is_operator(node, "Concat"):
-        parts = [known_integers(one) for one in node.inputs]
+        parts = [known_integers(value) for value in node.inputs]
         present = [part for part in parts if part is not None and part.ndim == 1]
         return np.concatenate(present) if len(present) == len(parts) else None
     if is_operator(node, "Unsqueeze", "Squeeze"):
@@ -126,10 +126,10 @@ def _sliced(node: ir.Node) -> np.ndarray | None:
         bounds = [integers_attribute(node, name) for name in ("starts", "ends", "axes")]
         starts, ends, steps = bounds[0], bounds[1], None
     else:
-        arrays = [constant(one) for one in node.inputs[1:]]
-        if any(array is None and one is not None for array, one in zip(arrays, node.inputs[1:], strict=True)):
+        arrays = [constant(value) for value in node.inputs[1:]]
+        if any(array is None and value is not None for array, value in zip(arrays, node.inputs[1:], strict=True)):
             return None
-        lists = [None if array is None else tuple(int(one) for one in array.reshape(-1)) for array in arrays]
+        lists = [None if array is None else tuple(int(element) for element in array.reshape(-1)) for array in arrays]
         lists += [None] * (4 - len(lists))
         starts, ends, steps = lists[0], lists[1], lists[3]
     if starts is None or ends is None or len(starts) != 1 or len(ends) != 1:
@@ -158,16 +158,16 @@ def _light(model: ir.Model) -> ir.Model:
 
 
 def _take_over(graph: ir.Graph, inferred: ir.Graph, interface: set[ir.Value]) -> None:
-    for node, told in zip(graph, inferred, strict=True):
-        for value, source in zip(node.outputs, told.outputs, strict=True):
+    for node, inferred_node in zip(graph, inferred, strict=True):
+        for value, source in zip(node.outputs, inferred_node.outputs, strict=True):
             if value not in interface and source.shape is not None:
                 value.shape, value.type = source.shape, source.type
             elif value not in interface and source.type is not None:
                 value.type = source.type
         if is_operator(node, "If"):
             for name in ("then_branch", "else_branch"):
-                if name in node.attributes and name in told.attributes:
-                    _take_over(node.attributes[name].as_graph(), told.attributes[name].as_graph(), interface)
+                if name in node.attributes and name in inferred_node.attributes:
+                    _take_over(node.attributes[name].as_graph(), inferred_node.attributes[name].as_graph(), interface)
 
 
 def _forget_negative_extents(value: ir.Value) -> None:

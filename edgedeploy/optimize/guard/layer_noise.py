@@ -60,7 +60,7 @@ def layer_noise(reference: bytes, result: bytes, samples: Iterable[Sample]) -> t
             layer=name,
             operator=operator,
             sqnr_db=sqnr_db[name],
-            before_db=min((db for one in feeders[name] if (db := sqnr_db[one]) is not None), default=None),
+            before_db=min((db for feeder in feeders[name] if (db := sqnr_db[feeder]) is not None), default=None),
         )
         for name, operator in layers.items()
     )

@@ -167,16 +167,16 @@ def _estimate(
         removed = group.roots[:0]
         for level in range(1, levels + 1):
             many = group.removed_at(level) - group.removed_at(level - 1)
-            scores = np.sum([one.scores(left) for one in eliminations.values()], axis=0)
+            scores = np.sum([elimination.scores(left) for elimination in eliminations.values()], axis=0)
             chosen = np.argsort(scores, kind="stable")[:many]
-            damage.append(damage[-1] + sum(one.remove(left[chosen]) for one in eliminations.values()))
+            damage.append(damage[-1] + sum(elimination.remove(left[chosen]) for elimination in eliminations.values()))
             order.append(left[chosen])
             left = np.delete(left, chosen)
             if level == probed:
                 removed = np.concatenate(order)
                 if make_up:
-                    for number, one in eliminations.items():
-                        replacements |= _made_up(coupling, nodes, number, one, frozenset(removed.tolist()))
+                    for number, elimination in eliminations.items():
+                        replacements |= _made_up(coupling, nodes, number, elimination, frozenset(removed.tolist()))
         estimate = Estimate(order=np.concatenate([*order, left]), damage=np.maximum.accumulate(damage))
     try:
         seen = judge.error(rewrite(model, coupling, frozenset(removed.tolist()), replacements, tell_shapes=False))
@@ -202,7 +202,7 @@ def _elimination(
 
 
 def _made_up(
-    coupling: Coupling, nodes: Sequence[ir.Node], number: int, one: Elimination, removed: frozenset[int]
+    coupling: Coupling, nodes: Sequence[ir.Node], number: int, elimination: Elimination, removed: frozenset[int]
 ) -> dict[Operand, np.ndarray]:
     """The layer's new weights and bias, without what was removed."""
     layer = coupling.layers[number]
@@ -210,7 +210,7 @@ def _made_up(
     form = form_of(node, layer)
     weight = constant(node.inputs[1])
     assert weight is not None and layer.inputs is not None
-    whole = weights_from(form, one.weights.astype(weight.dtype), weight.shape)
+    whole = weights_from(form, elimination.weights.astype(weight.dtype), weight.shape)
     mask = ~np.isin(coupling.sets.roots(layer.inputs), list(removed))
     if layer.outputs is not None and np.isin(coupling.sets.roots(layer.outputs), list(removed)).any():
         # The layer loses outputs of the same group too; the trial goes without new weights there.
@@ -218,6 +218,6 @@ def _made_up(
     made: dict[Operand, np.ndarray] = {(layer.node, 1): np.compress(mask, whole, axis=layer.input_axis)}
     bias = bias_of(nodes, coupling, layer)
     if bias is not None:
-        change = one.bias_change(matrices(form, weight).astype(np.float64)).reshape(-1)
+        change = elimination.bias_change(matrices(form, weight).astype(np.float64)).reshape(-1)
         made[bias.operand] = (bias.values + change).astype(weight.dtype).reshape(bias.shape)
     return made

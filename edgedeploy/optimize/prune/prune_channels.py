@@ -32,11 +32,11 @@ _QUANTIZED = (
 class PruneChannels(Pass, frozen=True, kw_only=True):
     """Remove the channels that matter least, and let the layers that read them make up for it.
 
-    Channels that go together are found through the graph (`pruning.coupling`, after DepGraph); which ones matter is
-    told by what their loss changes in the layers that follow and at the outputs, on the calibration data
-    (`pruning.importance`, after OBC and ThiNet); what is removed where is chosen over all layers at once by damage per
-    MAC or byte that is saved (`pruning.ranking`); and what follows is fitted anew by least squares
-    (`pruning.reconstruct`, after He et al. 2017).
+    Channels that go together are found through the graph (`prune.channels.coupling`, after DepGraph); which ones matter
+    is judged by what their loss changes in the layers that follow and at the outputs, on the calibration data
+    (`prune.importance`, after OBC and ThiNet); what is removed where is chosen over all layers at once by damage per
+    MAC or byte that is saved (`prune.ranking`); and what follows is fitted anew by least squares (`prune.reconstruct`,
+    after He et al. 2017).
     """
 
     essential: ClassVar[bool] = True
@@ -103,7 +103,7 @@ class PruneChannels(Pass, frozen=True, kw_only=True):
             replacements, fitted = reconstruct(model, coupling, removed, samples, shapes, context.progress)
         result = rewrite(model, coupling, removed, replacements)
         fed = {name: array.shape for name, array in feed.items()}
-        before, after = (count_macs(ir.to_proto(one), fed)[0] for one in (model, result))
+        before, after = (count_macs(ir.to_proto(version), fed)[0] for version in (model, result))
         total = cost.total
         facts: Facts = {
             "macs_before": total if before is None else before,
@@ -173,5 +173,5 @@ def _times(coupling: Coupling, group: ChannelGroup) -> int:
 
 def _reasons(left: Iterable[Unprunable]) -> str:
     """`"3 layers: they are the model's output; …"`, the most frequent first."""
-    counts = Counter(one.reason for one in left)
+    counts = Counter(layer.reason for layer in left)
     return "; ".join(f"{count} layer{'s' if count > 1 else ''}: {reason}" for reason, count in counts.most_common())

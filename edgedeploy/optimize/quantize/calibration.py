@@ -33,7 +33,7 @@ Method = Literal["min-max", "mean-min-max", "percentile", "entropy", "mse"]
 - `mean-min-max`: the mean over samples of each sample's smallest and largest, which gives the rare extremes of few
   samples less weight (the moving average of Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.1, with
   equal weights).
-- `percentile`, `entropy`, `mse`: `clipping.percentile_range`, `entropy_range`, `least_squares_range`.
+- `percentile`, `entropy`, `mse`: `range_estimators.percentile_range`, `entropy_range`, `least_squares_range`.
 """
 METHODS: tuple[Method, ...] = get_args(Method)
 DEFAULT_PERCENTILE = 99.99
@@ -43,7 +43,7 @@ MOST_BYTES = 512 * 2**20
 """Of values that leave the runtime at once, judged by the first sample."""
 _ITEM_BYTES = 4
 """Of float32."""
-_KEPT_MODELS = 8
+KEPT_MODELS = 8
 """So many models' findings are kept: some 20 kB per tensor."""
 
 
@@ -77,7 +77,7 @@ def calibrate(
         percentile: setting of the method of that name.
 
     Raises:
-        Refused: there is no dataset, or a tensor is none of the main graph, not of float32, or cannot be watched.
+        PassSkipped: there is no dataset, or a tensor is none of the main graph, not of float32, or cannot be watched.
         DatasetError: the dataset is empty or does not fit, or a value is not finite on it.
         UnsupportedError: the model fails while it runs.
     """
@@ -107,7 +107,7 @@ def calibrate_all(
 def collect_histograms(
     model: ir.Model, tensors: Sequence[str], context: Context, *, limit: int = 0
 ) -> dict[str, Histogram]:
-    """The histogram of each named tensor, for those who choose ranges by rules of their own (`clipping.squared_error`).
+    """The histogram of each named tensor, to choose ranges by other rules than these methods.
 
     Arguments and errors are those of `calibrate`.
     """
@@ -187,7 +187,7 @@ def _findings(context: Context, key: tuple[str, str, int]) -> _Findings:
     """What is kept under `key`; the findings that were asked for least recently make room for new ones."""
     kept: dict[tuple[str, str, int], _Findings] = context.memo.setdefault("calibration", {})
     findings = kept.pop(key, None) or _Findings()
-    while len(kept) >= _KEPT_MODELS:
+    while len(kept) >= KEPT_MODELS:
         del kept[next(iter(kept))]
     kept[key] = findings
     return findings

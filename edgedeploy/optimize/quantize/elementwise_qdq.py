@@ -18,15 +18,15 @@ from edgedeploy.optimize.graph.edit import constant, float_attribute, is_operato
 from edgedeploy.optimize.graph.layer_filter import LayerChoice
 from edgedeploy.optimize.graph.linear import Linear
 
-BetweenOperator = Literal[
+ElementwiseName = Literal[
     "Add", "Mul", "Concat", "AveragePool", "GlobalAveragePool", "HardSigmoid", "HardSwish", "LeakyRelu", "Sigmoid"
 ]
-BETWEEN: tuple[BetweenOperator, ...] = get_args(BetweenOperator)
+ELEMENTWISE: tuple[ElementwiseName, ...] = get_args(ElementwiseName)
 
 _MOVES_VALUES = ("MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze")
 
 
-class Between(Struct, frozen=True, kw_only=True, eq=False):
+class ElementwiseNode(Struct, frozen=True, kw_only=True, eq=False):
     """A node that is to compute in integers."""
 
     node: ir.Node
@@ -36,27 +36,27 @@ class Between(Struct, frozen=True, kw_only=True, eq=False):
     """What goes on a grid: behind the activation that follows, where the grid's bounds do its work."""
 
 
-def find_between(
-    model: ir.Model, linear: Sequence[Linear], operators: Collection[BetweenOperator], choice: LayerChoice
-) -> list[Between]:
+def find_elementwise(
+    model: ir.Model, linear: Sequence[Linear], operators: Collection[ElementwiseName], choice: LayerChoice
+) -> list[ElementwiseNode]:
     """The nodes between these layers that compute in integers when the layers do, in the graph's order."""
-    found: list[Between] = []
+    found: list[ElementwiseNode] = []
     for node in model.graph:
         if is_operator(node, *operators) and choice.exclusion_reason((node.outputs[0].name or "",)) is None:
             inputs = _computed_inputs(node)
             if inputs:
-                found.append(Between(node=node, inputs=inputs, output=quantized_output(node)))
-    convolutions = [one for one in linear if one.operator == "Conv"]
+                found.append(ElementwiseNode(node=node, inputs=inputs, output=quantized_output(node)))
+    convolutions = [layer for layer in linear if layer.operator == "Conv"]
     # A matrix product gives floats and takes integers: what it reads is on a grid for it alone.
-    on_grids = {quantized_output(one.node) for one in convolutions} | {one.input for one in convolutions}
-    wanted = {one.input for one in linear}
+    on_grids = {quantized_output(layer.node) for layer in convolutions} | {layer.input for layer in convolutions}
+    wanted = {layer.input for layer in linear}
     while True:
-        known = on_grids | {one.output for one in found}
-        needed = wanted | {value for one in found for value in one.inputs}
+        known = on_grids | {candidate.output for candidate in found}
+        needed = wanted | {value for candidate in found for value in candidate.inputs}
         kept = [
-            one
-            for one in found
-            if all(origin(value, known) in known for value in one.inputs) and _leads_to(one.output, needed)
+            candidate
+            for candidate in found
+            if all(origin(value, known) in known for value in candidate.inputs) and _leads_to(candidate.output, needed)
         ]
         if len(kept) == len(found):
             return found

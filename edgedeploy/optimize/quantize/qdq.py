@@ -15,11 +15,11 @@ from edgedeploy.optimize.graph.edit import (
     replace_input,
 )
 from edgedeploy.optimize.graph.linear import Linear
-from edgedeploy.optimize.quantize.elementwise_qdq import Between
+from edgedeploy.optimize.quantize.elementwise_qdq import ElementwiseNode
 from edgedeploy.optimize.quantize.quant_params import QuantParams, quantize_bias, quantize_weight
 
 
-class IntegerNodes:
+class QdqInserter:
     """Puts these nodes into one model's main graph, which is to be sorted afterwards.
 
     Layers and the nodes between them are taken first; then values are put on grids, for those that were taken.
@@ -40,36 +40,38 @@ class IntegerNodes:
         self._now: dict[ir.Value, ir.Value | None] = {}
         """What became of values whose nodes were replaced; None: it is on its grid already."""
 
-    def take_linear(self, one: Linear, grid: QuantParams) -> None:
-        """Store the weight and the bias of a layer in integers; its input is on `grid`."""
-        weight = constant(one.weight)
+    def quantize_linear(self, layer: Linear, params: QuantParams) -> None:
+        """Store the weight and the bias of a layer in integers; its input has the parameters `params`."""
+        weight = constant(layer.weight)
         assert weight is not None
-        axis = one.channel_axis if self._per_channel else None
+        axis = layer.channel_axis if self._per_channel else None
         integers, scales = quantize_weight(
-            weight, axis, bias=one.bias, input_scale=grid.scale, weight_max=self._weight_max
+            weight, axis, bias=layer.bias, input_scale=params.scale, weight_max=self._weight_max
         )
         # Named after the node: a weight may be shared, and its readers' scales may differ.
-        name = one.node.outputs[0].name or "linear"
-        replace_input(one.node, 1, self._known(f"{name}:weight", integers, scales, axis))
-        if one.bias is not None:
-            bias_scales = (np.float64(grid.scale) * scales.astype(np.float64)).astype(np.float32)
-            bias = quantize_bias(one.bias, bias_scales)
-            replace_input(one.node, 2, self._known(f"{name}:bias", bias, bias_scales, 0 if axis is not None else None))
-        self._taken.add(one.node)
+        name = layer.node.outputs[0].name or "linear"
+        replace_input(layer.node, 1, self._known(f"{name}:weight", integers, scales, axis))
+        if layer.bias is not None:
+            bias_scales = (np.float64(params.scale) * scales.astype(np.float64)).astype(np.float32)
+            bias = quantize_bias(layer.bias, bias_scales)
+            replace_input(
+                layer.node, 2, self._known(f"{name}:bias", bias, bias_scales, 0 if axis is not None else None)
+            )
+        self._taken.add(layer.node)
 
-    def take_between(self, one: Between) -> None:
+    def quantize_elementwise(self, operator: ElementwiseNode) -> None:
         """Prepare a node between layers for integers."""
-        if is_operator(one.node, "HardSigmoid"):
-            self._replace_hard_sigmoid(one.node)
-        elif is_operator(one.node, "HardSwish"):
-            self._replace_hard_swish(one.node)
+        if is_operator(operator.node, "HardSigmoid"):
+            self._replace_hard_sigmoid(operator.node)
+        elif is_operator(operator.node, "HardSwish"):
+            self._replace_hard_swish(operator.node)
         else:
-            for position, value in enumerate(one.node.inputs):
+            for position, value in enumerate(operator.node.inputs):
                 if (known := constant(value)) is not None:
-                    replace_input(one.node, position, self._number(f"{one.output.name}:operand", known))
-            self._taken.add(one.node)
+                    replace_input(operator.node, position, self._number(f"{operator.output.name}:operand", known))
+            self._taken.add(operator.node)
 
-    def put_on_grid(self, value: ir.Value, grid: QuantParams, *, for_all: bool) -> None:
+    def quantize_value(self, value: ir.Value, params: QuantParams, *, for_all: bool) -> None:
         """Put a QuantizeLinear and a DequantizeLinear behind `value`: for all that read it, or for what was taken.
 
         An activation function that only cuts off what the grid cuts off too is removed.
@@ -78,7 +80,7 @@ class IntegerNodes:
         if current is None:
             return
         readers = [(use.node, use.idx) for use in current.uses() if use.node in self._taken]
-        quantized, result = self._pair(current, grid, current.name or "activation")
+        quantized, result = self._pair(current, params, current.name or "activation")
         if not for_all:
             for node, position in readers:
                 node.replace_input_with(position, result)
@@ -90,14 +92,14 @@ class IntegerNodes:
         else:
             ir.convenience.replace_all_uses_with(current, result)
         quantizer.replace_input_with(0, current)
-        _skip_activation(quantizer, grid)
+        _skip_activation(quantizer, params)
 
     def _pair(
-        self, value: ir.Value, grid: QuantParams, name: str, read_scale: float | None = None
+        self, value: ir.Value, params: QuantParams, name: str, read_scale: float | None = None
     ) -> tuple[ir.Value, ir.Value]:
         """The integers, and the numbers that they stand for; `read_scale` if these are in other units."""
-        scale = self._builder.initializer(f"{name}:scale", np.array(grid.scale, dtype=np.float32))
-        zero_point = self._builder.initializer(f"{name}:zero_point", np.array(grid.zero_point, dtype=grid.dtype))
+        scale = self._builder.initializer(f"{name}:scale", np.array(params.scale, dtype=np.float32))
+        zero_point = self._builder.initializer(f"{name}:zero_point", np.array(params.zero_point, dtype=params.dtype))
         quantized = self._builder.op("QuantizeLinear", [value, scale, zero_point], f"{name}:quantized")
         if read_scale is not None:
             scale = self._builder.initializer(f"{name}:unit", np.array(read_scale, dtype=np.float32))
@@ -131,13 +133,13 @@ class IntegerNodes:
         No integer kernel computes it, but a grid cuts off at its ends: x + beta/alpha on the grid from 0 to 1/alpha is
         what is sought, divided by alpha, which another scale for reading does.
         """
-        sum_ = self._builder.op(
+        shifted = self._builder.op(
             "Add", [source, self._number(f"{name}:shift", np.array(beta / alpha))], f"{name}:shifted", like=source
         )
         steps = 255
-        grid = QuantParams(1 / (alpha * steps), -128 if self._signed else 0, self._signed)
-        _, result = self._pair(sum_, grid, name, read_scale=1 / steps)
-        node = sum_.producer()
+        params = QuantParams(1 / (alpha * steps), -128 if self._signed else 0, self._signed)
+        _, result = self._pair(shifted, params, name, read_scale=1 / steps)
+        node = shifted.producer()
         assert node is not None
         self._taken.add(node)
         return node, result
@@ -170,7 +172,7 @@ class IntegerNodes:
             drop_if_unused(value)
 
 
-def _skip_activation(quantizer: ir.Node, grid: QuantParams) -> None:
+def _skip_activation(quantizer: ir.Node, params: QuantParams) -> None:
     """Let a QuantizeLinear read what the activation before it reads, if the grid lies within the activation's bounds.
 
     onnxruntime does so too, but not for signed integers on x86-64, and then runs the layer in float.
@@ -180,11 +182,11 @@ def _skip_activation(quantizer: ir.Node, grid: QuantParams) -> None:
     if node is None or not is_operator(node, "Relu", "Clip") or only_consumer(node.outputs[0]) is not quantizer:
         return
     low, high = (0.0, float("inf")) if is_operator(node, "Relu") else _bounds(node)
-    lowest = -128 if grid.signed else 0
-    half = grid.scale / 2
+    lowest = -128 if params.signed else 0
+    half = params.scale / 2
     if (
-        grid.scale * (lowest - grid.zero_point) < low - half
-        or grid.scale * (lowest + 255 - grid.zero_point) > high + half
+        params.scale * (lowest - params.zero_point) < low - half
+        or params.scale * (lowest + 255 - params.zero_point) > high + half
     ):
         return
     source = node.inputs[0]

@@ -27,7 +27,7 @@ class QuantParams(Struct, frozen=True):
         return np.int8 if self.signed else np.uint8
 
 
-def activation_grid(seen: Range, *, signed: bool) -> QuantParams:
+def activation_params(seen: Range, *, signed: bool) -> QuantParams:
     """The 256 values that cover `seen`, one of them exactly zero (Jacob et al. 2018, section 2.1 and 3)."""
     lowest = -128 if signed else 0
     scale = np.float32((seen.high - seen.low) / 255)

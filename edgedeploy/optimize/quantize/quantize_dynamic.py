@@ -59,13 +59,13 @@ class QuantizeDynamic(Pass, frozen=True):
         unknown = self._choice.unknown(model)
         builder = GraphBuilder(model)
         inputs: dict[ir.Value, tuple[ir.Value, ...]] = {}
-        for one in linear:
+        for layer in linear:
             # What gave the input may have been replaced since it was found.
-            source = one.node.inputs[0]
+            source = layer.node.inputs[0]
             assert source is not None
             if source not in inputs:
                 inputs[source] = _quantized_input(builder, source)
-            self._replace(builder, one, inputs[source])
+            self._replace(builder, layer, inputs[source])
         for node in recurrent:
             replace_lstm(builder, model, node)
         model.graph.sort()
@@ -83,23 +83,23 @@ class QuantizeDynamic(Pass, frozen=True):
             raise PostconditionError(f"{made} integer operators were made for {facts['nodes_quantized']} nodes")
 
     def _find(self, model: ir.Model) -> tuple[list[Linear], list[ir.Node], list[Left]]:
-        linear, left = find_linear(model, [one for one in self.operators if one != "LSTM"], self._choice)
+        linear, left = find_linear(model, [operator for operator in self.operators if operator != "LSTM"], self._choice)
         if "LSTM" not in self.operators:
             return linear, [], left
         recurrent, more = find_lstm(model, self._choice)
         return linear, recurrent, left + more
 
-    def _replace(self, builder: GraphBuilder, one: Linear, quantized: tuple[ir.Value, ...]) -> None:
+    def _replace(self, builder: GraphBuilder, layer: Linear, quantized: tuple[ir.Value, ...]) -> None:
         """y = (q · w) · (input scale · weight scale) + bias, with the product in 32-bit integers."""
-        weight = constant(one.weight)
+        weight = constant(layer.weight)
         assert weight is not None
-        if one.channel_axis == 0:
+        if layer.channel_axis == 0:
             # A Gemm that transposes its weight; MatMulInteger does not.
             weight = np.ascontiguousarray(weight.T)
-        axis = 1 if self.per_channel and one.channel_axis is not None else None
+        axis = 1 if self.per_channel and layer.channel_axis is not None else None
         integers, scales = quantize_weight(weight, axis)
         unsigned = (integers.astype(np.int16) + 128).astype(np.uint8)
-        result = one.node.outputs[0]
+        result = layer.node.outputs[0]
         name = result.name or "linear"
         # One zero point for all columns: kernels take it, and it is smaller.
         zero_point = builder.initializer(f"{name}:weight_zero_point", np.array(128, dtype=np.uint8))
@@ -110,10 +110,10 @@ class QuantizeDynamic(Pass, frozen=True):
         real = builder.op("Cast", [product], f"{name}:real", attributes={"to": int(ir.DataType.FLOAT)})
         scale = builder.op("Mul", [input_scale, builder.initializer(f"{name}:weight_scale", scales)], f"{name}:scale")
         output = builder.op("Mul", [real, scale], f"{name}:scaled")
-        if one.bias is not None:
-            output = builder.op("Add", [output, builder.initializer(f"{name}:bias", one.bias)], f"{name}:biased")
+        if layer.bias is not None:
+            output = builder.op("Add", [output, builder.initializer(f"{name}:bias", layer.bias)], f"{name}:biased")
         builder.replace_value(result, output)
-        remove_if_unused(one.node)
+        remove_if_unused(layer.node)
 
 
 def _integer_nodes(model: ir.Model) -> int:

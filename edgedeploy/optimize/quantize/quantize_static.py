@@ -13,14 +13,14 @@ from edgedeploy.optimize.graph.layer_filter import LayerChoice
 from edgedeploy.optimize.graph.linear import LinearOperator, find_linear, summary
 from edgedeploy.optimize.quantize.calibration import DEFAULT_PERCENTILE, Method, calibrate
 from edgedeploy.optimize.quantize.elementwise_qdq import (
-    BETWEEN,
-    BetweenOperator,
-    find_between,
+    ELEMENTWISE,
+    ElementwiseName,
+    find_elementwise,
     origin,
     quantized_output,
 )
-from edgedeploy.optimize.quantize.qdq import IntegerNodes
-from edgedeploy.optimize.quantize.quant_params import WEIGHT_MAX, activation_grid, weight_max
+from edgedeploy.optimize.quantize.qdq import QdqInserter
+from edgedeploy.optimize.quantize.quant_params import WEIGHT_MAX, activation_params, weight_max
 
 _QUANTIZED = tuple("QuantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul MatMulInteger ConvInteger".split())
 
@@ -40,7 +40,7 @@ class QuantizeStatic(Pass, frozen=True):
     needs_calibration: ClassVar[bool] = True
 
     operators: tuple[LinearOperator, ...] = ("Conv", "MatMul", "Gemm")
-    between: tuple[BetweenOperator, ...] = BETWEEN
+    between: tuple[ElementwiseName, ...] = ELEMENTWISE
     """Operators between quantized layers that compute in integers too, where nothing else reads or gives floats."""
     per_channel: bool = True
     """One scale per output channel of a weight, not one per weight."""
@@ -49,7 +49,7 @@ class QuantizeStatic(Pass, frozen=True):
     x86-64, but for signed ones on Arm only; elsewhere it makes them unsigned where it can, and else computes in float
     (session.qdqisint8allowed)."""
     calibration: Method = "min-max"
-    """How ranges are chosen: `min-max`, `mean-min-max`, `percentile`, `entropy` or `mse` (optimize/calibration.py)."""
+    """How ranges are chosen: `min-max`, `mean-min-max`, `percentile`, `entropy` or `mse` (`quantize.calibration`)."""
     calibration_samples: int = 0
     """At most this many; 0 takes all."""
     percentile: float = DEFAULT_PERCENTILE
@@ -87,13 +87,13 @@ class QuantizeStatic(Pass, frozen=True):
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
         found, left = find_linear(model, self.operators, self._choice)
-        between = find_between(model, found, self.between, self._choice)
+        elementwise = find_elementwise(model, found, self.between, self._choice)
         unknown = self._choice.unknown(model)
-        whole = [quantized_output(one.node) for one in found if one.operator == "Conv"]
-        whole += [one.output for one in between]
-        read = (*(one.input for one in found), *(value for one in between for value in one.inputs))
+        whole = [quantized_output(layer.node) for layer in found if layer.operator == "Conv"]
+        whole += [operator.output for operator in elementwise]
+        read = (*(layer.input for layer in found), *(value for operator in elementwise for value in operator.inputs))
         tensors = list(dict.fromkeys((*read, *whole)))
-        seen = calibrate(
+        calibrated = calibrate(
             model,
             [value.name or "" for value in tensors],
             context,
@@ -102,22 +102,22 @@ class QuantizeStatic(Pass, frozen=True):
             percentile=self.percentile,
         )
         signed = self.activations == "s8"
-        grids = {value: activation_grid(seen.ranges[value.name or ""], signed=signed) for value in tensors}
+        params_of = {value: activation_params(calibrated.ranges[value.name or ""], signed=signed) for value in tensors}
         for value in tensors:
-            grids[value] = grids[origin(value, grids)]
+            params_of[value] = params_of[origin(value, params_of)]
 
         largest = weight_max(context.target)
-        at = IntegerNodes(model, signed=signed, weight_max=largest, per_channel=self.per_channel)
-        for one in found:
-            at.take_linear(one, grids[one.input])
-        for other in between:
-            at.take_between(other)
+        inserter = QdqInserter(model, signed=signed, weight_max=largest, per_channel=self.per_channel)
+        for layer in found:
+            inserter.quantize_linear(layer, params_of[layer.input])
+        for operator in elementwise:
+            inserter.quantize_elementwise(operator)
         for value in tensors:
-            at.put_on_grid(value, grids[value], for_all=value in whole)
+            inserter.quantize_value(value, params_of[value], for_all=value in whole)
         model.graph.sort()
         return model, {
             "nodes_quantized": len(found),
-            "nodes_between_in_integers": len(between),
+            "nodes_between_in_integers": len(elementwise),
             "nodes_left_in_float": len(left),
             "left_in_float": summary(left),
             "unknown_layers": unknown,
@@ -126,7 +126,7 @@ class QuantizeStatic(Pass, frozen=True):
             "weight_max": largest,
             # There onnxruntime makes signed activations unsigned.
             "saturates_on": "x86-64 without VNNI" if largest > WEIGHT_MAX // 2 else "none",
-            "calibration_samples": seen.samples,
+            "calibration_samples": calibrated.samples,
         }
 
     def ensures(self, before: ir.Model, after: ir.Model, facts: Facts) -> None:
@@ -136,6 +136,6 @@ class QuantizeStatic(Pass, frozen=True):
             scale = constant(node.inputs[1])
             if scale is None or not (np.isfinite(scale) & (scale > 0)).all():
                 raise PostconditionError(f"{node.op_type} {node.name!r} has a scale that is not a positive number")
-        weights = {one.weight.name for one in find_linear(before, self.operators, self._choice)[0]}
+        weights = {layer.weight.name for layer in find_linear(before, self.operators, self._choice)[0]}
         if kept := sorted(name for name in weights & set(after.graph.initializers) if name):
             raise PostconditionError(f"the float copy of weight {kept[0]!r} is still in the model")

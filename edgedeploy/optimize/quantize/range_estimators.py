@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from edgedeploy.optimize.quantize.histogram import HALF, Histogram, Range
-from edgedeploy.optimize.quantize.quant_params import activation_grid
+from edgedeploy.optimize.quantize.quant_params import activation_params
 
 _LEVELS = 256
 _ENTROPY_CANDIDATES = 128
@@ -79,9 +79,9 @@ def entropy_range(histogram: Histogram) -> Range:
     if not wide_enough.any():
         return histogram.seen
     starts, ends = starts[wide_enough], ends[wide_enough]
-    divergences = _divergences(counts, starts, ends)
+    candidates = divergences(counts, starts, ends)
     # Of equals the widest: min takes the first.
-    best = len(divergences) - 1 - int(np.argmin(divergences[::-1]))
+    best = len(candidates) - 1 - int(np.argmin(candidates[::-1]))
     return Range(
         histogram.lower_edge(histogram.first + int(starts[best])) if starts[best] < zero else histogram.seen.low,
         histogram.upper_edge(histogram.first + int(ends[best]) - 1) if ends[best] > zero + 1 else histogram.seen.high,
@@ -132,9 +132,9 @@ def _occupied(histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _squared_error(counts: np.ndarray, values: np.ndarray, chosen: Range) -> float:
-    grid = activation_grid(chosen, signed=False)
-    levels = np.clip(np.rint(values / grid.scale) + grid.zero_point, 0, _LEVELS - 1) - grid.zero_point
-    errors = values - levels * grid.scale
+    params = activation_params(chosen, signed=False)
+    levels = np.clip(np.rint(values / params.scale) + params.zero_point, 0, _LEVELS - 1) - params.zero_point
+    errors = values - levels * params.scale
     return float(counts @ (errors * errors))
 
 
@@ -172,7 +172,7 @@ def _coarsened(histogram: Histogram, bins: int) -> Histogram:
     return histogram
 
 
-def _divergences(counts: np.ndarray, starts: np.ndarray, ends: np.ndarray, *, levels: int = _LEVELS) -> np.ndarray:
+def divergences(counts: np.ndarray, starts: np.ndarray, ends: np.ndarray, *, levels: int = _LEVELS) -> np.ndarray:
     """Kullback-Leibler divergence of Q from P for each candidate range; infinite where nothing lies within it.
 
     Sums over bins are differences of running sums, so that the cost of a candidate depends on the number of levels, not

@@ -60,7 +60,7 @@ def find_weights(model: ir.Model) -> list[StoredWeight]:
                 value=value,
                 readers=tuple(dict.fromkeys(use.node for use in uses)),
                 # The first reader decides: scales along any axis are right, those of output channels are the best.
-                row_axes=next((one for one in axes if one is not None), None),
+                row_axes=next((axis_set for axis_set in axes if axis_set is not None), None),
             )
         )
     return weights

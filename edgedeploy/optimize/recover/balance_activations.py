@@ -48,7 +48,7 @@ class BalanceActivations(Pass, frozen=True):
     """The α that are tried: how much of the difficulty moves to the weights."""
 
     def __post_init__(self) -> None:
-        if not self.strengths or not all(0 < one <= 1 for one in self.strengths):
+        if not self.strengths or not all(0 < strength <= 1 for strength in self.strengths):
             raise ValueError("strengths must be above 0 and at most 1")
 
     def requires(self, model: ir.Model, context: Context) -> str | None:
@@ -100,10 +100,10 @@ class _Source(Struct, frozen=True, eq=False):
     def weights(self) -> list[np.ndarray]:
         """Of each reader, float64, shape (features, channels)."""
         found = []
-        for one in self.readers:
-            weight = constant(one.weight)
+        for layer in self.readers:
+            weight = constant(layer.weight)
             assert weight is not None
-            transposed = is_operator(one.node, "Gemm") and integer_attribute(one.node, "transB", 0)
+            transposed = is_operator(layer.node, "Gemm") and integer_attribute(layer.node, "transB", 0)
             found.append((weight.T if transposed else weight).astype(np.float64))
         return found
 
@@ -113,15 +113,17 @@ class _Source(Struct, frozen=True, eq=False):
             assert array is not None
             divided = (array.astype(np.float64) / scales).astype(np.float32)
             replace_input(node, position, builder.initializer(f"{self.name}:balanced", divided))
-        for one, weight in zip(self.readers, self.weights(), strict=True):
+        for layer, weight in zip(self.readers, self.weights(), strict=True):
             multiplied = (weight * scales[:, np.newaxis]).astype(np.float32)
-            if is_operator(one.node, "Gemm") and integer_attribute(one.node, "transB", 0):
+            if is_operator(layer.node, "Gemm") and integer_attribute(layer.node, "transB", 0):
                 multiplied = np.ascontiguousarray(multiplied.T)
-            replace_input(one.node, 1, builder.initializer(f"{one.node.outputs[0].name}:balanced_weight", multiplied))
+            replace_input(
+                layer.node, 1, builder.initializer(f"{layer.node.outputs[0].name}:balanced_weight", multiplied)
+            )
 
 
 def _sources(model: ir.Model) -> list[_Source]:
-    layers = {one.node: one for one in find_linear(model, ("MatMul", "Gemm"))[0]}
+    layers = {layer.node: layer for layer in find_linear(model, ("MatMul", "Gemm"))[0]}
     shared = Counter(value for node in all_nodes(model) for value in node.inputs if value is not None)
     found = []
     for node in model.graph:
@@ -132,16 +134,16 @@ def _sources(model: ir.Model) -> list[_Source]:
         readers = [layers.get(use.node) for use in value.uses() if use.idx == 0]
         if not readers or len(readers) != len(list(value.uses())):
             continue
-        known = [one for one in readers if one is not None]
-        if len(known) != len(readers) or any(shared[one.weight] > 1 for one in known):
+        known = [layer for layer in readers if layer is not None]
+        if len(known) != len(readers) or any(shared[layer.weight] > 1 for layer in known):
             continue
         features = {
-            weight.shape[1 if is_operator(one.node, "Gemm") and integer_attribute(one.node, "transB", 0) else 0]
-            for one in known
-            if (weight := constant(one.weight)) is not None and weight.ndim == 2
+            weight.shape[1 if is_operator(layer.node, "Gemm") and integer_attribute(layer.node, "transB", 0) else 0]
+            for layer in known
+            if (weight := constant(layer.weight)) is not None and weight.ndim == 2
         }
         sizes = {array.size for at, position in scaled if (array := constant(at.inputs[position])) is not None}
-        if len(features) == 1 and features == sizes and all(constant(one.weight).ndim == 2 for one in known):  # type: ignore[union-attr]
+        if len(features) == 1 and features == sizes and all(constant(layer.weight).ndim == 2 for layer in known):  # type: ignore[union-attr]
             found.append(_Source(value, tuple(scaled), tuple(known)))
     return found
 

@@ -49,7 +49,7 @@ class CorrectBias(Pass, frozen=True):
             raise PassSkipped("no quantized layer has a bias that it could correct")
         held_out = HeldOut(context)
         before_db = held_out.sqnr_db(model)
-        errors = _mean_errors(reference, layers, context)
+        errors = mean_errors(reference, layers, context)
         builder = GraphBuilder(model)
         corrected = sum(_correct(builder, layer, errors[layer.name]) for layer in layers)
         model.graph.sort()
@@ -89,8 +89,20 @@ def _bias(value: ir.Value | None) -> tuple[np.ndarray, np.ndarray | None] | None
     return integers, scales
 
 
-def _mean_errors(reference: ir.Model, layers: list[QuantizedLayer], context: Context) -> dict[str, np.ndarray]:
-    """Of each layer, the mean over samples and positions of float minus quantized: float64, shape (channels,)."""
+def mean_errors(reference: ir.Model, layers: list[QuantizedLayer], context: Context) -> dict[str, np.ndarray]:
+    """Measure, for each layer, the mean over samples and positions of float minus quantized.
+
+    Args:
+        reference: the model before it was quantized.
+        layers: layers of it, and their quantized weights.
+        context: has the calibration data.
+
+    Returns:
+        By the layer's name; float64, shape (channels,).
+
+    Raises:
+        PassSkipped: there is no sample to look at.
+    """
     assert context.calibration is not None
     watched = reference.clone()
     tap = ActivationTap(watched, _add_twins(watched, layers))
@@ -125,9 +137,9 @@ def _add_twins(model: ir.Model, layers: list[QuantizedLayer]) -> list[str]:
 
 def _add_twin(builder: GraphBuilder, node: ir.Node, layer: QuantizedLayer) -> ir.Value:
     source = node.inputs[0]
-    if layer.grid is not None:
-        scale = builder.initializer(f"{layer.name}:twin_scale", layer.grid.scale)
-        zero = builder.initializer(f"{layer.name}:twin_zero", layer.grid.zero_point)
+    if layer.input_params is not None:
+        scale = builder.initializer(f"{layer.name}:twin_scale", layer.input_params.scale)
+        zero = builder.initializer(f"{layer.name}:twin_zero", layer.input_params.zero_point)
         integers = builder.op("QuantizeLinear", [source, scale, zero], f"{layer.name}:twin_integers")
         source = builder.op("DequantizeLinear", [integers, scale, zero], f"{layer.name}:twin_input")
     inputs = [source, builder.initializer(f"{layer.name}:twin_weight", layer.weight), *node.inputs[2:]]

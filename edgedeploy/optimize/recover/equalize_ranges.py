@@ -44,7 +44,7 @@ class EqualizeRanges(Pass, frozen=True):
         pairs, left = _pairs(model)
         if not pairs:
             raise PassSkipped("no two layers follow each other directly" + (f" ({_summary(left)})" if left else ""))
-        weights = {one.node: _Weights(one) for pair in pairs for one in pair}
+        weights = {layer.node: _Weights(layer) for pair in pairs for layer in pair}
         before = _unevenness([(weights[a.node], weights[b.node]) for a, b in pairs])
         for _ in range(_ROUNDS):
             moved = max(_equalize(weights[a.node], weights[b.node]) for a, b in pairs)
@@ -52,8 +52,8 @@ class EqualizeRanges(Pass, frozen=True):
                 break
         after = _unevenness([(weights[a.node], weights[b.node]) for a, b in pairs])
         builder = GraphBuilder(model)
-        for one in weights.values():
-            one.write(builder)
+        for layer in weights.values():
+            layer.write(builder)
         return model, {
             "pairs_equalized": len(pairs),
             "pairs_left": sum(left.values()),
@@ -67,14 +67,14 @@ class EqualizeRanges(Pass, frozen=True):
 class _Weights:
     """A layer's weight and bias while they change."""
 
-    def __init__(self, one: Linear) -> None:
-        weight = constant(one.weight)
+    def __init__(self, layer: Linear) -> None:
+        weight = constant(layer.weight)
         assert weight is not None
-        self.node = one.node
+        self.node = layer.node
         self.weight = weight.astype(np.float64)
-        self.bias = None if one.bias is None else one.bias.astype(np.float64)
-        self._rows = one.channel_axis or 0
-        self.depthwise = is_operator(one.node, "Conv") and integer_attribute(one.node, "group", 1) > 1
+        self.bias = None if layer.bias is None else layer.bias.astype(np.float64)
+        self._rows = layer.channel_axis or 0
+        self.depthwise = is_operator(layer.node, "Conv") and integer_attribute(layer.node, "group", 1) > 1
         self._columns = self._rows if self.depthwise else 1 - self._rows
         self._changed = False
 
@@ -107,7 +107,7 @@ class _Weights:
 
 def _pairs(model: ir.Model) -> tuple[list[tuple[Linear, Linear]], Counter[str]]:
     """Layers that follow each other, and why others do not."""
-    layers = {one.node: one for one in find_linear(model, ("Conv", "MatMul", "Gemm"))[0]}
+    layers = {layer.node: layer for layer in find_linear(model, ("Conv", "MatMul", "Gemm"))[0]}
     readers = Counter(value for node in all_nodes(model) for value in set(node.inputs) if value is not None)
     pairs, left = [], Counter[str]()
     for first in layers.values():
@@ -141,13 +141,13 @@ def _mismatch(first: Linear, second: Linear, readers: Counter[ir.Value]) -> str:
         return "the weight of the layer behind is shared, or has no channels"
     if is_operator(first.node, "Conv") != is_operator(second.node, "Conv"):
         return "a convolution and a matrix follow each other"
-    one, other = constant(first.weight), constant(second.weight)
-    assert one is not None and other is not None
+    weight, next_weight = constant(first.weight), constant(second.weight)
+    assert weight is not None and next_weight is not None
     group = integer_attribute(second.node, "group", 1) if is_operator(second.node, "Conv") else 1
-    channels = one.shape[first.channel_axis or 0]
-    if group not in (1, channels) or (group == channels > 1 and other.shape[0] != channels):
+    channels = weight.shape[first.channel_axis or 0]
+    if group not in (1, channels) or (group == channels > 1 and next_weight.shape[0] != channels):
         return "the layer behind has groups of channels"
-    columns = channels if group > 1 else other.shape[1 - (second.channel_axis or 0)]
+    columns = channels if group > 1 else next_weight.shape[1 - (second.channel_axis or 0)]
     return "" if columns == channels else "channels are regrouped between the layers"
 
 

@@ -41,7 +41,7 @@ class QuantizedLayer(Struct, frozen=True, eq=False):
     """In the reference."""
     weight: np.ndarray
     """As it is computed with, float32, of the original's shape."""
-    grid: InputQuantParams | None
+    input_params: InputQuantParams | None
     """Of the input; None where it stays in float."""
 
     @property
@@ -53,7 +53,7 @@ def reference_of(context: Context) -> ir.Model:
     """The model before it was quantized, in objects of its own.
 
     Raises:
-        Refused: nothing was quantized before.
+        PassSkipped: nothing was quantized before.
     """
     if context.reference is None:
         raise PassSkipped("nothing was quantized before it, so there is nothing to recover")
@@ -75,7 +75,7 @@ def quantized_layers(model: ir.Model, reference: ir.Model) -> list[QuantizedLaye
             continue
         if constant(node.inputs[1]) is not None:
             continue  # it was left in float
-        found.append(QuantizedLayer(node, original, now.astype(np.float32), _grid(node.inputs[0])))
+        found.append(QuantizedLayer(node, original, now.astype(np.float32), _input_params(node.inputs[0])))
     return found
 
 
@@ -88,8 +88,8 @@ def known(value: ir.Value | None) -> np.ndarray | None:
     node = value.producer()
     if node is None:
         return None
-    inputs = [known(one) for one in node.inputs]
-    if any(one is None for one in inputs):
+    inputs = [known(operand) for operand in node.inputs]
+    if any(operand is None for operand in inputs):
         return None
     if is_operator(node, "DequantizeLinear") and len(inputs) >= 2:
         integers, scale = inputs[0], inputs[1]
@@ -111,7 +111,9 @@ def known(value: ir.Value | None) -> np.ndarray | None:
 
 def seen_samples(dataset: Dataset) -> Iterator[Sample]:
     """What a pass may look at: three of four calibration samples, so many at most that minutes are enough."""
-    samples = (one for index, one in enumerate(dataset.batches(1)) if index % _HELD_OUT_EVERY != _HELD_OUT_EVERY - 1)
+    samples = (
+        sample for index, sample in enumerate(dataset.batches(1)) if index % _HELD_OUT_EVERY != _HELD_OUT_EVERY - 1
+    )
     return itertools.islice(samples, _MOST_SEEN)
 
 
@@ -119,7 +121,9 @@ def held_out_samples(dataset: Dataset) -> Iterator[Sample]:
     """What a pass is judged on: the others, or all where there are too few to divide."""
     if dataset.count is not None and dataset.count < _HELD_OUT_EVERY:
         return dataset.batches(1)
-    samples = (one for index, one in enumerate(dataset.batches(1)) if index % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1)
+    samples = (
+        sample for index, sample in enumerate(dataset.batches(1)) if index % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
+    )
     return itertools.islice(samples, _MOST_HELD_OUT)
 
 
@@ -129,7 +133,7 @@ class HeldOut:
     def __init__(self, context: Context) -> None:
         """
         Raises:
-            Refused: there is no calibration data, or nothing was quantized before.
+            PassSkipped: there is no calibration data, or nothing was quantized before.
         """
         if context.calibration is None:
             raise PassSkipped("it needs calibration data")
@@ -148,8 +152,8 @@ class HeldOut:
         return 300.0 if found is None else found
 
 
-def _grid(value: ir.Value | None) -> InputQuantParams | None:
-    """The grid of a value that comes out of a QuantizeLinear and a DequantizeLinear."""
+def _input_params(value: ir.Value | None) -> InputQuantParams | None:
+    """The parameters of a value that comes out of a QuantizeLinear and a DequantizeLinear."""
     node = value.producer() if value is not None else None
     if node is None or not is_operator(node, "DequantizeLinear"):
         return None

@@ -102,7 +102,7 @@ class FixInput(Pass, frozen=True):
         values = [*model.graph.inputs, *model.graph.outputs]
         values += [value for node in all_nodes(model) for value in node.outputs if not value.is_graph_output()]
         by_name = {value.name: value for value in model.graph.inputs}
-        if any(str(one) == name for value in by_name.values() for one in value.shape or () if _symbol(one)):
+        if any(str(extent) == name for value in by_name.values() for extent in value.shape or () if _symbol(extent)):
             bound = sum(_bind(value, axis, extent) for value in values for axis in _axes(value, name))
             model.metadata_props[_DIMENSIONS_KEY] = json.dumps(
                 dict(sorted((_bound_dimensions(model) | {name: extent}).items()))
@@ -220,7 +220,7 @@ def _replace(graph: ir.Graph, value: ir.Value, array: np.ndarray, builder: Graph
 
 def _instead(name: str, names: object) -> str:
     """`"; it has 'sr' and 'x'"`, the closest alone when there is one."""
-    known = sorted(str(one) for one in names) if isinstance(names, dict | set) else []
+    known = sorted(str(name) for name in names) if isinstance(names, dict | set) else []
     close = difflib.get_close_matches(name, known, n=1)
     shown = close or known[:6]
     return f"; there is {' and '.join(repr(one) for one in shown)}" if shown else ""

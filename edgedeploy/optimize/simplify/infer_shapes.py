@@ -24,7 +24,7 @@ class InferShapes(Pass, frozen=True):
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
         observed, failure = tell_shapes(model, context.probes)
         values = [value for node in model.graph for value in node.outputs]
-        told = sum(value.shape is not None for value in values)
+        with_shape = sum(value.shape is not None for value in values)
         if failure is not None and not observed:
             raise PassSkipped(f"onnx's shape inference gave up: {first_line(failure)}") from failure
-        return model, {"values": len(values), "values_with_shape": told, "values_observed": observed}
+        return model, {"values": len(values), "values_with_shape": with_shape, "values_observed": observed}

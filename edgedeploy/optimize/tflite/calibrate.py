@@ -80,7 +80,7 @@ def calibrate(
         limit: at most this many samples; 0 takes all.
 
     Raises:
-        Refused: there is no dataset.
+        PassSkipped: there is no dataset.
         DatasetError: the dataset is empty or does not fit, or a value is not finite on it.
     """
     dataset = context.calibration

@@ -247,12 +247,16 @@ def _has_effects(model: Any, operator: Any) -> bool:
 
 def _drop_tensors(model: Any, number: int) -> int:
     graph = model.subgraphs[number]
-    signatures = [one for one in model.signatureDefs or [] if one.subgraphIndex == number]
+    signatures = [signature for signature in model.signatureDefs or [] if signature.subgraphIndex == number]
     lists = [graph.inputs, graph.outputs]
     for operator in graph.operators:
         lists += [operator.inputs, operator.outputs, operator.intermediates]
     used = {int(index) for indices in lists if indices is not None for index in indices if index >= 0}
-    used |= {int(item.tensorIndex) for one in signatures for item in (*(one.inputs or []), *(one.outputs or []))}
+    used |= {
+        int(item.tensorIndex)
+        for signature in signatures
+        for item in (*(signature.inputs or []), *(signature.outputs or []))
+    }
     moved = {old: new for new, old in enumerate(sorted(used))}
     before = len(graph.tensors)
     if len(used) == before:
@@ -266,8 +270,8 @@ def _drop_tensors(model: Any, number: int) -> int:
     for operator in graph.operators:
         operator.inputs, operator.outputs = renumbered(operator.inputs), renumbered(operator.outputs)
         operator.intermediates = renumbered(operator.intermediates)
-    for one in signatures:
-        for item in (*(one.inputs or []), *(one.outputs or [])):
+    for signature in signatures:
+        for item in (*(signature.inputs or []), *(signature.outputs or [])):
             item.tensorIndex = moved[int(item.tensorIndex)]
     return before - len(used)
 

@@ -64,7 +64,11 @@ def run_passes(content: bytes, passes: Sequence[Pass], context: Context) -> tupl
 
 def layer_names(content: bytes) -> dict[str, str]:
     """Of each operator that multiplies by weights its name, that of its first output, and its kind."""
-    return {one.name: one.kind for one in operators(read_tflite(content)) if one.kind in LINEAR and one.name}
+    return {
+        operator.name: operator.kind
+        for operator in operators(read_tflite(content))
+        if operator.kind in LINEAR and operator.name
+    }
 
 
 class _State:

@@ -83,7 +83,7 @@ def quantize(content: bytes, wanted: Quantization, context: Context) -> tuple[by
     """Quantize a float model.
 
     Raises:
-        Refused: it is quantized already, has nothing to quantize, or ai-edge-quantizer does not take it.
+        PassSkipped: it is quantized already, has nothing to quantize, or ai-edge-quantizer does not take it.
         DatasetError: calibration data do not fit.
         HostError: the extra `tflite` is not installed.
     """
@@ -101,7 +101,7 @@ def quantize(content: bytes, wanted: Quantization, context: Context) -> tuple[by
         )
     facts: Facts = {
         "nodes_quantized": len(seeds),
-        "nodes_left_in_float": sum(one.kind in LINEAR for one in found) - len(seeds),
+        "nodes_left_in_float": sum(operator.kind in LINEAR for operator in found) - len(seeds),
         **prepared.facts,
     }
     numbered = write_tflite(model)
@@ -110,7 +110,7 @@ def quantize(content: bytes, wanted: Quantization, context: Context) -> tuple[by
         ranges, samples = _ranges(numbered, prepared.inputs, chosen, model, wanted, context)
         result = _run(numbered, _recipe(wanted, chosen), ranges)
         facts |= {
-            "between_them_quantized": _listed(one.kind for one in chosen if one.kind not in LINEAR),
+            "between_them_quantized": _listed(operator.kind for operator in chosen if operator.kind not in LINEAR),
             "activation_type": "s8",
             "calibration_samples": samples,
         }
@@ -177,7 +177,9 @@ def _ranges(
 ) -> tuple[dict[str, dict[str, np.ndarray]], int]:
     """In ai-edge-quantizer's form, of every activation that the chosen operators read or write."""
     tensors = model.subgraphs[0].tensors
-    watched = {tensor_name(tensors[index]) for one in chosen for index in (*one.data_inputs(), *one.outputs)}
+    watched = {
+        tensor_name(tensors[index]) for operator in chosen for index in (*operator.data_inputs(), *operator.outputs)
+    }
     seen = calibrate(content, inputs, watched, context, method=wanted.calibration, limit=wanted.calibration_samples)
     ranges = {}
     for name in watched:
@@ -194,8 +196,8 @@ def _recipe(wanted: Quantization, chosen: Collection[Operator]) -> list[dict[str
     names = types.TFLOperationName
     manager = managers.RecipeManager()
     # An operator's scope is the names of its outputs, each with a semicolon behind it.
-    scope = "^(?:" + "|".join(re.escape(one.name) for one in chosen) + ");"
-    for kind in sorted({_ITS_NAMES.get(one.kind, one.kind) for one in chosen}):
+    scope = "^(?:" + "|".join(re.escape(operator.name) for operator in chosen) + ");"
+    for kind in sorted({_ITS_NAMES.get(operator.kind, operator.kind) for operator in chosen}):
         if not hasattr(names, kind):
             continue
         name = names(kind)

@@ -76,7 +76,7 @@ class Operator:
 
 def operators(model: Any) -> list[Operator]:
     """Those of the first graph, in the order in which they run."""
-    return [Operator(model, one) for one in model.subgraphs[0].operators]
+    return [Operator(model, proto) for proto in model.subgraphs[0].operators]
 
 
 def linear(
@@ -89,18 +89,20 @@ def linear(
         only: if not empty, names of the only ones that do not.
     """
     return [
-        one
-        for one in found
-        if one.kind in kinds
-        and one.name not in keep_float
-        and (not only or one.name in only)
-        and one.weight() is not None
+        operator
+        for operator in found
+        if operator.kind in kinds
+        and operator.name not in keep_float
+        and (not only or operator.name in only)
+        and operator.weight() is not None
     ]
 
 
 def worthwhile(found: Collection[Operator], least_elements: int) -> list[Operator]:
     """Those whose weight is large enough for quantizing it alone to make the file smaller."""
-    return [one for one in found if (weight := one.weight()) is not None and weight.size >= least_elements]
+    return [
+        operator for operator in found if (weight := operator.weight()) is not None and weight.size >= least_elements
+    ]
 
 
 def integer_region(
@@ -112,19 +114,24 @@ def integer_region(
     region to an output of the model, or to an operator in float, is computed in float, which is the same work there and
     costs no accuracy.
     """
-    chosen = {one.outputs[0]: one for one in seeds}
-    inside = {index for one in seeds for index in one.outputs}
-    for one in found:
-        if one.outputs and one.outputs[0] not in chosen and one.follows() and one.name not in keep_float:
-            data = list(one.data_inputs())
+    chosen = {operator.outputs[0]: operator for operator in seeds}
+    inside = {index for operator in seeds for index in operator.outputs}
+    for operator in found:
+        if (
+            operator.outputs
+            and operator.outputs[0] not in chosen
+            and operator.follows()
+            and operator.name not in keep_float
+        ):
+            data = list(operator.data_inputs())
             if data and inside.issuperset(data):
-                chosen[one.outputs[0]] = one
-                inside.update(one.outputs)
-    fixed = {one.outputs[0] for one in seeds}
-    for one in reversed(list(found)):
-        if not one.outputs or one.outputs[0] not in chosen or one.outputs[0] in fixed:
+                chosen[operator.outputs[0]] = operator
+                inside.update(operator.outputs)
+    fixed = {operator.outputs[0] for operator in seeds}
+    for operator in reversed(list(found)):
+        if not operator.outputs or operator.outputs[0] not in chosen or operator.outputs[0] in fixed:
             continue
-        readers = [other for other in found if set(one.outputs) & set(other.inputs)]
+        readers = [reader for reader in found if set(operator.outputs) & set(reader.inputs)]
         if not any(reader.outputs and reader.outputs[0] in chosen for reader in readers):
-            del chosen[one.outputs[0]]
-    return [one for one in found if one.outputs and one.outputs[0] in chosen]
+            del chosen[operator.outputs[0]]
+    return [operator for operator in found if operator.outputs and operator.outputs[0] in chosen]

@@ -120,7 +120,7 @@ def test_findings_of_few_models_are_kept(build, context):
     for number in range(20):
         calibrate(build(MODEL.replace("2.0, 2.0", f"2.0, {number}.0")), ["a"], context)
     (kept,) = context.memo.values()
-    assert len(kept) == calibration._KEPT_MODELS
+    assert len(kept) == calibration.KEPT_MODELS
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from edgedeploy.optimize.quantize.histogram import Range
-from edgedeploy.optimize.quantize.quant_params import activation_grid, quantize_bias, quantize_weight, weight_max
+from edgedeploy.optimize.quantize.quant_params import activation_params, quantize_bias, quantize_weight, weight_max
 from edgedeploy.values.target import Cpu, OperatingSystem, Target
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**100), max_value=2.0**100)
@@ -16,21 +16,21 @@ FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(
 @given(low=FLOATS, high=FLOATS, signed=st.booleans())
 def test_a_grid_holds_zero_exactly_and_covers_its_range(low, high, signed):
     seen = Range(min(low, high, 0.0), max(low, high, 0.0))
-    grid = activation_grid(seen, signed=signed)
+    params = activation_params(seen, signed=signed)
     lowest = -128 if signed else 0
-    assert grid.scale > 0 and np.isfinite(np.float32(grid.scale))
-    assert lowest <= grid.zero_point <= lowest + 255
-    if grid.scale == 1.0 and seen.high - seen.low < 1e-30:
+    assert params.scale > 0 and np.isfinite(np.float32(params.scale))
+    assert lowest <= params.zero_point <= lowest + 255
+    if params.scale == 1.0 and seen.high - seen.low < 1e-30:
         return
     # Half a step is lost at most, since the zero point is rounded.
-    assert grid.scale * (lowest - grid.zero_point) <= seen.low + 0.501 * grid.scale
-    assert grid.scale * (lowest + 255 - grid.zero_point) >= seen.high - 0.501 * grid.scale
+    assert params.scale * (lowest - params.zero_point) <= seen.low + 0.501 * params.scale
+    assert params.scale * (lowest + 255 - params.zero_point) >= seen.high - 0.501 * params.scale
 
 
 def test_what_is_never_negative_begins_at_the_lowest_number():
     # So that the runtime can drop the Relu before it.
-    assert activation_grid(Range(0.0, 5.0), signed=True).zero_point == -128
-    assert activation_grid(Range(0.0, 5.0), signed=False).zero_point == 0
+    assert activation_params(Range(0.0, 5.0), signed=True).zero_point == -128
+    assert activation_params(Range(0.0, 5.0), signed=False).zero_point == 0
 
 
 @given(weight=arrays(np.float32, array_shapes(min_dims=2, max_dims=4, max_side=5), elements=FLOATS))

@@ -1,3 +1,5 @@
+"""Ranges chosen from histograms, against brute force and the methods' own pseudocode."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -6,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgedeploy.optimize.quantize import range_estimators as clipping
 from edgedeploy.optimize.quantize.histogram import Histogram, HistogramBuilder, Range
-from edgedeploy.optimize.quantize.quant_params import activation_grid
+from edgedeploy.optimize.quantize.quant_params import activation_params
 from edgedeploy.optimize.quantize.range_estimators import (
+    divergences,
     entropy_range,
     least_squares_range,
     percentile_range,
@@ -27,9 +29,9 @@ def counted(values: np.ndarray) -> Histogram:
 
 def true_error(values: np.ndarray, chosen: Range) -> float:
     """What the grid over `chosen` does to the values themselves."""
-    grid = activation_grid(chosen, signed=True)
-    integers = np.clip(np.rint(values.astype(np.float64) / grid.scale) + grid.zero_point, -128, 127)
-    return float((((integers - grid.zero_point) * grid.scale - values) ** 2).mean())
+    params = activation_params(chosen, signed=True)
+    integers = np.clip(np.rint(values.astype(np.float64) / params.scale) + params.zero_point, -128, 127)
+    return float((((integers - params.zero_point) * params.scale - values) ** 2).mean())
 
 
 def _distributions(rng: np.random.Generator):
@@ -152,7 +154,7 @@ def test_divergences_against_the_pseudocode(counts, data):
     start = data.draw(st.integers(0, len(counts) - 8))
     end = data.draw(st.integers(start + 8, len(counts)))
     expected = divergence(counts, start, end, levels=8)
-    found = clipping._divergences(np.array(counts, float), np.array([start]), np.array([end]), levels=8)[0]
+    found = divergences(np.array(counts, float), np.array([start]), np.array([end]), levels=8)[0]
     assert found == pytest.approx(expected, abs=1e-9)
 
 

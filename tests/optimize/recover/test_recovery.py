@@ -122,7 +122,7 @@ def test_layers_are_found_again_with_the_weights_they_compute_with(build, contex
         original = known(layer.original.inputs[1])
         step = np.abs(original).max() / 127
         assert 0 < np.abs(layer.weight - original).max() <= step * 0.51
-        assert (layer.grid is None) == isinstance(quantizer, QuantizeWeights)
+        assert (layer.input_params is None) == isinstance(quantizer, QuantizeWeights)
 
 
 @pytest.mark.parametrize("per_channel", [True, False])
@@ -143,8 +143,8 @@ def test_what_does_not_help_is_undone(build, context, monkeypatch, rng):
     # As if the data seen had nothing to do with the data held out.
     monkeypatch.setattr(
         correct_bias,
-        "_mean_errors",
-        lambda reference, layers, context: {one.name: np.full(9, 50.0)[: len(_channels(one))] for one in layers},
+        "mean_errors",
+        lambda reference, layers, context: {layer.name: np.full(9, 50.0)[: len(_channels(layer))] for layer in layers},
     )
     quantized, _ = run_passes(model, [QuantizeStatic()], context)
     context.reference = None

@@ -23,8 +23,8 @@ def _shape(walk: Walk, node: ir.Node) -> None:
         keep(walk, node, UNKNOWN_SHAPE)
         return
     start, end = integer_attribute(node, "start", 0), integer_attribute(node, "end", len(shape))
-    told = range(*slice(start, end).indices(len(shape)))
-    if channels.axis in told and _element_is_read(walk, node.outputs[0], channels.axis - told.start):
+    axes = range(*slice(start, end).indices(len(shape)))
+    if channels.axis in axes and _element_is_read(walk, node.outputs[0], channels.axis - axes.start):
         keep(walk, node, "tells how many there are")
 
 
