@@ -85,11 +85,7 @@ class QuantizeWeights(Pass, frozen=True):
                 left_bytes += weight.size_bytes
         if not taken and self.essential:
             raise PassSkipped("there is no weight to store in fewer bits" + (f" ({summary(left)})" if left else ""))
-        facts: Facts = {
-            "weights_stored": len(taken),
-            "weights_in_int4": sum(isinstance(stored, Int4Weight) for _, stored in taken),
-            "weight_bytes_before": sum(weight.size_bytes for weight, _ in taken),
-            "weight_bytes_after": sum(stored.size_bytes for _, stored in taken),
+        facts: Facts = _stored_facts(taken) | {
             "weights_left_in_float": len(left),
             "left_in_float_bytes": left_bytes,
             "left_in_float": summary(left),
@@ -99,8 +95,12 @@ class QuantizeWeights(Pass, frozen=True):
         ratios = [sqnr_db(weight.array, stored) for weight, stored in taken]
         if finite := [ratio for ratio in ratios if math.isfinite(ratio)]:
             facts["least_weight_sqnr_db"] = round(min(finite), 1)
-        if not taken:
-            return model, facts
+        if taken:
+            self._replace(model, taken)
+        return model, facts
+
+    def _replace(self, model: ir.Model, taken: list[tuple[StoredWeight, Stored]]) -> None:
+        """Let what reads the weights read them as they are stored."""
         builder = GraphBuilder(model, at_head=True)
         multiplying: list[tuple[StoredWeight, Int4Weight]] = []
         for weight, stored in taken:
@@ -112,11 +112,10 @@ class QuantizeWeights(Pass, frozen=True):
                 replace_input(use.node, use.idx, restored)
         # Last, since they replace nodes, and what was added stands before the first of these.
         for weight, stored in multiplying:
-            known: dict[str, ir.Value] = {}
+            operands: dict[str, ir.Value] = {}
             for node in weight.readers:
-                stored.multiply(builder, node, weight.value.name or "weight", known)
+                stored.multiply(builder, node, weight.value.name or "weight", operands)
             model.opset_imports["com.microsoft"] = 1
-        return model, facts
 
     def ensures(self, before: ir.Model, after: ir.Model, facts: Facts) -> None:
         was, now = (sum(weight.size_bytes for weight in find_weights(model)) for model in (before, after))
@@ -142,6 +141,15 @@ class QuantizeWeights(Pass, frozen=True):
         if isinstance(outcome, Stored) and outcome.size_bytes >= array.nbytes:
             return "it would not become smaller"
         return outcome
+
+
+def _stored_facts(taken: list[tuple[StoredWeight, Stored]]) -> Facts:
+    return {
+        "weights_stored": len(taken),
+        "weights_in_int4": sum(isinstance(stored, Int4Weight) for _, stored in taken),
+        "weight_bytes_before": sum(weight.size_bytes for weight, _ in taken),
+        "weight_bytes_after": sum(stored.size_bytes for _, stored in taken),
+    }
 
 
 def _multiplies(weight: StoredWeight) -> bool:

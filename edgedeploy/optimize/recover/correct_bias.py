@@ -53,11 +53,7 @@ class CorrectBias(Pass, frozen=True):
         builder = GraphBuilder(model)
         corrected = sum(_correct(builder, layer, errors[layer.name]) for layer in layers)
         model.graph.sort()
-        after_db = held_out.sqnr_db(model)
-        if not after_db > before_db:
-            raise PassSkipped(
-                f"it does not help: SQNR on samples held out is {before_db:.2f} dB without it, {after_db:.2f} with it"
-            )
+        after_db = held_out.require_improvement(model, before_db)
         return model, {
             "layers_corrected": corrected,
             "sqnr_before_db": round(before_db, 2),

@@ -23,6 +23,7 @@ from edgedeploy.optimize.graph.edit import constant, integer_attribute, is_opera
 _HELD_OUT_EVERY = 4
 _MOST_HELD_OUT = 32
 _MOST_SEEN = 128
+_EQUAL_DB = 300.0
 
 
 class InputQuantParams(Struct, frozen=True):
@@ -143,13 +144,30 @@ class HeldOut:
         self._reference = HostSession(context.reference, exact=True)
 
     def sqnr_db(self, model: ir.Model) -> float:
-        """Of the model's outputs against the reference's: 300 where they are equal."""
+        """Return the SQNR in dB of the model's outputs against the reference's; 300 where they are equal."""
         session = HostSession(serialized(model), exact=True)
         agreement = AgreementAccumulator()
         for sample in held_out_samples(self._dataset):
             agreement.add(session.run(sample.feed), self._reference.run(sample.feed))
         found = agreement.figure().sqnr_db
-        return 300.0 if found is None else found
+        return _EQUAL_DB if found is None else found
+
+    def require_improvement(self, model: ir.Model, before_db: float) -> float:
+        """Return the SQNR in dB of a model that was changed.
+
+        Args:
+            model: as it is now.
+            before_db: its SQNR before.
+
+        Raises:
+            PassSkipped: it is not above `before_db`.
+        """
+        after_db = self.sqnr_db(model)
+        if not after_db > before_db:
+            raise PassSkipped(
+                f"it does not help: SQNR on samples held out is {before_db:.2f} dB without it, {after_db:.2f} with it"
+            )
+        return after_db
 
 
 def _input_params(value: ir.Value | None) -> InputQuantParams | None:

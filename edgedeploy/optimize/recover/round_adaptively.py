@@ -52,50 +52,24 @@ class RoundAdaptively(Pass, frozen=True):
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
         reference = reference_of(context)
-        left: Counter[str] = Counter()
-        stored: dict[str, _Integers] = {}
-        layers: list[QuantizedLayer] = []
-        for layer in quantized_layers(model, reference):
-            integers = _integers(layer.node.inputs[1])
-            reason = (
-                "its weight is not in 8-bit integers" if integers is None else unsupported_reason(layer, self.largest)
-            )
-            if integers is None or reason is not None:
-                left[reason or ""] += 1
-                continue
-            stored[layer.name] = integers
-            layers.append(layer)
-        if not layers:
+        stored, left = self._find(model, reference)
+        if not stored:
             raise PassSkipped("there is no quantized weight that it could round anew")
         held_out = HeldOut(context)
         before_db = held_out.sqnr_db(model)
         builder = GraphBuilder(model)
         changed = weights = 0
         error_before = error_after = 0.0
-        for layer, gram in collect(reference, layers, context, positions=self.positions):
-            integers = stored[layer.name]
-            original = known(layer.original.inputs[1])
-            assert original is not None
-            target = as_rows(layer, original.astype(np.float64))
-            scales = as_rows(layer, np.broadcast_to(integers.scales, original.shape).astype(np.float64))
-            now = as_rows(layer, integers.array.astype(np.float64))
-            rounded = _rounded(target, scales, gram.products, integers.most, self.damping)
-            was, becomes = (_error(target, scales * rounding, gram.products) for rounding in (now, rounded))
-            better = becomes < was
-            rounded = np.where(better[:, :, np.newaxis], rounded, now)
-            error_before += float(was.sum())
-            error_after += float(np.minimum(was, becomes).sum())
-            moved = int((rounded != now).sum())
-            if moved:
-                array = from_rows(layer, rounded).astype(integers.array.dtype)
-                replace_input(integers.holder, 0, builder.initializer(f"{layer.name}:rounded", array))
+        for layer, gram in collect(reference, list(stored), context, positions=self.positions):
+            outcome = _round_layer(layer, stored[layer], gram.products, self.damping)
+            error_before += outcome.error_before
+            error_after += outcome.error_after
+            if outcome.moved:
+                name = f"{layer.name}:rounded"
+                replace_input(stored[layer].holder, 0, builder.initializer(name, outcome.integers))
                 changed += 1
-                weights += moved
-        after_db = held_out.sqnr_db(model)
-        if not after_db > before_db:
-            raise PassSkipped(
-                f"it does not help: SQNR on samples held out is {before_db:.2f} dB without it, {after_db:.2f} with it"
-            )
+                weights += outcome.moved
+        after_db = held_out.require_improvement(model, before_db)
         return model, {
             "layers_rounded": changed,
             "weights_moved": weights,
@@ -106,8 +80,58 @@ class RoundAdaptively(Pass, frozen=True):
             "sqnr_after_db": round(after_db, 2),
         }
 
+    def _find(self, model: ir.Model, reference: ir.Model) -> tuple[dict[QuantizedLayer, _StoredIntegers], Counter[str]]:
+        """The layers to round, in the order they are computed, and why others keep their rounding."""
+        stored: dict[QuantizedLayer, _StoredIntegers] = {}
+        left: Counter[str] = Counter()
+        for layer in quantized_layers(model, reference):
+            integers = _stored_integers(layer.node.inputs[1])
+            if integers is None:
+                left["its weight is not in 8-bit integers"] += 1
+            elif (reason := unsupported_reason(layer, self.largest)) is not None:
+                left[reason] += 1
+            else:
+                stored[layer] = integers
+        return stored, left
 
-class _Integers(Struct, frozen=True, eq=False):
+
+class _Rounding(Struct, frozen=True, eq=False):
+    """A layer's integers as they are now, and what that does."""
+
+    integers: np.ndarray
+    """int8, of the weight's shape."""
+    moved: int
+    """How many differ from before."""
+    error_before: float
+    """Squared error of the layer's output on the inputs seen."""
+    error_after: float
+
+
+def _round_layer(layer: QuantizedLayer, integers: _StoredIntegers, products: np.ndarray, damping: float) -> _Rounding:
+    """Round a layer's weight anew; a channel whose error does not fall keeps its integers.
+
+    Args:
+        integers: what its weight is made from.
+        products: XᵀX of its inputs; float64, shape (groups, width, width).
+        damping: see `RoundAdaptively`.
+    """
+    original = known(layer.original.inputs[1])
+    assert original is not None
+    target = as_rows(layer, original.astype(np.float64))
+    scales = as_rows(layer, np.broadcast_to(integers.scales, original.shape).astype(np.float64))
+    before = as_rows(layer, integers.array.astype(np.float64))
+    rounded = _rounded(target, scales, products, integers.largest, damping)
+    errors_before, errors = (_error(target, scales * rounding, products) for rounding in (before, rounded))
+    rounded = np.where((errors < errors_before)[:, :, np.newaxis], rounded, before)
+    return _Rounding(
+        integers=from_rows(layer, rounded).astype(integers.array.dtype),
+        moved=int((rounded != before).sum()),
+        error_before=float(errors_before.sum()),
+        error_after=float(np.minimum(errors_before, errors).sum()),
+    )
+
+
+class _StoredIntegers(Struct, frozen=True, eq=False):
     """A weight's integers where they are stored."""
 
     holder: ir.Node
@@ -115,11 +139,11 @@ class _Integers(Struct, frozen=True, eq=False):
     array: np.ndarray
     scales: np.ndarray
     """Broadcasts to the weight's shape."""
-    most: int
-    """The largest integer in use."""
+    largest: int
+    """The largest magnitude in use."""
 
 
-def _integers(value: ir.Value | None) -> _Integers | None:
+def _stored_integers(value: ir.Value | None) -> _StoredIntegers | None:
     """The 8-bit integers that a weight is computed from, when only this weight is; None for any other."""
     node = value.producer() if value is not None else None
     if node is None or value is None or len(list(value.uses())) != 1:
@@ -133,7 +157,7 @@ def _integers(value: ir.Value | None) -> _Integers | None:
             shape = [1] * array.ndim
             shape[integer_attribute(node, "axis", 1)] = -1
             scales = scales.reshape(shape)
-        return _Integers(node, array, scales, _largest(array))
+        return _StoredIntegers(node, array, scales, _largest(array))
     if is_operator(node, "Mul"):
         cast = node.inputs[0].producer() if node.inputs[0] is not None else None
         scales = constant(node.inputs[1])
@@ -142,7 +166,7 @@ def _integers(value: ir.Value | None) -> _Integers | None:
         array = constant(cast.inputs[0])
         if array is None or array.dtype != np.int8:
             return None
-        return _Integers(cast, array, scales, _largest(array))
+        return _StoredIntegers(cast, array, scales, _largest(array))
     return None
 
 
@@ -150,18 +174,20 @@ def _largest(integers: np.ndarray) -> int:
     return int(np.abs(integers.astype(np.int16)).max(initial=1))
 
 
-def _rounded(weight: np.ndarray, scales: np.ndarray, products: np.ndarray, most: int, damping: float) -> np.ndarray:
-    """Integers, as float64, of shape (groups, channels, width), each in [-most, most]."""
+def _rounded(weight: np.ndarray, scales: np.ndarray, products: np.ndarray, largest: int, damping: float) -> np.ndarray:
+    """Integers, as float64, of shape (groups, channels, width), each in [-largest, largest]."""
     result = np.empty_like(weight)
     for group in range(len(weight)):
-        result[group] = _rounded_group(weight[group].copy(), scales[group], products[group], most, damping)
+        result[group] = _rounded_group(weight[group].copy(), scales[group], products[group], largest, damping)
     return result
 
 
-def _rounded_group(rows: np.ndarray, scales: np.ndarray, product: np.ndarray, most: int, damping: float) -> np.ndarray:
+def _rounded_group(
+    rows: np.ndarray, scales: np.ndarray, product: np.ndarray, largest: int, damping: float
+) -> np.ndarray:
     width = rows.shape[1]
     mean = float(np.trace(product)) / width
-    nearest: np.ndarray = np.clip(np.rint(rows / scales), -most, most)
+    nearest: np.ndarray = np.clip(np.rint(rows / scales), -largest, largest)
     if not np.isfinite(mean) or mean <= 0:
         return nearest
     try:
@@ -171,14 +197,14 @@ def _rounded_group(rows: np.ndarray, scales: np.ndarray, product: np.ndarray, mo
         return nearest
     result = np.empty_like(rows)
     for column in range(width):
-        result[:, column] = np.clip(np.rint(rows[:, column] / scales[:, column]), -most, most)
+        result[:, column] = np.clip(np.rint(rows[:, column] / scales[:, column]), -largest, largest)
         error = (rows[:, column] - result[:, column] * scales[:, column]) / factor[column, column]
         rows[:, column + 1 :] -= np.outer(error, factor[column, column + 1 :])
     return result
 
 
-def _error(wanted: np.ndarray, got: np.ndarray, products: np.ndarray) -> np.ndarray:
-    """Squared error of each channel's output on the inputs seen, shape (groups, channels)."""
-    difference = got - wanted
-    found: np.ndarray = np.einsum("gcd,gde,gce->gc", difference, products, difference, optimize=True)
-    return found
+def _error(target: np.ndarray, weight: np.ndarray, products: np.ndarray) -> np.ndarray:
+    """Squared error of each channel's output on the inputs seen; float64, shape (groups, channels)."""
+    difference = weight - target
+    errors: np.ndarray = np.einsum("gcd,gde,gce->gc", difference, products, difference, optimize=True)
+    return errors

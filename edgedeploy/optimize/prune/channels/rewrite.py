@@ -45,14 +45,14 @@ def rewrite(
     *,
     tell_shapes: bool = True,
 ) -> ir.Model:
-    """A copy of `model` without the removed channels.
+    """Return a copy of `model` without the removed channels.
 
     Args:
         model: the one that `coupling` was found in.
-        removed: sets of ids, by their roots; none of them pinned.
+        removed: sets of channels, by their roots; none of them pinned.
         replacements: constants that take the place of cut ones, in their new shape; a third operand that was absent
             is added (a bias).
-        tell_shapes: whether to infer the shapes of the smaller values, which otherwise are not told at all.
+        tell_shapes: whether to infer the shapes of the smaller values, which are unknown otherwise.
     """
     result = copy_of(model)
     builder = GraphBuilder(result)
@@ -79,13 +79,18 @@ def rewrite(
     if tell_shapes:
         forget_shapes(result)
         infer_shapes(result)
-        return result
-    interface = set(result.graph.outputs)
-    for node in all_nodes(result):
+    else:
+        _clear_shapes(result)
+    return result
+
+
+def _clear_shapes(model: ir.Model) -> None:
+    """Drop the shapes of intermediate values, and keep their types."""
+    interface = set(model.graph.outputs)
+    for node in all_nodes(model):
         for value in node.outputs:
             if value not in interface:
                 value.shape = None
-    return result
 
 
 def _cut(
@@ -119,42 +124,49 @@ def _apply(builder: GraphBuilder, node: ir.Node, edit: Edit, kept: Kept) -> None
         case GroupCount(ids=ids):
             node.attributes["group"] = ir.AttrInt64("group", kept.count(ids))
         case Extent(position=position, element=element, ids=ids):
-            array = constant(node.inputs[position])
-            assert array is not None
-            changed = array.copy()
-            changed.reshape(-1)[element] = kept.count(ids)
-            _set(builder, node, position, changed)
+            _set_element(builder, node, position, element, kept.count(ids))
         case SplitSizes(parts=parts):
-            sizes = [kept.count(part) for part in parts]
-            if len(node.inputs) > 1:
-                _set(builder, node, 1, np.array(sizes, dtype=np.int64))
-            elif "split" in node.attributes or not _splits_by_input(node):
-                node.attributes["split"] = ir.AttrInt64s("split", sizes)
-            else:
-                # Equal parts may not be equal any more.
-                node.attributes.pop("num_outputs", None)
-                node.resize_inputs(2)
-                _set(builder, node, 1, np.array(sizes, dtype=np.int64))
+            _set_split(builder, node, [kept.count(part) for part in parts])
         case SliceBounds(entry=entry, before=before, inside=inside):
             begin = kept.count(before)
-            bounds = (begin, begin + kept.count(inside))
-            for position, name, bound in ((1, "starts", bounds[0]), (2, "ends", bounds[1])):
-                if len(node.inputs) > 1:
-                    array = constant(node.inputs[position])
-                    assert array is not None
-                    changed = array.copy()
-                    changed[entry] = bound
-                    _set(builder, node, position, changed)
-                else:
-                    values = list(node.attributes[name].as_ints())
-                    values[entry] = bound
-                    node.attributes[name] = ir.AttrInt64s(name, values)
+            _set_bounds(builder, node, entry, begin, begin + kept.count(inside))
         case Selection(indices=indices, ids=ids):
             mask = kept.mask(ids)
             new_place = np.cumsum(mask) - 1
             old = constant(node.inputs[1])
             assert old is not None
             _set(builder, node, 1, new_place[indices[mask[indices]]].astype(old.dtype))
+
+
+def _set_split(builder: GraphBuilder, node: ir.Node, sizes: list[int]) -> None:
+    if len(node.inputs) > 1:
+        _set(builder, node, 1, np.array(sizes, dtype=np.int64))
+    elif "split" in node.attributes or not _splits_by_input(node):
+        node.attributes["split"] = ir.AttrInt64s("split", sizes)
+    else:
+        # Equal parts may not be equal any more.
+        node.attributes.pop("num_outputs", None)
+        node.resize_inputs(2)
+        _set(builder, node, 1, np.array(sizes, dtype=np.int64))
+
+
+def _set_bounds(builder: GraphBuilder, node: ir.Node, entry: int, begin: int, end: int) -> None:
+    for position, name, bound in ((1, "starts", begin), (2, "ends", end)):
+        if len(node.inputs) > 1:
+            _set_element(builder, node, position, entry, bound)
+        else:
+            values = list(node.attributes[name].as_ints())
+            values[entry] = bound
+            node.attributes[name] = ir.AttrInt64s(name, values)
+
+
+def _set_element(builder: GraphBuilder, node: ir.Node, position: int, element: int, number: int) -> None:
+    """Change one element of a constant operand."""
+    array = constant(node.inputs[position])
+    assert array is not None
+    changed = array.copy()
+    changed.reshape(-1)[element] = number
+    _set(builder, node, position, changed)
 
 
 def _set(builder: GraphBuilder, node: ir.Node, position: int, array: np.ndarray) -> None:
