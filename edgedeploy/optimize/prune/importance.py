@@ -156,37 +156,53 @@ def _estimate(
         return Estimate(order=group.roots, damage=np.zeros(1))
     probed = max(1, round(levels * _PROBED_SHARE))
     replacements: dict[Operand, np.ndarray] = {}
-    if not group.consumers:
-        estimate = _magnitude(nodes, coupling, group, at_most)
-        removed = estimate.order[: group.removed_at(probed)]
+    if group.consumers:
+        estimate, replacements = _eliminate(coupling, nodes, group, moments, levels, probed, make_up)
     else:
-        eliminations = {
-            number: _elimination(coupling, nodes, number, moments[number], make_up) for number in group.consumers
-        }
-        left, order, damage = group.roots, [], [0.0]
-        removed = group.roots[:0]
-        for level in range(1, levels + 1):
-            many = group.removed_at(level) - group.removed_at(level - 1)
-            scores = np.sum([elimination.scores(left) for elimination in eliminations.values()], axis=0)
-            chosen = np.argsort(scores, kind="stable")[:many]
-            damage.append(damage[-1] + sum(elimination.remove(left[chosen]) for elimination in eliminations.values()))
-            order.append(left[chosen])
-            left = np.delete(left, chosen)
-            if level == probed:
-                removed = np.concatenate(order)
-                if make_up:
-                    for number, elimination in eliminations.items():
-                        replacements |= _made_up(coupling, nodes, number, elimination, frozenset(removed.tolist()))
-        estimate = Estimate(order=np.concatenate([*order, left]), damage=np.maximum.accumulate(damage))
+        estimate = _magnitude(nodes, coupling, group, at_most)
+    removed = frozenset(estimate.order[: group.removed_at(probed)].tolist())
     try:
-        seen = judge.error(rewrite(model, coupling, frozenset(removed.tolist()), replacements, tell_shapes=False))
+        error = judge.error(rewrite(model, coupling, removed, replacements, tell_shapes=False))
     except EdgedeployError:
         # It does not run without them, whatever the walk made of it: they stay.
         return Estimate(order=group.roots, damage=np.zeros(1))
-    if not np.isfinite(seen):
+    if not np.isfinite(error):
         return Estimate(order=group.roots, damage=np.zeros(1))
-    factor = seen / max(float(estimate.damage[probed]), 1e-12)
+    factor = error / max(float(estimate.damage[probed]), 1e-12)
     return Estimate(order=estimate.order, damage=estimate.damage * factor)
+
+
+def _eliminate(
+    coupling: Coupling,
+    nodes: Sequence[ir.Node],
+    group: ChannelGroup,
+    moments: dict[int, Moments],
+    levels: int,
+    probed: int,
+    make_up: bool,
+) -> tuple[Estimate, dict[Operand, np.ndarray]]:
+    """Remove a group's channels one level after the other, those first that cost its consumers least.
+
+    Returns:
+        The order, with the damage in the consumers; and their new weights at the level `probed`.
+    """
+    eliminations = {
+        number: _elimination(coupling, nodes, number, moments[number], make_up) for number in group.consumers
+    }
+    replacements: dict[Operand, np.ndarray] = {}
+    left, order, damage = group.roots, [group.roots[:0]], [0.0]
+    for level in range(1, levels + 1):
+        count = group.removed_at(level) - group.removed_at(level - 1)
+        scores = np.sum([elimination.scores(left) for elimination in eliminations.values()], axis=0)
+        chosen = np.argsort(scores, kind="stable")[:count]
+        damage.append(damage[-1] + sum(elimination.remove(left[chosen]) for elimination in eliminations.values()))
+        order.append(left[chosen])
+        left = np.delete(left, chosen)
+        if level == probed and make_up:
+            removed = frozenset(np.concatenate(order).tolist())
+            for number, elimination in eliminations.items():
+                replacements |= _made_up(coupling, nodes, number, elimination, removed)
+    return Estimate(order=np.concatenate([*order, left]), damage=np.maximum.accumulate(damage)), replacements
 
 
 def _elimination(

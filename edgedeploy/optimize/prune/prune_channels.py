@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
 
 from edgedeploy.foundation.errors import EdgedeployError
+from edgedeploy.inference.session import Feed
 from edgedeploy.model.macs import count_macs
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
 from edgedeploy.optimize.graph.edit import all_nodes, is_operator, serialized
@@ -102,27 +103,17 @@ class PruneChannels(Pass, frozen=True, kw_only=True):
         if self.reconstruct:
             replacements, fitted = reconstruct(model, coupling, removed, samples, shapes, context.progress)
         result = rewrite(model, coupling, removed, replacements)
-        fed = {name: array.shape for name, array in feed.items()}
-        before, after = (count_macs(ir.to_proto(version), fed)[0] for version in (model, result))
-        total = cost.total
-        facts: Facts = {
-            "macs_before": total if before is None else before,
-            "macs_after": cost.of(counts) if after is None else after,
+        return result, {
+            **_macs(model, result, feed, (cost.total, cost.of(counts))),
             "parameters_before": _parameters(model),
             "parameters_after": _parameters(result),
-            "objective_removed": round(1.0 - cost.of(counts) / total, 4) if total else 0.0,
-            "channels_removed": sum(
-                count * _times(coupling, group) for group, count in zip(groups, counts, strict=True) if count
-            ),
-            "layers_narrowed": len(
-                {layer for group, count in zip(groups, counts, strict=True) if count for layer in group.producers}
-            ),
+            "objective_removed": round(1.0 - cost.of(counts) / cost.total, 4) if cost.total else 0.0,
+            **_removed_facts(coupling, groups, counts),
             "layers_fitted": fitted,
             "layers_unprunable": len(left),
             "unprunable": _reasons(left),
             "calibration_samples": samples.count,
         }
-        return result, facts
 
     def ensures(self, before: ir.Model, after: ir.Model, facts: Facts) -> None:
         if int(facts["parameters_after"]) >= int(facts["parameters_before"]):
@@ -157,6 +148,27 @@ class PruneChannels(Pass, frozen=True, kw_only=True):
             )
         found: list[Estimate] = context.memo[key]
         return found
+
+
+def _macs(before: ir.Model, after: ir.Model, feed: Feed, estimated: tuple[int | float, int | float]) -> Facts:
+    """MACs of both models on the feed; what they are estimated at where they cannot be counted."""
+    shapes = {name: array.shape for name, array in feed.items()}
+    counted = [count_macs(ir.to_proto(model), shapes)[0] for model in (before, after)]
+    macs = [guess if count is None else count for count, guess in zip(counted, estimated, strict=True)]
+    return {"macs_before": macs[0], "macs_after": macs[1]}
+
+
+def _removed_facts(coupling: Coupling, groups: Sequence[ChannelGroup], counts: Sequence[int]) -> Facts:
+    """How many channels went, over all layers that gave them, and from how many layers.
+
+    Args:
+        counts: of each group, how many of its sets of channels are removed.
+    """
+    narrowed = [(group, count) for group, count in zip(groups, counts, strict=True) if count]
+    return {
+        "channels_removed": sum(count * _times(coupling, group) for group, count in narrowed),
+        "layers_narrowed": len({layer for group, _ in narrowed for layer in group.producers}),
+    }
 
 
 def _parameters(model: ir.Model) -> int:

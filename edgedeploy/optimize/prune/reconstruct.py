@@ -126,43 +126,63 @@ def _fit(
     halves: tuple[Moments, Moments | None],
     kept: Kept,
 ) -> dict[Operand, np.ndarray]:
+    """Fit one layer; return its weight and its bias, if there is a place for one.
+
+    Args:
+        stacked: the layer's weights as `matrices` gives them.
+        halves: moments of the pruned model's inputs with the whole model's, of two halves of the samples.
+    """
     assert layer.inputs is not None and layer.outputs is not None
-    roots = coupling.sets.roots(layer.inputs)
-    inside = np.zeros(stacked.shape[1], dtype=bool)
-    for root, rows in rows_by_root(form, roots).items():
-        inside[rows] = kept.mask(np.array([root]))[0]
-    per_group = len(layer.outputs) // form.groups
-    outside = np.repeat(kept.mask(layer.outputs[:per_group]), stacked.shape[2] // per_group)
+    inside, outside = (
+        _kept_rows(coupling, layer, form, stacked.shape[1], kept),
+        _kept_columns(layer, form, stacked, kept),
+    )
     target = stacked[:, :, outside].astype(np.float64)
     begin = target[:, inside]
-
     bias = bias_of(nodes, coupling, layer)
-    first, second = halves
-    if second is None:
-        whole, ridge = first, _RIDGES[-1]
-    else:
-        whole = joined(first, second)
-        ridge = _best_ridge(_Problem(first, bias is not None), _Problem(second, bias is not None), begin, target)
-    problem = _Problem(whole, bias is not None)
+    problem, ridge = _problem(halves, bias is not None, begin, target)
     weights = problem.solve(begin, target, ridge)
 
-    full = list(stacked.shape)
     weight = constant(nodes[layer.node].inputs[1])
     assert weight is not None
     shape = list(weight.shape)
-    full[1], full[2] = weights.shape[1:]
-    shape[layer.input_axis] = int(kept.mask(layer.inputs).sum())
-    shape[layer.output_axis] = int(kept.mask(layer.outputs).sum()) // (
-        form.groups if layer.operator == "ConvTranspose" else 1
-    )
-    made: dict[Operand, np.ndarray] = {
+    groups = form.groups if layer.operator == "ConvTranspose" else 1
+    shape[layer.input_axis] = kept.count(layer.inputs)
+    shape[layer.output_axis] = kept.count(layer.outputs) // groups
+    fitted: dict[Operand, np.ndarray] = {
         (layer.node, 1): weights_from(form, weights.astype(np.float32), tuple(shape)).astype(weight.dtype)
     }
     if bias is not None:
-        values = bias.values.reshape(form.groups, -1)[:, outside]
-        values = values + problem.mean_change(target, weights)
-        made[bias.operand] = values.astype(weight.dtype).reshape(bias.shape)
-    return made
+        values = bias.values.reshape(form.groups, -1)[:, outside] + problem.mean_change(target, weights)
+        fitted[bias.operand] = values.astype(weight.dtype).reshape(bias.shape)
+    return fitted
+
+
+def _kept_rows(coupling: Coupling, layer: Layer, form: Form, rows: int, kept: Kept) -> np.ndarray:
+    """Which rows of the stacked weights stay; bool, shape (rows,)."""
+    assert layer.inputs is not None
+    inside = np.zeros(rows, dtype=bool)
+    for root, places in rows_by_root(form, coupling.sets.roots(layer.inputs)).items():
+        inside[places] = kept.mask(np.array([root]))[0]
+    return inside
+
+
+def _kept_columns(layer: Layer, form: Form, stacked: np.ndarray, kept: Kept) -> np.ndarray:
+    """Which columns of the stacked weights, which are those of one group, stay; bool, shape (columns,)."""
+    assert layer.outputs is not None
+    per_group = len(layer.outputs) // form.groups
+    return np.repeat(kept.mask(layer.outputs[:per_group]), stacked.shape[2] // per_group)
+
+
+def _problem(
+    halves: tuple[Moments, Moments | None], centred: bool, begin: np.ndarray, target: np.ndarray
+) -> tuple[_Problem, float]:
+    """The problem on all samples, and the ridge to solve it with."""
+    first, second = halves
+    if second is None:
+        return _Problem(first, centred), _RIDGES[-1]
+    ridge = _best_ridge(_Problem(first, centred), _Problem(second, centred), begin, target)
+    return _Problem(joined(first, second), centred), ridge
 
 
 class _Problem:

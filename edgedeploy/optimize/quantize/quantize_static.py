@@ -20,7 +20,7 @@ from edgedeploy.optimize.quantize.elementwise_qdq import (
     quantized_output,
 )
 from edgedeploy.optimize.quantize.qdq import QdqInserter
-from edgedeploy.optimize.quantize.quant_params import WEIGHT_MAX, activation_params, weight_max
+from edgedeploy.optimize.quantize.quant_params import WEIGHT_MAX, QuantParams, activation_params, weight_max
 
 _QUANTIZED = tuple("QuantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul MatMulInteger ConvInteger".split())
 
@@ -68,6 +68,10 @@ class QuantizeStatic(Pass, frozen=True):
             raise ValueError("percentile must be above 50 and at most 100")
 
     @property
+    def _signed(self) -> bool:
+        return self.activations == "s8"
+
+    @property
     def _choice(self) -> LayerChoice:
         return LayerChoice(self.keep_float, self.only)
 
@@ -93,21 +97,9 @@ class QuantizeStatic(Pass, frozen=True):
         whole += [operator.output for operator in elementwise]
         read = (*(layer.input for layer in found), *(value for operator in elementwise for value in operator.inputs))
         tensors = list(dict.fromkeys((*read, *whole)))
-        calibrated = calibrate(
-            model,
-            [value.name or "" for value in tensors],
-            context,
-            method=self.calibration,
-            limit=self.calibration_samples,
-            percentile=self.percentile,
-        )
-        signed = self.activations == "s8"
-        params_of = {value: activation_params(calibrated.ranges[value.name or ""], signed=signed) for value in tensors}
-        for value in tensors:
-            params_of[value] = params_of[origin(value, params_of)]
-
+        params_of, samples = self._params(model, tensors, context)
         largest = weight_max(context.target)
-        inserter = QdqInserter(model, signed=signed, weight_max=largest, per_channel=self.per_channel)
+        inserter = QdqInserter(model, signed=self._signed, weight_max=largest, per_channel=self.per_channel)
         for layer in found:
             inserter.quantize_linear(layer, params_of[layer.input])
         for operator in elementwise:
@@ -122,12 +114,33 @@ class QuantizeStatic(Pass, frozen=True):
             "left_in_float": summary(left),
             "unknown_layers": unknown,
             "activation_tensors": len(tensors),
-            "activation_type": "s8" if signed else "u8",
+            "activation_type": "s8" if self._signed else "u8",
             "weight_max": largest,
             # There onnxruntime makes signed activations unsigned.
             "saturates_on": "x86-64 without VNNI" if largest > WEIGHT_MAX // 2 else "none",
-            "calibration_samples": calibrated.samples,
+            "calibration_samples": samples,
         }
+
+    def _params(
+        self, model: ir.Model, tensors: list[ir.Value], context: Context
+    ) -> tuple[dict[ir.Value, QuantParams], int]:
+        """The parameters of each activation, from calibration, and on how many samples; see `calibrate` for errors.
+
+        Values whose elements are only moved share those of the value that they come from.
+        """
+        calibrated = calibrate(
+            model,
+            [value.name or "" for value in tensors],
+            context,
+            method=self.calibration,
+            limit=self.calibration_samples,
+            percentile=self.percentile,
+        )
+        ranges = calibrated.ranges
+        params_of = {value: activation_params(ranges[value.name or ""], signed=self._signed) for value in tensors}
+        for value in tensors:
+            params_of[value] = params_of[origin(value, params_of)]
+        return params_of, calibrated.samples
 
     def ensures(self, before: ir.Model, after: ir.Model, facts: Facts) -> None:
         for node in after.graph:
