@@ -1,4 +1,4 @@
-"""What every measurement says beside its figures: which release, on which device, under which conditions."""
+"""Record what every measurement has beside its figures: the release, the device, and the conditions there."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SCHEMA = 1
 
 
 def observe(talk: Conversation, connection: Connection, release: Release) -> Measurement:
-    """A measurement without figures, to be completed. Asked after the run, so that load and temperature are its."""
+    """Return a measurement without figures. Call it after the run: load and temperature are then those of the run."""
     manifest = release.manifest
     memory = talk.ask({"do": "memory"})
     rss_bytes = talk.field(memory, "rss_bytes", int | None)
-    # The kernel counts the peak with a delay of some hundred kilobytes: it was at least what is there now.
-    peaks = [seen for seen in (talk.field(memory, "peak_rss_bytes", int | None), rss_bytes) if seen is not None]
+    # The kernel counts the peak with a delay of some hundred kilobytes: it was at least what is resident now.
+    peaks = [peak for peak in (talk.field(memory, "peak_rss_bytes", int | None), rss_bytes) if peak is not None]
     return Measurement(
         schema=SCHEMA,
         device=connection.address,
@@ -47,47 +47,47 @@ def observe(talk: Conversation, connection: Connection, release: Release) -> Mea
     )
 
 
-def merge(one: Measurement, other: Measurement) -> Measurement:
-    """Two measurements of the same release on the same device as one; where both have a figure, `other` wins.
+def merge(first: Measurement, second: Measurement) -> Measurement:
+    """Merge two measurements of one release on one device; where both have a figure, that of `second` stays.
 
-    The peak of memory is the larger one, the conditions are those of `other`.
+    The memory's peak is the larger one, the conditions are those of `second`.
 
     Raises:
         InvalidFileError: they are of different releases or devices.
     """
-    if (one.device, one.release) != (other.device, other.release):
+    if (first.device, first.release) != (second.device, second.release):
         raise InvalidFileError(
             "the measurements are not of one release on one device",
-            why=f"{one.release.id} on {one.device}, {other.release.id} on {other.device}",
+            why=f"{first.release.id} on {first.device}, {second.release.id} on {second.device}",
             hint="check them one by one",
         )
-    peaks = [peak for peak in (one.peak_rss_bytes, other.peak_rss_bytes) if peak is not None]
+    peaks = [peak for peak in (first.peak_rss_bytes, second.peak_rss_bytes) if peak is not None]
     return structs.replace(
-        other,
+        second,
         peak_rss_bytes=max(peaks, default=None),
-        timing=other.timing or one.timing,
-        count=other.count or one.count,
-        accuracy=other.accuracy or one.accuracy,
-        golden=other.golden or one.golden,
+        timing=second.timing or first.timing,
+        count=second.count or first.count,
+        accuracy=second.accuracy or first.accuracy,
+        golden=second.golden or first.golden,
     )
 
 
 def _conditions(talk: Conversation, connection: Connection) -> Conditions:
-    said: dict[str, Any] = talk.field(talk.ask({"do": "hello"}), "conditions", dict[str, Any])
+    reported: dict[str, Any] = talk.field(talk.ask({"do": "hello"}), "conditions", dict[str, Any])
     try:
-        return msgspec.convert({**_shown(said), "emulated": connection.emulated}, Conditions)
+        return msgspec.convert({**_printable(reported), "emulated": connection.emulated}, Conditions)
     except msgspec.ValidationError as error:
         raise DeviceError(
             f"{connection.address} describes itself in an unknown way", why=printable(str(error))
         ) from error
 
 
-def _shown(value: Any) -> Any:
-    """The device's own words without what a terminal would obey."""
+def _printable(value: Any) -> Any:
+    """Return a JSON value with all its text made printable: a terminal would obey control characters."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, list):
-        return [_shown(item) for item in value]
+        return [_printable(item) for item in value]
     if isinstance(value, dict):
-        return {printable(key): _shown(item) for key, item in value.items()}
+        return {printable(key): _printable(item) for key, item in value.items()}
     return value

@@ -1,4 +1,4 @@
-"""Waiting for a device to be as cool as it was."""
+"""Wait until a device is as cool as it was."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from edgedeploy.foundation.progress import Progress
 from edgedeploy.measure.protocol import Conversation
 
 _NEAR_C = 1.0
-"""Sensors of boards have steps of a half to one degree."""
+"""The resolution of boards' sensors is a half to one degree."""
 _LOOK_EVERY_S = 2.0
 
 
 def cool_down(talk: Conversation, wanted_c: float | None, limit_s: float, progress: Progress) -> float | None:
-    """Wait until the device is not warmer than `wanted_c`, or for `limit_s` at most; that it stayed warmer is noted.
+    """Wait until the device is not warmer than `wanted_c`, at most for `limit_s`; a note says if it stayed warmer.
 
     Args:
-        wanted_c: its temperature before the first run; None before that one, for which nothing is waited.
+        wanted_c: its temperature before the first run, in degrees Celsius; None before that run, which does not wait.
 
     Returns:
-        What to wait for before the next run: `wanted_c`, or the temperature now. None where the device tells none.
+        What to wait for before the next run: `wanted_c`, or the temperature now. None without a temperature sensor.
 
     Raises:
-        DeviceError: the device does not say how it is.
+        DeviceError: the device does not report its conditions.
         UnreachableError: the connection was lost.
     """
     begun_s = time.monotonic()

@@ -30,15 +30,15 @@ PROFILES = {
     "long": Durations(warmup=50, warmup_s=10.0, min_samples=1024, min_s=600.0, max_s=1800.0),
 }
 EMULATED = Durations(warmup=1, warmup_s=0.0, min_samples=64, min_s=0.0, max_s=15.0)
-"""Whatever the profile: seconds of an emulated board are this machine's, and no number of them makes a latency. What
-is wanted of it is that the release runs, its outputs and its memory."""
+"""For every profile: an emulated board's times are no latency, however long they are taken. The run shows that the
+release works, its outputs and its memory."""
 COUNTING = Durations(warmup=3, warmup_s=0.0, min_samples=32, min_s=0.0, max_s=10.0)
 """Counts of the same work differ in the fourth digit: dozens of them are more than enough. A second of such a board's
 clock is 10^9 instructions, and takes several of this machine's."""
 
 
 def profile_bounds(name: str, settings: BenchSettings) -> Durations:
-    """The bounds of a profile, with the warm-up that `settings` asks for.
+    """Return the bounds of a profile, with the warm-up that `settings` asks for.
 
     Raises:
         UnknownNameError: there is no such profile.
@@ -49,7 +49,7 @@ def profile_bounds(name: str, settings: BenchSettings) -> Durations:
 
 
 def bounds_of(seconds: float, settings: BenchSettings) -> Durations:
-    """For exactly so long; 64 samples are what a 90th percentile takes, and with fewer it is left out."""
+    """Return bounds of exactly `seconds`. A 90th percentile needs 64 samples; with fewer it is left out."""
     bounds = Durations(warmup=1, warmup_s=min(0.5, seconds), min_samples=64, min_s=seconds, max_s=seconds)
     return _warmed_up(bounds, settings)
 
@@ -63,10 +63,10 @@ def _warmed_up(bounds: Durations, settings: BenchSettings) -> Durations:
 
 
 def shortfall(bounds: Durations, samples: int, elapsed_s: float) -> tuple[str, ...]:
-    """What to know when a maximum ended the run before both minima were reached."""
-    found = []
+    """Return notes on a run that a maximum ended before both minima were reached."""
+    notes = []
     if samples < bounds.min_samples:
-        found.append(f"ended after {elapsed_s:.0f} s with {samples} of {bounds.min_samples:,} samples")
+        notes.append(f"ended after {elapsed_s:.0f} s with {samples} of {bounds.min_samples:,} samples")
     if elapsed_s < bounds.min_s:
-        found.append(f"ended with {samples:,} samples after {elapsed_s:.0f} of {bounds.min_s:.0f} s")
-    return tuple(found)
+        notes.append(f"ended with {samples:,} samples after {elapsed_s:.0f} of {bounds.min_s:.0f} s")
+    return tuple(notes)

@@ -1,14 +1,16 @@
-"""Running a labelled dataset on a device, and comparing with the same model on this machine."""
+"""Run a labelled dataset on a device, and compare with the same model on this machine."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from msgspec import structs
 
-from edgedeploy.datasets.dataset import open_dataset
+from edgedeploy.datasets.dataset import Dataset, Sample, open_dataset
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.sanitize import printable
@@ -20,6 +22,7 @@ from edgedeploy.measure.reference import reference_model
 from edgedeploy.measure.streaming import stream
 from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.metrics.classification import find_metric
+from edgedeploy.metrics.metric import Metric
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.stats.rounding import at_least, at_most
 from edgedeploy.values.bundle import Release
@@ -36,18 +39,17 @@ def test(
     model: Path | None = None,
     progress: Progress = SILENT,
 ) -> Measurement:
-    """Stream a dataset through the release on the device.
+    """Stream a dataset through the release on the device, and compare with its model on this machine.
 
-    Every output is compared with what the release's own model (`reference_model`) answers on this machine in exact
-    arithmetic; the metric is computed from the device's outputs, with the samples and classes that lost by it.
-    Memory is bounded on both sides but for a number for each sample, disk whatever the dataset's size. Without labels
-    there is agreement but no metric.
+    Every output is compared with that of the release's own model (`reference_model`) in exact arithmetic here. The
+    metric is computed from the device's outputs, with the samples and classes that lost by it; without labels there is
+    no metric. Memory is bounded on both sides, but for one number for each sample.
 
     Args:
-        evaluation: as `open_dataset` takes it.
-        metric: as `find_metric` takes it.
-        limit: run this many feeds only, the first ones; the figures then are of a part of the dataset.
-        model: the file that was compiled; needed where that became a program, and on another machine.
+        evaluation: a dataset that `open_dataset` opens.
+        metric: a name that `find_metric` knows.
+        limit: run only this many feeds, the first ones; the figures are then over a part of the dataset.
+        model: the file that was compiled; needed where it became a program on another machine.
 
     Raises:
         DatasetError, InvalidFileError: the dataset does not exist or does not fit the model.
@@ -58,15 +60,10 @@ def test(
         DeviceError, UnreachableError: the runner fails, or the connection is lost.
     """
     dataset = open_dataset(evaluation, release.manifest.model.inputs)
-    chosen = find_metric(metric)
     # One thread: an emulated board computes on this machine at the same time.
     content = reference_model(connection, release, progress, model)
     host = open_session(content, format_of(content[:8]), exact=True, threads=1)
-    names = [output.name for output in release.manifest.model.outputs]
-    agreement, on_device, on_host = AgreementAccumulator(), chosen.start(), chosen.start()
-    by_output = {name: AgreementAccumulator() for name in names} if len(names) > 1 else {}
-    by_class = ClassAccumulator() if chosen.name == "top1" else None
-    samples = feeds = 0
+    tally = _Tally([output.name for output in release.manifest.model.outputs], find_metric(metric))
     count = dataset.count if limit is None or dataset.count is None else min(dataset.count, limit)
     with conversation(connection, release) as talk:
         progress.step(f"loading {release.id} on {connection.address}")
@@ -74,39 +71,59 @@ def test(
         progress.step(f"testing on {connection.address}")
         with contextlib.closing(stream(talk, itertools.islice(dataset.samples(), limit))) as answers:
             for sample, arrays in answers:
-                outputs = [talk.output(arrays, name) for name in names]
-                expected = host.run(sample.feed)
-                agreement.add(outputs, expected)
-                for (_, one), output, wanted in zip(by_output.items(), outputs, expected, strict=False):
-                    one.add([output], [wanted])
-                if sample.labels is not None:
-                    on_device.add(outputs, sample.labels)
-                    on_host.add(expected, sample.labels)
-                    if by_class is not None:
-                        by_class.add(outputs, expected, sample.labels)
-                samples += sample.size
-                feeds += 1
-                progress.advance(feeds, count, "samples")
+                outputs = [talk.output(arrays, name) for name in tally.names]
+                tally.add(sample, outputs, host.run(sample.feed))
+                progress.advance(tally.feeds, count, "samples")
         observed = observe(talk, connection, release)
-    # How long a callable's dataset is, only running it to its end tells.
-    partial = limit is not None and (dataset.count is None or feeds < dataset.count)
-    accuracy = Accuracy(
-        evaluation=evaluation,
-        evaluation_sha256="" if partial and dataset.count is None else dataset.sha256,
-        samples=samples,
-        metric=on_device.figure() if dataset.has_labels else None,
-        host_metric=on_host.figure() if dataset.has_labels else None,
-        agreement=agreement.figure(),
-        by_output={printable(name): one.figure() for name, one in by_output.items()},
-        partial=partial,
-        classes=by_class.figure() if by_class is not None and dataset.has_labels else None,
-        broken=broken(on_host.scores(), on_device.scores()) if dataset.has_labels else None,
-    )
-    return structs.replace(observed, accuracy=accuracy)
+    return structs.replace(observed, accuracy=tally.accuracy(evaluation, dataset, is_limited=limit is not None))
+
+
+class _Tally:
+    """Sums over the samples of one dataset: the device's outputs against the host's and against the labels."""
+
+    def __init__(self, names: Sequence[str], metric: Metric) -> None:
+        self.names = names
+        self.feeds = 0
+        self._samples = 0
+        self._agreement = AgreementAccumulator()
+        self._by_output = {name: AgreementAccumulator() for name in names} if len(names) > 1 else {}
+        self._on_device, self._on_host = metric.start(), metric.start()
+        self._by_class = ClassAccumulator() if metric.name == "top1" else None
+
+    def add(self, sample: Sample, outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
+        """Count a sample with the device's outputs and the host's."""
+        self._agreement.add(outputs, expected)
+        for agreement, output, wanted in zip(self._by_output.values(), outputs, expected, strict=False):
+            agreement.add([output], [wanted])
+        if sample.labels is not None:
+            self._on_device.add(outputs, sample.labels)
+            self._on_host.add(expected, sample.labels)
+            if self._by_class is not None:
+                self._by_class.add(outputs, expected, sample.labels)
+        self._samples += sample.size
+        self.feeds += 1
+
+    def accuracy(self, evaluation: str, dataset: Dataset, *, is_limited: bool) -> Accuracy:
+        """Return the figures over the samples so far."""
+        # How long a callable's dataset is, is known only once it was run to its end.
+        partial = is_limited and (dataset.count is None or self.feeds < dataset.count)
+        labelled = dataset.has_labels
+        return Accuracy(
+            evaluation=evaluation,
+            evaluation_sha256="" if partial and dataset.count is None else dataset.sha256,
+            samples=self._samples,
+            metric=self._on_device.figure() if labelled else None,
+            host_metric=self._on_host.figure() if labelled else None,
+            agreement=self._agreement.figure(),
+            by_output={printable(name): agreement.figure() for name, agreement in self._by_output.items()},
+            partial=partial,
+            classes=self._by_class.figure() if self._by_class is not None and labelled else None,
+            broken=broken(self._on_host.scores(), self._on_device.scores()) if labelled else None,
+        )
 
 
 def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: float, max_drop: float) -> tuple[str, ...]:
-    """Why the device's answers are too far from the host's; empty when they are not.
+    """Return why the device's answers are too far from the host's; empty when they are not.
 
     Args:
         min_agreement: floor of the top-1 match, in [0, 1]; used where the model gives scores.

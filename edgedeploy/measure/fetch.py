@@ -1,16 +1,16 @@
-"""The model of a release, back from the device it lies on."""
+"""Fetch the model of a release from the device it lies on."""
 
 from __future__ import annotations
 
 import hashlib
 
-from edgedeploy.device.connection import Connection
+from edgedeploy.device.connection import Connection, Process
 from edgedeploy.device.watchdog import SilenceLimit
 from edgedeploy.foundation.errors import DeviceError, IntegrityError
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.foundation.sanitize import printable
 from edgedeploy.measure.protocol import SILENCE_LIMIT_S
-from edgedeploy.values.bundle import Release
+from edgedeploy.values.bundle import FileEntry, Release
 
 _CHUNK_BYTES = 1 << 20
 
@@ -18,7 +18,7 @@ _CHUNK_BYTES = 1 << 20
 def fetch_model(
     connection: Connection, release: Release, progress: Progress, *, silence_limit_s: float = SILENCE_LIMIT_S
 ) -> bytes:
-    """The release's model file, whatever its size, verified against the release's manifest.
+    """Read the release's model file from its device, verified against the release's manifest.
 
     Args:
         silence_limit_s: a device that sends nothing for so long is taken for hung.
@@ -33,16 +33,31 @@ def fetch_model(
     entry = next((entry for entry in manifest.files if entry.path == manifest.model_file), None)
     if entry is None:
         raise IntegrityError(f"the manifest of {release.id} does not list its model", hint="push the bundle again")
-    # One byte more than there should be, so that a longer file is known for one; no more, so that memory is bounded,
-    # also where the device does not keep to it.
-    wanted_bytes = entry.size_bytes + 1
-    process = connection.start(["head", "-c", str(wanted_bytes), f"{release.path}/{entry.path}"])
+    content = _read(connection, release, entry, progress, silence_limit_s)
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise IntegrityError(
+            f"the model of {release.id} on {connection.address} is not the one that was pushed",
+            why="its SHA-256 is not the one in the manifest",
+            hint="push the bundle again",
+        )
+    return content
+
+
+def _read(
+    connection: Connection, release: Release, entry: FileEntry, progress: Progress, silence_limit_s: float
+) -> bytes:
+    """Read a file of the release, at most one byte more than its manifest says.
+
+    That byte shows that a file is too long; the limit bounds the memory, even if the device ignores it.
+    """
+    limit_bytes = entry.size_bytes + 1
+    process = connection.start(["head", "-c", str(limit_bytes), f"{release.path}/{entry.path}"])
     silence = SilenceLimit(process, silence_limit_s)
     content = bytearray()
     try:
-        while len(content) < wanted_bytes:
+        while len(content) < limit_bytes:
             with silence:
-                chunk = process.stdout.read(min(_CHUNK_BYTES, wanted_bytes - len(content)))
+                chunk = process.stdout.read(min(_CHUNK_BYTES, limit_bytes - len(content)))
             if not chunk:
                 break
             content += chunk
@@ -53,22 +68,20 @@ def fetch_model(
                 why=f"nothing came for {silence_limit_s:g} s, after {len(content):,} of {entry.size_bytes:,} bytes",
                 hint="look at the device, then try again",
             )
-        # A longer file is wrong already: what else its device says is of no interest.
-        if len(content) < wanted_bytes:
-            ended = process.wait(10.0)
-            if ended.exit_status:
-                raise DeviceError(
-                    f"the model of {release.id} cannot be read on {connection.address}",
-                    why=printable(ended.stderr.decode(errors="replace").strip(), limit=1000),
-                    hint="push the bundle again",
-                )
+        # A longer file is wrong in any case: how its sender ended does not matter.
+        if len(content) < limit_bytes:
+            _check_ended_well(process, connection, release)
     finally:
         silence.stop()
         process.kill()
-    if hashlib.sha256(content).hexdigest() != entry.sha256:
-        raise IntegrityError(
-            f"the model of {release.id} on {connection.address} is not the one that was pushed",
-            why="its SHA-256 is not the one in the manifest",
+    return bytes(content)
+
+
+def _check_ended_well(process: Process, connection: Connection, release: Release) -> None:
+    ended = process.wait(10.0)
+    if ended.exit_status:
+        raise DeviceError(
+            f"the model of {release.id} cannot be read on {connection.address}",
+            why=printable(ended.stderr.decode(errors="replace").strip(), limit=1000),
             hint="push the bundle again",
         )
-    return bytes(content)

@@ -1,4 +1,4 @@
-"""Measurement files: the JSON that `--json` prints and `-o` writes."""
+"""Read and write measurement files: the JSON that `--json` prints and `-o` writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgedeploy.values.measurement import Measurement
 
 
 def save_measurement(measurement: Measurement, path: Path) -> None:
-    """Write a measurement, whole or not at all.
+    """Write a measurement as JSON, whole or not at all.
 
     Raises:
         HostError: it cannot be written.
@@ -22,7 +22,7 @@ def save_measurement(measurement: Measurement, path: Path) -> None:
 
 
 def load_runs(path: Path) -> tuple[Measurement, ...]:
-    """The measurement in a file, or those in a folder's `.json` files, in the order of their names.
+    """Read the measurement in a file, or those in a folder's `.json` files, in the order of their names.
 
     Raises:
         InvalidFileError: as `load_measurement`; or the folder has none.

@@ -1,4 +1,4 @@
-"""Counting instructions on a board whose clock counts them: how much work inferences are, not how long they take.
+"""Count instructions on a board whose clock counts them: how much work inferences are, not how long they take.
 
 QEMU's `-icount shift=0` moves the guest's clock on by one nanosecond with each instruction that the guest executes
 (https://www.qemu.org/docs/master/devel/tcg-icount.html), so what the runner takes for nanoseconds are instructions:
@@ -62,14 +62,14 @@ def count_inferences(talk: Conversation, feeds: Sequence[Feed], *, samples: int)
 
 
 def instructions(talk: Conversation, arrays: Arrays, name: str) -> tuple[int, ...]:
-    """What a counting board's clock gave for nanoseconds.
+    """Return an array of instructions, which a counting board's clock gives for nanoseconds.
 
     Raises:
-        DeviceError: they are none.
+        DeviceError: the array is missing, or its values are no counts.
     """
     counted = talk.output(arrays, name)
     if counted.dtype != np.int64 or counted.ndim != 1 or (counted <= 0).any():
-        raise DeviceError("the device sends counts that are none", why=f"{name}: {counted.dtype} {counted.shape}")
+        raise DeviceError("the device sends invalid counts", why=f"{name}: {counted.dtype} {counted.shape}")
     return tuple(counted.tolist())
 
 
@@ -81,7 +81,7 @@ def instruction_count(
     load: int | None = None,
     runtime_import: int | None = None,
 ) -> InstructionCount:
-    """The figures of one run.
+    """Return the figures of one run.
 
     Args:
         first, warmup, counted: instructions of the inferences, in the order they were made; at least one is counted.

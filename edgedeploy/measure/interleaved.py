@@ -22,7 +22,7 @@ from edgedeploy.values.ratio import RatioFigure
 
 ROUNDS = 8
 COUNTED_ROUNDS = 2
-"""Of runs whose figures do not move: the second is there to show it."""
+"""Counts do not differ between runs: the second pair is there to show it."""
 
 _Pairs = list[tuple[float, float]]
 
@@ -38,7 +38,7 @@ def bench_against(
     threshold: float | None = None,
     progress: Progress = SILENT,
 ) -> Interleaved:
-    """Measure `before`, `after`, `before`, `after` … and say whether `after` is slower, or more work.
+    """Measure `before`, `after`, `before`, `after` … and judge whether `after` is slower, or more work.
 
     It breaks when it grew by more than the larger of `threshold` and the noise, which is how far the confidence
     interval reaches below the effect. What breaks is measured once more, and breaks only if it does so again: of a
@@ -56,26 +56,17 @@ def bench_against(
         ValueError: fewer than `LEAST_PAIRS` rounds of times were asked for, or none.
     """
     counted = connection.counts_instructions
-    if connection.emulated and not counted:
-        raise UnsupportedError(
-            f"{connection.address} is emulated: which of two releases is faster there says nothing of a real board",
-            hint="edgedeploy board up NAME --count: a board that counts instructions",
-        )
-    rounds = rounds if rounds is not None else COUNTED_ROUNDS if counted else ROUNDS
-    if rounds < (1 if counted else LEAST_PAIRS):
-        raise ValueError(f"{rounds} rounds are too few: {1 if counted else LEAST_PAIRS} are needed")
+    rounds = _checked_rounds(connection, rounds)
     if threshold is None:
         threshold = Thresholds().instructions if counted else Thresholds().latency
-    runs = _Runs(connection, profile, settings, progress)
+    runs = Runs(connection, profile, settings, progress)
     pairs = runs.series(before, after, rounds)
-    verified = _grew(effect_of(pairs), threshold)
+    breaks = verified = _grew(effect_of(pairs), threshold)
     if verified:
         progress.note(f"{after.id} seems worse: measured once more")
         again = runs.series(before, after, rounds)
         breaks = _grew(effect_of(again), threshold)
         pairs += again
-    else:
-        breaks = False
     effect = effect_of(pairs)
     return Interleaved(
         device=connection.address,
@@ -90,6 +81,22 @@ def bench_against(
         outcome=Outcome.BREAKS if breaks else Outcome.HOLDS,
         reason=_reason(effect, threshold, verified=verified, breaks=breaks),
     )
+
+
+def _checked_rounds(connection: Connection, rounds: int | None) -> int:
+    """Return how many pairs a series has; the errors are those of `bench_against`."""
+    counted = connection.counts_instructions
+    if connection.emulated and not counted:
+        raise UnsupportedError(
+            f"{connection.address} is emulated: which of two releases is faster there says nothing of a real board",
+            hint="edgedeploy board up NAME --count: a board that counts instructions",
+        )
+    least, default = (1, COUNTED_ROUNDS) if counted else (LEAST_PAIRS, ROUNDS)
+    if rounds is None:
+        return default
+    if rounds < least:
+        raise ValueError(f"{rounds} rounds are too few: {least} are needed")
+    return rounds
 
 
 def effect_of(pairs: _Pairs) -> RatioFigure:
@@ -113,34 +120,40 @@ def _reason(effect: RatioFigure, threshold: float, *, verified: bool, breaks: bo
     return f"{bound}; the first series broke, the second did not" if verified else bound
 
 
-class _Runs:
-    """Runs on one device, each begun as cool as the first if `settings` asks for it."""
+class Runs:
+    """Measure releases on one device, each run as cool as the first if `settings` asks for that."""
 
     def __init__(self, connection: Connection, profile: str, settings: BenchSettings, progress: Progress) -> None:
         self._connection = connection
         self._profile = profile
-        # What is compared are inferences: how long it takes to read them from the disk is not looked at.
+        # Inferences are compared: how long the files take to read from the disk does not matter.
         self._settings = structs.replace(settings, cold_load=False)
         self._progress = progress
         self._begun_at_c: float | None = None
 
     def series(self, before: Release, after: Release, rounds: int) -> _Pairs:
+        """Measure both releases in turn, `rounds` times."""
         pairs = []
         for number in range(rounds):
             self._progress.step(f"pair {number + 1} of {rounds}")
-            pairs.append((self._figure(before), self._figure(after)))
+            pairs.append((self.figure(before), self.figure(after)))
         return pairs
 
-    def _figure(self, release: Release) -> float:
+    def figure(self, release: Release) -> float:
+        """Measure the release once: its median instructions, or its median time in milliseconds.
+
+        Raises:
+            DeviceError: the device reports a figure that is not positive; or as `bench`.
+        """
         if self._settings.cooldown_s is not None:
             with conversation(self._connection, release) as talk:
                 self._begun_at_c = cool_down(talk, self._begun_at_c, self._settings.cooldown_s, self._progress)
         measured = bench(self._connection, release, profile=self._profile, settings=self._settings)
         if measured.count is not None:
-            figure = measured.count.per_inference
+            median = measured.count.per_inference
         else:
             assert measured.timing is not None
-            figure = measured.timing.summary.p50_ms
-        if figure <= 0:
-            raise DeviceError(f"{self._connection.address} says that an inference of {release.id} takes {figure:g}")
-        return figure
+            median = measured.timing.summary.p50_ms
+        if median <= 0:
+            raise DeviceError(f"{self._connection.address} reports that an inference of {release.id} takes {median:g}")
+        return median

@@ -1,4 +1,4 @@
-"""Where a release's time goes on a device, by the profiler of its runtime."""
+"""Profile a release on a device with the profiler of its runtime."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgedeploy.values.profile import Profile, ProfiledNode, ProfiledOperator
 _RUNS = 20
 _COUNTED_RUNS = 5
 _INSTRUCTIONS_PER_US = 1000
-"""A counting board's clock goes on by one nanosecond with each instruction."""
+"""A counting board's clock advances by one nanosecond with each instruction."""
 _TRACE_LIMIT_BYTES = 64 << 20
 _KERNEL = "_kernel_time"
 _LONGEST_US = 1 << 40
@@ -55,8 +55,8 @@ def profile(connection: Connection, release: Release, *, progress: Progress = SI
     """Run the release's golden inputs with the runtime's profiler, in a fresh process.
 
     Raises:
-        UnsupportedError: the release's backend has none.
-        DeviceError: the runner fails, is an older one, or sends what is no profile.
+        UnsupportedError: the release's backend has no profiler.
+        DeviceError: the runner fails, is an older one, or sends no valid profile.
         UnreachableError: the connection was lost.
     """
     backend = release.manifest.runtime.backend
@@ -98,45 +98,51 @@ def profile(connection: Connection, release: Release, *, progress: Progress = SI
 
 
 def _nodes(trace: np.ndarray | None, runs: int, address: str) -> dict[str, _Node]:
-    """What each node of the graph that onnxruntime made took, in all inferences but the first.
+    """Sum the time of each node of onnxruntime's graph over all inferences but the first.
 
     Raises:
-        DeviceError: this is no trace of so many.
+        DeviceError: this is not a trace of `runs` and one more.
     """
 
-    def nonsense(why: str) -> DeviceError:
+    def invalid(why: str) -> DeviceError:
         return DeviceError(
-            f"{address} sends what is no profile",
+            f"{address} sends no valid profile",
             why=printable(why),
             hint="compile the model with this version of edgedeploy, and push the bundle",
         )
 
     if trace is None or trace.dtype != np.uint8 or trace.nbytes > _TRACE_LIMIT_BYTES:
-        raise nonsense("there is no trace in it, or one that is too large")
+        raise invalid("the trace is missing or too large")
     try:
         events = msgspec.json.decode(trace.tobytes(), type=list[_Event])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise nonsense(str(error)) from error
+        raise invalid(str(error)) from error
     begun = sorted(event.ts for event in events if event.name == "model_run")
     if len(begun) != 1 + runs:
-        raise nonsense(f"{1 + runs} inferences were asked for, and it has {len(begun)}")
+        raise invalid(f"{1 + runs} inferences were asked for, and it has {len(begun)}")
     nodes: dict[str, _Node] = {}
-    # Inferences come one after the other: what nodes did before the second one began is the first one's.
+    # Inferences run one after the other: events before the second one began belong to the first.
     for event in events:
         if event.cat != "Node" or not event.name.endswith(_KERNEL) or event.ts < begun[1]:
             continue
         if not 0 <= event.dur < _LONGEST_US:
-            raise nonsense(f"a node took {event.dur} µs")
+            raise invalid(f"a node took {event.dur} µs")
         name = event.name.removesuffix(_KERNEL)
         if name not in nodes:
-            nodes[name] = _Node(str(event.args.get("op_name", "")), _output(event.args.get("output_type_shape")))
+            nodes[name] = _Node(
+                str(event.args.get("op_name", "")), output_in_words(event.args.get("output_type_shape"))
+            )
         nodes[name].us += event.dur
     return nodes
 
 
-def _output(told: Any) -> str:
-    """`[{"uint8": [1, 16, 24, 96]}]` → `"uint8 1x16x24x96"`; of several outputs the first, empty where none is told."""
-    first = told[0] if isinstance(told, list) and told else None
+def output_in_words(shapes: Any) -> str:
+    """`[{"uint8": [1, 16, 24, 96]}]` → `"uint8 1x16x24x96"`: the first of a node's outputs.
+
+    Args:
+        shapes: `output_type_shape` of a trace, which may be anything; the words are empty where it is not of that form.
+    """
+    first = shapes[0] if isinstance(shapes, list) and shapes else None
     if not isinstance(first, dict) or not first:
         return ""
     dtype, shape = next(iter(first.items()))
@@ -152,10 +158,10 @@ def _by_operator(nodes: tuple[ProfiledNode, ...]) -> tuple[ProfiledOperator, ...
     found = (
         ProfiledOperator(
             operator=operator,
-            nodes=len(mine),
-            per_inference=sum(node.per_inference for node in mine),
-            share=sum(node.share for node in mine),
+            nodes=len(group),
+            per_inference=sum(node.per_inference for node in group),
+            share=sum(node.share for node in group),
         )
-        for operator, mine in groups.items()
+        for operator, group in groups.items()
     )
     return tuple(sorted(found, key=lambda operator: -operator.per_inference))

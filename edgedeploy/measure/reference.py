@@ -1,4 +1,4 @@
-"""The model that a release is compared with: the one that it was compiled from, to be run on this machine."""
+"""Find the model that a release was compiled from, to run it on this machine and compare."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _MODELS = (".onnx", ".tflite")
 
 
 def reference_model(connection: Connection, release: Release, progress: Progress, given: Path | None = None) -> bytes:
-    """A serialized model that answers as the release should.
+    """Return the serialized model whose answers the release should give.
 
-    It is the file that was given, if it is the one that was compiled; or the release's own model file, fetched from the
-    device and verified; or, where that is a program, the model that this machine kept when it compiled it.
+    That is the given file, if it is the one that was compiled; else the release's own model file, fetched from the
+    device and verified; else, where that is a program, the model that this machine kept when it compiled it.
 
     Raises:
         InvalidFileError: the given file cannot be read, or is another model.
-        UnsupportedError: the release is a program, and the model that it was is not to be had.
+        UnsupportedError: the release is a program, and its model is not on this machine.
         IntegrityError, DeviceError, UnreachableError: as `fetch_model`.
     """
     manifest = release.manifest

@@ -1,4 +1,4 @@
-"""Samples on their way to a device while it computes on those before."""
+"""Stream samples to a device while it computes on those before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgedeploy.measure.messages import Arrays
 from edgedeploy.measure.protocol import Conversation
 
 _AHEAD = 4
-"""Requests without an answer: a slow link then costs its bandwidth, not a round trip for each sample. Also what bounds
+"""Requests without an answer: a slow link then costs its bandwidth, not a round trip for each sample. It also bounds
 the memory."""
 
 
@@ -23,10 +23,10 @@ class _Ended:
 
 
 def stream(talk: Conversation, samples: Iterable[Sample]) -> Generator[tuple[Sample, Arrays], None, None]:
-    """Each sample with the arrays that the device answers, in order.
+    """Yield each sample with the arrays that the device answers, in order.
 
-    Requests are sent by a thread of their own: device and host would otherwise wait for each other as soon as an answer
-    and a request, both larger than the buffers between them, are under way at once.
+    A thread of its own sends the requests. With one thread, device and host would wait for each other forever when an
+    answer and a request are under way that are both larger than the buffers between them.
 
     Raises:
         DeviceError, UnreachableError: as `Conversation.receive`.

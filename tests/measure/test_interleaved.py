@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from edgedeploy.foundation.errors import UnsupportedError
-from edgedeploy.measure import interleaved as against
+from edgedeploy.measure import interleaved
 from edgedeploy.measure.durations import PROFILES, Durations
 from edgedeploy.measure.interleaved import bench_against
 from edgedeploy.values.contract import Outcome
@@ -40,7 +40,7 @@ def told(local, make_release, monkeypatch: pytest.MonkeyPatch):
 
     def make(before: Iterator[float], after: Iterator[float], *, counted: bool = False, **more: object):
         figures = {"1-a": before, "1-b": after}
-        monkeypatch.setattr(against._Runs, "_figure", lambda runs, release: next(figures[release.id]))
+        monkeypatch.setattr(interleaved.Runs, "figure", lambda runs, release: next(figures[release.id]))
         monkeypatch.setattr(local, "counts_instructions", counted)
         return bench_against(local, structs.replace(release, id="1-a"), structs.replace(release, id="1-b"), **more)
 

@@ -12,8 +12,7 @@ import pytest
 from msgspec import structs
 
 from edgedeploy.foundation.errors import DeviceError, UnsupportedError
-from edgedeploy.measure import profile as module
-from edgedeploy.measure.profile import profile
+from edgedeploy.measure.profile import output_in_words, profile
 from edgedeploy.measure.protocol import Conversation
 from edgedeploy.report.terminal.profile import profile_tables
 from edgedeploy.values.bundle import Release
@@ -103,7 +102,7 @@ def test_a_backend_without_a_profiler(local, make_release) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("shapes", "words"),
     [
         ([{"uint8": [1, 16, 24, 96]}, {"float": [1]}], "uint8 1x16x24x96"),
         ([{"float": []}], "float"),
@@ -115,8 +114,8 @@ def test_a_backend_without_a_profiler(local, make_release) -> None:
         (None, ""),
     ],
 )
-def test_what_a_node_gives(told: object, words: str) -> None:
-    assert module._output(told) == words
+def test_what_a_node_gives(shapes: object, words: str) -> None:
+    assert output_in_words(shapes) == words
 
 
 def trace(*events: object) -> np.ndarray:
@@ -150,6 +149,6 @@ def test_what_is_no_profile(
         return (message, arrays) if message["is"] == "profile" else found
 
     monkeypatch.setattr(Conversation, "receive", receive)
-    with pytest.raises(DeviceError, match="no profile") as caught:
-        module.profile(local, make_release(MODEL, FEEDS))
+    with pytest.raises(DeviceError, match="no valid profile") as caught:
+        profile(local, make_release(MODEL, FEEDS))
     assert "compile" in caught.value.hint
