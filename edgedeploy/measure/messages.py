@@ -31,7 +31,7 @@ class MessageError(ValueError):
     """Bytes that are no message of the protocol, with the reason."""
 
 
-class ArrayHeader(Struct, frozen=True):
+class MessageArray(Struct, frozen=True):
     """What a message says of an array whose bytes follow it."""
 
     name: str
@@ -70,7 +70,7 @@ def encode(request: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None =
     return [json.dumps(message).encode() + b"\n", *contents]
 
 
-def decode(line: bytes) -> tuple[Message, list[ArrayHeader]]:
+def decode(line: bytes) -> tuple[Message, list[MessageArray]]:
     """Return a message and the headers of the arrays that follow it.
 
     Raises:
@@ -78,7 +78,7 @@ def decode(line: bytes) -> tuple[Message, list[ArrayHeader]]:
     """
     try:
         message = msgspec.json.decode(line, type=Message)
-        headers = msgspec.convert(message.pop("arrays", []), list[ArrayHeader])
+        headers = msgspec.convert(message.pop("arrays", []), list[MessageArray])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MessageError(str(error)) from error
     if not isinstance(message.get("is"), str):

@@ -15,9 +15,9 @@ from edgedeploy.foundation.errors import DeviceError, EdgedeployError
 from edgedeploy.foundation.sanitize import printable
 from edgedeploy.measure.messages import (
     LINE_LIMIT_BYTES,
-    ArrayHeader,
     Arrays,
     Message,
+    MessageArray,
     MessageError,
     decode,
     encode,
@@ -107,13 +107,13 @@ class Conversation:
             with contextlib.suppress(OSError, ValueError):
                 file.close()
 
-    def _decoded(self, line: bytes) -> tuple[Message, list[ArrayHeader]]:
+    def _decoded(self, line: bytes) -> tuple[Message, list[MessageArray]]:
         try:
             return decode(line)
         except MessageError as error:
             raise self._nonsense(str(error)) from error
 
-    def _array(self, header: ArrayHeader) -> np.ndarray:
+    def _array(self, header: MessageArray) -> np.ndarray:
         content = self.process.stdout.read(header.size_bytes)
         if len(content) != header.size_bytes:
             raise self._ended("ended in the middle of an array")

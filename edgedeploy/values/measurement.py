@@ -52,7 +52,8 @@ class DeviceState(Struct, frozen=True, kw_only=True):
     clock_mhz: float | None = None
     """Of the fastest cluster."""
     throttled: int | None = None
-    """A Raspberry Pi's bits, as `Throttling` names them; `throttling` gives them decoded."""
+    """A Raspberry Pi's bits: 0 under-voltage, 1 clock capped, 2 throttled, 3 soft temperature limit; 16 to 19, the same
+    has happened since it was started (https://www.raspberrypi.com/documentation/computers/os.html#get_throttled)."""
     cooling: int | None = None
     """How many steps the kernel slows the cores down to keep them cool; 0 is not at all."""
     memory_available_bytes: int | None = None

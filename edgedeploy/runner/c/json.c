@@ -1,3 +1,5 @@
+/* JSON, read and written in bounded memory. By hand: boards get one static program, and common libraries allocate without
+   a bound or accept what the protocol does not. */
 #include "json.h"
 
 #include <math.h>
