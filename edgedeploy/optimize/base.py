@@ -24,12 +24,12 @@ Facts = dict[str, int | float | str]
 
 
 def kebab_case(class_name: str) -> str:
-    """`"FoldConstants"` → `"fold-constants"`."""
+    """Write a class name in kebab case: `"FoldConstants"` → `"fold-constants"`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "-", class_name).lower()
 
 
 def first_line(error: Exception) -> str:
-    """What a library's exception says, without the pages of context that follow."""
+    """Return the first line of a library's error message; pages of context may follow it."""
     lines = str(error).strip().splitlines()
     return lines[0].strip() if lines else "without a message"
 
@@ -96,15 +96,15 @@ class Pass(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
 
     @classmethod
     def title(cls) -> str:
-        """The pass's name in recipes."""
+        """Return the pass's name in recipes."""
         return kebab_case(cls.__name__)
 
     def requires(self, model: ir.Model, context: Context) -> str | None:
-        """Why the pass cannot take this model, or None. Must not change the model."""
+        """Return why the pass cannot take this model, or None. Must not change the model."""
         return None
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
-        """Do it. `model` is a copy that may be changed in place.
+        """Apply the pass. `model` is a copy that may be changed in place.
 
         Raises:
             PassSkipped: it turned out that it cannot be done.

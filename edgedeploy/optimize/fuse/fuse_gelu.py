@@ -69,14 +69,14 @@ class FuseGelu(Pass, frozen=True):
         return None
 
 
-class _Match(Struct, frozen=True, kw_only=True, eq=False):
+class _GeluMatch(Struct, frozen=True, kw_only=True, eq=False):
     x: ir.Value
     result: ir.Node
     """The node that gives the GELU of x."""
     kind: Literal["erf", "tanh"]
 
 
-def _match(gate: ir.Node) -> _Match | None:
+def _match(gate: ir.Node) -> _GeluMatch | None:
     """The GELU that the Erf or Tanh `gate` is in the middle of."""
     if not is_operator(gate, "Erf", "Tanh"):
         return None
@@ -106,7 +106,7 @@ def _match(gate: ir.Node) -> _Match | None:
                 break
             rest, current = larger, after
             if is_close(rest, {1: 0.5}):
-                return _Match(x=x, result=current, kind=kind)
+                return _GeluMatch(x=x, result=current, kind=kind)
     return None
 
 

@@ -57,7 +57,7 @@ class FuseLayerNormalization(Pass, frozen=True):
         return model, {"fused": fused}
 
 
-class _Match(Struct, frozen=True, kw_only=True, eq=False):
+class _LayerNormMatch(Struct, frozen=True, kw_only=True, eq=False):
     x: ir.Value
     scale: np.ndarray
     """float32; its axes are those that are normalized over."""
@@ -74,7 +74,7 @@ class _Mean(Struct, frozen=True, kw_only=True, eq=False):
     """How many of the last axes."""
 
 
-def _match(root: ir.Node) -> _Match | None:
+def _match(root: ir.Node) -> _LayerNormMatch | None:
     """The layer normalization that `root`, the square root of variance + ε, is in the middle of."""
     if not is_operator(root, "Sqrt") or root.inputs[0] is None:
         return None
@@ -156,7 +156,9 @@ def _normalized(
     return None
 
 
-def _with_bias(x: ir.Value, axes: int, epsilon: float, node: ir.Node, factor: np.ndarray | None) -> _Match | None:
+def _with_bias(
+    x: ir.Value, axes: int, epsilon: float, node: ir.Node, factor: np.ndarray | None
+) -> _LayerNormMatch | None:
     """Take in the scale and the bias behind the normalized value."""
     extents = _last_extents(x, axes)
     if factor is None:
@@ -177,7 +179,7 @@ def _with_bias(x: ir.Value, axes: int, epsilon: float, node: ir.Node, factor: np
         bias = None if other is None else _fitted(other, axes, scale.shape)
         if bias is not None:
             node = after
-    return _Match(x=x, scale=scale, bias=bias, epsilon=epsilon, result=node)
+    return _LayerNormMatch(x=x, scale=scale, bias=bias, epsilon=epsilon, result=node)
 
 
 def _fitted(array: np.ndarray, axes: int, extents: tuple[int, ...] | None) -> np.ndarray | None:

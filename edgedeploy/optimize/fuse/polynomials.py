@@ -17,7 +17,7 @@ _HIGHEST = 3
 
 
 def scalar(value: ir.Value | None) -> float | None:
-    """The number that a constant float tensor of one element holds, else None."""
+    """Return the number that a constant float tensor of one element holds, else None."""
     array = constant(value)
     if array is None or array.size != 1 or array.dtype.kind != "f":
         return None
@@ -25,7 +25,13 @@ def scalar(value: ir.Value | None) -> float | None:
 
 
 def polynomial(value: ir.Value | None, x: ir.Value, depth: int = 0) -> Polynomial | None:
-    """`value` as a polynomial of `x` up to the third power; None when it is none."""
+    """Read `value` as a polynomial of `x` up to the third power; return None when it is none.
+
+    Args:
+        value: the tensor that is computed.
+        x: the tensor that it may be a polynomial of.
+        depth: how many nodes lie between `value` and where reading began; it ends after eight.
+    """
     if value is None or depth > _DEEPEST:
         return None
     if value is x:
@@ -60,7 +66,7 @@ def polynomial(value: ir.Value | None, x: ir.Value, depth: int = 0) -> Polynomia
 
 
 def product(left: Polynomial, right: Polynomial) -> Polynomial | None:
-    """None when a power is higher than three."""
+    """Multiply two polynomials; return None when a power is higher than three."""
     result: Polynomial = {}
     for power, factor in left.items():
         for other_power, other_factor in right.items():
@@ -69,7 +75,13 @@ def product(left: Polynomial, right: Polynomial) -> Polynomial | None:
 
 
 def is_close(found: Polynomial | None, wanted: Mapping[int, float], relative: float = 1e-4) -> bool:
-    """Whether the coefficients are the same; exporters write √2 with anything from five digits on."""
+    """Compare coefficients, of which exporters write √2 with anything from five digits on.
+
+    Args:
+        found: what was read; None is close to nothing.
+        wanted: the coefficients that are not zero.
+        relative: by how much each may differ.
+    """
     if found is None:
         return False
     present = {power: factor for power, factor in found.items() if factor}

@@ -11,7 +11,7 @@ from edgedeploy.optimize.graph.edit import constant, drop_if_unused, is_operator
 
 
 def taken_branch(node: ir.Node) -> ir.Graph | None:
-    """The branch of an `If` that every run takes; None when that depends on the input, or when `node` is no `If`."""
+    """Return the branch of an `If` that every run takes; None when that depends on the input, or `node` is no `If`."""
     if not is_operator(node, "If"):
         return None
     condition = constant(node.inputs[0])
@@ -22,7 +22,7 @@ def taken_branch(node: ir.Node) -> ir.Graph | None:
 
 
 def branches_of(node: ir.Node) -> list[ir.Graph]:
-    """The graphs that are among the node's attributes."""
+    """Return the graphs that are among the node's attributes, such as those of `If`, `Loop` and `Scan`."""
     found: list[ir.Graph] = []
     for attribute in node.attributes.values():
         if attribute.type == ir.AttributeType.GRAPH and not attribute.is_ref():
@@ -33,12 +33,12 @@ def branches_of(node: ir.Node) -> list[ir.Graph]:
 
 
 def nodes_within(graph: ir.Graph) -> Iterator[ir.Node]:
-    """The nodes of the graph and of all graphs in it."""
+    """Iterate over the nodes of the graph and of all graphs in it. The graph may be edited meanwhile."""
     return iter(list(ir.traversal.RecursiveGraphIterator(graph)))
 
 
 def live_nodes(graph: ir.Graph) -> set[ir.Node]:
-    """The nodes, of subgraphs too, that the graph's outputs depend on."""
+    """Return the nodes, of subgraphs too, that the graph's outputs depend on."""
     live: set[ir.Node] = set()
     ahead = list(graph.outputs)
     while ahead:

@@ -12,24 +12,24 @@ ONNX_DOMAINS = ("", "ai.onnx")
 
 
 def is_operator(node: ir.Node, *types: str) -> bool:
-    """Whether `node` is one of these operators of the ONNX standard (not a namesake of another domain)."""
+    """Tell whether `node` is one of these operators of the ONNX standard (not a namesake of another domain)."""
     return node.domain in ONNX_DOMAINS and node.op_type in types
 
 
 def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
-    """Every node of the graph and of its subgraphs; not those of functions. The graph may be edited meanwhile."""
+    """Iterate over the nodes of the graph and its subgraphs, not of functions. The graph may be edited meanwhile."""
     return iter(list(ir.traversal.RecursiveGraphIterator(model.graph)))
 
 
 def constant(value: ir.Value | None) -> np.ndarray | None:
-    """The value's content when it is an initializer that nobody can override, else None."""
+    """Return the value's content when it is an initializer that nobody can override, else None."""
     if value is None or not value.is_initializer() or value.is_graph_input() or value.const_value is None:
         return None
     return value.const_value.numpy()
 
 
 def replace_input(node: ir.Node, position: int, value: ir.Value) -> None:
-    """Let `node` read `value`; an initializer that nothing reads any more goes, so that no dead copy stays behind."""
+    """Let `node` read `value`, and remove the initializer that it read when nothing else reads that."""
     old = node.inputs[position]
     node.replace_input_with(position, value)
     if old is not None:
@@ -57,7 +57,7 @@ def remove_if_unused(node: ir.Node) -> None:
 
 
 def only_consumer(value: ir.Value) -> ir.Node | None:
-    """The one node that reads `value`, once; None when there are more, or when it is an output of the graph."""
+    """Return the one node that reads `value`, once; None when there are more, or when it is an output of the graph."""
     uses = list(value.uses())
     if len(uses) != 1 or value.is_graph_output():
         return None
@@ -65,35 +65,35 @@ def only_consumer(value: ir.Value) -> ir.Node | None:
 
 
 def integers_attribute(node: ir.Node, name: str) -> tuple[int, ...] | None:
-    """An attribute that is a list of integers, None when it is absent."""
+    """Return an attribute that is a list of integers, None when it is absent."""
     attribute = node.attributes.get(name)
     return None if attribute is None else tuple(attribute.as_ints())
 
 
 def integer_attribute(node: ir.Node, name: str, default: int) -> int:
-    """An attribute that is an integer."""
+    """Return an attribute that is an integer, `default` when it is absent."""
     attribute = node.attributes.get(name)
     return default if attribute is None else attribute.as_int()
 
 
 def float_attribute(node: ir.Node, name: str, default: float) -> float:
-    """An attribute that is a float."""
+    """Return an attribute that is a float, `default` when it is absent."""
     attribute = node.attributes.get(name)
     return default if attribute is None else attribute.as_float()
 
 
 def opset(model: ir.Model) -> int:
-    """Version of the default operator set; 0 when the model imports none."""
+    """Return the version of the default operator set; 0 when the model imports none."""
     return max((model.opset_imports.get(domain, 0) for domain in ONNX_DOMAINS), default=0)
 
 
 def copy_of(model: ir.Model) -> ir.Model:
-    """The same graph in new objects; the weights, which are never changed in place, are shared."""
+    """Copy the graph into new objects; the weights, which are never changed in place, are shared."""
     return model.clone()
 
 
 def serialized(model: ir.Model) -> bytes:
-    """The model as it is written to a file. Equal models give equal bytes."""
+    """Serialize the model as it is written to a file. Equal models give equal bytes."""
     proto: onnx.ModelProto = ir.to_proto(model)
     _forget_shapes_of_weights(proto.graph)
     return bytes(proto.SerializeToString(deterministic=True))

@@ -25,7 +25,7 @@ class LayerChoice:
         self._only = frozenset(only)
 
     def exclusion_reason(self, layers: Collection[str]) -> str | None:
-        """Why what these layers share is not to be quantized, or None."""
+        """Return why what these layers share is not to be quantized, or None."""
         if not self._keep_float.isdisjoint(layers):
             return "the settings keep it in float"
         if self._only and self._only.isdisjoint(layers):
@@ -33,7 +33,7 @@ class LayerChoice:
         return None
 
     def unknown(self, model: ir.Model) -> int:
-        """How many of the names no node of the model has. An earlier pass may have removed the node."""
+        """Count the names that no node of the model has. An earlier pass may have removed the node."""
         names = {node.outputs[0].name for node in all_nodes(model) if node.outputs}
         return len((self._keep_float | self._only) - names)
 

@@ -41,7 +41,7 @@ class Left(Struct, frozen=True):
 def find_linear(
     model: ir.Model, operators: Sequence[LinearOperator], choice: LayerChoice = ALL_LAYERS
 ) -> tuple[list[Linear], list[Left]]:
-    """The nodes of the main graph that can be quantized, and those of the same operators that cannot or are not to be.
+    """Find the nodes that can be quantized, and those of the same operators that cannot or are not to be.
 
     Layers that read one weight go together: when one of them stays in float, all do.
     """
@@ -67,7 +67,7 @@ def find_linear(
 
 
 def summary(left: Iterable[Left]) -> str:
-    """`"2 MatMul: both operands are computed; 1 Gemm: …"`, the most frequent first."""
+    """Write the reasons, the most frequent first: `"2 MatMul: both operands are computed; 1 Gemm: …"`."""
     counts: dict[Left, int] = {}
     for entry in left:
         counts[entry] = counts.get(entry, 0) + 1

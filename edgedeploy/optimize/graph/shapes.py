@@ -65,7 +65,7 @@ def infer_shapes(model: ir.Model) -> Exception | None:
 
 
 def known_integers(value: ir.Value | None) -> np.ndarray | None:
-    """The elements of a tensor of integers as far as they follow from known shapes.
+    """Find the elements of a tensor of integers as far as they follow from known shapes.
 
     Returns:
         An array of objects in the tensor's own shape, with None for what depends on the input; None when not even the

@@ -29,7 +29,7 @@ _AT_ONCE = 32
 
 
 def layer_noise(reference: bytes, result: bytes, samples: Iterable[Sample]) -> tuple[LayerNoise, ...]:
-    """The noise at each layer whose output both models have under one name, in the order in which they are computed.
+    """Measure the noise at each layer whose output both models have under one name, in the order they are computed.
 
     Args:
         reference: the serialized model before it was quantized.

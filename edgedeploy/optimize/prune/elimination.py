@@ -44,7 +44,14 @@ class Elimination:
             self._matrix = covariance
 
     def scores(self, roots: np.ndarray) -> np.ndarray:
-        """The error that removing each root alone adds, as a share of the output's variance; shape (roots,)."""
+        """Return the error that removing each root alone adds, as a share of the output's variance.
+
+        Args:
+            roots: int64, shape (roots,).
+
+        Returns:
+            float64, shape (roots,).
+        """
         rows = np.stack([self._blocks[int(root)] for root in roots])
         inner = self._matrix[:, rows[:, :, None], rows[:, None, :]]
         weights = self.weights[:, rows]
@@ -52,7 +59,7 @@ class Elimination:
         return np.asarray(np.einsum("grko,grko->r", weights, moved) * self._scale)
 
     def remove(self, roots: np.ndarray) -> float:
-        """Remove these together; gives the error that it adds."""
+        """Remove these roots together; return the error that it adds, as a share of the output's variance."""
         rows = np.concatenate([self._blocks[int(root)] for root in roots])
         inner = self._matrix[:, rows[:, None], rows[None, :]]
         weights = self.weights[:, rows]
@@ -70,7 +77,14 @@ class Elimination:
         return error * self._scale
 
     def bias_change(self, original: np.ndarray) -> np.ndarray:
-        """What to add to the bias so that the mean of the output stays; shape (groups, out)."""
+        """Return what to add to the bias so that the mean of the output stays.
+
+        Args:
+            original: the weights before; shape (groups, in, out).
+
+        Returns:
+            float64, shape (groups, out).
+        """
         return np.asarray(np.einsum("gi,gio->go", self._mean, original - self.weights))
 
 

@@ -33,9 +33,13 @@ _PROBED_SHARE = 0.35
 
 
 def by_magnitude(model: ir.Model, coupling: Coupling, groups: Sequence[ChannelGroup], at_most: float) -> list[Estimate]:
-    """Channels with small filters first: the damage is their share of the squared weights of the layers that give them.
+    """Rank channels by the size of their filters, the small ones first.
 
-    The L2 form of Li et al. 2017, https://arxiv.org/abs/1608.08710, section 3.1.
+    The damage is their share of the squared weights of the layers that give them: the L2 form of Li et al. 2017,
+    https://arxiv.org/abs/1608.08710, section 3.1.
+
+    Returns:
+        Of each group, in their order.
     """
     nodes = list(model.graph)
     return [_magnitude(nodes, coupling, group, at_most) for group in groups]
@@ -70,7 +74,7 @@ def by_activations(
     make_up: bool,
     progress: Progress,
 ) -> list[Estimate]:
-    """Channels whose loss changes least what follows, on the calibration samples.
+    """Rank channels by how little their loss changes in what follows, on the calibration samples.
 
     Within a group, channels are removed greedily by the error they cause in the layers that read them (`elimination`).
     Each group is then tried alone at one level, and its damage is scaled so that it is the error seen at the model's

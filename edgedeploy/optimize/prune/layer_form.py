@@ -32,7 +32,7 @@ class Form(Struct, frozen=True, kw_only=True):
 
 
 def form_of(node: ir.Node, layer: Layer) -> Form:
-    """Read it from the node."""
+    """Read a layer's form from its node."""
     weight = constant(node.inputs[1])
     assert weight is not None
     kernel = tuple(weight.shape[2:]) if layer.operator == "Conv" else ()
@@ -44,9 +44,12 @@ def form_of(node: ir.Node, layer: Layer) -> Form:
 
 
 def matrices(form: Form, weight: np.ndarray) -> np.ndarray:
-    """The weights as one matrix per group; shape (groups, in per group · window, columns).
+    """Lay the weights out as one matrix per group.
 
-    Rows are in the order of input channels, each with its window.
+    Returns:
+        Shape (groups, in per group · kernel, columns), in the dtype of `weight`. Rows are in the order of input
+        channels, each with its window; columns are the output channels of a group, of a ConvTranspose each with its
+        window.
     """
     if form.operator == "Conv":
         out = weight.shape[0] // form.groups
@@ -58,7 +61,7 @@ def matrices(form: Form, weight: np.ndarray) -> np.ndarray:
 
 
 def weights_from(form: Form, stacked: np.ndarray, like: tuple[int, ...]) -> np.ndarray:
-    """The inverse of `matrices`.
+    """Give stacked matrices the shape of the weight again: the inverse of `matrices`.
 
     Args:
         like: the shape of the weight.
@@ -71,7 +74,7 @@ def weights_from(form: Form, stacked: np.ndarray, like: tuple[int, ...]) -> np.n
 
 
 def rows_by_root(form: Form, inputs: np.ndarray) -> dict[int, np.ndarray]:
-    """For each set of channels, the rows of `matrices` that go with it.
+    """Return, for each set of channels, the rows of `matrices` that go with it.
 
     Args:
         inputs: roots along the weight's input axis; of all groups for a ConvTranspose.

@@ -33,7 +33,7 @@ class Samples:
         self.count = min(limit, dataset.count) if dataset.count is not None else limit
 
     def feeds(self, wanted: int | None = None) -> Iterator[Feed]:
-        """The first or all of them.
+        """Iterate over the first `wanted` samples, or over all of them.
 
         Raises:
             DatasetError: there are none.
@@ -46,7 +46,7 @@ class Samples:
             raise DatasetError(f"{self._dataset.spec} has no samples", hint="give a dataset with samples")
 
     def needed(self, form: Form, layer: Layer, shape: tuple[int, ...], inputs: int) -> tuple[int, int]:
-        """How many samples to run for a layer, and how many rows to take of each.
+        """Return how many samples to run for a layer, and how many rows to take of each.
 
         Args:
             shape: of the layer's output on a sample (of a ConvTranspose, its input).
@@ -60,7 +60,7 @@ class Samples:
 
 
 def scores_of(model: ir.Model) -> list[str]:
-    """Names of what the outputs are judged by: behind a Softmax or Sigmoid large differences vanish."""
+    """Name the values that the outputs are judged by: behind a Softmax or Sigmoid large differences vanish."""
     names: list[str] = []
     for output in model.graph.outputs:
         value: ir.Value = output
@@ -90,7 +90,7 @@ class OutputJudge:
             self._power.append(max(float(((every - every.mean()) ** 2).sum()), 1e-12))
 
     def error(self, model: ir.Model) -> float:
-        """Squared error as a share of the outputs' variance, mean over outputs."""
+        """Return the squared error as a share of the outputs' variance, mean over outputs; inf for other shapes."""
         tap = ActivationTap(model, self._names)
         errors = [0.0] * len(self._names)
         for feed, expected in zip(self._feeds, self._expected, strict=True):

@@ -27,7 +27,7 @@ class Moments(Struct, kw_only=True, eq=False):
     rows: int
 
     def centred(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Covariance of x, covariance of x with y, mean of x, mean of y."""
+        """Return the covariance of x, the covariance of x with y, the mean of x, and the mean of y."""
         mean, other = self.total / self.rows, self.other_total / self.rows
         square = self.square / self.rows - mean[:, :, None] * mean[:, None, :]
         cross = self.cross / self.rows - mean[:, :, None] * other[:, None, :]
@@ -37,7 +37,7 @@ class Moments(Struct, kw_only=True, eq=False):
 def gather(
     form: Form, values: Iterable[tuple[np.ndarray, np.ndarray]], rows_per_sample: int, seed: int
 ) -> tuple[Moments, Moments | None]:
-    """Add up the moments of one layer, of every other sample apart: what is fitted to one half is tried on the other.
+    """Add up the moments of one layer, of every other sample apart: one half tests what is fitted to the other.
 
     Args:
         values: of each sample the layer's input x, and another model's input y of the same layer.
@@ -59,7 +59,7 @@ def gather(
 
 
 def joined(first: Moments, second: Moments) -> Moments:
-    """Of the rows of both."""
+    """Add up the moments of two sets of rows."""
     return Moments(
         square=first.square + second.square,
         cross=first.cross + second.cross,

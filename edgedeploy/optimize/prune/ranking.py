@@ -21,7 +21,7 @@ class Estimate(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def choose_levels(groups: Sequence[ChannelGroup], estimates: Sequence[Estimate], cost: Cost, share: float) -> list[int]:
-    """The level of each group at which `share` of the cost is gone, or as much of it as can be.
+    """Choose the level of each group at which `share` of the cost is gone, or as much of it as can be.
 
     Greedy on the lower convex hull of each group's damage: of all next steps, of whatever length, the one with the
     least damage per unit that is saved. What a step saves depends on the widths that are left on its layers' other

@@ -42,7 +42,7 @@ class Bias(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def bias_of(nodes: Sequence[ir.Node], coupling: Coupling, layer: Layer) -> Bias | None:
-    """The bias of a Conv or Gemm, or the Add behind a MatMul; None where there is no place for one per channel."""
+    """Find the bias of a Conv or Gemm, or the Add behind a MatMul; None where there is no place for one per channel."""
     node = nodes[layer.node]
     if layer.outputs is None or layer.operator == "ConvTranspose":
         return None
@@ -74,7 +74,7 @@ def reconstruct(
     shapes: Mapping[str, tuple[int, ...]],
     progress: Progress,
 ) -> tuple[dict[Operand, np.ndarray], int]:
-    """New weights and biases for `rewrite`, and how many layers got some."""
+    """Fit the layers that lost inputs; return new weights and biases for `rewrite`, and how many layers got some."""
     nodes = list(model.graph)
     kept = Kept(coupling, removed)
     replacements: dict[Operand, np.ndarray] = {}
@@ -198,18 +198,18 @@ class _Problem:
         self._cross = cross if centred else moments.cross / moments.rows
 
     def solve(self, begin: np.ndarray, target: np.ndarray, ridge: float) -> np.ndarray:
-        """W; shape (groups, in, out), like W₀, which is `begin`. T is `target`."""
+        """Return W; float64, shape (groups, in, out), like W₀, which is `begin`. T is `target`."""
         inputs = self._square.shape[1]
         spread = np.trace(self._square, axis1=1, axis2=2) / inputs
         system = self._square + np.maximum(ridge * spread, 1e-10)[:, None, None] * np.eye(inputs)
         return np.asarray(begin + np.linalg.solve(system, self._cross @ target - self._square @ begin))
 
     def error(self, weights: np.ndarray, target: np.ndarray) -> float:
-        """Mean squared error, but for a summand that does not depend on the weights."""
+        """Return the mean squared error, but for a summand that does not depend on the weights."""
         return float((weights * (self._square @ weights - 2.0 * (self._cross @ target))).sum())
 
     def mean_change(self, target: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """What a bias adds to keep the mean; shape (groups, out)."""
+        """Return what a bias adds to keep the mean; float64, shape (groups, out)."""
         before = np.einsum("gi,gio->go", self._other_mean, target)
         return np.asarray(before - np.einsum("gi,gio->go", self._mean, weights))
 

@@ -15,7 +15,7 @@ _BLOCK = 64
 
 
 def by_magnitude(weights: np.ndarray, sparsity: float, pattern: tuple[int, int] | None) -> np.ndarray:
-    """Zero the smallest weights; shape (groups, in, out) as given.
+    """Zero the smallest weights; return them in the shape (groups, in, out) that is given.
 
     Args:
         sparsity: share of each group's weights that become zero, without a pattern.
@@ -30,12 +30,22 @@ def by_magnitude(weights: np.ndarray, sparsity: float, pattern: tuple[int, int] 
 def by_activations(
     weights: np.ndarray, moments: Moments, sparsity: float, pattern: tuple[int, int] | None, *, make_up: bool
 ) -> np.ndarray:
-    """Zero the weights that matter least for what the layer gives on the samples; shape (groups, in, out).
+    """Zero the weights that matter least for what the layer gives on the samples.
 
     Without making up, by |w|·‖x‖ among the weights of each output: Sun et al. 2023 (Wanda,
     https://arxiv.org/abs/2306.11695, section 3, equation 1). With it, input by input, by w²/[H⁻¹]² and the weights of
     later inputs changed by −w/[H⁻¹] · H⁻¹, H⁻¹ by way of its Cholesky factor: Frantar and Alistarh 2023 (SparseGPT,
     https://arxiv.org/abs/2301.00774, algorithm 1).
+
+    Args:
+        weights: shape (groups, in, out).
+        moments: of the layer's input.
+        sparsity: share of the weights that become zero, without a pattern.
+        pattern: (n, m): n of each m weights along the inputs stay, of each output.
+        make_up: whether the weights that stay make up for those that go.
+
+    Returns:
+        In the shape and dtype of `weights`.
     """
     inputs = weights.shape[1]
     result = weights.astype(np.float64)

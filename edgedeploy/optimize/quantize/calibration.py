@@ -93,7 +93,7 @@ def calibrate_all(
     limit: int = 0,
     percentile: float = DEFAULT_PERCENTILE,
 ) -> dict[Method, Calibrated]:
-    """The ranges by each of several methods, from one pass over the samples: to choose a method per tensor.
+    """Choose ranges by each of several methods, from one pass over the samples: to choose a method per tensor.
 
     Arguments and errors are those of `calibrate`.
     """
@@ -107,7 +107,7 @@ def calibrate_all(
 def collect_histograms(
     model: ir.Model, tensors: Sequence[str], context: Context, *, limit: int = 0
 ) -> dict[str, Histogram]:
-    """The histogram of each named tensor, to choose ranges by other rules than these methods.
+    """Collect the histogram of each named tensor, to choose ranges by other rules than these methods.
 
     Arguments and errors are those of `calibrate`.
     """
@@ -131,7 +131,7 @@ class _Extremes(Struct):
         self.mean_high += (high - self.mean_high) / (seen + 1)
 
 
-class _Findings(Struct):
+class _ObservedTensors(Struct):
     """What is known of one model on one dataset; kept in `Context.memo`."""
 
     samples: int = 0
@@ -160,7 +160,9 @@ class _Findings(Struct):
                 return least_squares_range(self.histograms[name])
 
 
-def _observe(model: ir.Model, tensors: Sequence[str], context: Context, limit: int, *, histograms: bool) -> _Findings:
+def _observe(
+    model: ir.Model, tensors: Sequence[str], context: Context, limit: int, *, histograms: bool
+) -> _ObservedTensors:
     """Find out what is not yet known of these tensors. Findings of a pass that does not reach its end are dropped."""
     if context.calibration is None:
         raise PassSkipped("it needs calibration data")
@@ -183,10 +185,10 @@ def _observe(model: ir.Model, tensors: Sequence[str], context: Context, limit: i
     return findings
 
 
-def _findings(context: Context, key: tuple[str, str, int]) -> _Findings:
+def _findings(context: Context, key: tuple[str, str, int]) -> _ObservedTensors:
     """What is kept under `key`; the findings that were asked for least recently make room for new ones."""
-    kept: dict[tuple[str, str, int], _Findings] = context.memo.setdefault("calibration", {})
-    findings = kept.pop(key, None) or _Findings()
+    kept: dict[tuple[str, str, int], _ObservedTensors] = context.memo.setdefault("calibration", {})
+    findings = kept.pop(key, None) or _ObservedTensors()
     while len(kept) >= KEPT_MODELS:
         del kept[next(iter(kept))]
     kept[key] = findings
@@ -195,7 +197,7 @@ def _findings(context: Context, key: tuple[str, str, int]) -> _Findings:
 
 def _watch(
     model: ir.Model, tensors: Sequence[str], context: Context, dataset: Dataset, limit: int, *, histograms: bool
-) -> _Findings:
+) -> _ObservedTensors:
     """Run the samples, as many times as there are groups of tensors."""
     samples = itertools.islice(dataset.batches(1), limit or None)
     first = next(samples, None)
@@ -203,7 +205,7 @@ def _watch(
         raise DatasetError(f"{dataset.spec} has no samples to calibrate on", hint="give a dataset with samples")
     groups = _groups(model, tensors, first.feed)
     known = min(dataset.count, limit) if dataset.count and limit else dataset.count or limit or None
-    found = _Findings()
+    found = _ObservedTensors()
     for number, group in enumerate(groups):
         tap = _tap(model, group)
         extremes = {name: _Extremes() for name in group}

@@ -23,7 +23,7 @@ _INPUTS = 8
 
 
 def find_lstm(model: ir.Model, choice: LayerChoice) -> tuple[list[ir.Node], list[Left]]:
-    """The LSTM nodes of the main graph that can be quantized, and the others with the reason."""
+    """Find the LSTM nodes of the main graph that can be quantized, and the others with the reason."""
     found, left = [], []
     for node in all_nodes(model):
         if not is_operator(node, "LSTM"):

@@ -39,7 +39,7 @@ class ElementwiseNode(Struct, frozen=True, kw_only=True, eq=False):
 def find_elementwise(
     model: ir.Model, linear: Sequence[Linear], operators: Collection[ElementwiseName], choice: LayerChoice
 ) -> list[ElementwiseNode]:
-    """The nodes between these layers that compute in integers when the layers do, in the graph's order."""
+    """Find the nodes between these layers that compute in integers when the layers do, in the graph's order."""
     found: list[ElementwiseNode] = []
     for node in model.graph:
         if is_operator(node, *operators) and choice.exclusion_reason((node.outputs[0].name or "",)) is None:
@@ -64,7 +64,7 @@ def find_elementwise(
 
 
 def quantized_output(node: ir.Node) -> ir.Value:
-    """The value behind a node that goes on a grid: behind its activation where the grid's bounds can do that work."""
+    """Return the value behind a node that goes on a grid: behind its activation where the grid can do its work."""
     reader = only_consumer(node.outputs[0])
     if reader is not None and reader.graph is node.graph and is_operator(reader, "Relu", "Clip"):
         bounds = [value for value in reader.inputs[1:] if value is not None]
@@ -74,7 +74,7 @@ def quantized_output(node: ir.Node) -> ir.Value:
 
 
 def origin(value: ir.Value, known: Collection[ir.Value]) -> ir.Value:
-    """The value among `known` whose elements `value` only moves, the furthest up; itself when there is none."""
+    """Return the value among `known` whose elements `value` only moves, the furthest up; itself when there is none."""
     source = value
     while (node := source.producer()) is not None and _moves(node) and (above := node.inputs[0]) is not None:
         source = above

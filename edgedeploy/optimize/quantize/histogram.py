@@ -54,32 +54,32 @@ class Histogram(Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def total(self) -> int:
-        """How many values were counted."""
+        """Count the values."""
         return int(self.counts.sum(dtype=np.int64))
 
     @property
     def numbers(self) -> np.ndarray:
-        """The bins' numbers; int64, shape (bins,)."""
+        """Return the bins' numbers; int64, shape (bins,)."""
         return np.arange(self.first, self.first + len(self.counts))
 
     @property
     def centres(self) -> np.ndarray:
-        """The value that stands for each bin: its middle, and 0 for bin 0; float64, shape (bins,)."""
+        """Return the value that stands for each bin: its middle, and 0 for bin 0; float64, shape (bins,)."""
         numbers = self.numbers
         return np.asarray((numbers + 0.5 * np.sign(numbers)) * self.width)
 
     def coarser(self) -> Histogram:
-        """The same counts in bins of twice the width."""
+        """Return the same counts in bins of twice the width."""
         numbers = _in_twice_the_width(self.numbers)
         counts = np.bincount(numbers - numbers[0], self.counts).astype(np.uint64)
         return Histogram(counts=counts, first=int(numbers[0]), width=2 * self.width, seen=self.seen)
 
     def upper_edge(self, number: int) -> float:
-        """The end of the bin that is farther from -∞, at most the largest value seen."""
+        """Return the end of the bin that is farther from -∞, at most the largest value seen."""
         return min(self.seen.high, (number + 1 if number >= 0 else number) * self.width)
 
     def lower_edge(self, number: int) -> float:
-        """The end of the bin that is nearer to -∞, at least the smallest value seen."""
+        """Return the end of the bin that is nearer to -∞, at least the smallest value seen."""
         return max(self.seen.low, (number - 1 if number <= 0 else number) * self.width)
 
 
@@ -119,7 +119,7 @@ class HistogramBuilder:
         self._waiting_count += flat.size
 
     def finish(self) -> Histogram:
-        """What was counted so far."""
+        """Return what was counted so far."""
         self._count_waiting()
         all_counts = self._tables.reshape(_WAYS, _BINS).sum(axis=0)
         occupied = np.flatnonzero(all_counts)

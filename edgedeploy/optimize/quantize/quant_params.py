@@ -28,7 +28,14 @@ class QuantParams(Struct, frozen=True):
 
 
 def activation_params(seen: Range, *, signed: bool) -> QuantParams:
-    """The 256 values that cover `seen`, one of them exactly zero (Jacob et al. 2018, section 2.1 and 3)."""
+    """Choose the scale and zero point whose 256 values cover a range, one of them exactly zero.
+
+    Source: Jacob et al. 2018, https://arxiv.org/abs/1712.05877, sections 2.1 and 3.
+
+    Args:
+        seen: the range; zero lies in it.
+        signed: whether the integers go from -128 to 127, or from 0 to 255.
+    """
     lowest = -128 if signed else 0
     scale = np.float32((seen.high - seen.low) / 255)
     # A tensor that is always zero has any scale; one whose range is below the smallest normal number has no other.
@@ -39,7 +46,7 @@ def activation_params(seen: Range, *, signed: bool) -> QuantParams:
 
 
 def weight_max(target: Target | None) -> int:
-    """The largest integer of weights: 127, or 63 where kernels would saturate.
+    """Return the largest integer of weights: 127, or 63 where kernels would saturate.
 
     On x86 without VNNI, `vpmaddubsw` adds two products of unsigned and signed 8-bit integers in 16 bits: 2 · 255 · 127
     does not fit, 2 · 255 · 63 does (what onnxruntime calls `reduce_range`). Source:
@@ -49,7 +56,7 @@ def weight_max(target: Target | None) -> int:
 
 
 def saturates(target: Target | None) -> bool:
-    """Whether the target's kernels lose sums of products of 8 bits."""
+    """Tell whether the target's kernels lose sums of products of 8 bits."""
     if target is None or target.architecture != "x86_64":
         return False
     return not any(feature in target.cpu.features for feature in ("avx_vnni", "avx512_vnni"))
@@ -63,7 +70,7 @@ def quantize_weight(
     input_scale: float = 1.0,
     weight_max: int = WEIGHT_MAX,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Symmetric signed 8-bit weights.
+    """Quantize a weight to symmetric signed 8-bit integers.
 
     Args:
         weight: float32, any shape.
@@ -89,6 +96,14 @@ def quantize_weight(
 
 
 def quantize_bias(bias: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """The bias in units of `scales`, int32."""
+    """Quantize a bias to units of `scales`.
+
+    Args:
+        bias: floats, shape (channels,).
+        scales: input scale · weight scale; float32, shape (channels,) or ().
+
+    Returns:
+        int32, shape (channels,).
+    """
     integers = np.rint(bias.astype(np.float64) / scales.astype(np.float64))
     return np.clip(integers, -_BIAS_MAX, _BIAS_MAX).astype(np.int32)

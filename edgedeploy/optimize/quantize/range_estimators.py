@@ -27,7 +27,7 @@ _CLOSER: tuple[float, ...] = tuple((2.0 ** (np.arange(-8, 9) / 96)).tolist())
 
 
 def percentile_range(histogram: Histogram, percentile: float) -> Range:
-    """From the (100 - `percentile`)-th to the `percentile`-th percentile of all values.
+    """Choose the range from the (100 - `percentile`)-th to the `percentile`-th percentile of all values.
 
     Taken at the far edges of the bins that they fall in: on each side at most (100 - `percentile`) % are cut off.
 
@@ -53,7 +53,7 @@ def percentile_range(histogram: Histogram, percentile: float) -> Range:
 
 
 def entropy_range(histogram: Histogram) -> Range:
-    """The range whose 256 levels tell least about the values too little: minimal Kullback-Leibler divergence.
+    """Choose the range whose 256 levels lose least of the distribution: minimal Kullback-Leibler divergence.
 
     Source: S. Migacz, 8-bit inference with TensorRT (GTC 2017),
     https://on-demand.gputechconf.com/gtc/2017/presentation/s7310-8-bit-inference-with-tensorrt.pdf, slide «Entropy
@@ -89,7 +89,7 @@ def entropy_range(histogram: Histogram) -> Range:
 
 
 def least_squares_range(histogram: Histogram) -> Range:
-    """The range with the least expected squared error of rounding and clipping, over the histogram.
+    """Choose the range with the least expected squared error of rounding and clipping, over the histogram.
 
     Both ends are searched, each for itself, since the grid need not be symmetric: a first look at many pairs, then
     closer ones around the best so far, with the grid's own rounding. The range that was seen is among the candidates,
@@ -118,7 +118,7 @@ def least_squares_range(histogram: Histogram) -> Range:
 
 
 def squared_error(histogram: Histogram, chosen: Range) -> float:
-    """The mean squared difference between the tensor's values and what the 8-bit grid over `chosen` makes of them.
+    """Return the mean squared difference between values and what the 8-bit grid over `chosen` makes of them.
 
     Each bin's middle stands for its values. Grids that are signed and unsigned give the same.
     """
@@ -173,7 +173,7 @@ def _coarsened(histogram: Histogram, bins: int) -> Histogram:
 
 
 def divergences(counts: np.ndarray, starts: np.ndarray, ends: np.ndarray, *, levels: int = _LEVELS) -> np.ndarray:
-    """Kullback-Leibler divergence of Q from P for each candidate range; infinite where nothing lies within it.
+    """Compute the Kullback-Leibler divergence of Q from P for each candidate; infinite where nothing lies within it.
 
     Sums over bins are differences of running sums, so that the cost of a candidate depends on the number of levels, not
     of bins: Σ p·log(p/q) = Σ p·log p - Σ over levels (Σ p of the level) · log q, as q is the same all over a level.

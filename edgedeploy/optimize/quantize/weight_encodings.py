@@ -36,16 +36,16 @@ class Stored(Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def size_bytes(self) -> int:
-        """What it takes in a file, nodes included."""
+        """Return what it takes in a file, nodes included."""
         raise NotImplementedError
 
     @property
     def array(self) -> np.ndarray:
-        """What is given back, float64."""
+        """Return the numbers that are given back; float64, of the shape of the weight."""
         raise NotImplementedError
 
     def restore(self, builder: GraphBuilder, name: str) -> ir.Value:
-        """Nodes that give the weight back; `name` is that of the weight."""
+        """Add the nodes that give the weight back, in its shape and dtype; `name` is that of the weight."""
         raise NotImplementedError
 
 
@@ -210,7 +210,7 @@ class Int4Weight(Stored, frozen=True, kw_only=True, eq=False):
 
 
 def store_float16(weight: np.ndarray) -> Float16Weight | str:
-    """`weight` in half precision, or why that cannot be.
+    """Store a weight in half precision; return the reason where that cannot be.
 
     Args:
         weight: floats of any shape.
@@ -225,7 +225,7 @@ def store_float16(weight: np.ndarray) -> Float16Weight | str:
 
 
 def store_int8(weight: np.ndarray, row_axes: tuple[int, ...]) -> IntegerWeight | str:
-    """`weight` in symmetric 8-bit integers with a scale for each index along `row_axes`, or why that cannot be.
+    """Store a weight in symmetric 8-bit integers with a scale for each row; return the reason where that cannot be.
 
     Args:
         weight: floats of any shape.
@@ -234,7 +234,7 @@ def store_int8(weight: np.ndarray, row_axes: tuple[int, ...]) -> IntegerWeight |
 
 
 def store_int16(weight: np.ndarray, row_axes: tuple[int, ...]) -> IntegerWeight | str:
-    """`weight` in symmetric 16-bit integers with a scale for each index along `row_axes`, or why that cannot be.
+    """Store a weight in symmetric 16-bit integers with a scale for each row; return the reason where that cannot be.
 
     Numbers near the largest of a row are 16 times as exact as in float16, which keeps 11 bits of each.
 
@@ -262,7 +262,7 @@ def _store_integers(
 
 
 def store_int4(weight: np.ndarray, row_axes: tuple[int, ...], block: int) -> Int4Weight | str:
-    """`weight` in 4-bit integers with a scale for each `block` of every row, or why that cannot be.
+    """Store a weight in 4-bit integers with a scale for each block of a row; return the reason where that cannot be.
 
     Of a number of scales the one with the least squared error is taken. A scale may be negative: the grid reaches from
     -8 to 7, and the larger end serves the larger number.
@@ -302,7 +302,7 @@ def store_int4(weight: np.ndarray, row_axes: tuple[int, ...], block: int) -> Int
 
 
 def sqnr_db(weight: np.ndarray, stored: Stored) -> float:
-    """Power of the weight over that of its error, in decibels; infinite where there is no error."""
+    """Return the weight's power over that of its error, in decibels; infinite where there is no error."""
     exact = weight.astype(np.float64)
     error = float(np.square(exact - stored.array).sum())
     signal = float(np.square(exact).sum())

@@ -39,7 +39,7 @@ class StoredWeight(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def find_weights(model: ir.Model) -> list[StoredWeight]:
-    """The constants of floats that nodes read, in the main graph or in subgraphs; those of functions are not seen.
+    """Find the constants of floats that nodes read, in the main graph or in subgraphs; those of functions are not seen.
 
     Left out are those that are inputs or outputs of a graph, and those that a quantizer or a dequantizer reads.
     """

@@ -98,7 +98,7 @@ class _Source(Struct, frozen=True, eq=False):
         return self.value.name or ""
 
     def weights(self) -> list[np.ndarray]:
-        """Of each reader, float64, shape (features, channels)."""
+        """Return the weight of each reader; float64, shape (features, channels)."""
         found = []
         for layer in self.readers:
             weight = constant(layer.weight)

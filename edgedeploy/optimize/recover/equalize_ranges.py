@@ -79,11 +79,11 @@ class _Weights:
         self._changed = False
 
     def row_ranges(self) -> np.ndarray:
-        """The largest magnitude in the weights of each output channel."""
+        """Return the largest magnitude in the weights of each output channel; float64, shape (channels,)."""
         return _ranges(self.weight, self._rows)
 
     def column_ranges(self) -> np.ndarray:
-        """The largest magnitude in the weights that each input channel is multiplied by."""
+        """Return the largest magnitude that each input channel is multiplied by; float64, shape (channels,)."""
         return _ranges(self.weight, self._columns)
 
     def scale_rows(self, factors: np.ndarray) -> None:

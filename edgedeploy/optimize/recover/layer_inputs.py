@@ -36,7 +36,7 @@ class Gram:
 
 
 def unsupported_reason(layer: QuantizedLayer, largest: int) -> str | None:
-    """Why the inputs of a layer are not collected, or None."""
+    """Return why the inputs of a layer are not collected, or None."""
     node = layer.original
     if is_operator(node, "Conv"):
         auto_pad = node.attributes.get("auto_pad")
@@ -53,7 +53,7 @@ def unsupported_reason(layer: QuantizedLayer, largest: int) -> str | None:
 def collect(
     reference: ir.Model, layers: Sequence[QuantizedLayer], context: Context, *, positions: int
 ) -> Iterator[tuple[QuantizedLayer, Gram]]:
-    """XᵀX of each layer on what the float model feeds it.
+    """Collect XᵀX of each layer on what the float model feeds it.
 
     Args:
         positions: rows that each sample may give to a layer; a convolution has many.
@@ -72,7 +72,7 @@ def collect(
 
 
 def as_rows(layer: QuantizedLayer, weight: np.ndarray) -> np.ndarray:
-    """A weight of the layer as (groups, channels of a group, numbers that each reads), in the order of `Gram`."""
+    """Lay a weight of the layer out in rows: (groups, channels of a group, width), in the order of `Gram`."""
     node = layer.original
     if is_operator(node, "Conv"):
         groups = integer_attribute(node, "group", 1)
@@ -84,7 +84,7 @@ def as_rows(layer: QuantizedLayer, weight: np.ndarray) -> np.ndarray:
 
 
 def from_rows(layer: QuantizedLayer, rows: np.ndarray) -> np.ndarray:
-    """The inverse of `as_rows`."""
+    """Give rows the weight's shape again: the inverse of `as_rows`."""
     node = layer.original
     if is_operator(node, "Conv"):
         shaped: np.ndarray = rows.reshape(layer.weight.shape)

@@ -51,7 +51,7 @@ class QuantizedLayer(Struct, frozen=True, eq=False):
 
 
 def reference_of(context: Context) -> ir.Model:
-    """The model before it was quantized, in objects of its own.
+    """Load the model as it was before it was quantized.
 
     Raises:
         PassSkipped: nothing was quantized before.
@@ -62,7 +62,7 @@ def reference_of(context: Context) -> ir.Model:
 
 
 def quantized_layers(model: ir.Model, reference: ir.Model) -> list[QuantizedLayer]:
-    """The layers that were quantized, in the order they are computed."""
+    """Find the layers that were quantized, in the order they are computed."""
     originals = {node.outputs[0].name: node for node in reference.graph if node.outputs}
     found = []
     for node in model.graph:
@@ -81,7 +81,7 @@ def quantized_layers(model: ir.Model, reference: ir.Model) -> list[QuantizedLaye
 
 
 def known(value: ir.Value | None) -> np.ndarray | None:
-    """What a value holds that DequantizeLinear, or Cast and Mul, compute from constants; None for any other."""
+    """Compute what DequantizeLinear, or Cast and Mul, give from constants; None for any other value."""
     if value is None:
         return None
     if (array := constant(value)) is not None:
@@ -111,7 +111,7 @@ def known(value: ir.Value | None) -> np.ndarray | None:
 
 
 def seen_samples(dataset: Dataset) -> Iterator[Sample]:
-    """What a pass may look at: three of four calibration samples, so many at most that minutes are enough."""
+    """Iterate over what a pass may look at: three of four calibration samples, 128 at most."""
     samples = (
         sample for index, sample in enumerate(dataset.batches(1)) if index % _HELD_OUT_EVERY != _HELD_OUT_EVERY - 1
     )
@@ -119,7 +119,7 @@ def seen_samples(dataset: Dataset) -> Iterator[Sample]:
 
 
 def held_out_samples(dataset: Dataset) -> Iterator[Sample]:
-    """What a pass is judged on: the others, or all where there are too few to divide."""
+    """Iterate over what a pass is judged on: the others, or all where there are too few to divide."""
     if dataset.count is not None and dataset.count < _HELD_OUT_EVERY:
         return dataset.batches(1)
     samples = (

@@ -21,7 +21,7 @@ _KEPT = frozenset({"DequantizeLinear"})
 
 
 def is_constant(node: ir.Node) -> bool:
-    """Whether the node gives the same each time, and nobody but other nodes reads it."""
+    """Tell whether the node gives the same each time, and nobody but other nodes reads it."""
     inputs = [value for value in node.inputs if value is not None]
     return (
         node.domain in ONNX_DOMAINS
@@ -65,7 +65,7 @@ class ConstantNode:
         cannot be told."""
 
     def results(self) -> list[np.ndarray] | None:
-        """The outputs that have names, computed by onnxruntime; None when it cannot."""
+        """Compute the outputs that have names, with onnxruntime; return None when it cannot."""
         if self._model is None:
             return None
         try:

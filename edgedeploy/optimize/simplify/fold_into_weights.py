@@ -26,7 +26,7 @@ class Affine(Struct, frozen=True, kw_only=True):
 
 
 def output_channels(node: ir.Node) -> int | None:
-    """How many channels the node gives; None when its weights are not known or it is none of these operators."""
+    """Count the channels that the node gives; None when its weights are not known or it is none of these operators."""
     weight = _weight(node)
     if weight is None:
         return None
@@ -38,7 +38,7 @@ def output_channels(node: ir.Node) -> int | None:
 
 
 def output_rank(node: ir.Node) -> int | None:
-    """Rank of what the node gives; None when that is not known."""
+    """Return the rank of what the node gives; None when that is not known."""
     weight = _weight(node)
     if weight is None or is_operator(node, "Gemm"):
         return None if weight is None else 2
@@ -49,7 +49,7 @@ def output_rank(node: ir.Node) -> int | None:
 
 
 def channels_are_last(node: ir.Node) -> bool:
-    """Of a matrix product they are; of a convolution they are the second axis."""
+    """Tell whether channels are the last axis, as of a matrix product; of a convolution they are the second."""
     return is_operator(node, "Gemm", "MatMul")
 
 
@@ -114,7 +114,7 @@ def fold_preceding(builder: GraphBuilder, before: ir.Node, affine: Affine, node:
 
 
 def take_over_output(node: ir.Node, after: ir.Node) -> None:
-    """Remove `after`, the only reader of `node`; what it gave is now what `node` gives, name included."""
+    """Remove `after`, the only reader of `node`; `node` gives what it gave, under its name."""
     source, result = node.outputs[0], after.outputs[0]
     name, shape, kind = result.name, result.shape, result.type
     ir.convenience.replace_all_uses_with(result, source, replace_graph_outputs=True)

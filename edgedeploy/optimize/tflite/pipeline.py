@@ -52,7 +52,7 @@ def run_passes(content: bytes, passes: Sequence[Pass], context: Context) -> tupl
         EdgedeployError: a fact about the user's world that a pass met, such as a dataset that does not fit, or that the
             extra `tflite` is not installed.
     """
-    state = _State(content, context)
+    state = _TfliteState(content, context)
     evidence: list[PassEvidence] = []
     for number, step in enumerate(passes, start=1):
         context.progress.step(f"{step.title()} ({number} of {len(passes)})")
@@ -63,7 +63,7 @@ def run_passes(content: bytes, passes: Sequence[Pass], context: Context) -> tupl
 
 
 def layer_names(content: bytes) -> dict[str, str]:
-    """Of each operator that multiplies by weights its name, that of its first output, and its kind."""
+    """Return the kind of each operator that multiplies by weights, by its name, that of its first output."""
     return {
         operator.name: operator.kind
         for operator in operators(read_tflite(content))
@@ -71,7 +71,7 @@ def layer_names(content: bytes) -> dict[str, str]:
     }
 
 
-class _State:
+class _TfliteState:
     """The model between two passes."""
 
     def __init__(self, content: bytes, context: Context) -> None:

@@ -120,7 +120,7 @@ def quantize(content: bytes, wanted: Quantization, context: Context) -> tuple[by
 
 
 def is_quantized_model(model: Any) -> bool:
-    """Whether a tensor of it stands for real numbers with integers."""
+    """Tell whether a tensor of the model stands for real numbers with integers."""
     return any(is_quantized(tensor) for each in model.subgraphs for tensor in each.tensors)
 
 

@@ -48,7 +48,7 @@ class Operator:
         self.name = tensor_name(self._tensors[self.outputs[0]]) if self.outputs else ""
 
     def weight(self) -> np.ndarray | None:
-        """The constant float32 weight of a linear operator with a float32 input; None when it is not such a one."""
+        """Return the constant float32 weight of a linear operator with a float32 input; None for any other."""
         if self.kind not in LINEAR:
             return None
         data, weight = (self.inputs[place] for place in LINEAR[self.kind])
@@ -57,7 +57,7 @@ class Operator:
         return constant(self._model, self._tensors[weight])
 
     def data_inputs(self) -> Iterator[int]:
-        """The float operands that are not constants."""
+        """Iterate over the float operands that are not constants, by tensor number."""
         for index in self.inputs:
             if index >= 0 and type_name(self._tensors[index]) == "FLOAT32":
                 tensor = self._tensors[index]
@@ -65,7 +65,7 @@ class Operator:
                     yield index
 
     def follows(self) -> bool:
-        """Whether it may be computed in 8 bits where its inputs are."""
+        """Tell whether it may be computed in 8 bits where its inputs are."""
         if self.kind == "MEAN":
             # Over height and width it is a pooling; over channels it is the beginning of a norm.
             axes = constant(self._model, self._tensors[self.inputs[1]])
@@ -75,14 +75,14 @@ class Operator:
 
 
 def operators(model: Any) -> list[Operator]:
-    """Those of the first graph, in the order in which they run."""
+    """List the operators of the first graph, in the order in which they run."""
     return [Operator(model, proto) for proto in model.subgraphs[0].operators]
 
 
 def linear(
     found: Collection[Operator], kinds: Collection[str], keep_float: Collection[str], only: Collection[str] = ()
 ) -> list[Operator]:
-    """The operators of these kinds that have a weight to quantize and are not to stay in float.
+    """List the operators of these kinds that have a weight to quantize and are not to stay in float.
 
     Args:
         keep_float: names of those that stay.
@@ -99,7 +99,7 @@ def linear(
 
 
 def worthwhile(found: Collection[Operator], least_elements: int) -> list[Operator]:
-    """Those whose weight is large enough for quantizing it alone to make the file smaller."""
+    """List those whose weight is large enough for quantizing it alone to make the file smaller."""
     return [
         operator for operator in found if (weight := operator.weight()) is not None and weight.size >= least_elements
     ]
@@ -108,7 +108,7 @@ def worthwhile(found: Collection[Operator], least_elements: int) -> list[Operato
 def integer_region(
     found: Collection[Operator], seeds: Collection[Operator], keep_float: Collection[str]
 ) -> list[Operator]:
-    """`seeds` and what lies between them: what can be computed in 8 bits without leaving them.
+    """List `seeds` and what lies between them: what can be computed in 8 bits without leaving them.
 
     An operator follows when all its inputs come from the region and some of its results go into it: what leads from the
     region to an output of the model, or to an operator in float, is computed in float, which is the same work there and

@@ -26,12 +26,12 @@ class ChannelGroup(Struct, frozen=True, kw_only=True, eq=False):
     """And of those that sum over them."""
 
     def levels(self, at_most: float) -> int:
-        """How many times channels can go; `at_most` is the share of them that may."""
+        """Return how many times channels can go; `at_most` is the share of them that may."""
         count = len(self.roots)
         return int(count * at_most + self._shift) // self.quantum if count > self.quantum else 0
 
     def removed_at(self, level: int) -> int:
-        """How many channels have gone at a level: what is left is a multiple of the quantum."""
+        """Return how many channels have gone at a level: what is left is a multiple of the quantum."""
         return level * self.quantum - self._shift if level else 0
 
     @property
@@ -47,7 +47,12 @@ class Unprunable(Struct, frozen=True):
 
 
 def find_channel_groups(coupling: Coupling, multiple_of: int) -> tuple[list[ChannelGroup], list[Unprunable]]:
-    """The groups whose channels may go, and the layers that none of them touches."""
+    """Find the groups whose channels may go, and the layers that none of them touches.
+
+    Args:
+        coupling: what the walk through the graph found.
+        multiple_of: each layer that gives channels keeps a multiple of so many.
+    """
     places: dict[int, list[tuple[int, int]]] = {}
     for site, ids in enumerate(_sites(coupling)):
         roots, counts = np.unique(coupling.sets.roots(ids), return_counts=True)

@@ -31,15 +31,15 @@ class Cost:
 
     @property
     def total(self) -> float:
-        """Of all layers, nothing removed."""
+        """Return the cost of all layers with nothing removed: MACs, or bytes."""
         return float(sum(self._whole))
 
     def of(self, removed: Sequence[int]) -> float:
-        """With so many channels of each group removed."""
+        """Return the cost with so many channels of each group removed."""
         return sum(self._layer(place, removed) for place in range(len(self._whole)))
 
     def saved(self, removed: Sequence[int], number: int, more: int) -> float:
-        """What goes when group `number` loses `more` channels in all."""
+        """Return what is saved when group `number` loses `more` channels in all; `removed` is what each has lost."""
         changed = list(removed)
         changed[number] = more
         return sum(self._layer(place, removed) - self._layer(place, changed) for place in self._touched[number])

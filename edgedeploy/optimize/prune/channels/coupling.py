@@ -28,7 +28,7 @@ class Coupling(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def find_coupling(model: ir.Model, shapes: Mapping[str, tuple[int, ...]], keep: Sequence[str] = ()) -> Coupling:
-    """Walk the graph.
+    """Walk the graph and note which channels go together, which must stay, and what to edit.
 
     Args:
         model: its nodes in an order in which they can run.

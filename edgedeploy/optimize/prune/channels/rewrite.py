@@ -29,11 +29,11 @@ class Kept:
         self._removed = np.array(sorted(removed), dtype=np.int64)
 
     def mask(self, ids: np.ndarray) -> np.ndarray:
-        """Whether each channel stays; bool, the same shape."""
+        """Return whether each channel stays; bool, the same shape."""
         return ~np.isin(self._sets.roots(ids), self._removed)
 
     def count(self, ids: np.ndarray) -> int:
-        """How many stay."""
+        """Count the channels that stay."""
         return int(self.mask(ids).sum())
 
 

@@ -57,15 +57,15 @@ class Walk:
         self._channels: dict[ir.Value, Channels] = {}
 
     def channels(self, value: ir.Value | None) -> Channels | None:
-        """Where the value has channels that are followed; None when it has none."""
+        """Return where the value has channels that are followed; None when it has none."""
         return None if value is None else self._channels.get(value)
 
     def give(self, value: ir.Value, axis: int, ids: np.ndarray) -> None:
-        """Note the channels of a value."""
+        """Note the channels of a value; `ids` has one for each place along the axis."""
         self._channels[value] = Channels(axis, ids)
 
     def shape(self, value: ir.Value | None) -> tuple[int, ...] | None:
-        """Extents on the sample; None when they are not known."""
+        """Return the extents on the sample; None when they are not known."""
         if value is None:
             return None
         if value.const_value is not None:
@@ -73,7 +73,7 @@ class Walk:
         return self._shapes.get(value.name or "")
 
     def is_fixed(self, value: ir.Value, axis: int) -> bool:
-        """Whether the model itself fixes this extent: another sample cannot have another one."""
+        """Tell whether the model itself fixes this extent, so that no sample can have another."""
         return value.shape is not None and isinstance(value.shape[axis], int)
 
     def keep(self, node: ir.Node, reason: str) -> None:

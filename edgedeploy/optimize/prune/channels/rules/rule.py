@@ -33,12 +33,12 @@ def cut(walk: Walk, node: ir.Node, position: int, axis: int, ids: np.ndarray) ->
 
 
 def is_read(value: ir.Value) -> bool:
-    """Whether a node reads the value, or it is an output."""
+    """Tell whether a node reads the value, or it is an output."""
     return bool(value.uses()) or value.is_graph_output()
 
 
 def has_input(node: ir.Node, position: int) -> bool:
-    """Whether the node has an operand there."""
+    """Tell whether the node has an operand there."""
     return len(node.inputs) > position and node.inputs[position] is not None
 
 
