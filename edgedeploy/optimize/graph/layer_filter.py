@@ -12,7 +12,7 @@ import onnx_ir as ir
 from edgedeploy.optimize.graph.edit import all_nodes
 
 
-class LayerChoice:
+class LayerFilter:
     """Answers whether a layer may be quantized."""
 
     def __init__(self, keep_float: Iterable[str], only: Iterable[str]) -> None:
@@ -38,4 +38,4 @@ class LayerChoice:
         return len((self._keep_float | self._only) - names)
 
 
-ALL_LAYERS = LayerChoice((), ())
+ALL_LAYERS = LayerFilter((), ())

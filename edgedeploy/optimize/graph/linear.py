@@ -10,7 +10,7 @@ import onnx_ir as ir
 from msgspec import Struct
 
 from edgedeploy.optimize.graph.edit import all_nodes, constant, float_attribute, integer_attribute, is_operator
-from edgedeploy.optimize.graph.layer_filter import ALL_LAYERS, LayerChoice
+from edgedeploy.optimize.graph.layer_filter import ALL_LAYERS, LayerFilter
 
 LinearOperator = Literal["Conv", "MatMul", "Gemm"]
 
@@ -31,7 +31,7 @@ class Linear(Struct, frozen=True, kw_only=True, eq=False):
         return self.node.op_type
 
 
-class Left(Struct, frozen=True):
+class KeptFloat(Struct, frozen=True):
     """A node that stays in float, and why."""
 
     operator: str
@@ -39,36 +39,36 @@ class Left(Struct, frozen=True):
 
 
 def find_linear(
-    model: ir.Model, operators: Sequence[LinearOperator], choice: LayerChoice = ALL_LAYERS
-) -> tuple[list[Linear], list[Left]]:
+    model: ir.Model, operators: Sequence[LinearOperator], layer_filter: LayerFilter = ALL_LAYERS
+) -> tuple[list[Linear], list[KeptFloat]]:
     """Find the nodes that can be quantized, and those of the same operators that cannot or are not to be.
 
     Layers that read one weight go together: when one of them stays in float, all do.
     """
     found: list[Linear] = []
-    left: list[Left] = []
+    left: list[KeptFloat] = []
     for node in all_nodes(model):
         if not is_operator(node, *operators):
             continue
         outcome = (
-            choice.exclusion_reason((node.outputs[0].name or "",))
+            layer_filter.exclusion_reason((node.outputs[0].name or "",))
             or ("it is inside a subgraph" if node.graph is not model.graph else None)
             or _linear(node)
         )
         if isinstance(outcome, Linear):
             found.append(outcome)
         else:
-            left.append(Left(node.op_type, outcome))
+            left.append(KeptFloat(node.op_type, outcome))
     # A weight that something else reads in float would have to stay in the file a second time.
     while shared := [layer for layer in found if not _read_only_by(layer.weight, found)]:
-        left += [Left(layer.operator, "its weight is also read in float") for layer in shared]
+        left += [KeptFloat(layer.operator, "its weight is also read in float") for layer in shared]
         found = [layer for layer in found if layer not in shared]
     return found, left
 
 
-def summary(left: Iterable[Left]) -> str:
+def summary(left: Iterable[KeptFloat]) -> str:
     """Write the reasons, the most frequent first: `"2 MatMul: both operands are computed; 1 Gemm: …"`."""
-    counts: dict[Left, int] = {}
+    counts: dict[KeptFloat, int] = {}
     for entry in left:
         counts[entry] = counts.get(entry, 0) + 1
     ordered = sorted(counts.items(), key=lambda item: -item[1])

@@ -21,7 +21,7 @@ from edgedeploy.optimize.graph.edit import (
     replace_input,
     serialized,
 )
-from edgedeploy.optimize.graph.layer_filter import LayerChoice
+from edgedeploy.optimize.graph.layer_filter import LayerFilter
 from edgedeploy.optimize.prune.channels.coupling import find_coupling
 from edgedeploy.optimize.prune.channels.walk import Layer
 from edgedeploy.optimize.prune.importance import Importance
@@ -92,8 +92,8 @@ class Sparsify(Pass, frozen=True, kw_only=True):
         except EdgedeployError as error:
             raise PassSkipped(f"onnxruntime does not let its values' shapes be watched: {error.why}") from error
         nodes = list(model.graph)
-        choice = LayerChoice(self.keep, ())
-        layers = [layer for layer in coupling.layers if self._takes(nodes[layer.node], layer, choice)]
+        layer_filter = LayerFilter(self.keep, ())
+        layers = [layer for layer in coupling.layers if self._takes(nodes[layer.node], layer, layer_filter)]
         if not layers:
             raise PassSkipped(f"no Conv, Gemm or MatMul has {self.smallest:,} weights or more of its own")
         before = serialized(model)
@@ -122,7 +122,7 @@ class Sparsify(Pass, frozen=True, kw_only=True):
         if int(facts["compressed_bytes_after"]) >= int(facts["compressed_bytes_before"]):
             raise PostconditionError("the compressed model is no smaller than before")
 
-    def _takes(self, node: ir.Node, layer: Layer, choice: LayerChoice) -> bool:
+    def _takes(self, node: ir.Node, layer: Layer, layer_filter: LayerFilter) -> bool:
         weight, value = constant(node.inputs[1]), node.inputs[1]
         assert weight is not None and value is not None
         return (
@@ -130,7 +130,7 @@ class Sparsify(Pass, frozen=True, kw_only=True):
             and weight.dtype == np.float32
             and weight.size >= self.smallest
             and len(value.uses()) == 1
-            and choice.exclusion_reason((layer.name,)) is None
+            and layer_filter.exclusion_reason((layer.name,)) is None
             and float_attribute(node, "alpha", 1.0) == 1.0
         )
 

@@ -11,8 +11,8 @@ import onnx_ir as ir
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
 from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import all_nodes, constant, drop_if_unused, is_operator, only_consumer, opset
-from edgedeploy.optimize.graph.layer_filter import LayerChoice
-from edgedeploy.optimize.graph.linear import Left, summary
+from edgedeploy.optimize.graph.layer_filter import LayerFilter
+from edgedeploy.optimize.graph.linear import KeptFloat, summary
 from edgedeploy.optimize.quantize.weight_encodings import FLOAT16_MAX
 from edgedeploy.values.target import Target
 
@@ -57,7 +57,7 @@ class ConvertFloat16(Pass, frozen=True):
         layers = sum(is_operator(node, *_LAYERS) for node in taken)
         if not layers:
             raise PassSkipped("there is no Conv, MatMul or Gemm to convert" + (f" ({summary(left)})" if left else ""))
-        unknown = LayerChoice(self.keep_float, self.only).unknown(model)
+        unknown = LayerFilter(self.keep_float, self.only).unknown(model)
         casts = _Conversion(model, taken).run()
         return model, {
             "layers_converted": layers,
@@ -74,20 +74,20 @@ class ConvertFloat16(Pass, frozen=True):
             if array is not None and array.dtype == np.float16 and not np.isfinite(array).all():
                 raise PostconditionError(f"weight {value.name!r} is beyond what float16 holds")
 
-    def _choose(self, model: ir.Model) -> tuple[list[ir.Node], list[Left]]:
+    def _choose(self, model: ir.Model) -> tuple[list[ir.Node], list[KeptFloat]]:
         """The nodes to convert, in the graph's order, and layers that cannot be."""
-        choice = LayerChoice(self.keep_float, self.only)
+        layer_filter = LayerFilter(self.keep_float, self.only)
         taken: dict[ir.Node, None] = {}
-        left: list[Left] = []
+        left: list[KeptFloat] = []
         for node in all_nodes(model):
             if is_operator(node, *_LAYERS):
-                reason = choice.exclusion_reason((node.outputs[0].name or "",)) or _unsupported_reason(
+                reason = layer_filter.exclusion_reason((node.outputs[0].name or "",)) or _unsupported_reason(
                     node, model, taken
                 )
                 if reason is None:
                     taken[node] = None
                 else:
-                    left.append(Left(node.op_type, reason))
+                    left.append(KeptFloat(node.op_type, reason))
             elif node.graph is model.graph and _follows(node, taken):
                 taken[node] = None
         return list(taken), left

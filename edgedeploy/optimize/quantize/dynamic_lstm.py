@@ -11,8 +11,8 @@ import onnx_ir as ir
 
 from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import all_nodes, constant, drop_if_unused, integer_attribute, is_operator
-from edgedeploy.optimize.graph.layer_filter import LayerChoice
-from edgedeploy.optimize.graph.linear import Left
+from edgedeploy.optimize.graph.layer_filter import LayerFilter
+from edgedeploy.optimize.graph.linear import KeptFloat
 from edgedeploy.optimize.quantize.quant_params import quantize_weight
 
 OPERATOR = "DynamicQuantizeLSTM"
@@ -22,21 +22,21 @@ _WEIGHTS = (1, 2)
 _INPUTS = 8
 
 
-def find_lstm(model: ir.Model, choice: LayerChoice) -> tuple[list[ir.Node], list[Left]]:
+def find_lstm(model: ir.Model, layer_filter: LayerFilter) -> tuple[list[ir.Node], list[KeptFloat]]:
     """Find the LSTM nodes of the main graph that can be quantized, and the others with the reason."""
     found, left = [], []
     for node in all_nodes(model):
         if not is_operator(node, "LSTM"):
             continue
         reason = (
-            choice.exclusion_reason([output.name or "" for output in node.outputs])
+            layer_filter.exclusion_reason([output.name or "" for output in node.outputs])
             or ("it is inside a subgraph" if node.graph is not model.graph else None)
             or _unsupported_reason(node)
         )
         if reason is None:
             found.append(node)
         else:
-            left.append(Left("LSTM", reason))
+            left.append(KeptFloat("LSTM", reason))
     return found, left
 
 

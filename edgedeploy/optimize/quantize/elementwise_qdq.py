@@ -15,7 +15,7 @@ import onnx_ir as ir
 from msgspec import Struct
 
 from edgedeploy.optimize.graph.edit import constant, float_attribute, is_operator, only_consumer
-from edgedeploy.optimize.graph.layer_filter import LayerChoice
+from edgedeploy.optimize.graph.layer_filter import LayerFilter
 from edgedeploy.optimize.graph.linear import Linear
 
 ElementwiseName = Literal[
@@ -37,12 +37,12 @@ class ElementwiseNode(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def find_elementwise(
-    model: ir.Model, linear: Sequence[Linear], operators: Collection[ElementwiseName], choice: LayerChoice
+    model: ir.Model, linear: Sequence[Linear], operators: Collection[ElementwiseName], layer_filter: LayerFilter
 ) -> list[ElementwiseNode]:
     """Find the nodes between these layers that compute in integers when the layers do, in the graph's order."""
     found: list[ElementwiseNode] = []
     for node in model.graph:
-        if is_operator(node, *operators) and choice.exclusion_reason((node.outputs[0].name or "",)) is None:
+        if is_operator(node, *operators) and layer_filter.exclusion_reason((node.outputs[0].name or "",)) is None:
             inputs = _computed_inputs(node)
             if inputs:
                 found.append(ElementwiseNode(node=node, inputs=inputs, output=quantized_output(node)))

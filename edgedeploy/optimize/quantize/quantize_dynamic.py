@@ -10,8 +10,8 @@ import onnx_ir as ir
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError
 from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import all_nodes, constant, is_operator, opset, remove_if_unused
-from edgedeploy.optimize.graph.layer_filter import LayerChoice
-from edgedeploy.optimize.graph.linear import Left, Linear, find_linear, summary
+from edgedeploy.optimize.graph.layer_filter import LayerFilter
+from edgedeploy.optimize.graph.linear import KeptFloat, Linear, find_linear, summary
 from edgedeploy.optimize.quantize.dynamic_lstm import OPERATOR, find_lstm, replace_lstm
 from edgedeploy.optimize.quantize.quant_params import quantize_weight
 
@@ -42,8 +42,8 @@ class QuantizeDynamic(Pass, frozen=True):
             raise ValueError("operators must name one at least")
 
     @property
-    def _choice(self) -> LayerChoice:
-        return LayerChoice(self.keep_float, self.only)
+    def _layer_filter(self) -> LayerFilter:
+        return LayerFilter(self.keep_float, self.only)
 
     def requires(self, model: ir.Model, context: Context) -> str | None:
         if opset(model) < 11:
@@ -56,7 +56,7 @@ class QuantizeDynamic(Pass, frozen=True):
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
         linear, recurrent, left = self._find(model)
-        unknown = self._choice.unknown(model)
+        unknown = self._layer_filter.unknown(model)
         builder = GraphBuilder(model)
         inputs: dict[ir.Value, tuple[ir.Value, ...]] = {}
         for layer in linear:
@@ -82,11 +82,13 @@ class QuantizeDynamic(Pass, frozen=True):
         if made != facts["nodes_quantized"]:
             raise PostconditionError(f"{made} integer operators were made for {facts['nodes_quantized']} nodes")
 
-    def _find(self, model: ir.Model) -> tuple[list[Linear], list[ir.Node], list[Left]]:
-        linear, left = find_linear(model, [operator for operator in self.operators if operator != "LSTM"], self._choice)
+    def _find(self, model: ir.Model) -> tuple[list[Linear], list[ir.Node], list[KeptFloat]]:
+        linear, left = find_linear(
+            model, [operator for operator in self.operators if operator != "LSTM"], self._layer_filter
+        )
         if "LSTM" not in self.operators:
             return linear, [], left
-        recurrent, more = find_lstm(model, self._choice)
+        recurrent, more = find_lstm(model, self._layer_filter)
         return linear, recurrent, left + more
 
     def _replace(self, builder: GraphBuilder, layer: Linear, quantized: tuple[ir.Value, ...]) -> None:

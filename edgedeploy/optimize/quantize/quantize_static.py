@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError
 from edgedeploy.optimize.graph.edit import all_nodes, constant, is_operator, opset
-from edgedeploy.optimize.graph.layer_filter import LayerChoice
+from edgedeploy.optimize.graph.layer_filter import LayerFilter
 from edgedeploy.optimize.graph.linear import LinearOperator, find_linear, summary
 from edgedeploy.optimize.quantize.calibration import DEFAULT_PERCENTILE, Method, calibrate
 from edgedeploy.optimize.quantize.elementwise_qdq import (
@@ -72,8 +72,8 @@ class QuantizeStatic(Pass, frozen=True):
         return self.activations == "s8"
 
     @property
-    def _choice(self) -> LayerChoice:
-        return LayerChoice(self.keep_float, self.only)
+    def _layer_filter(self) -> LayerFilter:
+        return LayerFilter(self.keep_float, self.only)
 
     def requires(self, model: ir.Model, context: Context) -> str | None:
         if context.calibration is None:
@@ -83,16 +83,16 @@ class QuantizeStatic(Pass, frozen=True):
             return f"the model's operator set is {opset(model)}, and it needs {needed} (put upgrade-opset before it)"
         if any(is_operator(node, *_QUANTIZED) for node in all_nodes(model)):
             return "the model is quantized already"
-        found, left = find_linear(model, self.operators, self._choice)
+        found, left = find_linear(model, self.operators, self._layer_filter)
         if not found:
             what = " or ".join(self.operators)
             return f"there is no {what} that can be quantized" + (f" ({summary(left)})" if left else "")
         return None
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
-        found, left = find_linear(model, self.operators, self._choice)
-        elementwise = find_elementwise(model, found, self.between, self._choice)
-        unknown = self._choice.unknown(model)
+        found, left = find_linear(model, self.operators, self._layer_filter)
+        elementwise = find_elementwise(model, found, self.between, self._layer_filter)
+        unknown = self._layer_filter.unknown(model)
         whole = [quantized_output(layer.node) for layer in found if layer.operator == "Conv"]
         whole += [operator.output for operator in elementwise]
         read = (*(layer.input for layer in found), *(value for operator in elementwise for value in operator.inputs))
@@ -149,6 +149,6 @@ class QuantizeStatic(Pass, frozen=True):
             scale = constant(node.inputs[1])
             if scale is None or not (np.isfinite(scale) & (scale > 0)).all():
                 raise PostconditionError(f"{node.op_type} {node.name!r} has a scale that is not a positive number")
-        weights = {layer.weight.name for layer in find_linear(before, self.operators, self._choice)[0]}
+        weights = {layer.weight.name for layer in find_linear(before, self.operators, self._layer_filter)[0]}
         if kept := sorted(name for name in weights & set(after.graph.initializers) if name):
             raise PostconditionError(f"the float copy of weight {kept[0]!r} is still in the model")

@@ -11,8 +11,8 @@ import onnx_ir as ir
 from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
 from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import is_operator, opset, replace_input
-from edgedeploy.optimize.graph.layer_filter import LayerChoice
-from edgedeploy.optimize.graph.linear import Left, summary
+from edgedeploy.optimize.graph.layer_filter import LayerFilter
+from edgedeploy.optimize.graph.linear import KeptFloat, summary
 from edgedeploy.optimize.quantize.weight_encodings import (
     Int4Weight,
     Stored,
@@ -70,18 +70,18 @@ class QuantizeWeights(Pass, frozen=True):
         return None
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
-        choice = LayerChoice(self.keep_float, self.only)
+        layer_filter = LayerFilter(self.keep_float, self.only)
         weights = find_weights(model)
         taken: list[tuple[StoredWeight, Stored]] = []
-        left: list[Left] = []
+        left: list[KeptFloat] = []
         left_bytes = 0
         for number, weight in enumerate(weights, start=1):
             context.progress.advance(number, len(weights), "weights")
-            outcome = choice.exclusion_reason(weight.layers) or self._stored(weight)
+            outcome = layer_filter.exclusion_reason(weight.layers) or self._stored(weight)
             if isinstance(outcome, Stored):
                 taken.append((weight, outcome))
             else:
-                left.append(Left(weight.readers[0].op_type, outcome))
+                left.append(KeptFloat(weight.readers[0].op_type, outcome))
                 left_bytes += weight.size_bytes
         if not taken and self.essential:
             raise PassSkipped("there is no weight to store in fewer bits" + (f" ({summary(left)})" if left else ""))
@@ -89,7 +89,7 @@ class QuantizeWeights(Pass, frozen=True):
             "weights_left_in_float": len(left),
             "left_in_float_bytes": left_bytes,
             "left_in_float": summary(left),
-            "unknown_layers": choice.unknown(model),
+            "unknown_layers": layer_filter.unknown(model),
         }
         # Of a weight that the form holds exactly, such as zeros, there is no ratio.
         ratios = [sqnr_db(weight.array, stored) for weight, stored in taken]

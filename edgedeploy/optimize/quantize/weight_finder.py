@@ -41,7 +41,7 @@ class StoredWeight(Struct, frozen=True, kw_only=True, eq=False):
 def find_weights(model: ir.Model) -> list[StoredWeight]:
     """Find the constants of floats that nodes read, in the main graph or in subgraphs; those of functions are not seen.
 
-    Left out are those that are inputs or outputs of a graph, and those that a quantizer or a dequantizer reads.
+    KeptFloat out are those that are inputs or outputs of a graph, and those that a quantizer or a dequantizer reads.
     """
     found: dict[ir.Value, None] = {}
     for node in all_nodes(model):
