@@ -237,17 +237,17 @@ def _mean(value: ir.Value | None) -> _Mean | None:
 def _reduced(node: ir.Node) -> int | None:
     """Over how many last axes the node reduces; None when over others, or when that is not known."""
     attribute = node.attributes.get("axes")
-    given = list(attribute.as_ints()) if attribute is not None else None
-    if given is None and len(node.inputs) > 1 and (array := constant(node.inputs[1])) is not None:
-        given = [int(axis) for axis in array.reshape(-1)]
-    if not given or node.inputs[0] is None:
+    axes = list(attribute.as_ints()) if attribute is not None else None
+    if axes is None and len(node.inputs) > 1 and (array := constant(node.inputs[1])) is not None:
+        axes = [int(axis) for axis in array.reshape(-1)]
+    if not axes or node.inputs[0] is None:
         return None
     shape = node.inputs[0].shape
-    if any(axis >= 0 for axis in given):
+    if any(axis >= 0 for axis in axes):
         if shape is None:
             return None
-        given = [axis - len(shape) if axis >= 0 else axis for axis in given]
-    return len(given) if sorted(given) == list(range(-len(given), 0)) else None
+        axes = [axis - len(shape) if axis >= 0 else axis for axis in axes]
+    return len(axes) if sorted(axes) == list(range(-len(axes), 0)) else None
 
 
 def _keeps(reduction: ir.Node, kept: ir.Value | None, axes: int) -> bool:

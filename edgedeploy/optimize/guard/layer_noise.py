@@ -42,12 +42,12 @@ def layer_noise(reference: bytes, result: bytes, samples: Iterable[Sample]) -> t
     before, after = (ir.from_proto(onnx.load_from_string(content)) for content in (reference, result))
     layers = _in_both(before, after)
     found = {name: AgreementAccumulator() for name in layers}
-    some = list(itertools.islice(samples, _SAMPLES))
+    first_samples = list(itertools.islice(samples, _SAMPLES))
     try:
         for begin in range(0, len(layers), _AT_ONCE):
             names = list(layers)[begin : begin + _AT_ONCE]
             float_tap, tap = (ActivationTap(model, names, readout="float32", exact=True) for model in (before, after))
-            for sample in some:
+            for sample in first_samples:
                 pairs = zip(tap.run(sample.feed), float_tap.run(sample.feed), strict=True)
                 for name, (output, expected) in zip(names, pairs, strict=True):
                     found[name].add([output], [expected])

@@ -94,10 +94,10 @@ class OutputJudge:
         tap = ActivationTap(model, self._names)
         errors = [0.0] * len(self._names)
         for feed, expected in zip(self._feeds, self._expected, strict=True):
-            for number, (got, wanted) in enumerate(zip(tap.run(feed), expected, strict=True)):
-                if got.shape != wanted.shape:
+            for number, (output, expected_output) in enumerate(zip(tap.run(feed), expected, strict=True)):
+                if output.shape != expected_output.shape:
                     return math.inf
-                errors[number] += float(((got.astype(np.float64) - wanted) ** 2).sum())
+                errors[number] += float(((output.astype(np.float64) - expected_output) ** 2).sum())
         return sum(error / power for error, power in zip(errors, self._power, strict=True)) / max(len(errors), 1)
 
 

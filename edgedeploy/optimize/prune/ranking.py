@@ -30,8 +30,8 @@ def choose_levels(groups: Sequence[ChannelGroup], estimates: Sequence[Estimate],
     levels = [0] * len(groups)
     removed = [0] * len(groups)
     goal = cost.total * (1.0 - share)
-    now = cost.of(removed)
-    while now > goal:
+    cost_left = cost.of(removed)
+    while cost_left > goal:
         best: tuple[float, int, int] | None = None
         for number, (group, estimate) in enumerate(zip(groups, estimates, strict=True)):
             for level in range(levels[number] + 1, len(estimate.damage)):
@@ -40,12 +40,12 @@ def choose_levels(groups: Sequence[ChannelGroup], estimates: Sequence[Estimate],
                 if saved <= 0:
                     continue
                 # The last step need not go further than the goal.
-                rate = max(harm, 0.0) / min(saved, now - goal)
+                rate = max(harm, 0.0) / min(saved, cost_left - goal)
                 if best is None or rate < best[0]:
                     best = (rate, number, level)
         if best is None:
             break
         _, number, level = best
         levels[number], removed[number] = level, groups[number].removed_at(level)
-        now = cost.of(removed)
+        cost_left = cost.of(removed)
     return levels

@@ -99,18 +99,18 @@ def _unimportant(
 ) -> np.ndarray:
     """Which weights go; bool, (in, out) like the scores."""
     if pattern is None:
-        many = round(sparsity * (len(scores) if per_output else scores.size))
+        count = round(sparsity * (len(scores) if per_output else scores.size))
         gone = np.zeros(scores.shape, dtype=bool)
         if per_output:
-            np.put_along_axis(gone, np.argsort(scores, axis=0, kind="stable")[:many], True, axis=0)
+            np.put_along_axis(gone, np.argsort(scores, axis=0, kind="stable")[:count], True, axis=0)
         else:
-            gone.reshape(-1)[np.argsort(scores, axis=None, kind="stable")[:many]] = True
+            gone.reshape(-1)[np.argsort(scores, axis=None, kind="stable")[:count]] = True
         return gone
     keep, of = pattern
     gone = np.zeros(scores.shape, dtype=bool)
     for begin in range(0, len(scores), of):
         part = scores[begin : begin + of]
         # Of an incomplete last run as many stay as of a whole one.
-        many = max(len(part) - keep, 0)
-        np.put_along_axis(gone[begin : begin + of], np.argsort(part, axis=0, kind="stable")[:many], True, axis=0)
+        count = max(len(part) - keep, 0)
+        np.put_along_axis(gone[begin : begin + of], np.argsort(part, axis=0, kind="stable")[:count], True, axis=0)
     return gone

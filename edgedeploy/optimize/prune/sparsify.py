@@ -175,8 +175,8 @@ def _groups(nodes: list[ir.Node], layers: list[Layer]) -> list[list[Layer]]:
     for layer in layers:
         weight = constant(nodes[layer.node].inputs[1])
         assert weight is not None
-        many, inputs, _ = matrices(form_of(nodes[layer.node], layer), weight).shape
-        size = 8 * many * inputs * inputs
+        groups_of_channels, inputs, _ = matrices(form_of(nodes[layer.node], layer), weight).shape
+        size = 8 * groups_of_channels * inputs * inputs
         if not groups or size > room:
             groups.append([])
             room = _MOST_BYTES

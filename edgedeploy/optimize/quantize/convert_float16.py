@@ -143,7 +143,7 @@ class _Conversion:
             assert cast is not None
             if value.is_graph_output():
                 self._builder.replace_value(value, floats)
-                for node, position in [(cast, 0), *((node, at) for node, at in users if node in inside)]:
+                for node, position in [(cast, 0), *((node, position) for node, position in users if node in inside)]:
                     node.replace_input_with(position, value)
             else:
                 for node, position in others:
@@ -185,7 +185,9 @@ def _follows(node: ir.Node, taken: Collection[ir.Node]) -> bool:
     """Whether a node that is no layer is best computed in halves: its inputs are, and a kernel exists."""
     if len(node.outputs) != 1:
         return False
-    operands = [value for at, value in enumerate(node.inputs) if value is not None and _is_float_operand(node, at)]
+    operands = [
+        value for position, value in enumerate(node.inputs) if value is not None and _is_float_operand(node, position)
+    ]
     if not operands or not all(value.producer() in taken for value in operands):
         return False
     if is_operator(node, "Relu"):

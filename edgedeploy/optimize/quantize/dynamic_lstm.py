@@ -49,11 +49,11 @@ def replace_lstm(builder: GraphBuilder, model: ir.Model, node: ir.Node) -> None:
         weight = constant(node.inputs[index])
         assert weight is not None
         integers, scales, zero_points = _quantized(weight)
-        what = f"{name}:{'input' if index == 1 else 'recurrent'}_weight"
-        inputs[index] = builder.initializer(what, integers)
+        weight_name = f"{name}:{'input' if index == 1 else 'recurrent'}_weight"
+        inputs[index] = builder.initializer(weight_name, integers)
         parameters += [
-            builder.initializer(f"{what}_scale", scales),
-            builder.initializer(f"{what}_zero_point", zero_points),
+            builder.initializer(f"{weight_name}_scale", scales),
+            builder.initializer(f"{weight_name}_zero_point", zero_points),
         ]
     # `layout` is 0 here, and the quantized operator has none.
     attributes = {key: attribute for key, attribute in node.attributes.items() if key != "layout"}

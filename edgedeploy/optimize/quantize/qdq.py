@@ -119,12 +119,12 @@ class QdqInserter:
     def _number(self, name: str, number: np.ndarray) -> ir.Value:
         """A constant of one element, exact but for the rounding of its scale, of the activations' type."""
         real = float(number.reshape(-1)[0])
-        most = 127 if self._signed else 255
+        largest = 127 if self._signed else 255
         dtype = np.int8 if self._signed else np.uint8
         # An unsigned grid reaches below zero when its zero is at the other end.
-        zero = most if real < 0 and not self._signed else 0
-        integer = zero + int(np.sign(real)) * most
-        scale = np.array(abs(real) / most or 1.0, dtype=np.float32)
+        zero = largest if real < 0 and not self._signed else 0
+        integer = zero + int(np.sign(real)) * largest
+        scale = np.array(abs(real) / largest or 1.0, dtype=np.float32)
         return self._known(name, np.full(number.shape, integer, dtype=dtype), scale, None, zero)
 
     def _hard_sigmoid(self, source: ir.Value, alpha: float, beta: float, name: str) -> tuple[ir.Node, ir.Value]:

@@ -50,8 +50,8 @@ class QuantizeDynamic(Pass, frozen=True):
             return f"the model's operator set is {opset(model)}, and it needs 11 (put upgrade-opset before it)"
         linear, recurrent, left = self._find(model)
         if not linear and not recurrent:
-            what = " or ".join(self.operators)
-            return f"there is no {what} that can be quantized" + (f" ({summary(left)})" if left else "")
+            names = " or ".join(self.operators)
+            return f"there is no {names} that can be quantized" + (f" ({summary(left)})" if left else "")
         return None
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
@@ -88,8 +88,8 @@ class QuantizeDynamic(Pass, frozen=True):
         )
         if "LSTM" not in self.operators:
             return linear, [], left
-        recurrent, more = find_lstm(model, self._layer_filter)
-        return linear, recurrent, left + more
+        recurrent, left_recurrent = find_lstm(model, self._layer_filter)
+        return linear, recurrent, left + left_recurrent
 
     def _replace(self, builder: GraphBuilder, layer: Linear, quantized: tuple[ir.Value, ...]) -> None:
         """y = (q · w) · (input scale · weight scale) + bias, with the product in 32-bit integers."""

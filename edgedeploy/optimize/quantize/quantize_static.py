@@ -85,8 +85,8 @@ class QuantizeStatic(Pass, frozen=True):
             return "the model is quantized already"
         found, left = find_linear(model, self.operators, self._layer_filter)
         if not found:
-            what = " or ".join(self.operators)
-            return f"there is no {what} that can be quantized" + (f" ({summary(left)})" if left else "")
+            names = " or ".join(self.operators)
+            return f"there is no {names} that can be quantized" + (f" ({summary(left)})" if left else "")
         return None
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:

@@ -118,10 +118,12 @@ class QuantizeWeights(Pass, frozen=True):
             model.opset_imports["com.microsoft"] = 1
 
     def ensures(self, before: ir.Model, after: ir.Model, facts: Facts) -> None:
-        was, now = (sum(weight.size_bytes for weight in find_weights(model)) for model in (before, after))
+        bytes_before, bytes_after = (
+            sum(weight.size_bytes for weight in find_weights(model)) for model in (before, after)
+        )
         # Scales are floats too, but not as many.
-        if was - now <= 0:
-            raise PostconditionError(f"there are {now} bytes of float weights, and there were {was}")
+        if bytes_before - bytes_after <= 0:
+            raise PostconditionError(f"there are {bytes_after} bytes of float weights, and there were {bytes_before}")
 
     def _stored(self, weight: StoredWeight) -> Stored | str:
         """The weight in fewer bits, or why it stays as it is."""

@@ -142,7 +142,7 @@ def _sources(model: ir.Model) -> list[_Source]:
             for layer in known
             if (weight := constant(layer.weight)) is not None and weight.ndim == 2
         }
-        sizes = {array.size for at, position in scaled if (array := constant(at.inputs[position])) is not None}
+        sizes = {array.size for holder, position in scaled if (array := constant(holder.inputs[position])) is not None}
         if len(features) == 1 and features == sizes and all(constant(layer.weight).ndim == 2 for layer in known):  # type: ignore[union-attr]
             found.append(_Source(value, tuple(scaled), tuple(known)))
     return found
@@ -160,11 +160,11 @@ def _scaled(node: ir.Node) -> list[tuple[ir.Node, int]]:
     position = next((i for i in (0, 1) if _is_vector(node.inputs[i])), None)
     if position is None:
         return []
-    behind = only_consumer(node.outputs[0])
-    if behind is not None and is_operator(behind, "Add"):
-        other = next((i for i in (0, 1) if _is_vector(behind.inputs[i])), None)
+    following = only_consumer(node.outputs[0])
+    if following is not None and is_operator(following, "Add"):
+        other = next((i for i in (0, 1) if _is_vector(following.inputs[i])), None)
         if other is not None:
-            return [(node, position), (behind, other)]
+            return [(node, position), (following, other)]
     return [(node, position)]
 
 
@@ -218,7 +218,7 @@ def _error(rows: np.ndarray, source: _Source, scales: np.ndarray) -> float:
         balanced = weight * scales[:, np.newaxis]
         steps = np.abs(balanced).max(axis=0) / 127
         steps = np.where(steps > 0, steps, 1.0)
-        wanted = rows @ weight
-        got = activations @ (np.rint(balanced / steps) * steps)
-        total += float(((got - wanted) ** 2).sum()) / max(float((wanted**2).sum()), 1e-30)
+        exact = rows @ weight
+        quantized = activations @ (np.rint(balanced / steps) * steps)
+        total += float(((quantized - exact) ** 2).sum()) / max(float((exact**2).sum()), 1e-30)
     return total

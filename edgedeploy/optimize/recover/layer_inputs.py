@@ -60,15 +60,15 @@ def collect(
     """
     assert context.calibration is not None
     for begin in range(0, len(layers), _AT_ONCE):
-        some = layers[begin : begin + _AT_ONCE]
-        grams = [Gram(layer) for layer in some]
+        group = layers[begin : begin + _AT_ONCE]
+        grams = [Gram(layer) for layer in group]
         rng = np.random.default_rng(0)
-        tap = ActivationTap(reference, _input_names(reference, some), readout="float32")
+        tap = ActivationTap(reference, _input_names(reference, group), readout="float32")
         for sample in seen_samples(context.calibration):
             for gram, source in zip(grams, tap.run(sample.feed), strict=True):
                 gram.add(source, positions, rng)
         context.progress.advance(min(begin + _AT_ONCE, len(layers)), len(layers), "layers")
-        yield from zip(some, grams, strict=True)
+        yield from zip(group, grams, strict=True)
 
 
 def as_rows(layer: QuantizedLayer, weight: np.ndarray) -> np.ndarray:

@@ -71,12 +71,12 @@ def quantized_layers(model: ir.Model, reference: ir.Model) -> list[QuantizedLaye
         original = originals.get((node.outputs[0].name or "").removesuffix(":replaced"))
         if original is None or original.op_type != node.op_type:
             continue
-        before, now = constant(original.inputs[1]), known(node.inputs[1])
-        if before is None or now is None or now.shape != before.shape or before.dtype != np.float32:
+        weight, dequantized = constant(original.inputs[1]), known(node.inputs[1])
+        if weight is None or dequantized is None or dequantized.shape != weight.shape or weight.dtype != np.float32:
             continue
         if constant(node.inputs[1]) is not None:
             continue  # it was left in float
-        found.append(QuantizedLayer(node, original, now.astype(np.float32), _input_params(node.inputs[0])))
+        found.append(QuantizedLayer(node, original, dequantized.astype(np.float32), _input_params(node.inputs[0])))
     return found
 
 

@@ -75,8 +75,8 @@ class _Prepared(Struct, frozen=True):
 
     def numbered(self, names: Collection[str]) -> list[str]:
         """What operators of these names are called now; those that a clamp was fused into have its name."""
-        now = {original: new for new, original in self.names.items()}
-        return [now.get(self.fused.get(name, name), name) for name in names]
+        new_names = {original: new for new, original in self.names.items()}
+        return [new_names.get(self.fused.get(name, name), name) for name in names]
 
 
 def quantize(content: bytes, wanted: Quantization, context: Context) -> tuple[bytes, Facts]:

@@ -77,20 +77,20 @@ def find_channel_groups(coupling: Coupling, multiple_of: int) -> tuple[list[Chan
 
 
 def _channel_group(coupling: Coupling, roots: np.ndarray, multiple_of: int) -> ChannelGroup | None:
-    times: list[int] = []
+    copy_counts: list[int] = []
     producers: list[int] = []
     consumers: list[int] = []
     for place, layer in enumerate(coupling.layers):
         if layer.kind == "depthwise":
             continue
-        if layer.outputs is not None and (many := _count(coupling, layer.outputs, roots[0])):
+        if layer.outputs is not None and (copies := _count(coupling, layer.outputs, roots[0])):
             producers.append(place)
-            times.append(many)
+            copy_counts.append(copies)
         if layer.inputs is not None and _count(coupling, layer.inputs, roots[0]):
             consumers.append(place)
     if not producers:
         return None
-    common = math.gcd(*times)
+    common = math.gcd(*copy_counts)
     quantum = multiple_of // math.gcd(multiple_of, common)
     return ChannelGroup(roots=np.sort(roots), quantum=quantum, producers=tuple(producers), consumers=tuple(consumers))
 

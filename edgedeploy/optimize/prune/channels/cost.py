@@ -38,10 +38,10 @@ class Cost:
         """Return the cost with so many channels of each group removed."""
         return sum(self._layer(place, removed) for place in range(len(self._whole)))
 
-    def saved(self, removed: Sequence[int], number: int, more: int) -> float:
-        """Return what is saved when group `number` loses `more` channels in all; `removed` is what each has lost."""
+    def saved(self, removed: Sequence[int], number: int, count: int) -> float:
+        """Return what is saved when group `number` loses `count` channels in all; `removed` is what each has lost."""
         changed = list(removed)
-        changed[number] = more
+        changed[number] = count
         return sum(self._layer(place, removed) - self._layer(place, changed) for place in self._touched[number])
 
     def _layer(self, place: int, removed: Sequence[int]) -> float:

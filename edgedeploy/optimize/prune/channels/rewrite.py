@@ -65,11 +65,11 @@ def rewrite(
         else:
             _apply(builder, nodes[edit.node], edit, kept)
     made: dict[tuple[ir.Value, bytes], ir.Value] = {}
-    given = replacements or {}
+    new_constants = replacements or {}
     for (place, position), several in cuts.items():
-        if (place, position) not in given:
+        if (place, position) not in new_constants:
             _cut(builder, nodes[place], position, several, kept, made)
-    for (place, position), array in given.items():
+    for (place, position), array in new_constants.items():
         node = nodes[place]
         old = node.inputs[position] if len(node.inputs) > position else None
         if len(node.inputs) <= position:

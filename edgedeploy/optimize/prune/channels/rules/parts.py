@@ -86,8 +86,8 @@ class _Bounds(Struct, frozen=True, eq=False):
 def _bounds(node: ir.Node) -> _Bounds:
     """Read them from the operands, or, before opset 10, from the attributes."""
     if len(node.inputs) == 1:
-        given = [integers_attribute(node, name) for name in ("starts", "ends", "axes")]
-        starts, ends, axes = (None if values is None else np.array(values) for values in given)
+        attributes = [integers_attribute(node, name) for name in ("starts", "ends", "axes")]
+        starts, ends, axes = (None if values is None else np.array(values) for values in attributes)
         return _Bounds(starts, ends, axes, None)
     operands = [constant(value) for value in node.inputs[1:]]
     operands += [None] * (4 - len(operands))
