@@ -15,7 +15,7 @@ from edgedeploy.values.target import Target
 
 
 class Candidate(Struct, frozen=True):
-    """A backend that says it can do it."""
+    """A backend that can be tried."""
 
     name: str
     backend: Backend

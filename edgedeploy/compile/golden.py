@@ -1,4 +1,4 @@
-"""Golden inputs and outputs: what the model answers on this machine, for the device to be held against."""
+"""Writes golden inputs and outputs: what the model answers on this machine, for the device to be compared with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgedeploy.inference.session import Feed, Session
 from edgedeploy.model.shapes import shapes_at_batch_one
 from edgedeploy.values.model import ModelFacts, TensorFacts
 
-_MEND = "give real inputs: --golden DATA; or the shapes of random ones: --input-shape NAME=1x3x224x224"
+_HINT = "give real inputs: --golden DATA; or the shapes of random ones: --input-shape NAME=1x3x224x224"
 
 
 class Golden(Struct, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class Golden(Struct, frozen=True, kw_only=True):
 
     samples: int
     input_shapes: dict[str, tuple[int, ...]]
-    """Of the first sample, by input name."""
+    """The shapes of the first sample's inputs, by name."""
 
 
 def write_golden(
@@ -54,8 +54,8 @@ def write_golden(
     feeds: Iterator[Feed]
     if data is None:
         # Seeded by the model: another model has other inputs, the same one always the same.
-        generator = np.random.default_rng(int(facts.sha256, 16))
-        feeds = (_random_feed(facts, input_shapes, generator) for _ in range(samples))
+        rng = np.random.default_rng(int(facts.sha256, 16))
+        feeds = (_random_feed(facts, input_shapes, rng) for _ in range(samples))
     else:
         feeds = (sample.feed for sample in open_dataset(data, facts.inputs).samples())
     written = 0
@@ -65,14 +65,14 @@ def write_golden(
             outputs = dict(zip(session.output_names, session.run(feed), strict=True))
         except EdgedeployError as error:
             if data is None:
-                raise UnsupportedError("the model does not run on random inputs", why=error.why, hint=_MEND) from error
+                raise UnsupportedError("the model does not run on random inputs", why=error.why, hint=_HINT) from error
             raise
         for name, output in outputs.items():
             if output.dtype.kind == "f" and np.isnan(output).any():
                 raise DatasetError(
                     f"the model answers NaN in output {name!r} to golden sample {number}",
                     why="nothing could be compared with that on the device",
-                    hint=_MEND if data is None else "",
+                    hint=_HINT if data is None else "",
                 )
         arrays = {f"input:{name}": array for name, array in feed.items()}
         arrays |= {f"output:{name}": array for name, array in outputs.items()}
@@ -83,28 +83,28 @@ def write_golden(
     return Golden(samples=written, input_shapes=shapes)
 
 
-def _random_feed(facts: ModelFacts, input_shapes: Mapping[str, Sequence[int]], generator: np.random.Generator) -> Feed:
-    """One feed: floats from the standard normal distribution, as inputs mostly are scaled to; 8-bit integers over their
-    whole range, as pictures have it; other integers 0 or 1, which are valid as indices, lengths and masks."""
+def _random_feed(facts: ModelFacts, input_shapes: Mapping[str, Sequence[int]], rng: np.random.Generator) -> Feed:
+    """Draw one feed: floats from the standard normal distribution, as inputs mostly are scaled to; 8-bit integers over
+    their whole range, as pictures have it; other integers 0 or 1, which are valid as indices, lengths and masks."""
     return {
-        tensor.name: _random_array(tensor, shape, generator)
+        tensor.name: _random_array(tensor, shape, rng)
         for tensor, shape in zip(facts.inputs, shapes_at_batch_one(facts.inputs, input_shapes).values(), strict=True)
     }
 
 
-def _random_array(tensor: TensorFacts, shape: tuple[int | str, ...], generator: np.random.Generator) -> np.ndarray:
+def _random_array(tensor: TensorFacts, shape: tuple[int | str, ...], rng: np.random.Generator) -> np.ndarray:
     extents = [extent for extent in shape if isinstance(extent, int)]
     if len(extents) < len(shape):
         raise UnsupportedError(
             f"input {tensor.name!r} has the dynamic shape ({', '.join(map(str, tensor.shape))})",
             why="golden inputs cannot be made up for it",
-            hint=_MEND,
+            hint=_HINT,
         )
     if tensor.dtype in ("float16", "float32", "float64"):
-        return generator.standard_normal(extents).astype(tensor.dtype)
+        return rng.standard_normal(extents).astype(tensor.dtype)
     if tensor.dtype in ("int8", "uint8"):
         limits = np.iinfo(tensor.dtype)
-        return generator.integers(limits.min, limits.max + 1, extents).astype(tensor.dtype)
+        return rng.integers(limits.min, limits.max + 1, extents).astype(tensor.dtype)
     if tensor.dtype in ("bool", "int16", "uint16", "int32", "uint32", "int64", "uint64"):
-        return generator.integers(0, 2, extents).astype(tensor.dtype)
-    raise UnsupportedError(f"golden inputs of type {tensor.dtype} cannot be made up for {tensor.name!r}", hint=_MEND)
+        return rng.integers(0, 2, extents).astype(tensor.dtype)
+    raise UnsupportedError(f"golden inputs of type {tensor.dtype} cannot be made up for {tensor.name!r}", hint=_HINT)

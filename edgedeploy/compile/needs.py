@@ -1,4 +1,4 @@
-"""What the programs and shared libraries in a bundle need of a device, read from the files themselves.
+"""Reads what the programs and shared libraries in a bundle need of a device, from the files themselves.
 
 The tag of a wheel is a promise; what is in it decides. (A wheel tagged for glibc 2.27 was seen to need 2.34.)
 """
@@ -48,20 +48,20 @@ _X86_LEVELS = {
 
 
 class ProgramNeeds(Struct, frozen=True, kw_only=True):
-    """Of all programs and shared libraries together."""
+    """What all programs and shared libraries of a folder need together."""
 
     glibc: str | None = None
-    """The oldest GNU C library that has all that they ask for; None when none asks for any."""
+    """The oldest GNU C library that has every symbol they use; None when they use none of it."""
     page_size_bytes: int | None = None
-    """The largest page that all are aligned for; None when there is none."""
+    """The largest page size that all are aligned for, in bytes; None when there are no programs."""
     cpu_features: tuple[str, ...] = ()
-    """That they say they cannot do without. What they use only where it is there, they do not say."""
+    """CPU features that their files declare as required, by Linux's names. Optional ones are not declared."""
     shared_libraries: tuple[str, ...] = ()
-    """That they ask for, that do not lie beside them, and that are not of the GNU C library."""
+    """Libraries that they load, that are not in the folder, and that are not part of the GNU C library."""
 
 
 def with_needs(built: BuildResult, folder: Path, target: Target) -> BuildResult:
-    """What a backend has built, with what its files need added to what the backend says.
+    """Add what the built files need to what the backend says that they need.
 
     Raises:
         UnsupportedError: they need another machine than the target is, a newer C library than it has, or smaller pages.
@@ -103,13 +103,14 @@ def find_needs(folder: Path, architecture: str) -> ProgramNeeds:
         IntegrityError: a file begins like a program and is none.
     """
     paths = sorted(folder.rglob("*"))
-    every = [_needs_of(path, folder, architecture) for path in paths if _is_program(path)]
-    there = {path.name for path in paths}
+    programs = [_needs_of(path, folder, architecture) for path in paths if _is_program(path)]
+    present = {path.name for path in paths}
+    libraries = {name for program in programs for name in program.shared_libraries}
     return ProgramNeeds(
-        glibc=max((one.glibc for one in every if one.glibc), key=version_numbers, default=None),
-        page_size_bytes=min((one.page_size_bytes for one in every if one.page_size_bytes), default=None),
-        cpu_features=tuple(sorted({feature for one in every for feature in one.cpu_features})),
-        shared_libraries=tuple(sorted({name for one in every for name in one.shared_libraries if name not in there})),
+        glibc=max((program.glibc for program in programs if program.glibc), key=version_numbers, default=None),
+        page_size_bytes=min((program.page_size_bytes for program in programs if program.page_size_bytes), default=None),
+        cpu_features=tuple(sorted({feature for program in programs for feature in program.cpu_features})),
+        shared_libraries=tuple(sorted(libraries - present)),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a backend is to the rest of `compile`: it turns a model into what runs it on a device."""
+"""The interface between `compile` and a backend: what a backend is asked to build, and what it says it built."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgedeploy.values.target import Target
 
 
 class BackendRequest(Struct, frozen=True, kw_only=True):
-    """All that is known of a model and of where it is to run."""
+    """What a backend is asked to build: the model, the target, and golden samples with outputs computed here."""
 
     model: Path
     """One file, without external data."""
@@ -30,7 +30,7 @@ class BackendRequest(Struct, frozen=True, kw_only=True):
 
 
 class BuildResult(Struct, frozen=True, kw_only=True):
-    """What was put into a bundle."""
+    """What a backend put into a bundle."""
 
     runtime: Runtime
     model_file: str

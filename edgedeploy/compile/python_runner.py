@@ -1,4 +1,4 @@
-"""The runner in Python, with the wheels that it needs beside it: what backends for Python runtimes have in common."""
+"""Lays out the runner in Python with the wheels that it needs: what backends for Python runtimes have in common."""
 
 from __future__ import annotations
 
@@ -121,14 +121,14 @@ def lay_out_python_runner(
 
 
 def write_runner(folder: Path, engine: str) -> None:
-    """The runner and its engine, as they are sent to devices."""
+    """Write the runner and its engine into `folder`, as they are sent to devices."""
     # As data: they are not ours to import, they belong to the device.
     (folder / _RUNNER).write_bytes(python_source("runner"))
     (folder / "engine.py").write_bytes(python_source(f"engine_{engine}"))
 
 
 def run_script(target: Target, environment: Mapping[str, str], libraries: str = "") -> str:
-    """The text of `run`, which finds the device's Python and starts the runner with it.
+    """Write the script `run`, which finds the device's Python and starts the runner with it.
 
     Args:
         environment: variables that are set unless the device's owner has; plain words, which the shell leaves alone.

@@ -48,7 +48,7 @@ def load_toml(path: Path, kind: type[Value]) -> Value:
         line = _line_of(text, keys)
         raise InvalidFileError(
             f"{path}:{line}: {_dotted(keys) or 'the file'}: {message}",
-            hint=_mend(document, kind, keys, unknown_key=unknown is not None),
+            hint=_hint(document, kind, keys, unknown_key=unknown is not None),
         ) from error
 
 
@@ -100,15 +100,15 @@ def _with(document: Any, keys: list[str | int], value: Any) -> Any:
     return {**document, head: _with(document[head], rest, value)}
 
 
-def _mend(document: Any, kind: type[msgspec.Struct], keys: tuple[str | int, ...], *, unknown_key: bool) -> str:
+def _hint(document: Any, kind: type[msgspec.Struct], keys: tuple[str | int, ...], *, unknown_key: bool) -> str:
     info = _type_at(document, kind, keys[:-1])
     if unknown_key:
         return f"keys of this table: {', '.join(field.encode_name for field in getattr(info, 'fields', ()))}"
     # Of tables that come in several kinds, one key says which.
     if keys and isinstance(info, msgspec.inspect.UnionType):
-        kinds = [kind for kind in info.types if getattr(kind, "tag_field", None) == keys[-1]]
+        kinds = [member for member in info.types if getattr(member, "tag_field", None) == keys[-1]]
         if kinds:
-            return f"one of: {', '.join(str(getattr(kind, 'tag', '')) for kind in kinds)}"
+            return f"one of: {', '.join(str(getattr(member, 'tag', '')) for member in kinds)}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Which target a device is."""
+"""Finds the target that a device is an instance of."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class _Candidate(Struct, frozen=True, kw_only=True):
 
 
 def fit_target(probe: Probe, *, only: str | None = None) -> tuple[Target, Fit] | None:
-    """The target that fits a device best, as it is on this device, and why; None where no target is for such a one.
+    """Find the target that fits a device best, as it is on this device, and why; None where no target fits.
 
     The target's system is the one of its systems that the device has, else what the device says of its own. Backends
-    that the device cannot have, for want of a Python or of the GNU C library, are taken out.
+    that the device cannot have, because it has no Python or no GNU C library, are taken out.
 
     Args:
         only: the one target that comes into question, where that is known: then any core with its features will do, as
@@ -39,13 +39,13 @@ def fit_target(probe: Probe, *, only: str | None = None) -> tuple[Target, Fit] |
         return None
     # Of equals the first by name, so that the answer is always the same.
     best = max(candidates, key=lambda candidate: candidate.rank)
-    system, said, deviation = _system(best.target, probe)
+    system, evidence, deviation = _system(best.target, probe)
     backends, missing = _backends(best.target, probe)
     target = structs.replace(best.target, os=system, other_os=(), backends=backends or best.target.backends)
     named = system in best.target.other_os and system.release
     fit = Fit(
         target=f"{target.name}:{system.release}" if named else target.name,
-        why=(*best.why, *said),
+        why=(*best.why, *evidence),
         but=(*_short_of(best.target, probe), *deviation, *missing),
     )
     return target, fit
@@ -60,7 +60,7 @@ def _sound(name: str) -> Target | None:
 
 
 def _candidate(target: Target, probe: Probe, *, named: bool) -> _Candidate | None:
-    """How well a target fits, or None where its programs cannot run there."""
+    """Rank how well a target fits; None where its programs cannot run there."""
     if target.architecture not in probe.architectures:
         return None
     have = with_implied(probe.cpu_features)
@@ -87,13 +87,13 @@ def _candidate(target: Target, probe: Probe, *, named: bool) -> _Candidate | Non
 
 
 def _is_memory(probe: Probe, size_mb: int) -> bool:
-    """What Linux calls all memory is less than what was sold: firmware and graphics have theirs."""
+    """Tell whether it can be sold with this memory. Linux reports less: firmware and graphics take theirs."""
     total_mb = (probe.memory_total_bytes or 0) >> 20
     return 0.7 * size_mb <= total_mb <= size_mb
 
 
 def _system(target: Target, probe: Probe) -> tuple[OperatingSystem, tuple[str, ...], tuple[str, ...]]:
-    """What to build for: the system, what speaks for it, and how the device deviates from the target's systems."""
+    """Choose the system to build for; with the reasons, and how the device deviates from the target's systems."""
     versions = [python.version for python in probe.pythons if python.bits == _bits(target)]
     listed = (target.os, *target.other_os)
     glibc = version_numbers(probe.libc.version) if probe.libc.kind == "glibc" else ()
@@ -103,11 +103,11 @@ def _system(target: Target, probe: Probe) -> tuple[OperatingSystem, tuple[str, .
     for each in by_name:
         if each.python in versions and version_numbers(each.glibc) <= glibc:
             found = structs.replace(each, page_size_bytes=page) if page and page != each.page_size_bytes else each
-            said = f"it has Python {each.python} and glibc {probe.libc.version}, as {each.name} has"
+            evidence = f"it has Python {each.python} and glibc {probe.libc.version}, as {each.name} has"
             if found is each:
-                return each, (said,), ()
+                return each, (evidence,), ()
             pages = f"its pages have {page:,} bytes, not {each.page_size_bytes:,} as by default on {target.name}"
-            return found, (said,), (pages,)
+            return found, (evidence,), (pages,)
     if not versions:
         # Nothing that needs a Python will run; the rest is built for the newest C library that is not newer than its.
         older = [each for each in listed if glibc and version_numbers(each.glibc) <= glibc]
@@ -127,7 +127,7 @@ def _bits(target: Target) -> int:
 
 
 def _backends(target: Target, probe: Probe) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Those that the device can have, and why not the others."""
+    """List the backends that the device can have; and why not the others."""
     has_python = any(python.bits == _bits(target) for python in probe.pythons)
     other_libc = {"musl": "musl as its C library", "none": "no shared C library"}.get(probe.libc.kind)
     gone: dict[str, str] = {}

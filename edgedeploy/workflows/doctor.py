@@ -59,7 +59,7 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
 
     def missing(self, jobs: tuple[str, ...]) -> tuple[Finding, ...]:
-        """What stands between this machine and those jobs."""
+        """List what is missing on this machine for those jobs."""
         return tuple(finding for finding in self.findings if finding.job in jobs and finding.state == "missing")
 
 
@@ -77,7 +77,7 @@ def jobs() -> dict[str, str]:
 
 
 def examine() -> Diagnosis:
-    """Look at everything there is a check for."""
+    """Run every check."""
     from edgedeploy.inference.onnxruntime import host_isa
 
     return Diagnosis(
@@ -171,7 +171,7 @@ def _program(job: str, name: str) -> Finding:
 
 
 def _version_line(program: str) -> str:
-    """The first line of what it says about itself; empty when it says nothing."""
+    """Read the first line that the program prints about its version; "installed" when it prints none."""
     flag = {"ssh": "-V", "mke2fs": "-V", "debugfs": "-V", "ssh-keygen": None}.get(program, "--version")
     if flag is None:
         return "installed"
@@ -194,7 +194,7 @@ def _version_line(program: str) -> str:
 
 
 def _room(job: str, folder: Path, name: str, needed_bytes: int, variable: str) -> Finding:
-    existing = next((parent for parent in (folder, *folder.parents) if parent.is_dir()), Path("/"))
+    existing = next((place for place in (folder, *folder.parents) if place.is_dir()), Path("/"))
     what, hint = f"disk for {name}", f"free some space, or set {variable} to a folder elsewhere"
     if not os.access(existing, os.W_OK):
         return Finding(job=job, what=what, state="missing", detail=f"{existing} cannot be written to", hint=hint)
@@ -251,7 +251,7 @@ def _known_hosts(job: str) -> Finding:
 
 
 def _memory_bytes() -> int:
-    """What programs can have without swapping (proc(5), MemAvailable)."""
+    """Read how many bytes programs can have without swapping (proc(5), MemAvailable)."""
     for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024

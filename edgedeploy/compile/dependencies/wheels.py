@@ -45,10 +45,10 @@ class File(Struct, frozen=True):
 
 
 class More(Struct, frozen=True, kw_only=True):
-    """What is laid out beside wheels, by whoever has it."""
+    """Packages that have no wheel, laid out beside those that have one."""
 
     key: str
-    """Says what it is: another one is laid out anew."""
+    """Part of the cache's key: what these packages are, with versions and hashes."""
     lay_out: Callable[[Path, Progress], None]
     """Adds it to the folder, with a `*.dist-info` of its own."""
 
@@ -106,7 +106,7 @@ def lay_out_wheels(
         try:
             _copy(kept / "files", folder, layout.files)
         except IntegrityError:
-            # What is in the cache can be made again, so it is not the user's to mend.
+            # What is in the cache can be made again, so the user need not fix it.
             shutil.rmtree(folder, ignore_errors=True)
             layout = build()
             _copy(kept / "files", folder, layout.files)
@@ -126,7 +126,7 @@ def _kept_layout(kept: Path) -> Layout | None:
 
 
 def _nothing_more(folder: Path, progress: Progress) -> None:
-    """Wheels alone."""
+    """Add nothing to the wheels."""
 
 
 def _build(

@@ -38,7 +38,7 @@ _GLIBC = {"aarch64": "aarch64-linux-gnu", "armv7l": "arm-linux-gnueabihf", "x86_
 
 
 class Machine(Struct, frozen=True, kw_only=True):
-    """What a program is compiled for."""
+    """A machine that programs are compiled for."""
 
     triple: str
     """As zig has it, e.g. `"aarch64-linux-musl"`, or `"aarch64-linux-gnu.2.36"`."""

@@ -78,9 +78,9 @@ def dense(shape: Sequence[int], order: Sequence[int] | None = None) -> tuple[int
     return tuple(strides)
 
 
-def same_strides(shape: Sequence[int], one: Sequence[int], other: Sequence[int]) -> bool:
+def same_strides(shape: Sequence[int], first: Sequence[int], second: Sequence[int]) -> bool:
     """Tell whether both reach the same elements; the stride of a dimension of one element does not matter."""
-    return all(extent <= 1 or a == b for extent, a, b in zip(shape, one, other, strict=True))
+    return all(extent <= 1 or a == b for extent, a, b in zip(shape, first, second, strict=True))
 
 
 def memory_order(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""ONNX to TensorFlow Lite, believed only where the answers stay the same."""
+"""Converts ONNX models to TensorFlow Lite, and accepts the result only where its answers are the same."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ CONVERSION_LIMIT_S = 1800.0
 """Of the corpus in docs/bench_optimize.md the slowest, a transformer of 9 MB, took two minutes on a busy machine."""
 _ANSWERS_LIMIT_S = 900.0
 
-_MEND = "compile it with another backend: --backend onnxruntime or native"
-_MEND_QUANTIZED = (
+_HINT = "compile it with another backend: --backend onnxruntime or native"
+_HINT_QUANTIZED = (
     "compile the float model, then optimize the model.tflite that its bundle holds and compile that; or take another "
     "backend: --backend onnxruntime or native"
 )
@@ -77,8 +77,8 @@ def to_tflite(model: Path, golden: Path, samples: int, progress: Progress) -> Co
     content = model.read_bytes()
     source = onnx.load_model_from_string(content)
     if reason := quantized({node.op_type for node in nodes(source)}):
-        raise UnsupportedError("an 8-bit model is not converted to TensorFlow Lite", why=reason, hint=_MEND_QUANTIZED)
-    stored = {one.name for one in source.graph.initializer}
+        raise UnsupportedError("an 8-bit model is not converted to TensorFlow Lite", why=reason, hint=_HINT_QUANTIZED)
+    stored = {tensor.name for tensor in source.graph.initializer}
     inputs = [value.name for value in source.graph.input if value.name not in stored]
     outputs = [value.name for value in source.graph.output]
     first = _sample(golden, 0)
@@ -93,30 +93,30 @@ def to_tflite(model: Path, golden: Path, samples: int, progress: Progress) -> Co
             progress.step("comparing with the ONNX model's golden outputs")
             return work.fitted(raw.read_bytes(), tolerance_for(source))
     except UnsupportedError as error:
-        raise UnsupportedError(error.what, why=error.why, hint=error.hint or _MEND) from error
+        raise UnsupportedError(error.what, why=error.why, hint=error.hint or _HINT) from error
 
 
 def quantized(operators: Collection[str]) -> str | None:
-    """Why a model with these operators is not converted, if it computes in integers for real numbers.
+    """Say why a model with these operators is not converted; None unless it computes in integers for real numbers.
 
     onnx2tf 2.6 writes such arithmetic out: each activation is divided, rounded and clipped in float, each weight stored
     in 32 bits. An int8 classifier came out 3.8 times as large, with 903 operators for its 124.
     """
-    found = sorted(one for one in operators if "Quantize" in one and one != "DequantizeLinear")
-    found += sorted(one for one in operators if one.startswith("QLinear") or one.endswith("Integer"))
+    found = sorted(name for name in operators if "Quantize" in name and name != "DequantizeLinear")
+    found += sorted(name for name in operators if name.startswith("QLinear") or name.endswith("Integer"))
     if not found:
         return None
     return f"onnx2tf computes {found[0]} in float: the result would be larger and slower than the float model's"
 
 
 def tolerance_for(model: onnx.ModelProto) -> Tolerance:
-    """By the numbers that the model computes with."""
+    """Choose the tolerance by the type that the model computes with."""
     half = onnx.TensorProto.FLOAT16
     return FLOAT16 if any(tensor.data_type == half for tensor in tensors(model)) else FLOAT32
 
 
 def difference(found: np.ndarray, wanted: np.ndarray) -> float:
-    """How far an output lies from the one that is wanted: relative for real numbers, the share that is not equal else.
+    """Measure how far an output is from the wanted one: relative for real numbers, else the share of unequal elements.
 
     Infinite where the shapes differ, or what is infinite or not a number is so in one only.
     """
@@ -135,7 +135,7 @@ def difference(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 class _Work:
-    """One conversion: what was asked for, and what comes of it."""
+    """One conversion: the golden samples, and the folder that it works in."""
 
     def __init__(self, folder: Path, golden: Path, samples: int, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         self.folder = folder

@@ -36,18 +36,18 @@ def identity(rank: int) -> tuple[int, ...]:
 
 
 def layouts(have: Sequence[int], wanted: Sequence[int]) -> list[tuple[int, ...]]:
-    """The permutations that a change of layout can be, and that make `wanted` of `have`: none first, if it does."""
+    """List the changes of layout that turn shape `have` into `wanted`; first the one that changes nothing."""
     rank = len(have)
     if rank != len(wanted):
         return []
     candidates = [identity(rank)]
     if rank >= 3:
         candidates += [(0, rank - 1, *range(1, rank - 1)), (0, *range(2, rank), 1)]
-    return [one for one in candidates if all(have[axis] == extent for axis, extent in zip(one, wanted, strict=True))]
+    return [axes for axes in candidates if all(have[axis] == extent for axis, extent in zip(axes, wanted, strict=True))]
 
 
 def with_edges(content: bytes, inputs: Mapping[str, Edge], outputs: Mapping[str, Edge]) -> bytes:
-    """The model with other inputs and outputs.
+    """Give the model other inputs and outputs.
 
     Args:
         inputs, outputs: by the name that the tensor has in `content`, in the order wanted. Of these only inputs may be

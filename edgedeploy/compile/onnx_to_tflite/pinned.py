@@ -22,17 +22,17 @@ _NUMERIC = "biuf"
 
 
 def input_name(index: int) -> str:
-    """Of an input in the model that is converted: names of real models hold what TensorFlow's cannot."""
+    """Name an input of the model that is converted: names of real models hold characters that TensorFlow rejects."""
     return f"edgedeploy_in{index}"
 
 
 def output_name(index: int) -> str:
-    """Of an output in the model that is converted."""
+    """Name an output of the model that is converted."""
     return f"edgedeploy_out{index}"
 
 
 def pin(content: bytes, inputs: Sequence[str], outputs: Sequence[str], feed: Mapping[str, np.ndarray]) -> bytes:
-    """The same model for inputs of the shapes in `feed` only.
+    """Rewrite a model for inputs of the shapes in `feed` only.
 
     What is computed from shapes alone is a constant then, branches among it; onnxruntime does that, as it does for
     itself. The shape of every value that remains is taken from a run. Inputs and outputs are called by `input_name` and
@@ -93,7 +93,7 @@ def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
 
 
 def _with_softmax_by_axis(model: onnx.ModelProto) -> onnx.ModelProto:
-    opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), _SOFTMAX_BY_AXIS)
+    opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), _SOFTMAX_BY_AXIS)
     if opset >= _SOFTMAX_BY_AXIS or not any(node.op_type in _SOFTMAX for node in nodes(model)):
         return model
     try:
@@ -111,7 +111,7 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
         folded = onnx.load_model(path)
     # onnxruntime imports every domain that it knows.
     used = {"" if node.domain == "ai.onnx" else node.domain for node in nodes(folded)} | {""}
-    kept = [one for one in folded.opset_import if one.domain in used]
+    kept = [each for each in folded.opset_import if each.domain in used]
     del folded.opset_import[:], folded.graph.value_info[:]
     folded.opset_import.extend(kept)
     return folded
