@@ -1,4 +1,4 @@
-"""Writes golden inputs and outputs: what the model answers on this machine, for the device to be compared with."""
+"""Writes and reads golden inputs and outputs: what the model answers on this machine, to compare the device with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ from edgedeploy.inference.session import Feed, Session
 from edgedeploy.model.shapes import shapes_at_batch_one
 from edgedeploy.values.model import ModelFacts, TensorFacts
 
+_INPUT, _OUTPUT = "input:", "output:"
+"""How keys begin in the files of golden samples."""
 _HINT = "give real inputs: --golden DATA; or the shapes of random ones: --input-shape NAME=1x3x224x224"
+
+
+class GoldenSample(Struct, frozen=True):
+    """One sample: arrays by the names of the model's inputs and outputs."""
+
+    inputs: dict[str, np.ndarray]
+    outputs: dict[str, np.ndarray]
 
 
 class Golden(Struct, frozen=True, kw_only=True):
@@ -74,13 +83,28 @@ def write_golden(
                     why="nothing could be compared with that on the device",
                     hint=_HINT if data is None else "",
                 )
-        arrays = {f"input:{name}": array for name, array in feed.items()}
-        arrays |= {f"output:{name}": array for name, array in outputs.items()}
-        write_bytes(folder / f"{number:04}.npz", npz_bytes(arrays))
+        arrays = {f"{_INPUT}{name}": array for name, array in feed.items()}
+        arrays |= {f"{_OUTPUT}{name}": array for name, array in outputs.items()}
+        write_bytes(_path(folder, number), npz_bytes(arrays))
         shapes = shapes or {name: array.shape for name, array in feed.items()}
         written += 1
         progress.advance(written, samples, "samples")
     return Golden(samples=written, input_shapes=shapes)
+
+
+def read_golden(folder: Path, number: int) -> GoldenSample:
+    """Read one of the samples that `write_golden` wrote into `folder`, counted from 0."""
+    inputs: dict[str, np.ndarray] = {}
+    outputs: dict[str, np.ndarray] = {}
+    with np.load(_path(folder, number), allow_pickle=False) as arrays:
+        for key in arrays.files:
+            side, prefix = (inputs, _INPUT) if key.startswith(_INPUT) else (outputs, _OUTPUT)
+            side[key.removeprefix(prefix)] = arrays[key]
+    return GoldenSample(inputs, outputs)
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f"{number:04}.npz"
 
 
 def _random_feed(facts: ModelFacts, input_shapes: Mapping[str, Sequence[int]], rng: np.random.Generator) -> Feed:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edgedeploy.datasets.npz import NpzReader
+from edgedeploy.compile.golden import read_golden
 from edgedeploy.model.graphs import nodes, tensors
 from edgedeploy.values.target import Architecture
 
@@ -39,12 +39,12 @@ _TOLERANCE = 1e-5
 """Of the largest output: both run the same graph with the same kernels, so there is hardly a difference at all."""
 
 
-def optimized_graph(model: Path, architecture: Architecture, sample: Path) -> tuple[bytes | None, str]:
+def optimized_graph(model: Path, architecture: Architecture, golden: Path) -> tuple[bytes | None, str]:
     """Optimize a model as onnxruntime runs it on a device; None, and why, where it is better left as it is.
 
     Args:
         model: an `.onnx` file without external data.
-        sample: a golden sample, `.npz` with the keys `input:NAME`, on which both have to give the same.
+        golden: a folder of golden samples; on the first of them both have to give the same.
 
     Returns:
         A serialized model and an empty text; or None and the reason.
@@ -60,8 +60,7 @@ def optimized_graph(model: Path, architecture: Architecture, sample: Path) -> tu
             before = _session(source, architecture, level, save_as=saved)
             content = saved.read_bytes()
             after = _session(content, architecture, level)
-            with NpzReader(sample) as arrays:
-                feed = {name.removeprefix("input:"): arrays.whole(name) for name in arrays.headers if "input:" in name}
+            feed = read_golden(golden, 0).inputs
             same = same_outputs(before.run(None, feed), after.run(None, feed))
         except Exception as error:
             # Whatever onnxruntime raises: it cannot save this graph, or not read what it saved. The model itself loads.

@@ -37,7 +37,7 @@ QUANTIZED = """
 
 def sample(folder: Path, **inputs: np.ndarray) -> Path:
     write_bytes(folder / "0000.npz", npz_bytes({f"input:{name}": array for name, array in inputs.items()}))
-    return folder / "0000.npz"
+    return folder
 
 
 def parsed(folder: Path, text: str) -> Path:

@@ -106,12 +106,9 @@ def _golden_feed(request: BackendRequest) -> Feed:
     Raises:
         UnsupportedError: others have other shapes.
     """
-    import numpy as np
+    from edgedeploy.compile.golden import read_golden
 
-    feeds = []
-    for number in range(request.golden_samples):
-        with np.load(request.golden / f"{number:04}.npz", allow_pickle=False) as arrays:
-            feeds.append({key[6:]: arrays[key] for key in arrays.files if key.startswith("input:")})
+    feeds = [read_golden(request.golden, number).inputs for number in range(request.golden_samples)]
     for feed in feeds:
         for name, array in feed.items():
             if array.shape != feeds[0][name].shape:

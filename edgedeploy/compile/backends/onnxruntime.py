@@ -85,7 +85,7 @@ def graph_for(request: BackendRequest, progress: Progress) -> tuple[bytes, str]:
         # A newer one may save operators that an older one does not have.
         content, reason = None, f"onnxruntime here is {here}, and the board gets {locked}"
     else:
-        content, reason = optimized_graph(request.model, request.target.architecture, request.golden / "0000.npz")
+        content, reason = optimized_graph(request.model, request.target.architecture, request.golden)
     if content is None:
         progress.note(f"the graph stays as it is: {reason}")
         return request.model.read_bytes(), f"as it came: {reason}"

@@ -1,4 +1,4 @@
-"""Where buffers lie in one block of memory: those that are never alive together may share it."""
+"""Places buffers in one block of memory: those that are never alive together may share bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Lifetime:
 
 
 def lay_out(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
-    """An offset for each, in bytes, and how large the block is.
+    """Return the offset of each buffer in the block and the size of the block, in bytes.
 
     The largest first, each at the lowest place that is free as long as it lives: Pisarchyk and Lee, «Efficient Memory
     Management for Deep Neural Net Inference» (2020), «greedy by size».

@@ -1,4 +1,4 @@
-"""`If` in a program that cannot choose: the branch that the golden input takes, and a guard that no other is wanted.
+"""Compiles only the `If` branch that the golden input takes, with a guard that reports when another one is needed.
 
 Exporters put whole models into branches, one for each sampling rate or the like; of those one input takes one. The
 condition is computed on the device all the same, and a run in which it is another ends with an error.

@@ -1,4 +1,4 @@
-"""Writes C: statements in order, and where each value lies in memory.
+"""Collects the C of a graph: statements in order, and where each value lies in memory.
 
 A value lies at a `Place`: a buffer with a stride for each of its dimensions, in any order. So Transpose, Reshape and
 the like mostly cost nothing, convolutions work on channels-last images, and what is copied is copied only where a
@@ -49,12 +49,13 @@ class Emitter:
     # Memory
 
     def buffer(self, dtype: np.dtype[Any], size: int, *, lasts: bool = False) -> Buffer:
+        """Reserve room in the arena for `size` elements; with `lasts`, until the program ends."""
         made = Buffer(len(self.buffers), np.dtype(dtype), max(1, size), lasts)
         self.buffers.append(made)
         return made
 
     def weight(self, array: np.ndarray) -> Buffer:
-        """A constant array as it lies in memory."""
+        """Put a constant array among the weights, as it lies in memory; equal arrays share their bytes."""
         flat = np.ascontiguousarray(array)
         content = flat.tobytes()
         made = self.buffer(flat.dtype, flat.size)
@@ -67,7 +68,7 @@ class Emitter:
         return made
 
     def zeros(self, count: int) -> str:
-        """So many floats that are 0: the rows outside of an image."""
+        """Return a pointer to `count` float32 zeros: the rows outside of an image."""
         if self._zeros is None or self._zeros.size < count:
             self._zeros = self.weight(np.zeros(count, np.float32))
         return self._zeros.token
@@ -75,18 +76,18 @@ class Emitter:
     # Values
 
     def define(self, value: Value, order: Sequence[int] | None = None, *, lasts: bool = False) -> Place:
-        """Room for a value, dense, its dimensions in `order`."""
+        """Reserve room for a value, dense, its dimensions in `order`; None is C's order."""
         self._c_type(value.dtype, value.name)
         place = Place(self.buffer(value.dtype, value.size, lasts=lasts), 0, dense(value.shape, order))
         self._places[value] = place
         return place
 
     def alias(self, value: Value, place: Place) -> None:
-        """The value is what lies there already."""
+        """Say that a value is what lies at `place` already."""
         self._places[value] = place
 
     def place(self, value: Value) -> Place:
-        """Where a value lies, as it lies there."""
+        """Return where a value lies, in whatever order it lies there."""
         if value not in self._places and value in self.deferred:
             assert self.materialize is not None
             self.materialize(value)
@@ -130,6 +131,11 @@ class Emitter:
         self.statements.append(statement)
 
     def c_type(self, value: Value) -> str:
+        """Return the C type of the value's elements.
+
+        Raises:
+            UnsupportedError: it has none.
+        """
         return self._c_type(value.dtype, value.name)
 
     @staticmethod

@@ -102,7 +102,7 @@ def _gelu(node: Node, x: list[str]) -> str:
 
 
 def _quantize(node: Node, x: list[str]) -> str:
-    """Per tensor or per axis alike: scale and zero point are operands."""
+    """Write a QuantizeLinear, per tensor or per axis: scale and zero point are operands."""
     bounds = np.iinfo(node.output.dtype)
     zero = f"(float){x[2]}" if len(x) > 2 else "0.0f"
     return (

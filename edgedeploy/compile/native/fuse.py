@@ -1,4 +1,4 @@
-"""Joins operators, so that results are finished while they are in registers."""
+"""Joins operators to the products before them, so that results are finished while they are in registers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UnaryForm = tuple[str, float, float]
 
 
 def fuse(graph: Graph) -> None:
-    """Batch normalization to a product and a sum, biases and additions into products, then activations into those."""
+    """Split batch normalization into a product and a sum; join biases, additions and activations to products."""
     _split_batch_normalization(graph)
     for attempt in (_bias, _addition, _activation):
         _each_product(graph, attempt)
@@ -138,6 +138,7 @@ def _activation(graph: Graph, product: Node, taker: Node) -> Value | None:
 
 
 def unary(node: Node) -> UnaryForm | None:
+    """Find the activation of the kernels that computes this operator: its name, alpha and beta; None when none does."""
     if node.op == "Relu":
         return ("CLIP", 0.0, float("inf"))
     if node.op == "Clip":

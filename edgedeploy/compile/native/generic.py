@@ -1,4 +1,4 @@
-"""Operators without a kernel here: `emx-onnx-cgen` writes a C function for the one node."""
+"""Has `emx-onnx-cgen` write a C function for each operator that has no kernel here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_TRUSTED = {
 
 
 def generic(emitter: Emitter, node: Node) -> None:
-    """A function of its own, called with arrays in C's order.
+    """Write a call of a function of its own, with arrays in C's order.
 
     Raises:
         UnsupportedError: the generator cannot do it either, or it is not installed.
@@ -68,7 +68,7 @@ def _source(node: Node, taken: list[Value], name: str, opset: int) -> str:
 
 
 def _model(node: Node, taken: list[Value], opset: int) -> onnx.ModelProto:
-    """The one node, with its values named by number: generated C must not hang on what a file calls them."""
+    """Make a model of the one node, its values named by number: generated C must not depend on names in a file."""
     names: dict[Value, str] = {}
     for value in (*node.inputs, *node.outputs):
         if value is not None:

@@ -1,4 +1,4 @@
-"""A model with every shape known: what the passes of this package work on."""
+"""The graph that the passes of this package work on: an ONNX model with every shape known."""
 
 from __future__ import annotations
 
@@ -40,22 +40,23 @@ class Node:
 
     @property
     def output(self) -> Value:
-        """The only one, or the first."""
+        """The only output, or the first."""
         found = self.outputs[0]
         assert found is not None, self.name
         return found
 
     def input(self, index: int) -> Value | None:
+        """Return an input; None when it was left out."""
         return self.inputs[index] if index < len(self.inputs) else None
 
     def needed(self, index: int) -> Value:
-        """An input that the operator cannot be without."""
+        """Return an input that the operator cannot be without."""
         found = self.input(index)
         assert found is not None, f"{self.op} {self.name} lacks input {index}"
         return found
 
     def constant(self, index: int) -> np.ndarray | None:
-        """The input's value; None when there is no such input.
+        """Return an input's constant value; None when there is no such input.
 
         Raises:
             UnsupportedError: it is not known before the model runs.
@@ -68,10 +69,11 @@ class Node:
         return found.constant
 
     def get(self, name: str, default: Attribute) -> Attribute:
+        """Return an attribute, or `default` where the node has none of this name."""
         return self.attributes.get(name, default)
 
     def refused(self, why: str) -> UnsupportedError:
-        """An error that names the operator and the node."""
+        """Make an error that names the operator and the node."""
         return UnsupportedError(
             f"the native backend cannot compile {self.op} (node {self.name!r})",
             why=why,
@@ -91,7 +93,7 @@ class Graph:
     """Truth values that the model computes, and what they must be: it was compiled for that alone (`branches`)."""
 
     def consumers(self) -> dict[Value, list[Node]]:
-        """Who takes each value: once per node, however often it takes it."""
+        """List the nodes that take each value, each node once."""
         found: dict[Value, list[Node]] = {}
         for node in self.nodes:
             for value in dict.fromkeys(each for each in node.inputs if each is not None):
@@ -99,10 +101,11 @@ class Graph:
         return found
 
     def producers(self) -> dict[Value, Node]:
+        """Map each value to the node that makes it."""
         return {value: node for node in self.nodes for value in node.outputs if value is not None}
 
     def drop_unused(self) -> None:
-        """Take out nodes that nothing in the outputs depends on."""
+        """Remove nodes that no output depends on."""
         wanted: set[Value] = {*self.outputs, *(value for value, _ in self.guards)}
         kept: list[Node] = []
         for node in reversed(self.nodes):
@@ -115,6 +118,7 @@ class Graph:
         self.nodes = kept[::-1]
 
     def values(self) -> Iterator[Value]:
+        """Iterate over every value once: inputs, what nodes take and make, outputs."""
         seen: set[Value] = set()
         for value in (*self.inputs, *(v for n in self.nodes for v in (*n.inputs, *n.outputs)), *self.outputs):
             if value is not None and value not in seen:

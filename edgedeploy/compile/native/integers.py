@@ -74,7 +74,7 @@ def _packed(emitter: Emitter, node: Node, groups: int, depthwise: bool) -> tuple
 
 
 def matmul(emitter: Emitter, node: Node) -> None:
-    """MatMul and Gemm: rows of all batches are rows of one product."""
+    """Write a MatMul or Gemm: rows of all batches are rows of one product."""
     source, product = node.needed(0), _product(node)
     k, n = product.weights.shape
     read = emitter.ordered(source).pointer
@@ -92,7 +92,7 @@ def _product(node: Node) -> Integers:
 
 
 def _packed_so(product: Integers, depthwise: bool) -> list[str]:
-    """The C compiler is to see it when weights are packed for another core than it compiles for."""
+    """Write an assertion that the C is compiled for the core that the weights are packed for."""
     if depthwise:
         return []
     width = integer_columns(product.dot_product)
@@ -100,7 +100,7 @@ def _packed_so(product: Integers, depthwise: bool) -> list[str]:
 
 
 def _rescale(emitter: Emitter, node: Node, groups: int, width: int) -> str:
-    """The C declaration of `to`: `struct rescale` of kernels/integers.h."""
+    """Write the C declaration of `to`: `struct rescale` of kernels/integers.h."""
     product = _product(node)
     bias = emitter.weight(packed_along(product.bias, groups, width))
     scale = emitter.weight(packed_along(product.scale, groups, width))

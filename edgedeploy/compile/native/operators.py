@@ -1,4 +1,4 @@
-"""Which module writes which operator."""
+"""Chooses the module that writes an operator, and writes whole graphs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an ONNX file to a graph in which every shape is known and whatever is constant is folded."""
+"""Reads an ONNX file into a graph in which every shape is known and whatever is constant is folded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgedeploy.inference.session import Feed
 
 _SUBGRAPHS = ("If", "Loop", "Scan", "SequenceMap")
 _SHAPE_OF_DATA = ("NonZero", "Unique", "Compress", "NonMaxSuppression", "StringSplit", "TfIdfVectorizer")
-"""How much comes out of these hangs on the data: no static program can hold it."""
+"""The shape of what these give depends on the data: no static program can hold it."""
 
 _KNOWN_BY_SHAPE = ("Shape", "Size", "Constant")
 """What these give is known before the model runs, whatever they take."""
@@ -29,15 +29,15 @@ def prepare(model: Path, feed: Feed) -> Graph:
     """Read a model, bind its inputs' shapes to those of `feed`, and fold.
 
     onnxruntime's basic optimization goes first (it folds constants and batch normalization, and leaves nothing but
-    ONNX's own operators); then the model runs once on `feed` with everything in between kept, which tells the shapes
-    and the values of whatever hangs on constants and shapes alone.
+    ONNX's own operators). Then the model runs once on `feed` with every intermediate value kept: that gives all shapes,
+    and the values of whatever depends on constants and shapes alone.
 
     Args:
         feed: one array for each of the model's inputs, as it is to be run.
 
     Raises:
         UnsupportedError: the model does not load or run on `feed`.
-        UnsupportedError: it has operators whose shapes hang on data, subgraphs, or other types than tensors.
+        UnsupportedError: it has operators whose shapes depend on data, subgraphs, or other types than tensors.
     """
     whole = onnx.load(model)
     outputs = [output.name for output in whole.graph.output]
@@ -94,7 +94,7 @@ def _refuse(node: onnx.NodeProto) -> None:
     if node.op_type in _SUBGRAPHS:
         why = "it has subgraphs; which of them run is known only while the model runs"
     elif node.op_type in _SHAPE_OF_DATA:
-        why = "how much comes out of it hangs on the data, and a static program must know"
+        why = "the shape of its output depends on the data, and a static program must know it"
     elif node.op_type in _RANDOM:
         why = "it draws random numbers"
     if why:
@@ -158,7 +158,7 @@ def _folded(
         elif not constant:
             nodes.append(node)
     found = Graph(inputs, [values[name] for name in outputs], nodes, _opset(model))
-    # A condition that hangs on shapes alone is known, and never another.
+    # A condition that depends on shapes alone is known, and never another.
     found.guards = [(values[name], wanted) for name, wanted in guards.items() if values[name].constant is None]
     found.drop_unused()
     return found

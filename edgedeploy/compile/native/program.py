@@ -1,4 +1,4 @@
-"""The C of a whole model: a file that the generated statements stand in, and the weights beside it."""
+"""Writes the C of a whole model: a file that holds the generated statements, and the weights beside it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Sources(Struct, frozen=True):
 
 
 def write_program(graph: Graph) -> Sources:
-    """Write the model as what `runner/c/native_model.h` declares.
+    """Write the C files that implement `runner/c/native_model.h` for this model.
 
     Raises:
         UnsupportedError: there is an operator that cannot be compiled; it is named, with its node.

@@ -1,4 +1,4 @@
-"""Products of quantized models in integer arithmetic.
+"""Turns products of quantized values into products of integers.
 
 A QDQ model says `QuantizeLinear(Conv(DequantizeLinear(x), DequantizeLinear(weights)))`; that is one product of integers
 whose sums are scaled and rounded once, as onnxruntime does it too. Where the result is not quantized it is a product of
@@ -48,7 +48,7 @@ class Integers:
 
 
 def quantize(graph: Graph, *, dot_product: bool = False) -> None:
-    """Make products of quantized values products of integers; fold what is dequantized of constants.
+    """Turn products of quantized values into products of integers, and fold dequantized constants.
 
     Args:
         dot_product: whether the core has `asimddp`.
@@ -90,7 +90,7 @@ def _parameters(node: Node, source: Value) -> _Quantized | None:
 
 
 def _make_signed(graph: Graph) -> None:
-    """From uint8 to int8 between quantizing and dequantizing: 128 less in all that is stored and in zero points."""
+    """Change uint8 to int8 between quantizing and dequantizing: 128 less in stored values and in zero points."""
     producers, consumers = graph.producers(), graph.consumers()
     for value in list(graph.values()):
         if value.dtype != np.uint8 or value in graph.outputs or value in graph.inputs:
@@ -159,7 +159,7 @@ def _try_product(graph: Graph, node: Node, dot_product: bool) -> None:
 
 
 def _matrix(node: Node, weights: _Quantized) -> np.ndarray | None:
-    """Weights as `Integers` has them; None when they cannot be those of an integer product."""
+    """Return weights as `Integers` has them; None when they cannot be those of an integer product."""
     array = weights.source.constant
     if array is None or array.dtype != np.int8 or np.any(weights.zero) or array.min(initial=0) < -127:
         return None
@@ -175,7 +175,7 @@ def _matrix(node: Node, weights: _Quantized) -> np.ndarray | None:
 
 
 def _bias(producers: dict[Value, Node], node: Node, factor: np.ndarray) -> np.ndarray | None:
-    """int64 [columns], in steps of `factor`; None when it is not known or does not go along the columns."""
+    """Return the bias, int64 [columns], in steps of `factor`; None when it is not known or not per column."""
     value = node.input(2)
     if value is None:
         return np.zeros(factor.shape, np.int64)
@@ -241,7 +241,7 @@ def _followed(graph: Graph, node: Node) -> _Followed:
 
 
 def _fold_constants(graph: Graph) -> None:
-    """What is left of dequantized constants is computed now."""
+    """Compute the dequantized constants that are left."""
     kept = []
     for node in graph.nodes:
         array = node.needed(0).constant if node.op == "DequantizeLinear" else None

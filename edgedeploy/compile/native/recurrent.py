@@ -149,7 +149,7 @@ def _product(
     columns: int,
     added_stride: int,
 ) -> str:
-    """One product of the hidden states; row by row where what is added lies wider than the result."""
+    """Write one product of the hidden states; row by row where what is added has longer rows than the result."""
     packed = emitter.weight(packed_matrix(matrix)).token
     biases = emitter.weight(packed_bias(bias, columns)).token
     tail = f"{columns}, {sizes.hidden}, {UNFINISHED});"
@@ -162,7 +162,7 @@ def _product(
 
 
 def _state(emitter: Emitter, node: Node, position: int, sizes: _Sizes, number: int) -> str:
-    """Memory with the first state of one direction; zeros where the model gives none."""
+    """Write the initial state of one direction, zeros where the model gives none; a pointer to it."""
     block = sizes.batch * sizes.hidden
     state = emitter.buffer(_FLOAT, block)
     given = node.input(position)

@@ -1,4 +1,4 @@
-"""Pooling, reductions, and what normalizes by them."""
+"""Pooling, reductions, and the normalizations that use them: kernels/pool.h and kernels/normalize.h."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def axis_of(node: Node, default: int, rank: int) -> int:
 
 
 def reshape(emitter: Emitter, node: Node) -> None:
-    """Reshape, Flatten, Squeeze, Unsqueeze, Identity, Dropout: the elements stay in C's order."""
+    """Change the shape and keep C's order: Reshape, Flatten, Squeeze, Unsqueeze, Identity, Dropout."""
     source, result = node.needed(0), node.output
     place = emitter.place(source)
     strides = _reshaped(source.shape, place.strides, result.shape)
@@ -56,7 +56,7 @@ def _reshaped(shape: Sequence[int], strides: Sequence[int], to: Sequence[int]) -
 
 
 def transpose(emitter: Emitter, node: Node) -> None:
-    """Sort the strides."""
+    """Permute the strides."""
     source = node.needed(0)
     order = node.get("perm", list(range(len(source.shape)))[::-1])
     place = emitter.place(source)

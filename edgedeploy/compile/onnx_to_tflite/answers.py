@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgedeploy.compile.golden import read_golden
 from edgedeploy.datasets.npz import npz_bytes
 from edgedeploy.foundation.errors import EdgedeployError, UnsupportedError
 from edgedeploy.foundation.files import write_bytes
@@ -60,9 +61,8 @@ def _answers(model: Path, golden: Path, samples: int) -> Iterator[tuple[str, np.
     for name, exact in ARITHMETICS.items():
         session = TfliteSession(model, exact=exact, threads=1)
         for index in range(samples):
-            with np.load(golden / f"{index:04}.npz", allow_pickle=False) as kept:
-                feed = {taken: kept[f"input:{taken}"] for taken in session.input_names}
-            outputs = session.run(feed)
+            inputs = read_golden(golden, index).inputs
+            outputs = session.run({taken: inputs[taken] for taken in session.input_names})
             for given, array in zip(session.output_names, outputs, strict=True):
                 yield f"{name}:{index}:{given}", array
 

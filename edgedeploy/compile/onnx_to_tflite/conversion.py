@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from msgspec import Struct
 
+from edgedeploy.compile.golden import read_golden
 from edgedeploy.compile.onnx_to_tflite.answers import ARITHMETICS, ask
 from edgedeploy.compile.onnx_to_tflite.edges import Edge, identity, layouts, with_edges
 from edgedeploy.compile.onnx_to_tflite.environment import convert
@@ -81,13 +82,13 @@ def to_tflite(model: Path, golden: Path, samples: int, progress: Progress) -> Co
     stored = {tensor.name for tensor in source.graph.initializer}
     inputs = [value.name for value in source.graph.input if value.name not in stored]
     outputs = [value.name for value in source.graph.output]
-    first = _sample(golden, 0)
-    _check_one_shape(golden, samples, first)
+    first = read_golden(golden, 0)
+    _check_one_shape(golden, samples, first.inputs)
     try:
         with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
             work = _Work(Path(folder), golden, samples, inputs, outputs)
             pinned = work.folder / "model.onnx"
-            write_bytes(pinned, pin(content, inputs, outputs, {name: first[f"input:{name}"] for name in inputs}))
+            write_bytes(pinned, pin(content, inputs, outputs, {name: first.inputs[name] for name in inputs}))
             kept = tuple(input_name(index) for index in range(len(inputs)))
             raw = convert(pinned, work.folder / "made", kept, limit_s=CONVERSION_LIMIT_S, progress=progress)
             progress.step("comparing with the ONNX model's golden outputs")
@@ -144,13 +145,13 @@ class _Work:
 
     def fitted(self, raw: bytes, tolerance: Tolerance) -> Converted:
         """The raw model with the ONNX model's inputs and outputs; checked."""
-        first = _sample(self._golden, 0)
-        edges_in = self._input_edges(raw, first)
+        first = read_golden(self._golden, 0)
+        edges_in = self._input_edges(raw, first.inputs)
         # First as they come, to see in which layout that is: where extents are equal, only the numbers tell.
         loose = self._raw_outputs(raw)
         answers = self._ask(with_edges(raw, edges_in, loose))
         edges_out = {
-            output_name(index): _edge(name, first[f"output:{name}"], self._layout(name, answers))
+            output_name(index): _edge(name, first.outputs[name], self._layout(name, answers))
             for index, name in enumerate(self._outputs)
         }
         content = with_edges(raw, edges_in, edges_out)
@@ -163,7 +164,7 @@ class _Work:
         shapes = {tensor_name(graph.tensors[index]): shape(graph.tensors[index]) for index in graph.inputs}
         edges = {}
         for index, name in enumerate(self._inputs):
-            array = first[f"input:{name}"]
+            array = first[name]
             found = shapes.get(input_name(index), array.shape)
             candidates = layouts(array.shape, found)
             if array.size == math.prod(found) == 1:
@@ -189,7 +190,7 @@ class _Work:
         return edges
 
     def _layout(self, name: str, answers: Mapping[str, np.ndarray]) -> tuple[int, ...]:
-        found, wanted = answers[f"{next(iter(ARITHMETICS))}:0:{name}"], _sample(self._golden, 0)[f"output:{name}"]
+        found, wanted = answers[f"{next(iter(ARITHMETICS))}:0:{name}"], read_golden(self._golden, 0).outputs[name]
         candidates = layouts(found.shape, wanted.shape)
         if not candidates:
             raise UnsupportedError(
@@ -208,9 +209,9 @@ class _Work:
     def _worst(self, answers: Mapping[str, np.ndarray], tolerance: Tolerance) -> float:
         worst = 0.0
         for index in range(self._samples):
-            kept = _sample(self._golden, index)
+            outputs = read_golden(self._golden, index).outputs
             for name in self._outputs:
-                wanted = kept[f"output:{name}"]
+                wanted = outputs[name]
                 real = wanted.dtype.kind == "f"
                 limit = tolerance.relative if real else 0.0
                 for arithmetic in ARITHMETICS:
@@ -231,17 +232,12 @@ def _edge(name: str, array: np.ndarray, permutation: tuple[int, ...] | None = No
     return Edge(name=name, shape=array.shape, dtype=array.dtype.name, permutation=axes)
 
 
-def _sample(golden: Path, index: int) -> dict[str, np.ndarray]:
-    with np.load(golden / f"{index:04}.npz", allow_pickle=False) as kept:
-        return {key: kept[key] for key in kept.files}
-
-
 def _check_one_shape(golden: Path, samples: int, first: Mapping[str, np.ndarray]) -> None:
     for index in range(1, samples):
-        for key, array in _sample(golden, index).items():
-            if key.startswith("input:") and array.shape != first[key].shape:
+        for name, array in read_golden(golden, index).inputs.items():
+            if array.shape != first[name].shape:
                 raise UnsupportedError(
                     "a converted model takes inputs of one shape, and the golden samples have several",
-                    why=f"{key.removeprefix('input:')!r} is {first[key].shape} and {array.shape}",
+                    why=f"{name!r} is {first[name].shape} and {array.shape}",
                     hint="give golden data of the one shape that the device will see",
                 )
