@@ -92,9 +92,9 @@ def test_the_manifest_says_what_it_is(small, model, tmp_path):
 
 
 def test_same_inputs_same_bytes(small, model, tmp_path):
-    one, two = (compile_model(model, RPI4, tmp_path / name) for name in ("one", "two"))
-    assert one.sha256 == two.sha256
-    assert tree(one.path) == tree(two.path)
+    first, second = (compile_model(model, RPI4, tmp_path / name) for name in ("one", "two"))
+    assert first.sha256 == second.sha256
+    assert tree(first.path) == tree(second.path)
 
 
 def test_golden_inputs_come_from_the_data_and_outputs_from_the_model(small, model, tmp_path):
@@ -287,11 +287,11 @@ def test_onnxruntime_refuses_an_architecture_without_wheels(model, tmp_path):
 
 def test_one_file_instead_of_a_folder(small, model, tmp_path):
     folder = compile_model(model, RPI4, tmp_path / "out")
-    one, two = (compile_model(model, RPI4, tmp_path / name / "out.edge") for name in ("one", "two"))
-    assert one.path.read_bytes() == two.path.read_bytes()
-    assert one.sha256 == folder.sha256
-    assert open_bundle(one.path) == one
-    assert [path.name for path in one.path.parent.iterdir()] == ["out.edge"]
+    first, second = (compile_model(model, RPI4, tmp_path / name / "out.edge") for name in ("one", "two"))
+    assert first.path.read_bytes() == second.path.read_bytes()
+    assert first.sha256 == folder.sha256
+    assert open_bundle(first.path) == first
+    assert [path.name for path in first.path.parent.iterdir()] == ["out.edge"]
 
 
 # -- what is at the output already
@@ -399,15 +399,15 @@ def test_run_finds_its_folder_through_links_and_hands_on_its_arguments(release, 
     for run in (release / "run", tmp_path / "current" / "run", tmp_path / "link"):
         done = launch(run, "serve", "a b", path=path)
         version = sys.version_info[:2]
-        said = f"{['serve', 'a b']} {release}/runtime/python {tuple(version)} {release}/.bytecode"
-        assert done.stdout.startswith(f"{said}\ntelemetry off: 1\n")
+        expected = f"{['serve', 'a b']} {release}/runtime/python {tuple(version)} {release}/.bytecode"
+        assert done.stdout.startswith(f"{expected}\ntelemetry off: 1\n")
 
 
 def test_names_hash_alike_in_each_process(release, tmp_path):
     """Else dictionaries take other ways, and a count of instructions moves by 0.03 %."""
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
-    said = {launch(release / "run", "serve", path=path).stdout.splitlines()[-1] for _ in range(3)}
-    assert len(said) == 1 and "a name's hash:" in said.pop()
+    hashes = {launch(release / "run", "serve", path=path).stdout.splitlines()[-1] for _ in range(3)}
+    assert len(hashes) == 1 and "a name's hash:" in hashes.pop()
 
 
 def test_a_bundle_that_is_no_release_gets_no_bytecode(release, tmp_path):
@@ -485,19 +485,19 @@ def test_the_bundled_runtime_runs_the_model_with_nothing_else(model, tmp_path):
 
 @pytest.mark.keeps_cache
 def test_a_bundle_for_arm_holds_arm_code_its_licences_and_no_tools(model, tmp_path):
-    one, two = (compile_model(model, RPI4, tmp_path / name) for name in ("one", "two"))
-    assert one.sha256 == two.sha256
-    files = {entry.path for entry in open_bundle(one.path).manifest.files}
+    first, second = (compile_model(model, RPI4, tmp_path / name) for name in ("one", "two"))
+    assert first.sha256 == second.sha256
+    files = {entry.path for entry in open_bundle(first.path).manifest.files}
     libraries = [path for path in files if ".so" in path]
     assert libraries
     for path in libraries:
-        with (one.path / path).open("rb") as file:
+        with (first.path / path).open("rb") as file:
             assert file.read(20)[18:] == b"\xb7\0"  # ELF: e_machine is EM_AARCH64
     assert {"runtime/python/onnxruntime/LICENSE", "runtime/python/onnxruntime/ThirdPartyNotices.txt"} <= files
     assert any(path.startswith("runtime/python/numpy-") and "LICENSE" in path for path in files)
     assert not [path for path in files if "/tests/" in path or path.endswith((".pyc", ".h", ".a", "RECORD"))]
-    assert one.size_bytes < 80_000_000
-    runtime = json.loads((one.path / "manifest.json").read_bytes())["runtime"]
+    assert first.size_bytes < 80_000_000
+    runtime = json.loads((first.path / "manifest.json").read_bytes())["runtime"]
     assert runtime["glibc"] == "2.28"
     assert (runtime["settings"]["threads"], runtime["settings"]["arena"]) == (RPI4.cpu.cores, True)
 

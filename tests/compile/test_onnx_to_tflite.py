@@ -71,14 +71,14 @@ def test_a_pinned_model_answers_alike_and_says_every_shape(
     assert after.input_names == tuple(input_name(index) for index in range(len(feed)))
     assert after.output_names == tuple(output_name(index) for index in range(len(before.output_names)))
     found = after.run({input_name(index): array for index, array in enumerate(feed.values())})
-    for one, other in zip(before.run(feed), found, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-6)
+    for ours, theirs in zip(before.run(feed), found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
     graph = onnx.load_model_from_string(pinned).graph
     assert all(node.op_type != "Shape" for node in graph.node)
-    told = {value.name: value for value in (*graph.value_info, *graph.output, *graph.input)}
+    described = {value.name: value for value in (*graph.value_info, *graph.output, *graph.input)}
     for node in graph.node:
         for name in node.output:
-            assert all(extent.dim_value > 0 for extent in told[name].type.tensor_type.shape.dim)
+            assert all(extent.dim_value > 0 for extent in described[name].type.tensor_type.shape.dim)
 
 
 # -- behind it
@@ -123,9 +123,9 @@ def test_an_output_that_is_an_input_is_copied() -> None:
     b = Builder()
     x = b.input(input_name(0), (1, 2))
     b.operator("RELU", [x], b.tensor(output_name(0), (1, 2)))
-    one = Edge(name="x", shape=(1, 2), dtype="float32", permutation=(0, 1))
-    outputs = {output_name(0): structs.replace(one, name="y"), input_name(0): structs.replace(one, name="z")}
-    fitted = with_edges(b.finish(1), {input_name(0): one}, outputs)
+    plain = Edge(name="x", shape=(1, 2), dtype="float32", permutation=(0, 1))
+    outputs = {output_name(0): structs.replace(plain, name="y"), input_name(0): structs.replace(plain, name="z")}
+    fitted = with_edges(b.finish(1), {input_name(0): plain}, outputs)
     feed = np.array([[-1, 1]], np.float32)
     y, z = TfliteSession(fitted, exact=True).run({"x": feed})
     np.testing.assert_array_equal((y, z), ([[0, 1]], feed))
@@ -316,8 +316,8 @@ def test_a_trained_model_is_converted(tmp_path: Path) -> None:
     found = to_tflite(model, tmp_path / "golden", kept.samples, SILENT)
     assert found.difference < 1e-4
     session = TfliteSession(found.content, exact=False)
-    assert session.input_names == tuple(one.name for one in facts.inputs)
-    assert session.output_names == tuple(one.name for one in facts.outputs)
+    assert session.input_names == tuple(tensor.name for tensor in facts.inputs)
+    assert session.output_names == tuple(tensor.name for tensor in facts.outputs)
     assert to_tflite(model, tmp_path / "golden", kept.samples, SILENT).content == found.content, (
         "same model, same bytes"
     )

@@ -212,9 +212,9 @@ def test_a_static_program_has_its_c_library_within(folder, schema):
 
 
 def test_another_bill_has_another_serial_number(folder):
-    one, two = bill(folder, {}), bill(folder, {}, version="2")
-    assert one["serialNumber"] != two["serialNumber"]
-    assert one["serialNumber"].startswith("urn:uuid:")
+    first, second = bill(folder, {}), bill(folder, {}, version="2")
+    assert first["serialNumber"] != second["serialNumber"]
+    assert first["serialNumber"].startswith("urn:uuid:")
 
 
 @pytest.mark.keeps_cache

@@ -18,33 +18,18 @@ from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.values.backend import BackendFacts
 from edgedeploy.values.bundle import Needs
-from edgedeploy.values.target import Target
-
-FACTS = BackendFacts(
-    name="tflite",
-    rank=30,
-    formats=("onnx", "tflite"),
-    converts=("onnx",),
-    architectures=("aarch64", "armv7l", "x86_64"),
-    needs_python=True,
-    needs_glibc=True,
-    profiles=False,
-    locks=("ai_edge_litert.lock", "tflite_runtime.lock", "tflite_runtime_armv7l.lock"),
-    extra="tflite",
-    host_packages=("ai-edge-litert",),
-    purpose=".tflite models",
-)
+from edgedeploy.values.target import Architecture, Target
 
 _MODEL = "model.tflite"
 
 
 class LiteRuntime(Struct, frozen=True, kw_only=True):
-    """One of the packages that run such models, and where it has wheels."""
+    """A package that runs such models, and where it has wheels."""
 
     name: str
     lock: str
     """File beside this one."""
-    architectures: tuple[str, ...]
+    architectures: tuple[Architecture, ...]
     oldest: tuple[int, int]
     """The first minor version of Python that has wheels, of the runtime and of the numpy that goes with it."""
     newest: tuple[int, int]
@@ -93,6 +78,21 @@ _RUNTIMES = (
     ),
 )
 """In order of preference."""
+
+FACTS = BackendFacts(
+    name="tflite",
+    rank=30,
+    formats=("onnx", "tflite"),
+    converts=("onnx",),
+    architectures=tuple(sorted({name for runtime in _RUNTIMES for name in runtime.architectures})),
+    needs_python=True,
+    needs_glibc=True,
+    profiles=False,
+    locks=tuple(runtime.lock for runtime in _RUNTIMES),
+    extra="tflite",
+    host_packages=("ai-edge-litert",),
+    purpose=".tflite models",
+)
 
 
 class TfliteBackend:

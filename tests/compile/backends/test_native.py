@@ -59,8 +59,8 @@ def test_a_bundle_is_healthy_and_the_same_each_time(model: Path, tmp_path: Path)
     assert runtime.python is None and runtime.glibc is None and not runtime.packages
     assert bundles[0].manifest.model_file == bundles[0].manifest.runner == "run"
     program = tmp_path / "b0" / "run"
-    said = json.loads(subprocess.run([str(program), "check"], capture_output=True, check=True, timeout=60).stdout)
-    assert said["healthy"] and said["golden_samples"] == 2 and said["cosine"] > 0.999999
+    health = json.loads(subprocess.run([str(program), "check"], capture_output=True, check=True, timeout=60).stdout)
+    assert health["healthy"] and health["golden_samples"] == 2 and health["cosine"] > 0.999999
     # No path of this machine is in it.
     assert str(tmp_path).encode() not in program.read_bytes() and b"/home/" not in program.read_bytes()
 

@@ -157,9 +157,9 @@ def test_the_bundled_runtime_runs_a_real_model_with_nothing_else(tmp_path) -> No
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     run = ["/bin/sh", bundle.path / "run", "check"]
     done = subprocess.run(run, capture_output=True, text=True, env={"PATH": path}, check=False)
-    said = json.loads(done.stdout)
-    assert said["healthy"], said
-    assert said["cosine"] == pytest.approx(1.0)
+    health = json.loads(done.stdout)
+    assert health["healthy"], health
+    assert health["cosine"] == pytest.approx(1.0)
     assert sorted(runtime.packages) == ["ai_edge_litert", "numpy"]
     again = compile_model(model, HERE, tmp_path / "again", golden_samples=2)
     assert again.sha256 == bundle.sha256
