@@ -6,14 +6,13 @@ The device needs nothing but its kernel: no Python, no shared library, no runtim
 from __future__ import annotations
 
 import importlib.metadata
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedeploy.compile.dependencies.zig import compile_c, static_machine, zig_version
 from edgedeploy.compile.protocol import BackendRequest, BuildResult
+from edgedeploy.compile.scratch import scratch_folder
 from edgedeploy.foundation.errors import HostError, UnsupportedError
-from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.runner import c_sources
@@ -69,12 +68,12 @@ class NativeBackend:
         fuse(graph)
         sources = write_program(graph)
         progress.step(f"compiling it for {target.cpu.core}")
-        with tempfile.TemporaryDirectory(dir=_scratch(), prefix="native-") as scratch:
+        with scratch_folder("native-") as scratch:
             for name, content in sources.files.items():
-                Path(scratch, name).write_bytes(content)
+                (scratch / name).write_bytes(content)
             runner = c_sources("engine_native.c")
             compile_c(
-                [*(Path(scratch, name) for name in sources.units), *runner],
+                [*(scratch / name for name in sources.units), *runner],
                 folder / _RUN,
                 static_machine(target),
                 includes=[runner[0].parent],
@@ -118,9 +117,3 @@ def _golden_feed(request: BackendRequest) -> Feed:
                     hint=f"bind it with --input-shape {name}=…, or take another backend",
                 )
     return feeds[0]
-
-
-def _scratch() -> Path:
-    place = cache_folder() / "scratch"
-    place.mkdir(parents=True, exist_ok=True)
-    return place

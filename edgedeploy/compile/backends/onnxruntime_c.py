@@ -6,15 +6,15 @@ For boards that have no Python, and for half the memory where they do. The devic
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from edgedeploy.compile.backends.onnxruntime import graph_for, settings_for
 from edgedeploy.compile.dependencies.wheels import is_licence, lay_out_wheels
 from edgedeploy.compile.dependencies.zig import compile_c, dynamic_machine, zig_version
 from edgedeploy.compile.protocol import BackendRequest, BuildResult
+from edgedeploy.compile.scratch import scratch_folder
 from edgedeploy.foundation.errors import HostError
-from edgedeploy.foundation.files import cache_folder, write_bytes
+from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.runner import c_sources
@@ -86,9 +86,9 @@ BACKEND = OnnxruntimeCBackend()
 
 
 def _lay_out_library(target: Target, folder: Path, progress: Progress) -> tuple[dict[str, str], str]:
-    """The library, and what says where it comes from and under which licence; its version and its glibc."""
-    with tempfile.TemporaryDirectory(dir=_scratch(), prefix="wheel-") as scratch:
-        wheels = Path(scratch) / "wheels"
+    """Copy the library into the bundle, with its metadata and licences; return its version and its glibc."""
+    with scratch_folder("wheel-") as scratch:
+        wheels = scratch / "wheels"
         layout = lay_out_wheels(
             _LOCK,
             wheels,
@@ -109,10 +109,3 @@ def _lay_out_library(target: Target, folder: Path, progress: Progress) -> tuple[
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, place)
     return {"onnxruntime": layout.packages["onnxruntime"]}, layout.glibc
-
-
-def _scratch() -> Path:
-    # Beside what it is copied from: the place for temporary files may be small.
-    place = cache_folder() / "scratch"
-    place.mkdir(parents=True, exist_ok=True)
-    return place
