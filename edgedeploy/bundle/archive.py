@@ -68,7 +68,7 @@ def write_edge_file(folder: Path, manifest: Manifest, content: bytes, path: Path
 
 
 def read_manifest(path: Path, limit_bytes: int) -> bytes:
-    """The manifest of a bundle in one file.
+    """Read the manifest of a bundle in one file.
 
     Raises:
         InvalidFileError: it cannot be read, or does not begin with a manifest of at most `limit_bytes`.
@@ -146,7 +146,7 @@ def verify_contents(path: Path, manifest: Manifest, content: bytes) -> None:
 
 
 def _layout(manifest: Manifest, manifest_bytes: int) -> Iterator[tuple[str, int, int]]:
-    """Path, begin and end of each content, the manifest's first."""
+    """Yield path, begin and end of each content in bytes, the manifest's first."""
     end = 0
     listed = ((entry.path, entry.size_bytes) for entry in manifest.files)
     for path, size_bytes in ((MANIFEST_NAME, manifest_bytes), *listed):

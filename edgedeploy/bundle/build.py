@@ -73,7 +73,7 @@ def pack_bundle(bundle: Bundle, output: Path) -> Bundle:
 
 
 def manifest_bytes(bundle: Bundle) -> bytes:
-    """The manifest of an open bundle, byte for byte.
+    """Read the manifest of an open bundle, byte for byte.
 
     Raises:
         InvalidFileError: it cannot be read any more.
@@ -87,7 +87,7 @@ def manifest_bytes(bundle: Bundle) -> bytes:
 
 
 def check_replaceable(output: Path) -> None:
-    """An `-o` that was mistyped must not cost a folder of other things, nor a file.
+    """Refuse an output that would replace anything but a bundle: a mistyped `-o` must not cost other files.
 
     Raises:
         InvalidFileError: there is something at `output`, and it is no bundle in the form that the name tells of.
@@ -99,8 +99,8 @@ def check_replaceable(output: Path) -> None:
     if not output.exists() or (not one_file and not any(output.iterdir())):
         return
     try:
-        there = open_bundle(output, verify=False)
-        extra = () if one_file else unlisted(output, there.manifest)
+        existing = open_bundle(output, verify=False)
+        extra = () if one_file else unlisted(output, existing.manifest)
     except (InvalidFileError, IntegrityError) as error:
         raise InvalidFileError(
             f"{output} exists and is not a bundle, so it is not replaced",
@@ -115,7 +115,7 @@ def check_replaceable(output: Path) -> None:
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """The manifest as it stands in a bundle: the same manifest gives the same bytes."""
+    """Encode a manifest as it stands in a bundle: the same manifest gives the same bytes."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 
@@ -135,7 +135,7 @@ def decode_manifest(content: bytes, where: str) -> Manifest:
 
 
 def list_files(folder: Path) -> tuple[FileEntry, ...]:
-    """Every file below `folder` but the manifest, with size and hash, in path order."""
+    """List every file below `folder` but the manifest, with size and hash, in path order."""
     return tuple(
         FileEntry(
             path=name,
@@ -149,7 +149,7 @@ def list_files(folder: Path) -> tuple[FileEntry, ...]:
 
 
 def unlisted(path: Path, manifest: Manifest) -> Sequence[str]:
-    """Files in the folder that the manifest does not list."""
+    """List files in the folder that the manifest does not list."""
     listed = {entry.path for entry in manifest.files}
     return [name for name, _ in _walk(path) if name != MANIFEST_NAME and name not in listed]
 
@@ -219,7 +219,7 @@ def _verify(path: Path, manifest: Manifest) -> None:
 
 
 def _walk(folder: Path) -> Sequence[tuple[str, Path]]:
-    """The files below a folder by their path in it, in the order of these; what is neither file nor folder is refused.
+    """Yield the files below a folder with their path in it, in path order; what is neither file nor folder is refused.
 
     Raises:
         IntegrityError: there is a symbolic link, a device, a socket.

@@ -1,4 +1,4 @@
-"""Who made a bundle: signatures with SSH keys (SSHSIG), as `ssh-keygen -Y` writes and checks them.
+"""Sign bundles and check who signed them: SSH keys (SSHSIG), as `ssh-keygen -Y` writes and checks them.
 
 The manifest is what is signed: it lists every other file with its SHA-256. The signature lies beside the bundle, in
 `BUNDLE.sig`, so that a bundle is the same with and without one. Format:
@@ -30,12 +30,12 @@ _LIMIT_BYTES = 64 << 10
 
 
 def signature_path(bundle: Path) -> Path:
-    """Where the signature of the bundle `bundle` lies."""
+    """Return the path of the signature beside `bundle`."""
     return bundle.with_name(bundle.name + SUFFIX)
 
 
 def allowed_signers(given: Path | None = None) -> Path:
-    """The file that says whose signatures count: the one given, or of the environment, or of the configuration."""
+    """Find the file of allowed signers: the one given, or of the environment, or of the configuration."""
     named = os.environ.get(SIGNERS_VARIABLE)
     return given or (Path(named) if named else config_folder() / "allowed_signers")
 
@@ -71,7 +71,7 @@ def sign(manifest: bytes, bundle: Path, key: Path) -> Path:
 
 
 def read_signature(bundle: Path) -> bytes | None:
-    """The signature beside a bundle; None when there is none.
+    """Read the signature beside a bundle; None when there is none.
 
     Raises:
         InvalidFileError: it cannot be read, or is too large for one.
@@ -90,7 +90,7 @@ def read_signature(bundle: Path) -> bytes | None:
 
 
 def signer(manifest: bytes, signature: bytes | None, signers: Path, bundle: Path) -> str:
-    """Who signed a manifest, as the file `signers` calls them.
+    """Check a manifest's signature. Returns who signed it, as the file `signers` calls them.
 
     Raises:
         IntegrityError: there is no signature, it is of other bytes or for another purpose, or its key is not allowed.

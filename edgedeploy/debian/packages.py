@@ -24,7 +24,7 @@ from edgedeploy.debian.sources import (
 )
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.files import cache_folder, unwritable
-from edgedeploy.foundation.programs import apt_line, need
+from edgedeploy.foundation.programs import apt_line, last_lines, need
 from edgedeploy.foundation.progress import SILENT, Progress
 
 MIRROR_VARIABLE = "EDGEDEPLOY_DEBIAN_MIRROR"
@@ -135,12 +135,12 @@ def unpack(packages: Sequence[Package], root: Path, *, leave_out: Sequence[str],
             result = subprocess.run(extract, stdin=archive.stdout, capture_output=True, text=True, check=False)
         if result.returncode or archive.returncode:
             package.path.unlink(missing_ok=True)  # if it is the download that is damaged, the next one begins anew
-            raise HostError(f"{package.path.name} cannot be unpacked", why=_last_lines(result.stderr))
+            raise HostError(f"{package.path.name} cannot be unpacked", why=last_lines(result.stderr))
         progress.advance(done, len(packages), "packages")
 
 
 def _arrived(apt: _Apt, packages: tuple[Package, ...], progress: Progress) -> tuple[Package, ...]:
-    """Hold that every package is there; remove all others, which are older versions of an earlier build."""
+    """Check that every package is there; remove all others, which are older versions of an earlier build."""
     missing = [package.path.name for package in packages if not package.path.is_file()]
     if missing or not packages:
         raise HostError("apt did not fetch the board's packages", why=f"missing: {', '.join(missing) or 'all'}")
@@ -156,7 +156,7 @@ class _Apt:
 
     @classmethod
     def of(cls, release: str, architecture: str, kind: str) -> _Apt:
-        """The one whose folders are kept in the cache. `kind` may be empty."""
+        """Make the one whose folders are kept in the cache. `kind` may be empty."""
         return cls(cache_folder() / "packages" / "-".join(filter(None, (release, architecture, kind))), architecture)
 
     def __init__(self, folder: Path, architecture: str) -> None:
@@ -205,7 +205,7 @@ class _Apt:
             raise unwritable(self._sources, error) from error
 
     def chosen(self, *names: str) -> tuple[Package, ...]:
-        """What apt would install for `names`, and where it will lie; nothing is downloaded yet."""
+        """List what apt would install for `names`, and where it will lie; nothing is downloaded yet."""
         listing = self.checked("install", "--simulate", *names)
         return tuple(
             Package(name=each["name"], version=each["version"], path=self._archive(**each.groupdict()))
@@ -213,7 +213,7 @@ class _Apt:
         )
 
     def _archive(self, name: str, version: str, architecture: str) -> Path:
-        """Where apt puts a downloaded package: it escapes `:` in versions (apt-pkg/acquire-item.cc)."""
+        """Return where apt puts a downloaded package: it escapes `:` in versions (apt-pkg/acquire-item.cc)."""
         return self.archives / f"{name}_{version.replace(':', '%3a')}_{architecture}.deb"
 
     def run(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -233,17 +233,17 @@ class _Apt:
         if result.returncode:
             raise HostError(
                 "apt cannot fetch the board's packages",
-                why=_last_lines(result.stderr or result.stdout),
+                why=last_lines(result.stderr, result.stdout, count=3),
                 hint="check the network and the free disk space, then run the command again",
             )
         return result.stdout
 
 
 def _working_sources(apt: _Apt, release: str, progress: Progress) -> tuple[AptSource, ...]:
-    """Sources that are Debian's own, of that release, and whose lists apt has just checked and stored."""
-    said = "none of this machine's apt sources is Debian's for that release"
+    """Find sources that are Debian's own, of that release, whose lists apt has just checked and stored."""
+    output = "none of this machine's apt sources is Debian's for that release"
     if found := for_release(host_sources(*_apt_places()), release):
-        working, said = _update(apt, found, release)
+        working, output = _update(apt, found, release)
         if not all(map(_is_update, working)):
             if not any(map(_is_update, working)):
                 progress.note("this machine's sources have no security updates: the board gets none")
@@ -252,20 +252,20 @@ def _working_sources(apt: _Apt, release: str, progress: Progress) -> tuple[AptSo
     if not mirror:
         raise HostError(
             f"this machine's apt cannot fetch Debian {release}",
-            why=said,
+            why=output,
             hint="check the network; on a machine that is not Debian's, "
             f"export {MIRROR_VARIABLE}=http://HOST/debian with a host from https://www.debian.org/mirror/list",
         )
     if not KEYRING.is_file():
         raise HostError(
-            f"{KEYRING}, which would check {mirror}, is missing", why=said, hint=apt_line("debian-archive-keyring")
+            f"{KEYRING}, which would check {mirror}, is missing", why=output, hint=apt_line("debian-archive-keyring")
         )
     progress.note(f"no source of this machine has Debian {release}: taking it from {mirror}")
-    working, said = _update(apt, mirror_sources(mirror, release), release)
+    working, output = _update(apt, mirror_sources(mirror, release), release)
     if all(map(_is_update, working)):
         raise HostError(
             f"Debian {release} cannot be fetched from {mirror}",
-            why=said,
+            why=output,
             hint=f"check the network, apt's proxy settings and {MIRROR_VARIABLE}, then run the command again",
         )
     return working
@@ -289,16 +289,12 @@ def _update(apt: _Apt, sources: Sequence[AptSource], release: str) -> tuple[tupl
         if origin == "Debian" and re.split("[-/]", code_name)[0] == release and Path(path).is_file():
             stored.add((uri.rstrip("/"), suite))
     working = tuple(source for source in sources if (source.uri.rstrip("/"), source.suite) in stored)
-    return working, _last_lines(result.stderr or result.stdout)
+    return working, last_lines(result.stderr, result.stdout, count=3)
 
 
 def _apt_places() -> tuple[Path, Path]:
-    """The host's file and folder of sources, wherever its configuration has them."""
+    """Find the host's file and folder of sources, wherever its configuration has them."""
     words = ["apt-config", "shell", "file", "Dir::Etc::sourcelist/f", "folder", "Dir::Etc::sourceparts/d"]
     text = subprocess.run(words, capture_output=True, text=True, check=False).stdout
     places = dict(word.partition("=")[::2] for word in shlex.split(text))
     return Path(places.get("file", "/etc/apt/sources.list")), Path(places.get("folder", "/etc/apt/sources.list.d"))
-
-
-def _last_lines(text: str, count: int = 3) -> str:
-    return " | ".join(text.strip().splitlines()[-count:])

@@ -42,7 +42,7 @@ class AptSource(Struct, frozen=True, kw_only=True):
 
 
 def host_sources(source_list: Path, source_folder: Path) -> tuple[AptSource, ...]:
-    """The sources in apt's file and folder (`Dir::Etc::sourcelist`, `Dir::Etc::sourceparts`) that are switched on.
+    """Read the sources in apt's file and folder (`Dir::Etc::sourcelist`, `Dir::Etc::sourceparts`) that are switched on.
 
     What cannot be read or parsed is passed over: apt itself complains about it to whoever runs it.
     """
@@ -60,7 +60,7 @@ def host_sources(source_list: Path, source_folder: Path) -> tuple[AptSource, ...
 
 
 def parse_one_line(text: str) -> Iterator[AptSource]:
-    """The sources of a file in the one-line format: `deb [option=value …] uri suite component …`."""
+    """Parse a file in the one-line format: `deb [option=value …] uri suite component …`."""
     for line in text.splitlines():
         match = _ONE_LINE.fullmatch(line.partition("#")[0].strip())
         if match is None:
@@ -75,7 +75,7 @@ def parse_one_line(text: str) -> Iterator[AptSource]:
 
 
 def parse_deb822(text: str) -> Iterator[AptSource]:
-    """The sources of a file in the deb822 format: stanzas of `Field: value`, parted by empty lines."""
+    """Parse a file in the deb822 format: stanzas of `Field: value`, parted by empty lines."""
     for stanza in re.split(r"\n[ \t]*\n", text):
         fields: dict[str, str] = {}
         name = ""
@@ -101,7 +101,7 @@ def parse_deb822(text: str) -> Iterator[AptSource]:
 
 
 def for_release(sources: Iterable[AptSource], release: str) -> tuple[AptSource, ...]:
-    """Of `sources`, what may hold the release with that code name, its updates and its security updates.
+    """Select of `sources` what may hold the release with that code name, its updates and its security updates.
 
     A suite that is named by its role (`stable`) is kept too. Whether a source is Debian's own shows only in the signed
     list that it leads to.
@@ -116,7 +116,7 @@ def for_release(sources: Iterable[AptSource], release: str) -> tuple[AptSource, 
 
 
 def mirror_sources(mirror: str, release: str) -> tuple[AptSource, ...]:
-    """A Debian mirror that the user names (`http://HOST/debian`), for a host that has no source of that release.
+    """Make the sources of a Debian mirror that the user names (`http://HOST/debian`), for a host without that release.
 
     Its security updates are looked for beside it, at `http://HOST/debian-security`, where most mirrors have them.
     """
@@ -132,7 +132,7 @@ def mirror_sources(mirror: str, release: str) -> tuple[AptSource, ...]:
 
 
 def as_deb822(sources: Iterable[AptSource], architecture: str) -> str:
-    """The sources as the text of a `*.sources` file that fetches package lists of one architecture and nothing else."""
+    """Write the sources as the text of a `*.sources` file, for the package lists of one architecture alone."""
     return "\n".join(
         "".join(
             f"{name}: {value}\n"

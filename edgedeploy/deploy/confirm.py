@@ -1,4 +1,4 @@
-"""After the switch: what is current is what was meant, and works for the one who uses it; or it is taken back."""
+"""Confirm a release after the switch: it is the current one and the user's command accepts it, or it is taken back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was done on a device, as the device wrote it down."""
+"""Read and write a device's log: what was done there."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class LogEntry(Struct, frozen=True, kw_only=True):
 
 
 def one_line(words: str) -> str:
-    """Words as a field of the log: printable, on one line, not too long."""
+    """Make text a field of the log: printable, on one line, not too long."""
     kept = "".join(each if each.isprintable() else " " for each in words)
     return " ".join(kept.split())[:_DETAIL_LIMIT]
 
 
 def parse_log(text: str) -> tuple[LogEntry, ...]:
-    """The entries of a log, oldest first. Lines that are none, as a power cut may leave one, are left out."""
+    """Read the entries of a log, oldest first. Lines that are none, as a power cut may leave one, are left out."""
     found = []
     for line in text.splitlines():
         fields = line.split("\t")
@@ -49,7 +49,7 @@ def parse_log(text: str) -> tuple[LogEntry, ...]:
 
 
 def read_log(connection: Connection, *, lines: int = 2000) -> tuple[LogEntry, ...]:
-    """The last entries of the device's log, oldest first.
+    """Read the last entries of the device's log, oldest first.
 
     Args:
         lines: how many at most.

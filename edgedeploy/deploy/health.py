@@ -1,4 +1,4 @@
-"""Whether a release works on its device: its own `run check` loads the model there and answers the golden inputs."""
+"""Check a release's health on its device: its own `run check` loads the model and answers the golden inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One push at a time on a device."""
+"""Hold the lock of a device's store: one push at a time."""
 
 from __future__ import annotations
 

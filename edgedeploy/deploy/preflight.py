@@ -1,4 +1,4 @@
-"""Whether a bundle can run on a device, before a byte is sent; and whether what will be built for a target can."""
+"""Check whether a bundle can run on a device, before a byte is sent; and what will be built for a target."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _missing(connection: Connection, script: str, *arguments: str, doing: str) -
 
 
 def measured_peak_bytes(measurement: Measurement, manifest: Manifest) -> int | None:
-    """The largest resident set that a measurement of this model, with this runtime, has seen; None when it saw none.
+    """Read the largest resident set, in bytes, that a measurement of this model has seen; None when it saw none.
 
     Raises:
         InvalidFileError: the measurement is of another model.
@@ -119,7 +119,7 @@ def measured_peak_bytes(measurement: Measurement, manifest: Manifest) -> int | N
 
 
 def check_target(target: Target, found: Probe) -> None:
-    """Whether what is built for a target can run on a device at all, before any work is done for it.
+    """Check whether what is built for a target can run on a device at all, before any work is done for it.
 
     Raises:
         DeviceError: it cannot.
@@ -131,7 +131,7 @@ def check_target(target: Target, found: Probe) -> None:
 
 
 def refusals(manifest: Manifest, found: Probe, *, peak_memory_bytes: int | None = None) -> list[Refusal]:
-    """Everything that speaks against a bundle on a device; what a device does not say speaks against nothing."""
+    """Collect everything that speaks against a bundle on a device; unknown facts speak against nothing."""
     needs, runtime = manifest.needs, manifest.runtime
     refused = _refusals_of_core(manifest.architecture, needs.cpu_features, found, "the bundle is")
     if refused:

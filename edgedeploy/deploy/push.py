@@ -26,7 +26,7 @@ class PushResult(Struct, frozen=True, kw_only=True):
     kept_files: int
     """Contents that the device had already, read back and verified there."""
     resumed_bytes: int = 0
-    """Of what was missing, sent by a push that was cut: found there, verified, and not sent again."""
+    """Of what was missing, sent by an interrupted push: found there, verified, and not sent again."""
     activated: bool
     """False when the release was current before: nothing was changed."""
     health: str

@@ -1,4 +1,4 @@
-"""The releases on a device: which there are, which is current, and the way back."""
+"""List the releases on a device, find the current one, and roll back."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Listing(Struct, frozen=True):
 
 
 def release_id(version: str, bundle_sha256: str) -> str:
-    """`VERSION-` and the first 12 digits of the bundle's SHA-256: other content is another release."""
+    """Make `VERSION-` and the first 12 digits of the bundle's SHA-256: other content is another release."""
     return f"{version}-{bundle_sha256[:_ID_DIGITS]}"
 
 
 def list_releases(connection: Connection) -> Listing:
-    """All releases on the device, in one round trip.
+    """List all releases on the device, in one round trip.
 
     Raises:
         DeviceError, UnreachableError: the device cannot answer.
@@ -84,12 +84,12 @@ def find_release(listing: Listing, name: str, identity: str | None) -> Release |
 
 
 def releases(connection: Connection) -> tuple[Release, ...]:
-    """All whole releases on the device, by name and ID."""
+    """List all whole releases on the device, by name and ID."""
     return list_releases(connection).releases
 
 
 def current_release(connection: Connection, name: str | None = None) -> Release:
-    """The release that is current.
+    """Find the release that is current.
 
     Args:
         name: of the model; may be left out when the device has one only.
@@ -117,7 +117,7 @@ def current_release(connection: Connection, name: str | None = None) -> Release:
 
 
 def other_release(connection: Connection, release: Release, wanted: str) -> Release:
-    """Another release of the same model on the device.
+    """Find another release of the same model on the device.
 
     Args:
         wanted: its ID, or `"previous"`: the one that was current before `release`.
@@ -125,7 +125,7 @@ def other_release(connection: Connection, release: Release, wanted: str) -> Rele
     Raises:
         UnknownNameError: it is not there, or is `release` itself.
     """
-    others = {one.id: one for one in releases(connection) if one.name == release.name and one.id != release.id}
+    others = {each.id: each for each in releases(connection) if each.name == release.name and each.id != release.id}
     identity = release.parent if wanted == "previous" else wanted
     if identity is None or identity not in others:
         what = "release before it" if wanted == "previous" else f"other release {wanted!r}"
@@ -200,7 +200,7 @@ def broken_files(connection: Connection, release: Release) -> str:
 
 
 def _manifest(content: bytes, identity: str) -> Manifest | None:
-    """The manifest of a release folder; None when it is not the one that the folder's name tells of."""
+    """Decode the manifest of a release folder; None when it is not the one that the folder's name stands for."""
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
         check_manifest(manifest)

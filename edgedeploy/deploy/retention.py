@@ -1,4 +1,4 @@
-"""Which releases of a model stay on a device when a new one has come."""
+"""Choose which releases of a model stay on a device after a push."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def superseded(releases: Sequence[Release], name: str, keep: int) -> tuple[Relea
 
 
 def _history(mine: dict[str, Release]) -> Iterator[Release]:
-    """The current release, the one before it, and so on: as far as they are there."""
+    """Yield the current release, the one before it, and so on: as far as they are on the device."""
     at = next((release for release in mine.values() if release.current), None)
     seen: set[str] = set()
     # Two that were pushed in turn, A, B, A, follow each other.

@@ -1,4 +1,4 @@
-"""Trying again after a connection was lost."""
+"""Try again after a connection was lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def with_retries(
     sleep: Callable[[float], None] = time.sleep,
     rng: random.Random | None = None,
 ) -> _Answer:
-    """Call `attempt` until it does not lose its device, `retries` times again at most.
+    """Call `attempt` until it does not lose its device, at most `retries` more times.
 
     Before each there is a wait of a random length, up to a bound that doubles each time: «full jitter», so that many
     that lost one network do not come back at once (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).

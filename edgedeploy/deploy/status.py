@@ -1,4 +1,4 @@
-"""What runs on a device: since when, who put it there, how healthy it was, and what room is left."""
+"""Report what runs on a device: since when, by whom, its health, and the free space."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def status(connection: Connection, *, check_health: bool = False, progress: Prog
 
 
 def health(connection: Connection, release: Release, progress: Progress = SILENT) -> tuple[str, bool]:
-    """Load a release there and run its golden inputs: what it said, in words, and whether it is healthy.
+    """Load a release on its device and run its golden inputs. Returns its report in words, and whether it is healthy.
 
     Raises:
         DeviceError, UnreachableError: the device cannot answer.

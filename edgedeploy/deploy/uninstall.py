@@ -1,4 +1,4 @@
-"""Taking releases, a model, or everything off a device again."""
+"""Remove releases, a model, or everything from a device."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SWEEP_TIMEOUT_S = 600.0
 
 
 class Removed(Struct, frozen=True, kw_only=True):
-    """What went."""
+    """What was removed."""
 
     device: str
     releases: tuple[str, ...]
@@ -102,7 +102,7 @@ def uninstall_everything(connection: Connection) -> Removed:
 
 
 def _model(connection: Connection, listing: Listing, name: str | None) -> str:
-    others = {one.split("/")[0] for one in (*listing.damaged, *listing.unreadable)}
+    others = {path.split("/")[0] for path in (*listing.damaged, *listing.unreadable)}
     known = sorted({release.name for release in listing.releases} | others)
     if name is None and len(known) == 1:
         return known[0]
@@ -128,7 +128,7 @@ def _refuse_what_is_needed(connection: Connection, release: Release, mine: Seque
             f"{release.id} is current on {connection.address}",
             hint=f"edgedeploy rollback {connection.address}, or remove the whole model: leave --release out",
         )
-    if any(one.current and one.parent == release.id for one in mine):
+    if any(each.current and each.parent == release.id for each in mine):
         raise DeviceError(
             f"{release.id} is where a rollback on {connection.address} would go",
             hint="push another release first, or remove the whole model: leave --release out",
@@ -143,7 +143,7 @@ def _sweep(store: DeviceStore, gone: Sequence[Release], present: Sequence[Releas
 
 
 def _contents(releases: Sequence[Release]) -> dict[str, int]:
-    """Sizes in bytes by SHA-256, manifests left out."""
+    """List sizes in bytes by SHA-256, without the manifests."""
     return {
         entry.sha256: entry.size_bytes
         for release in releases

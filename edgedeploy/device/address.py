@@ -1,4 +1,4 @@
-"""From an address, as people write it, to an open connection."""
+"""Open a connection to an address as people write it."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _settings(
     through: str | None = None,
     towards: tuple[str, ...] = (),
 ) -> SshSettings:
-    """What `~/.ssh/config` says of `host`, under what the address itself says.
+    """Merge what the address says of a host with `~/.ssh/config`; the address wins.
 
     Args:
         through: jump hosts that are given, instead of those in the file.
@@ -123,7 +123,7 @@ def _settings(
 
 
 def _jump(text: str | None, *, accept_new: bool, timeout_s: float, towards: tuple[str, ...]) -> SshSettings | None:
-    """The last hop of `ProxyJump a,b,c`, which itself goes through the ones before."""
+    """Return the last hop of `ProxyJump a,b,c`, which itself goes through the ones before."""
     if text is None:
         return None
     *before, last = text.split(",")

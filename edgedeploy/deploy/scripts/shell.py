@@ -297,7 +297,7 @@ echo log
 
 
 def argv(script: str, *arguments: str, lock: str | None = None) -> list[str]:
-    """The command that runs one of the scripts; with `lock`, only as long as that is the device's lock."""
+    """Make the command that runs one of the scripts; with `lock`, only as long as that is the device's lock."""
     if lock is None:
         return ["sh", "-c", _PREAMBLE + script, "edgedeploy", *arguments]
     return ["sh", "-c", _PREAMBLE + _HELD + script, "edgedeploy", lock, *arguments]

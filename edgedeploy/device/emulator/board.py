@@ -197,7 +197,7 @@ def board_kill(name: str = DEFAULT_BOARD) -> bool:
 
 
 def board_status(name: str = DEFAULT_BOARD) -> BoardStatus:
-    """A board as it is now.
+    """Look at a board as it is now.
 
     Raises:
         UnknownNameError: there is no such board.
@@ -222,12 +222,12 @@ def board_status(name: str = DEFAULT_BOARD) -> BoardStatus:
 
 
 def board_list() -> tuple[BoardStatus, ...]:
-    """All boards that were made, by name."""
+    """List all boards that were made, by name."""
     return tuple(board_status(name) for name in _made())
 
 
 def board_access(name: str = DEFAULT_BOARD) -> BoardAccess:
-    """The way into a board that is up.
+    """Return the way into a board that is up.
 
     Raises:
         UnknownNameError: there is no such board.
@@ -252,7 +252,7 @@ def emulated_board(
     delete: bool = False,
     progress: Progress = SILENT,
 ) -> Iterator[BoardStatus]:
-    """A board that is up for the length of a `with` block. One that was up before stays up after it.
+    """Keep a board up for the length of a `with` block. One that was up before stays up after it.
 
     Args:
         delete: remove the board afterwards, if it was not up before.
@@ -282,7 +282,7 @@ def _made() -> list[str]:
 
 
 def _known(name: str) -> Path:
-    """The folder of a board that was made or, as its name is a target's, could be."""
+    """Find the folder of a board that was made or, as its name is a target's, could be."""
     folder = board_folder(name)
     if not folder.is_dir() and name not in target_names():
         raise UnknownNameError(

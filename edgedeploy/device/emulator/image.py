@@ -47,7 +47,7 @@ _KEPT_S = 30 * 24 * 3600
 def image_folder(
     emulation: Emulation, progress: Progress = SILENT, *, minimal: bool = False, rebuild: bool = False
 ) -> Path:
-    """The folder with `kernel`, `initramfs`, `disk.ext4` and `packages.json`, built now if it is not there.
+    """Return the folder with `kernel`, `initramfs`, `disk.ext4` and `packages.json`; build it if it is not there.
 
     Args:
         minimal: the system without Python, of busybox and sshd.
@@ -69,7 +69,7 @@ def image_folder(
 
 
 def image_digest(emulation: Emulation, *, minimal: bool = False) -> str:
-    """SHA-256 of all that an image is made from but the packages' versions, as hexadecimal digits."""
+    """Hash all that an image is made from but the packages' versions: SHA-256, as hexadecimal digits."""
     system = (emulation.debian_release, emulation.debian_architecture, "minimal" if minimal else "whole")
     packages = tuple(MINIMAL_PACKAGES if minimal else PACKAGES)
     made_from = (RECIPE_VERSION, *system, _kernel_architecture(emulation), emulation.kernel_package, packages)

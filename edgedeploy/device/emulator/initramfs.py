@@ -52,7 +52,7 @@ class CpioArchive:
 
 
 def base_archive(busybox: Path, modules: Path, init: bytes) -> bytes:
-    """The archive that every board of an image boots with.
+    """Make the archive that every board of an image boots with.
 
     Args:
         busybox: a static one, of the board's architecture.
@@ -76,7 +76,7 @@ def base_archive(busybox: Path, modules: Path, init: bytes) -> bytes:
 
 
 def board_archive(host_key: bytes, authorized_key: str, hostname: str) -> bytes:
-    """What makes one board itself: `/init` puts it into memory, as `/run/edgedeploy`, at each boot."""
+    """Make the archive of one board's own files: `/init` copies them to `/run/edgedeploy` at each boot."""
     archive = CpioArchive()
     archive.folder("board")
     archive.file("board/ssh_host_ed25519_key", host_key, 0o600)
@@ -86,7 +86,7 @@ def board_archive(host_key: bytes, authorized_key: str, hostname: str) -> bytes:
 
 
 def _load_order(folder: Path, names: Iterable[str]) -> list[Path]:
-    """The modules' files, each after those that it depends on. Modules built into the kernel have no file."""
+    """List the modules' files, each after those that it depends on. Modules built into the kernel have no file."""
     files = {path.stem.replace("-", "_"): path for path in folder.rglob("*.ko")}
     order: list[Path] = []
 

@@ -13,7 +13,7 @@ class KeyPair(Struct, frozen=True):
 
 
 def new_key_pair() -> KeyPair:
-    """A new key, from the operating system's randomness."""
+    """Make a new key, from the operating system's randomness."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 

@@ -1,4 +1,4 @@
-"""Logging in to a board, to know that it is up."""
+"""Log in to a board, to know that it is up."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def keep_minimum(root: Path) -> None:
 
 
 def _with_libraries(root: Path, programs: Iterable[Path], names: Iterable[str]) -> set[Path]:
-    """The files of the libraries that `programs` and the libraries `names` need, directly or not, and `names`."""
+    """Find the files of the libraries `names`, and of all that they and `programs` need, directly or not."""
     # Those in the folders nearest to the root are the ones that the loader looks in.
     paths = sorted((root / "usr/lib").rglob("*.so*"), key=lambda path: len(path.parts), reverse=True)
     libraries = {path.name: path for path in paths}

@@ -37,7 +37,7 @@ _KERNEL_WORDS = "console=ttyAMA0 quiet panic=-1 mitigations=off cryptomgr.notest
 
 
 def program(target: Target, emulation: Emulation) -> str:
-    """The emulator of the kernel's architecture, e.g. `"qemu-system-aarch64"`.
+    """Name the emulator of the kernel's architecture, e.g. `"qemu-system-aarch64"`.
 
     Raises:
         UnsupportedError: boards of that architecture are not emulated.
@@ -61,7 +61,7 @@ def command_line(
     console: int,
     counting: bool = False,
 ) -> list[str]:
-    """How a board is started.
+    """Make the command line that starts a board.
 
     The board sees one disk, one network card behind QEMU's user network with nothing outside (`restrict`), and a source
     of randomness; from the host, its SSH port is on the loopback address only. Devices sit on virtio's memory-mapped
@@ -172,7 +172,7 @@ def _launch(line: list[str], *handles: int) -> subprocess.CompletedProcess[str]:
 
 
 def is_on(folder: Path) -> bool:
-    """Whether the board in `folder` is running, started by whatever process."""
+    """Tell whether the board in `folder` is running, started by whatever process."""
     try:
         with (folder / "power.lock").open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -184,7 +184,7 @@ def is_on(folder: Path) -> bool:
 
 
 def process_id(folder: Path) -> int | None:
-    """The process ID of the board's QEMU, if this process can see it."""
+    """Find the process ID of the board's QEMU, if this process can see it."""
     candidates: list[str] = []
     with contextlib.suppress(OSError):
         candidates.append((folder / "qemu.pid").read_text().strip())
@@ -294,7 +294,7 @@ def _console_socket(folder: Path) -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def _short_path(folder: Path) -> Iterator[str]:
-    """Another name of a folder: the address of a Unix socket has room for 107 bytes, a cache folder may be longer."""
+    """Give a folder a short name: the address of a Unix socket has room for 107 bytes, a cache folder may be longer."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{handle}"

@@ -38,7 +38,7 @@ def boards_folder() -> Path:
 
 
 def board_folder(name: str) -> Path:
-    """Where a board lives.
+    """Return a board's folder.
 
     Raises:
         UnknownNameError: it cannot be a board's name.
@@ -51,7 +51,7 @@ def board_folder(name: str) -> Path:
 
 
 def read_state(folder: Path) -> BoardState | None:
-    """The state in `folder`; None when there is none or it is damaged, which is fixed by making the board anew."""
+    """Read the state in `folder`; None when there is none or it is damaged. Then the board is made anew."""
     try:
         return msgspec.json.decode((folder / "state.json").read_bytes(), type=BoardState)
     except (OSError, msgspec.DecodeError):

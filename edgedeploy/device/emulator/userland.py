@@ -57,7 +57,7 @@ _APPLETS = ("awk", "clear", "ip", "less", "ping", "poweroff", "vi", "wget", "whi
 
 
 def packaged(name: str) -> bytes:
-    """The content of one of our own files for the board, from the folder `rootfs`."""
+    """Read one of our own files for the board, from the folder `rootfs`."""
     return (resources.files(__package__) / "rootfs" / name).read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""Which C library a device has, from whatever there told of it."""
+"""Determine which C library a device has, from what its programs say."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MUSL_VERSION = re.compile(rf"Version {_VERSION}.{{0,32}}", re.ASCII)
 
 
 def read_c_library(lines: Sequence[str], of_python: Sequence[str], *, has_loader: bool, asked: bool) -> CLibrary:
-    """The C library of a device.
+    """Determine the C library of a device.
 
     Args:
         lines: what programs there said of it, or names of its file.

@@ -1,4 +1,4 @@
-"""What the first bytes of a Linux program say: for which machine it is."""
+"""Read the header of a Linux program: for which machine it is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Header(Struct, frozen=True):
 
 
 def read(content: bytes) -> Header | None:
-    """From at least 20 bytes; None when that is no little-endian program, or one for a machine that is not known."""
+    """Read a header from at least 20 bytes; None when it is not a little-endian program for a known machine."""
     if len(content) < 20 or content[:4] != b"\x7fELF" or content[4] not in (1, 2) or content[5] != 1:
         return None
     machine = _MACHINES.get(int.from_bytes(content[18:20], "little"))

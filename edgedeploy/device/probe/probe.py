@@ -51,7 +51,7 @@ _AT_PAGESZ = 6
 
 
 def probe(connection: Connection, *, pythons: Sequence[str] = PYTHONS) -> Probe:
-    """What the device is, and which target fits it best. Nothing is changed there.
+    """Ask a device what it is, and find the target that fits it best. Nothing is changed there.
 
     Args:
         pythons: names under which a Python is looked for. Each that is there is started, which takes a while on a small
@@ -74,41 +74,46 @@ def probe(connection: Connection, *, pythons: Sequence[str] = PYTHONS) -> Probe:
 
 
 def read_answer(answer: bytes, address: str) -> Probe:
-    """What the script's output says. Never fails: what cannot be read is None or empty."""
-    said = _Said(answer)
-    shell = elf_header.read(said.octets("shell"))
-    machine = said.word("machine")
-    part = _part(said)
-    memory = _memory(said)
+    """Parse the script's output. Never fails: what cannot be read is None or empty."""
+    facts = _Facts(answer)
+    shell = elf_header.read(facts.octets("shell"))
+    machine = facts.word("machine")
+    part = _part(facts)
+    memory = _memory(facts)
     return Probe(
         address=address,
         machine=machine,
-        kernel=_printable(" ".join(said["kernel"][:2])),
-        board=_printable(said.one("board")),
-        system=_system(said["system"]),
-        architectures=_architectures(machine, shell, said["loader"]),
+        kernel=_printable(" ".join(facts["kernel"][:2])),
+        board=_printable(facts.first("board")),
+        system=_system(facts["system"]),
+        architectures=_architectures(machine, shell, facts["loader"]),
         userland_bits=shell.bits if shell else None,
-        cpu=_cpu(said, part),
+        cpu=_cpu(facts, part),
         cpu_part=part,
-        cpu_features=_features(said["cpu"]),
-        cores=_cores(said),
-        clock_max_mhz=_clock(said["clock"], 0),
-        clock_now_mhz=_clock(said["clock"], 1),
-        governor=", ".join(sorted({words[2] for words in map(str.split, said["clock"]) if _is_word_at(words, 2)})),
+        cpu_features=_features(facts["cpu"]),
+        cores=_cores(facts),
+        clock_max_mhz=_clock(facts["clock"], 0),
+        clock_now_mhz=_clock(facts["clock"], 1),
+        governor=", ".join(sorted({words[2] for words in map(str.split, facts["clock"]) if _is_word_at(words, 2)})),
         memory_total_bytes=memory.get("MemTotal"),
         memory_available_bytes=memory.get("MemAvailable"),
         swap_total_bytes=memory.get("SwapTotal"),
         swap_free_bytes=memory.get("SwapFree"),
-        disk_free_bytes=free_bytes(said.one("disk")),
-        page_size_bytes=_page_size_bytes(said, shell),
-        libc=read_c_library(said["libc"], said["python"], has_loader=bool(said["loader"]), asked=bool(said["end"])),
-        pythons=_pythons(said["python"]),
-        temperature_c=_temperature_c(said["thermal"]),
-        throttled=_throttled(said.one("throttled")),
+        disk_free_bytes=free_bytes(facts.first("disk")),
+        page_size_bytes=_page_size_bytes(facts, shell),
+        libc=read_c_library(
+            facts["libc"],
+            facts["python"],
+            has_loader=bool(facts["loader"]),
+            asked=bool(facts["end"]),
+        ),
+        pythons=_pythons(facts["python"]),
+        temperature_c=_temperature_c(facts["thermal"]),
+        throttled=_throttled(facts.first("throttled")),
     )
 
 
-class _Said:
+class _Facts:
     """The lines of an answer, by their first word."""
 
     def __init__(self, answer: bytes) -> None:
@@ -120,15 +125,15 @@ class _Said:
     def __getitem__(self, key: str) -> list[str]:
         return self._lines.get(key, [])
 
-    def one(self, key: str) -> str:
+    def first(self, key: str) -> str:
         return next(iter(self[key]), "")
 
     def word(self, key: str) -> str:
-        value = self.one(key)
+        value = self.first(key)
         return value if _WORD.fullmatch(value) else ""
 
     def octets(self, key: str) -> bytes:
-        """Of lines of two hexadecimal digits for each byte."""
+        """Decode lines of two hexadecimal digits for each byte."""
         words = " ".join(self[key]).split()
         if not all(re.fullmatch("[0-9a-f]{2}", word) for word in words):
             return b""
@@ -161,7 +166,7 @@ def _system(lines: Sequence[str]) -> System:
 
 
 def _architectures(machine: str, shell: elf_header.Header | None, loaders: Sequence[str]) -> tuple[str, ...]:
-    """The shell's own first; where its header cannot be read, the kernel's word has to do."""
+    """List architectures, the shell's own first; where its header cannot be read, the kernel's."""
     kernel = _ARCHITECTURES.get(machine, machine)
     # Of 32-bit Arm, the header says no more than that; what the core has, the kernel's name says.
     of_32_bits = ("armv6l",) if kernel == "armv6l" else ("armv7l", "armv6l")
@@ -173,10 +178,10 @@ def _architectures(machine: str, shell: elf_header.Header | None, loaders: Seque
     return tuple(dict.fromkeys(found))
 
 
-def _part(said: _Said) -> int | None:
-    """None also for cores that are not all of one kind, or not designed by Arm."""
+def _part(facts: _Facts) -> int | None:
+    """Read the Arm part number; None also for cores that are not all of one kind, or not designed by Arm."""
     parts, makers = (
-        {_colon(line)[1] for line in said["cpu"] if _colon(line)[0] == key} for key in ("CPU part", "CPU implementer")
+        {_colon(line)[1] for line in facts["cpu"] if _colon(line)[0] == key} for key in ("CPU part", "CPU implementer")
     )
     if len(parts) != 1 or makers != {f"{IMPLEMENTER:#x}"}:
         return None
@@ -189,10 +194,10 @@ def _colon(line: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
-def _cpu(said: _Said, part: int | None) -> str:
+def _cpu(facts: _Facts, part: int | None) -> str:
     if part is not None:
         return ARM_CORES.get(part, f"Arm part {part:#x}")
-    return _printable(next((value for key, value in map(_colon, said["cpu"]) if key == "model name"), ""))
+    return _printable(next((value for key, value in map(_colon, facts["cpu"]) if key == "model name"), ""))
 
 
 def _features(lines: Sequence[str]) -> tuple[str, ...]:
@@ -204,32 +209,32 @@ def _features(lines: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(set.intersection(*sets))) if sets else ()
 
 
-def _cores(said: _Said) -> int | None:
-    online = said.one("online")
+def _cores(facts: _Facts) -> int | None:
+    online = facts.first("online")
     if _ONLINE.fullmatch(online):
         ranges = [part.partition("-") for part in online.split(",")]
         cores = sum(int(last or first) - int(first) + 1 for first, _, last in ranges)
         if 0 < cores <= 4096:
             return cores
-    return _integer(said.one("processors"), most=4096) or None
+    return _integer(facts.first("processors"), most=4096) or None
 
 
 def _clock(lines: Sequence[str], index: int) -> float | None:
-    """The fastest of the cores'. Linux says kHz."""
+    """Read the clock of the fastest core, in MHz. Linux says kHz."""
     words = [line.split(" ") for line in lines]
     khz = [_integer(each[index], most=20_000_000) for each in words if len(each) == 3]
     return max((each / 1000 for each in khz if each), default=None)
 
 
-def _memory(said: _Said) -> dict[str, int]:
-    return {match["key"]: int(match["kib"]) << 10 for match in map(_KIB.fullmatch, said["memory"]) if match}
+def _memory(facts: _Facts) -> dict[str, int]:
+    return {match["key"]: int(match["kib"]) << 10 for match in map(_KIB.fullmatch, facts["memory"]) if match}
 
 
-def _page_size_bytes(said: _Said, shell: elf_header.Header | None) -> int | None:
-    """As `getconf` says, else from what the kernel hands to every program: pairs of a number and a value."""
-    size = _integer(said.one("page"), most=1 << 24)
+def _page_size_bytes(facts: _Facts, shell: elf_header.Header | None) -> int | None:
+    """Read the page size that `getconf` says, else the kernel's auxiliary vector: pairs of a number and a value."""
+    size = _integer(facts.first("page"), most=1 << 24)
     if size is None and shell is not None:
-        octets, width = said.octets("auxv"), shell.bits // 8
+        octets, width = facts.octets("auxv"), shell.bits // 8
         words = [int.from_bytes(octets[at : at + width], "little") for at in range(0, len(octets) - width + 1, width)]
         size = dict(zip(words[::2], words[1::2], strict=False)).get(_AT_PAGESZ)
     return size if size is not None and size in {1 << shift for shift in range(12, 25)} else None
@@ -242,7 +247,7 @@ def _pythons(lines: Sequence[str]) -> tuple[Python, ...]:
 
 
 def _temperature_c(lines: Sequence[str]) -> float | None:
-    """The core's where a sensor is called so, else the hottest. Linux says thousandths of a degree."""
+    """Read the CPU sensor's temperature in °C, else the hottest sensor's. Linux says thousandths of a degree."""
     found: list[tuple[bool, float]] = []
     for line in lines:
         value, _, kind = line.partition(" ")

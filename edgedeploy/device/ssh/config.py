@@ -70,7 +70,7 @@ def host_config(host: str) -> HostConfig:
 
 
 def _lines(path: Path, depth: int = 0) -> Iterator[str]:
-    """The lines of a file, with those of the files that it includes in their places; paramiko does not read them."""
+    """Yield the lines of a file, with those of the files that it includes in their places."""
     if depth > _MOST_INCLUDES:
         raise ValueError(f"{path} is included in a circle")
     block = "Host *"

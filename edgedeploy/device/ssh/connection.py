@@ -168,7 +168,7 @@ def _log_in(
 
 
 def _transport(known: tuple[KnownKey, ...], *args: Any, **more: Any) -> paramiko.Transport:
-    """A transport that asks for a key of the kind that is known, where a host has several, and uses no weak cipher."""
+    """Make a transport that asks for the kind of host key that is known, and uses no weak cipher."""
     transport = paramiko.Transport(*args, **more)
     options = transport.get_security_options()
     kinds = [kind for key in known for kind in (_RSA_SIGNATURES if key.kind == "ssh-rsa" else (key.kind,))]

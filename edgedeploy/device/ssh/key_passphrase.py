@@ -1,4 +1,4 @@
-"""The passphrase of an encrypted key: out of an environment variable, or asked for. It is kept nowhere."""
+"""Get the passphrase of an encrypted key: from an environment variable, or from the user. It is kept nowhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ VARIABLE = "EDGEDEPLOY_SSH_PASSPHRASE"
 
 
 def passphrase_for(who: str) -> str | None:
-    """What decrypts the key with which we log in.
+    """Get the passphrase of the key with which we log in.
 
     Args:
         who: `user@host:port`, for the question.

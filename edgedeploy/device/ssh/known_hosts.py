@@ -34,12 +34,12 @@ class KnownKey(Struct, frozen=True, kw_only=True):
 
 
 def host_name(host: str, port: int) -> str:
-    """How a host is written in known_hosts."""
+    """Write a host's name as known_hosts has it."""
     return host if port == 22 else f"[{host}]:{port}"
 
 
 def known_keys(paths: Iterable[Path], name: str) -> tuple[KnownKey, ...]:
-    """The keys that the files have for a host. A file that is missing is an empty one, a line that is no key is none.
+    """Find the keys that the files have for a host. Missing files and lines that are no keys count as empty.
 
     Keys of certificate authorities are left out: a host is known by its own key here.
 
@@ -81,7 +81,7 @@ def remember(path: Path, name: str, kind: str, blob: bytes) -> None:
 
 
 def fingerprint(kind: str, blob: bytes) -> str:
-    """Type and SHA-256 of a key, as `ssh-keygen -l` prints them."""
+    """Write the type and the SHA-256 of a key, as `ssh-keygen -l` prints them."""
     return f"{kind} SHA256:{base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip('=')}"
 
 
@@ -98,7 +98,7 @@ def _key_for(line: str, name: str, path: Path) -> KnownKey | None:
 
 
 def _names(hosts: str, name: str) -> bool:
-    """Whether the first field of a line is for the host: a hash of its name, or patterns of which none forbids it."""
+    """Tell whether a line is for the host: its first field is a hash of its name, or patterns that allow it."""
     if hosts.startswith("|"):
         try:
             _, version, salt, digest = hosts.split("|")
@@ -117,7 +117,7 @@ def _names(hosts: str, name: str) -> bool:
 
 
 def _ends_line(file: BinaryIO) -> bool:
-    """Whether a file that was opened for appending is empty or ends with a line's end."""
+    """Tell whether a file that was opened for appending is empty or ends with a line's end."""
     if file.seek(0, os.SEEK_END) == 0:
         return True
     file.seek(-1, os.SEEK_END)

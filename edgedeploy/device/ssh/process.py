@@ -156,7 +156,7 @@ class SshProcess:
             self._channel.status_event.wait(_END_S)
 
     def _is_lost(self) -> bool:
-        """Whether the connection has ended, told after a channel has."""
+        """Tell whether the connection has ended, after a channel has."""
         if self._channel.exit_status_ready() and self._channel.recv_exit_status() != -1:
             return False
         transport = self._channel.get_transport()
