@@ -13,11 +13,11 @@ from msgspec import structs
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.free_space import free_bytes
 from edgedeploy.device.probe import elf_header
-from edgedeploy.device.probe.arm_cores import ARM_CORES, IMPLEMENTER
 from edgedeploy.device.probe.c_library import read_c_library
 from edgedeploy.device.probe.script import SCRIPT
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.foundation.programs import last_lines
+from edgedeploy.targets.arm_cores import ARM, arm_core_name
 from edgedeploy.targets.fit import fit_target
 from edgedeploy.values.probe import Probe, Python, System
 from edgedeploy.values.throttling import Throttling, ThrottlingEvent
@@ -183,7 +183,7 @@ def _part(facts: _Facts) -> int | None:
     parts, makers = (
         {_colon(line)[1] for line in facts["cpu"] if _colon(line)[0] == key} for key in ("CPU part", "CPU implementer")
     )
-    if len(parts) != 1 or makers != {f"{IMPLEMENTER:#x}"}:
+    if len(parts) != 1 or makers != {f"{ARM:#x}"}:
         return None
     part = parts.pop()
     return int(part, 16) if re.fullmatch("0x[0-9a-f]{1,3}", part) else None
@@ -196,7 +196,7 @@ def _colon(line: str) -> tuple[str, str]:
 
 def _cpu(facts: _Facts, part: int | None) -> str:
     if part is not None:
-        return ARM_CORES.get(part, f"Arm part {part:#x}")
+        return arm_core_name(part)
     return _printable(next((value for key, value in map(_colon, facts["cpu"]) if key == "model name"), ""))
 
 
