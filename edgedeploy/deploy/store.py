@@ -76,9 +76,15 @@ class DeviceStore:
         """
         return ReleaseFolder(self, name, identity)
 
-    def uninstall(self, name: str, identities: Sequence[str] = ()) -> None:
-        """Remove releases of a model that are not current; without any, the model itself, what is current first."""
-        self.run(UNINSTALL, name, *identities, doing="remove releases")
+    def uninstall_model(self, name: str) -> None:
+        """Remove a model with all its releases, what is current first."""
+        self.run(UNINSTALL, name, doing="remove the releases")
+
+    def remove_releases(self, name: str, identities: Sequence[str]) -> None:
+        """Remove releases of a model, none of them the current one."""
+        # Without an ID, the script would take the model itself.
+        if identities:
+            self.run(UNINSTALL, name, *identities, doing="remove the releases")
 
     def sweep(self, kept: Iterable[str]) -> None:
         """Remove all contents but manifests and those with the SHA-256s `kept`."""

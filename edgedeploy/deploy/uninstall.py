@@ -56,10 +56,11 @@ def uninstall(
         gone = [_found(connection, mine, identity) for identity in releases] if releases else mine
         for release in gone if releases else ():
             _refuse_what_is_needed(connection, release, mine)
-        # Damaged folders of the model go with it.
-        names = [release.id for release in gone] if releases else []
         progress.step(f"removing {model}")
-        store.uninstall(model, names)
+        if releases:
+            store.remove_releases(model, [release.id for release in gone])
+        else:
+            store.uninstall_model(model)  # with its damaged folders
         freed_bytes = _sweep(store, gone, listing.releases)
     return Removed(
         device=connection.address,
@@ -79,7 +80,7 @@ def retire(store: DeviceStore, name: str, identities: Sequence[str], present: Se
         DeviceError, BusyError, UnreachableError: as `DeviceStore.run` does.
     """
     gone = [release for release in present if release.name == name and release.id in identities]
-    store.uninstall(name, identities)
+    store.remove_releases(name, identities)
     _sweep(store, gone, present)
 
 
