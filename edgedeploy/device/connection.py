@@ -1,6 +1,6 @@
 """What every device is to the rest of edgedeploy: something that runs a command and takes and gives bytes.
 
-`ssh.py`, `local.py` and `emulator/` satisfy it; `deploy` and `measure` know nothing else of a device.
+`ssh/` (emulated boards too) and `local.py` satisfy it; `deploy` and `measure` know nothing else of a device.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Connection(Protocol):
 
         Raises:
             UnreachableError: the connection was lost.
-            DeviceError: it did not end within `timeout_s` (a limit on silence while `stdin` is being sent), or it
-                answers more than `ANSWER_LIMIT_BYTES`.
+            DeviceError: it did not take a piece of `stdin` within `timeout_s`, or did not end within `timeout_s` after
+                the last one, or it answers more than `ANSWER_LIMIT_BYTES`. It is killed.
         """
 
     def start(self, argv: Sequence[str]) -> Process:
