@@ -153,6 +153,81 @@ def test_a_failed_boot_cuts_the_power(folder: Path, tmp_path: Path, monkeypatch:
     assert cut == [folder] * 2
 
 
+class PoweredOn:
+    """Stands in for QEMU: on from `start` to `cut_power`, with the network up at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.starts: list[dict[str, object]] = []
+        self._on: set[Path] = set()
+        for name in ("start", "is_on", "cut_power", "process_id"):
+            monkeypatch.setattr(qemu, name, getattr(self, name))
+
+    def start(self, target: object, emulation: object, folder: Path, **options: object) -> int:
+        self.starts.append(options)
+        (folder / qemu.CONSOLE_LOG).write_text("edgedeploy: the network is up\n")
+        self._on.add(folder)
+        return 2222
+
+    def is_on(self, folder: Path) -> bool:
+        return folder in self._on
+
+    def cut_power(self, folder: Path) -> bool:
+        was_on = folder in self._on
+        self._on.discard(folder)
+        return was_on
+
+    def process_id(self, folder: Path) -> int | None:
+        return 4711 if folder in self._on else None
+
+
+def test_a_board_is_made_booted_left_alone_and_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to its own disk and its own QEMU, which tests with real boards look at."""
+    machine = PoweredOn(monkeypatch)
+    made: list[str] = []
+    answers = {"up": True}
+    for version in ("first", "second"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "initramfs").write_bytes(b"base")
+    current = {"image": "first"}
+    monkeypatch.setattr(board, "need", lambda *_: None)
+    monkeypatch.setattr(board, "image_folder", lambda *_, **__: tmp_path / current["image"])
+    monkeypatch.setattr(board, "refuse_small_disk", lambda *_: None)
+    monkeypatch.setattr(board, "repair_disk", lambda _: False)
+    monkeypatch.setattr(boot, "wait_for_login", lambda *_: answers["up"])
+
+    def copy(source: Path, disk: Path, disk_mb: int) -> None:
+        made.append(f"{source.parent.name} {disk_mb}")
+        disk.touch()
+
+    monkeypatch.setattr(files, "copy_disk", copy)
+    status = board_up("two", target="rpi4", counting=True, disk_mb=512)
+    assert (status.state, status.port, status.counting, status.minimal) == ("up", 2222, True, False)
+    assert (status.image, status.disk_mb, status.pid) == ("first", 512, 4711)
+    assert machine.starts == [{"kernel": tmp_path / "first" / "kernel", "port": None, "counting": True}]
+    assert (Path(status.folder) / "known_hosts").read_text().startswith("[127.0.0.1]:2222 ssh-ed25519 ")
+    # One that is up is left alone.
+    assert board_up("two") == status and len(machine.starts) == 1
+    # One that crashed starts again with its disk and its port.
+    machine.cut_power(Path(status.folder))
+    assert board_status("two").state == "crashed"
+    assert board_up("two").state == "up"
+    assert made == ["first 512"] and machine.starts[-1]["port"] == 2222
+    # One whose image has changed, and one that is to be rebuilt, get a new disk of the same size.
+    current["image"] = "second"
+    machine.cut_power(Path(status.folder))
+    assert board_up("two").image == "second"
+    assert board_up("two", rebuild=True, minimal=True).minimal
+    assert made == ["first 512", "second 512", "second 512"]
+    assert board_status("two").counting
+    # One that does not let us in is switched off again, and is no board that is up.
+    answers["up"] = False
+    machine.cut_power(Path(status.folder))
+    with pytest.raises(BoardError, match="does not let us log in") as caught:
+        board_up("two")
+    assert "the network is up" in caught.value.why
+    assert board_status("two").state == "down"
+
+
 def test_secrets_are_for_the_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "copy_disk", lambda _, destination, __: destination.touch())
     (tmp_path / "initramfs").write_bytes(b"base")
