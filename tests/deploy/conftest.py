@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.device_store import FakeTool
 
 from edgedeploy.device.local import LocalConnection
-
-FakeTool = Callable[[str, str], None]
 
 
 @pytest.fixture

@@ -1,0 +1,80 @@
+"""The user's own command has the last word on a release."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from support.device_store import FakeTool, damage, store
+
+from edgedeploy.deploy.device_log import read_log
+from edgedeploy.deploy.push import carry_out, push
+from edgedeploy.deploy.releases import current_release, releases
+from edgedeploy.deploy.request import PushRequest
+from edgedeploy.deploy.status import status
+from edgedeploy.device.local import LocalConnection
+from edgedeploy.foundation.errors import DeviceError
+
+pytestmark = pytest.mark.slow
+
+
+class TestConfirm:
+    def test_the_users_own_command_has_the_last_word(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        command = (
+            'cat .edgedeploy/current/model/model.onnx >seen; grep -q "version 1" seen || { echo "no such app"; false; }'
+        )
+        first = push(make_bundle(), device, confirm=command)
+        assert (home / "seen").read_bytes() == b"the model, version 1"
+        assert read_log(device)[-1].event == "confirmed"
+        with pytest.raises(
+            DeviceError, match=f"not confirmed on local:; {first.release.id} is current again"
+        ) as caught:
+            push(make_bundle(version="2"), device, confirm=command)
+        assert caught.value.why == "no such app | exit status 1" and command in caught.value.hint
+        assert current_release(device) == first.release
+        *_, activated, back, taken = read_log(device)
+        assert (activated.event, taken.event, back.event) == ("activated", "taken-back", "rolled-back")
+        assert taken.detail == "no such app | exit status 1"
+        assert status(device).running[0].health is None
+
+    def test_where_nothing_was_before_nothing_is_current(
+        self, make_bundle, device: LocalConnection, home: Path
+    ) -> None:
+        with pytest.raises(DeviceError, match="no release of model is current there"):
+            push(make_bundle(), device, confirm="exit 3")
+        assert not os.path.lexists(store(home) / "current/model")
+        assert read_log(device)[-1].event == "taken-back"
+        # The same bundle again, once the application is there: nothing is sent, and it is confirmed.
+        again = push(make_bundle(), device, confirm="true")
+        assert (again.sent_files, again.activated, again.release.current) == (0, True, True)
+
+    def test_a_push_that_was_cut_before_it_was_confirmed(self, make_bundle, device: LocalConnection) -> None:
+        first = push(make_bundle(), device).release
+        second = push(make_bundle(version="2"), device).release
+        with pytest.raises(DeviceError, match="is current again"):
+            push(make_bundle(version="2"), device, confirm="false")
+        assert current_release(device) == first
+        assert second.id in {each.id for each in releases(device)}
+
+    def test_where_the_way_back_is_damaged_it_stays(self, make_bundle, device: LocalConnection) -> None:
+        first = push(make_bundle(), device).release
+        damage(Path(first.path) / "run", b"#!/bin/sh\nexit 1\n")
+        with pytest.raises(DeviceError, match=r"it stays current, since there is no way back: release .* is damaged"):
+            push(make_bundle(version="2", files={"other": b"x"}), device, confirm="false")
+        assert current_release(device).manifest.version == "2"
+
+    def test_a_command_that_does_not_end(self, make_bundle, device: LocalConnection) -> None:
+        first = push(make_bundle(), device).release
+        request = PushRequest(bundle=make_bundle(version="2"), confirm="sleep 20", confirm_timeout_s=0.3)
+        with pytest.raises(DeviceError, match="is current again") as caught:
+            carry_out(request, device)
+        assert "did not end" in caught.value.why
+        assert current_release(device) == first
+
+    def test_a_device_that_does_not_keep_the_link(self, make_bundle, device: LocalConnection, tools: FakeTool) -> None:
+        first = push(make_bundle(), device).release
+        tools("mv", 'case "$*" in -T*current*) exit 0 ;; esac; exec /bin/mv "$@"')
+        with pytest.raises(DeviceError, match=r"did not keep 2-.* as the current release"):
+            push(make_bundle(version="2"), device)
+        assert current_release(device) == first
