@@ -90,7 +90,7 @@ def check_replaceable(output: Path) -> None:
     """Refuse an output that would replace anything but a bundle: a mistyped `-o` must not cost other files.
 
     Raises:
-        InvalidFileError: there is something at `output`, and it is no bundle in the form that the name tells of.
+        InvalidFileError: there is something at `output`, and it is not a bundle in the form that its name says.
     """
     one_file = output.suffix == SUFFIX
     if output.is_symlink() or (output.exists() and output.is_dir() == one_file):

@@ -226,7 +226,7 @@ pwd
 cd .edgedeploy/releases 2>/dev/null || exit 0
 for folder in */*/; do
     folder=${folder%/}
-    # Not one of ours: no name that safe_paths allows.
+    # Not one of ours: no name that foundation.validation allows.
     case "$folder" in *[!a-z0-9._/-]*) continue ;; esac
     [ -d "$folder" ] || continue
     case "$folder" in *.partial|*.replaced) continue ;; esac

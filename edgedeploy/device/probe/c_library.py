@@ -27,7 +27,7 @@ def read_c_library(lines: Sequence[str], of_python: Sequence[str], *, has_loader
 
     Args:
         lines: what programs there said of it, or names of its file.
-        of_python: what Pythons there said, see `probe_script`.
+        of_python: what Pythons there said, see `probe.script`.
         has_loader: whether there is any program loader for shared libraries at a place that is known.
         asked: whether the script came to its end, so that no loader means that there is none.
     """
