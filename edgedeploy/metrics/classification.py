@@ -14,38 +14,42 @@ Top-5 as in Russakovsky et al. 2015, https://arxiv.org/abs/1409.0575, section 4.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 
 from edgedeploy.foundation.callables import is_object_name, load_callable
 from edgedeploy.foundation.errors import DatasetError, UnknownNameError
-from edgedeploy.metrics.metric import Metric
+from edgedeploy.metrics.metric import Metric, Scorer
 
 
 def find_metric(name: str) -> Metric:
-    """The metric called `name`: `"top1"`, `"top5"` or `"package.module:function"`.
+    """Return the metric called `name`: one of `BUILT_IN`, or `"package.module:function"`.
 
     Raises:
         UnknownNameError: there is none of that name, or the function cannot be imported.
     """
-    if name == "top1":
-        return Metric(name, lambda outputs, labels: _top(1, outputs, labels))
-    if name == "top5":
-        return Metric(name, lambda outputs, labels: _top(5, outputs, labels))
+    if name in BUILT_IN:
+        return Metric(name, BUILT_IN[name])
     if is_object_name(name):
         return Metric(name, load_callable(name))
     raise UnknownNameError(
         f"there is no metric {name!r}",
-        why="known: top1, top5, or a function of your own",
+        why=f"known: {', '.join(BUILT_IN)}, or a function of your own",
         hint="choose one of them, or name a function as package.module:function",
     )
 
 
 def answered_classes(outputs: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
-    """The class that each vector of scores names, as `top1` takes them: whole numbers, in the shape of the labels.
+    """Return the class that each vector of scores names, as `top1` takes them.
 
-    -1 where scores are NaN.
+    Args:
+        outputs: of the model for one batch, in its order; the scores are among them.
+        labels: shape (batch,) or (batch, steps).
+
+    Returns:
+        Whole numbers in the shape of the labels; -1 where scores are NaN.
 
     Raises:
         DatasetError: the outputs hold no scores that the labels fit.
@@ -55,7 +59,8 @@ def answered_classes(outputs: Sequence[np.ndarray], labels: np.ndarray) -> np.nd
     return found
 
 
-def _top(k: int, outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray:
+def _top(outputs: list[np.ndarray], labels: np.ndarray, *, k: int) -> np.ndarray:
+    """Return for each sample the share of its labels that are among the k largest scores: float64, shape (batch,)."""
     scores = _scores(k, outputs, labels)
     classes = scores.shape[-1]
     if labels.dtype.kind not in "iu":
@@ -78,7 +83,7 @@ def _top(k: int, outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray:
 
 
 def _scores(k: int, outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray:
-    """The output that holds scores, in the shape (*labels.shape, classes)."""
+    """Return the output that holds scores, in the shape (*labels.shape, classes)."""
     for output in outputs:
         if output.dtype.kind == "f" and output.ndim >= 2 and output.shape[-1] >= 2:
             middle = tuple(axis for axis in range(1, output.ndim - 1) if output.shape[axis] == 1)
@@ -99,3 +104,7 @@ def _scores(k: int, outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray
         why=f"the model's outputs: {shapes}",
         hint="name a function of your own as the metric: package.module:function",
     )
+
+
+BUILT_IN: dict[str, Scorer] = {"top1": functools.partial(_top, k=1), "top5": functools.partial(_top, k=5)}
+"""Metrics that need no code of the user's, by name."""

@@ -23,8 +23,8 @@ class ResultFailedError(Exception):
     """A result does not run where the float model does, or gives outputs of a shape that it never has."""
 
 
-class Ran(Struct, frozen=True, kw_only=True):
-    """What one session answered over all samples."""
+class SessionFigures(Struct, frozen=True, kw_only=True):
+    """How the answers of one session compare with the reference's, over all samples."""
 
     metric: MetricFigure | None
     change: MetricChange | None
@@ -40,14 +40,17 @@ class Ran(Struct, frozen=True, kw_only=True):
     """None without a metric."""
 
 
-class Compared(Struct, frozen=True, kw_only=True):
+class ModelComparison(Struct, frozen=True, kw_only=True):
+    """A reference, and sessions that ran beside it."""
+
     samples: int
     reference_metric: MetricFigure | None
     reference_non_finite: int
     """Elements of the reference's outputs that are NaN or infinite."""
     reference_finite: int
     """The others, whole numbers and truth values among them."""
-    ran: tuple[Ran, ...]
+    sessions: tuple[SessionFigures, ...]
+    """In the order in which they were given."""
 
 
 def compare(
@@ -58,8 +61,15 @@ def compare(
     metric: Metric | None,
     total: int | None = None,
     progress: Progress = SILENT,
-) -> Compared:
-    """Run every batch through all sessions. Memory does not grow with the number of samples.
+) -> ModelComparison:
+    """Run every batch through all sessions. Memory does not grow with the number of samples, but for the scores of a
+    metric: 8 bytes each.
+
+    Args:
+        reference: what the others are compared with.
+        batches: run in order, each by all sessions.
+        metric: computed for all; None leaves that out. It needs labels in every batch.
+        total: how many samples there are, for progress; None when that is not known.
 
     Raises:
         DatasetError: there is no sample, or the reference does not take one.
@@ -67,7 +77,7 @@ def compare(
         ResultFailedError: a session fails where the reference does not.
     """
     reference_score = metric.start() if metric else None
-    scores: list[_Score] = [_Score(metric) for _ in sessions]
+    scores = [_Accumulator(metric) for _ in sessions]
     samples = reference_non_finite = reference_finite = 0
     for batch in batches:
         expected = reference.run(batch.feed)
@@ -82,21 +92,21 @@ def compare(
         progress.advance(samples, total, "samples")
     if not samples:
         raise DatasetError("there is no sample to compare the models on", hint="give a dataset with samples")
-    return Compared(
+    return ModelComparison(
         samples=samples,
         reference_metric=reference_score.figure() if reference_score else None,
         reference_non_finite=reference_non_finite,
         reference_finite=reference_finite,
-        ran=tuple(score.figure(reference_score) for score in scores),
+        sessions=tuple(score.figures(reference_score) for score in scores),
     )
 
 
 def run_result(session: Session, batch: Sample, reference: Session, expected: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What a result answers where the float model, `reference`, answers `expected`.
+    """Run a result on a batch for which the float model, `reference`, gives `expected`.
 
     Raises:
-        ResultFailedError: nothing, or something of a shape that the float model's outputs never have. Extents that it
-            leaves open may depend on values: how many boxes are left, how long a text is.
+        ResultFailedError: it does not run, or gives something of a shape that the float model's outputs never have.
+            Extents that the float model leaves open may depend on values: how many boxes are left, how long a text is.
     """
     try:
         outputs = session.run(batch.feed)
@@ -112,7 +122,7 @@ def run_result(session: Session, batch: Sample, reference: Session, expected: Se
 
 
 def _may_be(output: np.ndarray, expected: np.ndarray, declared: Sequence[int | None] | None) -> bool:
-    """Whether an output may have its shape where `expected` has another."""
+    """Return whether an output may have its shape where `expected` has another."""
     if output.ndim != expected.ndim:
         return False
     # What a model declares is not always true of its own outputs.
@@ -123,8 +133,8 @@ def _may_be(output: np.ndarray, expected: np.ndarray, declared: Sequence[int | N
     )
 
 
-class _Score:
-    """What is added up for one session."""
+class _Accumulator:
+    """Adds up the answers of one session."""
 
     def __init__(self, metric: Metric | None) -> None:
         self._metric: MetricAccumulator | None = metric.start() if metric else None
@@ -143,12 +153,12 @@ class _Score:
         if self._by_class is not None and labels is not None:
             self._by_class.add(outputs, expected, labels)
 
-    def figure(self, reference: MetricAccumulator | None) -> Ran:
+    def figures(self, reference: MetricAccumulator | None) -> SessionFigures:
         change = lost = None
         if self._metric is not None and reference is not None:
             lost = broken(reference.scores(), self._metric.scores())
             change = paired_change(reference.scores(), self._metric.scores())
-        return Ran(
+        return SessionFigures(
             metric=self._metric.figure() if self._metric else None,
             change=change,
             agreement=self._agreement.figure(),
@@ -160,7 +170,10 @@ class _Score:
 
 
 def relative_difference(outputs: Sequence[Any], expected: Sequence[Any]) -> float:
-    """The largest difference of any element, relative to the largest magnitude of its output.
+    """Return the largest difference of any element, relative to the largest magnitude of its output.
+
+    Args:
+        outputs, expected: arrays of the same model outputs in the same order.
 
     Infinite when shapes or types differ, when what is not finite differs, or when integers, truth values or strings
     differ at all.

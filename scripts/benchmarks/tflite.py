@@ -311,9 +311,9 @@ def judged(source: bytes, result: bytes, model: Path, evaluation: Path, metric: 
         _dataset(evaluation, model).samples(),
         metric=find_metric(metric),
     )
-    (ran,) = found.ran
-    assert ran.metric is not None
-    return ran.metric.value, ran.agreement.sqnr_db if ran.agreement.sqnr_db is not None else np.inf
+    (figures,) = found.sessions
+    assert figures.metric is not None
+    return figures.metric.value, figures.agreement.sqnr_db if figures.agreement.sqnr_db is not None else np.inf
 
 
 def line(row: ToolRow) -> str:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from edgedeploy.foundation.errors import DatasetError, UnknownNameError
-from edgedeploy.metrics.classification import find_metric
-from edgedeploy.values.quality import MetricFigure
+from edgedeploy.metrics.classification import BUILT_IN, find_metric
+from edgedeploy.values.quality import SHARE_METRICS, MetricFigure
 
 
 def measured(name: str, outputs: list[np.ndarray], labels: np.ndarray | None) -> float:
@@ -115,3 +115,9 @@ def test_what_a_function_of_ones_own_does_wrong_is_said(own_metric, expression, 
 def test_unknown_metrics(name):
     with pytest.raises(UnknownNameError):
         find_metric(name)
+
+
+def test_those_that_are_built_in_are_shares_as_contracts_take_them():
+    assert tuple(BUILT_IN) == SHARE_METRICS
+    with pytest.raises(UnknownNameError, match="known: top1, top5, or a function"):
+        find_metric("top3")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgedeploy.inference.onnxruntime import host_isa
-from edgedeploy.metrics.model_comparison import Compared, Ran
+from edgedeploy.metrics.model_comparison import ModelComparison, SessionFigures
 from edgedeploy.optimize.guard.evaluation import Data, Evaluation, within
 from edgedeploy.optimize.guard.result import Findings, Violation, ViolationKind
 from edgedeploy.stats.rounding import at_most
@@ -15,7 +15,7 @@ LEAST_SQNR_DB = 10.0
 8-bit networks that kept their accuracy were measured at 15 dB and more, one that had lost 19 % of its answers at 5."""
 
 
-def judge_accuracy(compared: Compared, evaluation: Evaluation, findings: Findings) -> None:
+def judge_accuracy(compared: ModelComparison, evaluation: Evaluation, findings: Findings) -> None:
     """Judge the outputs of a result that ran twice on this machine.
 
     Args:
@@ -25,7 +25,7 @@ def judge_accuracy(compared: Compared, evaluation: Evaluation, findings: Finding
     for violation in accuracy_violations(compared, evaluation):
         findings.add(violation)
     _judge_reference(compared, evaluation.data, findings)
-    judged, tolerance = compared.ran[0], evaluation.tolerance
+    judged, tolerance = compared.sessions[0], evaluation.tolerance
     if tolerance is not None and 0 < judged.largest_difference <= tolerance:
         findings.note(f"results stayed: at most {_moved(judged, tolerance)}")
     for note in _metric_notes(compared, evaluation.max_drop):
@@ -36,14 +36,14 @@ def judge_accuracy(compared: Compared, evaluation: Evaluation, findings: Finding
 
 
 def accuracy_violations(
-    compared: Compared, evaluation: Evaluation, where: str = "in exact arithmetic"
+    compared: ModelComparison, evaluation: Evaluation, where: str = "in exact arithmetic"
 ) -> list[Violation]:
     """Return what speaks against the first result that was compared, as far as its outputs go.
 
     Args:
         where: it ran, for reasons.
     """
-    judged, tolerance = compared.ran[0], evaluation.tolerance
+    judged, tolerance = compared.sessions[0], evaluation.tolerance
     found: list[Violation] = []
     if judged.non_finite:
         reason = f"{judged.non_finite:,} elements are NaN or infinite where the float model gives numbers"
@@ -64,7 +64,7 @@ def accuracy_violations(
     return found
 
 
-def _judge_reference(compared: Compared, data: Data, findings: Findings) -> None:
+def _judge_reference(compared: ModelComparison, data: Data, findings: Findings) -> None:
     """Judge the source itself: what gives no numbers cannot be compared with."""
     if compared.reference_non_finite and not compared.reference_finite:
         findings.violate(
@@ -76,7 +76,7 @@ def _judge_reference(compared: Compared, data: Data, findings: Findings) -> None
         findings.note(f"the float model itself gives NaN or infinity on {data.name}")
 
 
-def _agreement_violations(judged: Ran, data: Data, max_drop: float) -> Iterator[Violation]:
+def _agreement_violations(judged: SessionFigures, data: Data, max_drop: float) -> Iterator[Violation]:
     agreement = judged.agreement
     sqnr_db, match = agreement.sqnr_db, agreement.top1_match
     if match is None and agreement.other_shapes:
@@ -96,13 +96,13 @@ def _agreement_violations(judged: Ran, data: Data, max_drop: float) -> Iterator[
         )
 
 
-def _moved(judged: Ran, tolerance: float) -> str:
+def _moved(judged: SessionFigures, tolerance: float) -> str:
     return f"an output moved by {judged.largest_difference:.2g} of the largest (allowed: {tolerance:.2g})"
 
 
-def _metric_notes(compared: Compared, max_drop: float) -> Iterator[str]:
+def _metric_notes(compared: ModelComparison, max_drop: float) -> Iterator[str]:
     """Yield what to know of a metric that is within its budget: whether luck may explain it, whether kernels agree."""
-    before, (judged, on_host) = compared.reference_metric, compared.ran
+    before, (judged, on_host) = compared.reference_metric, compared.sessions
     after, host = judged.metric, on_host.metric
     if before is None or after is None or host is None or judged.change is None:
         return

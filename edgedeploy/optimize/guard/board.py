@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec import structs
 
 from edgedeploy.inference.session import Session
-from edgedeploy.metrics.model_comparison import Compared, ResultFailedError, compare, run_result
+from edgedeploy.metrics.model_comparison import ModelComparison, ResultFailedError, compare, run_result
 from edgedeploy.optimize.guard.accuracy import accuracy_violations
 from edgedeploy.optimize.guard.evaluation import Evaluation
 from edgedeploy.optimize.guard.result import Findings, ViolationKind
@@ -71,7 +71,7 @@ def judge_on_board(
     dataset = evaluation.data.dataset
     ran_all = dataset is None or dataset.count is None or affordable >= dataset.count
     _judge(compared, evaluation, board.where, ran_all, findings)
-    judged = compared.ran[0]
+    judged = compared.sessions[0]
     return (
         Execution(
             arithmetic="board", isa=board.where, metric=judged.metric, change=judged.change, agreement=judged.agreement
@@ -86,8 +86,8 @@ def _affordable_samples(session: Session, reference: Session, evaluation: Evalua
     return max(_LEAST_SAMPLES, int(_BUDGET_S / max(time.monotonic() - started_s, 1e-3)))
 
 
-def _judge(compared: Compared, evaluation: Evaluation, where: str, ran_all: bool, findings: Findings) -> None:
-    change = compared.ran[0].change
+def _judge(compared: ModelComparison, evaluation: Evaluation, where: str, ran_all: bool, findings: Findings) -> None:
+    change = compared.sessions[0].change
     for violation in accuracy_violations(compared, evaluation, where=f"on {where}"):
         may_be_chance = (
             violation.kind is ViolationKind.METRIC_FELL and change is not None and -change.high <= evaluation.max_drop

@@ -11,7 +11,7 @@ from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.formats import ModelFormat, runtime_of
 from edgedeploy.inference.onnxruntime import host_isa
 from edgedeploy.inference.session import Session, open_session
-from edgedeploy.metrics.model_comparison import Compared, ResultFailedError, compare
+from edgedeploy.metrics.model_comparison import ModelComparison, ResultFailedError, compare
 from edgedeploy.optimize.graph.edit import validation_error
 from edgedeploy.optimize.guard.accuracy import judge_accuracy
 from edgedeploy.optimize.guard.batching import batches
@@ -86,7 +86,7 @@ def _load(result: bytes, model_format: ModelFormat, findings: Findings) -> tuple
 
 def _compare(
     reference: Session, sessions: tuple[Session, Session], result: bytes, evaluation: Evaluation, findings: Findings
-) -> Compared | None:
+) -> ModelComparison | None:
     """Run source and result over the data; None when the result fails, which is a violation."""
     data = evaluation.data
     evaluation.progress.step(f"comparing with the float model on {data.name}")
@@ -104,17 +104,17 @@ def _compare(
         return None
 
 
-def _host_executions(compared: Compared) -> tuple[Execution, ...]:
+def _host_executions(compared: ModelComparison) -> tuple[Execution, ...]:
     isa = host_isa()
     return tuple(
         Execution(
             arithmetic=arithmetic,
             isa=isa,
-            metric=ran.metric,
-            change=ran.change,
-            agreement=ran.agreement,
-            classes=ran.classes,
-            broken=ran.broken,
+            metric=figures.metric,
+            change=figures.change,
+            agreement=figures.agreement,
+            classes=figures.classes,
+            broken=figures.broken,
         )
-        for arithmetic, ran in zip(("exact", "host"), compared.ran, strict=True)
+        for arithmetic, figures in zip(("exact", "host"), compared.sessions, strict=True)
     )

@@ -139,7 +139,7 @@ class Evaluator:
         except (ResultFailedError, EdgedeployError) as error:
             return Trial(name=name, passes=described, refused=f"its result does not run: {error}")
         self._path(name).write_bytes(content)
-        judged = compared.ran[0]
+        judged = compared.sessions[0]
         violations = accuracy_violations(compared, self._evaluation)
         return Trial(
             name=name,
