@@ -83,7 +83,7 @@ class LimitRule(Struct, frozen=True):
 
     direction: Literal["min", "max"]
     """Whether the figure may be no smaller than the limit, or no larger."""
-    kind: Literal["metric", "drop", "share", "bytes", "ms", "count"]
+    kind: Literal["metric", "drop", "share", "bytes", "ms", "count", "day"]
     """`"metric"` is a value of the contract's metric, `"drop"` a difference of two; both are shares where the metric
     is one. `"share"` is a number from 0 to 1."""
 
@@ -104,6 +104,12 @@ LIMIT_RULES: dict[str, LimitRule] = {
     "instructions_max": LimitRule("max", "count"),
 }
 """Of each field of `Limits` and `TargetLimits` but the table of targets."""
+_LINE_RULES = LIMIT_RULES | {
+    "expires": LimitRule("max", "day"),
+    # Of a baseline; its other limits are called as those of a contract.
+    "model_size_max_bytes": LimitRule("max", "bytes"),
+    "release_max": LimitRule("max", "count"),
+}
 
 
 def stated_limits(limits: Limits | TargetLimits) -> Iterator[tuple[str, float]]:
@@ -143,6 +149,12 @@ class VerdictLine(Struct, frozen=True, kw_only=True):
     outcome: Outcome
     reason: str
     """Where the figure comes from, or why there is none."""
+
+    @property
+    def rule(self) -> LimitRule | None:
+        """How the figure is held against the limit; None where both have to be the same."""
+        # What stands before the limit's own name are names that people chose: models, targets.
+        return _LINE_RULES.get(self.key.rpartition(".")[2])
 
 
 class Verdict(Struct, frozen=True, kw_only=True):

@@ -272,6 +272,13 @@ def test_hostile_figures_are_refused_or_compared(tmp_path_factory, value, data):
     assert check_baseline(found, found).outcome is HOLDS
 
 
+def test_every_line_says_that_its_limit_is_a_ceiling(counted, timed):
+    for kept in (baseline_of([counted(1e6)]), baseline_of([timed(12.0, run) for run in range(3)])):
+        for baseline in (kept, structs.replace(kept, entries=())):
+            for line in check_baseline(baseline, kept).lines:
+                assert line.rule is not None and line.rule.direction == "max", line.key
+
+
 @pytest.mark.parametrize("figure", [1.1125369292536007e-308, 5e-324, 1e308, 0.0, -1.0])
 def test_figures_that_cannot_be_computed_with_are_refused(counted, tmp_path, figure):
     kept = baseline_of([counted(1e6)])

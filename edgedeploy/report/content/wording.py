@@ -9,7 +9,7 @@ from edgedeploy.stats.rounding import at_most
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.evidence import Execution, PassEvidence
 from edgedeploy.values.measurement import Conditions
-from edgedeploy.values.quality import SQNR_FLOOR_DB, Agreement, MetricChange, MetricFigure
+from edgedeploy.values.quality import SHARE_METRICS, SQNR_FLOOR_DB, Agreement, MetricChange, MetricFigure
 from edgedeploy.values.shipment import ShippedRelease
 from edgedeploy.values.smoke import CheckState, SmokeLine
 from edgedeploy.values.speed import SpeedFigure
@@ -181,18 +181,12 @@ def limit_name(line: VerdictLine) -> str:
     return line.key.removeprefix("limits.")
 
 
-def _parts_of_key(line: VerdictLine) -> list[str]:
-    """Words of the key's last name, which says what kind of limit it is; those before it are names people chose."""
-    return line.key.rpartition(".")[2].split("_")
-
-
 def _is_drop(line: VerdictLine) -> bool:
-    return line.unit == "share" and "drop" in _parts_of_key(line)
+    return line.unit == "share" and line.rule is not None and line.rule.kind == "drop"
 
 
 def _is_share(metric: MetricFigure) -> bool:
-    # A metric of the user's own is named package.module:function, and may have any range.
-    return ":" not in metric.name
+    return metric.name in SHARE_METRICS
 
 
 def _points(share: float) -> str:
@@ -209,10 +203,9 @@ def _signed_minus(number: str) -> str:
 
 def relation(line: VerdictLine) -> str:
     """How the figure has to stand to the limit: `"≤"`, `"≥"` or `"="`."""
-    parts = _parts_of_key(line)
-    if "max" in parts or parts == ["expires"]:
-        return "≤"
-    return "≥" if "min" in parts else "="
+    if line.rule is None:
+        return "="
+    return "≤" if line.rule.direction == "max" else "≥"
 
 
 def percent_change(before: float, after: float) -> str:

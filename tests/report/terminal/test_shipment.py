@@ -111,7 +111,7 @@ def test_limit_and_figure_read_as_they_compare(
         ("limits.metric_min", "≥"),
         ("limits.target.rpi4.latency_p90_max_ms", "≤"),
         # Names that people choose say nothing of the limit.
-        ("limits.target.board_max.free_memory_min", "≥"),
+        ("limits.target.board_min.load_max_ms", "≤"),
         ("net_min.rpi4.device.release", "="),
     ],
 )
