@@ -12,10 +12,14 @@ _TFLITE_IDENTIFIER = b"TFL3"
 
 
 def format_of(beginning: bytes) -> ModelFormat:
-    """Of a model, told by its first bytes. What is not TensorFlow Lite is taken for ONNX, which has no mark."""
+    """Return a model's format by its first bytes. What is not TensorFlow Lite is taken for ONNX, which has no mark.
+
+    Args:
+        beginning: at least 8 bytes of the serialized model.
+    """
     return "tflite" if beginning[4:8] == _TFLITE_IDENTIFIER else "onnx"
 
 
 def runtime_of(format: ModelFormat) -> str:
-    """The runtime that runs models of this format, as its package is called."""
+    """Return the runtime that runs models of this format, as its package is called."""
     return {"onnx": "onnxruntime", "tflite": "ai-edge-litert"}[format]

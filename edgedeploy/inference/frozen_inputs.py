@@ -18,13 +18,13 @@ METADATA_KEY = "edgedeploy.bound_inputs"
 
 
 def written(bound: Mapping[str, np.ndarray]) -> str:
-    """The metadata's value for these inputs."""
+    """Return the metadata's value for these inputs."""
     # A float32 is written with the digits of its double, which reads back as the same float32.
     return json.dumps({name: array.tolist() for name, array in sorted(bound.items())})
 
 
 def read(metadata: Mapping[str, str]) -> dict[str, object]:
-    """Name and value of each input that was bound; empty when none was, or when the entry is not one of ours."""
+    """Return name and value of each input that was bound; empty when none was, or when the entry is not one of ours."""
     try:
         bound = json.loads(metadata.get(METADATA_KEY, "{}"))
     except ValueError:
@@ -33,7 +33,7 @@ def read(metadata: Mapping[str, str]) -> dict[str, object]:
 
 
 def without_bound(feed: Mapping[str, np.ndarray], bound: Mapping[str, object]) -> dict[str, np.ndarray]:
-    """The feed without the inputs that the model has no more.
+    """Return the feed without the inputs that the model has no more.
 
     Raises:
         DatasetError: the feed has another value for one of them.
@@ -47,7 +47,7 @@ def without_bound(feed: Mapping[str, np.ndarray], bound: Mapping[str, object]) -
 
 
 def agrees(array: np.ndarray, value: object) -> bool:
-    """Whether `array`, from a feed, holds what the input was bound to."""
+    """Return whether `array`, from a feed, holds what the input was bound to."""
     try:
         return np.array_equal(array, np.asarray(value, dtype=array.dtype), equal_nan=array.dtype.kind == "f")
     except (ValueError, TypeError, OverflowError):
@@ -55,7 +55,7 @@ def agrees(array: np.ndarray, value: object) -> bool:
 
 
 def disagreement(name: str, array: np.ndarray, value: object) -> DatasetError:
-    """The error for a feed whose `array` is not what the input `name` was bound to."""
+    """Return the error for a feed whose `array` is not what the input `name` was bound to."""
     found = str(array.item()) if array.size == 1 else f"an array of shape {array.shape}"
     return DatasetError(
         f"the data has {found} for input {name!r}, and the model was bound to {value}",

@@ -71,7 +71,7 @@ class TfliteSession:
         name, content = _read(model)
         kinds = runtime.OpResolverType
         try:
-            with _announcing():
+            with _quiet_delegate():
                 self._interpreter = runtime.Interpreter(
                     model_content=content,
                     num_threads=threads or os.cpu_count() or 1,
@@ -91,7 +91,7 @@ class TfliteSession:
         self._shapes = {detail["name"]: tuple(int(n) for n in detail["shape"]) for detail in self._inputs}
 
     def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """All outputs, in the model's order.
+        """Return all outputs, in the model's order.
 
         Dynamic extents (-1 in the file) take what the feed brings. Variable tensors, the state of an LSTM, begin anew
         with each run, so that samples do not answer for each other; resource variables keep what was assigned to them.
@@ -121,9 +121,12 @@ class TfliteSession:
         return [_dequantized(detail, output) for detail, output in zip(self._outputs, outputs, strict=True)]
 
     def tensor(self, index: int) -> np.ndarray | None:
-        """A copy of a tensor of the first subgraph, by its number, as the last `run` left it; None when it has no data.
+        """Return a copy of a tensor as the last `run` left it; None when it has no data.
 
         Only of a session with `keep_all_tensors`.
+
+        Args:
+            index: its number in the first subgraph.
         """
         try:
             return np.asarray(self._interpreter.get_tensor(index))
@@ -131,7 +134,7 @@ class TfliteSession:
             return None
 
     def tensors(self, names: Collection[str]) -> Iterator[tuple[str, np.ndarray]]:
-        """Copies of these tensors as the last `run` left them, one at a time, subgraph by subgraph.
+        """Yield copies of these tensors as the last `run` left them, one at a time, subgraph by subgraph.
 
         Only of a session with `keep_all_tensors`. What holds no data (a branch not taken) is left out.
         """
@@ -145,7 +148,7 @@ class TfliteSession:
                     continue
 
     def shapes_at(self, inputs: Mapping[str, Sequence[int]]) -> list[tuple[int, ...]]:
-        """The shapes of the first subgraph's tensors, by their number, for inputs of these shapes.
+        """Return the shapes of the first subgraph's tensors, by their number, for inputs of these shapes.
 
         Raises:
             UnsupportedError: the model does not take them.
@@ -185,7 +188,7 @@ def _read(model: Path | bytes) -> tuple[str, bytes]:
 
 
 def _fitting(detail: Mapping[str, Any], array: np.ndarray) -> np.ndarray:
-    """The array in the input's type, quantized if it has to be."""
+    """Return the array in the input's type, quantized if it has to be."""
     name, shape = detail["name"], tuple(int(n) for n in _signature(detail))
     if len(array.shape) != len(shape) or any(
         want not in (-1, have) for want, have in zip(shape, array.shape, strict=True)
@@ -206,17 +209,17 @@ def _fitting(detail: Mapping[str, Any], array: np.ndarray) -> np.ndarray:
 
 
 def _signature(detail: Mapping[str, Any]) -> Any:
-    """The shape with -1 where it is dynamic; older files have no signature, and none of their extents is."""
+    """Return the shape with -1 where it is dynamic; older files have no signature, and none of their extents is."""
     return detail["shape_signature"] if len(detail["shape_signature"]) else detail["shape"]
 
 
 def _is_quantized(detail: Mapping[str, Any]) -> bool:
-    """Whether the tensor holds integers for real numbers, with one scale for all of them."""
+    """Return whether the tensor holds integers for real numbers, with one scale for all of them."""
     return bool(np.issubdtype(detail["dtype"], np.integer)) and float(detail["quantization"][0]) != 0.0
 
 
 def _dequantized(detail: Mapping[str, Any], output: np.ndarray) -> np.ndarray:
-    """real = (quantized - zero point) · scale: https://ai.google.dev/edge/litert/models/quantization_spec"""
+    """Return real = (quantized - zero point) · scale: https://ai.google.dev/edge/litert/models/quantization_spec"""
     if not _is_quantized(detail):
         return output
     scale, zero_point = detail["quantization"]
@@ -224,8 +227,8 @@ def _dequantized(detail: Mapping[str, Any], output: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _announcing() -> Iterator[None]:
-    """While the runtime says once, on standard error, that it made its delegate; it has no setting that keeps it quiet.
+def _quiet_delegate() -> Iterator[None]:
+    """Hide what the runtime prints when it makes its delegate: it has no setting that keeps it quiet.
 
     What goes wrong is raised, not printed.
     """

@@ -82,7 +82,7 @@ class HostSession:
         self._options.log_severity_level = _severity()
 
     def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """All outputs, in the model's order.
+        """Return all outputs, in the model's order.
 
         Arrays for inputs that were bound to a constant (`fix-input`) are left out when they hold that constant.
 
@@ -116,7 +116,7 @@ def _declared(shape: Sequence[int | str | None] | None) -> tuple[int | None, ...
 
 @functools.cache
 def host_isa() -> str:
-    """Features of this machine that choose onnxruntime's integer kernels, e.g. `"x86-64 avx2 (no vnni)"`.
+    """Return features of this machine that choose onnxruntime's integer kernels, e.g. `"x86-64 avx2 (no vnni)"`.
 
     Which ones do: https://github.com/microsoft/onnxruntime, onnxruntime/core/mlas/lib/platform.cpp.
     """

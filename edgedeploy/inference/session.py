@@ -29,7 +29,7 @@ class Session(Protocol):
         """As the model declares them, None for an extent or a shape that it leaves open."""
 
     def run(self, feed: Feed) -> list[np.ndarray]:
-        """All outputs, in the model's order.
+        """Return all outputs, in the model's order.
 
         Raises:
             DatasetError: the model does not take this feed.

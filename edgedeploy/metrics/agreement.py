@@ -76,7 +76,7 @@ class AgreementAccumulator:
             self._scored += samples
 
     def figure(self) -> Agreement:
-        """The agreement over all that was added; of nothing it is perfect, over 0 samples."""
+        """Return the agreement over all that was added; of nothing it is perfect, over 0 samples."""
         cosine: float
         sqnr_db: float | None
         if self._nonfinite or (self._samples and self._other_shapes == self._samples):
@@ -148,7 +148,7 @@ def _is_scores(reference: np.ndarray, samples: int) -> bool:
 
 
 def _same_top(output: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Whether the largest element is the same, per vector along the last axis; a vector with NaN matches nothing."""
+    """Return for each vector along the last axis whether its largest element is the same; NaN matches nothing."""
     unusable = np.isnan(output).any(axis=-1) | np.isnan(reference).any(axis=-1)
     same: np.ndarray = (output.argmax(axis=-1) == reference.argmax(axis=-1)) & ~unusable
     return same

@@ -61,7 +61,7 @@ class MetricAccumulator:
         self._scores.append(scores)
 
     def figure(self) -> MetricFigure:
-        """The mean over all samples.
+        """Return the mean over all samples.
 
         Raises:
             DatasetError: no sample was added.
@@ -72,7 +72,7 @@ class MetricAccumulator:
         return MetricFigure(name=self._name, value=float(scores.mean()), samples=scores.size)
 
     def scores(self) -> np.ndarray:
-        """Of each sample, in the order they were added: float64, shape (samples,)."""
+        """Return the score of each sample, in the order they were added: float64, shape (samples,)."""
         return np.concatenate(self._scores) if self._scores else np.empty(0)
 
 
@@ -84,5 +84,5 @@ class Metric:
         self._score = score
 
     def start(self) -> MetricAccumulator:
-        """A new computation, over no samples yet."""
+        """Start a new computation, over no samples yet."""
         return MetricAccumulator(self.name, self._score)

@@ -49,7 +49,7 @@ class ClassAccumulator:
         self._counts = counts
 
     def figure(self) -> ByClass:
-        """The classes that some label named so far, the worst of them in full."""
+        """Return the classes that some label named so far, the worst of them in full."""
         present = np.flatnonzero(self._counts[0])
         samples, reference_right, right, same = self._counts[:, present]
         # The last key comes first.

@@ -24,7 +24,7 @@ def keep_model(content: bytes) -> None:
 
 
 def kept_model(sha256: str) -> bytes | None:
-    """The model with that SHA-256, if it was kept and is still itself."""
+    """Return the model with that SHA-256, if it was kept and is still itself."""
     try:
         content = _place(sha256).read_bytes()
     except OSError:

@@ -8,14 +8,14 @@ import onnx
 
 
 def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    """Every node: of the main graph, of the bodies of `If`, `Loop` and `Scan`, and of the model's functions."""
+    """Yield every node: of the main graph, of the bodies of `If`, `Loop` and `Scan`, and of the model's functions."""
     yield from _nodes_in(model.graph.node)
     for function in model.functions:
         yield from _nodes_in(function.node)
 
 
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """The graphs that a node holds in its attributes."""
+    """Yield the graphs that a node holds in its attributes."""
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield attribute.g
@@ -23,7 +23,7 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every stored tensor: initializers (the parts of sparse ones too) and tensors in attributes."""
+    """Yield every stored tensor: initializers (the parts of sparse ones too) and tensors in attributes."""
     yield from _tensors_of(model.graph)
     for function in model.functions:
         for node in function.node:

@@ -28,7 +28,7 @@ _KNOWN_BEGINNINGS = {
 
 
 def is_tflite(path: Path) -> bool:
-    """Whether a file says of itself that it is TensorFlow Lite; a file that cannot be read does not."""
+    """Return whether a file says of itself that it is TensorFlow Lite; a file that cannot be read does not."""
     try:
         with path.open("rb") as file:
             return format_of(file.read(8)) == "tflite"
@@ -100,7 +100,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
 
 
 def external_files(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
-    """The files that hold a model's external data, in name order.
+    """Return the files that hold a model's external data, in name order.
 
     Each tensor's place is checked: the format asks for a relative path below the model's folder
     (https://onnx.ai/onnx/repo-docs/ExternalData.html), and a model from a stranger must not name other files.
@@ -154,7 +154,10 @@ def _external_file(path: Path, tensor: str, location: str) -> Path:
 
 
 def _is_all_text(message: Message) -> bool:
-    """Whether all strings are text. Protobuf hands out those that are not as bytes, where nobody expects them."""
+    """Return whether all strings are text.
+
+    Protobuf hands out those that are not as bytes, where nobody expects them.
+    """
     for field, value in message.ListFields():
         several = (value,) if isinstance(value, Message | str | bytes) else value
         if field.type == field.TYPE_MESSAGE:

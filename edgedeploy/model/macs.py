@@ -128,9 +128,12 @@ _NOT_COUNTED = frozenset(
 
 
 def count_macs(model: onnx.ModelProto, shapes: Mapping[str, Sequence[Dimension]]) -> tuple[int | None, str]:
-    """MACs of one inference on inputs of `shapes`, and what that leaves out or assumes, or why it cannot be told.
+    """Count the multiply-accumulate operations (MACs) of one inference on inputs of `shapes`.
 
     Of the branches of an `If` the costlier one counts; the body of a `Loop` or `Scan` counts once.
+
+    Returns:
+        The MACs and what they leave out or assume; or None and why they are not determined.
     """
     if model.functions:
         try:

@@ -39,9 +39,14 @@ _BROADCAST_QUANTIZED = frozenset({"QLinearAdd", "QLinearMul"})
 def shapes_at_batch_one(
     inputs: Sequence[TensorFacts], given: Mapping[str, Sequence[int]]
 ) -> dict[str, tuple[Dimension, ...]]:
-    """The inputs' shapes with what is given put in, and 1 for a dynamic first extent of an input of rank 2 or more.
+    """Return the inputs' shapes at which work is counted.
 
-    Extents of one name are the same extent, in whichever input they occur.
+    Dynamic extents are those that are given; a first one of an input of rank 2 or more is else 1. Extents of one name
+    are the same extent, in whichever input they occur.
+
+    Args:
+        inputs: of the model.
+        given: whole shapes, by input.
 
     Raises:
         UnsupportedError: a given shape names no input, or contradicts the model.
@@ -108,7 +113,7 @@ class Scope:
         self._add_initializers(model.graph)
 
     def inside(self, graph: onnx.GraphProto, inputs: Sequence[TypeProto | None] = ()) -> Scope:
-        """The scope of a subgraph: what is known out here, its own constants, and its inputs where their types are."""
+        """Return the scope of a subgraph: what is known out here, its constants, and inputs of known type."""
         scope = object.__new__(Scope)
         scope._opsets, scope._versions, scope._ir_version = self._opsets, self._versions, self._ir_version
         scope._types, scope._data = self._types.new_child(), self._data.new_child()
@@ -122,7 +127,7 @@ class Scope:
         return self._types.get(name)
 
     def shape_of(self, name: str) -> Shape | None:
-        """The shape, when every extent of it is known."""
+        """Return the shape, when every extent of it is known."""
         kind = self._types.get(name)
         if kind is None or not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
             return None

@@ -52,7 +52,9 @@ def inspect_tflite(path: Path, input_shapes: Mapping[str, Sequence[int]]) -> Mod
     graph = model.subgraphs[0]
     inputs = tuple(_tensor_facts(graph.tensors[index]) for index in graph.inputs)
     macs, macs_note = _count_macs(model, content, inputs, input_shapes)
-    operators = Counter(operator_name(model, one) for each in model.subgraphs for one in each.operators)
+    operators = Counter(
+        operator_name(model, operator) for subgraph in model.subgraphs for operator in subgraph.operators
+    )
     return ModelFacts(
         format="tflite",
         sha256=hashlib.sha256(content).hexdigest(),
@@ -68,12 +70,18 @@ def inspect_tflite(path: Path, input_shapes: Mapping[str, Sequence[int]]) -> Mod
     )
 
 
+_FLOATS = frozenset({"FLOAT16", "FLOAT32", "FLOAT64", "BFLOAT16"})
+
+
 def count_parameters(model: Any) -> int:
-    """Elements of all constants that stand for real numbers, each buffer once; zeros that are not stored count too."""
+    """Count the elements of all constants that stand for real numbers, each buffer once.
+
+    Zeros that are not stored count too.
+    """
     counted: dict[int, int] = {}
     for graph in model.subgraphs:
         for tensor in graph.tensors:
-            if is_constant(model, tensor) and (is_quantized(tensor) or "FLOAT" in type_name(tensor)):
+            if is_constant(model, tensor) and (is_quantized(tensor) or type_name(tensor) in _FLOATS):
                 counted[tensor.buffer] = math.prod(shape(tensor))
     return sum(counted.values())
 
@@ -92,12 +100,17 @@ def _tensor_facts(tensor: Any) -> TensorFacts:
 def _count_macs(
     model: Any, content: bytes, inputs: Sequence[TensorFacts], given: Mapping[str, Sequence[int]]
 ) -> tuple[int | None, str]:
-    """MACs of the first graph, one multiplication with its addition each (Sze et al. 2017, 1703.09039, section II)."""
+    """Count the MACs of the first graph, one multiplication with its addition each.
+
+    V. Sze et al. 2017, https://arxiv.org/abs/1703.09039, section II.
+    """
     wanted = shapes_at_batch_one(inputs, given)
     graph = model.subgraphs[0]
     shapes: _Shapes = [shape(tensor) for tensor in graph.tensors]
-    if any(isinstance(extent, str) for one in inputs for extent in one.shape):
-        if still_open := [name for name, extents in wanted.items() if any(isinstance(one, str) for one in extents)]:
+    if any(isinstance(extent, str) for tensor in inputs for extent in tensor.shape):
+        if still_open := [
+            name for name, extents in wanted.items() if any(isinstance(extent, str) for extent in extents)
+        ]:
             return None, f"the shapes depend on the dynamic input {still_open[0]}"
         try:
             shapes = _shapes_at(content, {name: tuple(map(int, extents)) for name, extents in wanted.items()})
@@ -138,16 +151,18 @@ class _Operands:
         self._shapes = shapes
 
     def input(self, index: int, rank: int) -> Sequence[int]:
-        """Of at least this rank."""
+        """Return the shape of an input, of at least this rank."""
         return self._shape(self._operator.inputs, index, rank)
 
     def output(self) -> Sequence[int]:
         return self._shape(self._operator.outputs, 0, 0)
 
     def weights(self, indices: range) -> int:
-        """Elements of those of these operands that are given."""
+        """Count the elements of those of these operands that are given."""
         given = self._operator.inputs
-        return sum(math.prod(self._shapes[given[one]]) for one in indices if one < len(given) and given[one] >= 0)
+        return sum(
+            math.prod(self._shapes[given[index]]) for index in indices if index < len(given) and given[index] >= 0
+        )
 
     def _shape(self, indices: Sequence[int], index: int, rank: int) -> Sequence[int]:
         if index >= len(indices) or indices[index] < 0 or indices[index] >= len(self._shapes):
@@ -158,34 +173,34 @@ class _Operands:
         return found
 
 
-def _convolution(one: _Operands) -> int:
+def _convolution(operands: _Operands) -> int:
     # The filter is (out, height, width, in of its group), with a depth before the height in three dimensions (there
     # it is (depth, height, width, in, out)).
-    return math.prod(one.output()) * math.prod(one.input(1, 4)[1:])
+    return math.prod(operands.output()) * math.prod(operands.input(1, 4)[1:])
 
 
-def _convolution_3d(one: _Operands) -> int:
-    return math.prod(one.output()) * math.prod(one.input(1, 5)[:-1])
+def _convolution_3d(operands: _Operands) -> int:
+    return math.prod(operands.output()) * math.prod(operands.input(1, 5)[:-1])
 
 
-def _depthwise(one: _Operands) -> int:
+def _depthwise(operands: _Operands) -> int:
     # (1, height, width, out): each output element sums over the window of one channel.
-    return math.prod(one.output()) * math.prod(one.input(1, 4)[1:3])
+    return math.prod(operands.output()) * math.prod(operands.input(1, 4)[1:3])
 
 
-def _transposed(one: _Operands) -> int:
+def _transposed(operands: _Operands) -> int:
     # Operands: output shape, filter (out, height, width, in), input (batch, height, width, in).
-    return math.prod(one.input(2, 4)) * math.prod(one.input(1, 4)[:3])
+    return math.prod(operands.input(2, 4)) * math.prod(operands.input(1, 4)[:3])
 
 
-def _dense(one: _Operands) -> int:
-    return math.prod(one.output()) * one.input(1, 2)[-1]
+def _dense(operands: _Operands) -> int:
+    return math.prod(operands.output()) * operands.input(1, 2)[-1]
 
 
-def _matrix_product(one: _Operands) -> int:
+def _matrix_product(operands: _Operands) -> int:
     # Which extent is summed over depends on flags; the product of all four, by the two that stay, does not:
     # (b, m, k)·(b, k, n): sqrt(mk·kn / mn) = k.
-    left, right, result = one.input(0, 2), one.input(1, 2), one.output()
+    left, right, result = operands.input(0, 2), operands.input(1, 2), operands.output()
     if len(result) < 2 or not result[-1] * result[-2]:
         raise _Unknown
     inner = math.isqrt(left[-1] * left[-2] * right[-1] * right[-2] // (result[-1] * result[-2]))
@@ -194,9 +209,9 @@ def _matrix_product(one: _Operands) -> int:
 
 def _recurrent(first: int, last: int) -> Callable[[_Operands], int]:
     # The input is (batch, time, in) or (time, batch, in); each weight matrix is used once per step and sample.
-    def count(one: _Operands) -> int:
-        steps = one.input(0, 3)
-        return steps[0] * steps[1] * one.weights(range(first, last))
+    def count(operands: _Operands) -> int:
+        steps = operands.input(0, 3)
+        return steps[0] * steps[1] * operands.weights(range(first, last))
 
     return count
 

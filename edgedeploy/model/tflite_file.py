@@ -36,7 +36,7 @@ _NUMPY: dict[str, np.dtype[Any]] = {
 
 
 def read_tflite(content: bytes, name: str = "the model") -> Any:
-    """The file as a `ModelT`, whose parts may be changed.
+    """Return the file as a `ModelT`, whose parts may be changed.
 
     Data that lies behind the flatbuffer is taken in, every buffer is an array of bytes, and operators are numbered as
     the schema does today: files from before 2020 have another field for it, which ai-edge-quantizer does not read (it
@@ -73,7 +73,7 @@ def read_tflite(content: bytes, name: str = "the model") -> Any:
 
 
 def write_tflite(model: Any, attached_to: bytes = b"") -> bytes:
-    """The model as one flatbuffer, with the files that were attached to `attached_to` behind it.
+    """Serialize the model as one flatbuffer, with the files that were attached to `attached_to` behind it.
 
     Attached files (labels, scores) are a zip archive behind the flatbuffer:
     https://ai.google.dev/edge/litert/models/metadata#the_metadata_format
@@ -91,12 +91,12 @@ def write_tflite(model: Any, attached_to: bytes = b"") -> bytes:
 
 
 def tensor_name(tensor: Any) -> str:
-    """A tensor's name; `""` when it has none."""
+    """Return a tensor's name; `""` when it has none."""
     return str(tensor.name.decode("utf-8")) if tensor.name else ""
 
 
 def operator_name(model: Any, operator: Any) -> str:
-    """An operator's name: of the schema's `BuiltinOperator`, or the one that a custom operator gives itself."""
+    """Return an operator's name: of the schema's `BuiltinOperator`, or the one that a custom operator gives itself."""
     tools = require_tflite("ai_edge_litert.tools.flatbuffer_utils")
     code = model.operatorCodes[operator.opcodeIndex]
     name = tools.opcode_to_name(model, operator.opcodeIndex)
@@ -106,17 +106,17 @@ def operator_name(model: Any, operator: Any) -> str:
 
 
 def type_name(tensor: Any) -> str:
-    """Of the schema's `TensorType`, e.g. `"FLOAT32"`."""
+    """Return the tensor's type as the schema's `TensorType` names it, e.g. `"FLOAT32"`."""
     return str(require_tflite("ai_edge_litert.tools.flatbuffer_utils").type_to_name(tensor.type))
 
 
 def type_number(name: str) -> int:
-    """The number that the schema gives a `TensorType`."""
+    """Return the number that the schema gives a `TensorType`."""
     return int(getattr(require_tflite("ai_edge_litert.tools.flatbuffer_utils").TensorType, name))
 
 
 def dtype_name(tensor: Any) -> str:
-    """NumPy's name of the element type, or the schema's in lower case where NumPy has none."""
+    """Return NumPy's name of the element type, or the schema's in lower case where NumPy has none."""
     name = type_name(tensor)
     if name == "STRING":
         return "str"
@@ -124,17 +124,17 @@ def dtype_name(tensor: Any) -> str:
 
 
 def shape(tensor: Any) -> tuple[int, ...]:
-    """The extents that the file gives; a dynamic one counts 1."""
+    """Return the extents that the file gives; a dynamic one counts 1."""
     return () if tensor.shape is None else tuple(int(extent) for extent in tensor.shape)
 
 
 def is_constant(model: Any, tensor: Any) -> bool:
-    """Whether the file holds the tensor's data."""
+    """Return whether the file holds the tensor's data."""
     return tensor.buffer > 0 and model.buffers[tensor.buffer].data is not None
 
 
 def constant(model: Any, tensor: Any) -> np.ndarray | None:
-    """A constant's data, in its shape; None when it has none, or is sparse, or of a type that NumPy lacks."""
+    """Return a constant's data, in its shape; None when it has none, or is sparse, or of a type that NumPy lacks."""
     name = type_name(tensor)
     if not is_constant(model, tensor) or tensor.sparsity is not None or name not in _NUMPY:
         return None
@@ -143,7 +143,7 @@ def constant(model: Any, tensor: Any) -> np.ndarray | None:
 
 
 def is_quantized(tensor: Any) -> bool:
-    """Whether the tensor's integers stand for real numbers."""
+    """Return whether the tensor's integers stand for real numbers."""
     quantization = tensor.quantization
     return quantization is not None and (
         (quantization.scale is not None and len(quantization.scale) > 0) or bool(quantization.detailsType)

@@ -76,7 +76,10 @@ class _Constant:
 
 
 def count_parameters(model: onnx.ModelProto) -> int:
-    """Elements of all weights, as this module defines them. Tensor data is not read, so it may be external."""
+    """Count the elements of all weights, as this module defines them.
+
+    Tensor data is not read, so it may be external.
+    """
     found: list[_Constant] = []
     _visit_graph(model.graph, ChainMap(), found)
     for function in model.functions:

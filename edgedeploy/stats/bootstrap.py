@@ -12,7 +12,7 @@ _BLOCK_ELEMENTS = 4_000_000
 
 
 def paired_change(before: np.ndarray, after: np.ndarray, *, seed: int = 0) -> MetricChange:
-    """The change of a mean of scores, with a confidence interval from the paired bootstrap.
+    """Return the change of a mean of scores, with a confidence interval from the paired bootstrap.
 
     Samples are drawn again with replacement, each with both of its scores, so that what is hard for both models does
     not count as a difference (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13: percentile
@@ -55,7 +55,7 @@ def _range(scores: np.ndarray) -> float:
 
 
 def _resampled_sums(changed: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Sums over n draws with replacement out of n samples, of which all but `changed` add zero."""
+    """Draw sums over n draws with replacement out of n samples, of which all but `changed` add zero."""
     if not changed.size:
         return np.zeros(RESAMPLES)
     sums = np.empty(RESAMPLES)

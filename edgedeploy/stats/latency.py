@@ -30,7 +30,7 @@ _D_LIMIT = 1000.0
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile: the smallest sample that at least `share` of all samples do not exceed.
+    """Return the nearest-rank percentile: the smallest sample that at least `share` of all samples do not exceed.
 
     It is always a value that was observed (R. J. Hyndman, Y. Fan, Sample Quantiles in Statistical Packages, The
     American Statistician 50 (1996), definition 1).
@@ -43,14 +43,14 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def median_absolute_deviation(samples: Sequence[float]) -> float:
-    """Median of the distances from the median, not scaled (F. R. Hampel, JASA 69 (1974), 383-393)."""
+    """Return the median of the distances from the median, not scaled (F. R. Hampel, JASA 69 (1974), 383-393)."""
     middle = statistics.median(samples)
     return statistics.median(abs(sample - middle) for sample in samples)
 
 
 @functools.cache
 def samples_needed(share: float) -> int:
-    """How many samples a percentile needs before it is worth printing: MLPerf's bound for early stopping.
+    """Return how many samples a percentile needs before it is worth printing: MLPerf's bound for early stopping.
 
     With n samples, each above the true percentile with probability 1 - share, at most t of them are with probability
 
@@ -73,7 +73,7 @@ def samples_needed(share: float) -> int:
 
 
 def binomial_cdf(k: int, n: int, share: float) -> float:
-    """P(B ≤ k) for B of the binomial distribution: of n independent trials, each succeeds with probability `share`.
+    """Return P(B ≤ k), B binomial: how many of n independent trials succeed, each with probability `share`.
 
     The sum of its terms from k outwards, each from the one before by the ratio of neighbours, i (1 - p) / ((n - i + 1)
     p), until they no longer count (N. L. Johnson, A. W. Kemp, S. Kotz, Univariate Discrete Distributions, 3rd edition
@@ -100,8 +100,9 @@ def binomial_cdf(k: int, n: int, share: float) -> float:
 
 @functools.lru_cache(maxsize=256)
 def interval_ranks(n: int, share: float, confidence: float = _INTERVAL_CONFIDENCE) -> tuple[int, int] | None:
-    """Ranks l and u, from 1, for which the l-th and the u-th smallest of n independent samples enclose the true
-    percentile with at least that confidence, whatever the distribution.
+    """Return the ranks of two samples, from 1, that enclose the true percentile with at least that confidence.
+
+    They are l and u: the l-th and the u-th smallest of n independent samples, whatever their distribution.
 
     The number of samples below the percentile is binomial with probability `share`, so the interval holds it with
     probability P(l ≤ B ≤ u - 1). l is the largest with P(B ≤ l - 1) ≤ α/2, and u the smallest with P(B ≥ u) ≤ α/2: the
@@ -121,7 +122,7 @@ def interval_ranks(n: int, share: float, confidence: float = _INTERVAL_CONFIDENC
 
 
 def _first(holds: Callable[[int], bool], n: int) -> int:
-    """The smallest of 0 … n for which it holds, if it holds for all above; n when for none below."""
+    """Return the smallest of 0 … n for which it holds, if it holds for all above; n when for none below."""
     low, high = 0, n
     while low < high:
         middle = (low + high) // 2
@@ -132,7 +133,7 @@ def _first(holds: Callable[[int], bool], n: int) -> int:
 def percentile_interval(
     ordered: Sequence[float], share: float, confidence: float = _INTERVAL_CONFIDENCE
 ) -> tuple[float, float] | None:
-    """Two samples that enclose the true percentile; None when there are too few: see `interval_ranks`.
+    """Return two samples that enclose the true percentile; None when there are too few: see `interval_ranks`.
 
     Args:
         ordered: samples in ascending order.
@@ -142,7 +143,7 @@ def percentile_interval(
 
 
 def early_stopping_estimate(ordered: Sequence[float], share: float) -> float | None:
-    """MLPerf's estimate of a percentile: one that the true percentile does not exceed with 99 % confidence.
+    """Return MLPerf's estimate of a percentile: one that the true percentile does not exceed with 99 % confidence.
 
     Of n samples, t is the largest number with P(B ≤ t) < 1 - 0.99, B binomial with probability 1 - share; the estimate
     is the t-th largest sample.
@@ -163,8 +164,9 @@ def early_stopping_estimate(ordered: Sequence[float], share: float) -> float | N
 
 
 def reported_percentile(ordered: Sequence[float], share: float) -> Percentile:
-    """A percentile with all that is known of it. The 50th is the median, and there always; the others need
-    `samples_needed`, and are nearest-rank.
+    """Return a percentile with all that is known of it.
+
+    The 50th is the median, and there always; the others need `samples_needed`, and are nearest-rank.
 
     Args:
         ordered: samples in ascending order, at least one.
@@ -185,15 +187,20 @@ def reported_percentile(ordered: Sequence[float], share: float) -> Percentile:
 
 
 def coefficient_of_variation(samples: Sequence[float]) -> float | None:
-    """Standard deviation of the sample, with n - 1, over the mean (K. Pearson, Philosophical Transactions of the Royal
-    Society A 187 (1896), 253-318). None of one sample, or when the mean is not above 0."""
+    """Return the standard deviation of the sample, with n - 1, over the mean.
+
+    K. Pearson, Philosophical Transactions of the Royal Society A 187 (1896), 253-318.
+
+    Returns:
+        None of one sample, or when the mean is not above 0.
+    """
     if len(samples) < 2 or (mean := statistics.fmean(samples)) <= 0:
         return None
     return float(np.std(samples, ddof=1)) / mean
 
 
 def drift(samples: Sequence[float]) -> Drift | None:
-    """How much slower the end is than the beginning: the medians of the first and the last third.
+    """Return how much slower the end is than the beginning: the medians of the first and the last third.
 
     The outer thirds' medians are those of Tukey's resistant line (P. F. Velleman, D. C. Hoaglin, Applications, Basics,
     and Computing of Exploratory Data Analysis, 1981, chapter 5); that parts of a run are compared to see whether it was
@@ -218,7 +225,7 @@ def drift(samples: Sequence[float]) -> Drift | None:
 
 
 def modes(samples: Sequence[float]) -> Modes | None:
-    """Whether samples gather around two values, with few between.
+    """Return whether samples gather around two values, with few between.
 
     The samples, without the 2.5 % at either end, are cut in two where the clusters' sums of squares are least (W. D.
     Fisher, JASA 53 (1958), 789-798), with a tenth of all in each at least. They are two modes if
@@ -263,8 +270,9 @@ def _within(ordered: np.ndarray, low: float, high: float) -> int:
 
 
 def outliers(ordered: Sequence[float]) -> Outliers:
-    """Samples beyond the outer fences, three interquartile ranges outside the quartiles (J. W. Tukey, Exploratory Data
-    Analysis, 1977, section 2D, «far out»). The quartiles are nearest-rank.
+    """Count samples beyond the outer fences, three interquartile ranges outside the quartiles.
+
+    J. W. Tukey, Exploratory Data Analysis, 1977, section 2D, «far out». The quartiles are nearest-rank.
 
     Args:
         ordered: samples in ascending order, at least one.
@@ -281,8 +289,10 @@ def outliers(ordered: Sequence[float]) -> Outliers:
 
 
 def summary(samples_ms: Sequence[float], notes: Sequence[str] = ()) -> Summary:
-    """Order statistics of steady-state samples, in milliseconds. p50 is the median (the mean of the middle two where
-    their number is even), the others are nearest-rank percentiles, absent where there are too few samples.
+    """Return the order statistics of steady-state samples, in milliseconds.
+
+    p50 is the median (the mean of the middle two where their number is even), the others are nearest-rank percentiles,
+    absent where there are too few samples.
 
     Args:
         samples_ms: in the order they were taken; at least one.

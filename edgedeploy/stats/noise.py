@@ -15,9 +15,10 @@ worse; a threshold that is larger than the noise makes it fewer."""
 
 
 def median_interval(samples: Sequence[float]) -> tuple[float, float]:
-    """Bounds that enclose the true median of independent samples with 95 % confidence, whatever their distribution
-    (W. J. Conover, Practical Nonparametric Statistics, 3rd edition 1999, section 3.2). Under 6 samples there are none,
-    and both are the median.
+    """Return bounds that enclose the true median of independent samples with 95 % confidence.
+
+    Whatever their distribution is: W. J. Conover, Practical Nonparametric Statistics, 3rd edition 1999, section 3.2.
+    Under 6 samples there are no such bounds, and both are the median.
 
     Args:
         samples: at least one, in any order.
@@ -30,7 +31,7 @@ def median_interval(samples: Sequence[float]) -> tuple[float, float]:
 
 
 def prediction_noise(before: Sequence[float], runs: int) -> float | None:
-    """How far, relatively, the mean of `runs` further runs may lie from the mean of `before` when nothing changed.
+    """Return how far the mean of `runs` further runs may lie from the mean of `before` when nothing changed.
 
     The two-sided prediction interval for the mean of m future observations from a normal distribution, after k,
 
@@ -44,7 +45,7 @@ def prediction_noise(before: Sequence[float], runs: int) -> float | None:
         runs: how many are to come, at least one.
 
     Returns:
-        The upper bound, relative to the mean: 0.03 is 3 %. None of fewer than three runs, from which it cannot be told.
+        The upper bound, relative to the mean: 0.03 is 3 %. None of fewer than three runs: they do not show it.
     """
     if len(before) < 3:
         return None
@@ -56,7 +57,7 @@ def prediction_noise(before: Sequence[float], runs: int) -> float | None:
 
 @functools.cache
 def student_quantile(share: float, freedom: int) -> float:
-    """The quantile of Student's t distribution, by bisection of its distribution function.
+    """Return the quantile of Student's t distribution, by bisection of its distribution function.
 
     Args:
         share: in [0.5, 1).
@@ -72,7 +73,7 @@ def student_quantile(share: float, freedom: int) -> float:
 
 
 def _student_share(t: float, freedom: int) -> float:
-    """P(T ≤ t) for t ≥ 0: M. Abramowitz, I. A. Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4."""
+    """Return P(T ≤ t) for t ≥ 0: M. Abramowitz, I. A. Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4."""
     angle = math.atan(t / math.sqrt(freedom))
     sine, squared = math.sin(angle), math.cos(angle) ** 2
     odd = freedom % 2

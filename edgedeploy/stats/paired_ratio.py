@@ -14,7 +14,7 @@ LEAST_PAIRS = 6
 
 
 def median_ratio(before: Sequence[float], after: Sequence[float]) -> RatioFigure:
-    """The median of `after[i] / before[i]`, with a confidence interval from order statistics.
+    """Return the median of `after[i] / before[i]`, with a confidence interval from order statistics.
 
     The two costs of a pair were measured one right after the other, so that what slows the machine down for longer than
     a pair takes slows both and leaves their ratio. The interval assumes nothing of the ratios' distribution: k of n
@@ -39,9 +39,9 @@ def median_ratio(before: Sequence[float], after: Sequence[float]) -> RatioFigure
 
 
 def interval_rank(n: int) -> int:
-    """The largest l for which the l-th smallest and the l-th largest of n samples enclose the median with `CONFIDENCE`.
+    """Return the largest l for which the l-th smallest and the l-th largest of n samples enclose the median.
 
-    0 when not even the smallest and the largest do.
+    They do with `CONFIDENCE`; 0 when not even the smallest and the largest do.
     """
     rank, outside = 0, math.comb(n, 0) / 2**n
     while 2 * outside <= 1 - CONFIDENCE:

@@ -30,7 +30,7 @@ _Key = tuple[str, str, Kind]
 
 
 def baseline_of(measurements: Sequence[Measurement]) -> Baseline:
-    """The figures of these runs; those of one model on one kind of board are one entry.
+    """Make a baseline of the figures of these runs; those of one model on one kind of board are one entry.
 
     Raises:
         InvalidFileError: one was neither timed nor counted, or is invalid; or runs that belong together are of
@@ -44,7 +44,7 @@ def baseline_of(measurements: Sequence[Measurement]) -> Baseline:
 
 
 def updated(baseline: Baseline, new: Baseline) -> Baseline:
-    """`baseline` with the entries of `new` in place of those of the same name, target and kind."""
+    """Return `baseline` with the entries of `new` in place of those of the same name, target and kind."""
     entries = {_key(entry): entry for entry in (*baseline.entries, *new.entries)}
     return structs.replace(baseline, entries=tuple(entries[key] for key in sorted(entries)))
 
@@ -54,14 +54,14 @@ def check_baseline(
 ) -> Verdict:
     """Hold what was measured now against the baseline: a line for each figure of each entry of `new`.
 
-    A line breaks when the figure grew by more than the larger of its threshold and its noise. It cannot be told where
-    the baseline has no such figure, where the processor or its features are others, and, for latency and memory, where
-    the baseline has fewer than three runs, since nothing is known then of what differs from run to run.
+    A line breaks when the figure grew by more than the larger of its threshold and its noise. It is not determined
+    where the baseline has no such figure, where the processor or its features are others, and, for latency and memory,
+    where the baseline has fewer than three runs, since nothing is known then of what differs from run to run.
 
-    The whole breaks if a line breaks, cannot be told if none holds, and holds otherwise.
+    The whole breaks if a line breaks, is not determined if none holds, and holds otherwise.
 
     Args:
-        strict: the whole cannot be told if a single line cannot.
+        strict: the whole is not determined if a single line is not.
     """
     thresholds = thresholds or Thresholds()
     known = {_key(entry): entry for entry in baseline.entries}
@@ -88,11 +88,11 @@ def compare(
         if len(runs.entries) != 1:
             found = ", ".join(f"{entry.name} for {entry.target} ({entry.kind})" for entry in runs.entries)
             raise InvalidFileError(f"{side}: runs of one release on one board are compared", why=f"found: {found}")
-    one, other = old.entries[0], new.entries[0]
-    named = structs.replace(old, entries=(structs.replace(one, name=other.name),))
+    left, right = old.entries[0], new.entries[0]
+    named = structs.replace(old, entries=(structs.replace(left, name=right.name),))
     verdict = check_baseline(named, new, thresholds)
     return structs.replace(
-        verdict, kind="comparison", contract=f"{one.name} {one.release} → {other.name} {other.release}"
+        verdict, kind="comparison", contract=f"{left.name} {left.release} → {right.name} {right.release}"
     )
 
 
@@ -141,8 +141,8 @@ def _kind(measurement: Measurement) -> Kind:
     if validity is not None and validity.outcome == "invalid":
         raise InvalidFileError(
             f"the measurement of {measurement.release.id} on {measurement.device} is invalid",
-            why="; ".join(doubt.reason for doubt in validity.doubts if doubt.invalidates),
-            hint="; ".join(doubt.hint for doubt in validity.doubts if doubt.invalidates) + "; then measure again",
+            why="; ".join(warning.reason for warning in validity.doubts if warning.invalidates),
+            hint="; ".join(warning.hint for warning in validity.doubts if warning.invalidates) + "; then measure again",
         )
     emulated = measurement.conditions.emulated or measurement.timing.clock == "emulated"
     return "emulated" if emulated else "device"
@@ -156,9 +156,9 @@ def _entry(key: _Key, runs: Sequence[Measurement]) -> BaselineEntry:
     name, target, kind = key
     first = runs[0]
     for run in runs[1:]:
-        one, other = _identity(first), _identity(run)
-        if one != other:
-            differs = next(f"{a} and {b}" for a, b in zip(one, other, strict=True) if a != b)
+        parts = list(zip(_identity(first), _identity(run), strict=True))
+        differs = next((f"{a} and {b}" for a, b in parts if a != b), None)
+        if differs is not None:
             raise InvalidFileError(
                 f"the measurements of {name} for {target} do not belong together",
                 why=differs[:300],
@@ -183,7 +183,7 @@ def _entry(key: _Key, runs: Sequence[Measurement]) -> BaselineEntry:
 
 
 def _sound(entry: BaselineEntry) -> bool:
-    """Whether all figures are above 0 and of a size that can be computed with."""
+    """Return whether all figures are above 0 and of a size that can be computed with."""
     counted = (figure for run in entry.instructions for figure in (run.low, run.median, run.high))
     figures = (*counted, *entry.latency_p50_ms, *entry.peak_rss_bytes, entry.model_size_bytes)
     return all(_SMALLEST <= figure <= _LARGEST for figure in figures)
@@ -205,13 +205,15 @@ def _counted(samples: Sequence[int]) -> CountedRun:
 def _lines(old: BaselineEntry | None, new: BaselineEntry, thresholds: Thresholds) -> Iterator[VerdictLine]:
     where = f"{new.name}.{new.target}.{new.kind}"
     if old is None:
-        yield _untold(f"{where}.release_max", "", "the baseline has no such model, target and kind of board: save one")
+        yield _not_determined(
+            f"{where}.release_max", "", "the baseline has no such model, target and kind of board: save one"
+        )
         return
     other = _other_processor(old, new)
     if new.instructions:
         key = f"{where}.instructions_max"
         if other or not old.instructions:
-            yield _untold(key, "", other or "the baseline has no such figure: save one")
+            yield _not_determined(key, "", other or "the baseline has no such figure: save one")
         else:
             yield _instructions(key, old, new, thresholds.instructions)
     figures: tuple[tuple[str, str, Sequence[float], Sequence[float], float], ...] = (
@@ -258,10 +260,10 @@ def _repeated(
 ) -> VerdictLine:
     noise = prediction_noise(before, len(after))
     if other:
-        return _untold(key, unit, other)
+        return _not_determined(key, unit, other)
     if noise is None:
         change = f"{_percent(_mean(after) / _mean(before) - 1)} against {len(before)} of " if before else ""
-        return _untold(
+        return _not_determined(
             key,
             unit,
             f"{change}{_RUNS_NEEDED} runs that a baseline needs before it is known what differs from run to run",
@@ -286,12 +288,12 @@ def _grown(key: str, unit: str, before: float, after: float, threshold: float, n
     )
 
 
-def _untold(key: str, unit: str, reason: str) -> VerdictLine:
+def _not_determined(key: str, unit: str, reason: str) -> VerdictLine:
     return VerdictLine(key=key, limit="–", figure=None, unit=unit, outcome=Outcome.NOT_DETERMINED, reason=reason)
 
 
 def _mean(figures: Sequence[float]) -> float:
-    """The geometric one, as `prediction_noise` has it."""
+    """Return the geometric mean, as `prediction_noise` takes it."""
     return statistics.geometric_mean(figures)
 
 

@@ -56,7 +56,7 @@ def check(contract: Contract, measurement: Measurement, *, strict: bool = False)
 
 
 def _claims(contract: Contract, measurement: Measurement) -> Iterator[VerdictLine]:
-    """What the contract says of the model and its data: are these what was measured?"""
+    """Yield a line for each thing that the contract says of the model and its data: are these what was measured?"""
     release, model = measurement.release, contract.model
     if _is_handed_over(contract, measurement):
         found, reason = release.model_sha256, "the measured model is the file that was handed over"
@@ -146,7 +146,7 @@ def _measured_metric(contract: Contract, measurement: Measurement) -> tuple[Metr
 
 
 def _float_metric(contract: Contract, measurement: Measurement) -> tuple[MetricFigure | None, str]:
-    """How good the model that was handed over is on the host, over the data that the device was tested with."""
+    """Return how good the model that was handed over is on the host, over the data that the device was tested with."""
     accuracy, source = measurement.accuracy, measurement.release.source
     if accuracy and _is_handed_over(contract, measurement):
         return accuracy.host_metric, "the model was not run on the host"
@@ -169,7 +169,7 @@ def _agreement(contract: Contract, measurement: Measurement) -> _Figure:
 
 
 def _tested(contract: Contract, measurement: Measurement) -> tuple[Accuracy | None, str]:
-    """The accuracy, if it is over the contract's data as far as that can be known."""
+    """Return the accuracy, if it is over the contract's data as far as that can be known."""
     accuracy, wanted = measurement.accuracy, contract.data.evaluation_sha256
     if accuracy is None:
         return None, "nothing was tested"
@@ -206,7 +206,7 @@ def _peak_memory(measurement: Measurement) -> _Figure:
 
 
 def _timed(measurement: Measurement) -> tuple[Timing | None, str]:
-    """The timing, if it is of a clock that latencies can be read from."""
+    """Return the timing, if it is of a clock that latencies can be read from."""
     timing = measurement.timing
     if timing is None and measurement.count is not None:
         return None, _COUNTED
@@ -281,7 +281,7 @@ def _expiry(contract: Contract, taken_at: str) -> VerdictLine:
 
 
 def _is_handed_over(contract: Contract, measurement: Measurement) -> bool:
-    """Whether what was measured is the very file of the contract, not something made of it."""
+    """Return whether what was measured is the very file of the contract, not something made of it."""
     return measurement.release.model_sha256 == contract.model.sha256
 
 

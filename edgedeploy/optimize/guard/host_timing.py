@@ -39,7 +39,7 @@ class HostTiming:
     """
 
     def compare(self, source: bytes, candidate: bytes, feeds: Sequence[Feed]) -> SpeedFigure:
-        """Both models on the same feeds, in turn: source, candidate, candidate, source, and so on.
+        """Time both models on the same feeds, in turn: source, candidate, candidate, source, and so on.
 
         There are two rounds, each with both models loaded anew, now the one first and now the other: so that neither
         always has the better place in memory. What seems slower is measured once more, and called slower if it is
@@ -85,13 +85,13 @@ def _measure(source: bytes, candidate: bytes, feeds: Sequence[Feed]) -> _Pairs:
     pairs = _Pairs([], [])
     # The first session of a process has a place in memory that no later one has.
     first = _open(source)
-    one = _ready(source, feeds)
-    other = _ready_candidate(candidate, feeds)
-    _round(pairs, one, other, feeds)
-    del one, other
-    other = _ready_candidate(candidate, feeds)
-    one = _ready(source, feeds)
-    _round(pairs, one, other, feeds)
+    source_session = _ready(source, feeds)
+    candidate_session = _ready_candidate(candidate, feeds)
+    _round(pairs, source_session, candidate_session, feeds)
+    del source_session, candidate_session
+    candidate_session = _ready_candidate(candidate, feeds)
+    source_session = _ready(source, feeds)
+    _round(pairs, source_session, candidate_session, feeds)
     del first
     return pairs
 
@@ -125,7 +125,7 @@ def _seconds(session: Session, feeds: Sequence[Feed]) -> float:
 
 
 def _inferences_per_sample(seconds: float, feeds: int) -> int:
-    """How many inferences make a sample: one, or as many rounds of all feeds as it takes, so that samples are alike."""
+    """Return how many inferences make a sample: one, or as many rounds of all feeds as it takes to be long enough."""
     if seconds >= _LEAST_SAMPLE_S:
         return 1
     return feeds * math.ceil(_LEAST_SAMPLE_S / (seconds * feeds))

@@ -84,7 +84,7 @@ class _State:
         return PassEvidence(name=step.title(), changed=False, refused=reason, facts={}, size_bytes=len(self._bytes))
 
     def _check(self, step: Pass, after: ir.Model, content: bytes) -> list[list[np.ndarray]] | None:
-        """What every pass promises: a valid model, the same interface, and, for most, the same results."""
+        """Check what every pass promises: a valid model, the same interface, and, for most, the same results."""
         if not step.changes_interface and (interface := _interface(after)) != _interface(self.model):
             raise PostconditionError(f"the model's inputs and outputs changed: {interface}")
         if self._was_valid and (violation := validation_error(content)) is not None:
@@ -108,7 +108,7 @@ class _State:
 
 
 def _interface(model: ir.Model) -> tuple[tuple[str | None, str, int | None], ...]:
-    """What callers rely on: names, types and ranks. An initializer that is also an input need not be given."""
+    """Return what callers rely on: names, types and ranks. An initializer that is also an input need not be given."""
     values = [value for value in model.graph.inputs if not value.is_initializer()] + list(model.graph.outputs)
     return tuple((value.name, str(value.dtype), None if value.shape is None else len(value.shape)) for value in values)
 

@@ -84,7 +84,10 @@ class Recipe(Struct, frozen=True, kw_only=True):
 
 @functools.cache
 def _file_kind() -> Any:
-    """What a recipe file holds. Made from the passes that exist, so a new pass needs no list to be edited."""
+    """Make the type of a recipe file's content from the passes that exist.
+
+    So a new pass needs no list to be edited.
+    """
     one_pass: Any = Union[pass_types()]  # noqa: UP007
     strict: Any = {"frozen": True, "forbid_unknown_fields": True, "kw_only": True}
     variant: Any = msgspec.defstruct(
@@ -108,7 +111,7 @@ def _file_kind() -> Any:
 
 
 def load_recipe(name_or_path: str) -> Recipe:
-    """The recipe of that name, or the one in the file at that path (it ends in `.toml` or has a `/`).
+    """Load the recipe of that name, or the one in the file at that path (it ends in `.toml` or has a `/`).
 
     Raises:
         UnknownNameError: there is no recipe of that name.
@@ -136,12 +139,12 @@ def load_recipe(name_or_path: str) -> Recipe:
         title=content.title,
         description=content.description.strip(),
         passes=content.passes,
-        variants=tuple(Variant(name=one.name, passes=one.passes, mixed=one.mixed) for one in content.variants),
+        variants=tuple(Variant(name=table.name, passes=table.passes, mixed=table.mixed) for table in content.variants),
         pruning=Pruning(step=pruning.step, ratios=pruning.ratios) if pruning else None,
         finish=content.finish,
     )
 
 
 def recipe_names() -> tuple[str, ...]:
-    """The recipes there are: the user's own and those that edgedeploy ships, sorted."""
+    """Return the recipes there are: the user's own and those that edgedeploy ships, sorted."""
     return data_files.names("quantize")

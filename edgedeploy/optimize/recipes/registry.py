@@ -14,7 +14,7 @@ _FOLDERS = (simplify, fuse, quantize, recover, prune)
 
 @functools.cache
 def pass_types() -> tuple[type[Pass], ...]:
-    """All classes of passes, by name."""
+    """Return all classes of passes, by name."""
     found: list[type[Pass]] = []
     modules = (info for folder in _FOLDERS for info in pkgutil.walk_packages(folder.__path__, folder.__name__ + "."))
     for info in modules:

@@ -14,7 +14,7 @@ from edgedeploy.values.search import Search
 
 
 def journal_path(output: Path) -> Path:
-    """Where a search that is not at its end keeps what it knows."""
+    """Return where a search that is not at its end keeps what it knows."""
     return output.with_name(f"{output.name}.search.jsonl")
 
 
@@ -31,7 +31,7 @@ def write_search(output: Path, search: Search) -> None:
 
 
 def trials_csv(search: Search) -> str:
-    """One line per trial; what was not measured is empty."""
+    """Return the trials as CSV, a line each; what was not measured is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(

@@ -66,11 +66,11 @@ class Journal:
         self.resumed = len(self._trials)
 
     def trial(self, passes: Sequence[Pass]) -> Trial | None:
-        """The trial of these passes, if there was one."""
+        """Return the trial of these passes, if there was one."""
         return self._trials.get(_key(passes))
 
     def layers(self, variant: str) -> dict[str, LayerDamage]:
-        """What is known of the layers when this variant quantizes them, by layer."""
+        """Return what is known of the layers when this variant quantizes them, by layer."""
         return self._layers.get(variant, {})
 
     def add_trial(self, passes: Sequence[Pass], trial: Trial) -> None:
@@ -85,7 +85,7 @@ class Journal:
         self._append(_LayerLine(layer, variant))
 
     def remove(self) -> None:
-        """The search has come to its end: its results are elsewhere."""
+        """Remove the file: the search has come to its end, and its results are elsewhere."""
         self._path.unlink(missing_ok=True)
 
     def _append(self, line: _Line) -> None:
@@ -98,7 +98,7 @@ class Journal:
             ) from error
 
     def _read(self, header: bytes) -> int | None:
-        """Take in the file; how many of its bytes are sound, or None when it is another search's or not there."""
+        """Read the file and return how many of its bytes are sound; None when it is another search's or missing."""
         try:
             with self._path.open("rb") as file:
                 if file.readline() != header + b"\n":

@@ -28,12 +28,15 @@ _SAMPLES = 12
 
 
 def can_be_mixed(passes: Sequence[Pass]) -> bool:
-    """Whether one of these passes can leave layers in float."""
+    """Return whether one of these passes can leave layers in float."""
     return any(_names_layers(step) for step in passes)
 
 
 def keeping(passes: Sequence[Pass], layers: Sequence[str]) -> tuple[Pass, ...]:
-    """The same passes, with these layers left in float by the first that names layers: the one that costs accuracy."""
+    """Return the same passes, with these layers left in float by the first that names layers.
+
+    That is the one that costs accuracy: it quantizes.
+    """
     changed = list(passes)
     for index, step in enumerate(changed):
         if _names_layers(step):
@@ -43,7 +46,7 @@ def keeping(passes: Sequence[Pass], layers: Sequence[str]) -> tuple[Pass, ...]:
     return tuple(changed)
 
 
-def damages(
+def layer_damages(
     evaluator: Evaluator,
     variant: str,
     passes: Sequence[Pass],
@@ -52,7 +55,7 @@ def damages(
     progress: Progress,
     out_of_time: Callable[[], bool],
 ) -> list[LayerDamage]:
-    """What each layer costs when it alone is quantized by the variant, the costliest first.
+    """Return what each layer costs when it alone is quantized by the variant, the costliest first.
 
     Stops when time is up: layers that were not looked at are not in the list.
     """
@@ -69,7 +72,7 @@ def damages(
             journal.add_layer(variant, known[layer])
         progress.advance(number, len(layers), "layers")
     found = [known[layer] for layer in layers if layer in known]
-    return sorted(found, key=lambda one: float("inf") if one.sqnr_db is None else one.sqnr_db)
+    return sorted(found, key=lambda damage: float("inf") if damage.sqnr_db is None else damage.sqnr_db)
 
 
 def fewest_in_float(
@@ -82,7 +85,7 @@ def fewest_in_float(
     """Try the variant with as few of the costliest layers in float as keep the budget; None when none does."""
 
     def attempt(count: int) -> Trial:
-        kept = [one.layer for one in costliest[:count]]
+        kept = [damage.layer for damage in costliest[:count]]
         layers = "layer" if count == 1 else "layers"
         return evaluator.attempt(f"{variant}, {count} {layers} in float", keeping(passes, kept))
 
@@ -112,7 +115,7 @@ def _names_layers(step: Pass) -> bool:
 
 
 def _bare(passes: Sequence[Pass]) -> tuple[Pass, ...]:
-    """Up to the quantizer: what recovers accuracy afterwards would hide what a layer costs."""
+    """Return the passes up to the quantizer: what recovers accuracy afterwards would hide what a layer costs."""
     for index, step in enumerate(passes):
         if _names_layers(step):
             return tuple(passes[: index + 1])

@@ -15,7 +15,7 @@ _AS_GOOD = 0.04
 
 
 def front(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that no other beats: none is as good in size, loss and speed and better in one of them.
+    """Return the trials that no other beats: none is as good in size, loss and speed and better in one of them.
 
     Trials that were refused do not count. One whose speed was not measured stands with a ratio of 1, as the float
     model: it is neither preferred nor beaten for it. (V. Pareto's order; H. T. Kung et al., On Finding the Maxima of a
@@ -25,11 +25,11 @@ def front(trials: Sequence[Trial]) -> list[Trial]:
         Them, the smallest first.
     """
     judged = sorted((trial for trial in trials if trial.size_bytes is not None), key=lambda trial: _figures(trial))
-    return [one for one in judged if not any(_beats(other, one) for other in judged)]
+    return [trial for trial in judged if not any(_beats(other, trial) for other in judged)]
 
 
 def rank(trial: Trial, objective: Objective, source_size_bytes: int) -> tuple[float, float, float]:
-    """What is minimized, and what decides between trials that are as good.
+    """Return the sort key of a trial: what is minimized, and what decides between trials that are as good.
 
     `size`: bytes relative to the model's. `speed`: time or instructions relative to the model's. `balanced`: their
     geometric mean, so that a half of one is worth as much as a half of the other. Between trials that differ by no more
@@ -42,7 +42,7 @@ def rank(trial: Trial, objective: Objective, source_size_bytes: int) -> tuple[fl
 
 
 def holds_beyond_doubt(trial: Trial, max_drop: float) -> bool:
-    """Whether the fall of the metric is within the budget with a confidence of 80 %, one-sided, too.
+    """Return whether the fall of the metric is within the budget with a confidence of 80 %, one-sided, too.
 
     The best of many trials is likely one that was lucky, and more so the more answers it changed: what lies within the
     budget by one sample's luck does not on other data. The standard error is taken from the bootstrap's 95 % interval;
@@ -73,6 +73,6 @@ def _figures(trial: Trial) -> tuple[float, float, float]:
     )
 
 
-def _beats(other: Trial, one: Trial) -> bool:
-    better, worse = _figures(other), _figures(one)
+def _beats(other: Trial, trial: Trial) -> bool:
+    better, worse = _figures(other), _figures(trial)
     return better != worse and all(a <= b for a, b in zip(better, worse, strict=True))

@@ -31,7 +31,7 @@ class RememberingSession:
         self.output_shapes = session.output_shapes
 
     def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """As `Session.run`."""
+        """Run the session, or return what it answered to the same feed before."""
         key = _digest(feed)
         if (known := self._answers.get(key)) is not None:
             return known
@@ -52,7 +52,7 @@ def _digest(feed: Mapping[str, np.ndarray]) -> bytes:
 
 
 def choose_samples(data: Data, session: Session) -> tuple[Sample, ...]:
-    """Samples at equal distances through the data, as many as time and memory allow.
+    """Choose samples at equal distances through the data, as many as time and memory allow.
 
     Args:
         session: the float model; how long it takes for one sample decides how many there are.

@@ -148,7 +148,7 @@ class SearchWalk:
         if len(layers) < 2:
             return
         progress, out_of_time = self._request.progress, self.clock.out_of_time
-        damages = mixed.damages(
+        damages = mixed.layer_damages(
             self.evaluator, variant.name, variant.passes, layers, self._journal, progress, out_of_time
         )
         self.layers = self.layers or damages
