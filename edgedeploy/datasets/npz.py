@@ -28,7 +28,7 @@ from edgedeploy.foundation.files import unreadable
 _HEADER_LIMIT_BYTES = 10_000
 """What numpy itself accepts; a header of numbers and strings needs about a hundred."""
 _READ_BYTES = 1 << 20
-_SLICE_LIMIT_BYTES = 1 << 31
+SLICE_LIMIT_BYTES = 1 << 31
 """Of what is in memory at once. 2 GB are no feed for an edge device, and a small file can inflate to them."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The first moment that a zip archive can name."""
@@ -162,7 +162,7 @@ class NpzReader:
     def _read(self, name: str, data: IO[bytes], shape: tuple[int, ...]) -> np.ndarray:
         dtype = self.headers[name].dtype
         wanted = math.prod(shape) * dtype.itemsize
-        if wanted > _SLICE_LIMIT_BYTES:
+        if wanted > SLICE_LIMIT_BYTES:
             raise DatasetError(
                 f"{self.path}: {shape} of {dtype} from array {name!r} takes {wanted:,} bytes at once",
                 why="at most 2 GB are read at once",

@@ -64,7 +64,7 @@ def test_an_array_that_inflates_to_more_than_fits_is_refused_unread(tmp_path, mo
 
     path = tmp_path / "a.npz"
     np.savez_compressed(path, x=np.zeros((4, 1000), np.float32))
-    monkeypatch.setattr(edgedeploy.datasets.npz, "_SLICE_LIMIT_BYTES", 8000)
+    monkeypatch.setattr(edgedeploy.datasets.npz, "SLICE_LIMIT_BYTES", 8000)
     with NpzReader(path) as reader:
         assert len(list(reader.slices("x", 2))) == 2
         for read in (lambda: list(reader.slices("x", 3)), lambda: reader.whole("x")):

@@ -6,7 +6,7 @@ import gc
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -31,12 +31,51 @@ _BUDGET_S = 1.0
 """Of one round, once both models are loaded and `_LEAST_PAIRS` are measured."""
 
 
+class TimedPairs(Struct, frozen=True):
+    """Seconds per inference of two models, each pair measured one right after the other."""
+
+    source_s: list[float]
+    candidate_s: list[float]
+
+    def ratio(self) -> RatioFigure:
+        """Return the median ratio of candidate to source, with its confidence interval."""
+        return median_ratio(self.source_s, self.candidate_s)
+
+
+Measure = Callable[[bytes, bytes, Sequence[Feed]], TimedPairs]
+"""Times a source and a candidate, both serialized, on the same feeds."""
+
+
+def measure_pairs(source: bytes, candidate: bytes, feeds: Sequence[Feed]) -> TimedPairs:
+    """Time two models in turn, in two rounds, each with both models loaded anew, now the one first and now the other.
+
+    Raises:
+        ResultFailedError: the candidate does not load, or run on a feed.
+        EdgedeployError: the source does not.
+    """
+    pairs = TimedPairs([], [])
+    # The first session of a process has a place in memory that no later one has.
+    first = _open(source)
+    source_session = _ready(source, feeds)
+    candidate_session = _ready_candidate(candidate, feeds)
+    _round(pairs, source_session, candidate_session, feeds)
+    del source_session, candidate_session
+    candidate_session = _ready_candidate(candidate, feeds)
+    source_session = _ready(source, feeds)
+    _round(pairs, source_session, candidate_session, feeds)
+    del first
+    return pairs
+
+
 class HostTiming:
     """Compares the time that onnxruntime (or ai-edge-litert) needs on this machine, as it comes, with one thread.
 
     What is taken is the processor time of the thread that runs the model. With one thread it is the time of the
     computation itself, without the waits while other programs have the processor.
     """
+
+    def __init__(self, measure: Measure = measure_pairs) -> None:
+        self._measure = measure
 
     def compare(self, source: bytes, candidate: bytes, feeds: Sequence[Feed]) -> SpeedFigure:
         """Time both models on the same feeds, in turn: source, candidate, candidate, source, and so on.
@@ -53,15 +92,15 @@ class HostTiming:
         """
         if not feeds:
             raise ValueError("speed is compared on at least one feed")
-        measured = _measure(source, candidate, feeds)
-        if _is_slower(measured.ratio()):
-            measured = _measure(source, candidate, feeds)
-        ratio = measured.ratio()
+        pairs = self._measure(source, candidate, feeds)
+        if _is_slower(pairs.ratio()):
+            pairs = self._measure(source, candidate, feeds)
+        ratio = pairs.ratio()
         return SpeedFigure(
             currency="host time",
             unit="ms",
-            source=1000 * statistics.median(measured.source_s),
-            result=1000 * statistics.median(measured.candidate_s),
+            source=1000 * statistics.median(pairs.source_s),
+            result=1000 * statistics.median(pairs.candidate_s),
             ratio=ratio.value,
             low=ratio.low,
             high=ratio.high,
@@ -71,34 +110,9 @@ class HostTiming:
         )
 
 
-class _Pairs(Struct, frozen=True):
-    """Seconds per inference, measured one right after the other."""
-
-    source_s: list[float]
-    candidate_s: list[float]
-
-    def ratio(self) -> RatioFigure:
-        return median_ratio(self.source_s, self.candidate_s)
-
-
-def _measure(source: bytes, candidate: bytes, feeds: Sequence[Feed]) -> _Pairs:
-    pairs = _Pairs([], [])
-    # The first session of a process has a place in memory that no later one has.
-    first = _open(source)
-    source_session = _ready(source, feeds)
-    candidate_session = _ready_candidate(candidate, feeds)
-    _round(pairs, source_session, candidate_session, feeds)
-    del source_session, candidate_session
-    candidate_session = _ready_candidate(candidate, feeds)
-    source_session = _ready(source, feeds)
-    _round(pairs, source_session, candidate_session, feeds)
-    del first
-    return pairs
-
-
-def _round(pairs: _Pairs, source: Session, candidate: Session, feeds: Sequence[Feed]) -> None:
+def _round(pairs: TimedPairs, source: Session, candidate: Session, feeds: Sequence[Feed]) -> None:
     quicker_s = min(_seconds(session, feeds) for session in (source, candidate)) / len(feeds)
-    count = _inferences_per_sample(quicker_s, len(feeds))
+    count = inferences_per_sample(quicker_s, len(feeds))
     both = [(source, pairs.source_s), (candidate, pairs.candidate_s)]
     begun = time.monotonic()
     was_collecting = gc.isenabled()
@@ -124,7 +138,7 @@ def _seconds(session: Session, feeds: Sequence[Feed]) -> float:
     return max(1, time.thread_time_ns() - begun_ns) / 1e9
 
 
-def _inferences_per_sample(seconds: float, feeds: int) -> int:
+def inferences_per_sample(seconds: float, feeds: int) -> int:
     """Return how many inferences make a sample: one, or as many rounds of all feeds as it takes to be long enough."""
     if seconds >= _LEAST_SAMPLE_S:
         return 1

@@ -19,6 +19,7 @@ from edgedeploy.inference.formats import format_of
 from edgedeploy.inference.session import open_session
 from edgedeploy.metrics.agreement import AgreementAccumulator
 from edgedeploy.optimize.base import Pass
+from edgedeploy.optimize.recipes.recipe import Variant
 from edgedeploy.optimize.search.evaluator import Evaluator
 from edgedeploy.optimize.search.journal import Journal
 from edgedeploy.values.quality import SQNR_FLOOR_DB
@@ -48,8 +49,7 @@ def keeping(passes: Sequence[Pass], layers: Sequence[str]) -> tuple[Pass, ...]:
 
 def layer_damages(
     evaluator: Evaluator,
-    variant: str,
-    passes: Sequence[Pass],
+    variant: Variant,
     layers: dict[str, str],
     journal: Journal,
     progress: Progress,
@@ -58,36 +58,36 @@ def layer_damages(
     """Return what each layer costs when it alone is quantized by the variant, the costliest first.
 
     Stops when time is up: layers that were not looked at are not in the list.
+
+    Args:
+        layers: their operators by name, as `Evaluator.layer_names` gives them.
+        journal: has those that an earlier run looked at, and gets the others.
     """
-    known = dict(journal.layers(variant))
+    known = dict(journal.layers(variant.name))
     samples = evaluator.samples[:_SAMPLES]
-    progress.step(f"looking at {len(layers)} layers of {variant}")
+    progress.step(f"looking at {len(layers)} layers of {variant.name}")
     for number, (layer, operator) in enumerate(layers.items(), start=1):
         if layer not in known:
             if out_of_time():
                 break
             others = [name for name in layers if name != layer]
-            content, _ = evaluator.build(_bare(keeping(passes, others)))
+            content, _ = evaluator.build(_bare(keeping(variant.passes, others)))
             known[layer] = LayerDamage(layer=layer, operator=operator, sqnr_db=_sqnr_db(evaluator, content, samples))
-            journal.add_layer(variant, known[layer])
+            journal.add_layer(variant.name, known[layer])
         progress.advance(number, len(layers), "layers")
     found = [known[layer] for layer in layers if layer in known]
     return sorted(found, key=lambda damage: float("inf") if damage.sqnr_db is None else damage.sqnr_db)
 
 
 def fewest_in_float(
-    evaluator: Evaluator,
-    variant: str,
-    passes: Sequence[Pass],
-    costliest: Sequence[LayerDamage],
-    out_of_time: Callable[[], bool],
+    evaluator: Evaluator, variant: Variant, costliest: Sequence[LayerDamage], out_of_time: Callable[[], bool]
 ) -> Trial | None:
     """Try the variant with as few of the costliest layers in float as keep the budget; None when none does."""
 
     def attempt(count: int) -> Trial:
         kept = [damage.layer for damage in costliest[:count]]
         layers = "layer" if count == 1 else "layers"
-        return evaluator.attempt(f"{variant}, {count} {layers} in float", keeping(passes, kept))
+        return evaluator.attempt(f"{variant.name}, {count} {layers} in float", keeping(variant.passes, kept))
 
     def holds(trial: Trial) -> bool:
         return trial.refused is None and trial.over_budget is None

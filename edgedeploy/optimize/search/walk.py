@@ -148,12 +148,10 @@ class SearchWalk:
         if len(layers) < 2:
             return
         progress, out_of_time = self._request.progress, self.clock.out_of_time
-        damages = mixed.layer_damages(
-            self.evaluator, variant.name, variant.passes, layers, self._journal, progress, out_of_time
-        )
+        damages = mixed.layer_damages(self.evaluator, variant, layers, self._journal, progress, out_of_time)
         self.layers = self.layers or damages
         progress.step(f"bringing {variant.name} under the budget")
-        best = mixed.fewest_in_float(self.evaluator, variant.name, variant.passes, damages, out_of_time)
+        best = mixed.fewest_in_float(self.evaluator, variant, damages, out_of_time)
         if best is not None:
             self._show(best)
 

@@ -226,7 +226,7 @@ class Elsewhere:
     where = "board:test (imaginary)"
 
     def __init__(self, wrong_share: float) -> None:
-        self._every = round(1 / wrong_share) if wrong_share else 0
+        self.every = round(1 / wrong_share) if wrong_share else 0
 
     def session(self, model):
         inner, board = HostSession(model, exact=False), self
@@ -238,7 +238,7 @@ class Elsewhere:
             def run(self, feed):
                 self.runs += 1
                 outputs = inner.run(feed)
-                return [-output for output in outputs] if board._every and self.runs % board._every == 0 else outputs
+                return [-output for output in outputs] if board.every and self.runs % board.every == 0 else outputs
 
         return Session()
 
