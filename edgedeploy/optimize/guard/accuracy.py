@@ -32,7 +32,7 @@ def judge_accuracy(compared: ModelComparison, evaluation: Evaluation, findings: 
         findings.note(note)
     if evaluation.metric is None:
         judged_by = f"only agreement with the float model on {evaluation.data.name}"
-        findings.note(f"accuracy was not judged, for want of labels: {judged_by}")
+        findings.note(f"accuracy was not judged, because there are no labels: {judged_by}")
 
 
 def accuracy_violations(
@@ -92,7 +92,7 @@ def _agreement_violations(judged: SessionFigures, data: Data, max_drop: float) -
         yield Violation(
             ViolationKind.DISAGREES,
             f"{1 - match:.1%} of the answers changed on {data.name}, and {max_drop:.1%} is the budget: without labels "
-            "the accuracy may have fallen by as much (labelled --evaluation data would tell)",
+            "the accuracy may have fallen by as much (add labels to the --evaluation data to judge it itself)",
         )
 
 
