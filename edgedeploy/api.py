@@ -80,7 +80,7 @@ _NAMES = {
     "Running": "deploy.status:Running",
     "save_baseline": "verdict.baseline:save_baseline",
     "save_measurement": "measure.files:save_measurement",
-    "SearchSettings": "optimize.search.search:SearchSettings",
+    "SearchSettings": "optimize.search.settings:SearchSettings",
     "ship": "workflows.ship.ship:ship",
     "sign": "bundle.signature:sign",
     "signer": "bundle.signature:signer",

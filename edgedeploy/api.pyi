@@ -10,7 +10,7 @@ from edgedeploy.workflows.emulated.instruction_counts import NOBODY as NOBODY
 from edgedeploy.workflows.contract import Proposal as Proposal
 from edgedeploy.deploy.push import PushResult as PushResult
 from edgedeploy.deploy.status import Running as Running
-from edgedeploy.optimize.search.search import SearchSettings as SearchSettings
+from edgedeploy.optimize.search.settings import SearchSettings as SearchSettings
 from edgedeploy.bundle.signature import allowed_signers as allowed_signers
 from edgedeploy.verdict.baseline import baseline_of as baseline_of
 from edgedeploy.measure.bench import bench as bench

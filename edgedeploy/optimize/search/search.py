@@ -26,7 +26,6 @@ from edgedeploy.optimize.search.evaluator import Evaluator
 from edgedeploy.optimize.search.files import journal_path
 from edgedeploy.optimize.search.journal import Journal
 from edgedeploy.optimize.search.pareto import front
-from edgedeploy.optimize.search.settings import SearchSettings as SearchSettings  # callers look for it here
 from edgedeploy.optimize.search.walk import SearchClock, SearchWalk
 from edgedeploy.values.evidence import PassEvidence
 from edgedeploy.values.search import Search

@@ -10,7 +10,7 @@ from edgedeploy.bundle.signature import check_key
 from edgedeploy.foundation.errors import IntegrityError, InvalidFileError
 from edgedeploy.foundation.files import sha256_file
 from edgedeploy.optimize.recipes.recipe import Recipe, load_recipe
-from edgedeploy.optimize.search.search import SearchSettings
+from edgedeploy.optimize.search.settings import SearchSettings
 from edgedeploy.values.contract import Allowance, Contract
 from edgedeploy.verdict.contract import dataset_spec, has_expired
 

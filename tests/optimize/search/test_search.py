@@ -18,7 +18,7 @@ from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.optimize.search.files import journal_path
 from edgedeploy.optimize.search.pareto import holds_beyond_doubt
-from edgedeploy.optimize.search.search import SearchSettings
+from edgedeploy.optimize.search.settings import SearchSettings
 from edgedeploy.values.search import Search
 from edgedeploy.values.speed import SpeedFigure
 

@@ -10,7 +10,7 @@ from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.model.tflite_file import constant, read_tflite, write_tflite
 from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.recipes.recipe import load_recipe
-from edgedeploy.optimize.search.search import SearchSettings
+from edgedeploy.optimize.search.settings import SearchSettings
 
 pytestmark = pytest.mark.slow
 
