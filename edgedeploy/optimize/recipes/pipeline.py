@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics.model_comparison import relative_difference
-from edgedeploy.optimize.base import Context, Pass, PassSkipped, PostconditionError, first_line
+from edgedeploy.optimize.base import Context, Pass, PostconditionError
 from edgedeploy.optimize.graph.edit import copy_of, serialized, validation_error
+from edgedeploy.optimize.recipes.skips import skip_of
 from edgedeploy.values.evidence import PassEvidence
 
 _log = logging.getLogger(__name__)
@@ -65,18 +65,8 @@ class _State:
                 )
             answers = self._check(step, after, content)
             step.ensures(self.model, after, facts)
-        except PassSkipped as refusal:
-            return self._refusal(step, refusal.reason)
-        except EdgedeployError:
-            raise
-        except PostconditionError as error:
-            _log.debug("%s", step.title(), exc_info=True)
-            return self._refusal(step, f"its result was discarded, because {error}")
         except Exception as error:
-            # Models of the wild hold what no pass has thought of. One pass less is better than no result, and it is
-            # said: the model is still the one before the pass.
-            _log.debug("%s", step.title(), exc_info=True)
-            return self._refusal(step, f"it failed on this model ({type(error).__name__}: {first_line(error)})")
+            return self._refusal(step, skip_of(step, error).reason)
         self.model, self._bytes, self._answers = after, content, answers
         return PassEvidence(name=step.title(), changed=True, refused=None, facts=facts, size_bytes=len(content))
 

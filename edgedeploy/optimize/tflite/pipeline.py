@@ -6,7 +6,6 @@ others prepare a graph in ways that a converter to TensorFlow Lite already did, 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -16,17 +15,16 @@ from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.metrics.model_comparison import relative_difference
 from edgedeploy.model.tflite_file import dtype_name, read_tflite, tensor_name, write_tflite
-from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError, first_line
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
 from edgedeploy.optimize.quantize.quantize_dynamic import QuantizeDynamic
 from edgedeploy.optimize.quantize.quantize_static import QuantizeStatic
 from edgedeploy.optimize.quantize.quantize_weights import QuantizeWeights
+from edgedeploy.optimize.recipes.skips import skip_of
 from edgedeploy.optimize.simplify.strip_metadata import StripMetadata
 from edgedeploy.optimize.tflite import graph
 from edgedeploy.optimize.tflite.quantize import Quantization, quantize
 from edgedeploy.optimize.tflite.select import DENSE, LINEAR, operators
 from edgedeploy.values.evidence import PassEvidence
-
-_log = logging.getLogger(__name__)
 
 Counterpart = Callable[[Any, bytes, Context], tuple[bytes, Facts]]
 """Takes a pass, the model and what a pass may use; gives the model as it is afterwards. Raises `PassSkipped`."""
@@ -89,18 +87,8 @@ class _TfliteState:
             if after == self.content:
                 return self._evidence(step, facts=facts)
             self._check(step, after)
-        except PassSkipped as refusal:
-            return self._evidence(step, refused=refusal.reason)
-        except EdgedeployError:
-            raise
-        except PostconditionError as error:
-            _log.debug("%s", step.title(), exc_info=True)
-            return self._evidence(step, refused=f"its result was discarded, because {error}")
         except Exception as error:
-            # As for ONNX models: one pass less is better than no result, and it is said.
-            _log.debug("%s", step.title(), exc_info=True)
-            reason = f"it failed on this model ({type(error).__name__}: {first_line(error)})"
-            return self._evidence(step, refused=reason)
+            return self._evidence(step, refused=skip_of(step, error).reason)
         self.content = after
         return self._evidence(step, changed=True, facts=facts)
 
