@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgedeploy.compile.dependencies.wheels import More, lay_out_wheels
 from edgedeploy.foundation.progress import Progress
-from edgedeploy.runner import python_source
+from edgedeploy.runner import python_files
 from edgedeploy.values.bundle import Runtime
 from edgedeploy.values.target import Target
 
@@ -123,8 +123,9 @@ def lay_out_python_runner(
 def write_runner(folder: Path, engine: str) -> None:
     """Write the runner and its engine into `folder`, as they are sent to devices."""
     # As data: they are not ours to import, they belong to the device.
-    (folder / _RUNNER).write_bytes(python_source("runner"))
-    (folder / "engine.py").write_bytes(python_source(f"engine_{engine}"))
+    for path, content in python_files(engine).items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(content)
 
 
 def run_script(target: Target, environment: Mapping[str, str], libraries: str = "") -> str:

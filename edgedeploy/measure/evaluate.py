@@ -60,10 +60,10 @@ def test(
         DeviceError, UnreachableError: the runner fails, or the connection is lost.
     """
     dataset = open_dataset(evaluation, release.manifest.model.inputs)
+    tally = _Tally([output.name for output in release.manifest.model.outputs], find_metric(metric))
     # One thread: an emulated board computes on this machine at the same time.
     content = reference_model(connection, release, progress, model)
     host = open_session(content, format_of(content[:8]), exact=True, threads=1)
-    tally = _Tally([output.name for output in release.manifest.model.outputs], find_metric(metric))
     count = dataset.count if limit is None or dataset.count is None else min(dataset.count, limit)
     with conversation(connection, release) as talk:
         progress.step(f"loading {release.id} on {connection.address}")

@@ -5,11 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent
+_PACKAGE = "edgedeploy_runner"
+"""The folder in a bundle: `start.py` imports from it."""
+_MODULES = ("__init__", "channel", "device", "health", "loop", "release", "runner")
 
 
-def python_source(name: str) -> bytes:
-    """Return a file of the runner in Python: `"runner"`, or an engine, e.g. `"engine_tflite"`."""
-    return (_FOLDER / "python" / f"{name}.py").read_bytes()
+def python_files(engine: str) -> dict[str, bytes]:
+    """Return the runner in Python as files of a bundle: their paths and contents. `runner.py` starts it.
+
+    Args:
+        engine: the runtime's, e.g. `"tflite"` for `engine_tflite.py`.
+    """
+    folder = _FOLDER / "python"
+    modules = {f"{_PACKAGE}/{name}.py": (folder / f"{name}.py").read_bytes() for name in _MODULES}
+    start, of_engine = (folder / f"{name}.py" for name in ("start", f"engine_{engine}"))
+    return {"runner.py": start.read_bytes(), "engine.py": of_engine.read_bytes(), **modules}
 
 
 def c_headers() -> Path:

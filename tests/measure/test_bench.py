@@ -86,14 +86,14 @@ def test_outputs_that_left_the_golden_ones_are_seen(local, make_release):
 
 def test_what_the_device_says_of_itself_is_made_printable(local, make_release):
     release = make_release()
-    runner = Path(release.path, "runner.py")
+    runner = Path(release.path, "edgedeploy_runner/device.py")
     runner.write_text(runner.read_text().replace('"os": os_name()', '"os": "evil \\x1b[2J"'))
     assert bench(local, release, profile="smoke").conditions.os == "evil �[2J"
 
 
 def test_a_device_that_does_not_describe_itself_is_refused(local, make_release):
     release = make_release()
-    runner = Path(release.path, "runner.py")
+    runner = Path(release.path, "edgedeploy_runner/device.py")
     runner.write_text(runner.read_text().replace('"cores": os.cpu_count() or 1', '"cores": "many"'))
     with pytest.raises(DeviceError, match="unknown way"):
         bench(local, release, profile="smoke")
@@ -154,7 +154,7 @@ def test_some_cpus_only(local, make_release):
 
 def test_what_an_earlier_runner_cannot_do_is_told(local, make_release):
     release = make_release()
-    runner = Path(release.path, "runner.py")
+    runner = Path(release.path, "edgedeploy_runner/runner.py")
     runner.write_text(runner.read_text().replace('"can": ABILITIES, ', ""))
     timing = bench(local, release, profile="smoke").timing
     assert timing.cold_load_ms is None
@@ -200,7 +200,7 @@ def test_energy_is_power_times_time(local, make_release, tmp_path):
     sensor.parent.mkdir(parents=True)
     sensor.write_text("2500000\n")
     release = make_release()
-    runner = Path(release.path, "runner.py")
+    runner = Path(release.path, "edgedeploy_runner/device.py")
     runner.write_text(runner.read_text().replace('SYS = "/sys"', f"SYS = {str(tmp_path / 'sys')!r}"))
     timing = bench(local, release, seconds=1.5).timing
     seconds = timing.processes[0].elapsed_s / timing.summary.n

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.resources
-import importlib.util
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -13,18 +12,10 @@ import onnx.parser
 import onnxruntime
 import pytest
 
+from edgedeploy.runner.python import engine_onnxruntime
+from edgedeploy.runner.python import release as on_device
+
 MODEL = '<ir_version: 8, opset_import: ["" : 17]> m (float[1, 2] x) => (float[1, 2] y) { y = Relu(x) }'
-
-
-def on_device(name: str) -> ModuleType:
-    """A module that is sent to devices, under the name that it has there."""
-    source = importlib.resources.files("edgedeploy") / "runner" / "python" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, str(source))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize("arena", [True, False])
@@ -39,9 +30,10 @@ def test_onnxruntime_gets_them(monkeypatch, arena, pattern):
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     model = onnx.parser.parse_model(MODEL).SerializeToString()
-    engine = on_device("engine_onnxruntime")
-    engine.Session(model, 3, {"threads": 7, "arena": arena, "memory_pattern": pattern, "graph": "optimized"})
-    engine.Session(model, 1, {})
+    engine_onnxruntime.Session(
+        model, 3, {"threads": 7, "arena": arena, "memory_pattern": pattern, "graph": "optimized"}
+    )
+    engine_onnxruntime.Session(model, 1, {})
     assert seen == [(3, arena, pattern), (1, True, True)]
 
 
@@ -54,7 +46,7 @@ def test_threads_are_those_of_the_target_unless_there_are_fewer(make_release, mo
     path = Path(release.path, "manifest.json")
     runtime = msgspec.structs.replace(release.manifest.runtime, settings=settings)
     path.write_bytes(msgspec.json.encode(msgspec.structs.replace(release.manifest, runtime=runtime)))
-    runner, seen = on_device("runner"), []
+    seen = []
 
     class Engine(ModuleType):
         class Session:
@@ -66,9 +58,9 @@ def test_threads_are_those_of_the_target_unless_there_are_fewer(make_release, mo
         def versions(self) -> dict[str, str]:
             return {}
 
-    monkeypatch.setattr(runner, "HERE", release.path)
-    monkeypatch.setattr(runner, "cores", lambda: 2)
-    monkeypatch.setattr(runner.importlib, "import_module", lambda name: Engine(name))
-    runner.Release().load(asked)
+    monkeypatch.setattr(on_device, "RELEASE", release.path)
+    monkeypatch.setattr(on_device, "cores", lambda: 2)
+    monkeypatch.setitem(sys.modules, "engine", Engine("engine"))
+    on_device.Release().load(asked)
     assert seen == [(threads, settings)]
     assert json.loads(path.read_bytes())["runtime"]["settings"] == settings

@@ -50,7 +50,7 @@ def test_device_and_host_answer_alike(local, make_release, evaluation):
 def test_the_figures_are_the_devices(local, make_release, evaluation):
     """A device that answers something else is seen in agreement and metric, and the host's metric stays."""
     release = make_release()
-    runner = Path(release.path, "runner.py")
+    runner = Path(release.path, "edgedeploy_runner/release.py")
     runner.write_text(runner.read_text().replace("run(self.outputs, feed)", "run(self.outputs, {'x': -feed['x']})"))
     found = measure(local, release, str(evaluation)).accuracy
     assert found.metric.value == pytest.approx(0.1)
@@ -71,7 +71,7 @@ def test_each_output_is_looked_at_by_itself(local, make_release, tmp_path):
         <float thousand = {1000.0}> { large = Mul(x, thousand)  small = Identity(x) }
     """
     release = make_release(two, [{"x": np.ones((1, 3), np.float32)}])
-    runner = Path(release.path, "runner.py")
+    runner = Path(release.path, "edgedeploy_runner/release.py")
     spoiled = "(lambda found: [found[0], -found[1]])(self.session.run(self.outputs, feed))"
     runner.write_text(runner.read_text().replace("self.session.run(self.outputs, feed)", spoiled))
     np.savez(tmp_path / "data.npz", x=np.ones((6, 3), np.float32))
@@ -168,7 +168,7 @@ def test_data_that_goes_wrong_in_the_middle_ends_the_run(local, make_release, tm
 
 def test_a_runner_that_dies_in_the_middle_is_told(local, make_release, evaluation):
     release = make_release()
-    runner = Path(release.path, "runner.py")
+    runner = Path(release.path, "edgedeploy_runner/release.py")
     dies = 'self.asked = getattr(self, "asked", 0) + 1\n        if self.asked > 20: os._exit(9)\n'
     source = runner.read_text()
     assert source.count("        if self.session is None:\n") == 1

@@ -12,12 +12,13 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edgedeploy.runner.python import runner
+from edgedeploy.runner.python import device
+from edgedeploy.runner.python.loop import Loop
 
 pytestmark = pytest.mark.slow
 
 (ONNXRUNTIME,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
-SOURCES = sorted(Path(runner.__file__).parent.glob("*.py"))
+SOURCES = sorted(Path(device.__file__).parent.glob("*.py"))
 
 DETECTOR = """
     <ir_version: 8, opset_import: ["" : 17]>
@@ -56,9 +57,15 @@ def make_release(request, make_release, c_runner):
 def test_they_are_python_3_9_and_need_numpy_and_their_runtime_only(source):
     tree = ast.parse(source.read_text(encoding="utf-8"), feature_version=(3, 9))
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
     assert {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) == {
         "__init__": set(),
+        "start": set(),
+        "channel": {"numpy"},
+        "device": set(),
+        "health": {"numpy"},
+        "loop": {"numpy"},
+        "release": {"numpy"},
         "runner": {"numpy"},
         "engine_onnxruntime": {"numpy", "onnxruntime"},
         "engine_tflite": {"numpy", "ai_edge_litert", "tflite_runtime"},
@@ -287,7 +294,7 @@ def loop(monkeypatch):
     release = SlowRelease()
     monkeypatch.setattr(time, "monotonic", lambda: release.now_s)
     monkeypatch.setattr(time, "perf_counter_ns", lambda: round(release.now_s * 1e9))
-    return runner.Loop(release, Listener(), {})
+    return Loop(release, Listener(), {})
 
 
 @pytest.mark.parametrize(
@@ -346,8 +353,8 @@ Model\t\t: Raspberry Pi 4 Model B Rev 1.4
 
 
 def described(monkeypatch, text):
-    monkeypatch.setattr(runner, "read", {"/proc/cpuinfo": text}.get)
-    return runner.cpu()
+    monkeypatch.setattr(device, "read", {"/proc/cpuinfo": text}.get)
+    return device.cpu()
 
 
 def test_cores_are_named(monkeypatch):
@@ -373,8 +380,8 @@ def test_other_cores_keep_their_numbers(monkeypatch, text, name):
 
 
 def test_a_device_without_proc_is_described_all_the_same(monkeypatch):
-    monkeypatch.setattr(runner, "read", lambda path: None)
-    monkeypatch.setattr(runner, "SYS", "/nowhere")
-    said = runner.conditions({})
+    monkeypatch.setattr(device, "read", lambda path: None)
+    monkeypatch.setattr(device, "SYS", "/nowhere")
+    said = device.conditions({})
     assert said["memory_total_bytes"] is None and said["temperature_c"] is None and said["governor"] is None
     assert said["cpu"] and said["os"] and said["cores"] >= 1

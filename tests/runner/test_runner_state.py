@@ -64,7 +64,7 @@ def told(
             (folder / "runtime").mkdir()
             (folder / "runtime/libonnxruntime.so.1").symlink_to(ONNXRUNTIME)
         else:
-            source = folder / "runner.py"
+            source = folder / "edgedeploy_runner/device.py"
             source.write_text(source.read_text().replace('SYS = "/sys"', f"SYS = {str(system)!r}"))
         (folder / "weights").write_bytes(b"x" * (1 << 20))
         program = folder / "run"

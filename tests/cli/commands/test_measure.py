@@ -133,7 +133,7 @@ def test_json_is_the_measurement_and_the_verdict(device, edgedeploy):
 
 def test_a_test_that_fails_says_why_and_ends_with_1(device, edgedeploy):
     release = next(device.rglob("releases/model/*/run"))
-    source = release.with_name("runner.py")
+    source = release.with_name("edgedeploy_runner") / "release.py"
     changed = source.read_text().replace("run(self.outputs, feed)", "run(self.outputs, {'x': -feed['x']})")
     source.unlink()  # a hard link to the store, which stays as it was
     source.write_text(changed)

@@ -179,7 +179,7 @@ class TestRun:
         assert done.status == 1 and "there is no whole kit" in done.said and done.result is None
 
     def test_another_answer_fails(self, kit: Path, run: Run) -> None:
-        runner = kit / "bundle/runner.py"
+        runner = kit / "bundle/edgedeploy_runner/release.py"
         runner.write_text(runner.read_text().replace("run(self.outputs, feed)", "run(self.outputs, {'x': -feed['x']})"))
         sum_again(kit)
         done = run(kit)
