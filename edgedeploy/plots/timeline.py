@@ -126,8 +126,8 @@ def histogram(samples: Sequence[float], marks: Sequence[tuple[str, float]], titl
             f'<text class="name" x="{at + shift:.2f}" y="{baseline}" text-anchor="{anchor}">{escape(name)}</text>'
         )
     description = f"Histogram of {_counted(samples)} from {min(samples):.4g} to {max(samples):.4g} {unit}"
-    told = "".join(f"; {name} {value:.4g} {unit}" for name, value in marks)
-    return _svg(title, description + told, frame, parts)
+    marked = "".join(f"; {name} {value:.4g} {unit}" for name, value in marks)
+    return _svg(title, description + marked, frame, parts)
 
 
 def timeline(
@@ -162,9 +162,9 @@ def timeline(
             f'<line class="mark" x1="{left:g}" x2="{right:g}" y1="{at:.2f}" y2="{at:.2f}"/>'
             f'<text class="name" x="{right + 4:g}" y="{baseline:.2f}" dy=".35em">{escape(name)}</text>'
         )
-    told = "".join(f"; {name} {value:.4g} {unit}" for name, value in marks)
+    marked = "".join(f"; {name} {value:.4g} {unit}" for name, value in marks)
     thinned = "; of each stretch the lowest and the highest are drawn" if last > _MOST_POINTS else ""
-    return _svg(title, f"{_counted(samples)} in {unit}, in the order they were taken{told}{thinned}", frame, parts)
+    return _svg(title, f"{_counted(samples)} in {unit}, in the order they were taken{marked}{thinned}", frame, parts)
 
 
 def trend(

@@ -22,7 +22,7 @@ from edgedeploy.runner import python
 from edgedeploy.values.bundle import Manifest, Runtime
 
 SOURCE = Path(python.__file__).with_name("engine_tflite.py")
-RNG = np.random.default_rng(0)
+IMAGE = np.linspace(0, 1, 16 * 16 * 3, dtype=np.float32).reshape(1, 16, 16, 3)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,8 @@ def quantized() -> bytes:
 @pytest.mark.parametrize(
     ("model", "feed"),
     [
-        (small_network(), {"image": RNG.random((1, 16, 16, 3), np.float32)}),
-        (small_network(half=True), {"image": RNG.random((1, 16, 16, 3), np.float32)}),
+        (small_network(), {"image": IMAGE}),
+        (small_network(half=True), {"image": IMAGE}),
         (sum_of_two(), {"left": np.ones((1, 2), np.float32), "right": np.ones((1, 2), np.float32)}),
         (sum_of_two(), {"right": np.ones((5, 2), np.float32), "left": np.ones((5, 2), np.float32)}),
         (quantized(), {"x": np.array([[-20, 0.26, 9]], np.float32)}),
@@ -94,11 +94,11 @@ def test_it_names_its_runtime(engine) -> None:
     assert engine.versions() == {"ai-edge-litert": engine.importlib.metadata.version("ai-edge-litert"), "numpy": np.__version__}  # fmt: skip  # noqa: E501
 
 
-def test_the_runner_checks_a_release_with_it(tmp_path) -> None:
+def test_the_runner_checks_a_release_with_it(tmp_path, rng) -> None:
     model = small_network()
     (tmp_path / "model.tflite").write_bytes(model)
     (tmp_path / "golden").mkdir()
-    feed = {"image": RNG.random((1, 16, 16, 3), np.float32)}
+    feed = {"image": rng.random((1, 16, 16, 3), np.float32)}
     (logits,) = TfliteSession(model, exact=True).run(feed)
     write_runner(tmp_path, "tflite")
     manifest = Manifest(

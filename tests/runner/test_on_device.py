@@ -26,9 +26,9 @@ NEGATED = """
 
 
 @pytest.fixture
-def evaluation(tmp_path: Path) -> Path:
+def evaluation(tmp_path: Path, rng: np.random.Generator) -> Path:
     """Fifty samples, labelled as `CLASSIFIER` answers them but for the first five."""
-    x = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+    x = rng.standard_normal((50, 3)).astype(np.float32)
     labels = (x @ np.array([[1, -2], [3, 4], [-5, 6]])).argmax(axis=1)
     labels[:5] = 1 - labels[:5]
     np.savez(tmp_path / "evaluation.npz", x=x, labels=labels)

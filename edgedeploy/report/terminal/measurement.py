@@ -111,5 +111,5 @@ def _accuracy_rows(table: Table, accuracy: Accuracy) -> None:
     else:
         table.add_row("metric", "none: the dataset has no labels")
     table.add_row("agreement", f"with the host: {agreement_in_words(accuracy.agreement)}")
-    for name, one in accuracy.by_output.items():
-        table.add_row("", Text(f"{name}: {agreement_in_words(one)}"))
+    for name, agreement in accuracy.by_output.items():
+        table.add_row("", Text(f"{name}: {agreement_in_words(agreement)}"))

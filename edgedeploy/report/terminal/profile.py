@@ -16,8 +16,10 @@ def profile_tables(profile: Profile, *, top: int = 10) -> tuple[Text, Table, Tab
     operators = Table(box=None, pad_edge=False)
     for name in ("operator", "nodes", "per inference", "share"):
         operators.add_column(name, justify="left" if name == "operator" else "right")
-    for one in profile.by_operator:
-        operators.add_row(Text(one.operator), str(one.nodes), f"{one.per_inference:,.0f}", f"{one.share:.1%}")
+    for operator in profile.by_operator:
+        operators.add_row(
+            Text(operator.operator), str(operator.nodes), f"{operator.per_inference:,.0f}", f"{operator.share:.1%}"
+        )
     title += f"\nall operators, and the {min(top, len(profile.nodes))} largest nodes:"
     nodes = Table(box=None, pad_edge=False)
     for name in ("node", "operator", "output", "per inference", "share"):

@@ -248,10 +248,10 @@ def firmware(question: str, key: str) -> Optional[str]:
         return None
     try:
         asked = [program, question]
-        said = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=True).stdout
+        output = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    text = said[:128].decode("utf-8", "replace").strip()
+    text = output[:128].decode("utf-8", "replace").strip()
     return text[len(key) :] if text.startswith(key) else None
 
 

@@ -49,7 +49,7 @@ def check() -> int:
 
 def bench_alone(seconds: float) -> int:
     """What a person or a script without edgedeploy can have of `bench`: times in milliseconds, as JSON."""
-    said: Message = {"ok": False, "problem": None}
+    answer: Message = {"ok": False, "problem": None}
     try:
         release = Release()
         import_ns, load_ns = release.load()
@@ -61,7 +61,7 @@ def bench_alone(seconds: float) -> int:
         times_ns = sorted(loop.until("steady", 1, seconds, BENCH_MAX_SAMPLES, seconds))
         n = len(times_ns)
         p90_ns = times_ns[-(-9 * n // 10) - 1] if n >= P90_SAMPLES else None
-        said.update(
+        answer.update(
             ok=True,
             n=n,
             import_ms=import_ns / 1e6,
@@ -73,10 +73,10 @@ def bench_alone(seconds: float) -> int:
             max_ms=times_ns[-1] / 1e6,
         )
     except Exception as error:
-        said["problem"] = "%s: %s" % (type(error).__name__, error)
-    said["peak_rss_bytes"] = peak_rss_bytes()
-    print(json.dumps(said))
-    return 0 if said["ok"] else 1
+        answer["problem"] = "%s: %s" % (type(error).__name__, error)
+    answer["peak_rss_bytes"] = peak_rss_bytes()
+    print(json.dumps(answer))
+    return 0 if answer["ok"] else 1
 
 
 def seconds_of(word: str) -> Optional[float]:

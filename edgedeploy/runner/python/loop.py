@@ -49,7 +49,7 @@ class Loop:
     def until(self, phase: str, count: int, seconds: float, max_count: int, max_s: float) -> array.array[int]:
         """Times of inferences until there are `count` of them and `seconds` have passed, or one maximum is reached."""
         times_ns = array.array("q")
-        begun = told = now = due = time.monotonic()
+        begun = reported = now = due = time.monotonic()
         while len(times_ns) < count or now - begun < seconds:
             if len(times_ns) >= max_count or (now - begun >= max_s and times_ns):
                 break
@@ -60,19 +60,19 @@ class Loop:
             due = max(due, now) + self.every_s
             times_ns.append(self.timed_ns())
             now = time.monotonic()
-            if now - told >= 1.0:
-                told = now
-                self.tell(phase, len(times_ns), now - begun)
+            if now - reported >= 1.0:
+                reported = now
+                self.report(phase, len(times_ns), now - begun)
         return times_ns
 
-    def tell(self, phase: str, samples: int = 0, elapsed_s: float = 0.0) -> None:
+    def report(self, phase: str, samples: int = 0, elapsed_s: float = 0.0) -> None:
         if self.channel is None:
             return
-        said: Message = {"is": "progress", "phase": phase, "samples": samples, "elapsed_s": round(elapsed_s, 3)}
+        message: Message = {"is": "progress", "phase": phase, "samples": samples, "elapsed_s": round(elapsed_s, 3)}
         if self.watch is not None:
             # Not between two inferences that are timed.
-            said["state"] = self.watch.state(asks=phase in ("before", "after"))
-        self.channel.send(said)
+            message["state"] = self.watch.state(asks=phase in ("before", "after"))
+        self.channel.send(message)
 
 
 def bench(release: Release, channel: Channel, request: Message, arrays: Arrays) -> None:
@@ -86,7 +86,7 @@ def bench(release: Release, channel: Channel, request: Message, arrays: Arrays) 
     loop.every_s = float(request.get("every_ms") or 0.0) / 1000.0
     if request.get("watch"):
         loop.watch = Watch()
-        loop.tell("before")
+        loop.report("before")
     # As timeit does: a collection of garbage in the middle of an inference is not the model's time.
     gc.collect()
     gc.disable()
@@ -99,7 +99,7 @@ def bench(release: Release, channel: Channel, request: Message, arrays: Arrays) 
     finally:
         gc.enable()
     if loop.watch is not None:
-        loop.tell("after", len(samples_ns), elapsed_s)
+        loop.report("after", len(samples_ns), elapsed_s)
     channel.send(
         {"is": "bench", "first_ns": first_ns, "elapsed_s": elapsed_s},
         [

@@ -60,8 +60,8 @@ def answer(release: Release, channel: Channel, request: Message, arrays: Arrays)
     """Answer one request. False ends the conversation."""
     do = request.get("do")
     if do == "hello":
-        told = {} if request.get("brief") else {"conditions": conditions(release.runtime)}
-        channel.send({"is": "hello", "protocol": PROTOCOL, "can": ABILITIES, **told})
+        described = {} if request.get("brief") else {"conditions": conditions(release.runtime)}
+        channel.send({"is": "hello", "protocol": PROTOCOL, "can": ABILITIES, **described})
     elif do == "load":
         if request.get("affinity"):
             # Before the engine is imported: its threads are then bound with the process.

@@ -162,14 +162,14 @@ def _check_replaceable(out: Path) -> None:
     if not out.is_dir():
         return
     try:
-        there = sorted(path.name for path in out.iterdir())
+        names = sorted(path.name for path in out.iterdir())
     except OSError as error:
         raise unreadable(out, error) from error
-    foreign = [name for name in there if name not in _OURS and not name.startswith("result-")]
-    if foreign or (CONTENTS in there and not (out / CONTENTS / MANIFEST_NAME).is_file()):
+    foreign = [name for name in names if name not in _OURS and not name.startswith("result-")]
+    if foreign or (CONTENTS in names and not (out / CONTENTS / MANIFEST_NAME).is_file()):
         raise InvalidFileError(
             f"{out} holds other things than a kit, so nothing is written there",
-            why=f"there is {foreign[0] if foreign else CONTENTS}",
+            why=f"it holds {foreign[0] if foreign else CONTENTS}",
             hint=f"name a folder of its own: --kit {out / 'smoke-test'}",
         )
 
