@@ -26,7 +26,7 @@ class BaselineEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     target: str
     kind: Kind
     release: str
-    """What was measured, to be told; others are compared with it."""
+    """The release that was measured, for display; other releases are compared with its figures."""
     cpu: str
     cpu_features: tuple[str, ...]
     """Sorted. Kernels are chosen by them: work on another processor is other work."""

@@ -17,7 +17,7 @@ class Interleaved(Struct, frozen=True, kw_only=True):
     device: str
     name: str
     before: str
-    """ID of the release that is held against."""
+    """ID of the release that the other is compared with."""
     after: str
     """ID of the release that is judged."""
     kind: Literal["counted", "device"]

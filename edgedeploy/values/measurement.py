@@ -40,7 +40,7 @@ class Conditions(Struct, frozen=True, kw_only=True):
 
 
 class DeviceState(Struct, frozen=True, kw_only=True):
-    """What changes while a device is measured, once a second; None what it does not tell."""
+    """What changes while a device is measured, once a second; None where the device does not report it."""
 
     phase: Literal["before", "warm-up", "steady", "after"]
     samples: int = 0
@@ -211,7 +211,7 @@ class Validity(Struct, frozen=True, kw_only=True):
 
     outcome: Literal["stable", "unstable", "invalid"]
     doubts: tuple[MeasurementWarning, ...] = ()
-    """None when it is stable; one at least spoils it when it is invalid."""
+    """Empty when it is stable; at least one invalidates the figures when it is invalid."""
 
 
 class Timing(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Where a model's time or work goes, operator by operator."""
+"""A model's time or work, operator by operator."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ProfiledNode(Struct, frozen=True, kw_only=True):
     share: float
     """Of all nodes, in [0, 1]."""
     output: str = ""
-    """Type and shape of what it gives, e.g. `"uint8 1x16x24x96"`: what tells nodes apart whose names were stripped."""
+    """Type and shape of its first output, e.g. `"uint8 1x16x24x96"`: to tell nodes apart whose names were stripped."""
 
 
 class ProfiledOperator(Struct, frozen=True, kw_only=True):
@@ -38,8 +38,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     name: str
     release: str
     unit: Literal["us", "instructions", "emulated us"]
-    """Microseconds of a device; thousands of guest instructions on a counting board, said as instructions; or those of
-    an emulated board's wall-clock, which are no latency."""
+    """Microseconds of a device; guest instructions of a counting board; or microseconds of an emulated board's
+    wall-clock, which are no latency."""
     runs: int
     per_inference: float
     """All nodes together."""

@@ -1,4 +1,4 @@
-"""All that one `ship` saw: what its report shows, and what `report.json` is."""
+"""The result of one `ship`: what its report shows, and what `report.json` contains."""
 
 from __future__ import annotations
 
@@ -60,4 +60,4 @@ class Shipment(Struct, frozen=True, kw_only=True):
     """None also where the backend has no profiler."""
     verdict: Verdict | None = None
     remarks: tuple[str, ...] = ()
-    """What else is to be known, one sentence each."""
+    """Notes, one sentence each."""

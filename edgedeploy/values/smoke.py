@@ -1,4 +1,4 @@
-"""What ten minutes with a board showed: `edgedeploy smoke`, and the kit that runs on a board by itself."""
+"""The result of a smoke test: of `edgedeploy smoke`, or of the kit that runs on a board by itself."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ Key = Literal[
     "board", "fits", "release", "files", "golden", "measurement",
     "temperature", "throttling", "voltage", "memory", "disk", "clock",
 ]  # fmt: skip
-"""What is looked at, in the order in which it is shown."""
+"""What is checked, in the order in which it is shown."""
 
 
 class CheckState(StrEnum):
+    """The state of a line. The values are those of JSON; `report.content.wording.CHECK_WORDS` has the printed words."""
+
     OK = "ok"
     FAILED = "failed"
     NOT_DETERMINED = "cannot be told"
 
 
 class SmokeLine(Struct, frozen=True, kw_only=True):
-    """One thing that was looked at."""
+    """One check of a smoke test."""
 
     key: Key
     state: CheckState
     figure: str
-    """What was seen, in words; why it failed, or why it cannot be told."""
+    """What was seen, in words; or why it failed or is not determined."""
     hint: str = field(name="mend", default="")
-    """What to do next; empty where nothing has to be done, or nobody knows what."""
+    """What to do next; empty where nothing has to be done, or it is not known what."""
 
 
 class SmokeRelease(Struct, frozen=True, kw_only=True):
@@ -68,9 +70,9 @@ class Smoke(Struct, frozen=True, kw_only=True):
     taken_at: str
     """UTC, ISO 8601; of a kit's result by the board's own clock."""
     passed: bool
-    """No line failed, and the golden test could be told."""
+    """No line failed, and the release's files and golden outputs were verified."""
     lines: tuple[SmokeLine, ...]
     """All of `SmokeLine.key`, in its order."""
     release: SmokeRelease | None = None
-    """None where it did not come so far."""
+    """None where the test did not get so far."""
     figures: SmokeFigures | None = None

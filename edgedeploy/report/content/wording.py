@@ -1,4 +1,4 @@
-"""Figures in words that people read, the same in the terminal and on the page."""
+"""Words for figures and outcomes, the same in the terminal, on the page and in files for CI."""
 
 from __future__ import annotations
 

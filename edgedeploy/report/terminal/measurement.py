@@ -88,8 +88,8 @@ def _timing_rows(table: Table, timing: Timing) -> None:
 def _validity_rows(table: Table, validity: Validity) -> None:
     style = {"stable": "green", "unstable": "yellow", "invalid": "bold red"}[validity.outcome]
     table.add_row("measurement", Text(validity.outcome, style=style))
-    for doubt in validity.doubts:
-        table.add_row("", Text(f"{doubt.reason}: {doubt.hint}"))
+    for warning in validity.doubts:
+        table.add_row("", Text(f"{warning.reason}: {warning.hint}"))
 
 
 def _count_rows(table: Table, count: InstructionCount) -> None:
