@@ -37,7 +37,9 @@ class LossyProxy:
 
     def close(self) -> None:
         self._listener.close()
-        self._reset()
+        with self._lock:
+            connections, self._open = self._open, set()
+        _reset(connections)
 
     def _accept(self) -> None:
         while True:
@@ -55,7 +57,7 @@ class LossyProxy:
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 era = self._cuts_made
-            self._open |= {near, far}
+                self._open |= {near, far}
             for source, sink in ((near, far), (far, near)):
                 waiting: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
                 threading.Thread(target=self._read, args=(source, waiting), daemon=True).start()
@@ -75,43 +77,51 @@ class LossyProxy:
         while True:
             due, chunk = waiting.get()
             time.sleep(max(0.0, due - time.monotonic()))
-            allowed = self._allowed(len(chunk), era)
-            if allowed is None:
+            answer = self._allowed(len(chunk), era)
+            if answer is None:
                 return
+            allowed, doomed = answer
             with contextlib.suppress(OSError):
                 sink.sendall(chunk[:allowed])
                 if not chunk:
                     sink.shutdown(socket.SHUT_WR)
-            if allowed < len(chunk):
-                self._reset()
-            if not chunk or allowed < len(chunk):
+            _reset(doomed)
+            if not chunk or doomed:
                 return
 
-    def _allowed(self, size_bytes: int, era: int) -> int | None:
-        """How many of so many bytes may pass, of a connection that began after so many cuts; None when it was reset."""
+    def _allowed(self, size_bytes: int, era: int) -> tuple[int, set[socket.socket]] | None:
+        """Ask whether a connection that began after `era` cuts may pass `size_bytes`.
+
+        Returns:
+            How many of them may pass, and which sockets to reset after them. A connection that begins after a cut is
+            not among them: whoever was cut off may be back before the last socket is reset. None when this connection
+            was reset.
+        """
         with self._lock:
             if era != self._cuts_made:
                 return None
             if self._left_bytes is None or self._cuts_made == self._cuts:
                 self.passed_bytes += size_bytes
-                return size_bytes
+                return size_bytes, set()
             allowed = min(size_bytes, self._left_bytes)
             self._left_bytes -= allowed
             self.passed_bytes += allowed
+            doomed: set[socket.socket] = set()
             if allowed < size_bytes:
                 self.cut = True
                 self._cuts_made += 1
                 self._left_bytes = self._cut_after_bytes
-            return allowed
+                doomed, self._open = self._open, set()
+            return allowed, doomed
 
-    def _reset(self) -> None:
-        """End every connection without a farewell (RST), as a router that forgot them does."""
-        for each in list(self._open):
-            with contextlib.suppress(OSError):
-                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-                each.shutdown(socket.SHUT_RDWR)
-                each.close()
-        self._open.clear()
+
+def _reset(connections: set[socket.socket]) -> None:
+    """End connections without a farewell (RST), as a router that forgot them does."""
+    for each in connections:
+        with contextlib.suppress(OSError):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+            each.shutdown(socket.SHUT_RDWR)
+            each.close()
 
 
 @contextlib.contextmanager

@@ -39,7 +39,10 @@ def echoed(port: int, sent: bytes) -> bytes:
     got = b""
     with socket.create_connection(("127.0.0.1", port), timeout=10.0) as connection:
         connection.sendall(sent)
-        connection.shutdown(socket.SHUT_WR)
+        try:
+            connection.shutdown(socket.SHUT_WR)
+        except OSError as error:  # «not connected»: it was reset meanwhile
+            raise ConnectionResetError from error
         while chunk := connection.recv(65536):
             got += chunk
     return got
@@ -77,3 +80,14 @@ def test_it_cuts_again_and_counts_what_passed(echo: int) -> None:
         assert before >= 50_000
         assert len(echoed(proxy.port, bytes(300_000))) == 300_000
         assert proxy.passed_bytes - before >= 600_000
+
+
+def test_who_is_back_at_once_is_no_part_of_the_cut_and_of_the_next_one(echo: int) -> None:
+    with contextlib.ExitStack() as stack:
+        proxy = stack.enter_context(lossy_proxy(echo, cut_after_bytes=50_000, cuts=20))
+        for _ in range(50):  # many connections take a while to reset
+            stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port)))
+        for _ in range(20):
+            with contextlib.suppress(ConnectionError):
+                assert len(echoed(proxy.port, bytes(300_000))) < 50_000
+        assert len(echoed(proxy.port, bytes(300_000))) == 300_000
