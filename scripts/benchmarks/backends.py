@@ -304,7 +304,7 @@ def measure(
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench backends", description=(__doc__ or "").splitlines()[0])
     defaults = [*_MODELS, *(f"{name}{_QUANTIZED}" for name in ("ocr-direction", "mobilenet-v2"))]
-    parser.add_argument("--models", default=",".join(defaults), metavar="NAME,NAME", help="of scripts/wild_models.py")
+    parser.add_argument("--models", default=",".join(defaults), metavar="NAME,NAME", help="of scripts/wild/models.py")
     every = backend_names()
     parser.add_argument("--backends", default=",".join(every), metavar="NAME,NAME", help=f"of {', '.join(every)}")
     parser.add_argument("--boards", default=",".join(_BOARDS), metavar="TARGET,TARGET", help="targets with emulation")

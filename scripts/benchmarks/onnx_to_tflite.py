@@ -14,7 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from wild.models import CATALOGUE, DEFAULT_FOLDER, Ready, models
+from wild.catalogue import CATALOGUE
+from wild.models import DEFAULT_FOLDER, Ready, models
 
 from benchmarks import ROOT
 from edgedeploy.compile.golden import write_golden

@@ -17,7 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from wild.models import CATALOGUE, DEFAULT_FOLDER, Ready, models
+from wild.catalogue import CATALOGUE
+from wild.models import DEFAULT_FOLDER, Ready, models
 
 from benchmarks import ROOT
 from benchmarks.report import Figures, Results, document, print_table

@@ -8,8 +8,9 @@ import onnx.parser
 import onnxruntime
 import pytest
 from peers import feeds
+from wild.catalogue import CATALOGUE
 from wild.files import file_features
-from wild.models import CATALOGUE, models
+from wild.models import models
 from wild.reactions import Molecule, atom_classes, reactions
 from wild.signals import sleep
 from wild.sounds import CONTEXT, WINDOW, notes, stream_f1, windows_of
