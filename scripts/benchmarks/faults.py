@@ -351,8 +351,14 @@ def _table_of_states(*groups: list[dict[str, str | float]]) -> list[str]:
 
 
 def _plan(words: str, seed: int) -> list[tuple[str, str]]:
-    """Place and kind of each fault to try, in random order. Kinds that need root are left out for others."""
+    """Place and kind of each fault to try, in random order. Kinds that need root are left out for others.
+
+    Raises:
+        ValueError: a word is not KIND=N with one of the kinds there are.
+    """
     asked = dict(pair.split("=") for pair in words.split(",") if pair)
+    if unknown := asked.keys() - _KINDS.keys():
+        raise ValueError(f"no fault {', '.join(sorted(unknown))}; there are {', '.join(_KINDS)}")
     plan = []
     for kind, count in asked.items():
         times = _KINDS[kind].times
@@ -379,7 +385,11 @@ def main() -> int:
     record = arguments.folder / "faults.jsonl"
     if arguments.fresh:
         record.unlink(missing_ok=True)
-    work = Work(_plan(arguments.faults, arguments.seed), record, arguments.seed)
+    try:
+        plan = _plan(arguments.faults, arguments.seed)
+    except ValueError as error:
+        parser.error(f"--faults: {error}")
+    work = Work(plan, record, arguments.seed)
     places = [(_BOARD, number) for number in range(arguments.boards)] + [(_SERVER, 0)]
     workers = [threading.Thread(target=work.do, args=place) for place in places]
     for worker in workers:
