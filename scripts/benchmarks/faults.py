@@ -23,7 +23,6 @@ import shutil
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +41,7 @@ from benchmarks.fault_subjects import (
     server_subject,
     short_step,
 )
+from benchmarks.faults_report import document
 from edgedeploy.bundle.build import open_bundle
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, list_releases
@@ -303,53 +303,6 @@ class Work:
             return mine[1] if mine is not None else None
 
 
-def document(facts: list[dict[str, str | float]]) -> str:
-    rows = []
-    for kind, about in _KINDS.items():
-        for place in _PLACES:
-            mine = [one for one in facts if (one["fault"], one["place"]) == (kind, place)]
-            if mine:
-                current = Counter(one.get("current") for one in mine)
-                lost = sum(bool(one["lost"]) for one in mine)
-                counts = f"{len(mine)} | {current['old']} | {current['new']} | **{lost}**"
-                rows.append(f"| {kind} | {about.how} | {place} | {counts} |")
-    struck = [one for one in facts if one["fault"] in ("power cut", "client killed", "connection cut")]
-    stopped = [one for one in facts if one["fault"] in ("disk full", "read-only")]
-    lost = sum(bool(one["lost"]) for one in facts)
-    lines = [
-        "# Faults during a push",
-        "",
-        "Made by:",
-        "",
-        "    scripts/bench faults",
-        "",
-        "On an emulated Pi 4 with busybox and sshd alone and a persistent ext4 disk, and on an OpenSSH server of",
-        "this machine. After each fault: one release is current, every byte of it is what its manifest says, it",
-        "answers, nothing damaged lies beside it, and the next push makes its release current without anybody's help.",
-        "What does not hold is lost.",
-        "",
-        "| fault | how | where | tried | then current: old | new | lost |",
-        "|---|---|---|---:|---:|---:|---:|",
-        *rows,
-        f"| **all** | | | {len(facts)} | | | **{lost}** |",
-        "",
-        "What the push was doing when it was cut or killed, and when a full or read-only disk ended it:",
-        "",
-        *_table_of_states(struck, stopped),
-        "",
-        "A power cut is a SIGKILL of QEMU: what the board's kernel had not written out is lost, as in a real one; what",
-        "a card had taken and not stored is not.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _table_of_states(*groups: list[dict[str, str | float]]) -> list[str]:
-    counts = [Counter(str(one.get("step", "?")) for one in group) for group in groups]
-    names = [*STATES, *sorted({name for count in counts for name in count} - {*STATES})]
-    rows = [f"| {name} | " + " | ".join(str(count[name]) for count in counts) + " |" for name in names]
-    return ["| state | cut or killed | disk |", "|---|---:|---:|", *rows]
-
-
 def _plan(words: str, seed: int) -> list[tuple[str, str]]:
     """Place and kind of each fault to try, in random order. Kinds that need root are left out for others.
 
@@ -397,7 +350,7 @@ def main() -> int:
     for worker in workers:
         worker.join()
     facts = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
-    text = document(facts)
+    text = document(facts, {kind: about.how for kind, about in _KINDS.items()}, tuple(_PLACES))
     print(text)
     if {str(one["fault"]) for one in facts} == set(_KINDS):
         _DOCUMENT.write_text(text, encoding="utf-8")
