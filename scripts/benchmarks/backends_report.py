@@ -144,25 +144,26 @@ def _mean(ratios: Sequence[float]) -> float:
 def document(rows: BackendRows, command: str, floors_db: Mapping[str, float]) -> str:
     """docs/bench_backends.md."""
     lines = [
-        "# Models through every backend, on emulated boards",
+        "# Every backend on emulated boards",
         "",
         "Made by:",
         "",
         f"    {command}",
         "",
-        "Boards are QEMU's, with one core and a clock that counts instructions ([speed.md](speed.md)): these are work,",
-        "not time. Models and data are those of `scripts/wild/models.py`, trained but for squeezenet; mobilenet-v2 is",
-        "for pictures of 224 by 224, with seeded weights (`scripts/wild/mobilenet.py`); `-int8` is after that",
+        "The boards are emulated in QEMU, with one core and a clock that counts instructions",
+        "([speed.md](speed.md)). The figures are work, not time. Models and data are those of",
+        "`scripts/wild/models.py`. All except squeezenet are trained. mobilenet-v2 takes pictures of 224 by 224",
+        "and has random weights with a fixed seed (`scripts/wild/mobilenet.py`). `-int8` marks a model after that",
         "recipe.",
         "",
-        "- **agrees**: SQNR of the outputs against the model on the host in exact arithmetic, on the same samples. ✓:",
-        f"  at least {floors_db['float']:.0f} dB; {floors_db['integer']:.0f} dB for models in 8 bits, whose integer",
-        "  kernels round once more.",
-        "- **bundle**: all of its files. **sent second**: what goes over the wire, before compression, when the board",
-        "  has another model of that backend.",
-        "- **cold start**: from starting the runner to the first answer, with the files in memory already.",
-        "- **peak memory**: largest resident set of the runner, one thread.",
-        "- **an inference**: median of five, one thread.",
+        "- **agrees**: SQNR of the outputs against the model on the host in exact arithmetic, on the same",
+        f"  samples. ✓ means at least {floors_db['float']:.0f} dB, or {floors_db['integer']:.0f} dB "
+        "for models in 8 bits, whose integer kernels round once more.",
+        "- **bundle**: the size of all files. **sent second**: the bytes sent, before compression, if the board",
+        "  already has another model with that backend.",
+        "- **cold start**: from the start of the runner to the first answer, with the files already in memory.",
+        "- **peak memory**: largest resident set of the runner, with one thread.",
+        "- **an inference**: median of five, with one thread.",
         "",
     ]
     for board in _boards(rows):
@@ -176,12 +177,13 @@ def document(rows: BackendRows, command: str, floors_db: Mapping[str, float]) ->
             lines.append(f"| {row.model} | " + " | ".join(text.replace("|", "\\|") for text in shown) + " |")
         lines += ["", *_summary(rows, board), ""]
     lines += [
-        "`--backend auto` takes the backends of a target in the order of its file, `targets/*.toml`, the one above.",
-        f"Those with less than {_NEAR} times the least work stand before others, and among them those that run most of",
-        "the models, so that a board's models share one runtime; then the least work decides, in steps of a tenth,",
-        "then that of a cold start. `native` computes on one core, so its work counts for each of the board's: with",
-        "four, others can be four times as fast as their instructions tell. A backend that refuses a model, or lacks",
-        "something on this machine, gives way to the next.",
+        "`--backend auto` tries the backends of a target in the order of its file, `targets/*.toml`, which is the",
+        f"order above. Backends with less than {_NEAR} times the least work come first, and among them those that run",
+        "most of the models, so that the models of a board share one runtime. After that, the least work decides,",
+        "in steps of a tenth, and then the least work of a cold start. `native` computes on one core, so its work",
+        "is multiplied by the number of cores: with four, the others can be four times as fast as their",
+        "instructions suggest. If a backend refuses a model, or this machine lacks something for it, the next",
+        "backend is tried.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -298,24 +298,25 @@ def document(sections: Sequence[str], missed: Sequence[str], *, one_core: bool) 
     cores = "CPU seconds on one core" if one_core else f"{len(os.sched_getaffinity(0))} cores"
     return "\n".join(
         [
-            "# Calibration beside onnxruntime.quantization",
+            "# Calibration compared with onnxruntime.quantization",
             "",
-            f"Made by `scripts/bench calibration{flag}`, which says how it measures. Per row, in one run,",
-            "on the same data: seconds from opening the model to having all ranges, and the largest resident set of",
-            "the whole process, some 120 MB of which are Python and onnxruntime themselves. onnxruntime's",
-            "calibrators have their own settings: their percentile is the 99.999th of magnitudes, and their entropy",
-            "has 128 bins and 128 levels, which leaves a single range to choose from; edgedeploy's are the 99.99th",
-            "on each side, and 128 ranges.",
+            f"Made by `scripts/bench calibration{flag}`, which says how it measures. Each row is one "
+            "run on the same data.",
+            "It has the seconds from opening the model until all ranges are known, and the largest resident set of",
+            "the whole process. Python and onnxruntime themselves take about 120 MB of it. onnxruntime's calibrators",
+            "have their own settings: their percentile is the 99.999th of magnitudes, and their entropy method has",
+            "128 bins and 128 levels, so there is only one range to choose from. edgedeploy uses the 99.99th",
+            "percentile on each side, and 128 ranges.",
             "",
             f"onnxruntime {onnxruntime.__version__}, NumPy {np.__version__}, {cores}, {host_isa()}.",
             "",
             *sections,
-            "Goals: no slower at any size; with percentile and entropy at most a quarter of the memory at the most",
-            "samples.",
+            "The goals: not slower for any number of samples; with percentile and entropy, at most a quarter of the",
+            "memory at the largest number of samples.",
             "",
             *(
                 [f"- missed: {sentence}" for sentence in missed]
-                or ["Both are met in every row; where theirs ran out of memory, there is no time to compare with."]
+                or ["Both are met in every row. Where onnxruntime ran out of memory, there is no time to compare with."]
             ),
             "",
         ]

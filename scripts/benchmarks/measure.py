@@ -237,7 +237,7 @@ def spread(figures: list[float]) -> float:
 def document(facts: list[dict[str, object]]) -> str:
     boots = [fact for fact in facts if fact["part"] == "boot"]
     lines = [
-        "# How far the figures can be trusted",
+        "# Reliability of the figures",
         "",
         "Made by:",
         "",
@@ -245,11 +245,11 @@ def document(facts: list[dict[str, object]]) -> str:
         "",
         f"On a machine with {os.cpu_count()} cores. The model is the demo's trained text direction classifier.",
         "",
-        "## The same release, over boots, with and without load beside it",
+        "## The same release over several boots, with and without load",
         "",
-        "Each figure is the median of a run in a fresh process, the counted ones after a boot of their own. «Busy»:",
-        "beside a process on each core of this machine that does nothing but take time. Spread: the largest less the",
-        "smallest, relative to the median.",
+        "Each figure is the median of a run in a fresh process; for counts, after a separate boot. «Busy» means:",
+        "beside a process on each core of this machine that only takes time. Spread is the largest figure minus",
+        "the smallest, relative to the median.",
         "",
         "| | runs | median | spread, quiet | spread, busy | spread, all | busy / quiet |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -270,9 +270,10 @@ def document(facts: list[dict[str, object]]) -> str:
         "",
         "## The gate",
         "",
-        f"`baseline check` with its defaults (0.5 % of guest instructions), {_GATED}, each run in a fresh process, in",
-        f"random order, the board booted anew every {_RUNS_BETWEEN_BOOTS} runs. The regression is a matrix product",
-        "that was put into the graph.",
+        f"`baseline check` with its defaults (0.5 % of guest instructions), {_GATED}. Each run is a fresh process;",
+        f"the order is random; the board is booted again every {_RUNS_BETWEEN_BOOTS} runs. The "
+        "regression is a matrix product that",
+        "was added to the graph.",
         "",
         "| | runs | work, of the baseline's | alarms |",
         "|---|---:|---:|---:|",
@@ -286,10 +287,10 @@ def document(facts: list[dict[str, object]]) -> str:
     ratios = [float(str(fact["runner"])) / float(str(fact["bare"])) for fact in runner]
     lines += [
         "",
-        "## What the runner costs",
+        "## Overhead of the runner",
         "",
-        "Guest instructions of an inference as the runner says them, against a bare loop around `session.run` on the",
-        "same board, one after the other in fresh processes:",
+        "Guest instructions of an inference as reported by the runner, compared with a bare loop around",
+        "`session.run` on the same board, one after the other in fresh processes:",
         "",
         "| runs | bare loop | runner | runner / bare |",
         "|---:|---:|---:|---:|",
@@ -297,7 +298,7 @@ def document(facts: list[dict[str, object]]) -> str:
         f"| {statistics.median(float(str(fact['runner'])) for fact in runner):,.0f} "
         f"| {min(ratios):.5f} to {max(ratios):.5f} |",
         "",
-        "What the statistics say is held against scipy and published tables in `tests/measure`.",
+        "Tests compare the statistics with scipy and published tables: `tests/stats`.",
     ]
     return "\n".join(lines) + "\n"
 

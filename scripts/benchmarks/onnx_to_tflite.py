@@ -29,13 +29,14 @@ from edgedeploy.model.inspect import inspect_model
 _DOCUMENT = ROOT / "docs" / "bench_onnx_to_tflite.md"
 _SAMPLES = 8
 _HEAD = f"""\
-# ONNX models in TensorFlow Lite
+# Conversion of ONNX models to TensorFlow Lite
 
 Made by `scripts/bench onnx_to_tflite`, which says how it measures. onnx2tf converts each model for inputs of one shape.
-The result must answer as the ONNX model does in exact arithmetic: for each output of each of {_SAMPLES} real samples,
-with ai-edge-litert's own kernels and with XNNPACK's, the Euclidean norm of the difference may be
-{FLOAT32.relative:g} of the output's ({FLOAT16.relative:g} where the model computes in float16); the table has the
-largest. Whole numbers must be equal.
+The result must give the same answers as the ONNX model in exact arithmetic. For each output of each of
+{_SAMPLES} real samples, with ai-edge-litert's own kernels and with XNNPACK's, the Euclidean norm of the
+difference may be {FLOAT32.relative:g} of that of the output
+({FLOAT16.relative:g} if the model computes in float16). The table shows
+the largest difference. Integers must be equal.
 """
 _COLUMNS = "| model | ONNX | TensorFlow Lite | | largest difference | seconds |\n|---|--:|--:|--:|--:|--:|"
 
@@ -57,8 +58,8 @@ def main() -> None:
         print(row, file=sys.stderr, flush=True)
         (rows if is_through else refused).append(row)
     text = f"{_HEAD}\n{_COLUMNS}\n" + "\n".join(rows) + "\n"
-    text += f"\n{len(rows)} of {len(corpus)} models came through."
-    text += " The others, and why not:\n\n" + "\n".join(refused) + "\n" if refused else "\n"
+    text += f"\n{len(rows)} of {len(corpus)} models passed."
+    text += " The others, and the reasons:\n\n" + "\n".join(refused) + "\n" if refused else "\n"
     print(text)
     if len(corpus) == len(CATALOGUE):
         _DOCUMENT.write_text(text, encoding="utf-8")

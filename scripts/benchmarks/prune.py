@@ -168,26 +168,29 @@ def write(path: Path, rows: list[Figures], ready: list[Ready], limit: int) -> No
     text += ["Made by `scripts/bench prune`. The first line of each network is the float model.", ""]
     text += [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     text += [f"| {' | '.join(line)} |" for line in lines]
-    text += ["", "The ways:", ""]
+    text += ["", "The methods:", ""]
     text += [
-        "- *activations, fitted anew*: the pass `prune-channels` as the recipe `prune` has it. Channels go by what",
-        "  their loss changes on the calibration data, in the layers that read them and at the outputs, per MAC that",
-        "  is saved; the layers that read them are fitted anew by least squares. No training, no labels.",
-        "- *activations*: the same without fitting anew.",
-        "- *magnitude*: those go whose filters are smallest, in one ranking over all layers; nothing is fitted anew.",
+        "- *activations, fitted anew*: the pass `prune-channels` with the settings of the recipe `prune`. It",
+        "  removes the channels whose loss changes least on the calibration data, in the layers that read them",
+        "  and at the outputs, per MAC that is saved. The layers that read them are fitted again by least",
+        "  squares. It needs no training and no labels.",
+        "- *activations*: the same without fitting again.",
+        "- *magnitude*: removes the channels with the smallest filters, in one ranking over all layers, without",
+        "  fitting again.",
         "",
-        "All remove at least the share of MACs asked for (10, 20, 30 and 50 %), in blocks of 8 channels, from the same",
-        f"graph, with up to {WAYS['activations'].samples} calibration samples; up to {limit} labelled samples judge "
-        "each, which share nothing with those.",
+        "Each method removes at least the requested share of MACs (10, 20, 30 and 50 %), in blocks of 8 channels,",
+        f"from the same graph, with up to {WAYS['activations'].samples} calibration samples. Each "
+        f"result is judged on up to {limit} other,",
+        "labeled samples.",
         "",
-        "The networks and what they are judged by:",
+        "The networks, and their metrics:",
         "",
     ]
     text += [f"- {one.name}: {one.model.about} ({one.model.judged_by})" for one in ready]
     samples = {row["model"]: row["samples"] for row in rows if row["way"] == "float"}
     text += ["", "Samples judged: " + ", ".join(f"{name} {count}" for name, count in samples.items()) + ".", ""]
     spent = sum(row.get("processor_s", 0.0) for row in rows)
-    text += [f"Processor time of all pruning and judging: {spent / 60:.0f} min."]
+    text += [f"Total processor time of pruning and judging: {spent / 60:.0f} min."]
     path.write_text("\n".join(text) + "\n", encoding="utf-8")
 
 

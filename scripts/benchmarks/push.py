@@ -238,16 +238,18 @@ def document(runs: list[PushRun], rounds: int) -> str:
         "|---|---:|---:|---:|---:|---:|",
     ]
     lines = [
-        "# A release onto a device, against scp, rsync and fabric",
+        "# Pushes compared with scp, rsync and fabric",
         "",
         "Made by:",
         "",
         "    scripts/bench push",
         "",
-        f"One file of {_FILE_BYTES / 1e6:.0f} MB that does not compress, and 2 MB, onto an OpenSSH server of",
-        f"this machine. Medians of {rounds} rounds, each tool a command from start to end. edgedeploy's seconds",
-        "are those of a whole push: it looks whether the device fits, verifies all bytes there, writes them out, runs",
-        "the release's check and makes it current. «scp, verified» is scp, then `sha256sum -c` and `sync` over ssh.",
+        f"Each tool sends one file of {_FILE_BYTES / 1e6:.0f} MB that does not compress, and 2 MB "
+        "more, to an OpenSSH server of this",
+        f"machine. Figures are medians of {rounds} rounds; each tool is one command from start to end. edgedeploy's",
+        "seconds are those of a whole push: it checks that the device fits, verifies all bytes there, syncs them",
+        "to disk, runs the health check and makes the release current. «scp, verified» is scp, then `sha256sum",
+        "-c` and `sync` over ssh.",
         "",
     ]
     first_bytes = _FILE_BYTES + (2 << 20)
@@ -257,14 +259,15 @@ def document(runs: list[PushRun], rounds: int) -> str:
     lines += [
         f"## A second release of the same model with the same runtime: {_NETWORKS[1].title}",
         "",
-        f"The {_FILE_BYTES / 1e6:.0f} MB are other ones, the 2 MB are the same.",
+        f"The {_FILE_BYTES / 1e6:.0f} MB are different, the 2 MB are the same.",
         "",
         *head,
         *_rows(runs, "second release", _NETWORKS[1], _FILE_BYTES),
         "",
-        "scp and fabric send all of it again after a reset, and for a second release what has not changed. `rsync",
-        "--partial` goes on, and of a file that changed here and there it sends less than edgedeploy, for which a file",
-        "is the same or another one; weights that were trained again or quantized share no runs of bytes.",
+        "After a reset, scp and fabric send everything again; for a second release, they also send what has not",
+        "changed. `rsync --partial` resumes. If only parts of a file change, rsync sends less than edgedeploy,",
+        "which sends the whole file. But weights that were trained again or quantized have no common runs of",
+        "bytes.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -94,25 +94,27 @@ def document(results: Results, corpus: list[Ready], command: str, settings: Sett
     others = [tool for tool in TOOLS if tool.name != "float"]
     counts = totals(results, corpus, others)
     lines = [
-        "# Real models through edgedeploy and other tools",
+        "# Real models with edgedeploy and other tools",
         "",
         "Made by:",
         "",
         f"    {command}",
         "",
-        f"on {host_isa()}, one thread. Models and data are made by `scripts/wild/models.py` out of packages pinned in",
-        "`scripts/wild/models.lock`; the other tools run in environments of their own, pinned in `scripts/peers/`.",
-        "Each runs in a process of its own with a time limit, on the same calibration samples.",
+        f"on {host_isa()}, one thread. Models and data are made by",
+        "`scripts/wild/models.py` from packages pinned in `scripts/wild/models.lock`; the other tools run in",
+        "separate environments, pinned in `scripts/peers/`. Each tool runs in a separate process with a time",
+        "limit, on the same calibration samples.",
         "",
-        "A cell has three figures against the float model. Size. The metric in points, in exact arithmetic (each QDQ",
-        "pair computed in float); for models with states the worse of single windows, which have the float model's",
-        "state, and of a recording in which the model has its own. Processor time of one thread on this machine, the",
-        "two models run in turn.",
+        "A cell has three figures, each compared with the float model: size; the metric in points, in exact",
+        "arithmetic (each QDQ pair computed in float); and processor time of one thread on this machine, with the",
+        "two models run in turn. For models with states, the metric is the worse of two: of single windows with",
+        "the float model's state, and of a recording with the model's own state.",
         "",
-        f"✓ stands for brought through: the result loads, is at least {_LEAST_SAVING:.0%} smaller, lost at most "
-        f"{_MOST_DROP:.0%} of the metric, and is not slower.",
-        f"Slower means that the whole 95 % interval of the ratio lies above {1 + TOLERANCE:.2f}, twice. What falls "
-        "short is bold; — was not run.",
+        f"✓ means that the model passed: the result loads, is at least {_LEAST_SAVING:.0%} smaller, "
+        f"lost at most {_MOST_DROP:.0%} of the metric,",
+        f"and is not slower. Slower means that the whole 95 % interval of the ratio is above "
+        f"{1 + TOLERANCE:.2f}, twice. A figure",
+        "that misses its goal is bold; — was not run.",
         "",
         "| model | " + " | ".join(tool.title for tool in others) + " |",
         "|---|" + "---|" * len(others),
@@ -120,7 +122,7 @@ def document(results: Results, corpus: list[Ready], command: str, settings: Sett
     for ready in corpus:
         cells = (cell(results.get((ready.name, tool.name))) for tool in others)
         lines.append(f"| {ready.name} | " + " | ".join(cells) + " |")
-    lines.append("| **brought through** | " + " | ".join(f"**{counts[tool.name]}**" for tool in others) + " |")
+    lines.append("| **passed** | " + " | ".join(f"**{counts[tool.name]}**" for tool in others) + " |")
     lines += ["", *_reasons(results, corpus, others, settings), *_tools_in_words(settings)]
     lines += ["", "## The models", "", *_models(results, corpus)]
     lines += ["", "## Agreement", "", *_agreement(results, corpus, others)]
@@ -153,31 +155,32 @@ def _reasons(results: Results, corpus: list[Ready], tools: list[Tool], settings:
                 # Messages of onnxruntime name the file, which lies elsewhere on every machine.
                 said = shortcomings(figures)[0].replace(f"{settings.folder}/results/", "")
                 lines.append(f"- {ready.name}, {tool.title}: {said[:240]}")
-    return ["## What the refusals and failures say", "", *lines, ""] if lines else []
+    return ["## Messages of refusals and failures", "", *lines, ""] if lines else []
 
 
 def _tools_in_words(settings: Settings) -> list[str]:
     return [
         "## The tools",
         "",
-        "- onnxruntime dynamic: `quantize_dynamic` as it comes.",
-        "- onnxruntime static: `quant_pre_process` where it works, then `quantize_static` in QDQ format, min-max, per "
+        "- onnxruntime dynamic: `quantize_dynamic` with default settings.",
+        "- onnxruntime static: `quant_pre_process` if it works, then `quantize_static` in QDQ format, min-max, per "
         "channel.",
-        "- Neural Compressor 2.6: static, its own tuning by accuracy (at most ten trials or 300 s), with a loss of "
-        "0.01 allowed.",
-        "- NNCF 3.4: `nncf.quantize` as it comes.",
+        "- Neural Compressor 2.6: static, with its own accuracy tuning (at most ten trials or 300 s) and an allowed "
+        "loss of 0.01.",
+        "- NNCF 3.4: `nncf.quantize` with default settings.",
         "- edgedeploy int8: `--recipe int8 --max-drop 0.01`.",
         f"- edgedeploy auto: `--recipe auto --max-drop 0.01 --objective {settings.objective} --time-budget "
         f"{settings.auto_seconds}`.",
-        f"- Olive 0.13 was left out: it installs only with PyTorch and CUDA. Each tool had {settings.limit_seconds} s "
-        "for a model and 12 GiB of memory.",
+        f"- Olive 0.13 was not run: it installs only with PyTorch and CUDA. Each tool had {settings.limit_seconds} s "
+        "per model and 12 GiB of memory.",
     ]
 
 
 def _agreement(results: Results, corpus: list[Ready], tools: list[Tool]) -> list[str]:
     lines = [
-        "Of each result with the float model: share of answers kept where the outputs are scores, SQNR of all outputs,",
-        "and the metric with this machine's integer kernels beside exact arithmetic.",
+        "Each result is compared with the float model: the share of answers kept (if the outputs are scores), the",
+        "SQNR of all outputs, and the metric with this machine's integer kernels beside the metric in exact",
+        "arithmetic.",
         "",
         "| model | tool | bytes | metric exact | metric host | answers kept | SQNR dB | time (95 %) | instructions |",
         "|---|---|---|---|---|---|---|---|---|",

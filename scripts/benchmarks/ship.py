@@ -227,21 +227,21 @@ _HEADINGS = (
 
 def document(rows: list[ShipRow]) -> str:
     lines = [
-        "# Trained models, all the way to a board",
+        "# Trained models shipped to boards",
         "",
         "Made by:",
         "",
         "    scripts/bench ship",
         "",
-        f"Each row is one `edgedeploy ship` to an emulated board, with {_SAMPLES} labelled samples evaluated there.",
-        "**contract**: its verdict; it asks for the metric, a drop of two points at most against the float model on",
-        "the host, and 95 % of the answers as the same model gives them on the host. **sent**: before compression,",
-        "what this board lacked.",
+        f"Each row is one `edgedeploy ship` to an emulated board, with {_SAMPLES} labeled samples evaluated there.",
+        "**contract** is its verdict. The contract requires the metric, a drop of at most two points against the",
+        "float model on the host, and 95 % of the answers equal to those of the same model on the host. **sent**",
+        "is the size, before compression, of the files that this board lacked.",
         "",
         *(f"- {model.name}: {model.about}" for model in _MODELS),
         "",
-        "onnx2tf takes no quantized ONNX model, so what `tflite` runs was a float one",
-        f"(recipe `{_RECIPE_BEFORE_CONVERSION}`) before.",
+        f"onnx2tf does not convert quantized ONNX models, so `tflite` runs a float model (recipe "
+        f"`{_RECIPE_BEFORE_CONVERSION}`).",
         "",
         "| " + " | ".join(_HEADINGS) + " |",
         "|" + "---|" * len(_HEADINGS),

@@ -339,8 +339,8 @@ def table(rows: Sequence[ToolRow]) -> str:
     lines.append("")
     for tool in tools:
         through = sum(row.came_through for row in rows if row.tool == tool)
-        lines.append(f"- {tool}: {through} of {models} came through")
-    ways = {"ai-edge-quantizer": "any of its ways", "edgedeploy": "any of its recipes"}
+        lines.append(f"- {tool}: {through} of {models} passed")
+    ways = {"ai-edge-quantizer": "any of its methods", "edgedeploy": "any of its recipes"}
     for maker, way in ways.items():
         brought = {row.model for row in rows if row.tool.startswith(maker) and row.came_through}
         lines.append(f"- {maker}, {way}: {len(brought)} of {models}")
