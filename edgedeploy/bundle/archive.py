@@ -1,4 +1,4 @@
-"""A bundle as one file: `NAME.edge`, a tar archive that its manifest fixes byte for byte.
+"""Pack a bundle into one `.edge` file (tar), and check one against its manifest, which determines all other bytes.
 
 The manifest comes first, then the files in the order in which it lists them, then two empty blocks: regular files with
 mode 644 or 755, no owners, no times, nothing else. So the same bundle gives the same archive on every machine, any

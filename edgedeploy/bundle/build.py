@@ -1,4 +1,4 @@
-"""A bundle in a folder or in one file: write its manifest, read and check one that may come from anywhere."""
+"""Write a bundle's manifest; open and verify a bundle, a folder or one file, from any source."""
 
 from __future__ import annotations
 

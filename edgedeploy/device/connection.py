@@ -1,4 +1,4 @@
-"""What every device is to the rest of edgedeploy: something that runs a command and takes and gives bytes.
+"""The protocol of a connection to a device: runs commands, and streams bytes both ways.
 
 `ssh/` (emulated boards too) and `local.py` satisfy it; `deploy` and `measure` know nothing else of a device.
 """

@@ -1,4 +1,4 @@
-"""What a user wrote in Python and names as `package.module:callable`."""
+"""Load a user's Python object that is named as `package.module:callable`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long work tells what it is doing, without knowing who listens."""
+"""The protocol by which long work reports its progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words of devices and of other people's files, as they can be shown: a terminal would obey what it cannot print."""
+"""Remove control characters from text of devices and files before a terminal shows it."""
 
 from __future__ import annotations
 

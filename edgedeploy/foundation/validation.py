@@ -1,4 +1,4 @@
-"""Names and paths that come from files of other people, before anything is done with them."""
+"""Validate names and paths from untrusted files before they are used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs that a model had before they were bound to a constant, and what they were bound to.
+"""Read which inputs of a model were frozen to constants, and to which values.
 
 Data made for the model as it came still holds arrays for them. The model itself says, in its metadata, which it may
 leave out and what they must hold, so nothing is dropped that would have changed the answer.

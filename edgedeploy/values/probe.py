@@ -1,4 +1,4 @@
-"""What a device said of itself when it was asked, before anything was put on it."""
+"""The facts that a device reports when it is probed."""
 
 from __future__ import annotations
 

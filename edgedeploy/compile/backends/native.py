@@ -1,4 +1,4 @@
-"""The model itself as a program: compiled ahead of time, with a runner in C, into one static executable.
+"""The backend `native`: compiles a model ahead of time, with a runner in C, into one static executable.
 
 The device needs nothing but its kernel: no Python, no shared library, no runtime. It runs in one thread.
 """

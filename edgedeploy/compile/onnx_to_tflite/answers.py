@@ -1,4 +1,4 @@
-"""What a TensorFlow Lite model answers to golden inputs, found out in a process of its own.
+"""Run a TensorFlow Lite model on golden inputs in a separate process, and return its outputs.
 
 A converted model may be one that ends the runtime: a shape that is wrong inside is not always noticed before memory is
 written. Run as `python -m edgedeploy.compile.onnx_to_tflite.answers MODEL GOLDEN SAMPLES OUTPUT`.

@@ -1,4 +1,4 @@
-"""Inputs and outputs of a converted model made as those of the ONNX model: names, order, layout and types.
+"""Give a converted model the input and output names, order, layout and types of the ONNX model.
 
 Datasets, golden files and labels are made for the ONNX model. A converter for TensorFlow Lite may give channels last,
 other numbers of bits, or leave out an input that no output depends on; what it changed is changed back in the graph, so

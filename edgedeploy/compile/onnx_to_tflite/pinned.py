@@ -1,4 +1,4 @@
-"""An ONNX model made ready for conversion: for inputs of one shape, with every shape written down."""
+"""Prepare an ONNX model for conversion: fix its input shapes, and record every other shape."""
 
 from __future__ import annotations
 

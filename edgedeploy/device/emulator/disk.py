@@ -1,4 +1,4 @@
-"""A board's disk: an ext4 file system in a sparse file, made, copied and mended on the host, without root."""
+"""Make, copy and repair a board's disk, an ext4 file system in a sparse file, without root."""
 
 from __future__ import annotations
 

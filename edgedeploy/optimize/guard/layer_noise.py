@@ -1,4 +1,4 @@
-"""Where in the network a quantized model leaves the float one: the noise at the output of each layer.
+"""Measure the noise that quantization adds at the output of each layer.
 
 Both models run in exact arithmetic on the same few samples, and give the outputs of their layers. The noise of a layer
 is what came to it from the layers before, and what its own integers add; a layer adds as much as it is above the

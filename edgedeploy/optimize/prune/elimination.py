@@ -1,4 +1,4 @@
-"""Removing inputs of a linear layer one block after the other, the other weights making up for it.
+"""Remove inputs of a linear layer block by block, and adjust the other weights to compensate.
 
 Minimizing E|x·W − x·W'|² with the rows of W' at removed inputs zero gives, for a set R of inputs and H = cov(x), the
 error tr(W_Rᵀ ([H⁻¹]_RR)⁻¹ W_R) and the change −[H⁻¹]_:R ([H⁻¹]_RR)⁻¹ W_R of the weights: Optimal Brain Surgeon (Hassibi

@@ -1,4 +1,4 @@
-"""Half precision where a core computes it."""
+"""A pass that converts convolutions and matrix products to half precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a quantizer left in float gets smaller all the same."""
+"""A pass that stores in fewer bits the weights that a quantizer left in float."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outliers of activations moved into the weights behind, where they cost less."""
+"""A pass that moves outliers of activations into the weights that follow (SmoothQuant)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Biases that take the mean of what quantizing shifted."""
+"""A pass that adds to each bias the mean error that quantization causes in the layer's output."""
 
 from __future__ import annotations
 

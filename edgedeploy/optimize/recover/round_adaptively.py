@@ -1,4 +1,4 @@
-"""Weights rounded to where they do least harm, not to what is nearest."""
+"""A pass that rounds weights so that the error of the layer's output is smallest."""
 
 from __future__ import annotations
 

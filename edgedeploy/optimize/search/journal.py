@@ -1,4 +1,4 @@
-"""What a search has found out, kept as it goes, so that one that was stopped can go on where it was.
+"""Keep a journal of a search, so that a search that was stopped can continue.
 
 One JSON value per line: the header, which says what the search is of, then a trial or a layer's damage each. A line
 that is cut short, as a power cut leaves it, is dropped with all behind it.

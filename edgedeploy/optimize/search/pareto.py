@@ -1,4 +1,4 @@
-"""Which trials are worth a look, and which of them is best."""
+"""Find the Pareto front of a search's trials, and the best trial."""
 
 from __future__ import annotations
 

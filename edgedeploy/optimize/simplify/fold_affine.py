@@ -1,4 +1,4 @@
-"""Constants that are added to or multiplied with what a weighted node gives go into its weights and bias."""
+"""A pass that folds constant scales and offsets after a node into its weights and bias."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be computed before the model runs is computed now."""
+"""A pass that folds constants: it computes now what does not depend on an input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that are stored more than once.
+"""A pass that stores equal weights only once.
 
 onnx-ir's DeduplicateHashedInitializersPass counts no bytes, hashes strings by address, and warns about each output.
 """

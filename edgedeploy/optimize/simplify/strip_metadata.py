@@ -1,4 +1,4 @@
-"""What a file says beside the computation."""
+"""A pass that removes metadata, and optionally shortens names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model in the words of a later version of the ONNX operator set."""
+"""A pass that converts a model to a later version of the ONNX operator set."""
 
 from __future__ import annotations
 
