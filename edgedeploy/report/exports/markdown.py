@@ -84,7 +84,7 @@ def _breakage(breakage: Breakage) -> list[str]:
     changed = changed_classes(breakage.classes)
     if not breakage.broken.count and not changed:
         return []
-    parts = ["", f"<details><summary>What broke {_plain(breakage.between)}</summary>", ""]
+    parts = ["", f"<details><summary>Regressions {_plain(breakage.between)}</summary>", ""]
     parts += [f"{_plain(worse_in_words(breakage))}.", ""]
     if breakage.classes is not None and changed:
         parts += [f"{_plain(classes_in_words(breakage.classes))}:", ""]

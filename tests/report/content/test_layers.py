@@ -42,7 +42,7 @@ def test_a_plot_holds_what_is_exact_and_what_has_no_signal_left() -> None:
 def test_everywhere() -> None:
     shipment = sample.shipment()
     page = render(shipment)
-    assert "Where noise comes in" in page and "conv_&lt;2&gt;" in page and "38.4 → 21.7 dB" in page
+    assert "Noise by layer" in page and "conv_&lt;2&gt;" in page and "38.4 → 21.7 dB" in page
     assert "<2>" not in page
     assert "conv\\_\\<2\\> (Conv, 38.4 → 21.7 dB)" in shipment_markdown(shipment)
     screen = Console(file=io.StringIO(), width=200)
@@ -50,4 +50,4 @@ def test_everywhere() -> None:
     assert isinstance(screen.file, io.StringIO)
     assert "conv_<2> (Conv, 38.4 → 21.7 dB), conv_1 (Conv, exact → 38.4 dB)" in screen.file.getvalue()
     without = structs.replace(shipment, evidence=structs.replace(shipment.evidence, layers=()))
-    assert "noise comes in" not in render(without) and "most noise" not in shipment_markdown(without)
+    assert "Noise by layer" not in render(without) and "most noise" not in shipment_markdown(without)

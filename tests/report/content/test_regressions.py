@@ -80,4 +80,4 @@ def test_without_labels_nothing_is_said() -> None:
         SHIPMENT, evidence=evidence, measurement=structs.replace(SHIPMENT.measurement, accuracy=accuracy)
     )
     assert breakages(plain) == ()
-    assert "What broke" not in render(plain) + shipment_markdown(plain)
+    assert "Regressions" not in render(plain) + shipment_markdown(plain)

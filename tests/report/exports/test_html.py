@@ -236,7 +236,7 @@ def test_refusal_says_why_and_that_nothing_was_measured() -> None:
     text = " ".join(check(render(sample.refused())).text)
     assert "Refused" in text
     assert "the result does not load" in text
-    assert "What was sent" not in text
+    assert "Transfer" not in text
 
 
 @pytest.mark.parametrize(
@@ -326,12 +326,12 @@ def test_folder_that_is_a_file(tmp_path: Path) -> None:
 
 def test_where_it_goes() -> None:
     page = render(sample.shipment())
-    assert "Where it goes" in page and "conv2d_1.tmp_0_quant" in page and "QLinearConv (52) 88.7%" in page
-    assert "not a latency" not in page.partition("Where it goes")[2].partition("</section>")[0]
+    assert "Cost by operator" in page and "conv2d_1.tmp_0_quant" in page and "QLinearConv (52) 88.7%" in page
+    assert "not a latency" not in page.partition("Cost by operator")[2].partition("</section>")[0]
     counted = structs.replace(sample.PROFILE, unit="instructions")
     page = render(structs.replace(sample.shipment(), profile=counted))
-    assert "not a latency" in page.partition("Where it goes")[2].partition("</section>")[0]
-    assert "Where it goes" not in render(structs.replace(sample.shipment(), profile=None))
+    assert "not a latency" in page.partition("Cost by operator")[2].partition("</section>")[0]
+    assert "Cost by operator" not in render(structs.replace(sample.shipment(), profile=None))
 
 
 def test_counts_are_shown_as_work() -> None:
