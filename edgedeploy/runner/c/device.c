@@ -22,7 +22,7 @@
 
 enum { FILE_LIMIT = 1 << 16, NAME_LIMIT = 256, KINDS_LIMIT = 8, ARM = 0x41 };
 
-/* Part numbers in Arm's MIDR_EL1; the same as in runner.py, which names the source. */
+/* Part numbers in Arm's MIDR_EL1; the same as in ../python/device.py, which names the source. */
 static const struct {
     long part;
     const char *name;

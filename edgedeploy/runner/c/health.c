@@ -8,7 +8,7 @@
 #include "release.h"
 #include "tensors.h"
 
-/* As in runner.py, which says why. */
+/* As in ../python/health.py, which says why. */
 #define HEALTHY_COSINE 0.9
 #define HEALTHY_EQUAL_SHARE 0.5
 

@@ -6,7 +6,7 @@
 
 #include "device.h"
 
-/* P90_SAMPLES: see runner.py, which names the source. */
+/* P90_SAMPLES: see ../python/health.py, which names the source. */
 enum { FEEDS_LIMIT = 10000, P90_SAMPLES = 64, ALONE_MAX_SAMPLES = 1000000 };
 #define ALONE_WARMUP_S 0.5
 #define NS_PER_S 1e9

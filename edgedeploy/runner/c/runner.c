@@ -1,11 +1,11 @@
-/* Runs a release's model on the device it lies on, without Python: what runner.py does, with the same messages.
+/* Runs a release's model on the device it lies on, without Python: what the one in Python does, with the same messages.
 
        run check       load the model, run the golden inputs, say in one line of JSON whether it is healthy; exit 0 or 1
        run serve       answer requests on standard input and output until it ends
        run bench --seconds S
                        time the golden inputs for so long, say in one line of JSON what was seen; exit 0 or 1
 
-   The messages are described in runner.py. What runs the model is linked in: see engine.h. */
+   The messages are described in ../python/runner.py. What runs the model is linked in: see engine.h. */
 #define _GNU_SOURCE /* dup, fdopen */
 #include <errno.h>
 #include <fcntl.h>

@@ -17,7 +17,7 @@ from .release import Release
 HEALTHY_COSINE = 0.9
 # Of whole numbers (classes, tokens) where the cosine means nothing.
 HEALTHY_EQUAL_SHARE = 0.5
-# What a 90th percentile takes: MLPerf's bound for early stopping, see edgedeploy/stats/latency.py.
+# What a 90th percentile takes: MLPerf's bound for early stopping, see stats/latency.py in edgedeploy.
 P90_SAMPLES = 64
 BENCH_WARMUP_S = 0.5
 BENCH_MAX_SAMPLES = 1000000
