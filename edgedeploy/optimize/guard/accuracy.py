@@ -92,7 +92,7 @@ def _agreement_violations(judged: SessionFigures, data: Data, max_drop: float) -
         yield Violation(
             ViolationKind.DISAGREES,
             f"{1 - match:.1%} of the answers changed on {data.name}, and {max_drop:.1%} is the budget: without labels "
-            "the accuracy may have fallen by as much (add labels to the --evaluation data to judge it itself)",
+            "the accuracy may have fallen by as much (add labels to the --evaluation data to measure it)",
         )
 
 
