@@ -18,6 +18,6 @@ def test_no_two_classes_share_a_name() -> None:
         node.name
         for path in _MODULES
         for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+        if isinstance(node, ast.ClassDef)
     )
     assert [name for name, count in classes.items() if count > 1] == []

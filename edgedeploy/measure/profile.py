@@ -39,7 +39,7 @@ class _Event(Struct):
     args: dict[str, Any] = {}
 
 
-class _Node(Struct):
+class _TraceNode(Struct):
     operator: str
     output: str
     us: int = 0
@@ -97,7 +97,7 @@ def profile(connection: Connection, release: Release, *, progress: Progress = SI
     )
 
 
-def _nodes(trace: np.ndarray | None, runs: int, address: str) -> dict[str, _Node]:
+def _nodes(trace: np.ndarray | None, runs: int, address: str) -> dict[str, _TraceNode]:
     """Sum the time of each node of onnxruntime's graph over all inferences but the first.
 
     Raises:
@@ -120,7 +120,7 @@ def _nodes(trace: np.ndarray | None, runs: int, address: str) -> dict[str, _Node
     begun = sorted(event.ts for event in events if event.name == "model_run")
     if len(begun) != 1 + runs:
         raise invalid(f"{1 + runs} inferences were asked for, and it has {len(begun)}")
-    nodes: dict[str, _Node] = {}
+    nodes: dict[str, _TraceNode] = {}
     # Inferences run one after the other: events before the second one began belong to the first.
     for event in events:
         if event.cat != "Node" or not event.name.endswith(_KERNEL) or event.ts < begun[1]:
@@ -129,7 +129,7 @@ def _nodes(trace: np.ndarray | None, runs: int, address: str) -> dict[str, _Node
             raise invalid(f"a node took {event.dur} µs")
         name = event.name.removesuffix(_KERNEL)
         if name not in nodes:
-            nodes[name] = _Node(
+            nodes[name] = _TraceNode(
                 str(event.args.get("op_name", "")), output_in_words(event.args.get("output_type_shape"))
             )
         nodes[name].us += event.dur

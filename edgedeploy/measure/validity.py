@@ -51,8 +51,10 @@ def validity(timing: Timing) -> Validity:
         *_between(timing.processes),
     )
     if any(warning.invalidates for warning in warnings):
-        return Validity(outcome="invalid", doubts=tuple(sorted(warnings, key=lambda warning: not warning.invalidates)))
-    return Validity(outcome="unstable" if warnings else "stable", doubts=warnings)
+        return Validity(
+            outcome="invalid", warnings=tuple(sorted(warnings, key=lambda warning: not warning.invalidates))
+        )
+    return Validity(outcome="unstable" if warnings else "stable", warnings=warnings)
 
 
 def _clock_is_wrong(timing: Timing) -> Iterator[MeasurementWarning]:

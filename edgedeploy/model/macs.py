@@ -24,7 +24,7 @@ class Unknown(Exception):
     """A shape that a formula needs is not known, or the operator has a form that is not counted."""
 
 
-class _Node:
+class _CountedNode:
     """A node with the shapes of its operands at hand; asking for one that is not known raises `Unknown`."""
 
     def __init__(self, node: onnx.NodeProto, scope: Scope) -> None:
@@ -53,38 +53,38 @@ class _Node:
         return shape
 
 
-def _convolution(weight: int) -> Callable[[_Node], int]:
+def _convolution(weight: int) -> Callable[[_CountedNode], int]:
     # Each element of the output sums over the channels of its group and the window: all extents of W but the first.
     return lambda node: math.prod(node.output()) * math.prod(node.input(weight)[1:])
 
 
-def _transposed_convolution(node: _Node) -> int:
+def _transposed_convolution(node: _CountedNode) -> int:
     # Each element of the input is multiplied into the channels of its group and the window.
     return math.prod(node.input(0)) * math.prod(node.input(1)[1:])
 
 
-def _matrix_product(node: _Node) -> int:
+def _matrix_product(node: _CountedNode) -> int:
     return math.prod(node.output()) * node.input(0)[-1]
 
 
-def _fused_matrix_product(node: _Node) -> int:
+def _fused_matrix_product(node: _CountedNode) -> int:
     left = node.input(0)
     return math.prod(node.output()) * (left[-2] if node.integer("transA", 0) and len(left) > 1 else left[-1])
 
 
-def _gemm(node: _Node) -> int:
+def _gemm(node: _CountedNode) -> int:
     rows, inner = node.input(0)[::-1] if node.integer("transA", 0) else node.input(0)
     return math.prod(node.output()) * inner if rows else 0
 
 
-def _recurrent(node: _Node) -> int:
+def _recurrent(node: _CountedNode) -> int:
     # X is (steps, batch, in) or, with layout 1, (batch, steps, in); W (directions, gates·hidden, in) and
     # R (directions, gates·hidden, hidden) are each multiplied once per step and sample.
     first, second, _ = node.input(0)
     return first * second * (math.prod(node.input(1)) + math.prod(node.input(2)))
 
 
-def _einsum(node: _Node) -> int:
+def _einsum(node: _CountedNode) -> int:
     terms = node.text("equation").replace(" ", "").split("->")[0].split(",")
     if len(terms) != 2 or any("." in term for term in terms):
         raise Unknown
@@ -97,7 +97,7 @@ def _einsum(node: _Node) -> int:
     return math.prod(extents.values())
 
 
-_FORMULAS: dict[str, Callable[[_Node], int]] = {
+_FORMULAS: dict[str, Callable[[_CountedNode], int]] = {
     "Conv": _convolution(1),
     "FusedConv": _convolution(1),
     "ConvInteger": _convolution(1),
@@ -172,7 +172,7 @@ class _Count:
             scope.visit(node)
             if formula := _FORMULAS.get(node.op_type):
                 try:
-                    total += formula(_Node(node, scope))
+                    total += formula(_CountedNode(node, scope))
                 except (Unknown, ValueError, IndexError):
                     # The latter two: operands of a rank that the operator does not take.
                     self.unknown[node.op_type] += 1

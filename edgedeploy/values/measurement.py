@@ -210,7 +210,7 @@ class Validity(Struct, frozen=True, kw_only=True):
     """The verdict on a measurement itself."""
 
     outcome: Literal["stable", "unstable", "invalid"]
-    doubts: tuple[MeasurementWarning, ...] = ()
+    warnings: tuple[MeasurementWarning, ...] = field(name="doubts", default=())
     """Empty when it is stable; at least one invalidates the figures when it is invalid."""
 
 

@@ -141,8 +141,9 @@ def _kind(measurement: Measurement) -> Kind:
     if validity is not None and validity.outcome == "invalid":
         raise InvalidFileError(
             f"the measurement of {measurement.release.id} on {measurement.device} is invalid",
-            why="; ".join(warning.reason for warning in validity.doubts if warning.invalidates),
-            hint="; ".join(warning.hint for warning in validity.doubts if warning.invalidates) + "; then measure again",
+            why="; ".join(warning.reason for warning in validity.warnings if warning.invalidates),
+            hint="; ".join(warning.hint for warning in validity.warnings if warning.invalidates)
+            + "; then measure again",
         )
     emulated = measurement.conditions.emulated or measurement.timing.clock == "emulated"
     return "emulated" if emulated else "device"

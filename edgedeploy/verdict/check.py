@@ -215,7 +215,7 @@ def _timed(measurement: Measurement) -> tuple[Timing | None, str]:
     if timing.clock == "emulated" or measurement.conditions.emulated:
         return None, _EMULATED
     if timing.validity is not None and timing.validity.outcome == "invalid":
-        reasons = "; ".join(warning.reason for warning in timing.validity.doubts if warning.invalidates)
+        reasons = "; ".join(warning.reason for warning in timing.validity.warnings if warning.invalidates)
         return None, f"the measurement is invalid: {reasons}"
     return timing, ""
 

@@ -72,8 +72,8 @@ STEADY = samples_around(10.0)
 
 def told(found: Timing) -> tuple[str, list[tuple[str, bool]]]:
     judged = validity(found)
-    assert all(warning.hint for warning in judged.doubts)
-    return judged.outcome, [(warning.reason, warning.invalidates) for warning in judged.doubts]
+    assert all(warning.hint for warning in judged.warnings)
+    return judged.outcome, [(warning.reason, warning.invalidates) for warning in judged.warnings]
 
 
 @pytest.mark.parametrize("quiet", [QUIET, states(), ()], ids=["tells all", "tells nothing", "an earlier runner"])
@@ -142,7 +142,7 @@ def test_drift(last_ms: float, outcome: str, words: str) -> None:
     thirds = [samples_around(middle_ms, 300) for middle_ms in (10.0, (10 + last_ms) / 2, last_ms)]
     judged = validity(timing((sum(thirds, ()), QUIET)))
     assert judged.outcome == outcome
-    about_it = [warning.reason for warning in judged.doubts if "drift" in warning.reason]
+    about_it = [warning.reason for warning in judged.warnings if "drift" in warning.reason]
     assert [reason.startswith(words) for reason in about_it] == [True] * bool(words)
     brief = [samples_around(middle_ms, 100) for middle_ms in (10.0, (10 + last_ms) / 2, last_ms)]
     assert validity(timing((sum(brief, ()), QUIET))).outcome != "invalid"

@@ -211,12 +211,12 @@ def test_runs_that_do_not_belong_together_are_refused(counted, timed, measuremen
 
 def test_an_invalid_measurement_is_neither_kept_nor_compared(timed):
     run = timed(10.0, 1)
-    doubts = (
+    warnings = (
         MeasurementWarning(reason="throttled for 14 of 60 s", hint="let it cool", invalidates=True),
         MeasurementWarning(reason="other programs kept 0.4 of its CPUs busy", hint="end them", invalidates=False),
     )
     invalid = structs.replace(
-        run, timing=structs.replace(run.timing, validity=Validity(outcome="invalid", doubts=doubts))
+        run, timing=structs.replace(run.timing, validity=Validity(outcome="invalid", warnings=warnings))
     )
     for refused in (lambda: baseline_of([run, invalid]), lambda: compare([run], [invalid])):
         with pytest.raises(InvalidFileError, match="is invalid") as caught:

@@ -355,11 +355,11 @@ def test_a_latency_that_no_such_board_can_have_is_not_believed(measurement):
 
 @pytest.mark.parametrize("outcome", ["stable", "unstable", "invalid"])
 def test_latencies_of_an_invalid_measurement_cannot_be_told(measurement, outcome):
-    doubts = (
+    warnings = (
         MeasurementWarning(reason="throttled for 14 of 60 s", hint="let it cool", invalidates=True),
         MeasurementWarning(reason="other programs kept 0.4 of its CPUs busy", hint="end them", invalidates=False),
     )
-    timing = structs.replace(measurement.timing, validity=Validity(outcome=outcome, doubts=doubts))
+    timing = structs.replace(measurement.timing, validity=Validity(outcome=outcome, warnings=warnings))
     found = line(
         contract(target={"latency_p90_max_ms": 18.0}),
         structs.replace(measurement, timing=timing),

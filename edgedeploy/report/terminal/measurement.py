@@ -88,7 +88,7 @@ def _timing_rows(table: Table, timing: Timing) -> None:
 def _validity_rows(table: Table, validity: Validity) -> None:
     style = {"stable": "green", "unstable": "yellow", "invalid": "bold red"}[validity.outcome]
     table.add_row("measurement", Text(validity.outcome, style=style))
-    for warning in validity.doubts:
+    for warning in validity.warnings:
         table.add_row("", Text(f"{warning.reason}: {warning.hint}"))
 
 

@@ -230,13 +230,13 @@ def _measured(connection: Connection, release: Release, seconds: float, progress
 
 def _invalidating(measurement: Measurement) -> MeasurementWarning | None:
     validity = measurement.timing.validity if measurement.timing else None
-    return next((warning for warning in validity.doubts if warning.invalidates), None) if validity else None
+    return next((warning for warning in validity.warnings if warning.invalidates), None) if validity else None
 
 
 def _worst_warning(measurement: Measurement) -> str:
     """The first of the measurement's warnings, in words; empty without any."""
     validity = measurement.timing.validity if measurement.timing else None
-    return f"; {validity.outcome}: {validity.doubts[0].reason}" if validity and validity.doubts else ""
+    return f"; {validity.outcome}: {validity.warnings[0].reason}" if validity and validity.warnings else ""
 
 
 def _figures(measurement: Measurement) -> SmokeFigures:

@@ -116,14 +116,15 @@ class TestBoard:
         self, bundle: Bundle, board: LocalConnection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def throttled(*args: object, **more: Any) -> Measurement:
-            doubts = (
+            warnings = (
                 MeasurementWarning(reason="drift +12 %", hint="warm it up", invalidates=False),
                 MeasurementWarning(reason="throttled for 14 of 60 s", hint="let it cool", invalidates=True),
             )
             found = bench(*args, **more)  # type: ignore[arg-type]
             assert found.timing is not None
             return structs.replace(
-                found, timing=structs.replace(found.timing, validity=Validity(outcome="invalid", doubts=doubts[::-1]))
+                found,
+                timing=structs.replace(found.timing, validity=Validity(outcome="invalid", warnings=warnings[::-1])),
             )
 
         monkeypatch.setattr("edgedeploy.workflows.smoke.smoke.bench", throttled)
