@@ -10,7 +10,7 @@ from edgedeploy.datasets.dataset import Sample
 from edgedeploy.measure.messages import Arrays
 from edgedeploy.measure.protocol import Conversation
 
-_AHEAD = 4
+SAMPLES_AHEAD = 4
 """Requests without an answer: a slow link then costs its bandwidth, not a round trip for each sample. It also bounds
 the memory."""
 
@@ -32,7 +32,7 @@ def stream(talk: Conversation, samples: Iterable[Sample]) -> Generator[tuple[Sam
         DeviceError, UnreachableError: as `Conversation.receive`.
         What iterating over `samples` raises, after the answers to the samples before.
     """
-    room = threading.Semaphore(_AHEAD)
+    room = threading.Semaphore(SAMPLES_AHEAD)
     sent: queue.SimpleQueue[Sample | _Ended] = queue.SimpleQueue()
     stopped = threading.Event()
 

@@ -10,7 +10,7 @@ import pytest
 
 from edgedeploy.foundation.errors import DatasetError, DeviceError, IntegrityError, UnknownNameError
 from edgedeploy.measure import evaluate as module
-from edgedeploy.measure import streaming as pipeline
+from edgedeploy.measure import streaming
 from edgedeploy.measure.protocol import Conversation, conversation
 from edgedeploy.values.measurement import Accuracy
 from edgedeploy.values.quality import Agreement, Broken, MetricFigure
@@ -126,12 +126,12 @@ def test_no_more_samples_are_read_than_are_under_way(local, make_release):
         nonlocal taken
         for _ in range(40):
             taken += 1
-            yield pipeline.Sample({"x": np.ones((1, 3), np.float32)}, None, 1)
+            yield streaming.Sample({"x": np.ones((1, 3), np.float32)}, None, 1)
 
     with conversation(local, make_release()) as talk:
         talk.ask({"do": "load"})
-        for number, _ in enumerate(pipeline.stream(talk, samples()), start=1):
-            assert number <= taken <= number + pipeline._AHEAD + 1
+        for number, _ in enumerate(streaming.stream(talk, samples()), start=1):
+            assert number <= taken <= number + streaming.SAMPLES_AHEAD + 1
     assert taken == 40
 
 
