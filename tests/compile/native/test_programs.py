@@ -21,7 +21,7 @@ pytestmark = pytest.mark.keeps_cache
 def _model(text: str, initializers: dict[str, np.ndarray], opset: int = 17) -> onnx.ModelProto:
     model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": {opset}]> graph {text}')
     for name, array in initializers.items():
-        model.graph.initializer.append(onnx.numpy_helper.fromarray(array, name))
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
     return model
