@@ -34,8 +34,8 @@ is what boards have. What loads and runs models is `engine.py`, of which each ru
 `Session` and a function `versions`.
 
 In a release these modules are a package, so that Python keeps their bytecode: a file that is started as a program is
-compiled anew at each start. On an emulated Raspberry Pi 3, `run check` of a release executes 795 million instructions in
-place of 826 with one file of 800 lines; the first time, before there is bytecode, 2,594 in place of 2,593.
+compiled anew at each start. On an emulated Raspberry Pi 3, `run check` of a release executes 795 million instructions
+in place of 826 with one file of 800 lines; the first time, before there is bytecode, 2,594 in place of 2,593.
 """
 
 from __future__ import annotations
