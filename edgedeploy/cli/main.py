@@ -44,6 +44,7 @@ _OTHER_EXIT_CODES = {
     0: "yes",
     1: "the answer is no (contract broken, test failed, result refused)",
     2: "the command line is wrong",
+    70: "edgedeploy made a mistake; the message says where its traceback is",
     130: "interrupted",
     141: "the reader of the output is gone (`edgedeploy … | head`)",
 }
@@ -127,19 +128,11 @@ def _say(text: str) -> None:
 
 
 def main() -> NoReturn:
-    """Entry point. Turns errors into messages; everything else is in the library."""
-    from edgedeploy.foundation.errors import EdgedeployError, HostError
-
+    """Entry point. Turns errors into messages and exit codes; everything else is in the library."""
     try:
         result = cli.main(standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
-    except EdgedeployError as error:
-        _say(f"error: {error}")
-        sys.exit(error.exit_code)
-    except click.exceptions.Abort:
-        _say("interrupted")
-        sys.exit(130)
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         _say("interrupted")
         sys.exit(130)
     except click.ClickException as error:
@@ -150,10 +143,31 @@ def main() -> NoReturn:
         # As a shell tells it of a program that SIGPIPE ended: neither a yes nor a no. Nothing is left to be flushed.
         sys.stdout = sys.stderr = None
         sys.exit(141)
-    except OSError as error:
+    except Exception as error:
+        sys.exit(_failed(error))
+
+
+def _failed(error: Exception) -> int:
+    """Say what went wrong; the exit code for it."""
+    from edgedeploy.foundation.errors import EdgedeployError, HostError
+
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
         # Files that are written say so by themselves; what is left is standard output, redirected to a full disk.
-        if error.errno not in _NO_SPACE:
-            raise
-        _say(f"error: {HostError('the output cannot be written', why=error.strerror or '', hint='free some space')}")
+        error = HostError("the output cannot be written", why=error.strerror or "", hint="free some space")
         sys.stdout = None
-        sys.exit(HostError.exit_code)
+    elif isinstance(error, MemoryError):
+        error = HostError(
+            "this machine has not enough memory for it",
+            why=str(error),
+            hint="end other programs, or do it on a machine with more memory",
+        )
+    if isinstance(error, EdgedeployError):
+        _say(f"error: {error}")
+        return error.exit_code
+    import logging
+
+    from edgedeploy.cli import crash
+
+    logging.getLogger(__name__).debug("this is a mistake of edgedeploy's own", exc_info=error)
+    _say(crash.crash_message(error))
+    return crash.EXIT_CODE

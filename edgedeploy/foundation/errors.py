@@ -1,10 +1,10 @@
 """Every error a user can meet, with the exit code it ends the command with.
 
 An error says three things: what happened, why, and what fixes it. `cli` prints them; nothing else does. A mistake
-inside edgedeploy is not one of these and keeps its traceback.
+inside edgedeploy is not one of these: it ends with 70, and `cli.crash` writes its traceback to a file.
 
 Exit codes: 0 yes, 1 the answer is no, 2 the command line is wrong (click's own), 3 and up one per class below,
-130 interrupted, 141 nobody reads the output any more.
+70 a mistake of ours, 130 interrupted, 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
