@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import structs
 
 from edgedeploy.foundation.callables import is_object_name
-from edgedeploy.foundation.errors import InvalidFileError
+from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import sha256_file
 from edgedeploy.foundation.toml_file import line_of, load_toml
 from edgedeploy.foundation.validation import is_name, is_relative_path, is_sha256
@@ -30,8 +30,7 @@ def load_contract(path: Path) -> Contract:
     """Read and validate a contract file. See `edgedeploy.values.contract` for its keys.
 
     A contract comes from other people, so the files that it names have to lie in its own folder or below. A dataset or
-    metric that it names as `package.module:callable` is code, which runs when the contract is shipped: from people
-    whose code you would not run, take files only.
+    metric that it names as `package.module:callable` is code; `refuse_code` refuses it, and nothing is imported here.
 
     Raises:
         InvalidFileError: it cannot be read, is not TOML, has an unknown key, a wrong type or a value out of range; the
@@ -62,6 +61,32 @@ def dataset_spec(contract: Contract, name: str) -> str:
     """
     path = contract.folder / name
     return name if is_object_name(name) and not path.exists() else str(path)
+
+
+def named_code(contract: Contract) -> dict[str, str]:
+    """List the Python code that the contract names, by the key that names it, e.g. `{"data.metric": "ours:score"}`."""
+    data = contract.data
+    specs = {"data.metric": data.metric, "data.evaluation": data.evaluation, "data.calibration": data.calibration}
+    return {
+        key: spec
+        for key, spec in specs.items()
+        if spec is not None and is_object_name(spec) and (key == "data.metric" or dataset_spec(contract, spec) == spec)
+    }
+
+
+def refuse_code(contract: Contract) -> None:
+    """Refuse a contract that names code: it comes from other people, and what it names would be imported and run.
+
+    Raises:
+        UnsupportedError: it names some; the message says which, and from where it would be imported.
+    """
+    if named := named_code(contract):
+        raise UnsupportedError(
+            f"the contract of {contract.model.name} {contract.model.version} names Python code: "
+            + ", ".join(f"{key} = {spec}" for key, spec in named.items()),
+            why=f"a contract comes from other people, and this code would be imported, from {Path.cwd()} too, and run",
+            hint="read the code, then add --allow-code",
+        )
 
 
 def _mistakes(contract: Contract) -> Iterator[_Mistake]:

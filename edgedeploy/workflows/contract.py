@@ -10,7 +10,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,7 +31,7 @@ from edgedeploy.targets.load import load_target
 from edgedeploy.values.contract import Contract, Outcome, Verdict, VerdictLine
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.quality import SHARE_METRICS, MetricFigure
-from edgedeploy.verdict.contract import dataset_spec, has_expired, load_contract
+from edgedeploy.verdict.contract import dataset_spec, has_expired, load_contract, named_code
 
 _DROP = 0.01
 """What a proposed contract lets the device lose: the budget that `optimize --max-drop` has in the documentation."""
@@ -107,24 +107,27 @@ def new_contract(proposal: Proposal, path: Path, *, progress: Progress = SILENT)
     return load_contract(path)
 
 
-def check_hand_over(contract: Contract, today: datetime.date | None = None) -> Verdict:
-    """Whether all that a contract names is there and is what it says: a line for each.
+def check_hand_over(contract: Contract, today: datetime.date | None = None, *, allow_code: bool = False) -> Verdict:
+    """Check that all that a contract names is there and is what it says: a line for each.
 
     Args:
         today: by default the day in UTC.
+        allow_code: import and run a metric or dataset that the contract names as `package.module:callable`; without,
+            its line is not determined.
     """
-    lines = tuple(_hand_over_lines(contract, today or datetime.datetime.now(datetime.UTC).date()))
-    broken = any(line.outcome is Outcome.BREAKS for line in lines)
+    code = {} if allow_code else named_code(contract)
+    lines = tuple(_hand_over_lines(contract, today or datetime.datetime.now(datetime.UTC).date(), code))
+    outcomes = {line.outcome for line in lines}
     return Verdict(
         kind="hand-over",
         contract=f"{contract.model.name} {contract.model.version}",
         lines=lines,
         owner=contract.model.owner,
-        outcome=Outcome.BREAKS if broken else Outcome.HOLDS,
+        outcome=next((each for each in (Outcome.BREAKS, Outcome.NOT_DETERMINED) if each in outcomes), Outcome.HOLDS),
     )
 
 
-def _hand_over_lines(contract: Contract, today: datetime.date) -> Iterator[VerdictLine]:
+def _hand_over_lines(contract: Contract, today: datetime.date, code: Mapping[str, str]) -> Iterator[VerdictLine]:
     model, data, optimization = contract.model, contract.data, contract.optimization
     path = contract.folder / model.file
     found, reason = _tried(lambda: sha256_file(path))
@@ -137,9 +140,12 @@ def _hand_over_lines(contract: Contract, today: datetime.date) -> Iterator[Verdi
         holds = not has_expired(contract, today)
         yield _judged("model.expires", str(model.expires), str(today), holds, "today" if holds else "ask for a new one")
     if facts is not None:
-        yield from _data_lines(contract, facts)
-    _, reason = _tried(lambda: find_metric(data.metric))
-    yield _judged("data.metric", data.metric, None if reason else data.metric, not reason, reason or "known")
+        yield from _data_lines(contract, facts, code)
+    if "data.metric" in code:
+        yield _not_run("data.metric", data.metric)
+    else:
+        _, reason = _tried(lambda: find_metric(data.metric))
+        yield _judged("data.metric", data.metric, None if reason else data.metric, not reason, reason or "known")
     recipe, reason = _tried(lambda: load_recipe(optimization.recipe))
     if recipe is not None and recipe.needs_calibration and data.calibration is None:
         reason = "it needs data.calibration, and the contract names none"
@@ -150,7 +156,31 @@ def _hand_over_lines(contract: Contract, today: datetime.date) -> Iterator[Verdi
         yield _judged(f"limits.target.{name}", name, None if reason else name, not reason, reason or "known")
 
 
-def _data_lines(contract: Contract, facts: ModelFacts) -> Iterator[VerdictLine]:
+def _data_lines(contract: Contract, facts: ModelFacts, code: Mapping[str, str]) -> Iterator[VerdictLine]:
+    if "data.evaluation" in code:
+        yield _not_run("data.evaluation", "fits, labelled")
+    else:
+        yield from _evaluation_lines(contract, facts)
+    if "data.calibration" in code:
+        yield _not_run("data.calibration", "fits")
+    elif contract.data.calibration is not None:
+        spec = contract.data.calibration
+        calibration, reason = _tried(lambda: open_dataset(dataset_spec(contract, spec), facts.inputs))
+        yield _judged("data.calibration", "fits", _samples(calibration), not reason, reason or spec)
+
+
+def _not_run(key: str, wanted: str) -> VerdictLine:
+    return VerdictLine(
+        key=key,
+        limit=wanted,
+        figure=None,
+        unit="",
+        outcome=Outcome.NOT_DETERMINED,
+        reason="it is Python code, which is not run: read it, then add --allow-code",
+    )
+
+
+def _evaluation_lines(contract: Contract, facts: ModelFacts) -> Iterator[VerdictLine]:
     data = contract.data
     evaluation, reason = _tried(lambda: open_dataset(dataset_spec(contract, data.evaluation), facts.inputs))
     if evaluation is not None and not evaluation.has_labels:
@@ -160,10 +190,6 @@ def _data_lines(contract: Contract, facts: ModelFacts) -> Iterator[VerdictLine]:
         found, reason = (None, reason) if evaluation is None else _tried(lambda: evaluation.sha256)
         wanted = data.evaluation_sha256[:_HASH_DIGITS]
         yield _line("data.evaluation_sha256", wanted, _short(found), reason or data.evaluation)
-    if data.calibration is not None:
-        spec = data.calibration
-        calibration, reason = _tried(lambda: open_dataset(dataset_spec(contract, spec), facts.inputs))
-        yield _judged("data.calibration", "fits", _samples(calibration), not reason, reason or spec)
 
 
 def _tried(do: Callable[[], Value]) -> tuple[Value | None, str]:

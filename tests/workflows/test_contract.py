@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,18 @@ from click.testing import CliRunner
 from msgspec import structs
 
 from edgedeploy.cli.main import cli
-from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError, UnknownNameError
+from edgedeploy.foundation.errors import (
+    DatasetError,
+    EdgedeployError,
+    InvalidFileError,
+    UnknownNameError,
+    UnsupportedError,
+)
 from edgedeploy.foundation.files import sha256_file
 from edgedeploy.values.contract import Contract, Outcome
+from edgedeploy.verdict.contract import load_contract, named_code
 from edgedeploy.workflows.contract import Proposal, check_hand_over, new_contract
+from edgedeploy.workflows.ship.ship import ship
 
 MODEL = """
     <ir_version: 8, opset_import: ["" : 17]>
@@ -166,3 +175,47 @@ def test_as_a_user_types_it(folder):
     assert checked.return_value == 1 and "✗ breaks" in checked.output
     again = CliRunner().invoke(cli, words, standalone_mode=False)
     assert isinstance(again.exception, EdgedeployError)
+
+
+EVIL = "open('was run', 'w').close()\ndef score(outputs, labels):\n    return labels == outputs[0].argmax(axis=1)\n"
+
+
+@pytest.fixture
+def naming_code(folder):
+    """A contract that names code as its metric and its calibration data, which would leave a trace if it were run."""
+    contract = new_contract(proposal(folder), folder / "contract.toml")
+    (folder / "evil_code.py").write_text(EVIL + "def feeds():\n    yield {}\n")
+    text = (folder / "contract.toml").read_text()
+    text = text.replace(f'calibration = "{contract.data.calibration}"', 'calibration = "evil_code:feeds"')
+    (folder / "contract.toml").write_text(text.replace('metric = "top1"', 'metric = "evil_code:score"'))
+    yield folder
+    sys.modules.pop("evil_code", None)
+
+
+def test_code_that_a_contract_names_is_not_run_unasked(naming_code):
+    contract = load_contract(naming_code / "contract.toml")
+    verdict = check_hand_over(contract)
+    lines = {line.key: line for line in verdict.lines}
+    for key in ("data.metric", "data.calibration"):
+        assert lines[key].outcome is Outcome.NOT_DETERMINED and "--allow-code" in lines[key].reason
+    assert verdict.outcome is Outcome.NOT_DETERMINED
+    with pytest.raises(UnsupportedError, match=r"names Python code: data.metric = evil_code:score, data.calibration"):
+        ship(contract, f"local:{naming_code / 'device'}")
+    for words in (["contract", "check"], ["ship", "--to", f"local:{naming_code / 'device'}"]):
+        result = CliRunner().invoke(cli, [*words, "contract.toml"], standalone_mode=False)
+        assert result.return_value == 1 or isinstance(result.exception, UnsupportedError)
+    assert not (naming_code / "was run").exists()
+    assert not (naming_code / "device").exists()
+
+
+def test_code_that_a_contract_names_is_run_when_it_is_allowed(naming_code):
+    verdict = check_hand_over(load_contract(naming_code / "contract.toml"), allow_code=True)
+    assert {line.key: line.outcome for line in verdict.lines}["data.metric"] is Outcome.HOLDS
+    assert (naming_code / "was run").exists()
+
+
+def test_a_file_that_is_named_like_code_is_a_file(folder):
+    contract = new_contract(proposal(folder), folder / "contract.toml")
+    (folder / "data.npz:x").write_bytes((folder / "evaluation.npz").read_bytes())
+    renamed = structs.replace(contract, data=structs.replace(contract.data, evaluation="data.npz:x"))
+    assert named_code(renamed) == {}

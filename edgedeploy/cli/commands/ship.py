@@ -31,6 +31,7 @@ from edgedeploy.cli.output import Output, common_options, device_options
     metavar="FILE",
     help="Sign the bundle with this SSH key, for devices that require a signature.",
 )
+@click.option("--allow-code", is_flag=True, help="Import and run the Python code that CONTRACT names.")
 @click.option("--strict", is_flag=True, help="Pass only if every line is determined.")
 @report_file_options
 @device_options
@@ -44,6 +45,7 @@ def command(
     work: Path | None,
     profile: str,
     sign_key: Path | None,
+    allow_code: bool,
     strict: bool,
     junit: Path | None,
     markdown: Path | None,
@@ -71,6 +73,7 @@ def command(
         profile=profile,
         strict=strict,
         sign_key=sign_key,
+        allow_code=allow_code,
         accept_new=accept_new,
         progress=out,
     )

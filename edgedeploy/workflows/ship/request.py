@@ -12,7 +12,7 @@ from edgedeploy.foundation.files import sha256_file
 from edgedeploy.optimize.recipes.recipe import Recipe, load_recipe
 from edgedeploy.optimize.search.settings import SearchSettings
 from edgedeploy.values.contract import Allowance, Contract
-from edgedeploy.verdict.contract import dataset_spec, has_expired
+from edgedeploy.verdict.contract import dataset_spec, has_expired, refuse_code
 
 
 class ShipRequest(Struct, frozen=True, kw_only=True):
@@ -61,6 +61,7 @@ def resolve(
     profile: str,
     strict: bool,
     sign_key: Path | None,
+    allow_code: bool,
 ) -> ShipRequest:
     """Find and check everything on this machine that a shipment needs, before hours of work begin.
 
@@ -68,7 +69,10 @@ def resolve(
         InvalidFileError: the contract has expired; the model, the recipe or the key is missing or malformed.
         IntegrityError: the model is not the one that the contract names.
         UnknownNameError: there is no such recipe.
+        UnsupportedError: the contract names Python code, and `allow_code` is not given.
     """
+    if not allow_code:
+        refuse_code(contract)
     _check_expiry(contract)
     if sign_key is not None:
         check_key(sign_key)

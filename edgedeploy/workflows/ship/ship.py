@@ -51,6 +51,7 @@ def ship(
     profile: str = "smoke",
     strict: bool = False,
     sign_key: Path | None = None,
+    allow_code: bool = False,
     accept_new: bool = False,
     progress: Progress = SILENT,
 ) -> Shipment:
@@ -69,6 +70,8 @@ def ship(
         profile: how long `bench` measures: `"smoke"`, `"standard"` or `"long"`.
         strict: the contract holds only if every line of it is determined.
         sign_key: an SSH key to sign the bundle with, as `edgedeploy.bundle.signature.sign` takes it.
+        allow_code: import and run a metric or dataset that the contract names as `package.module:callable`. A contract
+            comes from other people; without this, one that names code is refused.
 
     Returns:
         All that was seen. When the guard refuses the optimized model, `evidence` says why and the fields after it are
@@ -78,7 +81,14 @@ def ship(
         EdgedeployError: any kind; each room says which.
     """
     request = resolve(
-        contract, device, target=target, backend=backend, profile=profile, strict=strict, sign_key=sign_key
+        contract,
+        device,
+        target=target,
+        backend=backend,
+        profile=profile,
+        strict=strict,
+        sign_key=sign_key,
+        allow_code=allow_code,
     )
     with contextlib.ExitStack() as stack:
         folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgedeploy-")))
