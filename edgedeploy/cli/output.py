@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import sys
 import time
@@ -21,6 +22,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 _PIPE_COLUMNS = 140
+_PIPE_REPORT_S = 60.0
+"""In a pipe, a long step says so often how far it is."""
+_LONG_STEP_S = 5.0
+"""After which it is said how long the rest of a step takes."""
 
 
 class Output:
@@ -53,7 +58,7 @@ class Output:
                 console.print(renderable)
             return
         # Piped output is read by programs and logs: no colours, no wrapping at 80 columns, no padding.
-        console = PrintableConsole(width=_PIPE_COLUMNS, highlight=False, markup=False, emoji=False)
+        console = PrintableConsole(width=_pipe_columns(), highlight=False, markup=False, emoji=False)
         with console.capture() as capture:
             for renderable in renderables:
                 console.print(renderable)
@@ -66,15 +71,28 @@ class Output:
         self._step, self._step_begun = text, time.monotonic()
         if self._live:
             self._draw(f"{text} …")
-        elif self.verbose and not self.quiet:
+        elif not self.quiet:
+            # In a pipe, a line for each step: a log that is silent for minutes looks like a program that hangs.
             click.echo(f"{text} …", err=True)
 
     def advance(self, done: int, total: int | None, unit: str) -> None:
         now = time.monotonic()
         if self._live and (now - self._drawn > 0.1 or done == total):
             self._drawn = now
-            amount = f"{_amount(done, unit)} of {_amount(total, unit)}" if total else _amount(done, unit)
-            self._draw(f"{self._step} … {amount}")
+            self._draw(f"{self._step} … {self._progress(done, total, unit, now)}")
+        elif not self._live and not self.quiet and now - max(self._drawn, self._step_begun) > _PIPE_REPORT_S:
+            self._drawn = now
+            click.echo(f"  {self._step} … {self._progress(done, total, unit, now)}", err=True)
+
+    def _progress(self, done: int, total: int | None, unit: str, now: float) -> str:
+        """How much is done and, of a step that is long and has an end, how long the rest takes at this pace."""
+        if not total:
+            return _amount(done, unit)
+        amount = f"{_amount(done, unit)} of {_amount(total, unit)}"
+        elapsed_s = now - self._step_begun
+        if 0 < done < total and elapsed_s > _LONG_STEP_S:
+            return f"{amount}, about {_duration(elapsed_s * (total - done) / done)} left"
+        return amount
 
     def note(self, text: str) -> None:
         if self.quiet or not (self._live or self.verbose):
@@ -126,6 +144,16 @@ def common_options(command: Command) -> Command:
 def device_options(command: Command) -> Command:
     """Add what every command that connects to a device takes: `--accept-new`, as the parameter `accept_new`."""
     return click.option("--accept-new", is_flag=True, help="Trust an unknown SSH host, and remember its key.")(command)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _pipe_columns() -> int:
+    """What `COLUMNS` says, as long as it is a width that tables can have; else wide enough that nothing wraps."""
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isascii() and columns.isdigit() and 20 <= int(columns) <= 10_000 else _PIPE_COLUMNS
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -41,11 +41,62 @@ def test_markup_in_a_result_is_text() -> None:
     assert run().stdout.strip() == "[bold]the result[/bold]"
 
 
-@pytest.mark.parametrize(("words", "said"), [((), ""), (("-v",), "working"), (("-q",), ""), (("-q", "-v"), "")])
-def test_without_a_terminal_only_verbose_speaks(words: tuple[str, ...], said: str) -> None:
-    done = run(*words)
-    assert said in done.stderr
-    assert bool(done.stderr) == bool(said)
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [((), ["working …"]), (("-v",), ["working …", "  a note"]), (("-q",), []), (("-q", "-v"), [])],
+)
+def test_in_a_pipe_each_step_is_a_line_and_notes_are_for_verbose(words: tuple[str, ...], printed: list[str]) -> None:
+    assert run(*words).stderr.splitlines() == printed
+
+
+LONG = """
+import time
+from edgedeploy.cli.output import Output
+now = 0.0
+time.monotonic = lambda: now
+out = Output(as_json=False, quiet=False, verbose=0)
+out.step("working")
+for done in range(1, 301):
+    now += 1.0
+    out.advance(done, 300, "samples")
+"""
+
+
+def test_a_long_step_in_a_pipe_says_how_far_it_is_and_how_long_it_takes() -> None:
+    done = subprocess.run([sys.executable, "-c", LONG], capture_output=True, text=True, check=True)
+    lines = done.stderr.splitlines()
+    assert lines[0] == "working …"
+    assert lines[1] == "  working … 61 samples of 300 samples, about 4 min left"
+    assert 4 <= len(lines) <= 6
+
+
+def test_no_color_leaves_no_escape_sequence_on_a_terminal() -> None:
+    program = """
+from rich.text import Text
+from edgedeploy.cli.console import PrintableConsole
+PrintableConsole(force_terminal=True).print(Text("bold", style="bold red"))
+"""
+    for environment, escapes in (({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            check=True,
+            env={**os.environ, "TERM": "xterm-256color", **environment},
+        )
+        assert (b"\x1b" in done.stdout) is escapes
+
+
+@pytest.mark.parametrize(("columns", "width"), [("60", 60), ("", 140), ("x", 140), ("0", 140)])
+def test_columns_is_heeded_in_a_pipe(columns: str, width: int) -> None:
+    program = PROGRAM.replace("[bold]the result[/bold]", "word " * 100)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": columns},
+    )
+    assert width - 6 < max(map(len, done.stdout.splitlines())) <= width
 
 
 def test_on_a_terminal_progress_is_drawn_and_cleared() -> None:

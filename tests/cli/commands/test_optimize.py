@@ -61,7 +61,7 @@ def test_a_refused_result_exits_1_and_says_why(invoke, folder):
 
 def test_json(invoke):
     result = invoke("optimize", "m.onnx", "--recipe", "fold", "--evaluation", "e.npz", "-o", "out.onnx", "--json")
-    evidence = json.loads(result.output)
+    evidence = json.loads(result.stdout)
     assert evidence["accepted"] is True and evidence["recipe"] == "fold"
     assert list(evidence) == [
         "recipe", "target", "source", "result", "passes", "calibration_samples", "evaluation_sha256", "source_metric",
