@@ -37,6 +37,8 @@ def _own_folders(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    # Set where tests run in several processes: what is printed would be as wide as somebody's terminal.
+    monkeypatch.delenv("COLUMNS", raising=False)
     (tmp_path / "home").mkdir()
     # Boards and laid-out wheels take minutes to make and cannot differ between tests: those marked keep the cache.
     keeps = {"emulated", "keeps_cache"} & {mark.name for mark in request.node.iter_markers()}
