@@ -102,13 +102,14 @@ def _metric_row(
 ) -> list[Row]:
     if after is None:
         return []
-    difference = metric_change(before, after) if before else ""
     part = ""
+    if before and change is not None and after.samples < before.samples:
+        # A board ran a part of the samples: the float model is shown on that part, which the paired change tells.
+        part = f", {after.samples:,} of {before.samples:,} samples"
+        before = structs.replace(before, value=after.value - change.value, samples=after.samples)
+    difference = metric_change(before, after) if before else ""
     if before and change is not None:
-        # Paired: of a board that ran a part of the samples, against the float model on that part.
-        difference = metric_change(before, structs.replace(before, value=before.value + change.value))
         difference += f" ({interval_in_words(after, change)})"
-        part = f", {after.samples:,} of {before.samples:,} samples" if after.samples < before.samples else ""
     return [
         Row(
             f"{after.name}, {where}{part}",
