@@ -92,18 +92,18 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def run_check(connection: Connection, name: str, identity: str, *, timeout_s: float = TIMEOUT_S) -> Health:
+def run_check(connection: Connection, name: str, folder: str, *, timeout_s: float = TIMEOUT_S) -> Health:
     """Load a release on its device and run its golden inputs.
 
     Args:
         name: of the model.
-        identity: of the release.
+        folder: of the release, in that of the model: its ID, unless it is not in its place yet.
 
     Raises:
         DeviceError: it does not end within `timeout_s`.
         UnreachableError: the connection was lost.
     """
-    done = connection.run(["sh", "-c", HEALTH, "edgedeploy", name, identity], timeout_s=timeout_s)
+    done = connection.run(["sh", "-c", HEALTH, "edgedeploy", name, folder], timeout_s=timeout_s)
     output = done.stdout.decode(errors="replace")
     *before, _ = ("", *output.strip().splitlines())
     return Health(
@@ -119,12 +119,14 @@ def require_health(
     name: str,
     identity: str,
     *,
+    folder: str | None = None,
     max_memory_bytes: int | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Health:
     """Call `run_check` for a release that has to be healthy.
 
     Args:
+        folder: as `run_check` takes it; without one, the release is in its place.
         max_memory_bytes: the largest resident set that its check may have.
 
     Raises:
@@ -132,7 +134,7 @@ def require_health(
             determined.
         UnreachableError: the connection was lost.
     """
-    health = run_check(connection, name, identity, timeout_s=timeout_s)
+    health = run_check(connection, name, folder or identity, timeout_s=timeout_s)
     if not health.healthy:
         raise _unhealthy(health, identity, connection.address)
     peak_bytes = health.report.peak_rss_bytes

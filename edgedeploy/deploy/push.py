@@ -54,8 +54,9 @@ def push(
     """Send what the device lacks, assemble the release, check its health there, and make it current.
 
     The order is: preflight, lock, stage, verify, assemble, signature, health, switch, confirm, clean. Until the switch,
-    which is one rename, what is current stays so; a push that dies leaves only files that the next one removes. After
-    it, what cannot be confirmed is taken back.
+    which is one rename, what is current stays so; a push that dies leaves only files that the next one removes. A
+    release that is there, and its signature, are replaced only by one that passed its checks. After the switch, what
+    cannot be confirmed is taken back.
 
     Args:
         peak_memory_bytes: the largest resident set that was measured with this model elsewhere; a device that has less
@@ -111,6 +112,8 @@ def carry_out(request: PushRequest, connection: Connection, progress: Progress =
 class _Before(Struct, frozen=True):
     """What the device had of the release before this push."""
 
+    present: bool
+    """Damaged or whole."""
     whole: bool
     current: bool
 
@@ -125,14 +128,16 @@ def _require_signature(request: PushRequest, store: DeviceStore) -> None:
 
 def _find(folder: ReleaseFolder) -> _Before:
     connection = folder.store.connection
-    release = find_release(list_releases(connection), folder.name, folder.id)
+    listing = list_releases(connection)
+    release = find_release(listing, folder.name, folder.id)
     if release is None:
-        return _Before(whole=False, current=False)
-    return _Before(whole=not broken_files(connection, release), current=release.current)
+        present = f"{folder.name}/{folder.id}" in (*listing.damaged, *listing.unreadable)
+        return _Before(present=present, whole=False, current=False)
+    return _Before(present=True, whole=not broken_files(connection, release), current=release.current)
 
 
 def _bring(request: PushRequest, folder: ReleaseFolder, before: _Before, progress: Progress) -> Sent:
-    """Send what the device lacks, and give it its place in the release's folder."""
+    """Send what the device lacks, and make the release of it, beside its place."""
     if before.whole:
         progress.note(f"{folder.id} is on the device already")
         return Sent(0, 0, len(request.blobs_by_sha256))
@@ -152,31 +157,52 @@ def _bring(request: PushRequest, folder: ReleaseFolder, before: _Before, progres
 def _approve(
     request: PushRequest, folder: ReleaseFolder, before: _Before, progress: Progress
 ) -> tuple[Health, str | None]:
-    """Let the device verify the signature, then run the release's own check. What is refused leaves nothing behind.
+    """Let the device verify the signature, run the release's own check, and give it its place.
+
+    What is refused leaves nothing behind, and what is there of the release stays as it was.
 
     Returns:
         How the check ended, and who signed the release where the device asks for that.
     """
+    at = folder.id if before.whole else folder.staged_folder
     try:
-        signer = None
-        if request.signature is not None:
-            folder.keep_signature(request.signature)
-            # Before anything of the release is run.
-            signer = folder.verify_signature() if folder.store.asks_for_signatures() else None
+        # Before anything of the release is run.
+        signer = _check_signature(request, folder, at, progress)
+        if not before.present:
+            # Where it does not stand in for anything: the bytecode that the check leaves is that of its place.
+            folder.place()
+            at = folder.id
         progress.step(f"checking the health of {folder.id}")
         health = require_health(
             folder.store.connection,
             folder.name,
             folder.id,
+            folder=at,
             max_memory_bytes=request.max_memory_bytes,
             timeout_s=request.check_timeout_s,
         )
     except DeviceError as error:
         folder.note("refused", f"{error.what}: {error.why}")
-        if not (before.whole or before.current):
-            folder.remove()
+        folder.discard() if before.present else folder.remove()
         raise
+    if before.present:
+        folder.place()
     return health, signer
+
+
+def _check_signature(request: PushRequest, folder: ReleaseFolder, at: str, progress: Progress) -> str | None:
+    """Let the device look at the signature, and stage it.
+
+    Returns:
+        Who signed the release; None where the device does not ask for that.
+    """
+    if request.signature is None:
+        return None
+    if folder.store.asks_for_signatures():
+        return folder.check_signature(request.signature, at)
+    if not folder.take_signature(request.signature, at):
+        progress.note(f"the signature of {request.bundle.path} is not one of its manifest: {folder.id} keeps its own")
+    return None
 
 
 def _retire_superseded(folder: ReleaseFolder, listing: Listing, keep: int, progress: Progress) -> tuple[str, ...]:

@@ -12,14 +12,18 @@ from edgedeploy.deploy.scripts.receiving import PREPARE
 from edgedeploy.deploy.scripts.shell import (
     ASSEMBLE_COPIES,
     ASSEMBLE_LINKS,
-    KEEP_SIGNATURE,
+    CHECK_SIGNATURE,
+    DISCARD,
+    PLACE,
     REMOVE,
     SWEEP,
     SWITCH,
     SWITCH_OFF,
+    TAKE_SIGNATURE,
     UNINSTALL,
     VERIFY_SIGNATURE,
     argv,
+    require_lock,
     run,
 )
 from edgedeploy.deploy.transfer.streams import lines_of_copies, tar_of_links
@@ -46,7 +50,7 @@ class DeviceStore:
         self.connection = connection
         self.can_link = "links" in facts
         """Whether a file may have two names there."""
-        self._lock = lock
+        self.lock = lock
         self._facts = facts
 
     @property
@@ -101,7 +105,7 @@ class DeviceStore:
         timeout_s: float = 120.0,
     ) -> Completed:
         """Call `scripts.shell.run` for as long as the lock is ours."""
-        return run(self.connection, script, *arguments, stdin=stdin, timeout_s=timeout_s, doing=doing, lock=self._lock)
+        return run(self.connection, script, *arguments, stdin=stdin, timeout_s=timeout_s, doing=doing, lock=self.lock)
 
 
 class ReleaseFolder:
@@ -115,16 +119,18 @@ class ReleaseFolder:
         self.store = store
         self.name = name
         self.id = identity
+        self.staged_folder = f"{identity}.partial"
+        """In that of the model: where `assemble` makes the release, until `place` moves it."""
 
     def assemble(self, contents: Mapping[str, str], executables: Iterable[str]) -> None:
-        """Give contents that are on the device their places in the release, in one step.
+        """Make the release beside its place, of contents that are on the device.
 
         Args:
             contents: from each path in the release to its SHA-256.
             executables: the paths of what is run.
         """
         if self.store.can_link:
-            stream: bytes | Iterable[bytes] = tar_of_links(f"releases/{self.name}/{self.id}.partial", contents)
+            stream: bytes | Iterable[bytes] = tar_of_links(f"releases/{self.name}/{self.staged_folder}", contents)
         else:
             stream = lines_of_copies(contents)
         self._run(
@@ -135,17 +141,53 @@ class ReleaseFolder:
             doing="assemble the release",
         )
 
-    def keep_signature(self, signature: bytes) -> None:
-        """Put the signature of the release beside it, in place of any that is there."""
-        self._run(KEEP_SIGNATURE, stdin=signature, doing="keep the signature")
+    def check_signature(self, signature: bytes, folder: str) -> str:
+        """Let the device check a signature for the release, and stage it when it is accepted.
+
+        Args:
+            folder: with the manifest that it is of, in that of the model.
+
+        Returns:
+            Who signed, as the device calls them.
+
+        Raises:
+            DeviceError: it is not one of that manifest, or its key is not allowed there.
+        """
+        command = argv(CHECK_SIGNATURE, self.name, self.id, folder, NAMESPACE, lock=self.store.lock)
+        done = self.store.connection.run(command, stdin=signature)
+        require_lock(self.store.connection, done)
+        return self._signer(done)
+
+    def take_signature(self, signature: bytes, folder: str) -> bool:
+        """Stage a signature on a device that asks for none. One that is there gives way only to one of this manifest.
+
+        Args:
+            folder: as `check_signature` takes it.
+
+        Returns:
+            Whether it was staged.
+        """
+        done = self._run(TAKE_SIGNATURE, folder, NAMESPACE, stdin=signature, doing="keep the signature")
+        return not done.stdout.strip()
+
+    def place(self) -> None:
+        """Move what is staged, release and signature, to where it belongs."""
+        self._run(PLACE, doing="put the release in its place")
+
+    def discard(self) -> None:
+        """Remove what is staged. What is in its place stays."""
+        self._run(DISCARD, doing="remove what was refused")
 
     def verify_signature(self) -> str:
-        """Let the device check the signature of the release. Returns who signed it, as the device calls them.
+        """Let the device check the signature that is beside the release. Returns who signed it, as the device calls
+        them.
 
         Raises:
             DeviceError: there is none, it is not one of the release's manifest, or its key is not allowed there.
         """
-        done = self.store.connection.run(argv(VERIFY_SIGNATURE, self.name, self.id, NAMESPACE))
+        return self._signer(self.store.connection.run(argv(VERIFY_SIGNATURE, self.name, self.id, NAMESPACE)))
+
+    def _signer(self, done: Completed) -> str:
         if done.exit_status:
             raise DeviceError(
                 f"{self.store.address} does not accept the signature of {self.id}; what was current there still is",
@@ -185,8 +227,8 @@ class ReleaseFolder:
         doing: str,
         stdin: bytes | Iterable[bytes] = b"",
         timeout_s: float = 120.0,
-    ) -> None:
-        self.store.run(script, self.name, self.id, *arguments, doing=doing, stdin=stdin, timeout_s=timeout_s)
+    ) -> Completed:
+        return self.store.run(script, self.name, self.id, *arguments, doing=doing, stdin=stdin, timeout_s=timeout_s)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.device_store import tree
 
 from edgedeploy.bundle.build import manifest_bytes
 from edgedeploy.bundle.signature import allowed_signers, read_signature, sign, signature_path, signer
@@ -102,11 +103,15 @@ class TestOnTheHost:
 
 class TestOnTheDevice:
     @pytest.fixture
-    def device(self, tmp_path: Path, keys: Path) -> LocalConnection:
+    def home(self, tmp_path: Path) -> Path:
+        return tmp_path / "device"
+
+    @pytest.fixture
+    def device(self, home: Path, keys: Path) -> LocalConnection:
         """One whose owner takes signed releases only."""
-        (tmp_path / "device/.edgedeploy").mkdir(parents=True)
-        (tmp_path / "device/.edgedeploy/allowed_signers").write_bytes((keys / "allowed").read_bytes())
-        return LocalConnection("local:", tmp_path / "device")
+        (home / ".edgedeploy").mkdir(parents=True)
+        (home / ".edgedeploy/allowed_signers").write_bytes((keys / "allowed").read_bytes())
+        return LocalConnection("local:", home)
 
     def test_signed_releases_become_current(self, make_bundle, device: LocalConnection, keys: Path) -> None:
         first, second = make_bundle(), make_bundle(version="2")
@@ -137,6 +142,35 @@ class TestOnTheDevice:
             rollback(device)
         assert current_release(device).manifest.version == "2"
 
+    def test_a_refused_signature_leaves_the_good_one_of_a_release_that_is_there(
+        self, make_bundle, device: LocalConnection, home: Path, keys: Path
+    ) -> None:
+        first, second = make_bundle(), make_bundle(version="2")
+        good = signed(first, keys / "ours")
+        release = push(first, device, signature=good).release
+        push(second, device, signature=signed(second, keys / "ours"))
+        before = tree(home)
+        for bad in (signed(first, keys / "theirs"), signed(second, keys / "ours"), b"no signature"):
+            with pytest.raises(DeviceError, match="does not accept the signature"):
+                push(first, device, signature=bad)
+        assert tree(home) == before
+        assert rollback(device).id == release.id
+
+    def test_an_unhealthy_push_leaves_the_signature_of_what_is_there(
+        self, make_bundle, device: LocalConnection, home: Path, keys: Path
+    ) -> None:
+        bundle = make_bundle(files={"run": b'#!/bin/sh\n[ ! -e "$HOME/ill" ]\n'})
+        release = push(bundle, device, signature=signed(bundle, keys / "ours")).release
+        kept = Path(f"{release.path}.sig").read_bytes()
+        (home / "ill").touch()
+        again = kept.replace(b"-----END", b"\n-----END")  # as good, and other bytes
+        with pytest.raises(DeviceError, match="is not healthy"):
+            push(bundle, device, signature=again)
+        assert Path(f"{release.path}.sig").read_bytes() == kept
+        (home / "ill").unlink()
+        push(bundle, device, signature=again)
+        assert Path(f"{release.path}.sig").read_bytes() == again
+
     def test_one_that_cannot_check_takes_nothing(
         self, make_bundle, device: LocalConnection, keys: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
@@ -159,6 +193,15 @@ class TestOnTheDevice:
         signature = signed(bundle, keys / "ours")
         result = push(bundle, device, signature=signature)
         assert result.signer is None and Path(f"{result.release.path}.sig").read_bytes() == signature
+
+    def test_elsewhere_a_signature_of_other_bytes_replaces_none(self, make_bundle, tmp_path: Path, keys: Path) -> None:
+        """The owner may put a file of allowed signers there tomorrow."""
+        device = LocalConnection("local:", tmp_path / "device")
+        bundle = make_bundle()
+        signature = signed(bundle, keys / "ours")
+        release = push(bundle, device, signature=signature).release
+        assert not push(bundle, device, signature=signed(make_bundle(version="2"), keys / "ours")).activated
+        assert Path(f"{release.path}.sig").read_bytes() == signature
 
 
 def test_the_commands(make_bundle, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

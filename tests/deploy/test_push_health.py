@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.device_store import damage, store, tree
 
 from edgedeploy.deploy.device_log import read_log
 from edgedeploy.deploy.push import carry_out, push
-from edgedeploy.deploy.releases import releases
+from edgedeploy.deploy.releases import broken_files, releases
 from edgedeploy.deploy.request import PushRequest
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import DeviceError
@@ -47,6 +48,21 @@ class TestHealth:
         with pytest.raises(DeviceError, match="is not healthy"):
             push(bundle, device)
         assert releases(device) == (release,)
+
+    def test_a_damaged_release_is_replaced_only_by_one_that_passed(
+        self, make_bundle, device: LocalConnection, home: Path
+    ) -> None:
+        bundle = make_bundle(files={"run": b'#!/bin/sh\n[ -e "$HOME/well" ]\n'})
+        (home / "well").touch()
+        release = push(bundle, device).release
+        damage(Path(release.path) / "model.onnx", b"damaged")
+        (home / "well").unlink()
+        before = tree(store(home) / "releases"), tree(store(home) / "current")
+        with pytest.raises(DeviceError, match="is not healthy"):
+            push(bundle, device)
+        assert (tree(store(home) / "releases"), tree(store(home) / "current")) == before
+        (home / "well").touch()
+        assert broken_files(device, push(bundle, device).release) == ""
 
     def test_a_check_that_does_not_end(self, make_bundle, device: LocalConnection) -> None:
         good = push(make_bundle(), device).release

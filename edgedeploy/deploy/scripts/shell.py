@@ -9,6 +9,7 @@ never as part of a script, and only after `edgedeploy.foundation.validation` let
     ~/.edgedeploy/releases/NAME/ID.parent      the release that was current when this one became so
     ~/.edgedeploy/releases/NAME/ID.sig         the signature of its manifest, if it came with one
     ~/.edgedeploy/current/NAME                 link to ../releases/NAME/ID: the only truth, switched by one rename
+    ~/.edgedeploy/releases/NAME/ID.partial/    a release that has not passed its checks, and is not in its place
     ~/.edgedeploy/staging/                     what is being received
     ~/.edgedeploy/partial/HASH                 the beginning of a blob, of a transfer that was cut
     ~/.edgedeploy/allowed_signers              put there by the device's owner: whose signatures a release needs
@@ -113,27 +114,54 @@ _HELD = """
 shift
 """
 
-# Reads the signature of a release.
-KEEP_SIGNATURE = """
-set -eu
-cd .edgedeploy
-cat >"staging/$$.sig"
-sync
-mv -f "staging/$$.sig" "releases/$1/$2.sig"
+# $1 is a signature, $2 the manifest that it has to be of, $3 what it has to be for. Says who signed.
+_VERIFY_SIGNATURE = """
+verify_signature() {
+    who=$(ssh-keygen -Y find-principals -s "$1" -f allowed_signers)
+    who=$(printf '%s\\n' "$who" | { IFS=, read -r first rest; printf '%s' "$first"; })
+    ssh-keygen -Y verify -f allowed_signers -I "$who" -n "$3" -s "$1" <"$2" >&2
+    printf '%s\\n' "$who"
+}
 """
 
-# $3 is what the signature has to be for. Says who signed.
-VERIFY_SIGNATURE = """
+# Reads the signature of a release that is to come: $3 is the folder with its manifest. It waits for `PLACE`, so that
+# the signature of a release that is there stays as it is until this one has passed. $4 is what it has to be for.
+CHECK_SIGNATURE = (
+    _VERIFY_SIGNATURE
+    + """
+set -eu
+cd .edgedeploy
+cat >"staging/$2.sig"
+verify_signature "staging/$2.sig" "releases/$1/$3/manifest.json" "$4"
+"""
+)
+
+# The same where no signature is asked for. In place of one that is there comes only one of the same manifest: says
+# `unfit` of any other.
+TAKE_SIGNATURE = """
+set -eu
+cd .edgedeploy
+cat >"staging/$2.sig"
+[ -f "releases/$1/$2.sig" ] || exit 0
+ssh-keygen -Y check-novalidate -n "$4" -s "staging/$2.sig" <"releases/$1/$3/manifest.json" >/dev/null 2>&1 || {
+    rm -f "staging/$2.sig"
+    echo unfit
+}
+"""
+
+# Of a release that is there. $3 is what the signature has to be for.
+VERIFY_SIGNATURE = (
+    _VERIFY_SIGNATURE
+    + """
 set -eu
 cd .edgedeploy
 signature="releases/$1/$2.sig"
 [ -f "$signature" ] || { echo 'it came without a signature' >&2; exit 1; }
-who=$(ssh-keygen -Y find-principals -s "$signature" -f allowed_signers)
-who=$(printf '%s\\n' "$who" | { IFS=, read -r first rest; printf '%s' "$first"; })
-ssh-keygen -Y verify -f allowed_signers -I "$who" -n "$3" -s "$signature" <"releases/$1/$2/manifest.json" >&2
-printf '%s\\n' "$who"
+verify_signature "$signature" "releases/$1/$2/manifest.json" "$3"
 """
+)
 
+# Beside its place: `PLACE` moves it there when it has passed.
 _ASSEMBLE = """
 set -eu
 name=$1
@@ -146,10 +174,6 @@ cd "releases/$name"
 # What is run; a blob that is already there may have come as a plain file.
 [ $# = 0 ] || (cd "$id.partial" && chmod 755 "$@")
 sync
-[ ! -e "$id" ] || mv "$id" "$id.replaced"
-mv "$id.partial" "$id"
-sync
-rm -rf "$id.replaced"
 """
 
 # Reads a tar archive of folders and of hard links to blobs: the whole release in one process. What follows $2 are the
@@ -167,12 +191,32 @@ while IFS= read -r line; do
 done"""
 )
 
+# What was assembled, and the signature that came with it, take their places.
+PLACE = """
+set -eu
+cd ".edgedeploy/releases/$1"
+id=$2
+sync
+[ ! -f "../../staging/$id.sig" ] || mv -f "../../staging/$id.sig" "$id.sig"
+[ -d "$id.partial" ] || { sync; exit 0; }
+# Bytecode is found by the path of its source, which is another from now on.
+rm -rf "$id.partial/.bytecode"
+[ ! -e "$id" ] || mv "$id" "$id.replaced"
+mv "$id.partial" "$id"
+sync
+rm -rf "$id.replaced"
+"""
+
+# What `PLACE` has not moved.
+DISCARD = 'rm -rf ".edgedeploy/releases/$1/$2.partial" ".edgedeploy/staging/$2.sig"'
+
 # Reads lines as sha256sum writes them; ends well only when all files of the release are as they should be. It writes
 # nothing: a full disk must not stand in the way back.
 VERIFY = """
 cd ".edgedeploy/releases/$1/$2" && sha256sum -c - 2>&1
 """
 
+# $2 is the release's folder.
 HEALTH = 'exec ".edgedeploy/releases/$1/$2/run" check'
 
 # $3 is `keep` when a release that was current before becomes so again: it keeps its own parent. $4 is for the log.
@@ -218,7 +262,7 @@ cd .edgedeploy && note "$1" "$2" "$3" "$4"
 """
 )
 
-REMOVE = 'rm -rf ".edgedeploy/releases/$1/$2" ".edgedeploy/releases/$1/$2.parent" ".edgedeploy/releases/$1/$2.sig"'
+REMOVE = 'cd .edgedeploy/releases && rm -rf "$1/$2" "$1/$2.partial" "$1/$2.parent" "$1/$2.sig" "../staging/$2.sig"'
 
 # For each release: one line of facts, then its manifest, whose size the line says.
 LIST = """
@@ -324,15 +368,21 @@ def run(
         UnreachableError: the connection was lost.
     """
     completed = connection.run(argv(script, *arguments, lock=lock), stdin=stdin, timeout_s=timeout_s)
-    if lock is not None and completed.exit_status == LOST:
+    if lock is not None:
+        require_lock(connection, completed)
+    if completed.exit_status:
+        raise failed(connection, doing, completed)
+    return completed
+
+
+def require_lock(connection: Connection, completed: Completed) -> None:
+    """Raise BusyError when a script that was run with a lock found that it is another's by now."""
+    if completed.exit_status == LOST:
         raise BusyError(
             f"{connection.address} did not hear from us for too long, and has let others in",
             why="this machine slept, or the network between was down",
             hint="run the command again: what was current there still is",
         )
-    if completed.exit_status:
-        raise failed(connection, doing, completed)
-    return completed
 
 
 _FIXES = {
