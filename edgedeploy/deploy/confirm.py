@@ -1,4 +1,8 @@
-"""Confirm a release after the switch: it is the current one and the user's command accepts it, or it is taken back."""
+"""Confirm a release after the switch: it is the current one and the user's command accepts it, or it is taken back.
+
+That it is confirmed is a fact on the device (`ID.unconfirmed` is gone). One that is confirmed is never taken back by a
+command that fails later.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +20,11 @@ TIMEOUT_S = 600.0
 
 def confirmed(folder: ReleaseFolder, command: str | None, *, timeout_s: float = TIMEOUT_S) -> tuple[Release, Listing]:
     """Ask the device anew what is current: the link has to lead to the release, and the manifest there to be its own.
-    Then run the user's command, if there is one. What is not confirmed is taken back.
+    Then run the user's command, if there is one. What this push made current, or one before it that was cut, is taken
+    back when it is not confirmed.
 
     Args:
-        folder: of the release that was made current.
+        folder: of the release that was made current, by this push or before.
         command: for the device's shell; a status other than 0 is a no.
         timeout_s: for the command.
 
@@ -28,7 +33,7 @@ def confirmed(folder: ReleaseFolder, command: str | None, *, timeout_s: float = 
 
     Raises:
         DeviceError: it is not confirmed; what was current before is so again, or nothing is where nothing was. Where
-            what was before is damaged by now, the release stays current, and that is said.
+            what was before is damaged by now, or the release was confirmed before, it stays current, and that is said.
         BusyError: the lock is another's by now.
         UnreachableError: the connection was lost. The release is current, and healthy; a push of the same bundle
             confirms it.
@@ -42,13 +47,19 @@ def confirmed(folder: ReleaseFolder, command: str | None, *, timeout_s: float = 
             why="its file system does not do what it says, or somebody else is at work there",
             hint=f"edgedeploy status {connection.address}",
         )
-    if command is None:
-        return release, listing
-    is_confirmed, answer = _run(connection, command, timeout_s)
+    is_new = f"{folder.name}/{folder.id}" in listing.unconfirmed
+    is_confirmed, answer = (True, "") if command is None else _run(connection, command, timeout_s)
     if is_confirmed:
-        folder.note("confirmed", answer)
+        if is_new:
+            folder.confirm()
+        if command is not None:
+            folder.note("confirmed", answer)
         return release, listing
-    outcome = _take_back(folder, release, listing, one_line(answer))
+    if is_new:
+        outcome = _take_back(folder, release, listing, one_line(answer))
+    else:
+        folder.note("not-confirmed", answer)
+        outcome = "it stays current, since it was confirmed before"
     raise DeviceError(
         f"{folder.id} was not confirmed on {connection.address}; {outcome}",
         why=answer,

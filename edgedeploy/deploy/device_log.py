@@ -20,7 +20,8 @@ class LogEntry(Struct, frozen=True, kw_only=True):
     event: str
     """`"activated"`, `"rolled-back"` (became current again), `"refused"` (not healthy, or not signed as it has to be:
     did not become current), `"confirmed"` or `"taken-back"` (by the command that `push` was given for that),
-    `"removed"` or `"uninstalled"`."""
+    `"not-confirmed"` (the command failed, and the release stays current: it was confirmed before), `"removed"` or
+    `"uninstalled"`."""
     name: str
     """Of the model."""
     release: str

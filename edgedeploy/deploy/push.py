@@ -64,7 +64,7 @@ def push(
         max_memory_bytes: the largest resident set that the release's check may have there.
         confirm: a command of the user's own for the device's shell, run once the release is current, in the home
             folder: to start the application with it, say, and see that it works. When it fails, what was current
-            before becomes so again.
+            before becomes so again; a release that was current and confirmed before this push stays.
         signature: of the manifest, as `edgedeploy.bundle.signature.sign` makes it. It is kept beside the release;
             where the device has a file of allowed signers, it is checked there, and without one nothing is sent.
         keep: how many releases of the model stay on the device; never the current one nor the one before goes.

@@ -31,6 +31,8 @@ class Listing(Struct, frozen=True):
     """`NAME/ID` of folders whose manifest is missing or not the one that the ID names."""
     unreadable: tuple[str, ...] = ()
     """`NAME/ID` of folders whose manifest is the one that the ID names, and one that this version does not take."""
+    unconfirmed: frozenset[str] = frozenset()
+    """`NAME/ID` of releases that a push made current and did not confirm: it was cut, or they were taken back."""
 
 
 def release_id(version: str, bundle_sha256: str) -> str:
@@ -50,12 +52,13 @@ def list_releases(connection: Connection) -> Listing:
     found: list[Release] = []
     damaged: list[str] = []
     unreadable: list[str] = []
+    unconfirmed: set[str] = set()
     while rest:
         line, _, rest = rest.partition(b"\n")
         words = line.decode(errors="replace").split(" ")
-        if len(words) != 5 or not _SIZE.fullmatch(words[4]):
+        if len(words) != 6 or not _SIZE.fullmatch(words[5]):
             raise DeviceError(f"{connection.address} lists its releases in an unknown way", why=repr(line[:200]))
-        name, identity, current, parent, size = words
+        name, identity, current, is_confirmed, parent, size = words
         content, rest = rest[: int(size)], rest[int(size) :]
         if not (is_name(name) and _ID.fullmatch(identity)):
             continue  # none of ours
@@ -64,6 +67,8 @@ def list_releases(connection: Connection) -> Listing:
             is_itself = bool(content) and identity.endswith(hashlib.sha256(content).hexdigest()[:_ID_DIGITS])
             (unreadable if is_itself else damaged).append(f"{name}/{identity}")
             continue
+        if is_confirmed == "no":
+            unconfirmed.add(f"{name}/{identity}")
         found.append(
             Release(
                 device=connection.address,
@@ -75,7 +80,7 @@ def list_releases(connection: Connection) -> Listing:
                 manifest=manifest,
             )
         )
-    return Listing(tuple(found), tuple(damaged), tuple(unreadable))
+    return Listing(tuple(found), tuple(damaged), tuple(unreadable), frozenset(unconfirmed))
 
 
 def find_release(listing: Listing, name: str, identity: str | None) -> Release | None:

@@ -13,6 +13,7 @@ from edgedeploy.deploy.scripts.shell import (
     ASSEMBLE_COPIES,
     ASSEMBLE_LINKS,
     CHECK_SIGNATURE,
+    CONFIRM,
     DISCARD,
     PLACE,
     REMOVE,
@@ -197,12 +198,17 @@ class ReleaseFolder:
         return done.stdout.decode(errors="replace").strip()
 
     def make_current(self, detail: str) -> None:
-        """Switch to the release, and remember what was current as where a rollback goes.
+        """Switch to the release, and remember what was current as where a rollback goes, and that this one is not
+        confirmed.
 
         Args:
             detail: for the device's log.
         """
         self._run(SWITCH, "new", one_line(detail), doing="switch the current release")
+
+    def confirm(self) -> None:
+        """Remember that the release is confirmed: from now on, no command that fails takes it back."""
+        self._run(CONFIRM, doing="remember that the release is confirmed")
 
     def make_current_again(self) -> None:
         """Switch back to the release, which keeps the parent that it had."""
@@ -213,7 +219,7 @@ class ReleaseFolder:
         self._run(SWITCH_OFF, one_line(detail), doing="take the release back")
 
     def remove(self) -> None:
-        """Remove the release's folder, its parent and its signature. Its contents stay until the next sweep."""
+        """Remove the release's folder and what is beside it. Its contents stay until the next sweep."""
         self._run(REMOVE, doing="remove the release")
 
     def note(self, event: str, detail: str) -> None:

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.device_store import FakeTool, damage, store
+from support.device_store import FakeTool, damage, store, tree
 
 from edgedeploy.deploy.device_log import read_log
 from edgedeploy.deploy.push import carry_out, push
-from edgedeploy.deploy.releases import current_release, releases
+from edgedeploy.deploy.releases import current_release, list_releases, releases
 from edgedeploy.deploy.request import PushRequest
 from edgedeploy.deploy.status import status
+from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
-from edgedeploy.foundation.errors import DeviceError
+from edgedeploy.foundation.errors import DeviceError, UnreachableError
 
 pytestmark = pytest.mark.slow
+
+
+class CutWhileConfirming(LocalConnection):
+    """Its connection is lost as the user's command is to be run."""
+
+    def run(self, argv: Sequence[str], **more: Any) -> Completed:
+        if list(argv) == ["sh", "-c", "true"]:
+            raise UnreachableError("connection lost")
+        return super().run(argv, **more)
 
 
 class TestConfirm:
@@ -49,13 +61,55 @@ class TestConfirm:
         again = push(make_bundle(), device, confirm="true")
         assert (again.sent_files, again.activated, again.release.current) == (0, True, True)
 
-    def test_a_push_that_was_cut_before_it_was_confirmed(self, make_bundle, device: LocalConnection) -> None:
+    def test_a_push_that_was_cut_before_it_was_confirmed(
+        self, make_bundle, device: LocalConnection, home: Path
+    ) -> None:
         first = push(make_bundle(), device).release
-        second = push(make_bundle(version="2"), device).release
+        second = make_bundle(version="2")
+        with pytest.raises(UnreachableError):
+            push(second, CutWhileConfirming("local:", home), confirm="true")
+        assert list_releases(device).unconfirmed == {f"model/{current_release(device).id}"}
         with pytest.raises(DeviceError, match="is current again"):
-            push(make_bundle(version="2"), device, confirm="false")
+            push(second, device, confirm="false")
         assert current_release(device) == first
-        assert second.id in {each.id for each in releases(device)}
+        assert {each.manifest.version for each in releases(device)} == {"1", "2"}
+
+    @pytest.mark.parametrize("command", ["true", None])
+    def test_what_was_current_and_confirmed_stays(
+        self, make_bundle, device: LocalConnection, home: Path, command: str | None
+    ) -> None:
+        """Confirmed by a command, or by being read back where there was none."""
+        push(make_bundle(), device, confirm=command)
+        second = push(make_bundle(version="2"), device, confirm=command).release
+        before = tree(home)
+        with pytest.raises(DeviceError, match="it stays current, since it was confirmed before") as caught:
+            push(make_bundle(version="2"), device, confirm="echo 'no such app'; false")
+        assert caught.value.why == "no such app | exit status 1"
+        assert current_release(device) == second
+        assert tree(home) == before
+        assert read_log(device)[-1].event == "not-confirmed"
+
+    def test_the_only_release_stays_too(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        release = push(make_bundle(), device, confirm="true").release
+        (store(home) / "log").unlink()  # it is no fact of the log
+        with pytest.raises(DeviceError, match="it stays current"):
+            push(make_bundle(), device, confirm="false")
+        assert current_release(device) == release
+
+    def test_what_this_push_made_current_again_is_taken_back(self, make_bundle, device: LocalConnection) -> None:
+        """It was confirmed once, and another was current since."""
+        push(make_bundle(), device, confirm="true")
+        second = push(make_bundle(version="2"), device, confirm="true").release
+        with pytest.raises(DeviceError, match=f"{second.id} is current again"):
+            push(make_bundle(), device, confirm="false")
+        assert current_release(device).id == second.id
+
+    def test_a_full_disk_does_not_stand_in_the_way_of_confirming(
+        self, make_bundle, small_disk: Callable[[int], Path]
+    ) -> None:
+        device = LocalConnection("local:", small_disk(12))
+        push(make_bundle(), device, confirm="cat /dev/zero >rest 2>/dev/null; true")
+        assert list_releases(device).unconfirmed == frozenset()
 
     def test_where_the_way_back_is_damaged_it_stays(self, make_bundle, device: LocalConnection) -> None:
         first = push(make_bundle(), device).release

@@ -7,6 +7,7 @@ never as part of a script, and only after `edgedeploy.foundation.validation` let
     ~/.edgedeploy/blobs/sha256/HASH            every file once, under the SHA-256 of its content
     ~/.edgedeploy/releases/NAME/ID/…           a bundle's files: hard links to blobs
     ~/.edgedeploy/releases/NAME/ID.parent      the release that was current when this one became so
+    ~/.edgedeploy/releases/NAME/ID.unconfirmed  beside one that a push made current and has not confirmed
     ~/.edgedeploy/releases/NAME/ID.sig         the signature of its manifest, if it came with one
     ~/.edgedeploy/current/NAME                 link to ../releases/NAME/ID: the only truth, switched by one rename
     ~/.edgedeploy/releases/NAME/ID.partial/    a release that has not passed its checks, and is not in its place
@@ -219,7 +220,9 @@ cd ".edgedeploy/releases/$1/$2" && sha256sum -c - 2>&1
 # $2 is the release's folder.
 HEALTH = 'exec ".edgedeploy/releases/$1/$2/run" check'
 
-# $3 is `keep` when a release that was current before becomes so again: it keeps its own parent. $4 is for the log.
+# $3 is `keep` when a release that was current before becomes so again: it keeps its own parent. Else it is unconfirmed
+# from now on: that is written before it is current, and taken away by `CONFIRM`, which needs no space. $4 is for the
+# log.
 SWITCH = (
     _LOG
     + """
@@ -231,6 +234,7 @@ old=${old##*/}
 if [ "$3" != keep ] && [ "$old" != "$2" ]; then
     printf '%s\\n' "$old" >"releases/$1/$2.parent.new"
     mv -f "releases/$1/$2.parent.new" "releases/$1/$2.parent"
+    : >"releases/$1/$2.unconfirmed"
 fi
 rm -f "current/.$1.new"
 ln -s "../releases/$1/$2" "current/.$1.new"
@@ -240,6 +244,8 @@ if [ "$3" = keep ]; then note rolled-back "$1" "$2" "$4"; else note activated "$
 sync
 """
 )
+
+CONFIRM = 'rm -f ".edgedeploy/releases/$1/$2.unconfirmed" && sync'
 
 # $1 is a model of which nothing shall be current any more, $2 the release that is, $3 is for the log.
 SWITCH_OFF = (
@@ -262,7 +268,10 @@ cd .edgedeploy && note "$1" "$2" "$3" "$4"
 """
 )
 
-REMOVE = 'cd .edgedeploy/releases && rm -rf "$1/$2" "$1/$2.partial" "$1/$2.parent" "$1/$2.sig" "../staging/$2.sig"'
+REMOVE = """
+cd .edgedeploy/releases || exit 1
+rm -rf "$1/$2" "$1/$2.partial" "$1/$2.parent" "$1/$2.unconfirmed" "$1/$2.sig" "../staging/$2.sig"
+"""
 
 # For each release: one line of facts, then its manifest, whose size the line says.
 LIST = """
@@ -280,7 +289,8 @@ for folder in */*/; do
     parent=$(cat "$folder.parent" 2>/dev/null || true)
     size=$(wc -c <"$folder/manifest.json" 2>/dev/null || echo 0)
     [ "${link##*/}" = "$id" ] && current=yes || current=no
-    printf '%s %s %s %s %s\\n' "$name" "$id" "$current" "${parent:--}" "$size"
+    [ -e "$folder.unconfirmed" ] && confirmed=no || confirmed=yes
+    printf '%s %s %s %s %s %s\\n' "$name" "$id" "$current" "$confirmed" "${parent:--}" "$size"
     [ "$size" = 0 ] || cat "$folder/manifest.json"
 done
 """
@@ -301,7 +311,7 @@ if [ $# = 0 ]; then
     note uninstalled "$name" - ""
 fi
 for id; do
-    rm -rf "releases/$name/$id" "releases/$name/$id.parent" "releases/$name/$id.sig"
+    rm -rf "releases/$name/$id" "releases/$name/$id.parent" "releases/$name/$id.unconfirmed" "releases/$name/$id.sig"
     note removed "$name" "$id" ""
 done
 sync
