@@ -87,6 +87,7 @@ _NAMES = {
     "smoke": "workflows.smoke.smoke:smoke",
     "speed_judge": "workflows.emulated.instruction_counts:speed_judge",
     "status": "deploy.status:status",
+    "StoreContents": "deploy.contents:StoreContents",
     "target_names": "targets.load:target_names",
     "test": "measure.evaluate:test",
     "uninstall": "deploy.uninstall:uninstall",

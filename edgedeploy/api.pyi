@@ -11,6 +11,7 @@ from edgedeploy.workflows.contract import Proposal as Proposal
 from edgedeploy.deploy.push import PushResult as PushResult
 from edgedeploy.deploy.status import Running as Running
 from edgedeploy.optimize.search.settings import SearchSettings as SearchSettings
+from edgedeploy.deploy.contents import StoreContents as StoreContents
 from edgedeploy.bundle.signature import allowed_signers as allowed_signers
 from edgedeploy.verdict.baseline import baseline_of as baseline_of
 from edgedeploy.measure.bench import bench as bench
@@ -90,6 +91,7 @@ __all__ = [
     "PushResult",
     "Running",
     "SearchSettings",
+    "StoreContents",
     "allowed_signers",
     "baseline_of",
     "bench",

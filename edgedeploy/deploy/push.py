@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from msgspec import Struct
 
 from edgedeploy.deploy import retention
 from edgedeploy.deploy.confirm import confirmed
+from edgedeploy.deploy.contents import sweep
 from edgedeploy.deploy.health import Health, require_health
 from edgedeploy.deploy.preflight import check_device
 from edgedeploy.deploy.releases import Listing, broken_files, find_release, list_releases
@@ -14,7 +18,7 @@ from edgedeploy.deploy.store import DeviceStore, ReleaseFolder, open_store
 from edgedeploy.deploy.transfer.transfer import Sent, send_missing
 from edgedeploy.deploy.uninstall import retire
 from edgedeploy.device.connection import Connection
-from edgedeploy.foundation.errors import DeviceError
+from edgedeploy.foundation.errors import DeviceError, EdgedeployError, IntegrityError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.values.bundle import Bundle, Release
 
@@ -97,9 +101,12 @@ def carry_out(request: PushRequest, connection: Connection, progress: Progress =
     with open_store(connection) as store:
         _require_signature(request, store)
         folder = store.release(request.name, request.identity)
-        before = _find(folder)
-        sent = _bring(request, folder, before, progress)
-        health, signer = _approve(request, folder, before, progress)
+        listing = list_releases(connection)
+        before = _find(folder, listing)
+        _sweep(request, store, listing, progress)
+        with _leaving_nothing(folder, before, listing):
+            sent = _bring(request, folder, before, progress)
+            health, signer = _approve(request, folder, before, progress)
         if not before.current:
             progress.step(f"making {folder.id} current")
             folder.make_current(health.report.words)
@@ -126,14 +133,35 @@ def _require_signature(request: PushRequest, store: DeviceStore) -> None:
         )
 
 
-def _find(folder: ReleaseFolder) -> _Before:
-    connection = folder.store.connection
-    listing = list_releases(connection)
+def _find(folder: ReleaseFolder, listing: Listing) -> _Before:
     release = find_release(listing, folder.name, folder.id)
     if release is None:
         present = f"{folder.name}/{folder.id}" in (*listing.damaged, *listing.unreadable)
         return _Before(present=present, whole=False, current=False)
-    return _Before(present=True, whole=not broken_files(connection, release), current=release.current)
+    return _Before(present=True, whole=not broken_files(folder.store.connection, release), current=release.current)
+
+
+def _sweep(request: PushRequest, store: DeviceStore, listing: Listing, progress: Progress) -> None:
+    """Remove what no release needs, before there is to be room for more. A device that cannot do that goes on."""
+    wanted = {sha256: blob.size_bytes for sha256, blob in request.blobs_by_sha256.items()}
+    try:
+        sweep(store, listing, wanted)
+    except DeviceError as error:
+        progress.note(str(error))
+
+
+@contextlib.contextmanager
+def _leaving_nothing(folder: ReleaseFolder, before: _Before, listing: Listing) -> Iterator[None]:
+    """Remove all that a refused push has brought. What an interrupted one has brought stays, for its resume."""
+    try:
+        yield
+    except (DeviceError, IntegrityError) as error:
+        # A device that cannot do that any more is no reason to say something else.
+        with contextlib.suppress(EdgedeployError):
+            folder.note("refused", f"{error.what}: {error.why}")
+            folder.discard() if before.present else folder.remove()
+            sweep(folder.store, listing)
+        raise
 
 
 def _bring(request: PushRequest, folder: ReleaseFolder, before: _Before, progress: Progress) -> Sent:
@@ -146,6 +174,7 @@ def _bring(request: PushRequest, folder: ReleaseFolder, before: _Before, progres
         request.blobs_by_sha256,
         store.connection,
         progress,
+        name=request.name,
         room_for_copies_bytes=0 if store.can_link else request.bundle.size_bytes,
         bandwidth_bytes_per_s=request.bandwidth_bytes_per_s,
     )
@@ -157,34 +186,28 @@ def _bring(request: PushRequest, folder: ReleaseFolder, before: _Before, progres
 def _approve(
     request: PushRequest, folder: ReleaseFolder, before: _Before, progress: Progress
 ) -> tuple[Health, str | None]:
-    """Let the device verify the signature, run the release's own check, and give it its place.
-
-    What is refused leaves nothing behind, and what is there of the release stays as it was.
+    """Let the device verify the signature, run the release's own check, and give it its place. Until that has passed,
+    what is there of the release stays as it was.
 
     Returns:
         How the check ended, and who signed the release where the device asks for that.
     """
     at = folder.id if before.whole else folder.staged_folder
-    try:
-        # Before anything of the release is run.
-        signer = _check_signature(request, folder, at, progress)
-        if not before.present:
-            # Where it does not stand in for anything: the bytecode that the check leaves is that of its place.
-            folder.place()
-            at = folder.id
-        progress.step(f"checking the health of {folder.id}")
-        health = require_health(
-            folder.store.connection,
-            folder.name,
-            folder.id,
-            folder=at,
-            max_memory_bytes=request.max_memory_bytes,
-            timeout_s=request.check_timeout_s,
-        )
-    except DeviceError as error:
-        folder.note("refused", f"{error.what}: {error.why}")
-        folder.discard() if before.present else folder.remove()
-        raise
+    # Before anything of the release is run.
+    signer = _check_signature(request, folder, at, progress)
+    if not before.present:
+        # It stands in for nothing: the bytecode that the check leaves is that of its place.
+        folder.place()
+        at = folder.id
+    progress.step(f"checking the health of {folder.id}")
+    health = require_health(
+        folder.store.connection,
+        folder.name,
+        folder.id,
+        folder=at,
+        max_memory_bytes=request.max_memory_bytes,
+        timeout_s=request.check_timeout_s,
+    )
     if before.present:
         folder.place()
     return health, signer
@@ -215,7 +238,7 @@ def _retire_superseded(folder: ReleaseFolder, listing: Listing, keep: int, progr
         return ()
     progress.step("removing old releases")
     try:
-        retire(folder.store, name, gone, listing.releases)
+        retire(folder.store, name, gone, listing)
     except DeviceError as error:
         progress.note(str(error))
         return ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 import msgspec
@@ -31,6 +32,8 @@ class Listing(Struct, frozen=True):
     """`NAME/ID` of folders whose manifest is missing or not the one that the ID names."""
     unreadable: tuple[str, ...] = ()
     """`NAME/ID` of folders whose manifest is the one that the ID names, and one that this version does not take."""
+    manifests: Mapping[str, str] = {}
+    """The SHA-256 of each manifest that is the one that its `NAME/ID` names."""
     unconfirmed: frozenset[str] = frozenset()
     """`NAME/ID` of releases that a push made current and did not confirm: it was cut, or they were taken back."""
 
@@ -53,6 +56,7 @@ def list_releases(connection: Connection) -> Listing:
     damaged: list[str] = []
     unreadable: list[str] = []
     unconfirmed: set[str] = set()
+    manifests: dict[str, str] = {}
     while rest:
         line, _, rest = rest.partition(b"\n")
         words = line.decode(errors="replace").split(" ")
@@ -63,8 +67,11 @@ def list_releases(connection: Connection) -> Listing:
         if not (is_name(name) and _ID.fullmatch(identity)):
             continue  # none of ours
         manifest = _manifest(content, identity)
+        sha256 = hashlib.sha256(content).hexdigest()
+        is_itself = bool(content) and identity.endswith(sha256[:_ID_DIGITS])
+        if is_itself:
+            manifests[f"{name}/{identity}"] = sha256
         if manifest is None or manifest.name != name:
-            is_itself = bool(content) and identity.endswith(hashlib.sha256(content).hexdigest()[:_ID_DIGITS])
             (unreadable if is_itself else damaged).append(f"{name}/{identity}")
             continue
         if is_confirmed == "no":
@@ -80,7 +87,13 @@ def list_releases(connection: Connection) -> Listing:
                 manifest=manifest,
             )
         )
-    return Listing(tuple(found), tuple(damaged), tuple(unreadable), frozenset(unconfirmed))
+    return Listing(
+        releases=tuple(found),
+        damaged=tuple(damaged),
+        unreadable=tuple(unreadable),
+        manifests=manifests,
+        unconfirmed=frozenset(unconfirmed),
+    )
 
 
 def find_release(listing: Listing, name: str, identity: str | None) -> Release | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from edgedeploy.deploy.contents import StoreContents, read_stored
 from edgedeploy.deploy.device_log import LogEntry, parse_log
 from edgedeploy.deploy.health import run_check
 from edgedeploy.deploy.releases import list_releases
@@ -45,6 +46,8 @@ class DeviceStatus(Struct, frozen=True, kw_only=True):
     """By all that edgedeploy put there."""
     free_bytes: int | None
     """On that file system."""
+    store: StoreContents
+    """The contents that it holds, and those that no release needs."""
     busy: str | None
     """Who holds its lock, as `user@host`; a holder that died is named too, until the next change finds out."""
 
@@ -75,6 +78,7 @@ def status(connection: Connection, *, check_health: bool = False, progress: Prog
         damaged=listing.damaged,
         used_bytes=_bytes(facts.get("used_kib", "")),
         free_bytes=free_bytes(facts.get("disk", "")),
+        store=read_stored(connection).figures(listing),
         busy=" ".join(facts.get("lock", "").split(" ")[2:]) or None,
     )
 

@@ -17,7 +17,6 @@ from edgedeploy.deploy.scripts.shell import (
     DISCARD,
     PLACE,
     REMOVE,
-    SWEEP,
     SWITCH,
     SWITCH_OFF,
     TAKE_SIGNATURE,
@@ -36,7 +35,6 @@ _SIGNERS = "~/.edgedeploy/allowed_signers"
 """Where it exists on the device, no release becomes current whose manifest none of those signed. It is the file of the
 device's owner: edgedeploy never writes it."""
 _ASSEMBLE_TIMEOUT_S = 300.0
-_SWEEP_TIMEOUT_S = 600.0
 
 
 class DeviceStore:
@@ -90,12 +88,6 @@ class DeviceStore:
         # Without an ID, the script would take the model itself.
         if identities:
             self.run(UNINSTALL, name, *identities, doing="remove the releases")
-
-    def sweep(self, kept: Iterable[str]) -> None:
-        """Remove all contents but manifests and those with the SHA-256s `kept`."""
-        # A list without a line would be none to some tools.
-        lines = "".join(f"{sha256}\n" for sha256 in sorted(kept)) or "none\n"
-        self.run(SWEEP, stdin=lines.encode(), timeout_s=_SWEEP_TIMEOUT_S, doing="sweep its store")
 
     def run(
         self,
@@ -219,7 +211,8 @@ class ReleaseFolder:
         self._run(SWITCH_OFF, one_line(detail), doing="take the release back")
 
     def remove(self) -> None:
-        """Remove the release's folder and what is beside it. Its contents stay until the next sweep."""
+        """Remove the release's folder, staged or in its place, and what is beside it. Its contents stay until the next
+        sweep."""
         self._run(REMOVE, doing="remove the release")
 
     def note(self, event: str, detail: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from edgedeploy.deploy.contents import contents_of, sweep
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.releases import Listing, list_releases
 from edgedeploy.deploy.scripts.shell import UNINSTALL_ALL, run
@@ -13,7 +14,7 @@ from edgedeploy.deploy.store import DeviceStore, open_store
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError, UnknownNameError
 from edgedeploy.foundation.progress import SILENT, Progress
-from edgedeploy.values.bundle import MANIFEST_NAME, Release
+from edgedeploy.values.bundle import Release
 
 _SWEEP_TIMEOUT_S = 600.0
 
@@ -61,7 +62,7 @@ def uninstall(
             store.remove_releases(model, [release.id for release in gone])
         else:
             store.uninstall_model(model)  # with its damaged folders
-        freed_bytes = _sweep(store, gone, listing.releases)
+        freed_bytes = _sweep(store, gone, listing)
     return Removed(
         device=connection.address,
         releases=tuple(f"{release.name}/{release.id}" for release in gone),
@@ -69,19 +70,19 @@ def uninstall(
     )
 
 
-def retire(store: DeviceStore, name: str, identities: Sequence[str], present: Sequence[Release]) -> None:
+def retire(store: DeviceStore, name: str, identities: Sequence[str], listing: Listing) -> None:
     """Remove releases of one model that are not current, and the contents that nothing else needs.
 
     Args:
         identities: one at least; damaged releases may be among them.
-        present: all whole releases on the device.
+        listing: all that is on the device.
 
     Raises:
         DeviceError, BusyError, UnreachableError: as `DeviceStore.run` does.
     """
-    gone = [release for release in present if release.name == name and release.id in identities]
+    gone = [release for release in listing.releases if release.name == name and release.id in identities]
     store.remove_releases(name, identities)
-    _sweep(store, gone, present)
+    _sweep(store, gone, listing)
 
 
 def uninstall_everything(connection: Connection) -> Removed:
@@ -98,7 +99,7 @@ def uninstall_everything(connection: Connection) -> Removed:
     return Removed(
         device=connection.address,
         releases=tuple(f"{release.name}/{release.id}" for release in gone),
-        freed_bytes=sum(_contents(gone).values()),
+        freed_bytes=sum(contents_of(gone).values()),
     )
 
 
@@ -136,18 +137,14 @@ def _refuse_what_is_needed(connection: Connection, release: Release, mine: Seque
         )
 
 
-def _sweep(store: DeviceStore, gone: Sequence[Release], present: Sequence[Release]) -> int:
+def _sweep(store: DeviceStore, gone: Sequence[Release], listing: Listing) -> int:
     """Remove the contents that no release refers to any more. Returns the bytes of those that are known."""
-    kept = _contents([release for release in present if release not in gone])
-    store.sweep(kept)
-    return sum(size_bytes for sha256, size_bytes in _contents(gone).items() if sha256 not in kept)
-
-
-def _contents(releases: Sequence[Release]) -> dict[str, int]:
-    """List sizes in bytes by SHA-256, without the manifests."""
-    return {
-        entry.sha256: entry.size_bytes
-        for release in releases
-        for entry in release.manifest.files
-        if entry.path != MANIFEST_NAME
-    }
+    paths = {f"{release.name}/{release.id}" for release in gone}
+    left = structs.replace(
+        listing,
+        releases=tuple(release for release in listing.releases if release not in gone),
+        manifests={path: sha256 for path, sha256 in listing.manifests.items() if path not in paths},
+    )
+    sweep(store, left)
+    kept = contents_of(left.releases)
+    return sum(size_bytes for sha256, size_bytes in contents_of(gone).items() if sha256 not in kept)

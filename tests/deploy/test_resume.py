@@ -136,6 +136,30 @@ def test_beginnings_of_what_nobody_wants_are_removed(make_bundle, device: LocalC
     assert partial(home) == {}
 
 
+def test_pushes_of_other_models_between_take_nothing_away(make_bundle, device: LocalConnection, home: Path) -> None:
+    """Two that are sent in turn over a bad network both arrive."""
+    bundle = make_bundle(files={f"part{number}": os.urandom(MIB) for number in range(8)})
+    push_cut_after(bundle, home, 5 * MIB)
+    pushed(make_bundle(name="other"), device)
+    push_cut_after(make_bundle(name="third", files={"weights": os.urandom(2 * MIB)}), home, MIB)
+    pushed(make_bundle(name="other"), device)
+    result = pushed(bundle, device)
+    assert result.kept_files >= 4
+    assert result.sent_bytes < 4.5 * MIB
+    # Its own is what is left of the third.
+    assert [path.name for path in (home / ".edgedeploy/partial").glob(".wanted.*")] == [".wanted.third"]
+
+
+def test_what_never_goes_on_does_not_stay_for_ever(make_bundle, device: LocalConnection, home: Path) -> None:
+    for name in ("first", "second", "third"):
+        parts = {f"part{number}": os.urandom(MIB) for number in range(3)}
+        push_cut_after(make_bundle(name=name, files=parts), home, 2 * MIB)
+    pushed(make_bundle(), device)
+    kept_bytes = sum(path.stat().st_size for path in (home / ".edgedeploy").rglob("*") if path.is_file())
+    assert 2 * MIB < kept_bytes < 5 * MIB
+    assert len(list((home / ".edgedeploy/partial").glob(".wanted.*"))) == 2
+
+
 def test_a_file_that_changed_since_it_was_cut_is_refused(make_bundle, device: LocalConnection, home: Path) -> None:
     content = os.urandom(2 * MIB)
     bundle = make_bundle(files={"weights": content})

@@ -47,9 +47,20 @@ def _lines(found: api.DeviceStatus) -> list[str]:
             f"disk        {bytes_in_words(found.used_bytes)} used{others if found.other_releases else ''}, "
             f"{bytes_in_words(found.free_bytes)} free"
         )
+    if found.store.files or found.store.partial_bytes:
+        lines.append(_store(found.store))
     if found.busy:
         lines.append(f"lock        held by {found.busy}")
     return lines
+
+
+def _store(store: api.StoreContents) -> str:
+    line = f"store       {store.files} files, {bytes_in_words(store.size_bytes)}"
+    if store.unneeded_files:
+        line += f"; {bytes_in_words(store.unneeded_bytes)} in {store.unneeded_files} that no release needs"
+    if store.partial_bytes:
+        line += f"; {bytes_in_words(store.partial_bytes)} of interrupted transfers"
+    return line
 
 
 def _running(one: api.Running) -> list[str]:

@@ -23,6 +23,9 @@ for folder in staging/*/blobs; do
     set -- "$folder"/*
     [ ! -f "$1" ] || mv -f "$@" partial/
 done
+for part in partial/*; do
+    case ${part#partial/} in *[!0-9a-f]*) rm -rf "$part" ;; esac
+done
 rm -rf staging/* releases/*/*.partial releases/*/*.replaced current/.*.new
 { : >staging/one && ln staging/one staging/two && echo links; } 2>/dev/null || true
 rm -f staging/one staging/two
@@ -33,18 +36,22 @@ rm -f staging/one staging/two
 FREE_KIB = "df -Pk .edgedeploy | tail -n 1"
 
 # Reads hashes. Says `whole HASH` for those whose content is there and was read back just now, and
-# `begun HASH SIZE SHA256` for those of which the first SIZE bytes are, with the hash of these. Damaged blobs, and
-# beginnings of what nobody asked for, are removed.
+# `begun HASH SIZE SHA256` for those of which the first SIZE bytes are, with the hash of these. Damaged blobs are
+# removed. $1 is the model that they are for: until it has them, they are remembered as what a transfer is to bring, so
+# that no sweep takes them. Where that cannot be written, they are sent again, and no more.
 PRESENT = """
 set -eu
 cd .edgedeploy
 store=$PWD
 trap 'cd "$store/staging" && rm -f wanted listed whole' EXIT
 cat >staging/wanted
+cp staging/wanted "partial/.wanted.$1" 2>/dev/null || rm -f "partial/.wanted.$1"
 for part in partial/*; do
     [ -f "$part" ] || continue
     hash=${part#partial/}
-    if [ -f "blobs/sha256/$hash" ] || ! grep -qxF -e "$hash" staging/wanted; then rm -f "$part"; continue; fi
+    if [ -f "blobs/sha256/$hash" ]; then rm -f "$part"; continue; fi
+    # Another transfer's.
+    grep -qxF -e "$hash" staging/wanted || continue
     sum=$(sha256sum <"$part")
     sum=${sum%% *}
     if [ "$sum" = "$hash" ]; then

@@ -13,6 +13,7 @@ never as part of a script, and only after `edgedeploy.foundation.validation` let
     ~/.edgedeploy/releases/NAME/ID.partial/    a release that has not passed its checks, and is not in its place
     ~/.edgedeploy/staging/                     what is being received
     ~/.edgedeploy/partial/HASH                 the beginning of a blob, of a transfer that was cut
+    ~/.edgedeploy/partial/.wanted.NAME         the hashes of what that transfer was to bring
     ~/.edgedeploy/allowed_signers              put there by the device's owner: whose signatures a release needs
     ~/.edgedeploy/lock                         a link whose target says who is at work
     ~/.edgedeploy/log                          what was done, a line each: `edgedeploy.deploy.device_log` reads it
@@ -199,6 +200,8 @@ cd ".edgedeploy/releases/$1"
 id=$2
 sync
 [ ! -f "../../staging/$id.sig" ] || mv -f "../../staging/$id.sig" "$id.sig"
+# What is in a release is kept by that.
+rm -f "../../partial/.wanted.$1"
 [ -d "$id.partial" ] || { sync; exit 0; }
 # Bytecode is found by the path of its source, which is another from now on.
 rm -rf "$id.partial/.bytecode"
@@ -209,7 +212,10 @@ rm -rf "$id.replaced"
 """
 
 # What `PLACE` has not moved.
-DISCARD = 'rm -rf ".edgedeploy/releases/$1/$2.partial" ".edgedeploy/staging/$2.sig"'
+DISCARD = """
+cd .edgedeploy || exit 1
+rm -rf "releases/$1/$2.partial" "staging/$2.sig" "partial/.wanted.$1"
+"""
 
 # Reads lines as sha256sum writes them; ends well only when all files of the release are as they should be. It writes
 # nothing: a full disk must not stand in the way back.
@@ -270,7 +276,9 @@ cd .edgedeploy && note "$1" "$2" "$3" "$4"
 
 REMOVE = """
 cd .edgedeploy/releases || exit 1
-rm -rf "$1/$2" "$1/$2.partial" "$1/$2.parent" "$1/$2.unconfirmed" "$1/$2.sig" "../staging/$2.sig"
+rm -rf "$1/$2" "$1/$2.partial" "$1/$2.parent" "$1/$2.unconfirmed" "$1/$2.sig"
+rm -rf "../staging/$2.sig" "../partial/.wanted.$1"
+rmdir "$1" 2>/dev/null || :
 """
 
 # For each release: one line of facts, then its manifest, whose size the line says.
@@ -307,7 +315,7 @@ shift
 if [ $# = 0 ]; then
     rm -f "current/$name"
     sync
-    rm -rf "releases/$name"
+    rm -rf "releases/$name" "partial/.wanted.$name"
     note uninstalled "$name" - ""
 fi
 for id; do
@@ -317,18 +325,6 @@ done
 sync
 """
 )
-
-# Reads the hashes that manifests still refer to, and removes all other contents but the manifests themselves.
-SWEEP = """
-set -eu
-cd .edgedeploy/blobs/sha256
-list=../../staging/kept
-trap 'rm -f "$list"' EXIT
-cat >"$list"
-sha256sum ../../releases/*/*/manifest.json 2>/dev/null | while read -r hash rest; do echo "$hash"; done >>"$list"
-ls | grep -vxF -f "$list" | xargs -n 200 rm -f
-sync
-"""
 
 # All that edgedeploy ever put there but the lock, which goes when it is let go.
 UNINSTALL_ALL = """

@@ -18,7 +18,7 @@ from edgedeploy.foundation.errors import DeviceError, IntegrityError
 from edgedeploy.foundation.programs import last_lines
 from edgedeploy.foundation.progress import Progress
 
-_RESERVE_BYTES = 8 << 20
+RESERVE_BYTES = 8 << 20
 """Left free on the device: folders, links and the model's own needs."""
 _WORTH_RESUMING_BYTES = 256 << 10
 """Less is sent again: going on takes a round trip of its own."""
@@ -67,6 +67,7 @@ def send_missing(
     connection: Connection,
     progress: Progress,
     *,
+    name: str,
     room_for_copies_bytes: int = 0,
     bandwidth_bytes_per_s: int | None = None,
 ) -> Sent:
@@ -75,6 +76,7 @@ def send_missing(
 
     Args:
         wanted: by SHA-256.
+        name: of the model that they are for.
         room_for_copies_bytes: needed beside the contents, where the release will not be hard links to them.
         bandwidth_bytes_per_s: send no more than that, in bytes as they go over the network.
 
@@ -83,7 +85,7 @@ def send_missing(
         IntegrityError: a file of the bundle is not what its manifest says, or was damaged on the way.
     """
     progress.step(f"comparing {len(wanted)} files with those on {connection.address}")
-    missing = _missing(connection, wanted)
+    missing = _missing(connection, wanted, name)
     if missing.files:
         _check_room(connection, missing.size_bytes + room_for_copies_bytes)
         progress.step(f"sending to {connection.address}")
@@ -96,10 +98,10 @@ def send_missing(
     )
 
 
-def _missing(connection: Connection, wanted: Mapping[str, Blob]) -> _Missing:
+def _missing(connection: Connection, wanted: Mapping[str, Blob], name: str) -> _Missing:
     """Ask the device which contents it has whole, and of which it has a beginning that is worth going on from."""
     names = "".join(f"{sha256}\n" for sha256 in sorted(wanted)).encode()
-    answer = run(connection, PRESENT, stdin=names, timeout_s=_VERIFY_TIMEOUT_S, doing="list its files")
+    answer = run(connection, PRESENT, name, stdin=names, timeout_s=_VERIFY_TIMEOUT_S, doing="list its files")
     present: set[str] = set()
     begun: dict[str, tuple[Blob, int]] = {}
     for line in answer.stdout.decode("ascii", "replace").splitlines():
@@ -120,10 +122,10 @@ def _missing(connection: Connection, wanted: Mapping[str, Blob]) -> _Missing:
 def _check_room(connection: Connection, needed_bytes: int) -> None:
     answer = run(connection, FREE_KIB, doing="say how much room it has").stdout
     available_bytes = free_bytes(answer.decode(errors="replace"))
-    if available_bytes is not None and available_bytes < needed_bytes + _RESERVE_BYTES:
+    if available_bytes is not None and available_bytes < needed_bytes + RESERVE_BYTES:
         raise DeviceError(
             f"{connection.address} has not enough room",
-            why=f"{available_bytes:,} bytes are free, {needed_bytes + _RESERVE_BYTES:,} are needed",
+            why=f"{available_bytes:,} bytes are free, {needed_bytes + RESERVE_BYTES:,} are needed",
             hint="free space in the home folder's file system there",
         )
 
