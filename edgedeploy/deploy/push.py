@@ -77,7 +77,7 @@ def push(
     Raises:
         DeviceError: the device does not fit the bundle, has not enough room, does not accept the signature, or the
             release is not healthy there or takes too much memory, or is not confirmed.
-        IntegrityError: bytes are not what the manifest says.
+        IntegrityError: bytes are not what the manifest says, or the device has another release with the same ID.
         BusyError: another edgedeploy is at work there.
         UnreachableError: the connection was lost.
         ValueError: `keep` is under 2.
@@ -102,6 +102,7 @@ def carry_out(request: PushRequest, connection: Connection, progress: Progress =
         _require_signature(request, store)
         folder = store.release(request.name, request.identity)
         listing = list_releases(connection)
+        _require_same_manifest(request, folder, listing)
         before = _find(folder, listing)
         _sweep(request, store, listing, progress)
         with _leaving_nothing(folder, before, listing):
@@ -130,6 +131,19 @@ def _require_signature(request: PushRequest, store: DeviceStore) -> None:
         raise DeviceError(
             f"{store.address} takes signed bundles only, and {request.bundle.path} is not signed",
             hint=f"edgedeploy bundle sign {request.bundle.path} --key FILE",
+        )
+
+
+def _require_same_manifest(request: PushRequest, folder: ReleaseFolder, listing: Listing) -> None:
+    """Refuse a bundle whose ID is that of another one on the device. An ID has 48 bits of a hash: two bundles do not
+    share one by chance, but somebody can make two that do in minutes."""
+    present = listing.manifests.get(f"{folder.name}/{folder.id}", request.bundle.sha256)
+    if present != request.bundle.sha256:
+        raise IntegrityError(
+            f"{folder.store.address} has another release of {folder.name} with the ID {folder.id}",
+            why=f"the SHA-256 of its manifest is {present}, and that of {request.bundle.path} is "
+            f"{request.bundle.sha256}: one of them was made to look like the other. Nothing was changed there",
+            hint=f"find out where {folder.id} on the device came from; then compile the bundle with another --version",
         )
 
 
