@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from edgedeploy.foundation.errors import HostError, IntegrityError, InvalidFileError
@@ -21,6 +22,9 @@ from edgedeploy.foundation.programs import find, last_lines
 NAMESPACE = "edgedeploy-bundle"
 """What a signature is for: one that was made for git or for mail says nothing about a bundle."""
 SUFFIX = ".sig"
+EARLIEST_CLOCK_S = 1_704_067_200
+"""2024-01-01, in seconds since 1970. A clock before that is plainly wrong: there was no edgedeploy then. Keys are valid
+by it that are not any more."""
 SIGNERS_VARIABLE = "EDGEDEPLOY_ALLOWED_SIGNERS"
 
 _TIMEOUT_S = 300.0
@@ -95,8 +99,14 @@ def signer(manifest: bytes, signature: bytes | None, signers: Path, bundle: Path
     Raises:
         IntegrityError: there is no signature, it is of other bytes or for another purpose, or its key is not allowed.
         InvalidFileError: there is no file `signers`.
-        HostError: ssh-keygen is not installed.
+        HostError: ssh-keygen is not installed, or this machine's clock is plainly wrong.
     """
+    if time.time() < EARLIEST_CLOCK_S:
+        raise HostError(
+            f"the signature of {bundle} cannot be checked: this machine's clock is wrong",
+            why=f"it says {time.strftime('%Y-%m-%d', time.gmtime())}: whether a key is valid today is not determined",
+            hint="set the clock, then try again",
+        )
     if not signers.is_file():
         raise InvalidFileError(
             f"there is no {signers}",

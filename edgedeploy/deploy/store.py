@@ -5,27 +5,25 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from edgedeploy.bundle.signature import NAMESPACE
+from edgedeploy.bundle.signature import EARLIEST_CLOCK_S, NAMESPACE
 from edgedeploy.deploy.device_log import note, one_line
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.scripts.receiving import PREPARE
 from edgedeploy.deploy.scripts.shell import (
     ASSEMBLE_COPIES,
     ASSEMBLE_LINKS,
-    CHECK_SIGNATURE,
     CONFIRM,
     DISCARD,
     PLACE,
     REMOVE,
     SWITCH,
     SWITCH_OFF,
-    TAKE_SIGNATURE,
     UNINSTALL,
-    VERIFY_SIGNATURE,
     argv,
     require_lock,
     run,
 )
+from edgedeploy.deploy.scripts.signatures import CHECK_SIGNATURE, TAKE_SIGNATURE, VERIFY_SIGNATURE, WRONG_CLOCK
 from edgedeploy.deploy.transfer.streams import lines_of_copies, tar_of_links
 from edgedeploy.device.connection import Completed, Connection
 from edgedeploy.foundation.errors import DeviceError
@@ -60,8 +58,15 @@ class DeviceStore:
         """Find out whether the device has a file of allowed signers.
 
         Raises:
-            DeviceError: it has, and no ssh-keygen to check a signature with: then nothing may become current there.
+            DeviceError: it has, and the file cannot be read, or there is no ssh-keygen to check a signature with: then
+                nothing may become current there.
         """
+        if "no-signers" in self._facts:
+            raise DeviceError(
+                f"{self.address} asks for signed releases and cannot read who may sign",
+                why=f"its {_SIGNERS} is no file, is a link to one that is not there, or may not be read",
+                hint=f"look at it there: ls -lL {_SIGNERS}; mount what it is on, or take it away",
+            )
         if "signers" in self._facts and "ssh-keygen" not in self._facts:
             raise DeviceError(
                 f"{self.address} asks for signed releases and cannot check one",
@@ -144,11 +149,19 @@ class ReleaseFolder:
             Who signed, as the device calls them.
 
         Raises:
-            DeviceError: it is not one of that manifest, or its key is not allowed there.
+            DeviceError: it is not one of that manifest, or its key is not allowed there; or the device's clock is
+                plainly wrong, so that it cannot tell whether a key is valid today.
         """
-        command = argv(CHECK_SIGNATURE, self.name, self.id, folder, NAMESPACE, lock=self.store.lock)
-        done = self.store.connection.run(command, stdin=signature)
+        words = (self.name, self.id, folder, NAMESPACE, str(EARLIEST_CLOCK_S))
+        done = self.store.connection.run(argv(CHECK_SIGNATURE, *words, lock=self.store.lock), stdin=signature)
         require_lock(self.store.connection, done)
+        if done.exit_status == WRONG_CLOCK:
+            raise DeviceError(
+                f"{self.store.address} cannot check the signature of {self.id}: its clock is wrong",
+                why=f"it says {last_lines(done.stderr, count=1) or 'nothing'}, and that was before its {_SIGNERS} was "
+                "written, or before there was edgedeploy: whether a key is valid today is not determined",
+                hint="set its clock (date -s there, as root), or let it take the time from the network",
+            )
         return self._signer(done)
 
     def take_signature(self, signature: bytes, folder: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from edgedeploy.deploy.device_log import read_log
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import current_release, releases, rollback
 from edgedeploy.device.local import LocalConnection
-from edgedeploy.foundation.errors import DeviceError, EdgedeployError, IntegrityError, InvalidFileError
+from edgedeploy.foundation.errors import DeviceError, EdgedeployError, HostError, IntegrityError, InvalidFileError
 from edgedeploy.values.bundle import Bundle
 
 
@@ -92,6 +94,13 @@ class TestOnTheHost:
         signature_path(bundle.path).write_bytes(b"x" * 100_000)
         with pytest.raises(InvalidFileError, match="too large"):
             read_signature(bundle.path)
+
+    def test_a_clock_that_is_plainly_wrong(self, make_bundle, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        bundle = make_bundle()
+        signature = signed(bundle, keys / "ours")
+        monkeypatch.setattr("time.time", lambda: 86_399.0)
+        with pytest.raises(HostError, match="this machine's clock is wrong"):
+            signer(manifest_bytes(bundle), signature, keys / "allowed", bundle.path)
 
     def test_whose_signatures_count(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -186,6 +195,69 @@ class TestOnTheDevice:
         with pytest.raises(DeviceError, match="cannot check one"):
             push(bundle, device, signature=signature)
         assert releases(device) == ()
+
+    @pytest.mark.parametrize("what", ["dangling link", "link to itself", "folder", "pipe"])
+    def test_a_file_of_signers_that_cannot_be_read_lets_nobody_in(
+        self, make_bundle, device: LocalConnection, home: Path, keys: Path, what: str
+    ) -> None:
+        """As on a boot partition that is not mounted. There is no way back either: who may sign is unknown."""
+        signers = home / ".edgedeploy/allowed_signers"
+        first, second = make_bundle(), make_bundle(version="2")
+        push(first, device, signature=signed(first, keys / "ours"))
+        push(second, device, signature=signed(second, keys / "ours"))
+        signers.unlink()
+        match what:
+            case "dangling link":
+                signers.symlink_to(home / "boot/allowed_signers")
+            case "link to itself":
+                signers.symlink_to(signers)
+            case "folder":
+                signers.mkdir()
+            case _:
+                os.mkfifo(signers)
+        third = make_bundle(version="3")
+        for signature in (None, signed(third, keys / "ours")):
+            with pytest.raises(DeviceError, match="cannot read who may sign"):
+                push(third, device, signature=signature)
+        with pytest.raises(DeviceError, match="cannot read who may sign"):
+            rollback(device)
+        assert current_release(device).manifest.version == "2"
+
+    @pytest.mark.parametrize("clock", ["1970", "before its signers", "says nothing"])
+    def test_a_clock_that_is_plainly_wrong_accepts_no_key(
+        self,
+        make_bundle,
+        device: LocalConnection,
+        home: Path,
+        keys: Path,
+        clock: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        first, second = make_bundle(), make_bundle(version="2")
+        push(first, device, signature=signed(first, keys / "ours"))
+        push(second, device, signature=signed(second, keys / "ours"))
+        third = make_bundle(version="3")
+        signature = signed(third, keys / "ours")
+        signers = home / ".edgedeploy/allowed_signers"
+        if clock == "before its signers":
+            days_ahead_s = signers.stat().st_mtime + 3 * 86_400
+            os.utime(signers, (days_ahead_s, days_ahead_s))
+        else:
+            real = shutil.which("date")
+            answer = "echo 86399" if clock == "1970" else "echo 'date: not found' >&2; exit 127"
+            (tmp_path / "tools").mkdir()
+            (tmp_path / "tools/date").write_text(
+                f'#!/bin/sh\ncase "$*" in +%s) {answer} ;; *) exec {real} "$@" ;; esac\n'
+            )
+            (tmp_path / "tools/date").chmod(0o755)
+            monkeypatch.setenv("PATH", f"{tmp_path / 'tools'}:{os.environ['PATH']}")
+        with pytest.raises(DeviceError, match="its clock is wrong") as caught:
+            push(third, device, signature=signature)
+        assert "whether a key is valid today" in caught.value.why and "set its clock" in caught.value.hint
+        assert {release.manifest.version for release in releases(device)} == {"1", "2"}
+        # The way back asks for no clock.
+        assert rollback(device).manifest.version == "1"
 
     def test_elsewhere_a_signature_is_kept_for_later(self, make_bundle, tmp_path: Path, keys: Path) -> None:
         device = LocalConnection("local:", tmp_path / "device")

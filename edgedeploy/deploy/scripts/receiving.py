@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from edgedeploy.deploy.scripts.failures import IS_FULL
+from edgedeploy.deploy.scripts.signatures import SIGNERS
 
 # Removes what a push that died has left behind, but for what it had received: each such file is the beginning of a
 # blob, or all of it, and `PRESENT` looks what it is worth. A release that it had just moved aside gets its place back.
-# Says `links` where a file may have two names, which some file systems and Android do not allow; `signers` where
-# releases have to be signed, and `ssh-keygen` where that is there to check it.
-PREPARE = """
+# Says `links` where a file may have two names, which some file systems and Android do not allow; what `SIGNERS` says,
+# and `ssh-keygen` where that is there to check a signature.
+PREPARE = (
+    """
 set -eu
 cd .edgedeploy
 mkdir -p blobs/sha256 releases current staging partial
@@ -29,9 +31,10 @@ done
 rm -rf staging/* releases/*/*.partial releases/*/*.replaced current/.*.new
 { : >staging/one && ln staging/one staging/two && echo links; } 2>/dev/null || true
 rm -f staging/one staging/two
-[ ! -e allowed_signers ] || echo signers
 ! command -v ssh-keygen >/dev/null 2>&1 || echo ssh-keygen
 """
+    + SIGNERS
+)
 
 FREE_KIB = "df -Pk .edgedeploy | tail -n 1"
 

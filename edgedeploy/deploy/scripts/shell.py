@@ -116,53 +116,6 @@ _HELD = """
 shift
 """
 
-# $1 is a signature, $2 the manifest that it has to be of, $3 what it has to be for. Says who signed.
-_VERIFY_SIGNATURE = """
-verify_signature() {
-    who=$(ssh-keygen -Y find-principals -s "$1" -f allowed_signers)
-    who=$(printf '%s\\n' "$who" | { IFS=, read -r first rest; printf '%s' "$first"; })
-    ssh-keygen -Y verify -f allowed_signers -I "$who" -n "$3" -s "$1" <"$2" >&2
-    printf '%s\\n' "$who"
-}
-"""
-
-# Reads the signature of a release that is to come: $3 is the folder with its manifest. It waits for `PLACE`, so that
-# the signature of a release that is there stays as it is until this one has passed. $4 is what it has to be for.
-CHECK_SIGNATURE = (
-    _VERIFY_SIGNATURE
-    + """
-set -eu
-cd .edgedeploy
-cat >"staging/$2.sig"
-verify_signature "staging/$2.sig" "releases/$1/$3/manifest.json" "$4"
-"""
-)
-
-# The same where no signature is asked for. In place of one that is there comes only one of the same manifest: says
-# `unfit` of any other.
-TAKE_SIGNATURE = """
-set -eu
-cd .edgedeploy
-cat >"staging/$2.sig"
-[ -f "releases/$1/$2.sig" ] || exit 0
-ssh-keygen -Y check-novalidate -n "$4" -s "staging/$2.sig" <"releases/$1/$3/manifest.json" >/dev/null 2>&1 || {
-    rm -f "staging/$2.sig"
-    echo unfit
-}
-"""
-
-# Of a release that is there. $3 is what the signature has to be for.
-VERIFY_SIGNATURE = (
-    _VERIFY_SIGNATURE
-    + """
-set -eu
-cd .edgedeploy
-signature="releases/$1/$2.sig"
-[ -f "$signature" ] || { echo 'it came without a signature' >&2; exit 1; }
-verify_signature "$signature" "releases/$1/$2/manifest.json" "$3"
-"""
-)
-
 # Beside its place: `PLACE` moves it there when it has passed.
 _ASSEMBLE = """
 set -eu
