@@ -47,7 +47,7 @@ def confirmed(folder: ReleaseFolder, command: str | None, *, timeout_s: float = 
             why="its file system does not do what it says, or somebody else is at work there",
             hint=f"edgedeploy status {connection.address}",
         )
-    is_new = f"{folder.name}/{folder.id}" in listing.unconfirmed
+    is_new = folder.path in listing.unconfirmed
     is_confirmed, answer = (True, "") if command is None else _run(connection, command, timeout_s)
     if is_confirmed:
         if is_new:

@@ -124,6 +124,8 @@ class _Before(Struct, frozen=True):
     """Damaged or whole."""
     whole: bool
     current: bool
+    is_leftover: bool
+    """A push that was cut has brought it, and nothing goes back to it: it goes when this push is refused."""
 
 
 def _require_signature(request: PushRequest, store: DeviceStore) -> None:
@@ -137,7 +139,7 @@ def _require_signature(request: PushRequest, store: DeviceStore) -> None:
 def _require_same_manifest(request: PushRequest, folder: ReleaseFolder, listing: Listing) -> None:
     """Refuse a bundle whose ID is that of another one on the device. An ID has 48 bits of a hash: two bundles do not
     share one by chance, but somebody can make two that do in minutes."""
-    present = listing.manifests.get(f"{folder.name}/{folder.id}", request.bundle.sha256)
+    present = listing.manifests.get(folder.path, request.bundle.sha256)
     if present != request.bundle.sha256:
         raise IntegrityError(
             f"{folder.store.address} has another release of {folder.name} with the ID {folder.id}",
@@ -150,9 +152,17 @@ def _require_same_manifest(request: PushRequest, folder: ReleaseFolder, listing:
 def _find(folder: ReleaseFolder, listing: Listing) -> _Before:
     release = find_release(listing, folder.name, folder.id)
     if release is None:
-        present = f"{folder.name}/{folder.id}" in (*listing.damaged, *listing.unreadable)
-        return _Before(present=present, whole=False, current=False)
-    return _Before(present=True, whole=not broken_files(folder.store.connection, release), current=release.current)
+        present = folder.path in (*listing.damaged, *listing.unreadable)
+        return _Before(present=present, whole=False, current=False, is_leftover=False)
+    is_needed = release.current or any(
+        (each.name, each.parent) == (folder.name, folder.id) for each in listing.releases
+    )
+    return _Before(
+        present=True,
+        whole=not broken_files(folder.store.connection, release),
+        current=release.current,
+        is_leftover=folder.path in listing.unconfirmed and not is_needed,
+    )
 
 
 def _sweep(request: PushRequest, store: DeviceStore, listing: Listing, progress: Progress) -> None:
@@ -173,8 +183,12 @@ def _leaving_nothing(folder: ReleaseFolder, before: _Before, listing: Listing) -
         # A device that cannot do that any more is no reason to say something else.
         with contextlib.suppress(EdgedeployError):
             folder.note("refused", f"{error.what}: {error.why}")
-            folder.discard() if before.present else folder.remove()
-            sweep(folder.store, listing)
+            if before.present and not before.is_leftover:
+                folder.discard()
+                sweep(folder.store, listing)
+            else:
+                folder.remove()
+                sweep(folder.store, listing.without([folder.path]))
         raise
 
 

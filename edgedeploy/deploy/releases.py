@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 
 import msgspec
@@ -35,7 +35,17 @@ class Listing(Struct, frozen=True):
     manifests: Mapping[str, str] = {}
     """The SHA-256 of each manifest that is the one that its `NAME/ID` names."""
     unconfirmed: frozenset[str] = frozenset()
-    """`NAME/ID` of releases that a push made current and did not confirm: it was cut, or they were taken back."""
+    """`NAME/ID` of releases that a push brought or made current, and did not confirm: it was cut, or they were taken
+    back."""
+
+    def without(self, paths: Collection[str]) -> Listing:
+        """Return the same without some releases, each as `NAME/ID`."""
+        return structs.replace(
+            self,
+            releases=tuple(each for each in self.releases if f"{each.name}/{each.id}" not in paths),
+            manifests={path: sha256 for path, sha256 in self.manifests.items() if path not in paths},
+            unconfirmed=self.unconfirmed.difference(paths),
+        )
 
 
 def release_id(version: str, bundle_sha256: str) -> str:

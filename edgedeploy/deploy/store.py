@@ -117,6 +117,8 @@ class ReleaseFolder:
         self.store = store
         self.name = name
         self.id = identity
+        self.path = f"{name}/{identity}"
+        """As a `Listing` names it."""
         self.staged_folder = f"{identity}.partial"
         """In that of the model: where `assemble` makes the release, until `place` moves it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from edgedeploy.deploy.contents import contents_of, sweep
 from edgedeploy.deploy.lock import device_lock
@@ -140,11 +140,7 @@ def _refuse_what_is_needed(connection: Connection, release: Release, mine: Seque
 def _sweep(store: DeviceStore, gone: Sequence[Release], listing: Listing) -> int:
     """Remove the contents that no release refers to any more. Returns the bytes of those that are known."""
     paths = {f"{release.name}/{release.id}" for release in gone}
-    left = structs.replace(
-        listing,
-        releases=tuple(release for release in listing.releases if release not in gone),
-        manifests={path: sha256 for path, sha256 in listing.manifests.items() if path not in paths},
-    )
+    left = listing.without(paths)
     sweep(store, left)
     kept = contents_of(left.releases)
     return sum(size_bytes for sha256, size_bytes in contents_of(gone).items() if sha256 not in kept)

@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -16,9 +17,11 @@ from support.device_store import FakeTool, damage, store, tree
 from edgedeploy.cli.main import cli
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, releases
+from edgedeploy.deploy.scripts.shell import HEALTH
 from edgedeploy.deploy.status import status
+from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
-from edgedeploy.foundation.errors import DeviceError, IntegrityError
+from edgedeploy.foundation.errors import DeviceError, IntegrityError, UnreachableError
 from edgedeploy.values.bundle import Bundle
 
 pytestmark = pytest.mark.slow
@@ -37,6 +40,15 @@ def leave_content(home: Path, size_bytes: int) -> str:
     blobs(home).mkdir(parents=True, exist_ok=True)
     (blobs(home) / name).write_bytes(content)
     return name
+
+
+class CutWhileChecking(LocalConnection):
+    """Its connection is lost as the release's own check is to be run."""
+
+    def run(self, argv: Sequence[str], **more: Any) -> Completed:
+        if HEALTH in argv:
+            raise UnreachableError("connection lost")
+        return super().run(argv, **more)
 
 
 class TestRefused:
@@ -82,6 +94,30 @@ class TestRefused:
         refuse(self, make_bundle(version="2", healthy=healthy, files={"weights": b"w" * 1000}), device)
         assert tree(home) == before or tree(home).keys() - before.keys() == {".edgedeploy/allowed_signers"}
         assert (store(home) / "releases/model").exists() is not is_first
+
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_also_what_a_push_had_brought_that_was_cut_before_it_was_refused(
+        self, make_bundle, device: LocalConnection, home: Path, is_first: bool
+    ) -> None:
+        if not is_first:
+            push(make_bundle(), device)
+        before = tree(home)
+        bundle = make_bundle(version="2", healthy=False)
+        with pytest.raises(UnreachableError):
+            push(bundle, CutWhileChecking("local:", home))
+        assert [release.manifest.version for release in releases(device)][-1] == "2"
+        self.unhealthy(bundle, device)
+        assert tree(home) == before
+
+    def test_but_not_what_was_current(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        bundle = make_bundle(files={"run": b'#!/bin/sh\n[ ! -e "$HOME/ill" ]\n'})
+        push(bundle, device)
+        push(make_bundle(version="2"), device)
+        before = tree(home)
+        (home / "ill").touch()
+        self.unhealthy(bundle, device)
+        (home / "ill").unlink()
+        assert tree(home) == before
 
     def test_what_another_release_has_stays(self, make_bundle, device: LocalConnection) -> None:
         shared = {"runtime/lib": b"l" * 5000}

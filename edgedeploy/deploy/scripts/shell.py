@@ -7,7 +7,7 @@ never as part of a script, and only after `edgedeploy.foundation.validation` let
     ~/.edgedeploy/blobs/sha256/HASH            every file once, under the SHA-256 of its content
     ~/.edgedeploy/releases/NAME/ID/…           a bundle's files: hard links to blobs
     ~/.edgedeploy/releases/NAME/ID.parent      the release that was current when this one became so
-    ~/.edgedeploy/releases/NAME/ID.unconfirmed  beside one that a push made current and has not confirmed
+    ~/.edgedeploy/releases/NAME/ID.unconfirmed  beside one that a push brought or made current, and has not confirmed
     ~/.edgedeploy/releases/NAME/ID.sig         the signature of its manifest, if it came with one
     ~/.edgedeploy/current/NAME                 link to ../releases/NAME/ID: the only truth, switched by one rename
     ~/.edgedeploy/releases/NAME/ID.partial/    a release that has not passed its checks, and is not in its place
@@ -146,7 +146,8 @@ while IFS= read -r line; do
 done"""
 )
 
-# What was assembled, and the signature that came with it, take their places.
+# What was assembled, and the signature that came with it, take their places. Until it is confirmed, a release that was
+# not there before is known as that.
 PLACE = """
 set -eu
 cd ".edgedeploy/releases/$1"
@@ -158,7 +159,7 @@ rm -f "../../partial/.wanted.$1"
 [ -d "$id.partial" ] || { sync; exit 0; }
 # Bytecode is found by the path of its source, which is another from now on.
 rm -rf "$id.partial/.bytecode"
-[ ! -e "$id" ] || mv "$id" "$id.replaced"
+if [ -e "$id" ]; then mv "$id" "$id.replaced"; else : >"$id.unconfirmed"; fi
 mv "$id.partial" "$id"
 sync
 rm -rf "$id.replaced"
