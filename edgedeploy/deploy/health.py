@@ -11,6 +11,7 @@ from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.foundation.programs import last_lines
 from edgedeploy.foundation.units import bytes_in_words
+from edgedeploy.values.plausible import possible
 
 TIMEOUT_S = 600.0
 """For one load of the model and its golden inputs, under emulation on a loaded machine too."""
@@ -82,9 +83,9 @@ def parse_report(output: str) -> CheckReport:
         line=line,
         healthy=fields["healthy"] if isinstance(fields.get("healthy"), bool) else None,
         golden_samples=_count(fields.get("golden_samples")),
-        cosine=cosine if isinstance(cosine, float) else None,
+        cosine=cosine if isinstance(cosine, float) and -1 <= cosine <= 1 else None,
         problem=problem if isinstance(problem, str) else None,
-        peak_rss_bytes=peak_bytes or None,
+        peak_rss_bytes=possible("peak_rss_bytes", peak_bytes),
     )
 
 

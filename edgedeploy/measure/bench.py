@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct, structs
@@ -125,9 +125,9 @@ def _count(run: Run) -> InstructionCount:
     )
 
 
-def _as_instructions(elapsed_ms: float) -> int | None:
-    """What a counting board's clock gave for milliseconds; None where that is no number of instructions."""
-    return round(elapsed_ms * 1e6) if 0 <= elapsed_ms < 1e12 else None
+def _as_instructions(elapsed_ms: float | None) -> int | None:
+    """What a counting board's clock gave for milliseconds."""
+    return None if elapsed_ms is None else round(elapsed_ms * 1e6)
 
 
 def _timing(runs: Sequence[Run], release: Release, plan: _Plan, *, clock: Literal["device", "emulated"]) -> Timing:
@@ -141,9 +141,9 @@ def _timing(runs: Sequence[Run], release: Release, plan: _Plan, *, clock: Litera
     return Timing(
         clock=clock,
         profile=plan.profile,
-        import_ms=statistics.median(process.import_ms for process in processes),
-        load_ms=statistics.median(process.load_ms for process in processes),
-        first_inference_ms=statistics.median(process.first_inference_ms for process in processes),
+        import_ms=_median(process.import_ms for process in processes),
+        load_ms=_median(process.load_ms for process in processes),
+        first_inference_ms=_median(process.first_inference_ms for process in processes),
         warmup_ms=tuple(sample for run in runs for sample in run.warmup_ms),
         samples_ms=samples_ms,
         summary=summary(samples_ms, notes=tuple(dict.fromkeys(notes))),
@@ -152,6 +152,12 @@ def _timing(runs: Sequence[Run], release: Release, plan: _Plan, *, clock: Litera
         processes=processes,
         energy_mj=_energy_mj(runs),
     )
+
+
+def _median(figures: Iterable[float | None]) -> float | None:
+    """Return the median of the figures that are known; None where one is not."""
+    known = list(figures)
+    return statistics.median(figure for figure in known if figure is not None) if None not in known else None
 
 
 def _energy_mj(runs: Sequence[Run]) -> float | None:

@@ -14,6 +14,7 @@ from edgedeploy.foundation.sanitize import printable
 from edgedeploy.measure.protocol import Conversation
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import Conditions, MeasuredRelease, Measurement
+from edgedeploy.values.plausible import only_possible, possible
 
 SCHEMA = 1
 
@@ -22,9 +23,11 @@ def observe(talk: Conversation, connection: Connection, release: Release) -> Mea
     """Return a measurement without figures. Call it after the run: load and temperature are then those of the run."""
     manifest = release.manifest
     memory = talk.ask({"do": "memory"})
-    rss_bytes = talk.field(memory, "rss_bytes", int | None)
+    rss_bytes = possible("rss_bytes", talk.field(memory, "rss_bytes", int | None))
+    reported_peak: int | None = talk.field(memory, "peak_rss_bytes", int | None)
+    peak_bytes = possible("peak_rss_bytes", reported_peak)
     # The kernel counts the peak with a delay of some hundred kilobytes: it was at least what is resident now.
-    peaks = [peak for peak in (talk.field(memory, "peak_rss_bytes", int | None), rss_bytes) if peak is not None]
+    peaks = [peak for peak in (peak_bytes, rss_bytes) if peak is not None]
     return Measurement(
         schema=SCHEMA,
         device=connection.address,
@@ -41,9 +44,9 @@ def observe(talk: Conversation, connection: Connection, release: Release) -> Mea
             source=manifest.source,
         ),
         conditions=_conditions(talk, connection),
-        peak_rss_bytes=max(peaks, default=None),
+        peak_rss_bytes=max(peaks, default=None) if peak_bytes == reported_peak else None,
         rss_bytes=rss_bytes,
-        pss_bytes=talk.field(memory, "pss_bytes", int | None),
+        pss_bytes=possible("pss_bytes", talk.field(memory, "pss_bytes", int | None)),
     )
 
 
@@ -75,11 +78,12 @@ def merge(first: Measurement, second: Measurement) -> Measurement:
 def _conditions(talk: Conversation, connection: Connection) -> Conditions:
     reported: dict[str, Any] = talk.field(talk.ask({"do": "hello"}), "conditions", dict[str, Any])
     try:
-        return msgspec.convert({**_printable(reported), "emulated": connection.emulated}, Conditions)
+        conditions = msgspec.convert({**_printable(reported), "emulated": connection.emulated}, Conditions)
     except msgspec.ValidationError as error:
         raise DeviceError(
             f"{connection.address} describes itself in an unknown way", why=printable(str(error))
         ) from error
+    return only_possible(conditions)
 
 
 def _printable(value: Any) -> Any:

@@ -6,6 +6,7 @@ import time
 
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.measure.protocol import Conversation
+from edgedeploy.values.plausible import possible
 
 _NEAR_C = 1.0
 """The resolution of boards' sensors is a half to one degree."""
@@ -42,4 +43,5 @@ def cool_down(talk: Conversation, wanted_c: float | None, limit_s: float, progre
 
 def _temperature_c(talk: Conversation) -> float | None:
     conditions = talk.field(talk.ask({"do": "hello"}), "conditions", dict[str, object])
-    return talk.field(conditions, "temperature_c", float | None)  # type: ignore[no-any-return]
+    temperature_c: float | None = talk.field(conditions, "temperature_c", float | None)
+    return possible("temperature_c", temperature_c)

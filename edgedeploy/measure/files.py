@@ -10,6 +10,7 @@ from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.foundation.files import unreadable, write_bytes
 from edgedeploy.measure.conditions import SCHEMA
 from edgedeploy.values.measurement import Measurement
+from edgedeploy.values.plausible import only_possible
 
 
 def save_measurement(measurement: Measurement, path: Path) -> None:
@@ -38,7 +39,7 @@ def load_runs(path: Path) -> tuple[Measurement, ...]:
 
 
 def load_measurement(path: Path) -> Measurement:
-    """Read a measurement.
+    """Read a measurement; figures that no device can have are left out, as far as a measurement may lack them.
 
     Raises:
         InvalidFileError: it cannot be read, or is not a measurement of this version.
@@ -59,4 +60,4 @@ def load_measurement(path: Path) -> Measurement:
             f"{path} has schema {measurement.schema}; this edgedeploy reads {SCHEMA}",
             hint="measure again with this version of edgedeploy",
         )
-    return measurement
+    return only_possible(measurement)

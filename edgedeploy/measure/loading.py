@@ -10,6 +10,7 @@ from edgedeploy.foundation.progress import Progress
 from edgedeploy.measure.protocol import Conversation, conversation
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import BenchSettings
+from edgedeploy.values.plausible import possible
 
 
 def load(talk: Conversation, release: Release, settings: BenchSettings, *, cold: bool = False) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def cold_load_ms(
 
     Returns:
         Milliseconds of importing the runtime, and of loading the model; None for both on an emulated board, of a runner
-        of an earlier version, and where `settings` does not ask for it.
+        of an earlier version, and where `settings` does not ask for it; for one where it cannot be.
 
     Raises:
         As `load`.
@@ -57,4 +58,7 @@ def cold_load_ms(
             return None, None
         progress.step(f"loading {release.id} on {connection.address} from its disk")
         loaded = load(talk, release, settings, cold=True)
-        return talk.field(loaded, "import_ms", float), talk.field(loaded, "load_ms", float)
+        return (
+            possible("cold_import_ms", talk.field(loaded, "import_ms", float)),
+            possible("cold_load_ms", talk.field(loaded, "load_ms", float)),
+        )

@@ -18,6 +18,7 @@ from edgedeploy.measure.instruction_counts import instructions
 from edgedeploy.measure.messages import Arrays
 from edgedeploy.measure.protocol import Conversation
 from edgedeploy.stats.latency import drift
+from edgedeploy.values import plausible
 from edgedeploy.values.measurement import BenchSettings, DeviceState, ProcessRun
 
 _STATES_LIMIT = 10_000
@@ -30,6 +31,7 @@ class Run:
 
     Attributes:
         first_ns: of the first inference, on the device's clock; instructions where that counts them.
+        import_ms, load_ms: None where what the device reports cannot be.
         warmup_ms, samples_ms: in the order they were taken; of the samples, one at least.
         elapsed_s: of the steady state.
         states: of the device meanwhile.
@@ -47,8 +49,12 @@ class Run:
         self.states = tuple(states)
         self.first_ns: int = talk.field(found, "first_ns", int)
         self.elapsed_s: float = talk.field(found, "elapsed_s", float)
-        self.import_ms: float = talk.field(loaded, "import_ms", float)
-        self.load_ms: float = talk.field(loaded, "load_ms", float)
+        if not 0 <= self.elapsed_s <= plausible.LONGEST_S:
+            raise DeviceError("the device sends invalid times", why=f"elapsed_s: {self.elapsed_s:g}")
+        self.import_ms = plausible.possible("import_ms", talk.field(loaded, "import_ms", float))
+        load_ms = plausible.possible("load_ms", talk.field(loaded, "load_ms", float))
+        # A start is both: one alone would be too short.
+        self.load_ms = load_ms if self.import_ms is not None else None
         self.warmup_ms = self._milliseconds("warmup_ns")
         self.samples_ms = self._milliseconds("samples_ns")
         if not self.samples_ms:
@@ -70,7 +76,7 @@ class Run:
         return ProcessRun(
             import_ms=self.import_ms,
             load_ms=self.load_ms,
-            first_inference_ms=self.first_ns / 1e6,
+            first_inference_ms=plausible.possible("first_inference_ms", self.first_ns / 1e6),
             warmup=len(self.warmup_ms),
             samples=len(self.samples_ms),
             elapsed_s=self.elapsed_s,
@@ -81,7 +87,8 @@ class Run:
 
     def _milliseconds(self, name: str) -> tuple[float, ...]:
         times_ns = self._talk.output(self._arrays, name)
-        if times_ns.dtype != np.int64 or times_ns.ndim != 1 or (times_ns < 0).any():
+        longest_ns = int(plausible.LONGEST_MS * 1e6)
+        if times_ns.dtype != np.int64 or times_ns.ndim != 1 or (times_ns < 0).any() or (times_ns > longest_ns).any():
             raise DeviceError("the device sends invalid times", why=f"{name}: {times_ns.dtype} {times_ns.shape}")
         return tuple((times_ns / 1e6).tolist())
 
@@ -120,6 +127,7 @@ def timed_run(
 def _state(talk: Conversation, message: dict[str, Any]) -> DeviceState:
     state = talk.field(message, "state", dict[str, Any])
     try:
-        return msgspec.convert({**state, **{key: message.get(key) for key in _OF_PROGRESS}}, DeviceState)
+        reported = msgspec.convert({**state, **{key: message.get(key) for key in _OF_PROGRESS}}, DeviceState)
     except msgspec.ValidationError as error:
         raise DeviceError("the device describes its state in an unknown way", why=printable(str(error))) from error
+    return plausible.only_possible(reported)

@@ -58,6 +58,10 @@ def validity(timing: Timing) -> Validity:
 
 
 def _clock_is_wrong(timing: Timing) -> Iterator[MeasurementWarning]:
+    if timing.summary.p50_ms <= 0:
+        hint = "check the device's clock: date; date, a second apart"
+        yield MeasurementWarning(reason="half of the inferences took no time at all", hint=hint, invalidates=True)
+        return
     if too_fast := too_fast_in_words(timing.summary.p50_ms, timing.least_ms, "the release's target"):
         hint = "the clock is wrong, or this is another device: edgedeploy probe"
         yield MeasurementWarning(reason=too_fast, hint=hint, invalidates=True)

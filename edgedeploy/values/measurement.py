@@ -180,9 +180,10 @@ class BenchSettings(Struct, frozen=True, kw_only=True):
 class ProcessRun(Struct, frozen=True, kw_only=True):
     """What one process of a run did. Its samples lie in the timing's in the order of the processes."""
 
-    import_ms: float
-    load_ms: float
-    first_inference_ms: float
+    import_ms: float | None
+    """None, as `load_ms` and `first_inference_ms`, where what the device reports cannot be."""
+    load_ms: float | None
+    first_inference_ms: float | None
     warmup: int
     """How many of the timing's `warmup_ms` are its."""
     samples: int
@@ -220,8 +221,9 @@ class Timing(Struct, frozen=True, kw_only=True):
     clock: Literal["device", "emulated"]
     """`"emulated"` is not a latency and is kept out of every verdict."""
     profile: str
-    load_ms: float
-    first_inference_ms: float
+    load_ms: float | None
+    """None, as `first_inference_ms`, where what the device reports cannot be."""
+    first_inference_ms: float | None
     warmup_ms: tuple[float, ...]
     samples_ms: tuple[float, ...]
     summary: Summary

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import functools
+import math
 from collections.abc import Callable, Iterator
 
 from edgedeploy.stats.rounding import at_least, at_most
 from edgedeploy.values.contract import LIMIT_RULES, Contract, Outcome, Verdict, VerdictLine, stated_limits
 from edgedeploy.values.measurement import Accuracy, Measurement, Summary, Timing
+from edgedeploy.values.plausible import LONGEST_MS, impossible_reason, possible
 from edgedeploy.values.quality import SHARE_METRICS, MetricFigure
 from edgedeploy.verdict.contract import has_expired
 
@@ -101,6 +103,8 @@ def _target_limits(contract: Contract, measurement: Measurement) -> Iterator[Ver
 
 def _limit_line(contract: Contract, table: str, name: str, limit: float, found: _Figure) -> VerdictLine:
     rule, (figure, reason) = LIMIT_RULES[name], found
+    if figure is not None and (impossible := impossible_reason(rule.kind, figure)):
+        figure, reason = None, impossible
     unit = {"metric": "share", "drop": "share", "count": ""}.get(rule.kind, rule.kind)
     if rule.kind in ("metric", "drop") and contract.data.metric not in SHARE_METRICS:
         unit = ""
@@ -142,21 +146,31 @@ def _measured_metric(contract: Contract, measurement: Measurement) -> tuple[Metr
         return None, "the data that was tested with has no labels"
     if accuracy.metric.name != contract.data.metric:
         return None, f"{accuracy.metric.name} was measured, not {contract.data.metric}"
-    return accuracy.metric, ""
+    return _possible_metric(accuracy.metric)
+
+
+def _possible_metric(metric: MetricFigure | None) -> tuple[MetricFigure | None, str]:
+    """Return a metric if it can be; or None and why not."""
+    if metric is not None and not (
+        math.isfinite(metric.value) and (metric.name not in SHARE_METRICS or 0 <= metric.value <= 1)
+    ):
+        return None, f"{metric.name} of {metric.value:g} was reported, which cannot be"
+    return metric, ""
 
 
 def _float_metric(contract: Contract, measurement: Measurement) -> tuple[MetricFigure | None, str]:
     """Return how good the model that was handed over is on the host, over the data that the device was tested with."""
     accuracy, source = measurement.accuracy, measurement.release.source
     if accuracy and _is_handed_over(contract, measurement):
-        return accuracy.host_metric, "the model was not run on the host"
+        metric, reason = _possible_metric(accuracy.host_metric)
+        return metric, reason or "the model was not run on the host"
     if accuracy is None or source is None or source.metric is None:
         return None, "the release does not say how good the float model was"
     if source.sha256 != contract.model.sha256:
         return None, "the release was made of another model"
     if source.evaluation_sha256 != accuracy.evaluation_sha256:
         return None, "the float model was evaluated on other data"
-    return source.metric, ""
+    return _possible_metric(source.metric)
 
 
 def _agreement(contract: Contract, measurement: Measurement) -> _Figure:
@@ -165,6 +179,8 @@ def _agreement(contract: Contract, measurement: Measurement) -> _Figure:
         return None, reason
     if accuracy.agreement.top1_match is None:
         return None, "the model gives no scores to be compared"
+    if possible("top1_match", accuracy.agreement.top1_match) is None:
+        return None, f"a match of {accuracy.agreement.top1_match:g} was reported, which cannot be"
     return accuracy.agreement.top1_match, "the device against the same model in exact arithmetic on the host"
 
 
@@ -200,7 +216,7 @@ def _size_reduction(contract: Contract, measurement: Measurement) -> _Figure:
 
 def _peak_memory(measurement: Measurement) -> _Figure:
     if measurement.peak_rss_bytes is None:
-        return None, "the device does not tell"
+        return None, "the device does not report its memory, or reports what cannot be"
     where = "; the same binaries as on a real board" if measurement.conditions.emulated else ""
     return measurement.peak_rss_bytes, f"largest resident set of the runner's process, runtime included{where}"
 
@@ -252,6 +268,8 @@ def _load(measurement: Measurement) -> _Figure:
         return None, reason
     parts = {"importing the runtime": timing.import_ms, "loading the model": timing.load_ms}
     known = {what: took_ms for what, took_ms in parts.items() if took_ms is not None}
+    if timing.load_ms is None or any(not 0 <= took_ms <= LONGEST_MS for took_ms in known.values()):
+        return None, "the device reports a time of loading that cannot be"
     reason = ", ".join(f"{took_ms:.3g} ms {what}" for what, took_ms in known.items())
     return sum(known.values()), f"{reason}; once, in a fresh process on {measurement.device}"
 

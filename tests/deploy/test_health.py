@@ -30,10 +30,17 @@ def test_what_is_no_report_is_shown_as_it_came(output: str) -> None:
     assert parse_report(output).words == output
 
 
-@pytest.mark.parametrize("value", ["null", "true", "0", "-1", "1.5", '"61"', "[]", "{}", "1e400"])
+@pytest.mark.parametrize("value", ["null", "true", "0", "-1", "1.5", '"61"', "[]", "{}", "1e400", "1e17", str(1 << 60)])
 def test_memory_is_a_positive_count_of_bytes_or_not_determined(value: str) -> None:
     report = parse_report(f'{{"healthy": true, "golden_samples": 1, "peak_rss_bytes": {value}}}')
     assert report.peak_rss_bytes is None
+    assert report.words == "healthy, 1 golden samples"
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e400", "1.5", "-1.5", "true"])
+def test_a_cosine_that_cannot_be_is_not_determined(value: str) -> None:
+    report = parse_report(f'{{"healthy": true, "golden_samples": 1, "cosine": {value}}}')
+    assert report.cosine is None
     assert report.words == "healthy, 1 golden samples"
 
 

@@ -245,3 +245,31 @@ def test_it_cools_down_between_processes(monkeypatch, limit_s, noted):
     assert degrees_c[0] == (60.0 if noted else 40.0)
     degrees_c[0] = None
     assert cooldown.cool_down(Talk(), 40.0, limit_s, Listener()) is None
+
+
+def test_figures_that_no_device_has_are_left_out_where_they_arrive(local, make_release):
+    release = make_release()
+    for file, old, new in (
+        ("device.py", '"load_average_1min": load_average()', '"load_average_1min": -1e308'),
+        ("runner.py", '"can": ABILITIES, ', '"can": [], '),
+    ):
+        runner = Path(release.path, "edgedeploy_runner", file)
+        assert old in runner.read_text()
+        runner.write_text(runner.read_text().replace(old, new))
+
+    class Impossible(Conversation):
+        def receive(self):
+            message, arrays = super().receive()
+            changes = {"peak_rss_bytes": -5, "pss_bytes": 1 << 60, "load_ms": 1e308, "first_ns": -1}
+            message.update({name: value for name, value in changes.items() if name in message})
+            return message, {name: array * 0 if name.endswith("_ns") else array for name, array in arrays.items()}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgedeploy.measure.protocol.Conversation", Impossible)
+        measured = bench(local, release, profile="smoke")
+    assert measured.conditions.load_average_1min is None
+    assert (measured.peak_rss_bytes, measured.pss_bytes) == (None, None) and measured.rss_bytes > 0
+    timing = measured.timing
+    assert (timing.load_ms, timing.first_inference_ms) == (None, None)
+    assert timing.validity.outcome == "invalid"
+    assert "took no time at all" in timing.validity.doubts[0].reason

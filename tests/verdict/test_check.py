@@ -272,6 +272,62 @@ def test_a_device_may_not_tell_its_memory(measurement):
     assert check(limits, structs.replace(measurement, peak_rss_bytes=None)).outcome is UNTOLD
 
 
+NAN, INFINITY = float("nan"), float("inf")
+
+
+def test_a_device_cannot_have_less_memory_than_none(measurement):
+    limits = contract(target={"peak_memory_max_bytes": 10**9})
+    for peak in (-5, 0, 1 << 60):
+        found = line(
+            limits, structs.replace(measurement, peak_rss_bytes=peak), "limits.target.rpi4.peak_memory_max_bytes"
+        )
+        assert (found.outcome, found.figure) == (UNTOLD, None)
+        assert "cannot be" in found.reason
+
+
+@pytest.mark.parametrize("value_ms", [-1.0, 0.0, NAN, INFINITY, -INFINITY, 1e308])
+@pytest.mark.parametrize("name", ["latency_p50_max_ms", "latency_p90_max_ms", "latency_p99_max_ms"])
+def test_a_latency_that_no_device_has_is_not_determined(measurement, name, value_ms):
+    broken = structs.replace(measurement.timing.summary, p50_ms=value_ms, p90_ms=value_ms, p99_ms=value_ms)
+    broken = structs.replace(measurement, timing=structs.replace(measurement.timing, summary=broken))
+    found = line(contract(target={name: 50.0}), broken, f"limits.target.rpi4.{name}")
+    assert (found.outcome, found.figure) == (UNTOLD, None)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"load_ms": -1.0}, {"load_ms": 1e308}, {"load_ms": NAN}, {"load_ms": None}, {"load_ms": 0.0, "import_ms": 0.0},
+        {"import_ms": -1.0}, {"import_ms": 1e308, "load_ms": 1e308},
+    ],
+)  # fmt: skip
+def test_a_load_that_no_device_has_is_not_determined(measurement, times):
+    broken = structs.replace(measurement, timing=structs.replace(measurement.timing, **times))
+    found = line(contract(target={"load_max_ms": 50.0}), broken, "limits.target.rpi4.load_max_ms")
+    assert (found.outcome, found.figure) == (UNTOLD, None)
+
+
+@pytest.mark.parametrize("value", [NAN, INFINITY, -INFINITY, 1.7, -0.1])
+@pytest.mark.parametrize(
+    ("key", "limit"), [("metric_min", -9.0), ("metric_max_drop", 9.0), ("agreement_top1_min", 0.1)]
+)
+def test_a_share_that_cannot_be_is_not_determined(measurement, key, limit, value):
+    accuracy = measurement.accuracy
+    broken = structs.replace(
+        accuracy,
+        metric=structs.replace(accuracy.metric, value=value),
+        agreement=structs.replace(accuracy.agreement, top1_match=value),
+    )
+    found = line(contract(**{key: limit}), structs.replace(measurement, accuracy=broken), f"limits.{key}")
+    assert (found.outcome, found.figure) == (UNTOLD, None)
+
+
+def test_a_negative_number_of_instructions_is_not_determined(measurement):
+    counted = structs.replace(measurement, timing=None, count=instruction_count(-5, [-5], [-5]))
+    found = line(contract(target={"instructions_max": 10**9}), counted, "limits.target.rpi4.instructions_max")
+    assert (found.outcome, found.figure) == (UNTOLD, None)
+
+
 # -- what the contract claims
 
 

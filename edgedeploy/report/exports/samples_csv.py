@@ -25,8 +25,9 @@ def samples_csv(measurement: Measurement) -> str:
 def _rows(measurement: Measurement) -> Iterator[tuple[str, int, float | int, str, str]]:
     timing, count = measurement.timing, measurement.count
     if timing is not None:
-        yield "load", 0, timing.load_ms, "ms", timing.clock
-        yield "first", 0, timing.first_inference_ms, "ms", timing.clock
+        for phase, duration_ms in (("load", timing.load_ms), ("first", timing.first_inference_ms)):
+            if duration_ms is not None:
+                yield phase, 0, duration_ms, "ms", timing.clock
         for phase, samples in (("warmup", timing.warmup_ms), ("steady", timing.samples_ms)):
             for index, value in enumerate(samples):
                 yield phase, index, value, "ms", timing.clock

@@ -62,6 +62,10 @@ def agreement_in_words(agreement: Agreement) -> str:
     return f"{', '.join(parts)} ({agreement.samples} samples)"
 
 
+def _known_ms(duration_ms: float | None) -> str:
+    return "not determined" if duration_ms is None else milliseconds(duration_ms)
+
+
 def _timing_rows(table: Table, timing: Timing) -> None:
     summary = timing.summary
     name = NOT_A_LATENCY if timing.clock == "emulated" else "latency"
@@ -74,7 +78,7 @@ def _timing_rows(table: Table, timing: Timing) -> None:
     figures = ", ".join(f"{name} {milliseconds(value)}" for name, value in known)
     table.add_row(name, f"{figures} (n = {summary.n}, MAD {milliseconds(summary.mad_ms)})")
     imported = f"import {milliseconds(timing.import_ms)}, " if timing.import_ms is not None else ""
-    before = f"{imported}load {milliseconds(timing.load_ms)}, first inference {milliseconds(timing.first_inference_ms)}"
+    before = f"{imported}load {_known_ms(timing.load_ms)}, first inference {_known_ms(timing.first_inference_ms)}"
     table.add_row("", before)
     if timing.cold_load_ms is not None and timing.cold_import_ms is not None:
         cold = f"from its disk: import {milliseconds(timing.cold_import_ms)}, load {milliseconds(timing.cold_load_ms)}"

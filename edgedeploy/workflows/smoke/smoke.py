@@ -253,7 +253,7 @@ def _figures(measurement: Measurement) -> SmokeFigures:
         n=timing.summary.n,
         p50_ms=timing.summary.p50_ms,
         p90_ms=timing.summary.p90_ms,
-        load_ms=(timing.import_ms or 0.0) + timing.load_ms,
+        load_ms=None if timing.load_ms is None else (timing.import_ms or 0.0) + timing.load_ms,
         peak_rss_bytes=measurement.peak_rss_bytes,
     )
 
