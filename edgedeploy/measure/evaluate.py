@@ -20,7 +20,7 @@ from edgedeploy.measure.conditions import observe
 from edgedeploy.measure.protocol import conversation
 from edgedeploy.measure.reference import reference_model
 from edgedeploy.measure.streaming import stream
-from edgedeploy.metrics.agreement import AgreementAccumulator
+from edgedeploy.metrics.agreement import AgreementAccumulator, OutputAgreements
 from edgedeploy.metrics.classification import find_metric
 from edgedeploy.metrics.metric import Metric
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
@@ -86,15 +86,15 @@ class _Tally:
         self.feeds = 0
         self._samples = 0
         self._agreement = AgreementAccumulator()
-        self._by_output = {name: AgreementAccumulator() for name in names} if len(names) > 1 else {}
+        self._by_output = OutputAgreements(names if len(names) > 1 else ())
         self._on_device, self._on_host = metric.start(), metric.start()
         self._by_class = ClassAccumulator() if metric.name == "top1" else None
 
     def add(self, sample: Sample, outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
         """Count a sample with the device's outputs and the host's."""
         self._agreement.add(outputs, expected)
-        for agreement, output, wanted in zip(self._by_output.values(), outputs, expected, strict=False):
-            agreement.add([output], [wanted])
+        if len(self.names) > 1:
+            self._by_output.add(outputs, expected)
         if sample.labels is not None:
             self._on_device.add(outputs, sample.labels)
             self._on_host.add(expected, sample.labels)
@@ -115,7 +115,7 @@ class _Tally:
             metric=self._on_device.figure() if labelled else None,
             host_metric=self._on_host.figure() if labelled else None,
             agreement=self._agreement.figure(),
-            by_output={printable(name): agreement.figure() for name, agreement in self._by_output.items()},
+            by_output={printable(name): agreement for name, agreement in self._by_output.figures().items()},
             partial=partial,
             classes=self._by_class.figure() if self._by_class is not None and labelled else None,
             broken=broken(self._on_host.scores(), self._on_device.scores()) if labelled else None,
@@ -124,6 +124,8 @@ class _Tally:
 
 def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: float, max_drop: float) -> tuple[str, ...]:
     """Return why the device's answers are too far from the host's; empty when they are not.
+
+    Every output is judged by itself: a small one that is ruined does not show in figures over all of them.
 
     Args:
         min_agreement: floor of the top-1 match, in [0, 1]; used where the model gives scores.
@@ -136,11 +138,16 @@ def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: floa
         found.append(f"{agreement.nonfinite_elements:,} elements of the outputs are NaN, or infinite on one side")
     if agreement.other_shapes:
         found.append(f"{agreement.other_shapes:,} of {agreement.samples:,} answers have another shape than the host's")
-    if agreement.top1_match is not None:
-        if not at_least(agreement.top1_match, min_agreement):
-            found.append(f"{agreement.top1_match:.2%} of the answers are the host's; {min_agreement:.2%} are needed")
-    elif agreement.sqnr_db is not None and agreement.sqnr_db < min_sqnr_db:
-        found.append(f"the outputs' SQNR is {agreement.sqnr_db:.1f} dB; {min_sqnr_db:g} dB are needed")
+    judged = {f"output {name!r}: ": each for name, each in accuracy.by_output.items()} or {"": agreement}
+    for output, each in judged.items():
+        if each.top1_match is not None:
+            if not at_least(each.top1_match, min_agreement):
+                found.append(
+                    f"{output}{each.top1_match:.2%} of the answers are the host's; {min_agreement:.2%} are needed"
+                )
+        elif each.sqnr_db is not None and each.sqnr_db < min_sqnr_db:
+            whose = "its" if output else "the outputs'"
+            found.append(f"{output}{whose} SQNR is {each.sqnr_db:.1f} dB; {min_sqnr_db:g} dB are needed")
     if accuracy.metric and accuracy.host_metric:
         drop = accuracy.host_metric.value - accuracy.metric.value
         if not at_most(drop, max_drop):

@@ -37,13 +37,15 @@ class AgreementAccumulator:
         self._reference_squares = 0.0
         self._products = 0.0
 
-    def add(self, outputs: Sequence[np.ndarray], reference_outputs: Sequence[np.ndarray]) -> None:
+    def add(
+        self, outputs: Sequence[np.ndarray], reference_outputs: Sequence[np.ndarray], *, samples: int | None = None
+    ) -> None:
         """Add the outputs of one run.
 
-        The run holds as many samples as the first axes of the reference's outputs are long, if all have one length;
-        else one. An output is taken for scores when the reference's is of floating type and has the shape
-        (samples, classes) or (samples, steps, classes) with at least two classes; a sample matches as far as the
-        largest elements of its vectors of scores, over all such outputs, are at the same place (the first of equals).
+        The run holds `samples`, by default as `samples_in` tells from the reference's outputs. An output is
+        taken for scores when the reference's is of floating type and has the shape (samples, classes) or (samples,
+        steps, classes) with at least two classes; a sample matches as far as the largest elements of its vectors of
+        scores, over all such outputs, are at the same place (the first of equals).
         Where an output has other extents than the reference's, no sample of the run matches and nothing else is
         compared.
 
@@ -52,8 +54,7 @@ class AgreementAccumulator:
         """
         if len(outputs) != len(reference_outputs):
             raise UnsupportedError(f"{len(outputs)} outputs cannot be compared with {len(reference_outputs)}")
-        lengths = {output.shape[0] for output in reference_outputs if output.ndim}
-        samples = lengths.pop() if len(lengths) == 1 else 1
+        samples = samples_in(reference_outputs) if samples is None else samples
         matches = np.zeros(1)  # grows to one for each sample where there are scores
         vectors = 0
         for index, (output, reference) in enumerate(zip(outputs, reference_outputs, strict=True)):
@@ -125,6 +126,34 @@ class AgreementAccumulator:
             return SQNR_FLOOR_DB
         ratio_db = 10.0 * (math.log10(self._reference_squares) - math.log10(self._error_squares))
         return max(ratio_db, SQNR_FLOOR_DB)
+
+
+class OutputAgreements:
+    """The agreement of each output by itself: a small one that is ruined does not show in a sum over all."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
+        self._agreements = tuple(AgreementAccumulator() for _ in names)
+
+    def add(self, outputs: Sequence[np.ndarray], reference_outputs: Sequence[np.ndarray]) -> None:
+        """Add the outputs of one run, in the order of the names.
+
+        Raises:
+            UnsupportedError: as `AgreementAccumulator.add`.
+        """
+        samples = samples_in(reference_outputs)
+        for agreement, output, reference in zip(self._agreements, outputs, reference_outputs, strict=True):
+            agreement.add([output], [reference], samples=samples)
+
+    def figures(self) -> dict[str, Agreement]:
+        """Return the agreement of each output over all that was added, by its name."""
+        return {name: agreement.figure() for name, agreement in zip(self._names, self._agreements, strict=True)}
+
+
+def samples_in(outputs: Sequence[np.ndarray]) -> int:
+    """Return how many samples a run held: the length of the outputs' first axes if all have one length, else 1."""
+    lengths = {output.shape[0] for output in outputs if output.ndim}
+    return lengths.pop() if len(lengths) == 1 else 1
 
 
 def _check_comparable(index: int, output: np.ndarray, reference: np.ndarray) -> None:

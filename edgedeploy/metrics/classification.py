@@ -59,6 +59,17 @@ def answered_classes(outputs: Sequence[np.ndarray], labels: np.ndarray) -> np.nd
     return found
 
 
+def scored_output(outputs: Sequence[np.ndarray]) -> int | None:
+    """Return the place of the output that the built-in metrics read, None where there is none: the others they do not
+    look at.
+    """
+    return next((place for place, output in enumerate(outputs) if _holds_scores(output)), None)
+
+
+def _holds_scores(output: np.ndarray) -> bool:
+    return output.dtype.kind == "f" and output.ndim >= 2 and output.shape[-1] >= 2
+
+
 def _top(outputs: list[np.ndarray], labels: np.ndarray, *, k: int) -> np.ndarray:
     """Return for each sample the share of its labels that are among the k largest scores: float64, shape (batch,)."""
     scores = _scores(k, outputs, labels)
@@ -85,7 +96,7 @@ def _top(outputs: list[np.ndarray], labels: np.ndarray, *, k: int) -> np.ndarray
 def _scores(k: int, outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray:
     """Return the output that holds scores, in the shape (*labels.shape, classes)."""
     for output in outputs:
-        if output.dtype.kind == "f" and output.ndim >= 2 and output.shape[-1] >= 2:
+        if _holds_scores(output):
             middle = tuple(axis for axis in range(1, output.ndim - 1) if output.shape[axis] == 1)
             scores = output if output.shape[:-1] == labels.shape else output.squeeze(axis=middle)
             if scores.shape[:-1] != labels.shape:

@@ -12,7 +12,8 @@ from edgedeploy.datasets.dataset import Sample
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.session import Session
-from edgedeploy.metrics.agreement import AgreementAccumulator
+from edgedeploy.metrics.agreement import AgreementAccumulator, OutputAgreements
+from edgedeploy.metrics.classification import BUILT_IN, scored_output
 from edgedeploy.metrics.metric import Metric, MetricAccumulator
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.stats.bootstrap import paired_change
@@ -38,6 +39,10 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     """None unless the metric is top1."""
     broken: Broken | None = None
     """None without a metric."""
+    by_output: dict[str, Agreement] = {}
+    """Of each output by itself, where the model has several."""
+    unread: tuple[str, ...] = ()
+    """Outputs among them that a built-in metric does not look at; a user's own is given all."""
 
 
 class ModelComparison(Struct, frozen=True, kw_only=True):
@@ -77,7 +82,7 @@ def compare(
         ResultFailedError: a session fails where the reference does not.
     """
     reference_score = metric.start() if metric else None
-    scores = [_Accumulator(metric) for _ in sessions]
+    scores = [_Accumulator(metric, reference.output_names) for _ in sessions]
     samples = reference_non_finite = reference_finite = 0
     for batch in batches:
         expected = reference.run(batch.feed)
@@ -136,7 +141,11 @@ def _may_be(output: np.ndarray, expected: np.ndarray, declared: Sequence[int | N
 class _Accumulator:
     """Adds up the answers of one session."""
 
-    def __init__(self, metric: Metric | None) -> None:
+    def __init__(self, metric: Metric | None, names: Sequence[str]) -> None:
+        self._names = names
+        self._by_output = OutputAgreements(names if len(names) > 1 else ())
+        self._built_in = metric is not None and metric.name in BUILT_IN
+        self._read: int | None = None
         self._metric: MetricAccumulator | None = metric.start() if metric else None
         self._by_class = ClassAccumulator() if metric is not None and metric.name == "top1" else None
         self._agreement = AgreementAccumulator()
@@ -145,6 +154,10 @@ class _Accumulator:
 
     def add(self, outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray], labels: np.ndarray | None) -> None:
         self._agreement.add(outputs, expected)
+        if len(self._names) > 1:
+            self._by_output.add(outputs, expected)
+        if self._built_in:
+            self._read = scored_output(expected)
         self._largest_difference = max(self._largest_difference, relative_difference(outputs, expected))
         for output, wanted in zip(outputs, expected, strict=True):
             self._non_finite += max(0, _non_finite(output) - _non_finite(wanted))
@@ -166,6 +179,8 @@ class _Accumulator:
             non_finite=self._non_finite,
             classes=self._by_class.figure() if self._by_class else None,
             broken=lost,
+            by_output=self._by_output.figures(),
+            unread=tuple(name for place, name in enumerate(self._names) if self._built_in and place != self._read),
         )
 
 

@@ -39,6 +39,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     """Against the float model; None unless the metric is top1, and on an emulated board."""
     broken: Broken | None = None
     """Against the float model; None without labels, and on an emulated board, which runs some samples only."""
+    by_output: dict[str, Agreement] = {}
+    """Of each output by itself, where the model has several."""
 
 
 class LayerNoise(Struct, frozen=True, kw_only=True):

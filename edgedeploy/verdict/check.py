@@ -177,11 +177,15 @@ def _agreement(contract: Contract, measurement: Measurement) -> _Figure:
     accuracy, reason = _tested(contract, measurement)
     if accuracy is None:
         return None, reason
-    if accuracy.agreement.top1_match is None:
+    matches = {name: each.top1_match for name, each in accuracy.by_output.items() if each.top1_match is not None}
+    name, match = min(matches.items(), key=lambda pair: pair[1], default=("", accuracy.agreement.top1_match))
+    if match is None:
         return None, "the model gives no scores to be compared"
-    if possible("top1_match", accuracy.agreement.top1_match) is None:
-        return None, f"a match of {accuracy.agreement.top1_match:g} was reported, which cannot be"
-    return accuracy.agreement.top1_match, "the device against the same model in exact arithmetic on the host"
+    for each in (match, accuracy.agreement.top1_match):
+        if possible("top1_match", each) is None:
+            return None, f"a match of {each} was reported, which cannot be"
+    worst = f"; output {name!r}, the worst" if len(matches) > 1 else ""
+    return match, f"the device against the same model in exact arithmetic on the host{worst}"
 
 
 def _tested(contract: Contract, measurement: Measurement) -> tuple[Accuracy | None, str]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from edgedeploy.foundation.errors import UnsupportedError
-from edgedeploy.metrics.agreement import AgreementAccumulator
+from edgedeploy.metrics.agreement import AgreementAccumulator, OutputAgreements
 from edgedeploy.values.quality import SQNR_FLOOR_DB, Agreement
 
 
@@ -140,3 +140,13 @@ def test_answers_of_another_shape_are_counted_and_nothing_else_of_them():
     assert (boxes.other_shapes, boxes.top1_match, boxes.cosine, boxes.sqnr_db) == (3, 0.0, 0.0, SQNR_FLOOR_DB)
     with pytest.raises(UnsupportedError, match="has shape"):
         agreement([np.ones(4)], [np.ones((1, 4))])
+
+
+def test_each_output_has_figures_of_its_own_and_states_stay_no_scores():
+    scores, state = np.eye(3, dtype=np.float32), np.ones((2, 1, 8), np.float32)
+    outputs = OutputAgreements(["scores", "state"])
+    outputs.add([scores, state * 0], [scores, state])
+    outputs.add([scores, state], [scores, state])
+    found = outputs.figures()
+    assert found["scores"].sqnr_db is None and found["state"].sqnr_db == pytest.approx(3.01, abs=0.01)
+    assert found["state"].top1_match is None

@@ -272,6 +272,17 @@ def test_a_device_may_not_tell_its_memory(measurement):
     assert check(limits, structs.replace(measurement, peak_rss_bytes=None)).outcome is UNTOLD
 
 
+def test_agreement_is_that_of_the_worst_output(measurement):
+    accuracy = measurement.accuracy
+    worse = structs.replace(accuracy.agreement, top1_match=0.4)
+    no_scores = structs.replace(accuracy.agreement, top1_match=None)
+    by_output = {"a": accuracy.agreement, "b": worse, "c": no_scores}
+    measured = structs.replace(measurement, accuracy=structs.replace(accuracy, by_output=by_output))
+    found = line(contract(agreement_top1_min=0.9), measured, "limits.agreement_top1_min")
+    assert (found.outcome, found.figure) == (BREAKS, 0.4)
+    assert "output 'b'" in found.reason
+
+
 NAN, INFINITY = float("nan"), float("inf")
 
 

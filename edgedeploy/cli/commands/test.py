@@ -75,8 +75,8 @@ def command(
     """Run DATA through the current release on DEVICE, and through the same model on this machine in exact arithmetic.
 
     Exits 1 when the device differs too much from the host: its metric is lower by more than --max-drop, or less than
-    --min-agreement of the answers are the same. For models without scores, --min-sqnr-db takes the place of
-    --min-agreement.
+    --min-agreement of the answers are the same. For outputs without scores, --min-sqnr-db takes the place of
+    --min-agreement. Every output is judged by itself.
     """
     from edgedeploy import api
     from edgedeploy.report.terminal.measurement import measurement_tables

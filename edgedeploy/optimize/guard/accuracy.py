@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from edgedeploy.inference.onnxruntime import host_isa
 from edgedeploy.metrics.model_comparison import ModelComparison, SessionFigures
@@ -59,6 +59,8 @@ def accuracy_violations(
                 f"{before.value - after.value:.4f}; allowed is {evaluation.max_drop:g}"
             )
             found.append(Violation(ViolationKind.METRIC_FELL, reason))
+        if tolerance is None:
+            found += _noise_violations(judged, evaluation.data, judged.unread)
     elif tolerance is None:
         found += _agreement_violations(judged, evaluation.data, evaluation.max_drop)
     return found
@@ -77,6 +79,44 @@ def _judge_reference(compared: ModelComparison, data: Data, findings: Findings) 
 
 
 def _agreement_violations(judged: SessionFigures, data: Data, max_drop: float) -> Iterator[Violation]:
+    """Yield what speaks against outputs without labels: each is judged by itself, then all together."""
+    noisy = list(_noise_violations(judged, data, judged.by_output))
+    yield from noisy
+    if noisy:
+        return
+    for name, agreement in judged.by_output.items():
+        match = agreement.top1_match
+        if data.dataset is not None and match is not None and not within(1.0, match, max_drop):
+            yield Violation(ViolationKind.DISAGREES, _changed(match, data, max_drop, f" of output {name!r}"))
+            return
+    yield from _violations_over_all(judged, data, max_drop)
+
+
+def _noise_violations(judged: SessionFigures, data: Data, names: Collection[str]) -> Iterator[Violation]:
+    """Yield a violation for each of the named outputs that is mostly noise.
+
+    One sum over all outputs hides it where others are larger; and so does a metric that does not look at it.
+    """
+    for name in names:
+        agreement = judged.by_output.get(name)
+        if agreement is None or agreement.sqnr_db is None or agreement.other_shapes:
+            continue
+        if agreement.sqnr_db < LEAST_SQNR_DB:
+            reason = (
+                f"output {name!r} differs too much from the float model's to be let through: SQNR "
+                f"{agreement.sqnr_db:.1f} dB on {data.name}, and {LEAST_SQNR_DB:g} dB is the least for each output"
+            )
+            yield Violation(ViolationKind.DISAGREES, reason)
+
+
+def _changed(match: float, data: Data, max_drop: float, where: str = "") -> str:
+    return (
+        f"{1 - match:.1%} of the answers{where} changed on {data.name}, and {max_drop:.1%} is the budget: without "
+        "labels the accuracy may have fallen by as much (add labels to the --evaluation data to judge it itself)"
+    )
+
+
+def _violations_over_all(judged: SessionFigures, data: Data, max_drop: float) -> Iterator[Violation]:
     agreement = judged.agreement
     sqnr_db, match = agreement.sqnr_db, agreement.top1_match
     if match is None and agreement.other_shapes:
@@ -89,11 +129,7 @@ def _agreement_violations(judged: SessionFigures, data: Data, max_drop: float) -
         )
     # Of inputs that were made up, answers are close to arbitrary in the float model too.
     elif data.dataset is not None and match is not None and not within(1.0, match, max_drop):
-        yield Violation(
-            ViolationKind.DISAGREES,
-            f"{1 - match:.1%} of the answers changed on {data.name}, and {max_drop:.1%} is the budget: without labels "
-            "the accuracy may have fallen by as much (add labels to the --evaluation data to measure it)",
-        )
+        yield Violation(ViolationKind.DISAGREES, _changed(match, data, max_drop))
 
 
 def _moved(judged: SessionFigures, tolerance: float) -> str:

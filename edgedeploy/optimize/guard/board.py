@@ -74,7 +74,12 @@ def judge_on_board(
     judged = compared.sessions[0]
     return (
         Execution(
-            arithmetic="board", isa=board.where, metric=judged.metric, change=judged.change, agreement=judged.agreement
+            arithmetic="board",
+            isa=board.where,
+            metric=judged.metric,
+            change=judged.change,
+            agreement=judged.agreement,
+            by_output=judged.by_output,
         ),
     )
 

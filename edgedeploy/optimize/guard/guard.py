@@ -115,6 +115,7 @@ def _host_executions(compared: ModelComparison) -> tuple[Execution, ...]:
             agreement=figures.agreement,
             classes=figures.classes,
             broken=figures.broken,
+            by_output=figures.by_output,
         )
         for arithmetic, figures in zip(("exact", "host"), compared.sessions, strict=True)
     )

@@ -17,7 +17,7 @@ from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import format_of
 from edgedeploy.inference.session import open_session
-from edgedeploy.metrics.agreement import AgreementAccumulator
+from edgedeploy.metrics.agreement import OutputAgreements
 from edgedeploy.optimize.base import Pass
 from edgedeploy.optimize.recipes.recipe import Variant
 from edgedeploy.optimize.search.evaluator import Evaluator
@@ -123,11 +123,13 @@ def _bare(passes: Sequence[Pass]) -> tuple[Pass, ...]:
 
 
 def _sqnr_db(evaluator: Evaluator, content: bytes, samples: Sequence[Sample]) -> float | None:
-    agreement = AgreementAccumulator()
+    """Return the SQNR in dB of the worst output; None where all are equal to the float model's."""
+    agreement = OutputAgreements(evaluator.reference.output_names)
     try:
         session = open_session(content, format_of(content[:8]), exact=True)
         for sample in samples:
             agreement.add(session.run(sample.feed), evaluator.reference.run(sample.feed))
     except EdgedeployError:
         return SQNR_FLOOR_DB
-    return agreement.figure().sqnr_db
+    figures = [each.sqnr_db for each in agreement.figures().values() if each.sqnr_db is not None]
+    return min(figures, default=None)

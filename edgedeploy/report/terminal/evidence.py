@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgedeploy.foundation.sanitize import printable
 from edgedeploy.report.content.layers import costliest_in_words, noisiest_in_words
 from edgedeploy.report.content.regressions import optimized_breakage
 from edgedeploy.report.content.wording import pass_outcome, sqnr_in_words, where_in_words
@@ -78,6 +79,9 @@ def _quality(evidence: Evidence) -> RenderableType:
     if any(agreement.other_shapes for agreement in agreements):
         table.add_row("answers of another shape", "", *(f"{agreement.other_shapes:,}" for agreement in agreements))
     table.add_row("SQNR", "", *(sqnr_in_words(agreement) for agreement in agreements))
+    for name in executions[0].by_output:
+        figures = [execution.by_output.get(name) for execution in executions]
+        table.add_row(Text(f"  of {printable(name)}"), "", *(sqnr_in_words(each) if each else "" for each in figures))
     table.add_row("cosine", "", *(f"{agreement.cosine:.6f}" for agreement in agreements))
     table.add_row("largest error", "", *(f"{agreement.max_abs_error:.3g}" for agreement in agreements))
     return table

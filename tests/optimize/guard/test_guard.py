@@ -385,3 +385,52 @@ def test_only_what_was_measured_may_be_allowed():
     assert never == {
         ViolationKind.INVALID, ViolationKind.DOES_NOT_LOAD, ViolationKind.DOES_NOT_RUN, ViolationKind.NON_FINITE,
     }  # fmt: skip
+
+
+TWO = (
+    HEAD
+    + """g (float[N,3] x) => (float[N,3] depth, float[N,3,1,1] mask)
+    <float large = {1000.0}, float small = {LOSS}, int64[4] shape = {-1, 3, 1, 1}> {
+        depth = Mul(x, large)
+        scaled = Mul(x, small)
+        mask = Reshape(scaled, shape)
+    }"""
+)
+FINE, RUINED = TWO.replace("LOSS", "0.001"), TWO.replace("LOSS", "0.0")
+
+
+def test_a_small_output_that_is_ruined_is_refused_though_the_sum_over_all_is_fine(hold, data):
+    guard_result = hold(RUINED, data(x=X), source=FINE, labelled=False, max_drop=0.5)
+    assert guard_result.executions[0].agreement.sqnr_db > 100
+    assert guard_result.executions[0].by_output["mask"].sqnr_db == pytest.approx(0.0)
+    assert guard_result.executions[0].by_output["depth"].sqnr_db is None
+    (refusal,) = guard_result.refusals
+    assert "output 'mask' differs too much" in refusal and "SQNR 0.0 dB" in refusal and "--allow loss" in refusal
+    assert hold(FINE, data(x=X), source=FINE, labelled=False).accepted
+
+
+def test_labels_answer_for_the_output_that_the_metric_reads_only(hold, data):
+    guard_result = hold(RUINED, data(x=X, labels=LABELS), source=FINE)
+    assert guard_result.executions[0].metric.value == 1.0
+    assert ["output 'mask'" in refusal for refusal in guard_result.refusals] == [True]
+    assert hold(RUINED, data(x=X, labels=LABELS), source=FINE, allowed=("loss",)).accepted
+
+
+def test_answers_of_one_output_do_not_make_up_for_those_of_another(hold, data):
+    """Of a hundred vectors of scores a sample, one alone in an output of its own changes."""
+    source = (
+        HEAD
+        + """g (float[N,3] x) => (float[N,100,3] steps, float[N,3] last)
+    <float sign = {SIGN}, int64[3] shape = {-1, 1, 3}, int64[3] repeats = {1, 100, 1}> {
+        row = Reshape(x, shape)
+        steps = Tile(row, repeats)
+        zero = Sub(x, x)
+        near = Mul(x, sign)
+        some = Softmax(near)
+        last = Add(some, zero)
+    }"""
+    )
+    same, other = source.replace("SIGN", "0.1"), source.replace("SIGN", "-0.1")
+    guard_result = hold(other, data(x=X), source=same, labelled=False, max_drop=0.02)
+    assert guard_result.executions[0].agreement.top1_match >= 0.98
+    assert ["of the answers of output 'last' changed" in refusal for refusal in guard_result.refusals] == [True]
