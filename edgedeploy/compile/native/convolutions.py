@@ -19,12 +19,17 @@ def has_constant_weights(node: Node) -> bool:
     return all(value is None or value.constant is not None for value in (node.input(1), node.input(2)))
 
 
+def has_kernel(node: Node) -> bool:
+    """Tell whether a Conv or ConvTranspose has a kernel: one of floats over one or two dimensions, weights known."""
+    values = (node.needed(0), node.needed(1), node.output)
+    is_float = all(value.dtype.name == "float32" for value in values)
+    return is_float and len(node.needed(0).shape) in (3, 4) and has_constant_weights(node)
+
+
 def conv(emitter: Emitter, node: Node) -> bool:
-    """Write a Conv; False when it is none of floats with known weights."""
+    """Write a Conv; False when it has no kernel."""
     source, weights, result = node.needed(0), node.needed(1), node.output
-    if any(value.dtype.name != "float32" for value in (source, weights, result)) or len(source.shape) not in (3, 4):
-        return False
-    if not has_constant_weights(node):
+    if not has_kernel(node):
         return False
     window = window_of(node, weights.shape[2:])
     groups, order = int(node.get("group", 1)), channels_last(len(source.shape))
@@ -98,10 +103,10 @@ class _Conv:
 def conv_transpose(emitter: Emitter, node: Node) -> bool:
     """Write a product of each pixel with all places of the window, whose results are then added where they belong.
 
-    False when it is none of floats with known weights.
+    False when it has no kernel.
     """
     source, weights, result = node.needed(0), node.needed(1), node.output
-    if source.dtype.name != "float32" or len(source.shape) not in (3, 4) or not has_constant_weights(node):
+    if not has_kernel(node):
         return False
     kernel, bias = node.constant(1), node.constant(2)
     assert kernel is not None

@@ -6,13 +6,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgedeploy.compile.native.convolutions import has_constant_weights
+from edgedeploy.compile.native.convolutions import has_kernel as convolution_has_kernel
 from edgedeploy.compile.native.finish import ACTIVATION, ADDED, BIAS
 from edgedeploy.compile.native.formulas import clip_bounds
 from edgedeploy.compile.native.graph import Graph, Node, Value
+from edgedeploy.compile.native.matrices import gemm_has_kernel, matmul_has_kernel
 from edgedeploy.foundation.errors import UnsupportedError
 
-_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_PRODUCTS: dict[str, Callable[[Node], bool]] = {
+    "Conv": convolution_has_kernel,
+    "ConvTranspose": convolution_has_kernel,
+    "Gemm": gemm_has_kernel,
+    "MatMul": matmul_has_kernel,
+}
+"""Each with what tells whether there is a kernel for a node: only kernels can finish what they compute."""
 
 UnaryForm = tuple[str, float, float]
 
@@ -56,15 +63,19 @@ def _each_product(graph: Graph, attempt: Callable[[Graph, Node, Node], Value | N
     for product in [node for node in graph.nodes if node.op in _PRODUCTS]:
         if ACTIVATION in product.attributes:
             continue
-        if product.op in ("Conv", "ConvTranspose") and not has_constant_weights(product):
+        if not _PRODUCTS[product.op](product):
             continue
         consumers = graph.consumers()
         takers = consumers.get(product.output, [])
         if not takers or product.output in graph.outputs or product.output.dtype.name != "float32":
             continue
         for taker in takers:
+            attributes, inputs = dict(product.attributes), list(product.inputs)
             made = attempt(graph, product, taker)
             if made is None:
+                continue
+            if not _PRODUCTS[product.op](product):
+                product.attributes, product.inputs = attributes, inputs
                 continue
             gone = [each for each in takers if each is not product]
             last = next(node for node in graph.nodes if made in node.outputs)

@@ -7,7 +7,6 @@ import onnx
 
 from edgedeploy.compile.native.emit import Emitter
 from edgedeploy.compile.native.graph import Node, Value
-from edgedeploy.compile.native.layout import C_TYPES
 from edgedeploy.foundation.errors import UnsupportedError
 
 _INLINE_LIMIT = 64
@@ -33,8 +32,8 @@ def generic(emitter: Emitter, node: Node) -> None:
         if value is not None:
             arguments.append(emitter.define(value).pointer)
     parameters = ", ".join(
-        [f"const {C_TYPES[value.dtype.name]} *" for value in taken]
-        + [f"{C_TYPES[value.dtype.name]} *" for value in node.outputs if value is not None]
+        [f"const {emitter.c_type(value)} *" for value in taken]
+        + [f"{emitter.c_type(value)} *" for value in node.outputs if value is not None]
     )
     emitter.prototypes.append(f"void {name}({parameters});")
     emitter.emit(f"{name}({', '.join(arguments)});")
@@ -61,18 +60,22 @@ def _source(node: Node, taken: list[Value], name: str, opset: int) -> str:
     if node.op.count(":"):
         raise node.refused("it is none of ONNX's own operators")
     try:
-        found: str = Compiler(CompilerOptions(model_name=name)).compile(_model(node, taken, opset))
+        found: str = Compiler(CompilerOptions(model_name=name)).compile(_model(node, taken, opset, prefix=name))
     except (CodegenError, ShapeInferenceError, UnsupportedOpError, NotImplementedError, ValueError) as error:
         raise node.refused(f"emx-onnx-cgen: {str(error).strip().splitlines()[0]}") from error
     return found
 
 
-def _model(node: Node, taken: list[Value], opset: int) -> onnx.ModelProto:
-    """Make a model of the one node, its values named by number: generated C must not depend on names in a file."""
+def _model(node: Node, taken: list[Value], opset: int, *, prefix: str) -> onnx.ModelProto:
+    """Make a model of the one node, its values named by number: generated C must not depend on names in a file.
+
+    Args:
+        prefix: of the names. Constants become global variables of these names, which have to differ between operators.
+    """
     names: dict[Value, str] = {}
     for value in (*node.inputs, *node.outputs):
         if value is not None:
-            names.setdefault(value, f"v{len(names)}")
+            names.setdefault(value, f"{prefix}_v{len(names)}")
     attributes = {
         key: onnx.numpy_helper.from_array(each) if isinstance(each, np.ndarray) else each
         for key, each in node.attributes.items()

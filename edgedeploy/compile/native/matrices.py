@@ -16,10 +16,25 @@ from edgedeploy.compile.native.packing import COLUMNS, packed_bias, packed_matri
 _FLOAT = np.dtype(np.float32)
 
 
+def gemm_has_kernel(node: Node) -> bool:
+    """Tell whether a Gemm has a kernel: one of floats that scales nothing known only when the model runs, and adds one
+    thing beside a row of biases."""
+    b, bias = node.needed(1), node.input(2)
+    if node.output.dtype.name != "float32" or (b.constant is None and node.get("alpha", 1.0) != 1):
+        return False
+    if bias is not None and bias.constant is None and node.get("beta", 1.0) != 1:
+        return False
+    return bias is None or _is_row(bias) or node.get(ADDED, None) is None
+
+
+def _is_row(bias: Value) -> bool:
+    return bias.constant is not None and (bias.size == 1 or bias.shape[-1:] == (bias.size,))
+
+
 def gemm(emitter: Emitter, node: Node) -> bool:
-    """Write a Gemm; False when it is none of floats, or scales what is known only when the model runs."""
+    """Write a Gemm; False when it has no kernel."""
     a, b, result = node.needed(0), node.needed(1), node.output
-    if result.dtype.name != "float32":
+    if not gemm_has_kernel(node):
         return False
     alpha, beta = float(node.get("alpha", 1.0)), float(node.get("beta", 1.0))
     bias = node.input(2)
@@ -32,16 +47,10 @@ def gemm(emitter: Emitter, node: Node) -> bool:
     constant = b.constant.T if b.constant is not None and node.get("transB", 0) else b.constant
     if constant is not None:
         constant = constant * np.float32(alpha)
-    elif alpha != 1:
-        return False
-    if bias is not None and bias.constant is None and beta != 1:
-        return False
     vector, added = None, node.get(ADDED, None)
-    if bias is not None and bias.constant is not None and (bias.size == 1 or bias.shape[-1:] == (bias.size,)):
+    if bias is not None and bias.constant is not None and _is_row(bias):
         vector = np.broadcast_to(bias.constant.reshape(-1) * np.float32(beta), (n,))
     elif bias is not None:
-        if added is not None:
-            return False
         added = bias
     matrix = constant if right is None else right
     assert matrix is not None
@@ -49,23 +58,34 @@ def gemm(emitter: Emitter, node: Node) -> bool:
     return True
 
 
+def matmul_has_kernel(node: Node) -> bool:
+    """Tell whether a MatMul has a kernel: one of floats that has elements; only one with one known matrix adds."""
+    a, b = node.needed(0), node.needed(1)
+    if node.output.dtype.name != "float32" or not a.size or not b.size:
+        return False
+    adds = node.get(BIAS, None) is not None or node.get(ADDED, None) is not None
+    return _is_one_matrix(b) or not adds
+
+
+def _is_one_matrix(b: Value) -> bool:
+    return b.constant is not None and int(np.prod(b.shape[:-2])) == 1
+
+
 def matmul(emitter: Emitter, node: Node) -> bool:
-    """Write a MatMul; False when it is none of floats, or has no elements."""
-    a, b, result = node.needed(0), node.needed(1), node.output
-    if result.dtype.name != "float32" or not a.size or not b.size:
+    """Write a MatMul; False when it has no kernel."""
+    a, b = node.needed(0), node.needed(1)
+    if not matmul_has_kernel(node):
         return False
     k = a.shape[-1]
     n = b.shape[-1] if len(b.shape) > 1 else 1
     left = emitter.place(a)
     bias = node.get(BIAS, None)
-    if b.constant is not None and int(np.prod(b.shape[:-2])) == 1:
+    if b.constant is not None and _is_one_matrix(b):
         # One matrix for all: rows of all batches are rows of one product, where they lie evenly.
         rows = a.size // k
         flat = emitter.ordered(a).with_strides((k, 1))
         _Product(rows, n, k).write(emitter, node, flat, b.constant.reshape(k, n), bias, node.get(ADDED, None))
         return True
-    if bias is not None or node.get(ADDED, None) is not None:
-        return False
     _batched(emitter, node, left)
     return True
 

@@ -12,6 +12,7 @@ import onnxruntime
 
 from edgedeploy.compile.native.branches import take_branches
 from edgedeploy.compile.native.graph import Attribute, Graph, Node, Value
+from edgedeploy.compile.native.layout import C_TYPES
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.inference.session import Feed
 
@@ -21,6 +22,12 @@ _SHAPE_OF_DATA = ("NonZero", "Unique", "Compress", "NonMaxSuppression", "StringS
 
 _KNOWN_BY_SHAPE = ("Shape", "Size", "Constant")
 """What these give is known before the model runs, whatever they take."""
+
+_WIDER = {"int4": np.dtype(np.int8), "uint4": np.dtype(np.uint8)}
+"""Types that C does not have, and the next larger one: the numbers stay the same."""
+
+_NO_C_TYPE = ("int2", "int4", "float4", "float8", "bfloat16")
+"""How the types begin, as onnxruntime names them, that no value may have while the model runs."""
 
 _RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 
@@ -115,8 +122,11 @@ def _run(model: onnx.ModelProto, feed: Feed) -> dict[str, np.ndarray]:
     options = _options(onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
     try:
         session = onnxruntime.InferenceSession(exposed.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        _refuse_types(session)
         names = [value.name for value in session.get_outputs()]
         arrays = session.run(names, {each.name: feed[each.name] for each in session.get_inputs()})
+    except UnsupportedError:
+        raise
     except Exception as error:
         raise UnsupportedError(
             "the model does not run on its golden input", why=str(error).strip().splitlines()[0]
@@ -134,6 +144,17 @@ def _run(model: onnx.ModelProto, feed: Feed) -> dict[str, np.ndarray]:
     return found
 
 
+def _refuse_types(session: onnxruntime.InferenceSession) -> None:
+    for value in session.get_outputs():
+        kind = value.type.removeprefix("tensor(").removesuffix(")").removeprefix("u")
+        if kind.startswith(_NO_C_TYPE):
+            raise UnsupportedError(
+                f"the native backend cannot hold {value.name!r}",
+                why=f"its type is {value.type.removeprefix('tensor(').removesuffix(')')}, and C has no such numbers",
+                hint="take another backend: --backend onnxruntime, where the target has it",
+            )
+
+
 def _folded(
     model: onnx.ModelProto, seen: Mapping[str, np.ndarray], outputs: Sequence[str], guards: Mapping[str, bool]
 ) -> Graph:
@@ -141,6 +162,7 @@ def _folded(
     values: dict[str, Value] = {}
     for tensor in graph.initializer:
         array = onnx.numpy_helper.to_array(tensor)
+        array = array.astype(_WIDER.get(array.dtype.name, array.dtype), copy=False)
         values[tensor.name] = Value(tensor.name, array.dtype, array.shape, array)
     inputs = []
     for each in graph.input:
@@ -152,7 +174,7 @@ def _folded(
     for proto in graph.node:
         node, constant = _node(proto, values, seen)
         # Weights that are stored in few bits stay so: their DequantizeLinear is what tells how.
-        if constant and node.op == "DequantizeLinear":
+        if constant and node.op == "DequantizeLinear" and node.needed(0).dtype.name in C_TYPES:
             node.output.constant = None
             nodes.append(node)
         elif not constant:

@@ -199,3 +199,93 @@ def test_graphs_that_nobody_wrote(tmp_path_factory: pytest.TempPathFactory) -> N
 
     compare()
     assert len(compared) >= 4, refused
+
+
+_WEIGHTS_3D = "float[2,2,1,1,1] w = {1, -2, 3, -4}"
+
+_GENERATED = {
+    "two ScatterND": (
+        """(float[4,3] x) => (float[4,3] y, float[4,3] z)
+        <int64[2,1] i = {0, 2}, float[2,3] u = {1, 2, 3, 4, 5, 6},
+         int64[2,1] j = {1, 3}, float[2,3] v = {7, 8, 9, 1, 2, 3}>
+        { y = ScatterND(x, i, u) z = ScatterND(x, j, v) }""",
+        (4, 3),
+    ),
+    "two CumSum": (
+        """(float[4,3] x) => (float[4,3] y, float[4,3] z) <int64 i = {0}, int64 j = {1}>
+        { y = CumSum(x, i) z = CumSum(x, j) }""",
+        (4, 3),
+    ),
+    "two cubic Resize": (
+        """(float[1,1,4,4] x) => (float[1,1,N,M] y, float[1,1,N,M] z)
+        <float[4] a = {1, 1, 2, 2}, float[4] b = {1, 1, 0.5, 0.5}>
+        { y = Resize<mode="cubic">(x, , a) z = Resize<mode="cubic">(x, , b) }""",
+        (1, 1, 4, 4),
+    ),
+    "two MatMulInteger": (
+        """(float[4,3] x) => (int32[4,2] y, int32[4,2] z)
+        <uint8[3,2] a = {1, 1, 2, 2, 3, 3}, uint8[3,2] b = {1, 1, 5, 5, 6, 6}, uint8 c = {3}, uint8 d = {4}>
+        { q = Cast<to=2>(x) y = MatMulInteger(q, a, c, d) z = MatMulInteger(q, b, d, c) }""",
+        (4, 3),
+    ),
+    "Conv in three dimensions, activated": (
+        f"(float[1,2,3,4,5] x) => (float[N] y) <{_WEIGHTS_3D}> {{ c = Conv(x, w) y = Relu(c) }}",
+        (1, 2, 3, 4, 5),
+    ),
+    "Conv in three dimensions, added": (
+        f"(float[1,2,3,4,5] x) => (float[N] y) <{_WEIGHTS_3D}> {{ c = Conv(x, w) s = Add(c, x) y = HardSwish(s) }}",
+        (1, 2, 3, 4, 5),
+    ),
+    "ConvTranspose in three dimensions, activated": (
+        f"(float[1,2,3,4,5] x) => (float[N] y) <{_WEIGHTS_3D}> {{ c = ConvTranspose(x, w) y = Relu(c) }}",
+        (1, 2, 3, 4, 5),
+    ),
+    "Gemm of two inputs, scaled": (
+        "(float[4,3] x) => (float[4,4] y) { c = Gemm<alpha=0.5, transB=1>(x, x) y = Relu(c) }",
+        (4, 3),
+    ),
+    "Gemm with a column of biases and an addition": (
+        """(float[4,4] x) => (float[4,4] y) <float[4,1] b = {1, 2, 3, 4}>
+        {
+            w = Constant<value = float[4,4] {1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7}>()
+            c = Gemm(x, w, b) s = Add(c, x) y = Relu(s)
+        }""",
+        (4, 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", _GENERATED)
+def test_what_the_generator_writes_links_and_agrees(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    text, shape = _GENERATED[name]
+    model = _model(text, {})
+    feed = {"x": np.abs(rng.standard_normal(shape)).astype(np.float32) * 3}
+    found = run_natively(model, feed, "x86-64", tmp_path)
+    for ours, theirs in zip(found, run_exactly(model, feed), strict=True):
+        assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["INT4", "UINT4", "INT8", "FLOAT8E4M3FN"])
+@pytest.mark.parametrize("block", [0, 2])
+def test_weights_of_types_that_c_does_not_have(kind: str, block: int, tmp_path: Path, rng: np.random.Generator) -> None:
+    scale = rng.uniform(0.1, 1, (16, 8) if block else ()).astype(np.float32)
+    values = [1, 2, 3, 0.5 if kind.startswith("FLOAT") else -1 if kind.startswith("INT") else 7] * 64
+    helper, blocked = onnx.helper, {"axis": 0, "block_size": block} if block else {}
+    graph = helper.make_graph(
+        [
+            helper.make_node("DequantizeLinear", ["w", "s"], ["wf"], **blocked),
+            helper.make_node("Mul", ["x", "wf"], ["y"]),
+        ],
+        "weights",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [32, 8])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [32, 8])],
+        [
+            helper.make_tensor("w", getattr(onnx.TensorProto, kind), [32, 8], values),
+            onnx.numpy_helper.from_array(scale, "s"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    feed = {"x": rng.standard_normal((32, 8)).astype(np.float32)}
+    (ours,), (theirs,) = run_natively(model, feed, "x86-64", tmp_path), run_exactly(model, feed)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,9 @@ from edgedeploy.compile.native.program import write_program
 from edgedeploy.foundation.errors import UnsupportedError
 
 
-def _refusal(text: str, feed: dict[str, np.ndarray], folder: Path) -> UnsupportedError:
+def _refusal(text: str, feed: dict[str, np.ndarray], folder: Path, opset: int = 17) -> UnsupportedError:
     path = folder / "model.onnx"
-    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> graph {text}')
+    model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": {opset}]> graph {text}')
     for number, node in enumerate(model.graph.node):
         node.name = f"node{number}"
     onnx.save(model, path)
@@ -56,3 +57,22 @@ def test_an_operator_that_nobody_has_a_kernel_for(tmp_path: Path) -> None:
         tmp_path,
     )
     assert "LSTM" in error.what and "node1" in error.what
+
+
+@pytest.mark.parametrize("kind", ["INT4", "UINT4", "FLOAT8E4M3FN", "BFLOAT16"])
+def test_values_of_types_that_c_does_not_have(kind: str, tmp_path: Path) -> None:
+    number = getattr(onnx.TensorProto, kind)
+    text = f"(float[4] x) => (float[4] y) {{ few = Cast<to={number}>(x) y = Cast<to=1>(few) }}"
+    error = _refusal(text, {"x": np.ones(4, np.float32)}, tmp_path, opset=21)
+    assert "'few'" in error.what and f"its type is {kind.lower()}" in error.why and "--backend" in error.hint
+
+
+def test_constants_that_the_generator_is_given_have_names_of_their_own(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]> graph (float[4,3] x) => (float[4,3] y, float[4,3] z)
+        <int64 i = {0}, int64 j = {1}> { y = CumSum(x, i) z = CumSum(x, j) }"""
+    )
+    onnx.save(model, tmp_path / "model.onnx")
+    files = write_program(prepare(tmp_path / "model.onnx", {"x": np.ones((4, 3), np.float32)})).files
+    written = [re.findall(r"^extern .*?(\w+)(?:\[\d+\])*;", files[f"node_{n}.c"].decode(), re.M) for n in (0, 1)]
+    assert written[0] and written[1] and not set(written[0]) & set(written[1])
