@@ -12,6 +12,7 @@ from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.inference.session import open_session
 from edgedeploy.model.load import external_files, load_onnx, read_onnx
+from edgedeploy.model.sparse import has_sparse
 
 
 def stage(request: BuildRequest, scratch: Path, golden: Path, progress: Progress) -> BackendRequest:
@@ -50,8 +51,10 @@ def stage(request: BuildRequest, scratch: Path, golden: Path, progress: Progress
 
 
 def _in_one_piece(model: Path, format: ModelFormat) -> bytes:
-    """Read the model, with its external data taken in."""
-    if format == "onnx" and external_files(read_onnx(model), model):
-        content: bytes = load_onnx(model).SerializeToString(deterministic=True)
-        return content
+    """Read the model, with its external data taken in and its sparse tensors dense; else byte for byte."""
+    if format == "onnx":
+        read = read_onnx(model)
+        if external_files(read, model) or has_sparse(read):
+            content: bytes = load_onnx(model).SerializeToString(deterministic=True)
+            return content
     return model.read_bytes()

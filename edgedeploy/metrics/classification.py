@@ -77,7 +77,9 @@ def _top(outputs: list[np.ndarray], labels: np.ndarray, *, k: int) -> np.ndarray
     if labels.dtype.kind not in "iu":
         raise DatasetError(
             f"labels have dtype {labels.dtype}, expected whole numbers (the index of the right class)",
-            hint="save labels.astype(numpy.int64)",
+            hint="number the classes in the model's order, and save those numbers as labels"
+            if labels.dtype.kind in "USO"
+            else "save labels.astype(numpy.int64)",
         )
     outside = labels[(labels < 0) | (labels >= classes)]
     if outside.size:
@@ -103,6 +105,7 @@ def _scores(k: int, outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray
                 raise DatasetError(
                     f"labels have shape {labels.shape}, the model's scores {output.shape}",
                     why=f"expected a label for each vector of scores: shape {output.shape[:-1]}",
+                    hint=_reshaping(labels, output),
                 )
             if scores.shape[-1] <= k > 1:
                 raise DatasetError(
@@ -115,6 +118,15 @@ def _scores(k: int, outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray
         why=f"the model's outputs: {shapes}",
         hint="name a function of your own as the metric: package.module:function",
     )
+
+
+def _reshaping(labels: np.ndarray, scores: np.ndarray) -> str:
+    """Return how to save labels whose form is a common one, but not the one that is taken; empty for others."""
+    if labels.shape == scores.shape:
+        return "one-hot labels, or probabilities: save labels.argmax(axis=-1)"
+    if labels.shape == (*scores.shape[:-1], 1):
+        return "a column of labels: save labels[..., 0]"
+    return ""
 
 
 BUILT_IN: dict[str, Scorer] = {"top1": functools.partial(_top, k=1), "top5": functools.partial(_top, k=5)}

@@ -46,6 +46,7 @@ def inspect_model(path: Path, input_shapes: Mapping[str, Sequence[int]] | None =
             size_bytes += len(chunk)
     # Before IR version 4 every initializer is listed among the inputs.
     initialized = {tensor.name for tensor in model.graph.initializer}
+    initialized |= {sparse.values.name for sparse in model.graph.sparse_initializer}
     inputs = tuple(_tensor_facts(value) for value in model.graph.input if value.name not in initialized)
     macs, macs_note = count_macs(model, shapes_at_batch_one(inputs, input_shapes or {}))
     operators = Counter(

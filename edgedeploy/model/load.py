@@ -11,6 +11,7 @@ from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import unreadable
 from edgedeploy.inference.formats import format_of
 from edgedeploy.model.graphs import tensors
+from edgedeploy.model.sparse import densify
 
 PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
 """The largest message that protobuf can write or read: https://protobuf.dev/programming-guides/proto-limits/"""
@@ -77,7 +78,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
 
 
 def load_onnx(path: Path) -> onnx.ModelProto:
-    """Read a model whole, external data included, as one message.
+    """Read a model whole, as one message: external data included, sparse tensors written out dense.
 
     Raises:
         InvalidFileError: the file, or a file of its external data, is missing, unreadable or not what it should be.
@@ -96,6 +97,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
             onnx.load_external_data_for_model(model, str(path.parent))
         except (OSError, ValueError, onnx.checker.ValidationError) as error:
             raise InvalidFileError(f"the external data of {path} cannot be read", why=str(error)) from error
+    densify(model, str(path), limit_bytes=PROTOBUF_LIMIT_BYTES - total_bytes)
     return model
 
 

@@ -205,6 +205,24 @@ def test_external_data_is_taken_into_the_one_model_file(small, tmp_path):
     assert bundle.manifest.model.sha256 == hashlib.sha256((bundle.path / "model.onnx").read_bytes()).hexdigest()
 
 
+def test_a_sparse_weight_is_dense_in_the_bundle(small, tmp_path):
+    model = onnx.ModelProto()
+    model.CopyFrom(LINEAR)
+    values = onnx.numpy_helper.to_array(model.graph.initializer[0])
+    del model.graph.initializer[:]
+    indices = np.arange(values.size, dtype=np.int64)
+    sparse = onnx.helper.make_sparse_tensor(
+        onnx.numpy_helper.from_array(values.ravel(), "w"), onnx.numpy_helper.from_array(indices, "i"), values.shape
+    )
+    model.graph.sparse_initializer.append(sparse)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    bundle = compile_model(tmp_path / "m.onnx", RPI4, tmp_path / "out")
+    kept = onnx.load(bundle.path / "model.onnx")
+    assert not kept.graph.sparse_initializer
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(kept.graph.initializer[0]), values)
+    assert bundle.manifest.model.sha256 == hashlib.sha256((bundle.path / "model.onnx").read_bytes()).hexdigest()
+
+
 def test_a_model_over_2_gb_is_refused_before_it_is_loaded(small, model, tmp_path, monkeypatch):
     from edgedeploy.compile import request, staging
 

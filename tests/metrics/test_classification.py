@@ -121,3 +121,24 @@ def test_those_that_are_built_in_are_shares_as_contracts_take_them():
     assert tuple(BUILT_IN) == SHARE_METRICS
     with pytest.raises(UnknownNameError, match="known: top1, top5, or a function"):
         find_metric("top3")
+
+
+@pytest.mark.parametrize(
+    ("labels", "fix"),
+    [
+        (np.array([[1], [0]]), "save labels[..., 0]"),
+        (np.array([[0, 1, 0], [1, 0, 0]]), "save labels.argmax(axis=-1)"),
+        (np.array([[0, 1, 0], [1, 0, 0]], np.float32), "save labels.argmax(axis=-1)"),
+        (np.array([1.0, 0.0]), "save labels.astype(numpy.int64)"),
+        (np.array(["cat", "dog"]), "number the classes in the model's order"),
+    ],
+)
+def test_labels_of_a_common_form_are_refused_with_what_to_do(labels, fix):
+    scores = np.array([[0.1, 0.8, 0.1], [0.7, 0.2, 0.1]], np.float32)
+    with pytest.raises(DatasetError) as caught:
+        find_metric("top1").start().add([scores], labels)
+    assert fix in caught.value.hint
+    if "save labels" in fix and "int64" not in fix:
+        accumulator = find_metric("top1").start()
+        accumulator.add([scores], eval(fix.removeprefix("save "), {"labels": labels}))
+        assert accumulator.figure().value == 1.0
