@@ -112,7 +112,7 @@ def _noise_violations(judged: SessionFigures, data: Data, names: Collection[str]
 def _changed(match: float, data: Data, max_drop: float, where: str = "") -> str:
     return (
         f"{1 - match:.1%} of the answers{where} changed on {data.name}, and {max_drop:.1%} is the budget: without "
-        "labels the accuracy may have fallen by as much (add labels to the --evaluation data to judge it itself)"
+        "labels the accuracy may have fallen by as much (add labels to the --evaluation data to measure it)"
     )
 
 
