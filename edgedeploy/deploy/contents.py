@@ -48,7 +48,7 @@ class Transfer(Struct, frozen=True):
     """The SHA-256s of what it was to bring."""
 
 
-class Stored(Struct, frozen=True, kw_only=True):
+class StoredContents(Struct, frozen=True, kw_only=True):
     """The contents in a device's store, by SHA-256."""
 
     sizes_bytes: Mapping[str, int]
@@ -91,7 +91,7 @@ def contents_of(releases: Sequence[Release]) -> dict[str, int]:
     }
 
 
-def read_stored(connection: Connection) -> Stored:
+def read_stored(connection: Connection) -> StoredContents:
     """List what a device's store holds, in one round trip. What is not named as a SHA-256 is left out.
 
     Raises:
@@ -117,7 +117,7 @@ def read_stored(connection: Connection) -> Stored:
                 interrupted[-1][1].add(sha256)
             case ["disk", *_]:
                 disk = line.removeprefix("disk ")
-    return Stored(
+    return StoredContents(
         sizes_bytes=sizes,
         linked=frozenset(linked),
         partial_bytes=partial,
@@ -159,7 +159,7 @@ def sweep(store: DeviceStore, listing: Listing, wanted: Mapping[str, int] | None
         )
 
 
-def _lacks_room(stored: Stored, wanted: Mapping[str, int], unneeded: Sequence[str]) -> bool:
+def _lacks_room(stored: StoredContents, wanted: Mapping[str, int], unneeded: Sequence[str]) -> bool:
     """Tell whether what is wanted has no room on the device when `unneeded` has gone."""
     if stored.free_bytes is None or not wanted:
         return False
