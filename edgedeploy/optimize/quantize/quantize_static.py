@@ -19,6 +19,7 @@ from edgedeploy.optimize.quantize.elementwise_qdq import (
     origin,
     quantized_output,
 )
+from edgedeploy.optimize.quantize.layout_fences import fence, write_out_axes
 from edgedeploy.optimize.quantize.qdq import QdqInserter
 from edgedeploy.optimize.quantize.quant_params import WEIGHT_MAX, QuantParams, activation_params, weight_max
 
@@ -90,6 +91,9 @@ class QuantizeStatic(Pass, frozen=True):
         return None
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
+        written_out = fenced = 0
+        if any(layer.operator == "Conv" for layer in find_linear(model, self.operators, self._layer_filter)[0]):
+            written_out, fenced = write_out_axes(model), fence(model)
         found, left = find_linear(model, self.operators, self._layer_filter)
         elementwise = find_elementwise(model, found, self.between, self._layer_filter)
         unknown = self._layer_filter.unknown(model)
@@ -119,6 +123,8 @@ class QuantizeStatic(Pass, frozen=True):
             # There onnxruntime makes signed activations unsigned.
             "saturates_on": "x86-64 without VNNI" if largest > WEIGHT_MAX // 2 else "none",
             "calibration_samples": samples,
+            "axes_written_out": written_out,
+            "nodes_fenced": fenced,
         }
 
     def _params(
