@@ -56,6 +56,7 @@ class NativeBackend:
 
     def build(self, request: BackendRequest, folder: Path, progress: Progress) -> BuildResult:
         # These import onnx and onnxruntime, which the command line is not to wait for.
+        from edgedeploy.compile.native.branches import require_same_branches
         from edgedeploy.compile.native.fuse import fuse
         from edgedeploy.compile.native.prepare import prepare
         from edgedeploy.compile.native.program import write_program
@@ -63,7 +64,9 @@ class NativeBackend:
 
         target = request.target
         progress.step("writing the model as C")
-        graph = prepare(request.model, _golden_feed(request))
+        feeds = _golden_feeds(request)
+        require_same_branches(request.model, feeds)
+        graph = prepare(request.model, feeds[0])
         quantize(graph, dot_product="asimddp" in target.cpu.features)
         fuse(graph)
         sources = write_program(graph)
@@ -99,15 +102,15 @@ class NativeBackend:
 BACKEND = NativeBackend()
 
 
-def _golden_feed(request: BackendRequest) -> Feed:
-    """Read the first golden input: its shapes are what the program is made for.
+def _golden_feeds(request: BackendRequest) -> list[Feed]:
+    """Read the golden inputs: their one shape is what the program is made for.
 
     Raises:
         UnsupportedError: others have other shapes.
     """
     from edgedeploy.compile.golden import read_golden
 
-    feeds = [read_golden(request.golden, number).inputs for number in range(request.golden_samples)]
+    feeds: list[Feed] = [read_golden(request.golden, number).inputs for number in range(request.golden_samples)]
     for feed in feeds:
         for name, array in feed.items():
             if array.shape != feeds[0][name].shape:
@@ -116,4 +119,4 @@ def _golden_feed(request: BackendRequest) -> Feed:
                     why=f"golden samples have {feeds[0][name].shape} and {array.shape}, and a static program has one",
                     hint=f"bind it with --input-shape {name}=…, or take another backend",
                 )
-    return feeds[0]
+    return feeds

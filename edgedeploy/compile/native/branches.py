@@ -6,7 +6,8 @@ condition is computed on the device all the same, and a run in which it is anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -46,6 +47,39 @@ def take_branches(model: onnx.ModelProto, feed: Mapping[str, np.ndarray]) -> dic
         if name not in wanted:
             model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.BOOL, None))
     return guards
+
+
+def require_same_branches(model: Path, feeds: Sequence[Mapping[str, np.ndarray]]) -> None:
+    """Check that all feeds take the same branches: a program is compiled for one way through the model.
+
+    Args:
+        model: an ONNX file.
+        feeds: at least one, each with an array for every input.
+
+    Raises:
+        UnsupportedError: they do not; or the model does not run on one.
+    """
+    whole = onnx.load(model)
+    if len(feeds) < 2 or all(node.op_type != "If" for node in whole.graph.node):
+        return
+    first = _conditions(whole, feeds[0])
+    for number, feed in enumerate(feeds[1:], 1):
+        taken = _conditions(whole, feed)
+        differing = next((name for name in first if taken.get(name, first[name]) != first[name]), None)
+        if differing is not None:
+            raise UnsupportedError(
+                "the native backend compiles one branch of an If, and the golden samples take both",
+                why=f"{differing!r} is {str(first[differing]).lower()} for sample 0 and "
+                f"{str(taken[differing]).lower()} for sample {number}",
+                hint="take another backend: --backend onnxruntime, where the target has it; or golden data that takes "
+                "one branch, if the device will never need the other",
+            )
+
+
+def _conditions(model: onnx.ModelProto, feed: Mapping[str, np.ndarray]) -> dict[str, bool]:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return take_branches(copy, feed)
 
 
 def _value(model: onnx.ModelProto, name: str, feed: Mapping[str, np.ndarray]) -> bool:

@@ -11,7 +11,9 @@ import onnx.parser
 import pytest
 from support.native_programs import run_exactly, run_natively
 
+from edgedeploy.compile.native.branches import require_same_branches
 from edgedeploy.compile.native.prepare import prepare
+from edgedeploy.foundation.errors import UnsupportedError
 
 
 def _model() -> onnx.ModelProto:
@@ -61,3 +63,14 @@ def test_an_input_that_wants_another_branch_is_an_error(tmp_path: Path) -> None:
         other = _feed(rate, sign)
         given = other["x"].tobytes() + other["rate"].astype(np.int64).tobytes()
         assert subprocess.run([program], input=given, capture_output=True).returncode == ends, (rate, sign)
+
+
+def test_inputs_that_take_both_branches_are_refused_before_anything_is_compiled(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(_model(), path)
+    require_same_branches(path, [_feed(16000, 1), _feed(16000, 1)])
+    require_same_branches(path, [_feed(8000, 1)])
+    for others in ([_feed(8000, 1)], [_feed(16000, 1), _feed(16000, -1)]):
+        with pytest.raises(UnsupportedError, match="golden samples take both") as caught:
+            require_same_branches(path, [_feed(16000, 1), *others])
+        assert f"for sample {len(others)}" in caught.value.why and "--backend" in caught.value.hint
