@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.files import replacing_file
@@ -17,8 +18,10 @@ from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.guard.board import Board
+from edgedeploy.optimize.guard.failing_node import failing_node_in_words
 from edgedeploy.optimize.guard.guard import judge
 from edgedeploy.optimize.guard.layer_noise import layer_noise
+from edgedeploy.optimize.guard.result import GuardResult, ViolationKind
 from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.optimize.outcome import OptimizeOutcome
 from edgedeploy.optimize.recipes.pipeline import run_passes
@@ -128,8 +131,20 @@ def _apply_recipe(request: OptimizeRequest) -> OptimizeOutcome:
     context = request.context()
     content, passes = _run_passes(request, context)
     guard_result = judge(content, request.guard_request())
+    if (words := _failing_node(request, context, content, guard_result)) != "":
+        guard_result = structs.replace(guard_result, notes=(words, *guard_result.notes))
     layers = _layers(request, context, content) if guard_result.loads else ()
     return OptimizeOutcome(content=content, passes=passes, guard_result=guard_result, layers=layers)
+
+
+def _failing_node(request: OptimizeRequest, context: Context, content: bytes, guard_result: GuardResult) -> str:
+    """Return which node the result fails at, in words, where something was quantized and it does not run."""
+    fails = {ViolationKind.DOES_NOT_LOAD, ViolationKind.DOES_NOT_RUN}
+    if request.source.format != "onnx" or context.reference is None or not request.data.probes:
+        return ""
+    if not fails.intersection(violation.kind for violation in guard_result.violations):
+        return ""
+    return failing_node_in_words(context.before_renaming or content, request.data.probes[0])
 
 
 def _run_passes(request: OptimizeRequest, context: Context) -> tuple[bytes, tuple[PassEvidence, ...]]:

@@ -12,9 +12,11 @@ import pytest
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.optimize.base import Context
-from edgedeploy.optimize.graph.edit import all_nodes, is_operator
+from edgedeploy.optimize.graph.edit import all_nodes, is_operator, serialized
+from edgedeploy.optimize.optimize import optimize
 from edgedeploy.optimize.quantize.layout_fences import fence, write_out_axes
 from edgedeploy.optimize.quantize.quantize_static import QuantizeStatic
+from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.optimize.simplify.infer_shapes import InferShapes
 from edgedeploy.values.model import TensorFacts
 
@@ -115,3 +117,29 @@ def test_what_needs_no_fence_gets_none(build: Callable[..., ir.Model]) -> None:
         { r = Resize <mode = "nearest"> (x, , s) y = Pad (r, k) }"""
     )
     assert write_out_axes(model) == fence(model) == 0
+
+
+@pytest.mark.parametrize("name", ["Pad, axes from behind", "Resize, sizes", "Resize, cubic and smaller"])
+def test_a_result_that_fails_all_the_same_is_told_with_a_node_of_the_user(
+    name: str, build: Callable[..., ir.Model], tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another kind of node would fail, that is not known of yet."""
+    for precaution in ("fence", "write_out_axes"):
+        monkeypatch.setattr(f"edgedeploy.optimize.quantize.quantize_static.{precaution}", lambda model: 0)
+    (tmp_path / "m.onnx").write_bytes(serialized(_model(build, rng, name)))
+    np.savez(tmp_path / "c.npz", x=rng.standard_normal((8, 3, 16, 16)).astype(np.float32))
+    data = str(tmp_path / "c.npz")
+    refused = optimize(
+        tmp_path / "m.onnx", load_recipe("int8"), tmp_path / "q.onnx", calibration=data, evaluation=data, max_drop=1.0
+    )
+    assert not refused.accepted
+    (words,) = [reason for reason in refused.reasons if "keep_float" in reason]
+    assert f"'p' ({name.split(',')[0]})" in words and "keep_float = ['c']" in words
+    text = (Path(__file__).parents[3] / "quantize/int8.toml").read_text()
+    recipe = tmp_path / "own.toml"
+    recipe.write_text(text.replace('name = "quantize-static"', 'name = "quantize-static"\nkeep_float = ["c"]'))
+    kept = optimize(
+        tmp_path / "m.onnx", load_recipe(str(recipe)), tmp_path / "q.onnx",
+        calibration=data, evaluation=data, max_drop=1.0, allowed=("larger",),
+    )  # fmt: skip
+    assert kept.accepted, kept.reasons
