@@ -282,6 +282,8 @@ def _instructions(measurement: Measurement) -> _Figure:
     count = measurement.count
     if count is None:
         return None, _UNCOUNTED
+    if count.per_inference <= 0:
+        return None, f"{count.per_inference:,.0f} instructions were reported, which cannot be"
     return count.per_inference, f"median of {count.n:,} inferences on {measurement.device}: work, not time"
 
 

@@ -333,9 +333,10 @@ def test_a_share_that_cannot_be_is_not_determined(measurement, key, limit, value
     assert (found.outcome, found.figure) == (UNTOLD, None)
 
 
-def test_a_negative_number_of_instructions_is_not_determined(measurement):
-    counted = structs.replace(measurement, timing=None, count=instruction_count(-5, [-5], [-5]))
-    found = line(contract(target={"instructions_max": 10**9}), counted, "limits.target.rpi4.instructions_max")
+@pytest.mark.parametrize("number", [-5, 0, 1 << 63])
+def test_a_number_of_instructions_that_cannot_be_is_not_determined(measurement, number):
+    counted = structs.replace(measurement, timing=None, count=instruction_count(number, [number], [number]))
+    found = line(contract(target={"instructions_max": 10**20}), counted, "limits.target.rpi4.instructions_max")
     assert (found.outcome, found.figure) == (UNTOLD, None)
 
 
