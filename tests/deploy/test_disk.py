@@ -95,3 +95,13 @@ def test_a_new_device_that_cannot_be_written(make_bundle, small_disk: SmallDisk)
     with pytest.raises(DeviceError, match="cannot be locked") as caught:
         push(make_bundle(), LocalConnection("local:", place))
     assert "mount" in caught.value.hint
+
+
+def test_where_nothing_may_be_run_nothing_stays(make_bundle, small_disk: SmallDisk) -> None:
+    place = small_disk(24)
+    subprocess.run(["mount", "-o", "remount,noexec", str(place)], check=True)
+    device = LocalConnection("local:", place)
+    with pytest.raises(DeviceError, match="is not healthy"):
+        push(make_bundle(files={"weights": os.urandom(4 << 20)}), device)
+    assert releases(device) == ()
+    assert used_bytes(place) < 64 << 10
