@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,15 @@ class TestHealth:
         assert (tree(store(home) / "releases"), tree(store(home) / "current")) == before
         (home / "well").touch()
         assert broken_files(device, push(bundle, device).release) == ""
+
+    def test_a_refused_push_changes_no_mode_of_a_file_that_it_shares(
+        self, make_bundle, device: LocalConnection
+    ) -> None:
+        refused = make_bundle(version="2", healthy=False)
+        release = push(make_bundle(files={"notes": (refused.path / "run").read_bytes()}), device).release
+        with pytest.raises(DeviceError, match="is not healthy"):
+            push(refused, device)
+        assert stat.S_IMODE((Path(release.path) / "notes").stat().st_mode) == 0o644
 
     def test_a_check_that_does_not_end(self, make_bundle, device: LocalConnection) -> None:
         good = push(make_bundle(), device).release

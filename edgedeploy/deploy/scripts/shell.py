@@ -125,9 +125,19 @@ shift 2
 cd .edgedeploy
 mkdir -p "releases/$name/$id.partial"
 %s
-cd "releases/$name"
-# What is run; a blob that is already there may have come as a plain file.
-[ $# = 0 ] || (cd "$id.partial" && chmod 755 "$@")
+cd "releases/$name/$id.partial"
+# What is run. A content that came as a plain file may be one of a release that is there, whose file stays as it is.
+for path; do
+    ls -ln "$path" | {
+        read -r mode links rest
+        case $mode in -rwxr-xr-x*) exit 0 ;; esac
+        if [ "$links" -gt 2 ]; then
+            cp "$path" "../../../staging/$$.new"
+            mv -f "../../../staging/$$.new" "$path"
+        fi
+        chmod 755 "$path"
+    }
+done
 sync
 """
 
