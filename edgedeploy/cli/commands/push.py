@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     "--confirm",
     metavar="COMMAND",
     help="Run COMMAND on the device after the switch, e.g. to restart your application and test it. If it fails, the "
-    "previous release becomes current again.",
+    "previous release becomes current again; a release that was current and confirmed before stays.",
 )
 @click.option("--require-signature", is_flag=True, help="Refuse BUNDLE unless an allowed signer signed it.")
 @click.option(
