@@ -18,10 +18,10 @@ class LogEntry(Struct, frozen=True, kw_only=True):
     at: str
     """UTC by the device's own clock, e.g. `"2026-11-23T16:40:00Z"`; a device without a battery may be years behind."""
     event: str
-    """`"activated"`, `"rolled-back"` (became current again), `"refused"` (not healthy, or not signed as it has to be:
-    did not become current), `"confirmed"` or `"taken-back"` (by the command that `push` was given for that),
-    `"not-confirmed"` (the command failed, and the release stays current: it was confirmed before), `"removed"` or
-    `"uninstalled"`."""
+    """`"activated"`, `"rolled-back"` (became current again), `"refused"` (not healthy, not signed as it has to be,
+    damaged, or no room for it: did not become current), `"confirmed"` or `"taken-back"` (by the command that `push` was
+    given for that), `"not-confirmed"` (the command failed, and the release stays current: it was confirmed before),
+    `"removed"` or `"uninstalled"`."""
     name: str
     """Of the model."""
     release: str

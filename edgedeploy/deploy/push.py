@@ -110,7 +110,7 @@ def carry_out(request: PushRequest, connection: Connection, progress: Progress =
             health, signer = _approve(request, folder, before, progress)
         if not before.current:
             progress.step(f"making {folder.id} current")
-            folder.make_current(health.report.words)
+            folder.make_current(health.report.words, is_confirmed=request.confirm is None)
         progress.step(f"confirming {folder.id}")
         release, listing = confirmed(folder, request.confirm, timeout_s=request.confirm_timeout_s)
         retired = _retire_superseded(folder, listing, request.keep, progress)

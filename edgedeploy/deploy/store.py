@@ -204,14 +204,15 @@ class ReleaseFolder:
             )
         return done.stdout.decode(errors="replace").strip()
 
-    def make_current(self, detail: str) -> None:
-        """Switch to the release, and remember what was current as where a rollback goes, and that this one is not
-        confirmed.
+    def make_current(self, detail: str, *, is_confirmed: bool) -> None:
+        """Switch to the release, and remember what was current as where a rollback goes.
 
         Args:
             detail: for the device's log.
+            is_confirmed: no command has to confirm the release. Else it is remembered that none has, until `confirm`.
         """
-        self._run(SWITCH, "new", one_line(detail), doing="switch the current release")
+        state = "confirmed" if is_confirmed else "new"
+        self._run(SWITCH, state, one_line(detail), doing="switch the current release")
 
     def confirm(self) -> None:
         """Remember that the release is confirmed: from now on, no command that fails takes it back."""

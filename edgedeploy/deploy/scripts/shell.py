@@ -190,9 +190,9 @@ cd ".edgedeploy/releases/$1/$2" && sha256sum -c - 2>&1
 # $2 is the release's folder.
 HEALTH = 'exec ".edgedeploy/releases/$1/$2/run" check'
 
-# $3 is `keep` when a release that was current before becomes so again: it keeps its own parent. Else it is unconfirmed
-# from now on: that is written before it is current, and taken away by `CONFIRM`, which needs no space. $4 is for the
-# log.
+# $3 is `keep` when a release that was current before becomes so again: it keeps its own parent. Else it is unconfirmed:
+# that is written before it is current, and taken away by `CONFIRM`, which needs no space; or at once where $3 is
+# `confirmed`, since no command is to confirm it. $4 is for the log.
 SWITCH = (
     _LOG
     + """
@@ -210,6 +210,7 @@ rm -f "current/.$1.new"
 ln -s "../releases/$1/$2" "current/.$1.new"
 sync
 mv -T "current/.$1.new" "current/$1"
+[ "$3" != confirmed ] || rm -f "releases/$1/$2.unconfirmed"
 if [ "$3" = keep ]; then note rolled-back "$1" "$2" "$4"; else note activated "$1" "$2" "$4"; fi
 sync
 """
