@@ -110,6 +110,7 @@ class TestOnTheHost:
         assert allowed_signers(Path("/given")) == Path("/given")
 
 
+@pytest.mark.slow
 class TestOnTheDevice:
     @pytest.fixture
     def home(self, tmp_path: Path) -> Path:

@@ -20,6 +20,9 @@ MUCH_ROOM = "echo 'Filesystem 1024-blocks Used Available Capacity Mounted on'; e
 """What df says where somebody else takes the room after it was asked for."""
 
 
+pytestmark = pytest.mark.slow
+
+
 def used_bytes(place: Path) -> int:
     facts = os.statvfs(place)
     return (facts.f_blocks - facts.f_bfree) * facts.f_frsize

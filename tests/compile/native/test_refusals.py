@@ -67,6 +67,7 @@ def test_values_of_types_that_c_does_not_have(kind: str, tmp_path: Path) -> None
     assert "'few'" in error.what and f"its type is {kind.lower()}" in error.why and "--backend" in error.hint
 
 
+@pytest.mark.slow
 def test_constants_that_the_generator_is_given_have_names_of_their_own(tmp_path: Path) -> None:
     model = onnx.parser.parse_model(
         """<ir_version: 8, opset_import: ["": 17]> graph (float[4,3] x) => (float[4,3] y, float[4,3] z)

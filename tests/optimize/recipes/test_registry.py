@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnx
 import onnx.parser
+import pytest
 
 PASS = '''
 """A pass that nobody has announced anywhere."""
@@ -53,6 +54,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_pass_in_a_module_of_its_own_is_found_validated_and_run(tmp_path: Path) -> None:
     (tmp_path / "passes").mkdir()
     (tmp_path / "passes" / "sign_the_model.py").write_text(PASS)
