@@ -410,6 +410,7 @@ def release(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_run_finds_its_folder_through_links_and_hands_on_its_arguments(release, tmp_path):
     (tmp_path / "current").symlink_to(".edgedeploy/releases/with space")
     (tmp_path / "link").symlink_to(release / "run")
@@ -421,6 +422,7 @@ def test_run_finds_its_folder_through_links_and_hands_on_its_arguments(release, 
         assert done.stdout.startswith(f"{expected}\ntelemetry off: 1\n")
 
 
+@pytest.mark.slow
 def test_names_hash_alike_in_each_process(release, tmp_path):
     """Else dictionaries take other ways, and a count of instructions moves by 0.03 %."""
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"

@@ -170,6 +170,7 @@ def samples(rng: np.random.Generator, count: int, shape: tuple[int, ...] = (1, 2
     return [rng.normal(size=shape).astype(np.float32) for _ in range(count)]
 
 
+@pytest.mark.slow
 def test_what_answers_alike_is_taken_in_whatever_layout_it_came(
     rng: np.random.Generator, tmp_path: Path, converter
 ) -> None:
@@ -180,6 +181,7 @@ def test_what_answers_alike_is_taken_in_whatever_layout_it_came(
     assert (session.input_names, session.output_names) == (("the_x",), ("y",))
 
 
+@pytest.mark.slow
 def test_what_answers_something_else_is_refused_with_the_numbers(
     rng: np.random.Generator, tmp_path: Path, converter
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_counting_board_has_one_core_and_a_nanosecond_an_instruction(tmp_path:
     assert len([word for word in words if word in ("-smp", "-accel")]) == 2
 
 
+@pytest.mark.slow
 def test_on_and_off(folder: Path) -> None:
     assert not qemu.is_on(folder)
     assert qemu.process_id(folder) is None

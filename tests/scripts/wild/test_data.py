@@ -127,6 +127,7 @@ def test_atoms_that_cannot_be_told_apart_have_one_class():
     assert atom_classes(ring)[1] == atom_classes(ring)[5] != atom_classes(ring)[2]
 
 
+@pytest.mark.slow
 def test_a_topology_gets_weights_of_its_real_size_and_answers_that_differ(tmp_path: Path):
     light = Path(onnx.__file__).parent / "backend/test/data/light/light_squeezenet.onnx"
     with_random_weights(light, tmp_path / "a.onnx", seed=1)
