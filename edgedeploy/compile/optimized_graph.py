@@ -28,6 +28,7 @@ import numpy as np
 import onnx
 
 from edgedeploy.compile.golden import read_golden
+from edgedeploy.foundation.sanitize import one_line
 from edgedeploy.model.graphs import nodes, tensors
 from edgedeploy.values.target import Architecture
 
@@ -64,7 +65,7 @@ def optimized_graph(model: Path, architecture: Architecture, golden: Path) -> tu
             same = same_outputs(before.run(None, feed), after.run(None, feed))
         except Exception as error:
             # Whatever onnxruntime raises: it cannot save this graph, or not read what it saved. The model itself loads.
-            return None, f"onnxruntime does not read what it saved: {_words(error)}"
+            return None, f"onnxruntime does not read what it saved: {one_line(str(error), limit=200)}"
     if not same:
         return None, "the saved graph gives other outputs"
     if len(content) > GROWTH_LIMIT * len(source):
@@ -116,7 +117,3 @@ def _alike(before: Any, after: Any) -> bool:
     finite = before[np.isfinite(before)]
     scale = float(np.abs(finite).max()) if finite.size else 0.0
     return bool(np.allclose(before, after, rtol=0.0, atol=_TOLERANCE * scale, equal_nan=True))
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

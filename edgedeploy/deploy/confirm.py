@@ -6,7 +6,7 @@ command that fails later.
 
 from __future__ import annotations
 
-from edgedeploy.deploy.device_log import one_line
+from edgedeploy.deploy.device_log import log_field
 from edgedeploy.deploy.releases import Listing, find_release, list_releases, return_to
 from edgedeploy.deploy.store import ReleaseFolder
 from edgedeploy.device.connection import Connection
@@ -56,7 +56,7 @@ def confirmed(folder: ReleaseFolder, command: str | None, *, timeout_s: float = 
             folder.note("confirmed", answer)
         return release, listing
     if is_new:
-        outcome = _take_back(folder, release, listing, one_line(answer))
+        outcome = _take_back(folder, release, listing, log_field(answer))
     else:
         folder.note("not-confirmed", answer)
         outcome = "it stays current, since it was confirmed before"

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from edgedeploy.deploy.scripts.shell import NOTE, STATUS, argv, run
 from edgedeploy.device.connection import Connection
+from edgedeploy.foundation.sanitize import one_line
 
 _FIELDS = 6
 _DETAIL_LIMIT = 500
@@ -32,10 +33,9 @@ class LogEntry(Struct, frozen=True, kw_only=True):
     """What the release's own check said, for example."""
 
 
-def one_line(words: str) -> str:
+def log_field(words: str) -> str:
     """Make text a field of the log: printable, on one line, not too long."""
-    kept = "".join(each if each.isprintable() else " " for each in words)
-    return " ".join(kept.split())[:_DETAIL_LIMIT]
+    return one_line(words)[:_DETAIL_LIMIT]
 
 
 def parse_log(text: str) -> tuple[LogEntry, ...]:
@@ -44,7 +44,7 @@ def parse_log(text: str) -> tuple[LogEntry, ...]:
     for line in text.splitlines():
         fields = line.split("\t")
         if len(fields) == _FIELDS and all(fields[:4]):
-            at, event, name, release, by, detail = (one_line(field) for field in fields)
+            at, event, name, release, by, detail = (log_field(field) for field in fields)
             found.append(LogEntry(at=at, event=event, name=name, release=release, by=by, detail=detail))
     return tuple(found)
 
@@ -64,4 +64,4 @@ def read_log(connection: Connection, *, lines: int = 2000) -> tuple[LogEntry, ..
 
 def note(connection: Connection, event: str, name: str, release: str, detail: str) -> None:
     """Write an entry. A device whose log cannot be written goes on without."""
-    connection.run(argv(NOTE, event, name, release, one_line(detail)))
+    connection.run(argv(NOTE, event, name, release, log_field(detail)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePosixPath
 
 import msgspec
@@ -65,35 +65,25 @@ def list_releases(connection: Connection) -> Listing:
     found: list[Release] = []
     damaged: list[str] = []
     unreadable: list[str] = []
-    unconfirmed: set[str] = set()
     manifests: dict[str, str] = {}
-    while rest:
-        line, _, rest = rest.partition(b"\n")
-        words = line.decode(errors="replace").split(" ")
-        if len(words) != 6 or not _SIZE.fullmatch(words[5]):
-            raise DeviceError(f"{connection.address} lists its releases in an unknown way", why=repr(line[:200]))
-        name, identity, current, is_confirmed, parent, size = words
-        content, rest = rest[: int(size)], rest[int(size) :]
-        if not (is_name(name) and _ID.fullmatch(identity)):
-            continue  # none of ours
-        manifest = _manifest(content, identity)
-        sha256 = hashlib.sha256(content).hexdigest()
-        is_itself = bool(content) and identity.endswith(sha256[:_ID_DIGITS])
+    entries = list(_entries(rest, connection.address))
+    for entry in entries:
+        manifest = _manifest(entry.manifest, entry.id)
+        sha256 = hashlib.sha256(entry.manifest).hexdigest()
+        is_itself = bool(entry.manifest) and entry.id.endswith(sha256[:_ID_DIGITS])
         if is_itself:
-            manifests[f"{name}/{identity}"] = sha256
-        if manifest is None or manifest.name != name:
-            (unreadable if is_itself else damaged).append(f"{name}/{identity}")
+            manifests[entry.path] = sha256
+        if manifest is None or manifest.name != entry.name:
+            (unreadable if is_itself else damaged).append(entry.path)
             continue
-        if is_confirmed == "no":
-            unconfirmed.add(f"{name}/{identity}")
         found.append(
             Release(
                 device=connection.address,
-                name=name,
-                id=identity,
-                path=str(root / name / identity),
-                current=current == "yes",
-                parent=parent if _ID.fullmatch(parent) else None,
+                name=entry.name,
+                id=entry.id,
+                path=str(root / entry.path),
+                current=entry.current,
+                parent=entry.parent,
                 manifest=manifest,
             )
         )
@@ -102,8 +92,43 @@ def list_releases(connection: Connection) -> Listing:
         damaged=tuple(damaged),
         unreadable=tuple(unreadable),
         manifests=manifests,
-        unconfirmed=frozenset(unconfirmed),
+        unconfirmed=frozenset({entry.path for entry in entries if not entry.confirmed} - {*damaged, *unreadable}),
     )
+
+
+class _Entry(Struct, frozen=True):
+    """What a device says of one release, its manifest as it is there."""
+
+    name: str
+    id: str
+    current: bool
+    confirmed: bool
+    parent: str | None
+    manifest: bytes
+
+    @property
+    def path(self) -> str:
+        return f"{self.name}/{self.id}"
+
+
+def _entries(answer: bytes, address: str) -> Iterator[_Entry]:
+    """Read the answer of `LIST` after its first line: for each release a line of words, then its manifest."""
+    while answer:
+        line, _, answer = answer.partition(b"\n")
+        words = line.decode(errors="replace").split(" ")
+        if len(words) != 6 or not _SIZE.fullmatch(words[5]):
+            raise DeviceError(f"{address} lists its releases in an unknown way", why=repr(line[:200]))
+        name, identity, current, confirmed, parent, size = words
+        content, answer = answer[: int(size)], answer[int(size) :]
+        if is_name(name) and _ID.fullmatch(identity):  # else it is none of ours
+            yield _Entry(
+                name=name,
+                id=identity,
+                current=current == "yes",
+                confirmed=confirmed != "no",
+                parent=parent if _ID.fullmatch(parent) else None,
+                manifest=content,
+            )
 
 
 def find_release(listing: Listing, name: str, identity: str | None) -> Release | None:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from edgedeploy.bundle.signature import EARLIEST_CLOCK_S, NAMESPACE
-from edgedeploy.deploy.device_log import note, one_line
+from edgedeploy.deploy.device_log import log_field, note
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.scripts.receiving import PREPARE
 from edgedeploy.deploy.scripts.shell import (
@@ -212,7 +212,7 @@ class ReleaseFolder:
             is_confirmed: no command has to confirm the release. Else it is remembered that none has, until `confirm`.
         """
         state = "confirmed" if is_confirmed else "new"
-        self._run(SWITCH, state, one_line(detail), doing="switch the current release")
+        self._run(SWITCH, state, log_field(detail), doing="switch the current release")
 
     def confirm(self) -> None:
         """Remember that the release is confirmed: from now on, no command that fails takes it back."""
@@ -224,7 +224,7 @@ class ReleaseFolder:
 
     def switch_off(self, detail: str) -> None:
         """Leave no release of the model current, when this one is."""
-        self._run(SWITCH_OFF, one_line(detail), doing="take the release back")
+        self._run(SWITCH_OFF, log_field(detail), doing="take the release back")
 
     def remove(self) -> None:
         """Remove the release's folder, staged or in its place, and what is beside it. Its contents stay until the next

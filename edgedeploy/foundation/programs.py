@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 from edgedeploy.foundation.errors import HostError
+from edgedeploy.foundation.sanitize import printable
 
 _PACKAGES = {
     "apt-config": "apt",
@@ -86,11 +87,12 @@ def last_lines(*outputs: bytes | str, count: int = 4) -> str:
 
     Args:
         outputs: in order of preference, standard error first: the first one that is not empty is quoted.
-        count: how many lines at most, joined by `" | "`; each is cut after 500 characters.
+        count: how many lines at most, joined by `" | "`; each is cut after 500 characters, and shown without
+            control characters.
     """
     for output in outputs:
         text = output.decode(errors="replace") if isinstance(output, bytes) else output
-        lines = [line.strip()[:_LINE_LIMIT] for line in text.strip().splitlines()[-count:]]
+        lines = [printable(line.strip(), limit=_LINE_LIMIT) for line in text.strip().splitlines()[-count:]]
         if lines:
             return " | ".join(lines)
     return ""

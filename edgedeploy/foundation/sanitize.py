@@ -22,6 +22,12 @@ def one_line(text: str, *, limit: int | None = None) -> str:
     return line if limit is None or len(line) <= limit else f"{line[: limit - 1]}…"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of a library's error message; pages of context may follow it."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__
+
+
 def printable_lines(text: str) -> str:
     """Text without control characters but those that lay it out: line feeds and tabs."""
     if text.isprintable():

@@ -16,6 +16,7 @@ import numpy as np
 
 from edgedeploy.foundation.errors import DatasetError, HostError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import unreadable
+from edgedeploy.foundation.sanitize import one_line
 from edgedeploy.inference.formats import format_of
 
 _REDIRECTED = threading.Lock()
@@ -116,7 +117,9 @@ class TfliteSession:
         except (RuntimeError, ValueError) as error:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in feed.items())
             raise UnsupportedError(
-                "the model fails while it runs", why=_words(error), hint=f"check that it is made for inputs of {shapes}"
+                "the model fails while it runs",
+                why=_words(error),
+                hint=f"check that it is made for inputs of {shapes}",
             ) from error
         return [_dequantized(detail, output) for detail, output in zip(self._outputs, outputs, strict=True)]
 
@@ -246,5 +249,4 @@ def _quiet_delegate() -> Iterator[None]:
 
 
 def _words(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 500 else text[:497] + "..."
+    return one_line(str(error), limit=500)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.sanitize import one_line
 from edgedeploy.inference import frozen_inputs as bound_inputs
 
 # onnxruntime's wheels report to their maker unless this is set before they are loaded (Privacy.md in the package): they
@@ -144,7 +145,7 @@ def _severity() -> int:
 
 def _words(error: Exception) -> str:
     """onnxruntime's own words without its error number and source position."""
-    text = " ".join(str(error).split())
+    text = one_line(str(error))
     if text.startswith("[ONNXRuntimeError]"):
         text = text.split(" : ", 3)[-1]
-    return text if len(text) <= 500 else text[:497] + "..."
+    return one_line(text, limit=500)

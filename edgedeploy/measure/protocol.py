@@ -12,6 +12,7 @@ import numpy as np
 from edgedeploy.device.connection import Connection, Process
 from edgedeploy.device.watchdog import SilenceLimit
 from edgedeploy.foundation.errors import DeviceError, EdgedeployError
+from edgedeploy.foundation.programs import last_lines
 from edgedeploy.foundation.sanitize import printable
 from edgedeploy.measure.messages import (
     LINE_LIMIT_BYTES,
@@ -130,12 +131,10 @@ class Conversation:
             completed = self.process.wait(10.0)
         except DeviceError as error:
             return DeviceError(f"the runner on {self._address} {how}", why=error.what)
-        last_lines = completed.stderr.decode(errors="replace").strip().splitlines()[-4:]
         killed = completed.exit_status == 137
         return DeviceError(
             f"the runner on {self._address} {how} with exit status {completed.exit_status}",
-            why=" | ".join(map(printable, last_lines))
-            or ("it was killed: most often memory ran out" if killed else ""),
+            why=last_lines(completed.stderr) or ("it was killed: most often memory ran out" if killed else ""),
             hint="look at the device's kernel log: dmesg | grep -i 'out of memory'" if killed else "",
         )
 

@@ -28,12 +28,6 @@ def kebab_case(class_name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", class_name).lower()
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of a library's error message; pages of context may follow it."""
-    lines = str(error).strip().splitlines()
-    return lines[0].strip() if lines else "without a message"
-
-
 class PassSkipped(Exception):
     """Raised by a pass that finds half-way that it cannot do its work; the model stays as it was."""
 

@@ -13,9 +13,9 @@ from msgspec import Struct
 from edgedeploy.datasets.dataset import Dataset, Sample, open_dataset
 from edgedeploy.datasets.synthetic import generated_samples
 from edgedeploy.foundation.errors import EdgedeployError, UnsupportedError
+from edgedeploy.foundation.sanitize import first_line
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.inference.session import Feed, Session, open_session
-from edgedeploy.optimize.base import first_line
 from edgedeploy.optimize.guard.evaluation import Data
 from edgedeploy.values.model import ModelFacts
 

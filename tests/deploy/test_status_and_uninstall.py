@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedeploy.cli.main import cli
-from edgedeploy.deploy.device_log import note, one_line, parse_log, read_log
+from edgedeploy.deploy.device_log import log_field, note, parse_log, read_log
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import broken_files, current_release, list_releases, rollback
@@ -72,7 +72,7 @@ class TestLog:
 
     @given(st.text())
     def test_a_detail_is_one_short_line(self, text: str) -> None:
-        assert one_line(text).isprintable() and len(one_line(text)) <= 500
+        assert log_field(text).isprintable() and len(log_field(text)) <= 500
 
 
 class TestStatus:

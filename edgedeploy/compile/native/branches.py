@@ -14,6 +14,7 @@ import onnx
 import onnxruntime
 
 from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.foundation.sanitize import first_line
 
 _MOST = 1000
 """Branches to be taken in one model, those within others included."""
@@ -100,7 +101,7 @@ def _value(model: onnx.ModelProto, name: str, feed: Mapping[str, np.ndarray]) ->
         found = session.run([name], {each.name: feed[each.name] for each in session.get_inputs()})[0]
     except Exception as error:  # onnxruntime has its own exceptions, and raises many
         raise UnsupportedError(
-            f"which branch the model takes at {name!r} cannot be determined", why=str(error).strip().splitlines()[0]
+            f"which branch the model takes at {name!r} cannot be determined", why=first_line(error)
         ) from error
     return bool(np.asarray(found).item())
 

@@ -8,6 +8,7 @@ import onnx
 from edgedeploy.compile.native.emit import Emitter
 from edgedeploy.compile.native.graph import Node, Value
 from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.foundation.sanitize import first_line
 
 _INLINE_LIMIT = 64
 """Constants of up to so many elements are given to the generator: axes, shapes and the like decide what it writes."""
@@ -62,7 +63,7 @@ def _source(node: Node, taken: list[Value], name: str, opset: int) -> str:
     try:
         found: str = Compiler(CompilerOptions(model_name=name)).compile(_model(node, taken, opset, prefix=name))
     except (CodegenError, ShapeInferenceError, UnsupportedOpError, NotImplementedError, ValueError) as error:
-        raise node.refused(f"emx-onnx-cgen: {str(error).strip().splitlines()[0]}") from error
+        raise node.refused(f"emx-onnx-cgen: {first_line(error)}") from error
     return found
 
 

@@ -14,6 +14,7 @@ from edgedeploy.compile.native.branches import take_branches
 from edgedeploy.compile.native.graph import Attribute, Graph, Node, Value
 from edgedeploy.compile.native.layout import C_TYPES
 from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.foundation.sanitize import first_line
 from edgedeploy.inference.session import Feed
 
 _SUBGRAPHS = ("If", "Loop", "Scan", "SequenceMap")
@@ -89,9 +90,7 @@ def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
         try:
             onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has its own exceptions, and raises many
-            raise UnsupportedError(
-                "onnxruntime does not load the model", why=str(error).strip().splitlines()[0]
-            ) from error
+            raise UnsupportedError("onnxruntime does not load the model", why=first_line(error)) from error
         found: onnx.ModelProto = onnx.load(optimized)
         return found
 
@@ -128,9 +127,7 @@ def _run(model: onnx.ModelProto, feed: Feed) -> dict[str, np.ndarray]:
     except UnsupportedError:
         raise
     except Exception as error:
-        raise UnsupportedError(
-            "the model does not run on its golden input", why=str(error).strip().splitlines()[0]
-        ) from error
+        raise UnsupportedError("the model does not run on its golden input", why=first_line(error)) from error
     found: dict[str, np.ndarray] = {}
     for name, array in zip(names, arrays, strict=True):
         if name in initialized:

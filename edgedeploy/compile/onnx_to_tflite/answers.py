@@ -18,6 +18,7 @@ from edgedeploy.compile.golden import read_golden
 from edgedeploy.datasets.npz import npz_bytes
 from edgedeploy.foundation.errors import EdgedeployError, UnsupportedError
 from edgedeploy.foundation.files import write_bytes
+from edgedeploy.foundation.programs import last_lines
 from edgedeploy.inference.litert import TfliteSession
 
 ARITHMETICS = {"plain": True, "XNNPACK": False}
@@ -54,7 +55,7 @@ def ask(model: Path, golden: Path, samples: int, output: Path, *, limit_s: float
             "the converted model ends the runtime",
             why=f"ai-edge-litert died of {signal.Signals(-done.returncode).name}",
         )
-    raise UnsupportedError("the converted model does not run", why=done.stderr.strip()[-500:])
+    raise UnsupportedError("the converted model does not run", why=last_lines(done.stderr))
 
 
 def _answers(model: Path, golden: Path, samples: int) -> Iterator[tuple[str, np.ndarray]]:

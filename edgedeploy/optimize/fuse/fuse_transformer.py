@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 import onnx
 import onnx_ir as ir
 
-from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError, first_line
+from edgedeploy.foundation.sanitize import first_line
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
 from edgedeploy.optimize.graph.edit import ONNX_DOMAINS, all_nodes, opset
 from edgedeploy.optimize.simplify.lift_constants import lift_constants
 from edgedeploy.targets.backends import runs_onnxruntime_operators

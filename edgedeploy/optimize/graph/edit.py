@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from edgedeploy.foundation.sanitize import first_line
+
 ONNX_DOMAINS = ("", "ai.onnx")
 
 
@@ -121,6 +123,5 @@ def validation_error(content: bytes) -> str | None:
         onnx.checker.check_model(content)
     except Exception as error:
         # ValidationError for a wrong model; bytes that are none raise other classes.
-        lines = str(error).strip().splitlines()
-        return lines[0] if lines else type(error).__name__
+        return first_line(error)
     return None

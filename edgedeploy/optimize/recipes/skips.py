@@ -8,7 +8,8 @@ from enum import StrEnum
 from msgspec import Struct
 
 from edgedeploy.foundation.errors import EdgedeployError
-from edgedeploy.optimize.base import Pass, PassSkipped, PostconditionError, first_line
+from edgedeploy.foundation.sanitize import first_line
+from edgedeploy.optimize.base import Pass, PassSkipped, PostconditionError
 
 _log = logging.getLogger(__name__)
 

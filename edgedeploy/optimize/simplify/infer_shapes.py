@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, first_line
+from edgedeploy.foundation.sanitize import first_line
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped
 from edgedeploy.optimize.graph.runtime_shapes import tell_shapes
 
 

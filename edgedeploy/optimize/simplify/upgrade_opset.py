@@ -9,7 +9,8 @@ import onnx
 import onnx.version_converter
 import onnx_ir as ir
 
-from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError, first_line
+from edgedeploy.foundation.sanitize import first_line
+from edgedeploy.optimize.base import Context, Facts, Pass, PassSkipped, PostconditionError
 from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.edit import all_nodes, integer_attribute, is_operator, opset
 from edgedeploy.optimize.simplify.lift_constants import lift_constants
