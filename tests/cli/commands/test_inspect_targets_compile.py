@@ -86,7 +86,7 @@ def test_targets(edgedeploy):
 @pytest.mark.keeps_cache
 def test_compile(edgedeploy):
     argv = ["compile", "m.onnx", "--target", "rpi4", "--golden", "data.npz", "-o", "out"]
-    code, out, err = edgedeploy(*argv)
+    code, out, err = edgedeploy(*argv, "-q")
     assert (code, err) == (0, "")
     assert "m 1" in out
     code, out, _ = edgedeploy(*argv, "--json", "--name", "linear", "--version", "2.0")
@@ -113,7 +113,7 @@ size_max_bytes = 1000
     content = text.format(hashlib.sha256(Path("m.onnx").read_bytes()).hexdigest())
     Path("contract.toml").write_text(content)
     argv = ["compile", "m.onnx", "--target", "rpi4", "--golden", "data.npz", "-o", "out", "--contract", "contract.toml"]
-    code, out, err = edgedeploy(*argv, "--json")
+    code, out, err = edgedeploy(*argv, "--json", "-q")
     assert (code, err) == (0, "")
     manifest = json.loads(out)["manifest"]
     assert (manifest["name"], manifest["version"]) == ("linear", "3.1")
