@@ -272,4 +272,4 @@ def test_figures_that_no_device_has_are_left_out_where_they_arrive(local, make_r
     timing = measured.timing
     assert (timing.load_ms, timing.first_inference_ms) == (None, None)
     assert timing.validity.outcome == "invalid"
-    assert "took no time at all" in timing.validity.doubts[0].reason
+    assert "took no time at all" in timing.validity.warnings[0].reason

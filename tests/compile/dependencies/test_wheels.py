@@ -172,6 +172,7 @@ def test_without_network_it_is_said(tmp_path, monkeypatch):
     lock = tmp_path / "some.lock"
     lock.write_text(f"numpy==2.4.6 --hash=sha256:{'0' * 64}\n")
     monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache of uv"))
     with pytest.raises(HostError, match="cannot be fetched") as caught:
         lay_out(lock, tmp_path / "out")
     assert "network" in caught.value.hint
