@@ -9,9 +9,6 @@ import platform
 import sys
 import traceback
 
-EXIT_CODE = 70
-"""EX_SOFTWARE of sysexits.h: an internal error, so that it cannot be taken for the answer «no», which is 1."""
-
 
 def crash_message(error: BaseException) -> str:
     """Write the traceback of `error` to a file, and say in three lines what happened and where that file is.

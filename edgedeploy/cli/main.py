@@ -40,11 +40,13 @@ _COMMANDS = {
     "ship": ("ship", "Optimize, compile, push, bench, test, check and report."),
 }
 
+_MISTAKE = 70
+"""EX_SOFTWARE of sysexits.h: an internal error, so that it cannot be taken for the answer «no», which is 1."""
 _OTHER_EXIT_CODES = {
     0: "yes",
     1: "the answer is no (contract broken, test failed, result refused)",
     2: "the command line is wrong",
-    70: "edgedeploy made a mistake; the message says where its traceback is",
+    _MISTAKE: "edgedeploy made a mistake; the message says where its traceback is",
     130: "interrupted",
     141: "the reader of the output is gone (`edgedeploy … | head`)",
 }
@@ -170,4 +172,4 @@ def _failed(error: Exception) -> int:
 
     logging.getLogger(__name__).debug("this is a mistake of edgedeploy's own", exc_info=error)
     _say(crash.crash_message(error))
-    return crash.EXIT_CODE
+    return _MISTAKE

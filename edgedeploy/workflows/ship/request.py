@@ -77,12 +77,11 @@ def resolve(
     if sign_key is not None:
         check_key(sign_key)
     optimization, drop = contract.optimization, contract.limits.metric_max_drop
-    evaluation = dataset_spec(contract, contract.data.evaluation)
     return ShipRequest(
         contract=contract,
         model=_model(contract),
         calibration=dataset_spec(contract, contract.data.calibration) if contract.data.calibration else None,
-        evaluation=evaluation,
+        evaluation=dataset_spec(contract, contract.data.evaluation),
         metric=contract.data.metric,
         # A contract that states no drop is judged by its floor alone, on the device.
         max_drop=1.0 if drop is None else drop,
