@@ -28,7 +28,9 @@ from edgedeploy.values.contract import Contract
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target
 
-_TOOLS = ("edgedeploy", "numpy", "onnx", "onnxruntime")
+_TOOLS = ("edgedeploy", "onnx", "onnxruntime")
+"""Whose versions the manifest names: what writes files of a bundle. numpy only carries arrays, and the one that is
+installed goes with this machine's Python (numpy 2.5 needs 3.12): named, it gave the same bundle another ID there."""
 _MODEL_SUFFIXES = (".onnx", ".tflite")
 """Of bundles that hold the model itself; of others the cache keeps it, to compute answers with on this machine."""
 

@@ -86,7 +86,7 @@ def test_the_manifest_says_what_it_is(small, model, tmp_path):
     assert manifest.model == inspect_model(model, input_shapes={"x": (1, 3)})
     assert manifest.model.macs == 6
     assert (tmp_path / "out" / manifest.model_file).read_bytes() == model.read_bytes()
-    assert set(manifest.tools) == {"edgedeploy", "numpy", "onnx", "onnxruntime"}
+    assert set(manifest.tools) == {"edgedeploy", "onnx", "onnxruntime"}
     assert manifest.source is None
     assert open_bundle(tmp_path / "out") == bundle
 
