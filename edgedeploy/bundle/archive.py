@@ -25,6 +25,7 @@ from typing import IO
 
 from edgedeploy.foundation.errors import IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import read_chunks, replacing_file, unreadable
+from edgedeploy.foundation.reading import open_file
 from edgedeploy.values.bundle import MANIFEST_NAME, FileEntry, Manifest
 
 SUFFIX = ".edge"
@@ -74,7 +75,7 @@ def read_manifest(path: Path, limit_bytes: int) -> bytes:
         InvalidFileError: it cannot be read, or does not begin with a manifest of at most `limit_bytes`.
     """
     try:
-        with path.open("rb") as archive:
+        with open_file(path) as archive:
             header = archive.read(_BLOCK_BYTES)
             size_bytes = _octal(header[_SIZE_FIELD])
             if size_bytes is None or header != _header(MANIFEST_NAME, size_bytes, executable=False):
@@ -130,7 +131,7 @@ def verify_contents(path: Path, manifest: Manifest, content: bytes) -> None:
     """
     check_size(path, manifest, len(content))
     try:
-        with path.open("rb") as archive:
+        with open_file(path) as archive:
             _expect(archive, _header(MANIFEST_NAME, len(content), executable=False), path, MANIFEST_NAME)
             _expect(archive, content + _padding(len(content)), path, MANIFEST_NAME)
             for entry in manifest.files:

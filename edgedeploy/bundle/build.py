@@ -13,12 +13,11 @@ import msgspec
 from edgedeploy.bundle.archive import SUFFIX, check_size, read_manifest, verify_contents, write_edge_file
 from edgedeploy.foundation.errors import IntegrityError, InvalidFileError
 from edgedeploy.foundation.files import sha256_file, unreadable
+from edgedeploy.foundation.reading import MANIFEST, read_file
 from edgedeploy.foundation.validation import is_name, is_relative_path, is_sha256
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle, FileEntry, Manifest
 
 SCHEMA = 1
-
-_MANIFEST_LIMIT_BYTES = 16 << 20
 
 
 def open_bundle(path: Path, *, verify: bool = True) -> Bundle:
@@ -35,7 +34,7 @@ def open_bundle(path: Path, *, verify: bool = True) -> Bundle:
         IntegrityError: a file is missing, is not listed, or is not what the manifest says.
     """
     is_one_file = path.is_file()
-    content = read_manifest(path, _MANIFEST_LIMIT_BYTES) if is_one_file else _read_manifest(path)
+    content = read_manifest(path, MANIFEST.size_bytes) if is_one_file else _read_manifest(path)
     manifest = decode_manifest(content, f"the manifest of {path}" if is_one_file else str(path / MANIFEST_NAME))
     if is_one_file:
         check_size(path, manifest, len(content))
@@ -80,7 +79,7 @@ def manifest_bytes(bundle: Bundle) -> bytes:
         IntegrityError: it is another one by now.
     """
     one_file = bundle.path.is_file()
-    content = read_manifest(bundle.path, _MANIFEST_LIMIT_BYTES) if one_file else _read_manifest(bundle.path)
+    content = read_manifest(bundle.path, MANIFEST.size_bytes) if one_file else _read_manifest(bundle.path)
     if hashlib.sha256(content).hexdigest() != bundle.sha256:
         raise IntegrityError(f"{bundle.path} has changed since it was opened", hint="run the command again")
     return content
@@ -188,15 +187,11 @@ def _read_manifest(path: Path) -> bytes:
     if path.is_dir() and not manifest.exists():
         raise InvalidFileError(f"{path} is not a bundle", why=f"it holds no {MANIFEST_NAME}")
     try:
-        with manifest.open("rb") as file:
-            content = file.read(_MANIFEST_LIMIT_BYTES + 1)
+        return read_file(manifest, MANIFEST)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InvalidFileError(f"{path} does not exist", hint="check the path, or compile the bundle") from error
     except OSError as error:
         raise unreadable(manifest, error) from error
-    if len(content) > _MANIFEST_LIMIT_BYTES:
-        raise InvalidFileError(f"{manifest} is larger than {_MANIFEST_LIMIT_BYTES:,} bytes")
-    return content
 
 
 def _verify(path: Path, manifest: Manifest) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from edgedeploy.foundation.errors import HostError, IntegrityError, InvalidFileError
 from edgedeploy.foundation.files import config_folder, unreadable, write_bytes
 from edgedeploy.foundation.programs import find, last_lines
+from edgedeploy.foundation.reading import SIGNATURE, SIGNERS, read_file
 
 NAMESPACE = "edgedeploy-bundle"
 """What a signature is for: one that was made for git or for mail says nothing about a bundle."""
@@ -29,8 +30,6 @@ SIGNERS_VARIABLE = "EDGEDEPLOY_ALLOWED_SIGNERS"
 
 _TIMEOUT_S = 300.0
 """Somebody may have to find a passphrase, or touch a security key."""
-_LIMIT_BYTES = 64 << 10
-"""Of a signature; one with a certificate and RSA keys has some 3 kB."""
 
 
 def signature_path(bundle: Path) -> Path:
@@ -82,15 +81,11 @@ def read_signature(bundle: Path) -> bytes | None:
     """
     path = signature_path(bundle)
     try:
-        with path.open("rb") as file:
-            content = file.read(_LIMIT_BYTES + 1)
+        return read_file(path, SIGNATURE)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise unreadable(path, error) from error
-    if len(content) > _LIMIT_BYTES:
-        raise InvalidFileError(f"{path} is no signature", why="it is too large for one")
-    return content
 
 
 def signer(manifest: bytes, signature: bytes | None, signers: Path, bundle: Path) -> str:
@@ -113,6 +108,10 @@ def signer(manifest: bytes, signature: bytes | None, signers: Path, bundle: Path
             why="it says whose signatures count",
             hint=f"write lines of: WHO KEYTYPE KEY; or name a file by --allowed-signers or {SIGNERS_VARIABLE}",
         )
+    try:
+        read_file(signers, SIGNERS)  # ssh-keygen would read it whatever its size
+    except OSError as error:
+        raise unreadable(signers, error) from error
     if signature is None:
         raise IntegrityError(
             f"{bundle} is not signed",

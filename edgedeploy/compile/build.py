@@ -21,6 +21,7 @@ from edgedeploy.compile.staging import stage
 from edgedeploy.foundation.errors import HostError, UnsupportedError
 from edgedeploy.foundation.files import replacing_folder, unwritable, write_bytes
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.model.cache import keep_model
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.values.bundle import MANIFEST_NAME, SBOM_NAME, Bundle, Manifest
@@ -88,7 +89,7 @@ def compile_model(
         staged = stage(request, Path(scratch), folder / "golden", progress)
         built = _build_with_first(request.candidates, staged, folder, progress)
         if Path(built.model_file).suffix not in _MODEL_SUFFIXES:
-            keep_model(staged.model.read_bytes())
+            keep_model(read_file(staged.model, MODEL))
         progress.step("hashing the bundle")
         # The golden inputs say what dynamic shapes the model is used with, so its MACs can be counted.
         compiled = inspect_model(staged.model, staged.input_shapes)

@@ -20,6 +20,7 @@ from msgspec import Struct, structs
 
 from edgedeploy.compile.protocol import BuildResult
 from edgedeploy.foundation.errors import IntegrityError, UnsupportedError
+from edgedeploy.foundation.reading import open_file
 from edgedeploy.targets.versions import version_numbers
 from edgedeploy.values.target import Target
 
@@ -117,13 +118,13 @@ def find_needs(folder: Path, architecture: str) -> ProgramNeeds:
 def _is_program(path: Path) -> bool:
     if path.is_symlink() or not path.is_file():
         return False
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return file.read(len(_MAGIC)) == _MAGIC
 
 
 def _needs_of(path: Path, folder: Path, architecture: str) -> ProgramNeeds:
     name = path.relative_to(folder).as_posix()
-    with path.open("rb") as file:
+    with open_file(path) as file:
         try:
             return _read(file, name, architecture)
         except (ELFError, ConstructError, ValueError, KeyError, AttributeError, OverflowError, MemoryError) as error:

@@ -28,6 +28,7 @@ import numpy as np
 import onnx
 
 from edgedeploy.compile.golden import read_golden
+from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.foundation.sanitize import one_line
 from edgedeploy.model.graphs import nodes, tensors
 from edgedeploy.values.target import Architecture
@@ -50,7 +51,7 @@ def optimized_graph(model: Path, architecture: Architecture, golden: Path) -> tu
     Returns:
         A serialized model and an empty text; or None and the reason.
     """
-    source = model.read_bytes()
+    source = read_file(model, MODEL)
     proto = onnx.load_from_string(source)
     if any(kind in _HALF for kind in _element_types(proto)):
         return None, "it computes in half precision, which is done differently on this machine"
@@ -59,7 +60,7 @@ def optimized_graph(model: Path, architecture: Architecture, golden: Path) -> tu
         saved = Path(folder) / "optimized.onnx"
         try:
             before = _session(source, architecture, level, save_as=saved)
-            content = saved.read_bytes()
+            content = read_file(saved, MODEL)
             after = _session(content, architecture, level)
             feed = read_golden(golden, 0).inputs
             same = same_outputs(before.run(None, feed), after.run(None, feed))

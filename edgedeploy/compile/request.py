@@ -12,6 +12,7 @@ from msgspec import Struct
 from edgedeploy.compile.candidates import Candidate, candidates
 from edgedeploy.foundation.errors import IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.reading import EVIDENCE, read_file
 from edgedeploy.foundation.validation import is_name
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import PROTOBUF_LIMIT_BYTES
@@ -123,7 +124,7 @@ def _source(model: Path, facts: ModelFacts, progress: Progress) -> Source | None
     """Read which float model this one was made from, if `optimize` left its evidence beside it."""
     path = model.with_name(f"{model.name}.evidence.json")
     try:
-        evidence = msgspec.json.decode(path.read_bytes(), type=Evidence)
+        evidence = msgspec.json.decode(read_file(path, EVIDENCE), type=Evidence)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:

@@ -32,6 +32,7 @@ from packageurl import PackageURL
 from edgedeploy.compile.dependencies.wheels import is_licence
 from edgedeploy.compile.licences import declared_licences, installed_licences, licence_expression, spdx_licence
 from edgedeploy.foundation.files import sha256_file
+from edgedeploy.foundation.reading import LICENCE_TEXT, open_file, read_text
 from edgedeploy.values.bundle import Runtime, Source
 from edgedeploy.values.model import ModelFacts, TensorFacts
 from edgedeploy.values.target import Target
@@ -173,7 +174,7 @@ def _makers(runtime: Runtime) -> Iterator[Component]:
 
 def _linked_in(program: Path) -> list[Component]:
     """Name the C library of a program that needs none on the device: programs are linked to zig's, which is musl."""
-    with program.open("rb") as file:
+    with open_file(program) as file:
         if file.read(4) != b"\x7fELF":
             return []
         from elftools.elf.elffile import ELFFile
@@ -201,7 +202,7 @@ def _musl_version() -> str | None:
     header = Path(found.origin).parent / "lib/libc/musl/src/internal/version.h"
     if not header.is_file():
         return None
-    version = re.search(r'"([0-9.]+)"', header.read_text(encoding="utf-8"))
+    version = re.search(r'"([0-9.]+)"', read_text(header, LICENCE_TEXT))
     return version[1] if version else None
 
 
@@ -219,7 +220,7 @@ def _packages(folder: Path, runtime: Runtime) -> list[Component]:
 
 
 def _read(path: Path) -> Message:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return BytesParser().parse(file, headersonly=True)
 
 
@@ -251,7 +252,7 @@ def _carried(packages: Path, texts: Iterable[Path], purl: str) -> list[Component
     """
     found: dict[str, Component] = {}
     for text in texts:
-        for entry in _CARRIED.finditer(text.read_text(encoding="utf-8", errors="replace")):
+        for entry in _CARRIED.finditer(read_text(text, LICENCE_TEXT, errors="replace")):
             files = [path for path in packages.rglob("*.so*") if _matches(path.relative_to(packages), entry["files"])]
             reference = f"{purl}#{quote(entry['name'], safe='')}"
             if files and reference not in found:

@@ -9,6 +9,7 @@ from edgedeploy.compile.protocol import BackendRequest
 from edgedeploy.compile.request import BuildRequest
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.inference.session import open_session
 from edgedeploy.model.load import external_files, load_onnx, read_onnx
@@ -57,4 +58,4 @@ def _in_one_piece(model: Path, format: ModelFormat) -> bytes:
         if external_files(read, model) or has_sparse(read):
             content: bytes = load_onnx(model).SerializeToString(deterministic=True)
             return content
-    return model.read_bytes()
+    return read_file(model, MODEL)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import os
 import struct
 import zipfile
 import zlib
@@ -24,12 +25,21 @@ from msgspec import Struct
 
 from edgedeploy.foundation.errors import DatasetError, InvalidFileError
 from edgedeploy.foundation.files import unreadable
+from edgedeploy.foundation.reading import open_file
+from edgedeploy.foundation.units import bytes_in_words
 
 _HEADER_LIMIT_BYTES = 10_000
 """What numpy itself accepts; a header of numbers and strings needs about a hundred."""
 _READ_BYTES = 1 << 20
 SLICE_LIMIT_BYTES = 1 << 31
 """Of what is in memory at once. 2 GB are no feed for an edge device, and a small file can inflate to them."""
+_MOST_ARRAYS = 10_000
+"""One for each input of a model, and the labels."""
+_DIRECTORY_LIMIT_BYTES = 16 << 20
+"""Of an archive's list of members, some 50 bytes each; it is read at once, before anything is known of the file."""
+_FREE_GROWTH_BYTES, _MOST_GROWTH = 1_000_000_000, 500
+"""Deflate shrinks at most 1032-fold (https://zlib.net/zlib_tech.html), which is zeros only; what grows so much to more
+than 1 GB was made to waste time."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The first moment that a zip archive can name."""
 
@@ -44,6 +54,20 @@ class ArrayHeader(Struct, frozen=True):
     shape: tuple[int, ...]
 
 
+class _BoundedReads(io.BufferedReader):
+    """A file of which no more is read at once than the largest list of members takes."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        super().__init__(file.detach())
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            size = max(os.fstat(self.fileno()).st_size - self.tell(), 0)
+        if size > _DIRECTORY_LIMIT_BYTES:
+            raise ValueError(f"its list of arrays has more than {_DIRECTORY_LIMIT_BYTES:,} bytes")
+        return super().read(size)
+
+
 class NpzReader:
     """An open `.npz`. A context manager."""
 
@@ -55,7 +79,7 @@ class NpzReader:
         """
         self.path = path
         try:
-            self._file = path.open("rb")
+            self._file = _BoundedReads(open_file(path))
         except OSError as error:
             raise unreadable(path, error) from error
         try:
@@ -107,6 +131,10 @@ class NpzReader:
 
     def _named_members(self) -> dict[str, zipfile.ZipInfo]:
         members: dict[str, zipfile.ZipInfo] = {}
+        if len(self._archive.infolist()) > _MOST_ARRAYS:
+            raise DatasetError(
+                f"{self.path} holds {len(self._archive.infolist()):,} arrays", why=f"at most {_MOST_ARRAYS:,} are read"
+            )
         for member in self._archive.infolist():
             name = member.filename.removesuffix(".npy")
             if not member.filename.endswith(".npy") or member.is_dir():
@@ -146,6 +174,12 @@ class NpzReader:
         found = self._members[name].file_size
         if found != expected:
             raise self._damaged(name, f"shape {shape} of {dtype} takes {expected:,} bytes, found {found:,}")
+        if found > _FREE_GROWTH_BYTES and found > _MOST_GROWTH * self._members[name].compress_size:
+            raise DatasetError(
+                f"{self.path}: array {name!r} inflates to {bytes_in_words(found)}",
+                why=f"that is over {_MOST_GROWTH} times what is stored, which no data does",
+                hint="write the file anew from the original data",
+            )
         return ArrayHeader(dtype, shape)
 
     @contextlib.contextmanager

@@ -15,6 +15,9 @@ from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.foundation.files import sha256_file
 from edgedeploy.values.model import TensorFacts
 
+_MOST_SAMPLES = 10_000_000
+"""Eight times ImageNet's training set. A small file can inflate to far more."""
+
 
 class NpzFileDataset(Dataset):
     """One `.npz`, cut into the batches that the model takes."""
@@ -115,6 +118,12 @@ class NpzFileDataset(Dataset):
         samples = next(iter(lengths.values()))
         if not samples:
             raise DatasetError(f"{self.spec} holds no samples")
+        if samples > _MOST_SAMPLES:
+            raise DatasetError(
+                f"{self.spec} holds {samples:,} samples, and at most {_MOST_SAMPLES:,} are taken from one file",
+                why="a device that takes 1 ms for each would be at work for three hours",
+                hint="save a part of them, drawn at random",
+            )
         if samples % self._batch:
             raise DatasetError(
                 f"{self.spec} holds {samples:,} samples, but the model takes exactly {self._batch} at once",

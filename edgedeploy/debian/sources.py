@@ -14,6 +14,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from edgedeploy.foundation.reading import APT_SOURCES, read_text
+
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 """Where the package `debian-archive-keyring` puts Debian's keys, on Debian and on what is derived from it."""
 
@@ -52,7 +54,7 @@ def host_sources(source_list: Path, source_folder: Path) -> tuple[AptSource, ...
     sources: list[AptSource] = []
     for path in paths:
         try:
-            text = path.read_text(encoding="utf-8", errors="replace")
+            text = read_text(path, APT_SOURCES, errors="replace")
         except OSError:
             continue
         sources += parse_deb822(text) if path.suffix == ".sources" else parse_one_line(text)

@@ -6,12 +6,14 @@ import contextlib
 import errno
 import hashlib
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from edgedeploy.foundation.errors import HostError, InvalidFileError
+from edgedeploy.foundation.reading import FileTooLargeError, NotRegularFileError, open_file
 
 _CHUNK_BYTES = 1 << 20
 
@@ -23,7 +25,7 @@ def sha256_file(path: Path) -> str:
         InvalidFileError: the file is missing, a folder, or cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise unreadable(path, error) from error
@@ -35,7 +37,16 @@ def unreadable(path: Path, error: OSError) -> InvalidFileError:
         return InvalidFileError(f"{path} does not exist", hint="check the path")
     if isinstance(error, IsADirectoryError):
         return InvalidFileError(f"{path} is a folder; a file is expected", hint="name a file inside it")
-    return InvalidFileError(f"{path} cannot be read", why=error.strerror or str(error))
+    if isinstance(error, NotRegularFileError):
+        return InvalidFileError(
+            f"{path} is not a regular file", why=error.strerror or "", hint="save the content in a file, and name that"
+        )
+    if isinstance(error, FileTooLargeError):
+        return InvalidFileError(
+            f"{path} is too large for what it should be", why=error.strerror or "", hint="check the path"
+        )
+    hint = f"chmod u+r {shlex.quote(str(path))}" if isinstance(error, PermissionError) else ""
+    return InvalidFileError(f"{path} cannot be read", why=error.strerror or str(error), hint=hint)
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -141,7 +152,7 @@ def read_chunks(path: Path, *, offset: int = 0, size_bytes: int | None = None) -
     """A file's content in pieces of at most 1 MiB: all of it, or at most `size_bytes` from `offset` on."""
     left = size_bytes
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             file.seek(offset)
             while chunk := file.read(_CHUNK_BYTES if left is None else min(left, _CHUNK_BYTES)):
                 yield chunk

@@ -11,6 +11,7 @@ import msgspec
 
 from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.foundation.files import unreadable
+from edgedeploy.foundation.reading import TOML_TEXT, read_text
 
 Value = TypeVar("Value", bound=msgspec.Struct)
 
@@ -26,7 +27,7 @@ def load_toml(path: Path, kind: type[Value]) -> Value:
             the message names the file, the line and the key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, TOML_TEXT)
     except OSError as error:
         raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
@@ -57,7 +58,7 @@ def line_of(path: Path, keys: tuple[str, ...]) -> int:
 
     For mistakes that the types do not show.
     """
-    return _line_of(path.read_text(encoding="utf-8"), keys)
+    return _line_of(read_text(path, TOML_TEXT), keys)
 
 
 def _key_path(document: Any, kind: type[msgspec.Struct], message: str, where: str) -> tuple[str | int, ...]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from edgedeploy.foundation.errors import DatasetError, HostError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import unreadable
+from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.foundation.sanitize import one_line
 from edgedeploy.inference.formats import format_of
 
@@ -182,7 +183,7 @@ def _read(model: Path | bytes) -> tuple[str, bytes]:
     else:
         name = str(model)
         try:
-            content = model.read_bytes()
+            content = read_file(model, MODEL)
         except OSError as error:
             raise unreadable(model, error) from error
     if format_of(content[:8]) != "tflite":

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.reading import SYSTEM_TEXT, read_text
 from edgedeploy.foundation.sanitize import one_line
 from edgedeploy.inference import frozen_inputs as bound_inputs
 
@@ -123,7 +124,7 @@ def host_isa() -> str:
     """
     machine = platform.machine()
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        text = read_text(Path("/proc/cpuinfo"), SYSTEM_TEXT, errors="replace")
     except OSError:
         text = ""
     flags: set[str] = set()

@@ -8,6 +8,7 @@ from edgedeploy.device.connection import Connection, Process
 from edgedeploy.device.watchdog import SilenceLimit
 from edgedeploy.foundation.errors import DeviceError, IntegrityError
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.reading import MODEL
 from edgedeploy.foundation.sanitize import printable
 from edgedeploy.measure.protocol import SILENCE_LIMIT_S
 from edgedeploy.values.bundle import FileEntry, Release
@@ -33,6 +34,13 @@ def fetch_model(
     entry = next((entry for entry in manifest.files if entry.path == manifest.model_file), None)
     if entry is None:
         raise IntegrityError(f"the manifest of {release.id} does not list its model", hint="push the bundle again")
+    if entry.size_bytes > MODEL.size_bytes:
+        # The manifest is the device's word: nothing else bounds what is read into memory.
+        raise IntegrityError(
+            f"the manifest of {release.id} on {connection.address} lists a model of {entry.size_bytes:,} bytes",
+            why=MODEL.reason,
+            hint="push the bundle again",
+        )
     content = _read(connection, release, entry, progress, silence_limit_s)
     if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise IntegrityError(

@@ -8,6 +8,7 @@ import msgspec
 
 from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.foundation.files import unreadable, write_bytes
+from edgedeploy.foundation.reading import MEASUREMENT, read_file
 from edgedeploy.measure.conditions import SCHEMA
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.values.plausible import only_possible
@@ -45,7 +46,7 @@ def load_measurement(path: Path) -> Measurement:
         InvalidFileError: it cannot be read, or is not a measurement of this version.
     """
     try:
-        measurement = msgspec.json.decode(path.read_bytes(), type=Measurement)
+        measurement = msgspec.json.decode(read_file(path, MEASUREMENT), type=Measurement)
     except OSError as error:
         raise unreadable(path, error) from error
     # A ValueError is a MsgspecError or a UnicodeDecodeError; too many brackets are a RecursionError.

@@ -9,6 +9,7 @@ from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import unreadable
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.measure.fetch import fetch_model
 from edgedeploy.model.cache import kept_model
 from edgedeploy.values.bundle import Release
@@ -44,7 +45,7 @@ def reference_model(connection: Connection, release: Release, progress: Progress
 
 def _given(path: Path, sha256: str) -> bytes:
     try:
-        content = path.read_bytes()
+        content = read_file(path, MODEL)
     except OSError as error:
         raise unreadable(path, error) from error
     found = hashlib.sha256(content).hexdigest()

@@ -10,6 +10,7 @@ import hashlib
 from pathlib import Path
 
 from edgedeploy.foundation.files import cache_folder, write_bytes
+from edgedeploy.foundation.reading import MODEL, read_file
 
 
 def keep_model(content: bytes) -> None:
@@ -26,7 +27,7 @@ def keep_model(content: bytes) -> None:
 def kept_model(sha256: str) -> bytes | None:
     """Return the model with that SHA-256, if it was kept and is still itself."""
     try:
-        content = _place(sha256).read_bytes()
+        content = read_file(_place(sha256), MODEL)
     except OSError:
         return None
     return content if hashlib.sha256(content).hexdigest() == sha256 else None

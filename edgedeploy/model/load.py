@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError, Message  # type: ignore[import-
 
 from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import unreadable
+from edgedeploy.foundation.reading import open_file
 from edgedeploy.inference.formats import format_of
 from edgedeploy.model.graphs import tensors
 from edgedeploy.model.sparse import densify
@@ -31,7 +32,7 @@ _KNOWN_BEGINNINGS = {
 def is_tflite(path: Path) -> bool:
     """Return whether a file says of itself that it is TensorFlow Lite; a file that cannot be read does not."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return format_of(file.read(8)) == "tflite"
     except OSError:
         return False
@@ -45,7 +46,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         UnsupportedError: the file is TensorFlow Lite, or larger than protobuf can read.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             beginning = file.read(64)
             size_bytes = path.stat().st_size
             if format_of(beginning) == "tflite":

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.files import unreadable
+from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.model.shapes import shapes_at_batch_one
 from edgedeploy.model.tflite_file import (
     dtype_name,
@@ -45,7 +46,7 @@ def inspect_tflite(path: Path, input_shapes: Mapping[str, Sequence[int]]) -> Mod
         HostError: the extra `tflite` is not installed.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path, MODEL)
     except OSError as error:
         raise unreadable(path, error) from error
     model = read_tflite(content, str(path))

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from edgedeploy.foundation.errors import InvalidFileError
+from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
+from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.inference.formats import format_of
 from edgedeploy.inference.litert import require_tflite
 
 _CUSTOM = "CUSTOM"
+_ATTACHED_LIMIT_BYTES = 256_000_000
 
 # By name of `TensorType`; INT4, INT2, BFLOAT16 and STRING have no type of NumPy's own.
 _NUMPY: dict[str, np.dtype[Any]] = {
@@ -85,6 +87,13 @@ def write_tflite(model: Any, attached_to: bytes = b"") -> bytes:
         return content
     after = io.BytesIO(content)
     with zipfile.ZipFile(before) as old, zipfile.ZipFile(after, "a") as new:
+        total_bytes = sum(entry.file_size for entry in old.infolist())
+        if total_bytes > _ATTACHED_LIMIT_BYTES:
+            raise UnsupportedError(
+                f"the files attached to the model inflate to {bytes_in_words(total_bytes)}",
+                why=f"they are lists of labels and scores; at most {bytes_in_words(_ATTACHED_LIMIT_BYTES)} are taken",
+                hint="take them out of the model: zip -d MODEL.tflite '*'",
+            )
         for entry in old.infolist():
             new.writestr(entry, old.read(entry), compress_type=entry.compress_type)
     return after.getvalue()

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.metrics.classification import find_metric
 from edgedeploy.metrics.metric import Metric
 from edgedeploy.model.inspect import inspect_model
@@ -108,7 +109,7 @@ def open_request(
     _check_settings(model, recipe, output, calibration, max_drop)
     facts = inspect_model(model)
     judged_metric = find_metric(metric)
-    content = model.read_bytes() if facts.format == "tflite" else load_onnx(model).SerializeToString()
+    content = read_file(model, MODEL) if facts.format == "tflite" else load_onnx(model).SerializeToString()
     data = open_datasets(calibration, evaluation, facts, content)
     return OptimizeRequest(
         source=SourceModel(path=model, facts=inspect_model(model, data.shapes), content=content),

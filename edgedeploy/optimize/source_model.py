@@ -13,6 +13,7 @@ from msgspec import Struct
 from edgedeploy.datasets.dataset import Dataset, Sample, open_dataset
 from edgedeploy.datasets.synthetic import generated_samples
 from edgedeploy.foundation.errors import EdgedeployError, UnsupportedError
+from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.foundation.sanitize import first_line
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.inference.session import Feed, Session, open_session
@@ -51,7 +52,7 @@ class SourceModel(Struct, frozen=True, kw_only=True):
 
     def as_it_came(self) -> bytes:
         """Return the file byte for byte; a model with external data as the one file that it becomes."""
-        content = self.path.read_bytes()
+        content = read_file(self.path, MODEL)
         return content if len(content) == self.facts.size_bytes else self.content
 
 

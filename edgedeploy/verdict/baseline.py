@@ -15,6 +15,7 @@ from msgspec import structs
 
 from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.foundation.files import unreadable, write_bytes
+from edgedeploy.foundation.reading import BASELINE, read_file
 from edgedeploy.stats.noise import median_interval, prediction_noise
 from edgedeploy.values.baseline import Baseline, BaselineEntry, CountedRun, Kind, Thresholds
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
@@ -113,7 +114,7 @@ def load_baseline(path: Path) -> Baseline:
     """
     hint = "make one: edgedeploy baseline save FILE MEASUREMENT…"
     try:
-        baseline = msgspec.json.decode(path.read_bytes(), type=Baseline)
+        baseline = msgspec.json.decode(read_file(path, BASELINE), type=Baseline)
     except OSError as error:
         raise unreadable(path, error) from error
     # A ValueError is a MsgspecError or a UnicodeDecodeError; too many brackets are a RecursionError.

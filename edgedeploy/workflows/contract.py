@@ -21,6 +21,7 @@ from edgedeploy.foundation.callables import is_object_name
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError
 from edgedeploy.foundation.files import sha256_file, write_bytes
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.inference.session import open_session
 from edgedeploy.metrics.classification import find_metric
@@ -221,7 +222,9 @@ def _judged(key: str, wanted: str | int, found: str | int | None, holds: bool, r
 def _metric(model: Path, dataset: Dataset, metric: str, progress: Progress) -> MetricFigure:
     score = find_metric(metric).start()
     session = (
-        open_session(model.read_bytes(), "tflite", exact=True) if is_tflite(model) else HostSession(model, exact=True)
+        open_session(read_file(model, MODEL), "tflite", exact=True)
+        if is_tflite(model)
+        else HostSession(model, exact=True)
     )
     progress.step(f"running {model.name} over {dataset.spec}")
     for done, sample in enumerate(dataset.samples(), start=1):

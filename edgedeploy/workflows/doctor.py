@@ -20,6 +20,7 @@ from msgspec import Struct, field
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.programs import missing_programs
+from edgedeploy.foundation.reading import KNOWN_HOSTS, SYSTEM_TEXT, read_text
 from edgedeploy.targets.backends import backends
 from edgedeploy.values.backend import BackendFacts
 
@@ -238,7 +239,8 @@ def _is_socket(path: Path) -> bool:
 def _known_hosts(job: str) -> Finding:
     path = Path.home() / ".ssh" / "known_hosts"
     try:
-        lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip() and line[0] != "#"]
+        text = read_text(path, KNOWN_HOSTS, errors="replace")
+        lines = [line for line in text.splitlines() if line.strip() and line[0] != "#"]
     except FileNotFoundError:
         lines = []
     except OSError as error:
@@ -252,7 +254,7 @@ def _known_hosts(job: str) -> Finding:
 
 def _memory_bytes() -> int:
     """Read how many bytes programs can have without swapping (proc(5), MemAvailable)."""
-    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+    for line in read_text(Path("/proc/meminfo"), SYSTEM_TEXT).splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return 0

@@ -110,6 +110,14 @@ def test_data_that_does_not_fit_is_refused_with_name_expected_and_found(tmp_path
     assert [word for word in words if word not in message] == []
 
 
+def test_more_samples_than_anybody_runs_are_refused(tmp_path):
+    """2^28 of them fit into 260 kB of a zip archive; here 10^7 and one."""
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, x=np.zeros((10_000_001, 1), np.int8))
+    words = refused(str(path), TensorFacts(name="x", dtype="int8", shape=("N", 1)))
+    assert "10,000,001 samples" in words and "drawn at random" in words
+
+
 def test_an_input_called_labels_is_an_input(tmp_path):
     spec = save(tmp_path / "a.npz", labels=floats(2, 3))
     dataset = open_dataset(spec, [TensorFacts(name="labels", dtype="float32", shape=("N", 3))])

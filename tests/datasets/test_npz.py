@@ -171,3 +171,41 @@ def test_no_header_leads_to_anything_but_an_error_in_words(tmp_path_factory, hea
     path = write_member(tmp_path_factory.mktemp("npz") / "a.npz", "x.npy", npy(header, version=version))
     with pytest.raises(DatasetError):
         NpzReader(path)
+
+
+def test_an_archive_that_lists_more_than_any_data_needs_is_refused_before_the_list_is_read(tmp_path):
+    """The list of members is read at once: its size is what the end of the archive says of it."""
+    path = tmp_path / "many.npz"
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, 100_000_000, 0, 0)
+    path.touch()
+    with path.open("r+b") as file:
+        file.truncate(100_000_000)
+        file.seek(0, io.SEEK_END)
+        file.write(end)
+    with pytest.raises(InvalidFileError) as caught:
+        NpzReader(path)
+    assert "its list of arrays" in caught.value.why
+
+
+def test_more_arrays_than_any_model_has_inputs_are_refused(tmp_path):
+    path = tmp_path / "many.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(10_001):
+            archive.writestr(f"{number}.npy", b"")
+    with pytest.raises(DatasetError, match="10,001 arrays"):
+        NpzReader(path)
+
+
+def test_four_gigabytes_of_nothing_are_refused_unread(tmp_path):
+    """A member says how large it is stored and how large it is; zeros inflate a thousandfold."""
+    size_bytes = 0xFFFF_FFFE
+    header = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (4294967220,)}")
+    assert len(header) + 4294967220 == size_bytes
+    path = write_member(tmp_path / "bomb.npz", "x.npy", header)
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x01\x02", 24), (b"PK\x03\x04", 22)):
+        at = content.index(mark) + offset
+        content[at : at + 4] = struct.pack("<L", size_bytes)
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=r"inflates to 4\.29 GB"):
+        NpzReader(path)

@@ -59,3 +59,15 @@ def test_a_device_that_hangs_is_noticed(local, make_release):
     os.mkfifo(model_path(release))
     with pytest.raises(DeviceError, match="stopped sending"):
         fetch_model(local, with_model(release, content), SILENT, silence_limit_s=0.3)
+
+
+def test_a_model_larger_than_models_can_be_is_not_fetched(local, make_release):
+    """The manifest comes from the device: without a limit, `/dev/zero` in the model's place would fill the memory."""
+    release = with_model(make_release(), b"model")
+    model_path(release).unlink()
+    model_path(release).symlink_to("/dev/zero")
+    entry = next(entry for entry in release.manifest.files if entry.path == release.manifest.model_file)
+    files = (structs.replace(entry, size_bytes=1 << 40),)
+    huge = structs.replace(release, manifest=structs.replace(release.manifest, files=files))
+    with pytest.raises(IntegrityError, match="lists a model of 1,099,511,627,776 bytes"):
+        fetch_model(local, huge, SILENT)

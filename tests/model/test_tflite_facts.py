@@ -132,3 +132,12 @@ def test_without_the_extra_the_command_that_mends_it_is_said(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout == "pip install 'edgedeploy[tflite]'\n"
+
+
+def test_what_is_attached_may_not_inflate_without_end():
+    """A list of labels is small; 300 MB of zeros take 300 kB in the file."""
+    attached = io.BytesIO(small_network())
+    with zipfile.ZipFile(attached, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("labels.txt", bytes(300_000_000))
+    with pytest.raises(UnsupportedError, match="inflate to 300 MB"):
+        write_tflite(read_tflite(attached.getvalue()), attached.getvalue())

@@ -12,6 +12,7 @@ from edgedeploy.compile.protocol import BackendRequest, BuildResult
 from edgedeploy.compile.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.reading import MODEL, PINNED, read_file, read_text
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.values.backend import BackendFacts
 from edgedeploy.values.bundle import Needs
@@ -88,7 +89,7 @@ def graph_for(request: BackendRequest, progress: Progress) -> tuple[bytes, str]:
         content, reason = optimized_graph(request.model, request.target.architecture, request.golden)
     if content is None:
         progress.note(f"the graph stays as it is: {reason}")
-        return request.model.read_bytes(), f"as it came: {reason}"
+        return read_file(request.model, MODEL), f"as it came: {reason}"
     return content, "optimized"
 
 
@@ -110,6 +111,6 @@ def settings_for(target: Target) -> dict[str, bool | int | str]:
 
 def locked_version() -> str:
     """The version of onnxruntime that boards get."""
-    found = re.search(r"^onnxruntime==(\S+)", _LOCK.read_text(encoding="utf-8"), re.MULTILINE)
+    found = re.search(r"^onnxruntime==(\S+)", read_text(_LOCK, PINNED), re.MULTILINE)
     assert found is not None, f"{_LOCK} locks no onnxruntime"
     return found[1]

@@ -15,6 +15,7 @@ from edgedeploy.compile.protocol import BackendRequest, BuildResult
 from edgedeploy.compile.python_runner import NUMPY_NOT_NEEDED, RUN, lay_out_python_runner
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.reading import MODEL, PINNED, read_file, read_text
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.values.backend import BackendFacts
 from edgedeploy.values.bundle import Needs
@@ -74,7 +75,7 @@ _RUNTIMES = (
         oldest=(3, 11),
         newest=(3, 11),
         not_needed=(),
-        numpy=More(key=debian_numpy.LOCK.read_text(encoding="utf-8"), lay_out=debian_numpy.lay_out_debian_numpy),
+        numpy=More(key=read_text(debian_numpy.LOCK, PINNED), lay_out=debian_numpy.lay_out_debian_numpy),
     ),
 )
 """In order of preference."""
@@ -120,7 +121,7 @@ class TfliteBackend:
             )
             write_bytes(folder / _MODEL, converted.content)
         else:
-            write_bytes(folder / _MODEL, request.model.read_bytes())
+            write_bytes(folder / _MODEL, read_file(request.model, MODEL))
         runtime = lay_out_python_runner(
             folder,
             request.target,

@@ -15,6 +15,7 @@ from edgedeploy.debian.packages import Package, fetch_alone, unpack
 from edgedeploy.foundation.errors import HostError, IntegrityError
 from edgedeploy.foundation.files import sha256_file, unwritable
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.reading import PINNED, read_text
 
 LOCK = Path(__file__).with_name("debian_numpy.lock")
 PYTHON, GLIBC = "3.11", "2.36"
@@ -48,7 +49,7 @@ def lay_out_debian_numpy(folder: Path, progress: Progress = SILENT) -> None:
 
 def locked_packages() -> dict[str, tuple[str, str]]:
     """Read the version and the SHA-256 of each package of the lock, by name."""
-    lines = (line.split() for line in LOCK.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+    lines = (line.split() for line in read_text(LOCK, PINNED).splitlines() if not line.startswith("#"))
     return {name: (version, sha256) for name, version, sha256 in lines}
 
 

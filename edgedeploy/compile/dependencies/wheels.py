@@ -24,6 +24,7 @@ from edgedeploy.foundation.errors import IntegrityError
 from edgedeploy.foundation.files import cache_folder, replacing_folder, sha256_file, unwritable, write_bytes
 from edgedeploy.foundation.locks import exclusive
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.reading import LICENCE_TEXT, MANIFEST, PINNED, open_file, read_file, read_text
 from edgedeploy.targets.versions import version_numbers
 
 _ALWAYS_LEFT_OUT = (
@@ -93,7 +94,7 @@ def lay_out_wheels(
         BusyError: another edgedeploy has been laying out the same for ten minutes.
     """
     platform = platform_for(architecture, glibc)
-    wanted = [lock.read_text(encoding="utf-8"), str(platform), python, [*_ALWAYS_LEFT_OUT, *leave_out]]
+    wanted = [read_text(lock, PINNED), str(platform), python, [*_ALWAYS_LEFT_OUT, *leave_out]]
     key = msgspec.json.encode([_LAYOUT_VERSION, *wanted, *([more.key] if more else [])])
     kept = cache_folder() / "runtimes" / hashlib.sha256(key).hexdigest()[:32]
 
@@ -120,7 +121,7 @@ def is_licence(name: str) -> bool:
 
 def _kept_layout(kept: Path) -> Layout | None:
     try:
-        return msgspec.json.decode((kept / "layout.json").read_bytes(), type=Layout)
+        return msgspec.json.decode(read_file(kept / "layout.json", MANIFEST), type=Layout)
     except (OSError, msgspec.DecodeError):
         return None
 
@@ -173,7 +174,7 @@ def _packages(folder: Path) -> dict[str, str]:
 
 def _wheel_glibc(wheel: Path) -> str:
     """Read the oldest C library that one of the wheel's tags promises."""
-    tags = re.findall(r"manylinux_(\d+)_(\d+)_", wheel.read_text(encoding="utf-8"))
+    tags = re.findall(r"manylinux_(\d+)_(\d+)_", read_text(wheel, LICENCE_TEXT))
     return min((f"{major}.{minor}" for major, minor in tags), key=version_numbers, default="2.17")
 
 
@@ -183,7 +184,7 @@ def _copy(source: Path, folder: Path, files: Sequence[File]) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256()
         try:
-            with (source / file.path).open("rb") as reader, place.open("xb") as writer:
+            with open_file(source / file.path) as reader, place.open("xb") as writer:
                 while chunk := reader.read(1 << 20):
                     digest.update(chunk)
                     writer.write(chunk)

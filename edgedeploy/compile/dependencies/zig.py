@@ -20,6 +20,7 @@ from edgedeploy.compile.dependencies.tool_errors import compiler_errors
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.files import cache_folder, unwritable
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.reading import GENERATED_SOURCE, read_file
 from edgedeploy.values.target import Target
 
 _TIMEOUT_S = 1800.0
@@ -117,7 +118,7 @@ def sources_digest(sources: Sequence[Path], machine: Machine) -> str:
     """Return the SHA-256, in hexadecimal digits, of what decides what a program is: for keeping what was compiled."""
     digest = hashlib.sha256(f"{zig_version()} {machine} {_FLAGS} {_LINK_FLAGS}\n".encode())
     for source in sorted(sources, key=lambda path: path.name):
-        content = source.read_bytes()
+        content = read_file(source, GENERATED_SOURCE)
         digest.update(f"{source.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 

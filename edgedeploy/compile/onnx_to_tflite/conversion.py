@@ -19,6 +19,7 @@ from edgedeploy.compile.onnx_to_tflite.pinned import input_name, output_name, pi
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.inference.litert import require_tflite
 from edgedeploy.model.graphs import nodes, tensors
 from edgedeploy.model.tflite_file import dtype_name, read_tflite, shape, tensor_name
@@ -75,7 +76,7 @@ def to_tflite(model: Path, golden: Path, samples: int, progress: Progress) -> Co
         HostError: the converter, or the extra `tflite`, cannot be had.
     """
     require_tflite("ai_edge_litert.interpreter")  # now, not after minutes
-    content = model.read_bytes()
+    content = read_file(model, MODEL)
     source = onnx.load_model_from_string(content)
     if reason := quantized({node.op_type for node in nodes(source)}):
         raise UnsupportedError("an 8-bit model is not converted to TensorFlow Lite", why=reason, hint=_HINT_QUANTIZED)
@@ -92,7 +93,7 @@ def to_tflite(model: Path, golden: Path, samples: int, progress: Progress) -> Co
             kept = tuple(input_name(index) for index in range(len(inputs)))
             raw = convert(pinned, work.folder / "made", kept, limit_s=CONVERSION_LIMIT_S, progress=progress)
             progress.step("comparing with the ONNX model's golden outputs")
-            return work.fitted(raw.read_bytes(), tolerance_for(source))
+            return work.fitted(read_file(raw, MODEL), tolerance_for(source))
     except UnsupportedError as error:
         raise UnsupportedError(error.what, why=error.why, hint=error.hint or _HINT) from error
 

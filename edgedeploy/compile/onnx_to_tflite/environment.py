@@ -20,6 +20,7 @@ from edgedeploy.foundation.errors import HostError, UnsupportedError
 from edgedeploy.foundation.files import cache_folder, replacing_folder
 from edgedeploy.foundation.locks import exclusive
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.reading import LOG, PINNED, read_file
 
 _LOCK = Path(__file__).with_name("onnx2tf.lock")
 _LAYOUT_VERSION = 1
@@ -39,7 +40,7 @@ def converter(progress: Progress) -> Path:
         HostError: there is no Python that it runs on, or its packages cannot be fetched.
         BusyError: another edgedeploy has been making it for ten minutes.
     """
-    key = hashlib.sha256(f"{_LAYOUT_VERSION}\n".encode() + _LOCK.read_bytes()).hexdigest()[:32]
+    key = hashlib.sha256(f"{_LAYOUT_VERSION}\n".encode() + read_file(_LOCK, PINNED)).hexdigest()[:32]
     place = cache_folder() / "converters" / key
     program = place / "bin" / "onnx2tf"
     with exclusive(place, "preparing the converter onnx2tf", progress):
@@ -98,7 +99,7 @@ def convert(model: Path, folder: Path, keep_layout_of: tuple[str, ...], *, limit
     if status or len(made) != 1:
         raise UnsupportedError(
             "onnx2tf cannot convert this model to TensorFlow Lite",
-            why=last_line(log.read_bytes()) or f"exit status {status}",
+            why=last_line(read_file(log, LOG)) or f"exit status {status}",
         )
     return made[0]
 

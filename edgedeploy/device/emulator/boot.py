@@ -16,6 +16,7 @@ from edgedeploy.device.emulator.userland import USER
 from edgedeploy.foundation.errors import BoardError, EdgedeployError
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.reading import CONSOLE, STATE, read_file, read_text
 from edgedeploy.values.target import Emulation, Target
 
 _ANSWER_TIMEOUT_S = 30.0
@@ -54,7 +55,7 @@ def boot(
         port = qemu.start(target, emulation, folder, kernel=image / "kernel", port=state.port, counting=state.counting)
         state = structs.replace(state, port=port)
         write_state(folder, state)
-        host_key = (folder / "host_key.pub").read_text().strip()
+        host_key = read_text(folder / "host_key.pub", STATE).strip()
         write_bytes(folder / "known_hosts", f"[127.0.0.1]:{port} {host_key}\n".encode())
         _wait_until_up(name, folder, state, begun + timeout_s)
         state = structs.replace(state, phase="up", boot_s=round(time.monotonic() - begun, 2))
@@ -74,7 +75,7 @@ def _wait_until_up(name: str, folder: Path, state: BoardState, deadline: float) 
     console = folder / qemu.CONSOLE_LOG
     while still_on() and time.monotonic() < deadline:
         with contextlib.suppress(OSError):
-            if _NETWORK_IS_UP in console.read_bytes():
+            if _NETWORK_IS_UP in read_file(console, CONSOLE):
                 break
         time.sleep(_LOOK_S)
     if wait_for_login(access_to(folder, state), still_on, deadline):
@@ -110,5 +111,6 @@ def access_to(folder: Path, state: BoardState) -> BoardAccess:
 def _console_end(folder: Path) -> str:
     lines: list[str] = []
     with contextlib.suppress(OSError):
-        lines = [line for line in (folder / qemu.CONSOLE_LOG).read_text(errors="replace").splitlines() if line.strip()]
+        text = read_text(folder / qemu.CONSOLE_LOG, CONSOLE, errors="replace")
+        lines = [line for line in text.splitlines() if line.strip()]
     return "\n    ".join(("its console ends with:", *lines[-_LAST_LINES:])) if lines else "its console is empty"

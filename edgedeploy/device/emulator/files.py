@@ -11,6 +11,7 @@ from edgedeploy.device.emulator.initramfs import board_archive
 from edgedeploy.device.emulator.keys import new_key_pair
 from edgedeploy.device.emulator.state import BoardState, write_state
 from edgedeploy.foundation.files import unwritable
+from edgedeploy.foundation.reading import BOARD_FILE, STATE, read_file, read_text
 
 BOARD_FILES = ("disk.ext4", "host_key", "host_key.pub", "id_ed25519", "id_ed25519.pub")
 """Without one of these a board is broken."""
@@ -53,11 +54,11 @@ def write_initramfs(name: str, folder: Path, image: Path) -> None:
     """
     try:
         own = board_archive(
-            host_key=(folder / "host_key").read_bytes(),
-            authorized_key=(folder / "id_ed25519.pub").read_text().strip(),
+            host_key=read_file(folder / "host_key", STATE),
+            authorized_key=read_text(folder / "id_ed25519.pub", STATE).strip(),
             hostname=re.sub("[._]", "-", name).strip("-"),
         )
-        _write_secret(folder / "initramfs", (image / "initramfs").read_bytes() + own)
+        _write_secret(folder / "initramfs", read_file(image / "initramfs", BOARD_FILE) + own)
     except OSError as error:
         raise unwritable(folder, error) from error
 

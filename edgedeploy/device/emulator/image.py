@@ -35,6 +35,7 @@ from edgedeploy.foundation.files import cache_folder, replacing_folder, unwritab
 from edgedeploy.foundation.locks import exclusive
 from edgedeploy.foundation.programs import need
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.reading import BOARD_FILE, read_file
 from edgedeploy.values.target import Emulation
 
 RECIPE_VERSION = 1
@@ -138,6 +139,6 @@ def _kernel(root: Path) -> bytes:
     kernels = sorted((root / "boot").glob("vmlinuz-*"))
     if not kernels:
         raise BoardError("the kernel package has no kernel", why=f"looked in {root / 'boot'}")
-    kernel = kernels[-1].read_bytes()
+    kernel = read_file(kernels[-1], BOARD_FILE)
     # QEMU takes both, but unpacks a compressed one at each boot.
     return gzip.decompress(kernel) if kernel[:2] == b"\x1f\x8b" else kernel

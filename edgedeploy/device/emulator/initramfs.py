@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgedeploy.foundation.errors import BoardError
+from edgedeploy.foundation.reading import BOARD_FILE, read_file
 
 # What a kernel of Debian's may have as a module; what is built into it, is passed over.
 _MODULES = ("virtio_mmio", "virtio_blk", "virtio_net", "virtio_rng", "crc32c_generic", "ext4")
@@ -66,10 +67,10 @@ def base_archive(busybox: Path, modules: Path, init: bytes) -> bytes:
     for name in ("bin", "dev", "proc", "sys", "newroot", "modules"):
         archive.folder(name)
     archive.character_device("dev/console", 5, 1)
-    archive.file("bin/busybox", busybox.read_bytes(), 0o755)
+    archive.file("bin/busybox", read_file(busybox, BOARD_FILE), 0o755)
     order = _load_order(modules, _MODULES)
     for path in order:
-        archive.file(f"modules/{path.name}", path.read_bytes())
+        archive.file(f"modules/{path.name}", read_file(path, BOARD_FILE))
     archive.file("modules/order", "".join(f"{path.name}\n" for path in order).encode())
     archive.file("init", init, 0o755)
     return archive.finished()
@@ -94,7 +95,7 @@ def _load_order(folder: Path, names: Iterable[str]) -> list[Path]:
         if name not in files or files[name] in order:
             return
         # What `modinfo` prints: NUL-separated `key=value` in the .modinfo section.
-        depends = re.search(rb"\0depends=([^\0]*)\0", files[name].read_bytes())
+        depends = re.search(rb"\0depends=([^\0]*)\0", read_file(files[name], BOARD_FILE))
         for dependency in depends[1].decode().split(",") if depends else []:
             visit(dependency.replace("-", "_"))
         order.append(files[name])

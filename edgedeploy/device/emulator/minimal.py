@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgedeploy.foundation.errors import BoardError
+from edgedeploy.foundation.reading import open_file
 
 _PROGRAMS = ("usr/bin/busybox", "usr/sbin/sshd")
 _FACTS = ("etc/debian_version", "etc/os-release", "usr/lib/os-release")
@@ -64,7 +65,7 @@ def needed_libraries(path: Path) -> list[str]:
     from elftools.elf.elffile import ELFFile
     from elftools.elf.segments import InterpSegment
 
-    with path.open("rb") as file:
+    with open_file(path) as file:
         elf = ELFFile(file)
         dynamic = (section for section in elf.iter_sections() if isinstance(section, DynamicSection))
         # pyelftools gives each kind of tag an attribute of its own.

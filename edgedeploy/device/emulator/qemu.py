@@ -19,6 +19,7 @@ from pathlib import Path
 from edgedeploy.foundation.errors import BoardError, BusyError, UnsupportedError
 from edgedeploy.foundation.files import unwritable
 from edgedeploy.foundation.programs import find, last_lines
+from edgedeploy.foundation.reading import STATE, SYSTEM_TEXT, read_file, read_text
 from edgedeploy.values.target import Emulation, Target
 
 CONSOLE_LOG = "console.log"
@@ -187,7 +188,7 @@ def process_id(folder: Path) -> int | None:
     """Find the process ID of the board's QEMU, if this process can see it."""
     candidates: list[str] = []
     with contextlib.suppress(OSError):
-        candidates.append((folder / "qemu.pid").read_text().strip())
+        candidates.append(read_text(folder / "qemu.pid", STATE).strip())
     candidates += (entry.name for entry in Path("/proc").iterdir())
     return next((int(name) for name in candidates if name.isdecimal() and _is_ours(int(name), folder)), None)
 
@@ -262,7 +263,7 @@ def _wait_for_end(folder: Path, deadline: float) -> bool:
 
 def _is_ours(pid: int, folder: Path) -> bool:
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        words = read_file(Path(f"/proc/{pid}/cmdline"), SYSTEM_TEXT).split(b"\0")
     except OSError:
         return False
     return os.fsencode(folder / "qemu.pid") in words

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from edgedeploy.foundation.errors import UnknownNameError
 from edgedeploy.foundation.files import cache_folder, write_bytes
+from edgedeploy.foundation.reading import STATE, read_file
 
 # It is a folder's name and, with dots and underscores taken out, a host's.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
@@ -53,7 +54,7 @@ def board_folder(name: str) -> Path:
 def read_state(folder: Path) -> BoardState | None:
     """Read the state in `folder`; None when there is none or it is damaged. Then the board is made anew."""
     try:
-        return msgspec.json.decode((folder / "state.json").read_bytes(), type=BoardState)
+        return msgspec.json.decode(read_file(folder / "state.json", STATE), type=BoardState)
     except (OSError, msgspec.DecodeError):
         return None
 

@@ -12,6 +12,7 @@ from edgedeploy.debian.packages import Package, unpack
 from edgedeploy.device.emulator.minimal import keep_minimum
 from edgedeploy.foundation.errors import BoardError
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.reading import BOARD_FILE, read_file
 
 PACKAGES = (
     *("base-files", "bash", "busybox-static", "coreutils", "dash", "diffutils", "findutils"),
@@ -74,7 +75,7 @@ def make_userland(packages: Sequence[Package], root: Path, progress: Progress = 
             raise BoardError(f"the packages have no {name}", why=f"usr/bin/{name} is missing")
     _add_own_files(root)
     for place in (".bashrc", ".profile"):
-        (root / HOME[1:] / place).write_bytes((root / "etc/skel" / place).read_bytes())
+        (root / HOME[1:] / place).write_bytes(read_file(root / "etc/skel" / place, BOARD_FILE))
         (root / HOME[1:] / place).chmod(0o644)
     for applet in _APPLETS:
         link = root / "usr/bin" / applet
@@ -96,7 +97,7 @@ def make_minimal_userland(packages: Sequence[Package], root: Path, progress: Pro
     keep_minimum(root)
     _add_own_files(root)
     passwd = root / "etc/passwd"
-    passwd.write_bytes(passwd.read_bytes().replace(b"/bin/bash", b"/bin/sh"))
+    passwd.write_bytes(read_file(passwd, BOARD_FILE).replace(b"/bin/bash", b"/bin/sh"))
 
 
 def _add_own_files(root: Path) -> None:

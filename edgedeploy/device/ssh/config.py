@@ -12,6 +12,7 @@ import paramiko
 from msgspec import Struct
 
 from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
+from edgedeploy.foundation.reading import SSH_TEXT, read_text
 
 _MOST_INCLUDES = 16
 """Files within files, as in OpenSSH: more are a circle."""
@@ -74,7 +75,7 @@ def _lines(path: Path, depth: int = 0) -> Iterator[str]:
     if depth > _MOST_INCLUDES:
         raise ValueError(f"{path} is included in a circle")
     block = "Host *"
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path, SSH_TEXT).splitlines():
         keyword, _, rest = line.strip().replace("=", " ", 1).partition(" ")
         if keyword.lower() != "include":
             if keyword.lower() in ("host", "match"):

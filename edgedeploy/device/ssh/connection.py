@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import paramiko
@@ -21,6 +22,7 @@ from edgedeploy.device.ssh.process import SshProcess, lost
 from edgedeploy.device.ssh.settings import SshSettings
 from edgedeploy.device.ssh.tcp import open_socket
 from edgedeploy.foundation.errors import UnreachableError
+from edgedeploy.foundation.reading import KEY
 
 _KEEPALIVE_S = 15
 _OPEN_S = 30.0
@@ -155,7 +157,7 @@ def _log_in(
         settings.host,
         settings.port,
         settings.user,
-        key_filename=[str(path) for path in settings.key_paths if path.is_file()] or None,
+        key_filename=[str(path) for path in settings.key_paths if _may_be_a_key(path)] or None,
         passphrase=passphrase,
         allow_agent=not settings.only_these_keys,
         look_for_keys=not settings.only_these_keys and not settings.key_paths,
@@ -176,3 +178,8 @@ def _transport(known: tuple[KnownKey, ...], *args: Any, **more: Any) -> paramiko
     options.ciphers = [name for name in _CIPHERS if name in options.ciphers]
     options.digests = [name for name in _MACS if name in options.digests]
     return transport
+
+
+def _may_be_a_key(path: Path) -> bool:
+    """Tell whether a file is of a key's size: paramiko reads it whole, to see what it is."""
+    return path.is_file() and path.stat().st_size <= KEY.size_bytes

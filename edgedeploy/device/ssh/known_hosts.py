@@ -18,8 +18,8 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from edgedeploy.foundation.errors import InvalidFileError
-from edgedeploy.foundation.files import unwritable
+from edgedeploy.foundation.files import unreadable, unwritable
+from edgedeploy.foundation.reading import KNOWN_HOSTS, read_file
 
 
 class KnownKey(Struct, frozen=True, kw_only=True):
@@ -52,11 +52,11 @@ def known_keys(paths: Iterable[Path], name: str) -> tuple[KnownKey, ...]:
     found = []
     for path in paths:
         try:
-            content = path.read_bytes()
+            content = read_file(path, KNOWN_HOSTS)
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise InvalidFileError(f"{path} cannot be read", why=error.strerror or "") from error
+            raise unreadable(path, error) from error
         for line in content.decode(errors="replace").splitlines():
             key = _key_for(line, name, path)
             if key is not None:

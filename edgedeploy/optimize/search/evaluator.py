@@ -13,6 +13,7 @@ from msgspec import structs
 from edgedeploy.datasets.dataset import Sample
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import SILENT
+from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.inference.session import Session, open_session
 from edgedeploy.metrics.model_comparison import ResultFailedError, compare
 from edgedeploy.optimize.base import Context, Pass
@@ -99,7 +100,7 @@ class Evaluator:
         path = self._path(name)
         if not path.exists():
             path.write_bytes(self.build(self._passes[name])[0])
-        return path.read_bytes()
+        return read_file(path, MODEL)
 
     def time(self, name: str) -> Trial:
         """Measure how fast the trial's result is, unless that was done or nobody judges speed."""

@@ -16,6 +16,7 @@ import msgspec
 
 from edgedeploy.foundation.errors import HostError, InvalidFileError
 from edgedeploy.foundation.files import unreadable, unwritable
+from edgedeploy.foundation.reading import SEARCH_JOURNAL, read_file
 from edgedeploy.optimize.base import Pass
 from edgedeploy.values.search import LayerDamage, Trial
 
@@ -100,21 +101,21 @@ class Journal:
     def _read(self, header: bytes) -> int | None:
         """Read the file and return how many of its bytes are sound; None when it is another search's or missing."""
         try:
-            with self._path.open("rb") as file:
-                if file.readline() != header + b"\n":
-                    return None
-                sound = file.tell()
-                decoder = msgspec.json.Decoder(_Line)
-                for text in file:
-                    if not text.endswith(b"\n"):
-                        break
-                    line = decoder.decode(text)
-                    sound += len(text)
-                    if isinstance(line, _TrialLine):
-                        self._trials[line.key] = line.trial
-                    else:
-                        self._layers.setdefault(line.variant, {})[line.layer.layer] = line.layer
-                return sound
+            first, *lines = read_file(self._path, SEARCH_JOURNAL).splitlines(keepends=True) or [b""]
+            if first != header + b"\n":
+                return None
+            sound = len(first)
+            decoder = msgspec.json.Decoder(_Line)
+            for text in lines:
+                if not text.endswith(b"\n"):
+                    break
+                line = decoder.decode(text)
+                sound += len(text)
+                if isinstance(line, _TrialLine):
+                    self._trials[line.key] = line.trial
+                else:
+                    self._layers.setdefault(line.variant, {})[line.layer.layer] = line.layer
+            return sound
         except FileNotFoundError:
             return None
         except msgspec.MsgspecError:

@@ -20,6 +20,7 @@ from edgedeploy.deploy.transfer.blobs import Blob, blobs
 from edgedeploy.foundation.errors import IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import read_chunks, unreadable, unwritable
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.reading import JSON_RESULT, read_file
 from edgedeploy.runner import smoke_script
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle
 from edgedeploy.values.smoke import Smoke
@@ -97,13 +98,10 @@ def read_result(path: Path) -> Smoke:
         InvalidFileError: it cannot be read, is none, is of another version, or contradicts itself.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(_RESULT_LIMIT_BYTES + 1)
+        content = read_file(path, JSON_RESULT)
     except OSError as error:
         raise unreadable(path, error) from error
     hint = "name the result-HOST-DATE.json that the kit wrote"
-    if len(content) > _RESULT_LIMIT_BYTES:
-        raise InvalidFileError(f"{path} is too large to be a smoke test's result", hint=hint)
     try:
         found = msgspec.json.decode(content, type=Smoke)
     except (ValueError, RecursionError) as error:
