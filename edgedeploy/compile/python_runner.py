@@ -41,7 +41,7 @@ esac
 found=
 fits='import sys; sys.exit((*sys.version_info[:2], sys.maxsize > 2**32) != ({version}, {is_64}))'
 for python in python{python} python3 python; do
-    if "$python" -I -S -c "$fits" 2>/dev/null; then
+    if "$python" -I -S -B -c "$fits" 2>/dev/null; then
         found=$python
         break
     fi
@@ -51,11 +51,29 @@ if [ -z "$found" ]; then
     echo "edgedeploy: this release needs a {bits}-bit Python {python}; python3 here is $have" >&2
     exit 3
 fi
-unset PYTHONHOME
-# A bundle cannot bring bytecode for each Python. A release gets that of its device's at the health check, once; the
-# folder that was built stays as it was built.
+# What the device's owner tells other programs may keep modules from being found, or bring others in.
+unset PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONINSPECT PYTHONWARNINGS PYTHONOPTIMIZE PYTHONPLATLIBDIR \
+    PYTHONCASEOK PYTHONUSERBASE PYTHONDEVMODE PYTHONBREAKPOINT PYTHONPYCACHEPREFIX PYTHONDONTWRITEBYTECODE
+# A bundle cannot bring bytecode for each Python. A release gets that of its device's at the health check, which
+# derives it from verified sources and seals it. Any other is not run: not what was changed since, nor what lies beside
+# the sources. The folder that was built stays as it was built. The seal tells damage; against somebody who forges it
+# too, the check derives everything anew. MD5 executes 32 million instructions for 3.5 MB; SHA-256, 185.
+is_sealed() {{
+    [ -s "$here/.bytecode/MD5SUMS" ] && (
+        cd "$here/.bytecode"
+        find . ! -type d ! -path ./MD5SUMS -exec md5sum {{}} + | LC_ALL=C sort | cmp -s - MD5SUMS
+    ) 2>/dev/null
+}}
 case $here in
-    */.edgedeploy/releases/*) export PYTHONPYCACHEPREFIX="$here/.bytecode" ;;
+    */.edgedeploy/releases/*)
+        bytecode=$here/.bytecode
+        if [ "${{EDGEDEPLOY_BYTECODE:-}}" != derive ]; then
+            export PYTHONDONTWRITEBYTECODE=1
+            is_sealed || bytecode=/dev/null
+        fi
+        export PYTHONPYCACHEPREFIX="$bytecode"
+        unset EDGEDEPLOY_BYTECODE
+        ;;
     *) export PYTHONDONTWRITEBYTECODE=1 ;;
 esac
 # Names that hash differently in each process send dictionaries other ways: counts of instructions moved by 0.03 %.

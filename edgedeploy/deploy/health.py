@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 from msgspec import Struct
 
-from edgedeploy.deploy.scripts.shell import HEALTH
+from edgedeploy.deploy.scripts.verifying import HEALTH
 from edgedeploy.device.connection import Connection
-from edgedeploy.foundation.errors import DeviceError
+from edgedeploy.foundation.errors import DeviceError, EdgedeployError
 from edgedeploy.foundation.programs import last_lines
 from edgedeploy.foundation.units import bytes_in_words
+from edgedeploy.values.bundle import Manifest
 from edgedeploy.values.plausible import possible
 
 TIMEOUT_S = 600.0
 """For one load of the model and its golden inputs, under emulation on a loaded machine too."""
+
+_DERIVE_TIMEOUT_S = 120.0
 
 # How a shell says that a signal ended a command.
 _ILLEGAL_INSTRUCTION = 128 + 4
@@ -113,6 +117,14 @@ def run_check(connection: Connection, name: str, folder: str, *, timeout_s: floa
         output=last_lines("\n".join(before)),
         errors=last_lines(done.stderr),
     )
+
+
+def derive_bytecode(connection: Connection, manifest: Manifest, identity: str) -> None:
+    """Let Python compile a release's verified sources anew, where it runs in Python: the next start of the application
+    is quick then. A device that cannot do that, or not in two minutes, starts it without bytecode."""
+    if manifest.runtime.python is not None:
+        with contextlib.suppress(EdgedeployError):
+            run_check(connection, manifest.name, identity, timeout_s=_DERIVE_TIMEOUT_S)
 
 
 def require_health(

@@ -10,13 +10,15 @@ from msgspec import Struct
 from edgedeploy.deploy import retention
 from edgedeploy.deploy.confirm import confirmed
 from edgedeploy.deploy.contents import sweep
-from edgedeploy.deploy.health import Health, require_health
+from edgedeploy.deploy.health import Health, derive_bytecode, require_health
 from edgedeploy.deploy.preflight import check_device
-from edgedeploy.deploy.releases import Listing, broken_files, find_release, list_releases
+from edgedeploy.deploy.releases import Listing, find_release, list_releases
+from edgedeploy.deploy.repair import paths_of, places_of, relink
 from edgedeploy.deploy.request import PushRequest
 from edgedeploy.deploy.store import DeviceStore, ReleaseFolder, open_store
 from edgedeploy.deploy.transfer.transfer import Sent, send_missing
 from edgedeploy.deploy.uninstall import retire
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError, EdgedeployError, IntegrityError
 from edgedeploy.foundation.progress import SILENT, Progress
@@ -103,10 +105,10 @@ def carry_out(request: PushRequest, connection: Connection, progress: Progress =
         folder = store.release(request.name, request.identity)
         listing = list_releases(connection)
         _require_same_manifest(request, folder, listing)
-        before = _find(folder, listing)
+        before = _find(folder, listing, progress)
         _sweep(request, store, listing, progress)
         with _leaving_nothing(folder, before, listing):
-            sent = _bring(request, folder, before, progress)
+            sent = _bring(request, folder, before, listing, progress)
             health, signer = _approve(request, folder, before, progress)
         if not before.current:
             progress.step(f"making {folder.id} current")
@@ -149,7 +151,7 @@ def _require_same_manifest(request: PushRequest, folder: ReleaseFolder, listing:
         )
 
 
-def _find(folder: ReleaseFolder, listing: Listing) -> _Before:
+def _find(folder: ReleaseFolder, listing: Listing, progress: Progress) -> _Before:
     release = find_release(listing, folder.name, folder.id)
     if release is None:
         present = folder.path in (*listing.damaged, *listing.unreadable)
@@ -157,9 +159,11 @@ def _find(folder: ReleaseFolder, listing: Listing) -> _Before:
     is_needed = release.current or any(
         (each.name, each.parent) == (folder.name, folder.id) for each in listing.releases
     )
+    if wrong := broken_files(folder.store.connection, release):
+        progress.note(f"{folder.id} on {folder.store.address} is damaged, and is replaced: {wrong}")
     return _Before(
         present=True,
-        whole=not broken_files(folder.store.connection, release),
+        whole=not wrong,
         current=release.current,
         is_leftover=folder.path in listing.unconfirmed and not is_needed,
     )
@@ -192,22 +196,26 @@ def _leaving_nothing(folder: ReleaseFolder, before: _Before, listing: Listing) -
         raise
 
 
-def _bring(request: PushRequest, folder: ReleaseFolder, before: _Before, progress: Progress) -> Sent:
-    """Send what the device lacks, and make the release of it, beside its place."""
+def _bring(request: PushRequest, folder: ReleaseFolder, before: _Before, listing: Listing, progress: Progress) -> Sent:
+    """Send what the device has nowhere whole, and make the release of it, beside its place. Other releases that had
+    the same damaged file get the whole one too."""
     if before.whole:
         progress.note(f"{folder.id} is on the device already")
         return Sent(0, 0, len(request.blobs_by_sha256))
     store = folder.store
+    places = places_of(listing.releases)
     sent = send_missing(
         request.blobs_by_sha256,
         store.connection,
         progress,
         name=request.name,
+        elsewhere=paths_of(places),
         room_for_copies_bytes=0 if store.can_link else request.bundle.size_bytes,
         bandwidth_bytes_per_s=request.bandwidth_bytes_per_s,
     )
     progress.step(f"assembling {folder.id}")
     folder.assemble(request.contents, request.executables)
+    relink(store, sent.renewed, places)
     return sent
 
 
@@ -238,6 +246,9 @@ def _approve(
     )
     if before.present:
         folder.place()
+    if before.present and not before.whole:
+        # Bytecode is found by the path of its source.
+        derive_bytecode(folder.store.connection, request.manifest, folder.id)
     return health, signer
 
 

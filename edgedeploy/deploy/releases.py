@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -10,17 +11,18 @@ from pathlib import PurePosixPath
 import msgspec
 from msgspec import Struct, structs
 
+from edgedeploy.deploy.health import derive_bytecode
 from edgedeploy.deploy.preflight import check_manifest
-from edgedeploy.deploy.scripts.shell import LIST, VERIFY, argv, run
+from edgedeploy.deploy.repair import repair
+from edgedeploy.deploy.scripts.shell import LIST, run
 from edgedeploy.deploy.store import DeviceStore, open_store
+from edgedeploy.deploy.verification import altered_releases, broken_files
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError, IntegrityError, UnknownNameError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.validation import NAME_PATTERN, is_name
 from edgedeploy.values.bundle import Manifest, Release
 
-_VERIFY_TIMEOUT_S = 900.0
-_WRONG_SHOWN = 5
 _ID_DIGITS = 12
 _ID = re.compile(rf"(?!.*\.\.){NAME_PATTERN}-[0-9a-f]{{{_ID_DIGITS}}}")
 _SIZE = re.compile("[0-9]{1,9}", re.ASCII)
@@ -34,6 +36,9 @@ class Listing(Struct, frozen=True):
     """`NAME/ID` of folders whose manifest is the one that the ID names, and one that this version does not take."""
     manifests: Mapping[str, str] = {}
     """The SHA-256 of each manifest that is the one that its `NAME/ID` names."""
+    altered: Mapping[str, tuple[str, ...]] = {}
+    """By `NAME/ID`, how the folders of releases differ from their manifests: files that are missing or of another kind,
+    files that are not of the release, modes. Contents are not read. Empty where nobody looked."""
     unconfirmed: frozenset[str] = frozenset()
     """`NAME/ID` of releases that a push brought or made current, and did not confirm: it was cut, or they were taken
     back."""
@@ -53,8 +58,11 @@ def release_id(version: str, bundle_sha256: str) -> str:
     return f"{version}-{bundle_sha256[:_ID_DIGITS]}"
 
 
-def list_releases(connection: Connection) -> Listing:
+def list_releases(connection: Connection, *, check_layout: bool = False) -> Listing:
     """List all releases on the device, in one round trip.
+
+    Args:
+        check_layout: compare what is in their folders with their manifests, in another round trip: `Listing.altered`.
 
     Raises:
         DeviceError, UnreachableError: the device cannot answer.
@@ -89,6 +97,7 @@ def list_releases(connection: Connection) -> Listing:
         )
     return Listing(
         releases=tuple(found),
+        altered=altered_releases(connection, found) if check_layout else {},
         damaged=tuple(damaged),
         unreadable=tuple(unreadable),
         manifests=manifests,
@@ -211,12 +220,13 @@ def rollback(connection: Connection, name: str | None = None, *, progress: Progr
                 hint=f"edgedeploy releases {connection.address} shows what there is",
             )
         progress.step(f"verifying {before.id}")
-        return_to(store, before, now)
+        return_to(store, before, now, progress)
     return structs.replace(before, current=True)
 
 
-def return_to(store: DeviceStore, before: Release, now: Release) -> None:
-    """Make a release current again that was so before, once its files are verified.
+def return_to(store: DeviceStore, before: Release, now: Release, progress: Progress = SILENT) -> None:
+    """Make a release current again that was so before, once its files are verified. One that is damaged is repaired
+    first, where the device has all of it whole somewhere.
 
     Args:
         now: the release that is current.
@@ -225,31 +235,26 @@ def return_to(store: DeviceStore, before: Release, now: Release) -> None:
         DeviceError: it is not whole any more, or not signed where the device asks for that. What is current stays so.
         BusyError: the lock is another's by now.
     """
-    if wrong := broken_files(store.connection, before):
-        raise DeviceError(
-            f"release {before.id} on {store.address} is damaged; {now.id} stays current",
-            why=wrong,
-            hint="push that bundle again",
-        )
     folder = store.release(before.name, before.id)
+    if wrong := broken_files(store.connection, before):
+        listing = list_releases(store.connection)
+        still_wrong = wrong
+        with contextlib.suppress(DeviceError):
+            if repair(folder, before, listing.manifests.get(folder.path, ""), listing.releases):
+                still_wrong = broken_files(store.connection, before)
+        if still_wrong:
+            raise DeviceError(
+                f"release {before.id} on {store.address} is damaged; {now.id} stays current",
+                why=still_wrong,
+                hint="push that bundle again",
+            )
+        progress.note(f"{before.id} was damaged, and is repaired: {wrong}")
     if store.asks_for_signatures():
         folder.verify_signature()
+    # Before anything can start it: what ran it may have left anything there.
+    folder.drop_bytecode()
     folder.make_current_again()
-
-
-def broken_files(connection: Connection, release: Release) -> str:
-    """Verify a release's files on its device.
-
-    Returns:
-        What is wrong with them, in sha256sum's words; empty only when every one was read and is whole.
-    """
-    sums = "".join(f"{entry.sha256}  ./{entry.path}\n" for entry in release.manifest.files)
-    completed = connection.run(argv(VERIFY, release.name, release.id), stdin=sums.encode(), timeout_s=_VERIFY_TIMEOUT_S)
-    if completed.exit_status == 0:
-        return ""
-    lines = (completed.stdout + completed.stderr).decode(errors="replace").splitlines()
-    wrong = [line for line in lines if not line.endswith(": OK")]  # so sha256sum marks a file that is whole
-    return " | ".join(wrong[:_WRONG_SHOWN]) or f"sha256sum ended with status {completed.exit_status}"
+    derive_bytecode(store.connection, before.manifest, before.id)
 
 
 def _manifest(content: bytes, identity: str) -> Manifest | None:

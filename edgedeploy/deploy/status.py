@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from collections.abc import Mapping
+
+from msgspec import Struct, structs
 
 from edgedeploy.deploy.contents import StoreContents, read_stored
 from edgedeploy.deploy.device_log import LogEntry, parse_log
 from edgedeploy.deploy.health import run_check
 from edgedeploy.deploy.releases import list_releases
 from edgedeploy.deploy.scripts.shell import STATUS, run
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.free_space import free_bytes
 from edgedeploy.foundation.progress import SILENT, Progress
@@ -31,6 +34,10 @@ class Running(Struct, frozen=True, kw_only=True):
     health_now: str | None = None
     """What it says now; None when it was not asked."""
     healthy_now: bool | None = None
+    """False too where its files are damaged: then nothing of it is run."""
+    files_now: str | None = None
+    """What is wrong with its files, each read and compared with its SHA-256; empty when all are whole, None when they
+    were not read."""
 
 
 class DeviceStatus(Struct, frozen=True, kw_only=True):
@@ -42,6 +49,8 @@ class DeviceStatus(Struct, frozen=True, kw_only=True):
     """Whole ones that are not current."""
     damaged: tuple[str, ...]
     """`NAME/ID` of releases whose manifest is missing or another one."""
+    altered: Mapping[str, tuple[str, ...]] = {}
+    """How the folders of releases differ from their manifests, by `NAME/ID`: see `Listing.altered`."""
     used_bytes: int | None
     """By all that edgedeploy put there."""
     free_bytes: int | None
@@ -53,15 +62,16 @@ class DeviceStatus(Struct, frozen=True, kw_only=True):
 
 
 def status(connection: Connection, *, check_health: bool = False, progress: Progress = SILENT) -> DeviceStatus:
-    """Ask a device what runs there. Nothing is changed.
+    """Ask a device what runs there. No release is changed.
 
     Args:
-        check_health: load each current release there and run its golden inputs.
+        check_health: verify the files of each current release there, load it and run its golden inputs. What Python
+            made of its sources at an earlier check is made anew.
 
     Raises:
         DeviceError, UnreachableError: the device cannot answer.
     """
-    listing = list_releases(connection)
+    listing = list_releases(connection, check_layout=True)
     answer = run(connection, STATUS, str(_LOG_LINES), doing="say what runs there").stdout.decode(errors="replace")
     head, _, log = answer.partition("\nlog\n")
     facts = dict(line.split(" ", 1) for line in head.splitlines() if " " in line)
@@ -69,13 +79,15 @@ def status(connection: Connection, *, check_health: bool = False, progress: Prog
     running = []
     for release in listing.releases:
         if release.current:
-            now = health(connection, release, progress) if check_health else (None, None)
-            running.append(_running(release, entries, *now))
+            running.append(_running(release, entries))
+            if check_health:
+                running[-1] = _with_health(running[-1], connection, progress)
     return DeviceStatus(
         device=connection.address,
         running=tuple(running),
         other_releases=len(listing.releases) - len(running),
         damaged=listing.damaged,
+        altered=listing.altered,
         used_bytes=_bytes(facts.get("used_kib", "")),
         free_bytes=free_bytes(facts.get("disk", "")),
         store=read_stored(connection).figures(listing),
@@ -94,7 +106,16 @@ def health(connection: Connection, release: Release, progress: Progress = SILENT
     return found.words, found.healthy
 
 
-def _running(release: Release, entries: tuple[LogEntry, ...], health_now: str | None, healthy: bool | None) -> Running:
+def _with_health(running: Running, connection: Connection, progress: Progress) -> Running:
+    """Verify the files of what is current, and run its check only if they are whole."""
+    progress.step(f"verifying {running.release.id}")
+    if wrong := broken_files(connection, running.release):
+        return structs.replace(running, files_now=wrong, health_now=f"damaged: {wrong}", healthy_now=False)
+    words, healthy = health(connection, running.release, progress)
+    return structs.replace(running, files_now="", health_now=words, healthy_now=healthy)
+
+
+def _running(release: Release, entries: tuple[LogEntry, ...]) -> Running:
     ours = [entry for entry in entries if entry.name == release.name and entry.event in _BECAME_CURRENT]
     # What became current last is what is current; another one means that this log lost its end.
     last = ours[-1] if ours and ours[-1].release == release.id else None
@@ -103,8 +124,6 @@ def _running(release: Release, entries: tuple[LogEntry, ...], health_now: str | 
         since=last.at if last else None,
         by=last.by if last else None,
         health=last.detail or None if last else None,
-        health_now=health_now,
-        healthy_now=healthy,
     )
 
 

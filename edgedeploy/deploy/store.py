@@ -24,6 +24,7 @@ from edgedeploy.deploy.scripts.shell import (
     run,
 )
 from edgedeploy.deploy.scripts.signatures import CHECK_SIGNATURE, TAKE_SIGNATURE, VERIFY_SIGNATURE, WRONG_CLOCK
+from edgedeploy.deploy.scripts.verifying import DROP_BYTECODE
 from edgedeploy.deploy.transfer.streams import lines_of_copies, tar_of_links
 from edgedeploy.device.connection import Completed, Connection
 from edgedeploy.foundation.errors import DeviceError
@@ -181,6 +182,10 @@ class ReleaseFolder:
     def place(self) -> None:
         """Move what is staged, release and signature, to where it belongs."""
         self._run(PLACE, doing="put the release in its place")
+
+    def drop_bytecode(self) -> None:
+        """Remove what Python made of the release's sources, by whatever ran it: the next check makes it anew."""
+        self._run(DROP_BYTECODE, doing="remove the release's bytecode")
 
     def discard(self) -> None:
         """Remove what is staged. What is in its place stays."""

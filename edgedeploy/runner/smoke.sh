@@ -138,11 +138,24 @@ is_emulated && emulated=yes
 
 # --- the files
 
+# What lies among the bundle's files and is not in the list: Python would find some of it first. A Mac leaves files of
+# its own on every stick.
+extra_in() {
+    all=$(CDPATH='' cd -- "$1/bundle" && find . ! -type d ! -name '._*' ! -name .DS_Store 2>/dev/null)
+    [ "$(printf '%s\n' "$all" | grep -c .)" -gt "$(grep -c '^[0-9a-f]*  bundle/' "$1/SHA256SUMS")" ] || return 0
+    printf '%s\n' "$all" | while IFS= read -r path; do
+        grep -qF -e "  bundle/${path#./}" "$1/SHA256SUMS" || printf 'bundle/%s (not of the kit) ' "${path#./}"
+    done
+}
 # All that are wrong in a folder; nothing when there are as many as there should be and each is whole.
 wrong_in() {
     answers=$(CDPATH='' cd -- "$1" && sha256sum -c SHA256SUMS 2>/dev/null)
     whole_files=$(printf '%s\n' "$answers" | grep -c ': OK$')
-    [ "$whole_files" != "$files" ] || [ "$files" = 0 ] || return 0
+    if [ "$whole_files" = "$files" ] && [ "$files" != 0 ]; then
+        extra=$(extra_in "$1")
+        clean "${extra% }"
+        return 0
+    fi
     bad=$(printf '%s\n' "$answers" | grep ': FAILED' | head -n 5 | sed 's/: FAILED.*//' | tr '\n' ' ')
     bad=${bad% }
     # busybox says nothing on standard output of a file that is missing.

@@ -44,7 +44,8 @@ from benchmarks.fault_subjects import (
 from benchmarks.faults_report import document
 from edgedeploy.bundle.build import open_bundle
 from edgedeploy.deploy.push import push
-from edgedeploy.deploy.releases import broken_files, list_releases
+from edgedeploy.deploy.releases import list_releases
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.values.bundle import Bundle
 

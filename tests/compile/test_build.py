@@ -418,7 +418,7 @@ def test_run_finds_its_folder_through_links_and_hands_on_its_arguments(release, 
     for run in (release / "run", tmp_path / "current" / "run", tmp_path / "link"):
         done = launch(run, "serve", "a b", path=path)
         version = sys.version_info[:2]
-        expected = f"{['serve', 'a b']} {release}/runtime/python {tuple(version)} {release}/.bytecode"
+        expected = f"{['serve', 'a b']} {release}/runtime/python {tuple(version)} /dev/null"
         assert done.stdout.startswith(f"{expected}\ntelemetry off: 1\n")
 
 
@@ -428,6 +428,14 @@ def test_names_hash_alike_in_each_process(release, tmp_path):
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     hashes = {launch(release / "run", "serve", path=path).stdout.splitlines()[-1] for _ in range(3)}
     assert len(hashes) == 1 and "a name's hash:" in hashes.pop()
+
+
+@pytest.mark.slow
+def test_only_the_health_check_derives_bytecode(release, tmp_path, monkeypatch):
+    """tests/deploy/test_bytecode.py has the rest."""
+    monkeypatch.setenv("EDGEDEPLOY_BYTECODE", "derive")
+    done = launch(release / "run", path=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    assert done.stdout.splitlines()[0].endswith(f" {release}/.bytecode")
 
 
 def test_a_bundle_that_is_no_release_gets_no_bytecode(release, tmp_path):

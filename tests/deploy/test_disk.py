@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from edgedeploy.deploy.push import push
-from edgedeploy.deploy.releases import broken_files, releases, rollback
+from edgedeploy.deploy.releases import releases, rollback
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import DeviceError
 

@@ -21,9 +21,10 @@ from edgedeploy.cli.output import Output
 from edgedeploy.deploy.device_log import read_log
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.push import push
-from edgedeploy.deploy.releases import broken_files, current_release, list_releases, rollback
+from edgedeploy.deploy.releases import current_release, list_releases, rollback
 from edgedeploy.deploy.status import status
 from edgedeploy.deploy.uninstall import uninstall
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.device.probe.probe import probe

@@ -17,11 +17,12 @@ from edgedeploy.bundle.archive import write_edge_file
 from edgedeploy.bundle.build import open_bundle
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.push import push
-from edgedeploy.deploy.releases import broken_files, current_release, list_releases, releases, rollback
+from edgedeploy.deploy.releases import current_release, list_releases, releases, rollback
 from edgedeploy.deploy.scripts.receiving import PREPARE, STORE
 from edgedeploy.deploy.scripts.shell import LOCK, argv
 from edgedeploy.deploy.transfer.blobs import Blob
 from edgedeploy.deploy.transfer.streams import tar_of_blobs
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import BusyError, DeviceError, IntegrityError, UnknownNameError
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle

@@ -10,8 +10,9 @@ from support.device_store import damage, store, tree
 
 from edgedeploy.deploy.device_log import read_log
 from edgedeploy.deploy.push import carry_out, push
-from edgedeploy.deploy.releases import broken_files, releases
+from edgedeploy.deploy.releases import releases
 from edgedeploy.deploy.request import PushRequest
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import DeviceError
 

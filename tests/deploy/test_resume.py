@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgedeploy.deploy.push import PushResult, push
-from edgedeploy.deploy.releases import broken_files, releases
+from edgedeploy.deploy.releases import releases
 from edgedeploy.deploy.scripts.receiving import APPEND, DAMAGED, STORE
 from edgedeploy.deploy.scripts.shell import argv
 from edgedeploy.deploy.transfer.blobs import Blob
 from edgedeploy.deploy.transfer.streams import tar_of_blobs
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import IntegrityError

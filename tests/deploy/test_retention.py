@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedeploy.deploy.push import push
-from edgedeploy.deploy.releases import broken_files, current_release, list_releases, releases, rollback
+from edgedeploy.deploy.releases import current_release, list_releases, releases, rollback
 from edgedeploy.deploy.retention import superseded
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.values.bundle import Release
 

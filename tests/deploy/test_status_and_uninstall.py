@@ -15,9 +15,10 @@ from edgedeploy.cli.main import cli
 from edgedeploy.deploy.device_log import log_field, note, parse_log, read_log
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.push import push
-from edgedeploy.deploy.releases import broken_files, current_release, list_releases, rollback
+from edgedeploy.deploy.releases import current_release, list_releases, rollback
 from edgedeploy.deploy.status import status
 from edgedeploy.deploy.uninstall import uninstall, uninstall_everything
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import BusyError, DeviceError, UnknownNameError
 from edgedeploy.values.bundle import ContractReference
@@ -93,13 +94,11 @@ class TestStatus:
         shown = CliRunner().invoke(cli, ["status", f"local:{home}"], standalone_mode=False)
         assert "contract.toml (SHA-256 c0c0c0c0c0c0), owner vision team" in shown.stdout
 
-    def test_health_now(self, make_bundle, device: LocalConnection) -> None:
-        release = push(make_bundle(), device).release
+    def test_health_now(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        run = b"#!/bin/sh\n[ ! -e ~/no-model ] || { echo 'no model' >&2; exit 3; }\n"
+        push(make_bundle(files={"run": run}), device)
         assert status(device, check_health=True).running[0].healthy_now is True
-        run = Path(release.path) / "run"
-        run.unlink()
-        run.write_text("#!/bin/sh\necho 'no model' >&2; exit 3\n")
-        run.chmod(0o755)
+        (home / "no-model").touch()
         (running,) = status(device, check_health=True).running
         assert (running.healthy_now, running.health_now) == (False, "no model")
 

@@ -16,9 +16,10 @@ from support.device_store import FakeTool, damage, store, tree
 
 from edgedeploy.cli.main import cli
 from edgedeploy.deploy.push import push
-from edgedeploy.deploy.releases import broken_files, releases
-from edgedeploy.deploy.scripts.shell import HEALTH
+from edgedeploy.deploy.releases import releases
+from edgedeploy.deploy.scripts.verifying import HEALTH
 from edgedeploy.deploy.status import status
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import DeviceError, IntegrityError, UnreachableError

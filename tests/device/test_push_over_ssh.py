@@ -13,8 +13,9 @@ import pytest
 from support.while_sending import WhileSending
 
 from edgedeploy.deploy.push import push
-from edgedeploy.deploy.releases import broken_files, current_release, releases, rollback
+from edgedeploy.deploy.releases import current_release, releases, rollback
 from edgedeploy.deploy.retry import with_retries
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import BusyError, UnreachableError
 

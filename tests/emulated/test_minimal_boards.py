@@ -13,7 +13,8 @@ import pytest
 
 from edgedeploy.compile.build import compile_model
 from edgedeploy.deploy.push import push
-from edgedeploy.deploy.releases import broken_files, current_release, rollback
+from edgedeploy.deploy.releases import current_release, rollback
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.address import connect
 from edgedeploy.device.emulator.board import BoardStatus, board_status, emulated_board
 from edgedeploy.device.probe.probe import probe

@@ -9,7 +9,8 @@ import pytest
 from support.while_sending import WhileSending
 
 from edgedeploy.deploy.push import push
-from edgedeploy.deploy.releases import broken_files, current_release, list_releases, releases, rollback
+from edgedeploy.deploy.releases import current_release, list_releases, releases, rollback
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.emulator.board import BoardStatus, board_kill, board_up

@@ -39,7 +39,7 @@ def test_the_second_model_brings_no_runtime(tmp_path):
         assert result.activated
         sent.append(result.sent_bytes)
         # What its runner compiles on the device is the device's own: the bundle's files are as they were sent.
-        assert Path(result.release.path, ".bytecode").is_dir()
+        assert Path(result.release.path, ".bytecode", "MD5SUMS").is_file()
     assert sent[0] > RUNTIME_BYTES
     runtime = {entry.sha256 for entry in bundle.manifest.files if entry.path.startswith("runtime/")}
     assert result.kept_files >= len(runtime)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from edgedeploy.cli.altered import altered_lines
 from edgedeploy.cli.output import Output, common_options, device_options
 from edgedeploy.foundation.units import bytes_in_words
 
@@ -19,7 +20,7 @@ def command(device: str, accept_new: bool, out: Output) -> int:
     from edgedeploy import api
 
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
-        listing = api.list_releases(connection)
+        listing = api.list_releases(connection, check_layout=True)
     table = Table(box=None, pad_edge=False)
     for heading in ("", "model", "release", "target", "recipe", "size", "previous release"):
         table.add_column(heading, justify="right" if heading == "size" else "left")
@@ -35,6 +36,7 @@ def command(device: str, accept_new: bool, out: Output) -> int:
             release.parent or "",
         )
     lines = [f"damaged: {name} (push its bundle again)" for name in listing.damaged]
+    lines += [f"damaged: {line}" for line in altered_lines(listing.altered)]
     lines += [f"unreadable, perhaps from another version of edgedeploy: {name}" for name in listing.unreadable]
     if not listing.releases:
         out.result(listing, f"no releases on {device}: edgedeploy push BUNDLE --to {device}", *lines)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgedeploy.cli.altered import altered_lines
 from edgedeploy.cli.output import Output, common_options, device_options
 from edgedeploy.foundation.sanitize import printable
 from edgedeploy.foundation.units import bytes_in_words
@@ -16,14 +17,15 @@ if TYPE_CHECKING:
 
 @click.command(name="status")
 @click.argument("device")
-@click.option("--health", is_flag=True, help="Load each current release on the device and run its golden inputs.")
+@click.option("--health", is_flag=True, help="Verify each current release's files, load it and run its golden inputs.")
 @device_options
 @common_options
 def command(device: str, health: bool, accept_new: bool, out: Output) -> int:
     """Show the current releases on DEVICE, since when and by whom, their health, and the free disk space.
 
-    Exits 1 when nothing runs there, a release is damaged, or (with --health) a release is not healthy. Nothing is
-    changed on the device.
+    Exits 1 when nothing runs there, a release is damaged, or (with --health) a release is not healthy. Without
+    --health, the files of each release are compared with its manifest by name, kind and mode; with it, those of the
+    current releases also by their SHA-256. No release is changed.
     """
     from edgedeploy import api
 
@@ -31,7 +33,7 @@ def command(device: str, health: bool, accept_new: bool, out: Output) -> int:
         found = api.status(connection, check_health=health, progress=out)
     out.result(found, "\n".join(_lines(found)))
     unhealthy = any(one.healthy_now is False for one in found.running)
-    return 1 if unhealthy or found.damaged or not found.running else 0
+    return 1 if unhealthy or found.damaged or found.altered or not found.running else 0
 
 
 def _lines(found: api.DeviceStatus) -> list[str]:
@@ -41,6 +43,7 @@ def _lines(found: api.DeviceStatus) -> list[str]:
     if not found.running:
         lines.append(f"nothing runs on {found.device}: edgedeploy push BUNDLE --to {found.device}")
     lines += [f"damaged     {name} (push its bundle again)" for name in found.damaged]
+    lines += [f"damaged     {line}" for line in altered_lines(found.altered)]
     others = f", {found.other_releases} more {'release' if found.other_releases == 1 else 'releases'}"
     if found.used_bytes is not None and found.free_bytes is not None:
         lines.append(

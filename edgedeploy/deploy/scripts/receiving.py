@@ -16,10 +16,14 @@ PREPARE = (
     """
 set -eu
 cd .edgedeploy
+for folder in blobs blobs/sha256 releases current staging partial; do
+    # A file where our folder belongs is nobody's. A link may lead to another disk.
+    [ -L "$folder" ] || [ -d "$folder" ] || rm -f "$folder"
+done
 mkdir -p blobs/sha256 releases current staging partial
 for aside in releases/*/*.replaced; do
     whole=${aside%.replaced}
-    [ ! -e "$aside" ] || [ -e "$whole" ] || mv "$aside" "$whole"
+    { [ ! -e "$aside" ] && [ ! -L "$aside" ]; } || [ -e "$whole" ] || mv "$aside" "$whole"
 done
 for folder in staging/*/blobs; do
     set -- "$folder"/*
@@ -27,6 +31,7 @@ for folder in staging/*/blobs; do
 done
 for part in partial/*; do
     case ${part#partial/} in *[!0-9a-f]*) rm -rf "$part" ;; esac
+    { [ -f "$part" ] && [ ! -L "$part" ]; } || rm -rf "$part"
 done
 rm -rf staging/* releases/*/*.partial releases/*/*.replaced current/.*.new
 { : >staging/one && ln staging/one staging/two && echo links; } 2>/dev/null || true
@@ -65,12 +70,17 @@ for part in partial/*; do
 done
 if [ -f staging/whole ]; then
     sync
-    while read -r hash; do mv -f "partial/$hash" blobs/sha256/; done <staging/whole
+    while read -r hash; do
+        chmod a-w "partial/$hash" 2>/dev/null || :
+        rm -rf "blobs/sha256/$hash"
+        mv -f "partial/$hash" blobs/sha256/
+    done <staging/whole
     sync
 fi
 cd blobs/sha256
 while read -r hash; do
-    [ ! -f "$hash" ] || printf '%s  %s\\n' "$hash" "$hash"
+    # A link leads to what others write.
+    if [ -f "$hash" ] && [ ! -L "$hash" ]; then printf '%s  %s\\n' "$hash" "$hash"; else rm -rf "$hash"; fi
 done <../../staging/wanted >../../staging/listed
 [ -s ../../staging/listed ] || exit 0
 sha256sum -c ../../staging/listed 2>/dev/null | while read -r hash verdict; do
@@ -90,11 +100,13 @@ set -eu
 cd .edgedeploy
 part="partial/$1"
 [ $(($(wc -c <"$part"))) = "$2" ] || { echo "$1 is not as long as it was" >&2; exit 1; }
+chmod u+w "$part" 2>/dev/null || :
 said=$({ gzip -dc >>"$part"; } 2>&1) || { ! is_full "$said" || rm -f "$part"; }
 [ -f "$part" ] && [ $(($(wc -c <"$part"))) -ge "$3" ] || { printf '%s\\n' "$said" >&2; exit 1; }
 sum=$(sha256sum <"$part")
 [ "${sum%% *}" = "$1" ] || { rm -f "$part"; echo "$1" >&2; exit 4; }
 sync
+chmod a-w "$part" 2>/dev/null || :
 mv -f "$part" blobs/sha256/
 sync
 """

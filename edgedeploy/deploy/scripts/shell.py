@@ -5,7 +5,8 @@ the usual file commands; busybox has all of it. Names, paths and hashes reach th
 never as part of a script, and only after `edgedeploy.foundation.validation` let them through.
 
     ~/.edgedeploy/blobs/sha256/HASH            every file once, under the SHA-256 of its content
-    ~/.edgedeploy/releases/NAME/ID/…           a bundle's files: hard links to blobs
+    ~/.edgedeploy/releases/NAME/ID/…           a bundle's files: hard links to blobs, which nobody may write
+    ~/.edgedeploy/releases/NAME/ID/.bytecode   what Python made of the sources there at the last check, and its hashes
     ~/.edgedeploy/releases/NAME/ID.parent      the release that was current when this one became so
     ~/.edgedeploy/releases/NAME/ID.unconfirmed  beside one that a push brought or made current, and has not confirmed
     ~/.edgedeploy/releases/NAME/ID.sig         the signature of its manifest, if it came with one
@@ -41,6 +42,8 @@ _LOG = """
 note() {
     by=$(readlink lock 2>/dev/null || true)
     by=${by#* }
+    # What never ends would hold us up.
+    [ -f log ] || [ ! -e log ] || return 0
     {
         [ ! -f log ] || [ "$(wc -c <log)" -lt 262144 ] || { tail -n 500 log >log.new && mv -f log.new log; }
         printf '%s\\t%s\\t%s\\t%s\\t%s\\t%s\\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "$2" "$3" "${by#* }" "$4" >>log
@@ -49,7 +52,7 @@ note() {
 """
 
 TOOLS = """
-for tool in cat chmod cp df grep gzip ln ls mkdir mv readlink rm sha256sum sync tail tar uname wc xargs; do
+for tool in cat chmod cp df find grep gzip ln ls mkdir mv readlink rm sha256sum sort sync tail tar uname wc xargs; do
     command -v "$tool" >/dev/null 2>&1 || printf 'missing %s\\n' "$tool"
 done
 """
@@ -126,16 +129,20 @@ cd .edgedeploy
 mkdir -p "releases/$name/$id.partial"
 %s
 cd "releases/$name/$id.partial"
+# An application that writes into its release would change the same file of other releases, and of the store. Some file
+# systems keep no modes.
+find . -type d -exec chmod 755 {} + 2>/dev/null || :
+find . -type f -exec chmod a-w,a+r,u-s,g-s {} + 2>/dev/null || :
 # What is run. A content that came as a plain file may be one of a release that is there, whose file stays as it is.
 for path; do
     ls -ln "$path" | {
         read -r mode links rest
-        case $mode in -rwxr-xr-x*) exit 0 ;; esac
+        case $mode in -r?xr-xr-x*) exit 0 ;; esac
         if [ "$links" -gt 2 ]; then
             cp "$path" "../../../staging/$$.new"
             mv -f "../../../staging/$$.new" "$path"
         fi
-        chmod 755 "$path"
+        chmod 555 "$path"
     }
 done
 sync
@@ -169,7 +176,7 @@ rm -f "../../partial/.wanted.$1"
 [ -d "$id.partial" ] || { sync; exit 0; }
 # Bytecode is found by the path of its source, which is another from now on.
 rm -rf "$id.partial/.bytecode"
-if [ -e "$id" ]; then mv "$id" "$id.replaced"; else : >"$id.unconfirmed"; fi
+if [ -e "$id" ] || [ -L "$id" ]; then mv "$id" "$id.replaced"; else : >"$id.unconfirmed"; fi
 mv "$id.partial" "$id"
 sync
 rm -rf "$id.replaced"
@@ -180,15 +187,6 @@ DISCARD = """
 cd .edgedeploy || exit 1
 rm -rf "releases/$1/$2.partial" "staging/$2.sig" "partial/.wanted.$1"
 """
-
-# Reads lines as sha256sum writes them; ends well only when all files of the release are as they should be. It writes
-# nothing: a full disk must not stand in the way back.
-VERIFY = """
-cd ".edgedeploy/releases/$1/$2" && sha256sum -c - 2>&1
-"""
-
-# $2 is the release's folder.
-HEALTH = 'exec ".edgedeploy/releases/$1/$2/run" check'
 
 # $3 is `keep` when a release that was current before becomes so again: it keeps its own parent. Else it is unconfirmed:
 # that is written before it is current, and taken away by `CONFIRM`, which needs no space; or at once where $3 is
@@ -207,11 +205,14 @@ if [ "$3" != keep ] && [ "$old" != "$2" ]; then
     : >"releases/$1/$2.unconfirmed"
 fi
 rm -f "current/.$1.new"
+# No rename replaces a folder with a link.
+[ -L "current/$1" ] || [ ! -e "current/$1" ] || mv "current/$1" "staging/$$.current"
 ln -s "../releases/$1/$2" "current/.$1.new"
 sync
 mv -T "current/.$1.new" "current/$1"
 [ "$3" != confirmed ] || rm -f "releases/$1/$2.unconfirmed"
 if [ "$3" = keep ]; then note rolled-back "$1" "$2" "$4"; else note activated "$1" "$2" "$4"; fi
+rm -rf "staging/$$.current"
 sync
 """
 )
@@ -259,9 +260,19 @@ for folder in */*/; do
     name=${folder%%/*}
     id=${folder#*/}
     link=$(readlink "../current/$name" 2>/dev/null || true)
-    parent=$(cat "$folder.parent" 2>/dev/null || true)
-    size=$(wc -c <"$folder/manifest.json" 2>/dev/null || echo 0)
-    [ "${link##*/}" = "$id" ] && current=yes || current=no
+    parent=
+    [ ! -f "$folder.parent" ] || parent=$(cat "$folder.parent" 2>/dev/null || true)
+    # A folder or a manifest that is a link, or something that never ends: what is there is not what was put there.
+    size=0
+    [ -L "$folder" ] || [ -L "$folder/manifest.json" ] || [ ! -f "$folder/manifest.json" ] ||
+        size=$(wc -c <"$folder/manifest.json" 2>/dev/null || echo 0)
+    size=$((size))
+    current=no
+    case $link in
+        "../releases/$folder") current=yes ;;
+        # One that leads elsewhere is no release's; one that leads here by another way is.
+        ?*/"$id") [ "$(cd "../current/$name" 2>/dev/null && pwd -P)" != "$(cd "$folder" && pwd -P)" ] || current=yes ;;
+    esac
     [ -e "$folder.unconfirmed" ] && confirmed=no || confirmed=yes
     printf '%s %s %s %s %s %s\\n' "$name" "$id" "$current" "$confirmed" "${parent:--}" "$size"
     [ "$size" = 0 ] || cat "$folder/manifest.json"
@@ -278,7 +289,7 @@ cd .edgedeploy
 name=$1
 shift
 if [ $# = 0 ]; then
-    rm -f "current/$name"
+    rm -rf "current/$name"
     sync
     rm -rf "releases/$name" "partial/.wanted.$name"
     note uninstalled "$name" - ""

@@ -19,7 +19,7 @@ def tar_of_blobs(blobs: Mapping[str, Blob]) -> Iterator[bytes]:
     """
     for sha256, blob in blobs.items():
         entry = tarfile.TarInfo(sha256)
-        entry.size, entry.mode = blob.size_bytes, 0o644
+        entry.size, entry.mode = blob.size_bytes, 0o444
         yield entry.tobuf(tarfile.GNU_FORMAT)
         yield from blob.read_rest()
         yield bytes(-blob.size_bytes % _BLOCK_BYTES)

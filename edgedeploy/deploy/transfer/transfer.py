@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
 from edgedeploy.deploy.scripts.receiving import APPEND, DAMAGED, FREE_KIB, PRESENT, STORE
 from edgedeploy.deploy.scripts.shell import argv, failed, run
+from edgedeploy.deploy.scripts.verifying import RECOVER
 from edgedeploy.deploy.transfer.bandwidth import limited
 from edgedeploy.deploy.transfer.blobs import Blob
 from edgedeploy.deploy.transfer.compression import gzip_when_it_pays
@@ -35,6 +36,8 @@ class Sent(Struct, frozen=True):
     kept_files: int
     resumed_bytes: int = 0
     """Sent by an interrupted push, found there and verified."""
+    renewed: frozenset[str] = frozenset()
+    """SHA-256s of contents that the store did not have, or not whole, and has now."""
 
 
 class _Missing(Struct, frozen=True):
@@ -44,6 +47,8 @@ class _Missing(Struct, frozen=True):
     """Of which it has nothing."""
     begun: Mapping[str, tuple[Blob, int]]
     """Of which it has so many of the first bytes."""
+    recovered: frozenset[str]
+    """What it lacked in its store, and had in a release."""
 
     @property
     def files(self) -> int:
@@ -68,6 +73,7 @@ def send_missing(
     progress: Progress,
     *,
     name: str,
+    elsewhere: Mapping[str, Sequence[str]] = {},
     room_for_copies_bytes: int = 0,
     bandwidth_bytes_per_s: int | None = None,
 ) -> Sent:
@@ -77,6 +83,7 @@ def send_missing(
     Args:
         wanted: by SHA-256.
         name: of the model that they are for.
+        elsewhere: by SHA-256, paths in the folder of releases where contents belong. What is whole there is not sent.
         room_for_copies_bytes: needed beside the contents, where the release will not be hard links to them.
         bandwidth_bytes_per_s: send no more than that, in bytes as they go over the network.
 
@@ -85,7 +92,7 @@ def send_missing(
         IntegrityError: a file of the bundle is not what its manifest says, or was damaged on the way.
     """
     progress.step(f"comparing {len(wanted)} files with those on {connection.address}")
-    missing = _missing(connection, wanted, name)
+    missing = _missing(connection, wanted, name, elsewhere)
     if missing.files:
         _check_room(connection, missing.size_bytes + room_for_copies_bytes)
         progress.step(f"sending to {connection.address}")
@@ -95,16 +102,50 @@ def send_missing(
         sent_bytes=missing.size_bytes,
         kept_files=len(wanted) - missing.files,
         resumed_bytes=missing.resumed_bytes,
+        renewed=missing.recovered.union(missing.whole, missing.begun),
     )
 
 
-def _missing(connection: Connection, wanted: Mapping[str, Blob], name: str) -> _Missing:
-    """Ask the device which contents it has whole, and of which it has a beginning that is worth going on from."""
+def lacking(
+    connection: Connection, wanted: Iterable[str], *, name: str, elsewhere: Mapping[str, Sequence[str]]
+) -> frozenset[str]:
+    """Find out which contents a device has nowhere whole. What a release has whole, its store gets back.
+
+    Args:
+        wanted: SHA-256s.
+        name, elsewhere: as `send_missing` takes them.
+
+    Raises:
+        DeviceError: the device cannot do it.
+    """
+    names = frozenset(wanted)
+    absent = names - {line.split(" ")[1] for line in _present(connection, names, name) if line.startswith("whole ")}
+    return absent - _recovered(connection, absent, elsewhere)
+
+
+def _present(connection: Connection, wanted: Iterable[str], name: str) -> list[str]:
     names = "".join(f"{sha256}\n" for sha256 in sorted(wanted)).encode()
     answer = run(connection, PRESENT, name, stdin=names, timeout_s=_VERIFY_TIMEOUT_S, doing="list its files")
+    return answer.stdout.decode("ascii", "replace").splitlines()
+
+
+def _recovered(connection: Connection, absent: Iterable[str], elsewhere: Mapping[str, Sequence[str]]) -> frozenset[str]:
+    """Let the store take back what a release has whole. Returns the SHA-256s of that."""
+    lines = [f"{sha256} {path}\n" for sha256 in sorted(absent) for path in elsewhere.get(sha256, ())]
+    if not lines:
+        return frozenset()
+    stdin = "".join(lines).encode()
+    answer = run(connection, RECOVER, stdin=stdin, timeout_s=_VERIFY_TIMEOUT_S, doing="look into its releases")
+    return frozenset(answer.stdout.decode("ascii", "replace").split()).intersection(absent)
+
+
+def _missing(
+    connection: Connection, wanted: Mapping[str, Blob], name: str, elsewhere: Mapping[str, Sequence[str]]
+) -> _Missing:
+    """Ask the device which contents it has whole, and of which it has a beginning that is worth going on from."""
     present: set[str] = set()
     begun: dict[str, tuple[Blob, int]] = {}
-    for line in answer.stdout.decode("ascii", "replace").splitlines():
+    for line in _present(connection, wanted, name):
         match line.split():
             case ["whole", sha256]:
                 present.add(sha256)
@@ -112,10 +153,12 @@ def _missing(connection: Connection, wanted: Mapping[str, Blob], name: str) -> _
                 blob, size_bytes = wanted[sha256], int(size[:20])
                 if _WORTH_RESUMING_BYTES <= size_bytes < blob.size_bytes and blob.prefix_sha256(size_bytes) == prefix:
                     begun[sha256] = (blob, size_bytes)
-    absent = sorted(set(wanted) - present)
+    recovered = _recovered(connection, wanted.keys() - present, elsewhere)
+    absent = sorted(set(wanted) - present - recovered)
     return _Missing(
         whole={sha256: wanted[sha256] for sha256 in absent if sha256 not in begun},
         begun={sha256: begun[sha256] for sha256 in absent if sha256 in begun},
+        recovered=recovered,
     )
 
 

@@ -11,8 +11,9 @@ from msgspec import structs
 
 from edgedeploy.deploy.preflight import check_device
 from edgedeploy.deploy.push import push
-from edgedeploy.deploy.releases import broken_files, current_release
+from edgedeploy.deploy.releases import current_release
 from edgedeploy.deploy.status import health
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.probe.probe import probe
 from edgedeploy.foundation.errors import (

@@ -19,8 +19,9 @@ from lossy_proxy import lossy_proxy
 from msgspec import structs
 
 from edgedeploy.deploy.push import push
-from edgedeploy.deploy.releases import broken_files, releases, rollback
+from edgedeploy.deploy.releases import releases, rollback
 from edgedeploy.deploy.status import status
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.emulator.keys import KeyPair, new_key_pair
 from edgedeploy.foundation.errors import AuthenticationError, BusyError, DeviceError, UnreachableError
 

@@ -153,6 +153,14 @@ class TestRun:
         (kit / "bundle/golden/0002.npz").unlink()
         assert "bundle/golden/0002.npz" in run(kit).line("files").figure
 
+    def test_what_is_not_of_the_kit_is_named_and_nothing_is_run(self, kit: Path, run: Run) -> None:
+        """Python would find it before the modules of the kit."""
+        (kit / "bundle/numpy.py").write_text("raise SystemExit(0)")
+        (kit / "bundle/._runner.py").touch()
+        done = run(kit)
+        assert done.status == 1 and done.line("golden").figure == "not tried, because of: files"
+        assert done.line("files").figure == "damaged: bundle/numpy.py (not of the kit)"
+
     @pytest.mark.parametrize("name", ["facts", "SHA256SUMS"])
     def test_so_are_its_own(self, kit: Path, run: Run, name: str) -> None:
         lines = (kit / name).read_text().splitlines(keepends=True)
