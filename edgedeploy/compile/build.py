@@ -89,10 +89,10 @@ def compile_model(
         staged = stage(request, Path(scratch), folder / "golden", progress)
         built = _build_with_first(request.candidates, staged, folder, progress)
         if Path(built.model_file).suffix not in _MODEL_SUFFIXES:
-            keep_model(read_file(staged.model, MODEL))
+            keep_model(request.facts.sha256, read_file(staged.model, MODEL))
         progress.step("hashing the bundle")
         # The golden inputs say what dynamic shapes the model is used with, so its MACs can be counted.
-        compiled = inspect_model(staged.model, staged.input_shapes)
+        compiled = inspect_model(request.model, staged.input_shapes)
         _write_bill(request, compiled, built, folder)
         _write_manifest(request, compiled, built, staged.golden_samples, folder)
     return open_bundle(output, verify=False)

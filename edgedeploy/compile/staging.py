@@ -9,11 +9,8 @@ from edgedeploy.compile.protocol import BackendRequest
 from edgedeploy.compile.request import BuildRequest
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
-from edgedeploy.foundation.reading import MODEL, read_file
-from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.inference.session import open_session
-from edgedeploy.model.load import external_files, load_onnx, read_onnx
-from edgedeploy.model.sparse import has_sparse
+from edgedeploy.model.load import read_in_one_piece
 
 
 def stage(request: BuildRequest, scratch: Path, golden: Path, progress: Progress) -> BackendRequest:
@@ -25,7 +22,7 @@ def stage(request: BuildRequest, scratch: Path, golden: Path, progress: Progress
     """
     facts = request.facts
     model = scratch / f"model.{facts.format}"
-    content = _in_one_piece(request.model, facts.format)
+    content = read_in_one_piece(request.model)
     write_bytes(model, content)
     # What does not load here will not load there either. Golden outputs are made without graph optimizations, the
     # device runs with them: both must load.
@@ -49,13 +46,3 @@ def stage(request: BuildRequest, scratch: Path, golden: Path, progress: Progress
         golden_samples=written.samples,
         input_shapes=written.input_shapes,
     )
-
-
-def _in_one_piece(model: Path, format: ModelFormat) -> bytes:
-    """Read the model, with its external data taken in and its sparse tensors dense; else byte for byte."""
-    if format == "onnx":
-        read = read_onnx(model)
-        if external_files(read, model) or has_sparse(read):
-            content: bytes = load_onnx(model).SerializeToString(deterministic=True)
-            return content
-    return read_file(model, MODEL)

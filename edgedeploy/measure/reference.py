@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
-from edgedeploy.foundation.files import unreadable
 from edgedeploy.foundation.progress import Progress
-from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.measure.fetch import fetch_model
 from edgedeploy.model.cache import kept_model
+from edgedeploy.model.identity import sha256_of_model
+from edgedeploy.model.load import read_in_one_piece
 from edgedeploy.values.bundle import Release
 
 _MODELS = (".onnx", ".tflite")
@@ -44,12 +44,9 @@ def reference_model(connection: Connection, release: Release, progress: Progress
 
 
 def _given(path: Path, sha256: str) -> bytes:
-    try:
-        content = read_file(path, MODEL)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
+    found, content = sha256_of_model(path), read_in_one_piece(path)
+    # Bundles of before name a model with external data by the one file that it became.
+    if sha256 not in (found, hashlib.sha256(content).hexdigest()):
         raise InvalidFileError(
             f"{path} is not the model that the release was compiled from",
             why=f"its SHA-256 is {found[:12]}…, and the release's manifest names {sha256[:12]}…",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import onnx
 
 from edgedeploy.foundation.errors import UnsupportedError
-from edgedeploy.foundation.files import read_chunks
 from edgedeploy.model.graphs import nodes
+from edgedeploy.model.identity import sha256_of_files
 from edgedeploy.model.load import external_files, is_tflite, read_onnx
 from edgedeploy.model.macs import count_macs
 from edgedeploy.model.shapes import shapes_at_batch_one
@@ -38,12 +37,7 @@ def inspect_model(path: Path, input_shapes: Mapping[str, Sequence[int]] | None =
 
         return inspect_tflite(path, input_shapes or {})
     model = read_onnx(path)
-    data_files = external_files(model, path)
-    digest, size_bytes = hashlib.sha256(), 0
-    for file in (path, *data_files):
-        for chunk in read_chunks(file):
-            digest.update(chunk)
-            size_bytes += len(chunk)
+    sha256, size_bytes = sha256_of_files((path, *external_files(model, path)))
     # Before IR version 4 every initializer is listed among the inputs.
     initialized = {tensor.name for tensor in model.graph.initializer}
     initialized |= {sparse.values.name for sparse in model.graph.sparse_initializer}
@@ -54,7 +48,7 @@ def inspect_model(path: Path, input_shapes: Mapping[str, Sequence[int]] | None =
     )
     return ModelFacts(
         format="onnx",
-        sha256=digest.hexdigest(),
+        sha256=sha256,
         size_bytes=size_bytes,
         producer=" ".join(filter(None, (model.producer_name, model.producer_version))),
         opset=next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0),

@@ -9,10 +9,10 @@ from google.protobuf.message import DecodeError, Message  # type: ignore[import-
 
 from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import unreadable
-from edgedeploy.foundation.reading import open_file
+from edgedeploy.foundation.reading import MODEL, open_file, read_file
 from edgedeploy.inference.formats import format_of
 from edgedeploy.model.graphs import tensors
-from edgedeploy.model.sparse import densify
+from edgedeploy.model.sparse import densify, has_sparse
 
 PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
 """The largest message that protobuf can write or read: https://protobuf.dev/programming-guides/proto-limits/"""
@@ -100,6 +100,23 @@ def load_onnx(path: Path) -> onnx.ModelProto:
             raise InvalidFileError(f"the external data of {path} cannot be read", why=str(error)) from error
     densify(model, str(path), limit_bytes=PROTOBUF_LIMIT_BYTES - total_bytes)
     return model
+
+
+def read_in_one_piece(path: Path) -> bytes:
+    """Read a model, ONNX or TensorFlow Lite, as one message: as `load_onnx` where that changes it, else byte for byte.
+
+    Raises:
+        InvalidFileError, UnsupportedError: as `load_onnx`.
+    """
+    if not is_tflite(path):
+        read = read_onnx(path)
+        if external_files(read, path) or has_sparse(read):
+            content: bytes = load_onnx(path).SerializeToString(deterministic=True)
+            return content
+    try:
+        return read_file(path, MODEL)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def external_files(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:

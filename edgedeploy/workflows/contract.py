@@ -19,12 +19,13 @@ from msgspec import Struct
 from edgedeploy.datasets.dataset import Dataset, open_dataset
 from edgedeploy.foundation.callables import is_object_name
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError
-from edgedeploy.foundation.files import sha256_file, write_bytes
+from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.inference.session import open_session
 from edgedeploy.metrics.classification import find_metric
+from edgedeploy.model.identity import sha256_of_model
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import is_tflite
 from edgedeploy.optimize.recipes.recipe import load_recipe
@@ -131,7 +132,7 @@ def check_hand_over(contract: Contract, today: datetime.date | None = None, *, a
 def _hand_over_lines(contract: Contract, today: datetime.date, code: Mapping[str, str]) -> Iterator[VerdictLine]:
     model, data, optimization = contract.model, contract.data, contract.optimization
     path = contract.folder / model.file
-    found, reason = _tried(lambda: sha256_file(path))
+    found, reason = _tried(lambda: sha256_of_model(path))
     yield _line("model.sha256", model.sha256[:_HASH_DIGITS], _short(found), reason or model.file)
     facts, reason = _tried(lambda: inspect_model(path))
     if model.parameters is not None:
@@ -247,7 +248,7 @@ def _text(
         "[model]",
         *_pairs(name=proposal.name, version=proposal.version, framework=proposal.framework),
         *_pairs(owner=proposal.owner, expires=proposal.expires),
-        *_pairs(file=_relative(proposal.model, folder), sha256=sha256_file(proposal.model)),
+        *_pairs(file=_relative(proposal.model, folder), sha256=sha256_of_model(proposal.model)),
         *_pairs(parameters=facts.parameters or None),
         "",
         "[data]",

@@ -21,12 +21,22 @@ from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.candidates import candidates
 from edgedeploy.compile.protocol import BuildResult
 from edgedeploy.compile.python_runner import run_script
-from edgedeploy.foundation.errors import DatasetError, EdgedeployError, HostError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.errors import (
+    DatasetError,
+    EdgedeployError,
+    HostError,
+    IntegrityError,
+    InvalidFileError,
+    UnsupportedError,
+)
+from edgedeploy.model.identity import sha256_of_model
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Needs, Runtime, Source
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.quality import MetricFigure
+from edgedeploy.verdict.contract import load_contract
+from edgedeploy.workflows.contract import check_hand_over
 
 # With one backend: most of these tests are about all that is not the runtime.
 RPI4, HERE = (msgspec.structs.replace(load_target(name), backends=("onnxruntime",)) for name in ("rpi4", "x86-64"))
@@ -35,6 +45,7 @@ LINEAR = onnx.parser.parse_model("""
     <ir_version: 8, opset_import: ["" : 17]>
     linear (float[N, 3] x) => (float[N, 2] y) <float[3, 2] w = {1, 2, 3, 4, 5, 6}> { y = MatMul(x, w) }
 """)
+WEIGHTS = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
 PICTURE = onnx.parser.parse_model("""
     <ir_version: 8, opset_import: ["" : 17]>
     picture (float[N, 3, H, W] x) => (float[N, 3, 1, 1] y) { y = GlobalAveragePool(x) }
@@ -89,6 +100,40 @@ def test_the_manifest_says_what_it_is(small, model, tmp_path):
     assert set(manifest.tools) == {"edgedeploy", "onnx", "onnxruntime"}
     assert manifest.source is None
     assert open_bundle(tmp_path / "out") == bundle
+
+
+def test_a_model_of_several_files_has_one_hash_everywhere(small, model, tmp_path):
+    in_one = onnx.load(model)
+    in_one.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(WEIGHTS, "w"))
+    onnx.save(in_one, model, save_as_external_data=True, location="weights.data", size_threshold=0)
+    known_by = sha256_of_model(model)
+    assert known_by == hashlib.sha256(model.read_bytes() + (tmp_path / "weights.data").read_bytes()).hexdigest()
+    contract = load_contract(write_contract(tmp_path, model, known_by))
+    assert {line.key: line.outcome for line in check_hand_over(contract).lines}["model.sha256"] == "holds"
+    bundle = compile_model(model, RPI4, tmp_path / "out", contract=contract)
+    assert inspect_model(model).sha256 == bundle.manifest.model.sha256 == known_by
+    (tmp_path / "weights.data").write_bytes(bytes(24))
+    with pytest.raises(IntegrityError, match="not the model of the contract"):
+        compile_model(model, RPI4, tmp_path / "other", contract=contract)
+
+
+def write_contract(folder: Path, model: Path, sha256: str) -> Path:
+    path = folder / "contract.toml"
+    path.write_text(f"""
+schema = 1
+[model]
+name = "linear"
+version = "1"
+framework = "by hand"
+file = "{model.name}"
+sha256 = "{sha256}"
+[data]
+evaluation = "data.npz"
+metric = "top1"
+[limits]
+metric_min = 0.1
+""")
+    return path
 
 
 def test_same_inputs_same_bytes(small, model, tmp_path):
@@ -202,7 +247,8 @@ def test_external_data_is_taken_into_the_one_model_file(small, tmp_path):
     ]
     kept = onnx.load(bundle.path / "model.onnx")
     np.testing.assert_array_equal(onnx.numpy_helper.to_array(kept.graph.initializer[0]), values)
-    assert bundle.manifest.model.sha256 == hashlib.sha256((bundle.path / "model.onnx").read_bytes()).hexdigest()
+    # It is known by the files that came, as evidence and contract know it.
+    assert bundle.manifest.model.sha256 == sha256_of_model(tmp_path / "m.onnx")
 
 
 def test_a_sparse_weight_is_dense_in_the_bundle(small, tmp_path):
@@ -220,7 +266,8 @@ def test_a_sparse_weight_is_dense_in_the_bundle(small, tmp_path):
     kept = onnx.load(bundle.path / "model.onnx")
     assert not kept.graph.sparse_initializer
     np.testing.assert_array_equal(onnx.numpy_helper.to_array(kept.graph.initializer[0]), values)
-    assert bundle.manifest.model.sha256 == hashlib.sha256((bundle.path / "model.onnx").read_bytes()).hexdigest()
+    # It is known by the file that came, as evidence and contract know it.
+    assert bundle.manifest.model.sha256 == hashlib.sha256((tmp_path / "m.onnx").read_bytes()).hexdigest()
 
 
 def test_a_model_over_2_gb_is_refused_before_it_is_loaded(small, model, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from edgedeploy.bundle.signature import check_key
 from edgedeploy.foundation.errors import IntegrityError, InvalidFileError
-from edgedeploy.foundation.files import sha256_file
+from edgedeploy.model.identity import sha256_of_model
 from edgedeploy.optimize.recipes.recipe import Recipe, load_recipe
 from edgedeploy.optimize.search.settings import SearchSettings
 from edgedeploy.values.contract import Allowance, Contract
@@ -108,7 +108,7 @@ def _check_expiry(contract: Contract) -> None:
 
 def _model(contract: Contract) -> Path:
     path = contract.folder / contract.model.file
-    if sha256_file(path) != contract.model.sha256:
+    if sha256_of_model(path) != contract.model.sha256:
         raise IntegrityError(
             f"{path} is not the model that the contract names",
             why="its SHA-256 is another one",
