@@ -58,6 +58,29 @@ def remove_if_unused(node: ir.Node) -> None:
             remove_if_unused(producer)
 
 
+def bypass(node: ir.Node) -> None:
+    """Let the readers of `node` read what it reads. onnx-ir's IdentityEliminationPass takes Identity only.
+
+    Where its output is an output of the graph, the value before takes over the name; this cannot be done when that
+    value has a name of its own to keep (it is an input, a weight, an output too, or belongs to an outer graph).
+    """
+    source, result = node.inputs[0], node.outputs[0]
+    graph = node.graph
+    if source is None or graph is None:
+        return
+    if result.is_graph_output():
+        producer = source.producer()
+        if producer is None or producer.graph is not graph or source.is_graph_output():
+            return
+        name, shape, kind = result.name, result.shape, result.type
+        ir.convenience.replace_all_uses_with(result, source, replace_graph_outputs=True)
+        graph.remove(node, safe=True)
+        source.name, source.shape, source.type = name, shape, kind
+        return
+    ir.convenience.replace_all_uses_with(result, source)
+    graph.remove(node, safe=True)
+
+
 def only_consumer(value: ir.Value) -> ir.Node | None:
     """Return the one node that reads `value`, once; None when there are more, or when it is an output of the graph."""
     uses = list(value.uses())

@@ -11,17 +11,18 @@ import onnx_ir as ir
 from edgedeploy.optimize.base import Context, Facts, Pass
 from edgedeploy.optimize.graph.builder import GraphBuilder
 from edgedeploy.optimize.graph.constant_if import branches_of, inline, live_nodes, nodes_within, taken_branch
-from edgedeploy.optimize.graph.edit import all_nodes, drop_if_unused, is_operator
+from edgedeploy.optimize.graph.edit import all_nodes, bypass, constant, drop_if_unused, is_operator
 from edgedeploy.optimize.graph.runtime_shapes import tell_shapes
 from edgedeploy.optimize.graph.shapes import known_integers
 from edgedeploy.optimize.simplify.constants import ConstantNode, is_constant
+from edgedeploy.optimize.simplify.gemm_factors import fold_gemm_factors
 
 _MOST_ROUNDS = 20
 """Each round takes a branch, of branches within branches, or tells a shape that another depended on."""
 
 
 class FoldConstants(Pass, frozen=True):
-    """Compute what is known, shapes too, and take the branch of an `If` whose condition is known.
+    """Compute what is known, shapes and factors of a Gemm too, and take the branch of an `If` whose condition is known.
 
     Each node is computed by onnxruntime, the runtime that would compute it otherwise. A result that is larger than
     what it is made from (a tensor filled with one value, a repeated one), or made from a weight that is needed all the
@@ -42,7 +43,7 @@ class FoldConstants(Pass, frozen=True):
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
         # Where shapes were inferred, a branch that is gone or a shape that is known tells more of them.
         has_shapes = any(value.shape is not None for node in all_nodes(model) for value in node.outputs[:1])
-        total = {"nodes_folded": 0, "shapes_folded": 0, "branches_taken": 0}
+        total = {"nodes_folded": 0, "shapes_folded": 0, "branches_taken": 0, "gemm_factors_folded": 0}
         for _ in range(_MOST_ROUNDS):
             found = self._fold_once(model, context)
             for name, count in found.items():
@@ -63,7 +64,10 @@ class FoldConstants(Pass, frozen=True):
             context.progress.advance(number, len(nodes), "nodes")
             if node in gone or node not in growth.live:
                 continue
-            if (known := _known_shape(node)) is not None:
+            if is_operator(node, "Identity") and constant(node.inputs[0]) is not None:
+                # Computed, it would be a second copy of a weight that others read too.
+                folded += _bypassed(node)
+            elif (known := _known_shape(node)) is not None:
                 _replace(node, [known], builder)
                 shapes += 1
             elif (branch := taken_branch(node)) is not None:
@@ -74,7 +78,13 @@ class FoldConstants(Pass, frozen=True):
             elif is_constant(node) and growth.allows(node) and (results := growth.alone(node).results()) is not None:
                 _replace(node, results, builder)
                 folded += 1
-        return {"nodes_folded": folded, "shapes_folded": shapes, "branches_taken": branches}
+        factors = fold_gemm_factors(model, builder)
+        return {
+            "nodes_folded": folded,
+            "shapes_folded": shapes,
+            "branches_taken": branches,
+            "gemm_factors_folded": factors,
+        }
 
 
 class _Growth:
@@ -114,6 +124,11 @@ class _Growth:
         sizes = [self.alone(reader).result_bytes for reader in readers]
         known = [size for size in sizes if size is not None]
         return len(known) == len(sizes) and sum(known) <= weight_bytes + self._limit_bytes
+
+
+def _bypassed(node: ir.Node) -> int:
+    bypass(node)
+    return int(node.graph is None)
 
 
 def _known_shape(node: ir.Node) -> np.ndarray | None:

@@ -9,7 +9,15 @@ from onnx_ir.passes import common
 
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError
 from edgedeploy.optimize.graph.constant_if import branches_of, release
-from edgedeploy.optimize.graph.edit import all_nodes, constant, drop_if_unused, integer_attribute, is_operator, opset
+from edgedeploy.optimize.graph.edit import (
+    all_nodes,
+    bypass,
+    constant,
+    drop_if_unused,
+    integer_attribute,
+    is_operator,
+    opset,
+)
 
 
 class RemoveDeadCode(Pass, frozen=True):
@@ -22,7 +30,7 @@ class RemoveDeadCode(Pass, frozen=True):
         before = _counts(model)
         for node in all_nodes(model):
             if _does_nothing(node, opset(model)):
-                _bypass(node)
+                bypass(node)
         # Removing a node can leave a subgraph's initializer without a reader, and the other way round.
         with_branches = [node for node in all_nodes(model) if branches_of(node)]
         while True:
@@ -72,29 +80,6 @@ def _does_nothing(node: ir.Node, version: int) -> bool:
         training = constant(node.inputs[2])
         return training is not None and not training.any()
     return False
-
-
-def _bypass(node: ir.Node) -> None:
-    """Let the readers of `node` read what it reads. onnx-ir's IdentityEliminationPass takes Identity only.
-
-    Where its output is an output of the graph, the value before takes over the name; this cannot be done when that
-    value has a name of its own to keep (it is an input, a weight, an output too, or belongs to an outer graph).
-    """
-    source, result = node.inputs[0], node.outputs[0]
-    graph = node.graph
-    if source is None or graph is None:
-        return
-    if result.is_graph_output():
-        producer = source.producer()
-        if producer is None or producer.graph is not graph or source.is_graph_output():
-            return
-        name, shape, kind = result.name, result.shape, result.type
-        ir.convenience.replace_all_uses_with(result, source, replace_graph_outputs=True)
-        graph.remove(node, safe=True)
-        source.name, source.shape, source.type = name, shape, kind
-        return
-    ir.convenience.replace_all_uses_with(result, source)
-    graph.remove(node, safe=True)
 
 
 def _remove_unused_initializers(model: ir.Model) -> None:
