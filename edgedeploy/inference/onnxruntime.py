@@ -74,7 +74,9 @@ class HostSession:
             raise InvalidFileError(f"{name} cannot be loaded", why=_words(error)) from error
         except Exception as error:
             # Its classes have no common base of their own below Exception.
-            raise UnsupportedError(f"onnxruntime does not load {name}", why=_words(error)) from error
+            raise UnsupportedError(
+                f"onnxruntime does not load {name}", why=_words(error), hint=_hint_of_refusal(error)
+            ) from error
         self.input_names = tuple(value.name for value in self._session.get_inputs())
         self.output_names = tuple(value.name for value in self._session.get_outputs())
         self.output_shapes = tuple(_declared(value.shape) for value in self._session.get_outputs())
@@ -138,6 +140,15 @@ def host_isa() -> str:
         integer = " ".join(name for name in ("avx512_vnni", "avx_vnni", "amx_int8") if name in flags)
         return f"x86-64 {wide} {integer or '(no vnni)'}"
     return " ".join([machine, *(name for name in _ARM_FEATURES if name in flags)])
+
+
+def _hint_of_refusal(error: Exception) -> str:
+    if isinstance(error, _state.NotImplemented):
+        return (
+            "onnxruntime's CPU kernels compute in float32 and mostly not in bfloat16 or float8: export the model in "
+            "float32 (in PyTorch model.float()), or without this operator"
+        )
+    return ""
 
 
 def _severity() -> int:

@@ -63,10 +63,11 @@ def inspect_model(path: Path, input_shapes: Mapping[str, Sequence[int]] | None =
 
 def _tensor_facts(value: onnx.ValueInfoProto) -> TensorFacts:
     if not value.type.HasField("tensor_type"):
-        kind = value.type.WhichOneof("value") or "no type"
+        kind, hint = _NO_TENSOR.get(_kind(value.type), _NO_TENSOR[""])
         raise UnsupportedError(
-            f"{value.name!r} is not a tensor but a {kind.removesuffix('_type')}",
-            hint="export the model with tensors as inputs and outputs (scikit-learn: zipmap=False)",
+            f"{value.name!r} is no tensor but {kind}",
+            why="what devices are sent, and answer, are tensors",
+            hint=f"export the model with tensors as inputs and outputs: {hint}",
         )
     tensor = value.type.tensor_type
     return TensorFacts(
@@ -74,6 +75,25 @@ def _tensor_facts(value: onnx.ValueInfoProto) -> TensorFacts:
         dtype=_dtype(tensor.elem_type),
         shape=tuple(_dimension(extent) for extent in tensor.shape.dim),
     )
+
+
+_ZIPMAP = "for a scikit-learn classifier, to_onnx(…, options={'zipmap': False})"
+_NO_TENSOR = {
+    "sequence of map": ("a sequence of maps", _ZIPMAP),
+    "map": ("a map", _ZIPMAP),
+    "sequence": ("a sequence", "stack or join its elements (torch.stack, torch.cat; in ONNX ConcatFromSequence)"),
+    "optional": ("an optional value", "give the value itself (in ONNX OptionalGetElement)"),
+    "sparse_tensor": ("a sparse tensor", "make it dense (torch: .to_dense())"),
+    "": ("a value without a type", "declare its type and shape"),
+}
+"""By the kind of a value: what it is called, and how to do without."""
+
+
+def _kind(kind: onnx.TypeProto) -> str:
+    name = (kind.WhichOneof("value") or "").removesuffix("_type")
+    if name == "sequence" and kind.sequence_type.elem_type.HasField("map_type"):
+        return "sequence of map"
+    return name
 
 
 def _dtype(elem_type: int) -> str:

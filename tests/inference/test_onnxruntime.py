@@ -100,6 +100,13 @@ def test_a_model_that_fails_while_it_runs_says_with_what(capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_a_type_without_kernels_is_refused_with_what_to_export():
+    halves = model("g (bfloat16[N,2] x, bfloat16[2,N] w) => (bfloat16[N,N] y) { y = MatMul(x, w) }")
+    with pytest.raises(UnsupportedError, match="onnxruntime does not load") as caught:
+        HostSession(halves, exact=True)
+    assert "float32" in caught.value.hint
+
+
 def test_an_output_that_is_no_tensor_is_refused():
     session = HostSession(model("g (float[N] x) => (seq(float[N]) y) { y = SequenceConstruct(x) }"), exact=True)
     with pytest.raises(UnsupportedError, match="'y' is a list"):

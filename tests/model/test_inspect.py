@@ -271,3 +271,28 @@ def test_what_multiplies_but_is_not_counted_is_named(tmp_path):
         f"{HEAD} g (float[1, 8, 1] x, int64 n) => (float[1, 8, 2] y) {{ y = DFT <axis = 1> (x, n) }}",
     )
     assert (facts.macs, facts.macs_note) == (0, "for x 1x8x1, n scalar; without 1 DFT")
+
+
+FLOATS = onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, ["N"])
+PROBABILITIES = onnx.helper.make_map_type_proto(onnx.TensorProto.INT64, FLOATS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "hint"),
+    [
+        (onnx.helper.make_sequence_type_proto(PROBABILITIES), "a sequence of maps", "'zipmap': False"),
+        (PROBABILITIES, "a map", "'zipmap': False"),
+        (onnx.helper.make_sequence_type_proto(FLOATS), "a sequence", "ConcatFromSequence"),
+        (onnx.helper.make_optional_type_proto(FLOATS), "an optional value", "OptionalGetElement"),
+        (onnx.TypeProto(), "a value without a type", "declare its type"),
+    ],
+)
+def test_what_is_no_tensor_is_refused_with_the_way_to_one(tmp_path, kind, words, hint):
+    value = onnx.helper.make_value_info("y", kind)
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N"])
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [x], [value]))
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UnsupportedError, match=f"'y' is no tensor but {words}") as caught:
+        inspect_model(tmp_path / "m.onnx")
+    assert hint in caught.value.hint
