@@ -9,7 +9,7 @@ from edgedeploy.compile.protocol import BackendRequest
 from edgedeploy.compile.request import BuildRequest
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
-from edgedeploy.inference.session import open_session
+from edgedeploy.inference.session import arithmetic_note, open_session
 from edgedeploy.model.load import read_in_one_piece
 
 
@@ -27,9 +27,11 @@ def stage(request: BuildRequest, scratch: Path, golden: Path, progress: Progress
     # What does not load here will not load there either. Golden outputs are made without graph optimizations, the
     # device runs with them: both must load.
     open_session(content, facts.format, exact=False)
-    progress.step("computing golden outputs")
+    session = open_session(content, facts.format, exact=True, threads=1)
+    note = arithmetic_note(session)
+    progress.step("computing golden outputs" + (f" ({note})" if note else ""))
     written = write_golden(
-        open_session(content, facts.format, exact=True, threads=1),
+        session,
         facts,
         golden,
         data=request.golden.data,

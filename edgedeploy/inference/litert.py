@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import sys
 import threading
 import warnings
@@ -21,6 +22,7 @@ from edgedeploy.foundation.sanitize import one_line
 from edgedeploy.inference.formats import format_of
 
 _REDIRECTED = threading.Lock()
+_UNRESOLVED = re.compile(r"unresolved custom op: ([^\s]*[^\s.])")
 
 
 def require_tflite(module: str) -> Any:
@@ -43,7 +45,8 @@ class TfliteSession:
     """A TensorFlow Lite model that is loaded and ready to run: its first subgraph.
 
     The attributes `input_names` and `output_names` are the names of the tensors, in the model's order, `output_shapes`
-    what the file says of them (None for an extent that is open). Where the model
+    what the file says of them (None for an extent that is open). `arithmetic_note` says why a model did not load in
+    exact arithmetic though that was asked for, and what runs it instead; it is empty where it did. Where the model
     takes or gives quantized integers, `run` also takes float32 (and quantizes it) and always gives float32.
     """
 
@@ -58,9 +61,10 @@ class TfliteSession:
         """
         Args:
             model: a file or its content.
-            exact: run the built-in kernels without a delegate. Their integer arithmetic is the one that TensorFlow
-                Lite's quantization specification asks for (https://ai.google.dev/edge/litert/models/quantization_spec).
-                Otherwise the model runs as ai-edge-litert runs it by default, with XNNPACK's kernels for this machine.
+            exact: run the built-in kernels without a delegate, where they can run the model. Their integer arithmetic
+                is the one that TensorFlow Lite's quantization specification asks for
+                (https://ai.google.dev/edge/litert/models/quantization_spec). Otherwise the model runs as ai-edge-litert
+                runs it by default, with XNNPACK's kernels for this machine.
             threads: of one operator; None takes as many as there are processors.
             keep_all_tensors: keep what lies between the inputs and the outputs, for `tensors`.
 
@@ -71,18 +75,22 @@ class TfliteSession:
         """
         runtime = require_tflite("ai_edge_litert.interpreter")
         name, content = _read(model)
-        kinds = runtime.OpResolverType
+        self.arithmetic_note = ""
         try:
-            with _quiet_delegate():
-                self._interpreter = runtime.Interpreter(
-                    model_content=content,
-                    num_threads=threads or os.cpu_count() or 1,
-                    experimental_op_resolver_type=(kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES if exact else kinds.BUILTIN),
-                    experimental_preserve_all_tensors=keep_all_tensors,
-                )
-                self._interpreter.allocate_tensors()
+            self._interpreter = _interpreter(runtime, content, threads, keep_all_tensors, delegate=not exact)
         except (RuntimeError, ValueError) as error:
-            raise UnsupportedError(f"ai-edge-litert does not load {name}", why=_words(error)) from error
+            # A delegate takes operators for which TensorFlow Lite has no kernel of its own, such as MediaPipe's.
+            unresolved = _UNRESOLVED.search(str(error)) if exact else None
+            if unresolved is None:
+                raise _refusal(name, error) from error
+            try:
+                self._interpreter = _interpreter(runtime, content, threads, keep_all_tensors, delegate=True)
+            except (RuntimeError, ValueError) as again:
+                raise _refusal(name, again) from again
+            self.arithmetic_note = (
+                f"exact arithmetic could not be had: only XNNPACK runs the custom operator {unresolved[1]}, so the "
+                "model ran with its kernels for this machine instead"
+            )
         self._inputs: list[dict[str, Any]] = self._interpreter.get_input_details()
         self._outputs: list[dict[str, Any]] = self._interpreter.get_output_details()
         self.input_names = tuple(str(detail["name"]) for detail in self._inputs)
@@ -175,6 +183,30 @@ class TfliteSession:
                 changed = True
         if changed:
             self._interpreter.allocate_tensors()
+
+
+def _interpreter(runtime: Any, content: bytes, threads: int | None, keep_all_tensors: bool, *, delegate: bool) -> Any:
+    """Load a model. Raises RuntimeError or ValueError, in the runtime's words."""
+    kinds = runtime.OpResolverType
+    with _quiet_delegate():
+        interpreter = runtime.Interpreter(
+            model_content=content,
+            num_threads=threads or os.cpu_count() or 1,
+            experimental_op_resolver_type=kinds.BUILTIN if delegate else kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            experimental_preserve_all_tensors=keep_all_tensors,
+        )
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+def _refusal(name: str, error: Exception) -> UnsupportedError:
+    unresolved = _UNRESOLVED.search(str(error))
+    hint = (
+        ""
+        if unresolved is None
+        else f"export the model without {unresolved[1]}: neither TensorFlow Lite nor XNNPACK has a kernel for it"
+    )
+    return UnsupportedError(f"ai-edge-litert does not load {name}", why=_words(error), hint=hint)
 
 
 def _read(model: Path | bytes) -> tuple[str, bytes]:

@@ -60,3 +60,8 @@ def open_session(content: bytes, format: ModelFormat, *, exact: bool, threads: i
     from edgedeploy.inference.onnxruntime import HostSession
 
     return HostSession(content, exact=exact, threads=threads)
+
+
+def arithmetic_note(session: Session) -> str:
+    """Say why a session that was to be exact is not, and what runs it instead; empty where it is."""
+    return str(getattr(session, "arithmetic_note", ""))

@@ -15,7 +15,7 @@ from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.sanitize import printable
 from edgedeploy.inference.formats import format_of
-from edgedeploy.inference.session import open_session
+from edgedeploy.inference.session import arithmetic_note, open_session
 from edgedeploy.measure.conditions import observe
 from edgedeploy.measure.protocol import conversation
 from edgedeploy.measure.reference import reference_model
@@ -64,6 +64,8 @@ def test(
     # One thread: an emulated board computes on this machine at the same time.
     content = reference_model(connection, release, progress, model)
     host = open_session(content, format_of(content[:8]), exact=True, threads=1)
+    if note := arithmetic_note(host):
+        progress.step(f"opening its model on this machine ({note})")
     count = dataset.count if limit is None or dataset.count is None else min(dataset.count, limit)
     with conversation(connection, release) as talk:
         progress.step(f"loading {release.id} on {connection.address}")

@@ -23,7 +23,7 @@ from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.inference.session import open_session
+from edgedeploy.inference.session import arithmetic_note, open_session
 from edgedeploy.metrics.classification import find_metric
 from edgedeploy.model.identity import sha256_of_model
 from edgedeploy.model.inspect import inspect_model
@@ -227,7 +227,8 @@ def _metric(model: Path, dataset: Dataset, metric: str, progress: Progress) -> M
         if is_tflite(model)
         else HostSession(model, exact=True)
     )
-    progress.step(f"running {model.name} over {dataset.spec}")
+    note = arithmetic_note(session)
+    progress.step(f"running {model.name} over {dataset.spec}" + (f" ({note})" if note else ""))
     for done, sample in enumerate(dataset.samples(), start=1):
         score.add(session.run(sample.feed), sample.labels)
         progress.advance(done, dataset.count, "samples")

@@ -6,12 +6,12 @@ import sys
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from support.tflite_models import Builder, small_network
+from support.tflite_models import Builder, mediapipe_network, small_network
 
 from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnsupportedError
 from edgedeploy.inference.formats import format_of
 from edgedeploy.inference.litert import TfliteSession
-from edgedeploy.inference.session import open_session
+from edgedeploy.inference.session import arithmetic_note, open_session
 
 
 def two_inputs() -> bytes:
@@ -126,3 +126,19 @@ def test_values_in_between_can_be_looked_at():
     found = dict(session.tensors({"relu1", "mean"}))
     assert {name: array.shape for name, array in found.items()} == {"relu1": (1, 16, 16, 16), "mean": (1, 16)}
     assert found["relu1"].min() == 0.0
+
+
+def test_an_operator_that_only_a_delegate_runs_is_judged_through_that_and_it_is_said():
+    feed = {"image": np.ones((1, 4, 4, 3), np.float32)}
+    exact, host = (open_session(mediapipe_network(), "tflite", exact=each) for each in (True, False))
+    np.testing.assert_allclose(exact.run(feed)[0], host.run(feed)[0], rtol=1e-5)
+    assert "only XNNPACK runs the custom operator Convolution2DTransposeBias" in arithmetic_note(exact)
+    assert arithmetic_note(host) == ""
+    assert arithmetic_note(open_session(small_network(), "tflite", exact=True)) == ""
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_an_operator_that_nothing_runs_is_named(exact):
+    with pytest.raises(UnsupportedError, match="does not load") as caught:
+        TfliteSession(mediapipe_network("Landmarks2TransformMatrix"), exact=exact)
+    assert "export the model without Landmarks2TransformMatrix:" in caught.value.hint

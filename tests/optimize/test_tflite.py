@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.tflite_models import Builder, small_network
+from support.tflite_models import Builder, mediapipe_network, small_network
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
@@ -413,6 +413,15 @@ def test_a_model_that_the_runtime_does_not_take_is_refused(tmp_path):
     with pytest.raises(UnsupportedError, match="ai-edge-litert does not load") as caught:
         optimize(path, load_recipe("fold"), tmp_path / "o.tflite")
     assert "Landmarks2TransformMatrix" in caught.value.why
+
+
+def test_what_only_a_delegate_runs_is_judged_through_it(tmp_path):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(mediapipe_network())
+    np.savez(tmp_path / "data.npz", image=images(4)[:, :4, :4])
+    evidence = optimize(path, load_recipe("fold"), tmp_path / "o.tflite", evaluation=str(tmp_path / "data.npz"))
+    assert evidence.accepted, evidence.reasons
+    assert any("only XNNPACK runs the custom operator" in reason for reason in evidence.reasons)
 
 
 def test_labels_attached_to_the_model_stay(files, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,9 +86,38 @@ class Builder:
         stored = self.constant(f"{name}:half", array.astype(np.float16))
         return self.operator("DEQUANTIZE", [stored], self.tensor(name, array.shape), schema.DequantizeOptionsT())
 
+    def custom(self, name: str, inputs: Sequence[int], output: int, options: bytes = b"") -> int:
+        """An operator that is not TensorFlow Lite's own."""
+        number = schema.BuiltinOperator.CUSTOM
+        code = schema.OperatorCodeT(
+            builtinCode=number, deprecatedBuiltinCode=number, customCode=name.encode(), version=1
+        )
+        self.model.operatorCodes.append(code)
+        operator = schema.OperatorT(
+            opcodeIndex=len(self.model.operatorCodes) - 1, inputs=list(inputs), outputs=[output]
+        )
+        operator.customOptions = np.frombuffer(options, np.uint8)
+        self.graph.operators.append(operator)
+        return output
+
     def finish(self, *outputs: int) -> bytes:
         self.graph.outputs = list(outputs)
         return bytes(flatbuffer_utils.convert_object_to_bytearray(self.model))
+
+
+def mediapipe_network(operator: str = "Convolution2DTransposeBias") -> bytes:
+    """Input `image` (1, 4, 4, 3), output `mask` (1, 8, 8, 2): a transposed convolution as MediaPipe's models have it.
+
+    XNNPACK has a kernel for it, TensorFlow Lite has none.
+    """
+    rng = np.random.default_rng(0)
+    b = Builder()
+    image = b.input("image", (1, 4, 4, 3))
+    filters = b.constant("filters", rng.standard_normal((2, 2, 2, 3)).astype(np.float32))
+    bias = b.constant("bias", np.ones(2, np.float32))
+    # TfLiteTransposeConvParams: padding (1: same), and the strides.
+    options = struct.pack("<iii", 1, 2, 2)
+    return b.finish(b.custom(operator, [image, filters, bias], b.tensor("mask", (1, 8, 8, 2)), options))
 
 
 def small_network(seed: int = 0, *, half: bool = False, classes: int = 10) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.formats import ModelFormat, runtime_of
 from edgedeploy.inference.onnxruntime import host_isa
-from edgedeploy.inference.session import Session, open_session
+from edgedeploy.inference.session import Session, arithmetic_note, open_session
 from edgedeploy.metrics.model_comparison import ModelComparison, ResultFailedError, compare
 from edgedeploy.optimize.graph.edit import validation_error
 from edgedeploy.optimize.guard.accuracy import judge_accuracy
@@ -47,6 +47,8 @@ def judge(result: bytes, request: GuardRequest) -> GuardResult:
         )
         return findings.result()
     reference = open_session(request.source, request.format, exact=True)
+    if note := arithmetic_note(sessions[0]) or arithmetic_note(reference):
+        findings.note(note)
     compared = _compare(reference, sessions, result, evaluation, findings)
     if compared is None:
         return findings.result()
