@@ -58,7 +58,8 @@ def compile_model(
         model: an `.onnx` or `.tflite` file. External data is taken into the bundle's one model file.
             `MODEL.evidence.json`, which `optimize` writes, is taken into the manifest if it is about this very file.
         output: the folder to be written; a name that ends with `.edge` is that of one file.
-        name: of the model on devices; by default the file's name, in lower case and without what a name cannot have.
+        name: of the model on devices; by default the one that `optimize` recorded in the file or in its evidence, else
+            the file's name, in lower case and without what a name cannot have.
         version: of the model on devices.
         backend: `"auto"` or a backend's name.
         golden: dataset whose first samples become the golden inputs; by default they are random.

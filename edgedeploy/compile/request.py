@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from edgedeploy.foundation.reading import EVIDENCE, read_file
 from edgedeploy.foundation.validation import is_name
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import PROTOBUF_LIMIT_BYTES
+from edgedeploy.model.recorded_name import name_of_file, recorded_name
 from edgedeploy.values.bundle import ContractReference, Source
 from edgedeploy.values.contract import Contract
 from edgedeploy.values.evidence import Evidence
@@ -68,8 +68,8 @@ def resolve(
     Raises:
         As `compile_model`, but for what shows only while it builds.
     """
-    name = _default_name(model) if name is None else name
-    _check_names(name, version)
+    if name is not None:
+        _check_names(name, version)
     if golden.samples < 1:
         raise UnsupportedError("a bundle needs at least one golden sample")
     progress.step(f"reading {model.name}")
@@ -80,7 +80,10 @@ def resolve(
             f"{model} is {facts.size_bytes:,} bytes large with its data; a bundle's model ends at 2 GB",
             hint="make it smaller first: edgedeploy optimize",
         )
-    source = _source(model, facts, progress)
+    evidence = _evidence(model, facts, progress)
+    source = None if evidence is None else _source(evidence)
+    name = name or recorded_name(model) or (evidence and evidence.model_name) or name_of_file(model)
+    _check_names(name, version)
     if contract is not None:
         _check_is_of_contract(model, source.sha256 if source else facts.sha256, contract)
     return BuildRequest(
@@ -94,11 +97,6 @@ def resolve(
         source=source,
         contract=contract.reference if contract else None,
     )
-
-
-def _default_name(model: Path) -> str:
-    name = re.sub(r"[^a-z0-9._-]+", "-", model.stem.lower()).strip("._-")[:64]
-    return name or "model"
 
 
 def _check_names(name: str, version: str) -> None:
@@ -120,8 +118,8 @@ def _check_is_of_contract(model: Path, sha256: str, contract: Contract) -> None:
         )
 
 
-def _source(model: Path, facts: ModelFacts, progress: Progress) -> Source | None:
-    """Read which float model this one was made from, if `optimize` left its evidence beside it."""
+def _evidence(model: Path, facts: ModelFacts, progress: Progress) -> Evidence | None:
+    """Read how this model was made, if `optimize` left its evidence beside it."""
     path = model.with_name(f"{model.name}.evidence.json")
     try:
         evidence = msgspec.json.decode(read_file(path, EVIDENCE), type=Evidence)
@@ -134,6 +132,11 @@ def _source(model: Path, facts: ModelFacts, progress: Progress) -> Source | None
     if evidence.result is None or evidence.result.sha256 != facts.sha256:
         progress.note(f"{path.name} is about another file than {model.name}: left out")
         return None
+    return evidence
+
+
+def _source(evidence: Evidence) -> Source:
+    """Return which float model the evidence is about, and what was done to it."""
     return Source(
         sha256=evidence.source.sha256,
         size_bytes=evidence.source.size_bytes,

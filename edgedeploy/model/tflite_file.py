@@ -99,6 +99,24 @@ def write_tflite(model: Any, attached_to: bytes = b"") -> bytes:
     return after.getvalue()
 
 
+def metadata(model: Any, name: str) -> bytes | None:
+    """Return the data of the model's metadata called `name`; None when it has none."""
+    for entry in model.metadata or []:
+        if entry.name == name.encode() and model.buffers[entry.buffer].data is not None:
+            return bytes(model.buffers[entry.buffer].data.tobytes())
+    return None
+
+
+def add_metadata(model: Any, name: str, data: bytes) -> None:
+    """Add metadata called `name` to the model, in a buffer of its own."""
+    schema = require_tflite("ai_edge_litert.schema_py_generated")
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(data, np.uint8)
+    entry.name, entry.buffer = name.encode(), len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+
+
 def tensor_name(tensor: Any) -> str:
     """Return a tensor's name; `""` when it has none."""
     return str(tensor.name.decode("utf-8")) if tensor.name else ""

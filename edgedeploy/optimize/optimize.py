@@ -152,13 +152,14 @@ def _run_passes(request: OptimizeRequest, context: Context) -> tuple[bytes, tupl
     if source.format == "tflite":
         from edgedeploy.optimize.tflite.pipeline import run_passes as run_tflite_passes
 
-        return run_tflite_passes(source.content, passes, context)
+        content, evidence = run_tflite_passes(source.content, passes, context)
+        return (content if content == source.content else source.named(content)), evidence
     graph = source.graph()
     unchanged = serialized(graph)
     changed, evidence = run_passes(graph, passes, context)
     content = serialized(changed)
     # What one pass adds, another may take away again.
-    return (source.as_it_came() if content == unchanged else content), evidence
+    return (source.as_it_came() if content == unchanged else source.named(content)), evidence
 
 
 def _layers(request: OptimizeRequest, context: Context, content: bytes) -> tuple[LayerNoise, ...]:
@@ -180,6 +181,7 @@ def _evidence(request: OptimizeRequest, outcome: OptimizeOutcome) -> Evidence:
         recipe=request.recipe.name,
         target=request.target.name if request.target else None,
         source=source.facts,
+        model_name=source.name,
         result=_result_facts(request, outcome.content) if guard_result.loads else None,
         passes=outcome.passes,
         calibration_samples=max((int(done.facts.get("calibration_samples", 0)) for done in outcome.passes), default=0),

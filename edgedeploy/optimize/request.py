@@ -14,6 +14,7 @@ from edgedeploy.metrics.classification import find_metric
 from edgedeploy.metrics.metric import Metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import load_onnx
+from edgedeploy.model.recorded_name import model_name
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.guard.board import Board
 from edgedeploy.optimize.guard.evaluation import Evaluation, is_valid_drop
@@ -112,7 +113,9 @@ def open_request(
     content = read_file(model, MODEL) if facts.format == "tflite" else load_onnx(model).SerializeToString()
     data = open_datasets(calibration, evaluation, facts, content)
     return OptimizeRequest(
-        source=SourceModel(path=model, facts=inspect_model(model, data.shapes), content=content),
+        source=SourceModel(
+            path=model, facts=inspect_model(model, data.shapes), name=model_name(model), content=content
+        ),
         recipe=recipe,
         output=output,
         data=data,

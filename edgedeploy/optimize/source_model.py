@@ -17,6 +17,7 @@ from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.foundation.sanitize import first_line
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.inference.session import Feed, Session, open_session
+from edgedeploy.model.recorded_name import with_name
 from edgedeploy.optimize.guard.evaluation import Data
 from edgedeploy.values.model import ModelFacts
 
@@ -28,6 +29,8 @@ class SourceModel(Struct, frozen=True, kw_only=True):
 
     path: Path
     facts: ModelFacts
+    name: str
+    """Of the model on devices."""
     content: bytes
     """The model in one piece, its external data embedded."""
 
@@ -54,6 +57,14 @@ class SourceModel(Struct, frozen=True, kw_only=True):
         """Return the file byte for byte; a model with external data as the one file that it becomes."""
         content = read_file(self.path, MODEL)
         return content if len(content) == self.facts.size_bytes else self.content
+
+    def named(self, content: bytes) -> bytes:
+        """Return a result with this model's name recorded in it, so that it replaces this model's releases on devices.
+
+        It stays as it is if that alone would make it larger than this model: the evidence has the name too.
+        """
+        named = with_name(content, self.format, self.name)
+        return content if len(content) <= self.facts.size_bytes < len(named) else named
 
 
 class Datasets(Struct, frozen=True, kw_only=True):

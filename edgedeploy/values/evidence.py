@@ -89,3 +89,5 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """Why it was not accepted, or what is to be known although it was; one sentence each."""
     tools: dict[str, str]
     """Versions of what did it: edgedeploy, onnx, onnx_ir, onnxruntime, numpy."""
+    model_name: str | None = None
+    """Name on devices of the model that `source` is about; None in evidence of an older edgedeploy."""

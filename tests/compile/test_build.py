@@ -31,6 +31,7 @@ from edgedeploy.foundation.errors import (
 )
 from edgedeploy.model.identity import sha256_of_model
 from edgedeploy.model.inspect import inspect_model
+from edgedeploy.model.recorded_name import with_name
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Needs, Runtime, Source
 from edgedeploy.values.evidence import Evidence
@@ -229,6 +230,23 @@ def test_evidence_about_this_very_file_becomes_the_source(small, model, tmp_path
     beside.write_bytes(b"{}")
     with pytest.raises(InvalidFileError, match="cannot be read as evidence"):
         compile_model(model, RPI4, tmp_path / "out")
+
+
+def test_the_name_is_what_optimize_recorded_unless_somebody_says_otherwise(small, model, tmp_path):
+    def named(**setting: str) -> str:
+        return compile_model(model, RPI4, tmp_path / "out", **setting).manifest.name
+
+    assert named() == "my-model"
+    facts = inspect_model(model)
+    about = msgspec.json.decode(evidence(facts.sha256, facts), type=Evidence)
+    path = model.with_name("My Model.onnx.evidence.json")
+    # Where recording it would have made the file larger, only the evidence has it.
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(about, model_name="faces")))
+    assert named() == "faces"
+    path.unlink()
+    model.write_bytes(with_name(model.read_bytes(), "onnx", "text-direction"))
+    assert named() == "text-direction"
+    assert named(name="other") == "other"
 
 
 def test_external_data_is_taken_into_the_one_model_file(small, tmp_path):

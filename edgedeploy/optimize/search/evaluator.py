@@ -76,9 +76,10 @@ class Evaluator:
         if self._prepared is None:
             from edgedeploy.optimize.tflite.pipeline import run_passes as run_tflite_passes
 
-            return run_tflite_passes(self._source.content, (*passes, *self._finish), self._context)
+            content, evidence = run_tflite_passes(self._source.content, (*passes, *self._finish), self._context)
+            return (content if content == self._source.content else self._source.named(content)), evidence
         changed, evidence = run_passes(self._prepared, (*passes, *self._finish), self._context)
-        return serialized(changed), evidence
+        return self._source.named(serialized(changed)), evidence
 
     def attempt(self, name: str, passes: Sequence[Pass]) -> Trial:
         """Try these passes, or take what the journal knows of them."""

@@ -66,6 +66,7 @@ def test_json(invoke):
     assert list(evidence) == [
         "recipe", "target", "source", "result", "passes", "calibration_samples", "evaluation_sha256", "source_metric",
         "max_drop", "executions", "speed", "layers", "search", "accepted", "reasons", "tools",
+        "model_name",
     ]  # fmt: skip
 
 
