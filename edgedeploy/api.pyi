@@ -13,12 +13,14 @@ from edgedeploy.deploy.status import Running as Running
 from edgedeploy.optimize.search.settings import SearchSettings as SearchSettings
 from edgedeploy.deploy.contents import StoreContents as StoreContents
 from edgedeploy.bundle.signature import allowed_signers as allowed_signers
+from edgedeploy.targets.backends import backend_names as backend_names
 from edgedeploy.verdict.baseline import baseline_of as baseline_of
 from edgedeploy.measure.bench import bench as bench
 from edgedeploy.measure.interleaved import bench_against as bench_against
 from edgedeploy.device.emulator.board import board_access as board_access
 from edgedeploy.device.emulator.board import board_down as board_down
 from edgedeploy.device.emulator.board import board_list as board_list
+from edgedeploy.device.emulator.state import board_names as board_names
 from edgedeploy.device.emulator.board import board_status as board_status
 from edgedeploy.device.emulator.board import board_up as board_up
 from edgedeploy.verdict.check import check as check
@@ -46,6 +48,8 @@ from edgedeploy.targets.load import load_target as load_target
 from edgedeploy.bundle.build import manifest_bytes as manifest_bytes
 from edgedeploy.deploy.preflight import measured_peak_bytes as measured_peak_bytes
 from edgedeploy.measure.conditions import merge as merge_measurements
+from edgedeploy.metrics.classification import metric_names as metric_names
+from edgedeploy.model.recorded_name import model_name as model_name
 from edgedeploy.workflows.contract import new_contract as new_contract
 from edgedeploy.bundle.build import open_bundle as open_bundle
 from edgedeploy.optimize.optimize import optimize as optimize
@@ -93,12 +97,14 @@ __all__ = [
     "SearchSettings",
     "StoreContents",
     "allowed_signers",
+    "backend_names",
     "baseline_of",
     "bench",
     "bench_against",
     "board_access",
     "board_down",
     "board_list",
+    "board_names",
     "board_status",
     "board_up",
     "check",
@@ -126,6 +132,8 @@ __all__ = [
     "manifest_bytes",
     "measured_peak_bytes",
     "merge_measurements",
+    "metric_names",
+    "model_name",
     "new_contract",
     "open_bundle",
     "optimize",

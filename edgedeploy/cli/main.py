@@ -5,41 +5,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import os
 import sys
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-_COMMANDS = {
-    # name: (module, one line for --help). Written here so that --help imports none of the modules.
-    "inspect": ("inspect", "Show a model's shapes, parameters, MACs, bytes and operators."),
-    "recipes": ("recipes", "List the recipes, or show one in full."),
-    "targets": ("targets", "List the targets, or show one in full."),
-    "optimize": ("optimize", "Make a model smaller and faster, without making it worse."),
-    "compile": ("compile", "Build a model into a bundle for a target."),
-    "bundle": ("bundle", "Show, verify, pack or sign a bundle."),
-    "board": ("board", "Start, stop, list and log in to emulated boards."),
-    "probe": ("probe", "Identify a device and the target that fits it."),
-    "push": ("push", "Send a bundle to a device and make it the current release."),
-    "releases": ("releases", "List the releases on a device."),
-    "rollback": ("rollback", "Return to the previous release."),
-    "status": ("status", "Show what runs on a device, since when, and its health."),
-    "logs": ("logs", "Show the log of releases that a device keeps."),
-    "uninstall": ("uninstall", "Remove a model, or everything, from a device."),
-    "smoke": ("smoke", "Smoke test: PASS or FAIL for a device, and what to do next."),
-    "bench": ("bench", "Measure the speed of the current release on a device."),
-    "profile": ("profile", "Show the time per operator of the current release."),
-    "test": ("test", "Measure accuracy on a device with labeled data."),
-    "check": ("check", "Check measurements against a contract."),
-    "contract": ("contract", "Write, show or check a contract."),
-    "compare": ("compare", "Compare the measurements of two releases."),
-    "baseline": ("baseline", "Save a release's figures; check later ones against them."),
-    "schema": ("schema", "Print the JSON Schema of a file that is read or printed."),
-    "doctor": ("doctor", "Show what this machine lacks, and the command to install it."),
-    "ship": ("ship", "Optimize, compile, push, bench, test, check and report."),
-}
+from edgedeploy.cli.catalog import GROUPS, SUMMARIES, examples
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+_COMPLETION = "_EDGEDEPLOY_COMPLETE"
+"""The variable in which a shell asks for completion: `bash_source`, `bash_complete` and so on."""
 _MISTAKE = 70
 """EX_SOFTWARE of sysexits.h: an internal error, so that it cannot be taken for the answer «no», which is 1."""
 _OTHER_EXIT_CODES = {
@@ -85,22 +64,34 @@ class _LazyGroup(click.Group):
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(SUMMARIES)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        # By the table, because click would import the module of every command.
+        from click.shell_completion import CompletionItem
+
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [CompletionItem(name, help=line) for name, line in SUMMARIES.items() if name.startswith(incomplete)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
+        if name not in SUMMARIES:
             return None
-        module = importlib.import_module(f"edgedeploy.cli.commands.{_COMMANDS[name][0]}")
+        module = importlib.import_module(f"edgedeploy.cli.commands.{name}")
         command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+        # As wide as the longest name of all, so that the groups are one table.
+        width = max(map(len, SUMMARIES))
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), line) for name, line in commands.items()])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from edgedeploy.foundation.errors import exit_codes
 
+        super().format_epilog(ctx, formatter)
         with formatter.section("Exit codes"):
             for code, meaning in sorted((_OTHER_EXIT_CODES | exit_codes()).items()):
                 formatter.write(f"{'':{formatter.current_indent}}{code:3}  {meaning}\n")
@@ -108,16 +99,26 @@ class _LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in SUMMARIES and not args[0].startswith("-"):
             import difflib
 
-            near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            near = difflib.get_close_matches(args[0], SUMMARIES, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             ctx.fail(f"No such command {args[0]!r}.{hint}")
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "edgedeploy optimize model.onnx --recipe auto --evaluation labeled.npz \\",
+        "    -o small.onnx",
+        "edgedeploy compile small.onnx --target rpi4 -o small.bundle",
+        "edgedeploy push small.bundle ssh://pi@192.0.2.7",
+        "edgedeploy ship contract.toml board:rpi4 --report report",
+    ),
+)
 @click.version_option(package_name="edgedeploy", message="%(prog)s %(version)s")
 def cli() -> None:
     """Take a trained model to edge devices, and prove that it still works there."""
@@ -131,8 +132,12 @@ def _say(text: str) -> None:
 
 def main() -> NoReturn:
     """Entry point. Turns errors into messages and exit codes; everything else is in the library."""
+    if _COMPLETION in os.environ:
+        from edgedeploy.cli import completion
+
+        completion.register()
     try:
-        result = cli.main(standalone_mode=False)
+        result = cli.main(standalone_mode=False, prog_name="edgedeploy", complete_var=_COMPLETION)
         sys.exit(result if isinstance(result, int) else 0)
     except (click.exceptions.Abort, KeyboardInterrupt):
         _say("interrupted")

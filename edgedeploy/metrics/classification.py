@@ -24,6 +24,11 @@ from edgedeploy.foundation.errors import DatasetError, UnknownNameError
 from edgedeploy.metrics.metric import Metric, Scorer
 
 
+def metric_names() -> tuple[str, ...]:
+    """List the metrics that edgedeploy has."""
+    return tuple(BUILT_IN)
+
+
 def find_metric(name: str) -> Metric:
     """Return the metric called `name`: one of `BUILT_IN`, or `"package.module:function"`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from edgedeploy.cli.catalog import GROUPS, SUMMARIES
 from edgedeploy.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +81,52 @@ def test_files_that_contributing_names_exist() -> None:
     assert packages == folders
     for name in re.findall(r"`((?:[\w.]+/)+[\w.]*)`", text):
         assert any((base / name).exists() for base in (ROOT, ROOT / "edgedeploy", ROOT / "tests")), name
+
+
+def parsed(line: str) -> None:
+    """Parse one command line of a shell as `edgedeploy` does, and run nothing.
+
+    Raises:
+        click.UsageError: it is wrong.
+    """
+    words = shlex.split(line, comments=True)
+    # What stands before and after: `A=1 edgedeploy … >FILE`.
+    words = words[words.index("edgedeploy") + 1 :]
+    words = words[: next((at for at, word in enumerate(words) if word[0] in "|>;" or word == "&&"), len(words))]
+    group: click.Command = cli
+    context: click.Context | None = None
+    while isinstance(group, click.Group) and words:
+        name, command, words = group.resolve_command(click.Context(group), words)
+        assert command is not None
+        context = click.Context(group, parent=context)
+        group = command
+        if "--help" in words or "-h" in words:
+            return
+        with group.make_context(str(name), list(words), parent=context, resilient_parsing=False) as made:
+            words = made.args if isinstance(group, click.Group) else []
+            made.args.clear()
+
+
+@pytest.mark.parametrize("words", [(), *COMMANDS], ids=lambda words: " ".join(words) or "edgedeploy")
+def test_help_ends_with_examples_that_parse(words: tuple[str, ...]) -> None:
+    text = CliRunner().invoke(cli, [*words, "--help"], terminal_width=80).output
+    shown = text.partition("Examples:\n")[2].partition("Exit codes:")[0].replace("\\\n", " ")
+    lines = [line.strip() for line in shown.splitlines() if line.strip()]
+    assert lines
+    for line in lines:
+        assert line.startswith(" ".join(("edgedeploy", *words))), line
+        parsed(line)
+
+
+def test_the_groups_of_help_are_all_commands() -> None:
+    text = CliRunner().invoke(cli, ["--help"], terminal_width=80).output
+    assert [line[:-1] for line in text.splitlines() if line[:1].isupper() and line.endswith(":")] == [
+        "Options",
+        *GROUPS,
+        "Exit codes",
+    ]
+    modules = {path.stem for path in (ROOT / "edgedeploy" / "cli" / "commands").glob("[a-z]*.py")}
+    assert set(SUMMARIES) == modules
 
 
 @pytest.mark.parametrize("words", [(), *COMMANDS], ids=lambda words: " ".join(words) or "edgedeploy")

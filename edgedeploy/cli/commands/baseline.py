@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.options.report_files import report_file_options, write_text
 from edgedeploy.cli.options.thresholds import threshold_options
 from edgedeploy.cli.output import Output, common_options
@@ -16,7 +17,13 @@ _MEASUREMENTS = click.argument(
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 
 
-@click.group(name="baseline")
+@click.group(
+    name="baseline",
+    epilog=examples(
+        "edgedeploy baseline save baseline.json run1.json run2.json run3.json",
+        "edgedeploy baseline check baseline.json run4.json",
+    ),
+)
 def command() -> None:
     """Save the figures of good releases in a file, and check later releases against them.
 
@@ -26,7 +33,11 @@ def command() -> None:
     """
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "edgedeploy baseline save baseline.json run1.json run2.json run3.json",
+    )
+)
 @_FILE
 @_MEASUREMENTS
 @common_options
@@ -42,7 +53,11 @@ def save(file: Path, measurements: tuple[Path, ...], out: Output) -> int:
     return 0
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "edgedeploy baseline show baseline.json",
+    )
+)
 @_FILE
 @common_options
 def show(file: Path, out: Output) -> int:
@@ -55,7 +70,11 @@ def show(file: Path, out: Output) -> int:
     return 0
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "edgedeploy baseline check baseline.json run4.json --markdown gate.md",
+    )
+)
 @_FILE
 @_MEASUREMENTS
 @threshold_options

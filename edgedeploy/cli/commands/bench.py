@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.options.bench import bench_settings_options
+from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.options.report_files import write_text
 from edgedeploy.cli.output import Output, common_options, device_options
 
@@ -17,8 +19,14 @@ if TYPE_CHECKING:
     from edgedeploy.values.measurement import BenchSettings
 
 
-@click.command(name="bench")
-@click.argument("device")
+@click.command(
+    name="bench",
+    epilog=examples(
+        "edgedeploy bench board:rpi4 --profile smoke -o bench.json",
+        "edgedeploy bench ssh://pi@192.0.2.7 --against previous",
+    ),
+)
+@device_argument()
 @click.option("--name", metavar="MODEL", help="The model, if the device has several.")
 @click.option(
     "--profile",
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
 @click.option(
     "--against",
     metavar="RELEASE",
+    shell_complete=lambda _ctx, _param, start: ["previous"] if "previous".startswith(start) else [],
     help="Measure the current release in turn with this one: a release ID on the device, or `previous`.",
 )
 @click.option(

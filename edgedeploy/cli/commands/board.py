@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.completion import complete_board, complete_target
 from edgedeploy.cli.output import Output, common_options
 
 if TYPE_CHECKING:
@@ -17,7 +19,23 @@ if TYPE_CHECKING:
     from edgedeploy import api
 
 
-@click.group(name="board")
+def _name(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Take the address of a board, `board:NAME`, for its name."""
+    return value if value is None else value.removeprefix("board:")
+
+
+_board_name = click.argument("name", default="rpi4", callback=_name, shell_complete=complete_board)
+_optional_board_name = click.argument("name", required=False, callback=_name, shell_complete=complete_board)
+
+
+@click.group(
+    name="board",
+    epilog=examples(
+        "edgedeploy board up rpi4",
+        "edgedeploy board up gate --target rpi4 --count",
+        "edgedeploy board down --all",
+    ),
+)
 def command() -> None:
     """Build, boot and stop emulated boards. They run in QEMU, without root and without image downloads.
 
@@ -25,9 +43,19 @@ def command() -> None:
     """
 
 
-@command.command()
-@click.argument("name", default="rpi4")
-@click.option("--target", metavar="TARGET", help="The target that the board emulates. Default: the target called NAME.")
+@command.command(
+    epilog=examples(
+        "edgedeploy board up rpi4",
+        "edgedeploy board up gate --target rpi4 --count",
+    )
+)
+@_board_name
+@click.option(
+    "--target",
+    metavar="TARGET",
+    shell_complete=complete_target,
+    help="The target that the board emulates. Default: the target called NAME.",
+)
 @click.option(
     "--count", "counting", is_flag=True, help="Make a board whose clock counts instructions, for `bench`. It is slower."
 )
@@ -64,8 +92,13 @@ def up(
     return 0
 
 
-@command.command()
-@click.argument("name", required=False)
+@command.command(
+    epilog=examples(
+        "edgedeploy board down rpi4",
+        "edgedeploy board down gate --delete",
+    )
+)
+@_optional_board_name
 @click.option("--all", "everything", is_flag=True, help="Stop every board.")
 @click.option("--delete", is_flag=True, help="Also delete its disk and keys.")
 @common_options
@@ -81,8 +114,12 @@ def down(name: str | None, everything: bool, delete: bool, out: Output) -> int:
     return 0
 
 
-@command.command()
-@click.argument("name", default="rpi4")
+@command.command(
+    epilog=examples(
+        "edgedeploy board status rpi4",
+    )
+)
+@_board_name
 @common_options
 def status(name: str, out: Output) -> int:
     """Show the state of board NAME (default: rpi4). Exits 1 when it is not up."""
@@ -93,7 +130,12 @@ def status(name: str, out: Output) -> int:
     return 0 if found.state == "up" else 1
 
 
-@command.command(name="list")
+@command.command(
+    name="list",
+    epilog=examples(
+        "edgedeploy board list",
+    ),
+)
 @common_options
 def list_(out: Output) -> int:
     """List all boards."""
@@ -104,8 +146,14 @@ def list_(out: Output) -> int:
     return 0
 
 
-@command.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.argument("name", default="rpi4")
+@command.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog=examples(
+        "edgedeploy board ssh rpi4",
+        "edgedeploy board ssh rpi4 -- uname -a",
+    ),
+)
+@_board_name
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 @common_options
 def ssh(name: str, words: tuple[str, ...], out: Output) -> int:

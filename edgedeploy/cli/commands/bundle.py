@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.output import Output, common_options
 from edgedeploy.foundation.units import bytes_in_words
 
@@ -19,12 +20,22 @@ if TYPE_CHECKING:
 _FILES_SHOWN = 12
 
 
-@click.group(name="bundle")
+@click.group(
+    name="bundle",
+    epilog=examples(
+        "edgedeploy bundle show small.bundle",
+        "edgedeploy bundle pack small.bundle -o small.edge",
+    ),
+)
 def command() -> None:
     """Show, verify, pack or sign a bundle: a folder, or one file (NAME.edge)."""
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "edgedeploy bundle show small.bundle",
+    )
+)
 @click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE")
 @common_options
 def show(bundle: Path, out: Output) -> int:
@@ -36,7 +47,11 @@ def show(bundle: Path, out: Output) -> int:
     return 0
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "edgedeploy bundle verify small.edge --allowed-signers allowed_signers",
+    )
+)
 @click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE")
 @click.option(
     "--allowed-signers",
@@ -65,7 +80,11 @@ def verify(bundle: Path, allowed_signers: Path | None, out: Output) -> int:
     return 0
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "edgedeploy bundle sign small.edge --key ~/.ssh/id_ed25519",
+    )
+)
 @click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE")
 @click.option(
     "--key",
@@ -88,7 +107,11 @@ def sign(bundle: Path, key: Path, out: Output) -> int:
     return 0
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "edgedeploy bundle pack small.bundle -o small.edge",
+    )
+)
 @click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE")
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="NAME.edge", help="The file to write."
@@ -103,7 +126,11 @@ def pack(bundle: Path, output: Path, out: Output) -> int:
     return 0
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "edgedeploy bundle schema > manifest.schema.json",
+    )
+)
 @common_options
 def schema(out: Output) -> int:
     """Print the JSON Schema of a bundle's manifest.json."""

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import click
 
+from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.options.report_files import report_file_options, write_text
 from edgedeploy.cli.output import Output, common_options
 
 
-@click.command(name="check")
+@click.command(
+    name="check",
+    epilog=examples(
+        "edgedeploy check bench.json test.json --contract contract.toml --strict",
+    ),
+)
 @click.argument("measurements", metavar="MEASUREMENT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--contract",

@@ -6,12 +6,19 @@ from pathlib import Path
 
 import click
 
+from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.options.report_files import report_file_options, write_text
 from edgedeploy.cli.options.thresholds import threshold_options
 from edgedeploy.cli.output import Output, common_options
 
 
-@click.command(name="compare")
+@click.command(
+    name="compare",
+    epilog=examples(
+        "edgedeploy compare before.json after.json",
+        "edgedeploy compare runs-before/ runs-after/ --latency 3 --junit compare.xml",
+    ),
+)
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
 @threshold_options

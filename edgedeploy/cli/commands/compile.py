@@ -6,29 +6,50 @@ from pathlib import Path
 
 import click
 
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.completion import complete_backend, complete_file, complete_target
 from edgedeploy.cli.options.input_shapes import input_shape_option
 from edgedeploy.cli.output import Output, common_options
 
 
-@click.command(name="compile")
+@click.command(
+    name="compile",
+    epilog=examples(
+        "edgedeploy compile small.onnx --target rpi4 -o small.bundle",
+        "edgedeploy compile small.onnx --target rpi-zero --backend native \\",
+        "    --golden typical.npz -o small.edge",
+    ),
+)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
-    "--target", "target_name", required=True, metavar="NAME", help="The kind of board: see `edgedeploy targets`."
+    "--target",
+    "target_name",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete_target,
+    help="The kind of board: see `edgedeploy targets`.",
 )
 @click.option(
     "--backend",
     metavar="auto|NAME",
     default="auto",
+    shell_complete=complete_backend,
     show_default=True,
     help="Executes the model on the board: a backend that `edgedeploy targets NAME` lists. auto takes the first one "
     "that can run the model.",
 )
 @click.option(
-    "--golden", metavar="DATA", help="Samples for the health check, stored with their outputs. Default: random samples."
+    "--golden",
+    metavar="DATA",
+    shell_complete=complete_file,
+    help="Samples for the health check, stored with their outputs. Default: random samples.",
 )
 @input_shape_option("Shape of a dynamic input, for random golden samples and for backends with static shapes.")
 @click.option(
-    "--name", metavar="NAME", help="Name of the model on devices. Default: from the contract, or from the file."
+    "--name",
+    metavar="NAME",
+    help="Name of the model on devices. Default: from the contract; from MODEL, where `optimize` records it; or from "
+    "the name of the file.",
 )
 @click.option("--version", metavar="VERSION", help="Version of the model on devices. Default: from the contract, or 1.")
 @click.option(

@@ -7,13 +7,21 @@ from pathlib import Path
 
 import click
 
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.completion import complete_file, complete_metric, complete_recipe, complete_target
 from edgedeploy.cli.options.report_files import report_file_options, write_text
 from edgedeploy.cli.output import Output, common_options
 
 _CONTRACT = click.argument("contract", type=click.Path(path_type=Path), metavar="CONTRACT")
 
 
-@click.group(name="contract")
+@click.group(
+    name="contract",
+    epilog=examples(
+        "edgedeploy contract new model.onnx --evaluation labeled.npz -o contract.toml",
+        "edgedeploy contract check contract.toml",
+    ),
+)
 def command() -> None:
     """Write, show or check a contract: what a model must reach on a device, from the people who trained it.
 
@@ -21,14 +29,35 @@ def command() -> None:
     """
 
 
-@command.command()
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
-@click.option("--evaluation", required=True, metavar="DATA", help="Labeled data on which the limits are checked.")
-@click.option("--calibration", metavar="DATA", help="Typical inputs. Recipes with 8-bit activations need them.")
-@click.option(
-    "--metric", default="top1", show_default=True, metavar="NAME", help="The metric: top1, top5, or package.module:fn."
+@command.command(
+    epilog=examples(
+        "edgedeploy contract new model.onnx --evaluation labeled.npz \\",
+        "    --calibration typical.npz --owner 'vision team' -o contract.toml",
+    )
 )
-@click.option("--name", metavar="NAME", help="Name of the model on devices. Default: from the file.")
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
+@click.option(
+    "--evaluation",
+    required=True,
+    metavar="DATA",
+    shell_complete=complete_file,
+    help="Labeled data on which the limits are checked.",
+)
+@click.option(
+    "--calibration",
+    metavar="DATA",
+    shell_complete=complete_file,
+    help="Typical inputs. Recipes with 8-bit activations need them.",
+)
+@click.option(
+    "--metric",
+    default="top1",
+    show_default=True,
+    metavar="NAME|pkg.mod:fn",
+    shell_complete=complete_metric,
+    help="The metric: top1, top5, or package.module:fn.",
+)
+@click.option("--name", metavar="NAME", help="Name of the model on devices. Default: as `edgedeploy compile` names it.")
 @click.option("--version", default="1.0", show_default=True, metavar="VERSION", help="Version of the model.")
 @click.option(
     "--framework", default="not stated", metavar="TEXT", help="The framework that the model was trained with."
@@ -40,12 +69,18 @@ def command() -> None:
     metavar="YYYY-MM-DD",
     help="The last day on which the contract is valid.",
 )
-@click.option("--recipe", metavar="NAME", help="The recipe. Default: int8; weights-int8 without --calibration.")
+@click.option(
+    "--recipe",
+    metavar="NAME",
+    shell_complete=complete_recipe,
+    help="The recipe. Default: int8; weights-int8 without --calibration.",
+)
 @click.option(
     "--target",
     "targets",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete_target,
     help="Add a table of limits for this target. Repeat it for more.",
 )
 @click.option(
@@ -85,7 +120,7 @@ def new(
         evaluation=evaluation,
         calibration=calibration,
         metric=metric,
-        name=name or model.stem.lower().replace("_", "-"),
+        name=name or api.model_name(model),
         version=version,
         framework=framework,
         owner=owner,
@@ -102,7 +137,11 @@ def new(
     return 0
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "edgedeploy contract show contract.toml",
+    )
+)
 @_CONTRACT
 @common_options
 def show(contract: Path, out: Output) -> int:
@@ -115,7 +154,11 @@ def show(contract: Path, out: Output) -> int:
     return 0
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "edgedeploy contract check contract.toml --junit contract.xml",
+    )
+)
 @_CONTRACT
 @click.option("--allow-code", is_flag=True, help="Import and run the Python code that CONTRACT names.")
 @report_file_options

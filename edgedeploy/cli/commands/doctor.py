@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.completion import complete_job
 from edgedeploy.cli.output import Output, common_options
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-@click.command(name="doctor")
-@click.argument("jobs", nargs=-1, metavar="[JOB]…")
+@click.command(
+    name="doctor",
+    epilog=examples(
+        "edgedeploy doctor",
+        "edgedeploy doctor boards devices",
+    ),
+)
+@click.argument("jobs", nargs=-1, metavar="[JOB]…", shell_complete=complete_job)
 @common_options
 def command(jobs: tuple[str, ...], out: Output) -> int:
     """Show which programs, packages, keys and disk space this machine lacks, each with the command to install it.

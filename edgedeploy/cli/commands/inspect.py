@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.options.input_shapes import input_shape_option
 from edgedeploy.cli.output import Output, common_options
 from edgedeploy.foundation.units import bytes_in_words
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
     from edgedeploy.values.model import ModelFacts, TensorFacts
 
 
-@click.command(name="inspect")
+@click.command(
+    name="inspect",
+    epilog=examples(
+        "edgedeploy inspect model.onnx",
+        "edgedeploy inspect model.onnx --input-shape x=1x3x48x192",
+    ),
+)
 @click.argument("model", type=click.Path(path_type=Path))
 @input_shape_option("Shape of a dynamic input, for counting MACs.")
 @common_options

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import click
 
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.output import Output, common_options, device_options
 
 
-@click.command(name="logs")
-@click.argument("device")
+@click.command(
+    name="logs",
+    epilog=examples(
+        "edgedeploy logs board:rpi4 -n 10",
+    ),
+)
+@device_argument()
 @click.option("--name", metavar="MODEL", help="Show only entries of this model.")
 @click.option(
     "-n",

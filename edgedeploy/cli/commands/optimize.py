@@ -7,21 +7,51 @@ from pathlib import Path
 
 import click
 
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.completion import complete_file, complete_metric, complete_recipe, complete_target
+from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.output import Output, common_options
 
 
-@click.command(name="optimize")
+@click.command(
+    name="optimize",
+    epilog=examples(
+        "edgedeploy optimize model.onnx --recipe weights-int8 -o small.onnx",
+        "edgedeploy optimize model.onnx --recipe auto --calibration typical.npz \\",
+        "    --evaluation labeled.npz --on board:rpi4 -o small.onnx",
+    ),
+)
 @click.argument("model", type=click.Path(path_type=Path))
+@device_argument(
+    required=False,
+    option_metavar="ADDRESS|none",
+    option_help="An emulated board (board:rpi4) that judges the answers and the speed, by instructions executed. "
+    "Default: this machine judges, by time. `none`: speed is not judged. The same as the argument DEVICE.",
+)
 @click.option(
     "--recipe",
     required=True,
     metavar="NAME|FILE",
-    help="Name of a recipe, or path of its TOML file. `auto` searches for the best result.",
+    shell_complete=complete_recipe,
+    help="Name of a recipe (`edgedeploy recipes` lists them), or path of its TOML file. `auto` searches for the best "
+    "result.",
 )
-@click.option("--calibration", metavar="DATA", help="Typical inputs, from which quantizers take value ranges.")
-@click.option("--evaluation", metavar="DATA", help="Labeled inputs, on which the result is judged.")
 @click.option(
-    "--metric", default="top1", show_default=True, metavar="NAME|pkg.mod:fn", help="The metric that is judged."
+    "--calibration",
+    metavar="DATA",
+    shell_complete=complete_file,
+    help="Typical inputs, from which quantizers take value ranges.",
+)
+@click.option(
+    "--evaluation", metavar="DATA", shell_complete=complete_file, help="Labeled inputs, on which the result is judged."
+)
+@click.option(
+    "--metric",
+    default="top1",
+    show_default=True,
+    metavar="NAME|pkg.mod:fn",
+    shell_complete=complete_metric,
+    help="The metric that is judged: top1, top5 or package.module:function.",
 )
 @click.option(
     "--max-drop",
@@ -30,12 +60,11 @@ from edgedeploy.cli.output import Output, common_options
     show_default=True,
     help="Allowed drop of the metric, in its own units. Without labels: the share of answers that may change.",
 )
-@click.option("--target", metavar="NAME", help="The kind of board that will run the result.")
 @click.option(
-    "--on",
-    metavar="ADDRESS|none",
-    help="An emulated board (board:rpi4) that judges the answers and the speed, by instructions executed. "
-    "Default: this machine judges, by time. `none`: speed is not judged.",
+    "--target",
+    metavar="NAME",
+    shell_complete=complete_target,
+    help="The kind of board that will run the result: see `edgedeploy targets`.",
 )
 @click.option(
     "--allow",
@@ -67,7 +96,7 @@ def command(
     metric: str,
     max_drop: float,
     target: str | None,
-    on: str | None,
+    device: str | None,
     allowed: tuple[str, ...],
     objective: str | None,
     time_budget_s: float | None,
@@ -94,7 +123,7 @@ def command(
     if not loaded.is_search and (objective is not None or time_budget_s is not None):
         raise click.UsageError(f"--objective and --time-budget are for a search; {loaded.name} is not a search")
     defaults = api.SearchSettings()
-    with contextlib.nullcontext(api.NOBODY) if on == "none" else api.judges(on, progress=out) as judges:
+    with contextlib.nullcontext(api.NOBODY) if device == "none" else api.judges(device, progress=out) as judges:
         evidence = api.optimize(
             model,
             loaded,

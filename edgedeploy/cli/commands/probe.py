@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.output import Output, common_options, device_options
 from edgedeploy.foundation.units import bytes_in_words
 
@@ -15,8 +17,14 @@ if TYPE_CHECKING:
 _UNKNOWN = "unknown"
 
 
-@click.command(name="probe")
-@click.argument("device")
+@click.command(
+    name="probe",
+    epilog=examples(
+        "edgedeploy probe ssh://pi@192.0.2.7",
+        "edgedeploy probe board:rpi4 --json",
+    ),
+)
+@device_argument()
 @device_options
 @common_options
 def command(device: str, accept_new: bool, out: Output) -> int:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import click
 
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.output import Output, common_options, device_options
 
 
-@click.command(name="profile")
-@click.argument("device")
+@click.command(
+    name="profile",
+    epilog=examples(
+        "edgedeploy profile board:rpi4 --top 5",
+    ),
+)
+@device_argument()
 @click.option("--name", metavar="MODEL", help="The model, if the device has several.")
 @click.option(
     "--top", type=click.IntRange(1), default=10, show_default=True, metavar="N", help="Number of nodes to show."

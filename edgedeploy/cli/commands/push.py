@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.options.byte_amounts import ByteRate, ByteSize
+from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.output import Output, common_options, device_options
 from edgedeploy.foundation.units import bytes_in_words
 
@@ -15,9 +17,16 @@ if TYPE_CHECKING:
     from edgedeploy import api
 
 
-@click.command(name="push")
+@click.command(
+    name="push",
+    epilog=examples(
+        "edgedeploy push small.bundle board:rpi4",
+        "edgedeploy push small.edge ssh://pi@192.0.2.7 --retries 5 --bandwidth 500K \\",
+        "    --confirm 'systemctl restart camera && systemctl is-active camera'",
+    ),
+)
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--to", "device", required=True, metavar="DEVICE", help="ssh://user@host:port, board:NAME, local:, …")
+@device_argument()
 @click.option(
     "--measured",
     type=click.Path(path_type=Path),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from msgspec import Struct
 
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.completion import complete_recipe
 from edgedeploy.cli.output import Output, common_options
 
 
@@ -17,8 +19,14 @@ class RecipeLine(Struct, frozen=True, kw_only=True):
     passes: tuple[str, ...]
 
 
-@click.command(name="recipes")
-@click.argument("name", required=False, metavar="[NAME|FILE]")
+@click.command(
+    name="recipes",
+    epilog=examples(
+        "edgedeploy recipes",
+        "edgedeploy recipes int8",
+    ),
+)
+@click.argument("name", required=False, metavar="[NAME|FILE]", shell_complete=complete_recipe)
 @common_options
 def command(name: str | None, out: Output) -> int:
     """List the recipes; with NAME or FILE, show one recipe with its passes and their settings."""

@@ -5,12 +5,19 @@ from __future__ import annotations
 import click
 
 from edgedeploy.cli.altered import altered_lines
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.output import Output, common_options, device_options
 from edgedeploy.foundation.units import bytes_in_words
 
 
-@click.command(name="releases")
-@click.argument("device")
+@click.command(
+    name="releases",
+    epilog=examples(
+        "edgedeploy releases board:rpi4",
+    ),
+)
+@device_argument()
 @device_options
 @common_options
 def command(device: str, accept_new: bool, out: Output) -> int:
@@ -39,7 +46,7 @@ def command(device: str, accept_new: bool, out: Output) -> int:
     lines += [f"damaged: {line}" for line in altered_lines(listing.altered)]
     lines += [f"unreadable, perhaps from another version of edgedeploy: {name}" for name in listing.unreadable]
     if not listing.releases:
-        out.result(listing, f"no releases on {device}: edgedeploy push BUNDLE --to {device}", *lines)
+        out.result(listing, f"no releases on {device}: edgedeploy push BUNDLE {device}", *lines)
     else:
         out.result(listing, table, *lines)
     return 0

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import click
 
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.output import Output, common_options, device_options
 
 
-@click.command(name="rollback")
-@click.argument("device")
+@click.command(
+    name="rollback",
+    epilog=examples(
+        "edgedeploy rollback board:rpi4",
+        "edgedeploy rollback ssh://pi@192.0.2.7 --name text-direction",
+    ),
+)
+@device_argument()
 @click.option("--name", metavar="MODEL", help="The model, if the device has several.")
 @device_options
 @common_options

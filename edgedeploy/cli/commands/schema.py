@@ -6,12 +6,18 @@ import importlib.resources
 
 import click
 
+from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.output import Output, common_options
 
 SCHEMAS = ("baseline", "contract", "manifest", "measurement", "report", "smoke", "verdict")
 
 
-@click.command(name="schema")
+@click.command(
+    name="schema",
+    epilog=examples(
+        "edgedeploy schema contract > contract.schema.json",
+    ),
+)
 @click.argument("name", type=click.Choice(SCHEMAS), metavar="NAME")
 @common_options
 def command(name: str, out: Output) -> int:

@@ -6,15 +6,36 @@ from pathlib import Path
 
 import click
 
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.completion import complete_backend, complete_target
+from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.options.report_files import report_file_options, write_text
 from edgedeploy.cli.output import Output, common_options, device_options
 
 
-@click.command(name="ship")
+@click.command(
+    name="ship",
+    epilog=examples(
+        "edgedeploy ship contract.toml board:rpi4 --report report",
+        "edgedeploy ship contract.toml ssh://pi@192.0.2.7 --junit contract.xml",
+    ),
+)
 @click.argument("contract", type=click.Path(path_type=Path))
-@click.option("--to", "device", required=True, metavar="DEVICE", help="ssh://user@host:port, board:NAME, local:, …")
-@click.option("--target", metavar="NAME", help="The target to build for. Default: the one that fits the device.")
-@click.option("--backend", default="auto", show_default=True, help="auto, or a backend that the target lists.")
+@device_argument()
+@click.option(
+    "--target",
+    metavar="NAME",
+    shell_complete=complete_target,
+    help="The target to build for. Default: the one that fits the device.",
+)
+@click.option(
+    "--backend",
+    metavar="auto|NAME",
+    default="auto",
+    show_default=True,
+    shell_complete=complete_backend,
+    help="auto, or a backend that `edgedeploy targets NAME` lists.",
+)
 @click.option(
     "--report", type=click.Path(path_type=Path), metavar="FOLDER", help="Write index.html and report.json to FOLDER."
 )

@@ -6,11 +6,20 @@ from pathlib import Path
 
 import click
 
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.output import Output, common_options, device_options
 
 
-@click.command(name="smoke")
-@click.argument("device", required=False)
+@click.command(
+    name="smoke",
+    epilog=examples(
+        "edgedeploy smoke board:rpi4",
+        "edgedeploy smoke --kit kit --bundle small.bundle",
+        "edgedeploy smoke --read result-raspberrypi-20260101.json",
+    ),
+)
+@device_argument(required=False)
 @click.option("--name", metavar="MODEL", help="The model, if the device has several. Not with --bundle.")
 @click.option(
     "--bundle",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edgedeploy.cli.altered import altered_lines
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.output import Output, common_options, device_options
 from edgedeploy.foundation.sanitize import printable
 from edgedeploy.foundation.units import bytes_in_words
@@ -15,8 +17,14 @@ if TYPE_CHECKING:
     from edgedeploy import api
 
 
-@click.command(name="status")
-@click.argument("device")
+@click.command(
+    name="status",
+    epilog=examples(
+        "edgedeploy status board:rpi4",
+        "edgedeploy status ssh://pi@192.0.2.7 --health",
+    ),
+)
+@device_argument()
 @click.option("--health", is_flag=True, help="Verify each current release's files, load it and run its golden inputs.")
 @device_options
 @common_options
@@ -41,7 +49,7 @@ def _lines(found: api.DeviceStatus) -> list[str]:
     for one in found.running:
         lines += _running(one)
     if not found.running:
-        lines.append(f"nothing runs on {found.device}: edgedeploy push BUNDLE --to {found.device}")
+        lines.append(f"nothing runs on {found.device}: edgedeploy push BUNDLE {found.device}")
     lines += [f"damaged     {name} (push its bundle again)" for name in found.damaged]
     lines += [f"damaged     {line}" for line in altered_lines(found.altered)]
     others = f", {found.other_releases} more {'release' if found.other_releases == 1 else 'releases'}"

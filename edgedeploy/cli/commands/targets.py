@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.completion import complete_target
 from edgedeploy.cli.output import Output, common_options
 
 if TYPE_CHECKING:
@@ -14,8 +16,14 @@ if TYPE_CHECKING:
     from edgedeploy.values.target import OperatingSystem, Target
 
 
-@click.command(name="targets")
-@click.argument("name", required=False)
+@click.command(
+    name="targets",
+    epilog=examples(
+        "edgedeploy targets",
+        "edgedeploy targets rpi4",
+    ),
+)
+@click.argument("name", required=False, shell_complete=complete_target)
 @common_options
 def command(name: str | None, out: Output) -> int:
     """List the kinds of board; with NAME, show one in full.

@@ -6,19 +6,35 @@ from pathlib import Path
 
 import click
 
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.completion import complete_file, complete_metric
+from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.output import Output, common_options, device_options
 
 
-@click.command(name="test")
-@click.argument("device")
+@click.command(
+    name="test",
+    epilog=examples(
+        "edgedeploy test board:rpi4 --evaluation labeled.npz -o test.json",
+    ),
+)
+@device_argument()
 @click.option("--name", metavar="MODEL", help="The model, if the device has several.")
 @click.option(
     "--evaluation",
     required=True,
     metavar="DATA",
+    shell_complete=complete_file,
     help="Labeled data: a .npz file, a folder of them, or package.module:callable.",
 )
-@click.option("--metric", default="top1", show_default=True, help="The metric: top1, top5 or package.module:function.")
+@click.option(
+    "--metric",
+    metavar="NAME|pkg.mod:fn",
+    default="top1",
+    show_default=True,
+    shell_complete=complete_metric,
+    help="The metric: top1, top5 or package.module:function.",
+)
 @click.option(
     "--samples",
     "limit",

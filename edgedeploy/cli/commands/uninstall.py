@@ -6,12 +6,20 @@ import sys
 
 import click
 
+from edgedeploy.cli.catalog import examples
+from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.output import Output, common_options, device_options
 from edgedeploy.foundation.units import bytes_in_words
 
 
-@click.command(name="uninstall")
-@click.argument("device")
+@click.command(
+    name="uninstall",
+    epilog=examples(
+        "edgedeploy uninstall board:rpi4 --name text-direction --yes",
+        "edgedeploy uninstall board:rpi4 --all",
+    ),
+)
+@device_argument()
 @click.option("--name", metavar="MODEL", help="The model, if the device has several.")
 @click.option(
     "--release", "releases", multiple=True, metavar="ID", help="Remove only this release. Repeat it for more."

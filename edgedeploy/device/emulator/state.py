@@ -38,6 +38,13 @@ def boards_folder() -> Path:
     return cache_folder() / "boards"
 
 
+def board_names() -> tuple[str, ...]:
+    """List the boards that were made, sorted."""
+    if not boards_folder().is_dir():
+        return ()
+    return tuple(sorted(path.name for path in boards_folder().iterdir() if _NAME.fullmatch(path.name)))
+
+
 def board_folder(name: str) -> Path:
     """Return a board's folder.
 
