@@ -94,6 +94,7 @@ _NAMES = {
     "StoreContents": "deploy.contents:StoreContents",
     "target_names": "targets.load:target_names",
     "test": "measure.evaluate:test",
+    "unconfirmed_in_words": "deploy.unjudged:unconfirmed_in_words",
     "uninstall": "deploy.uninstall:uninstall",
     "uninstall_everything": "deploy.uninstall:uninstall_everything",
     "updated_baseline": "verdict.baseline:updated",

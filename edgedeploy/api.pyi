@@ -75,6 +75,7 @@ from edgedeploy.workflows.emulated.instruction_counts import speed_judge as spee
 from edgedeploy.deploy.status import status as status
 from edgedeploy.targets.load import target_names as target_names
 from edgedeploy.measure.evaluate import test as test
+from edgedeploy.deploy.unjudged import unconfirmed_in_words as unconfirmed_in_words
 from edgedeploy.deploy.uninstall import uninstall as uninstall
 from edgedeploy.deploy.uninstall import uninstall_everything as uninstall_everything
 from edgedeploy.verdict.baseline import updated as updated_baseline
@@ -159,6 +160,7 @@ __all__ = [
     "status",
     "target_names",
     "test",
+    "unconfirmed_in_words",
     "uninstall",
     "uninstall_everything",
     "updated_baseline",

@@ -6,6 +6,8 @@ command that fails later.
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from edgedeploy.deploy.device_log import log_field
 from edgedeploy.deploy.releases import Listing, find_release, list_releases, return_to
 from edgedeploy.deploy.store import ReleaseFolder
@@ -18,7 +20,9 @@ TIMEOUT_S = 600.0
 """For an application to be started anew, and looked at."""
 
 
-def confirmed(folder: ReleaseFolder, command: str | None, *, timeout_s: float = TIMEOUT_S) -> tuple[Release, Listing]:
+def confirmed(
+    folder: ReleaseFolder, command: str | None, *, timeout_s: float = TIMEOUT_S, awaits_verdict: bool = False
+) -> tuple[Release, Listing]:
     """Ask the device anew what is current: the link has to lead to the release, and the manifest there to be its own.
     Then run the user's command, if there is one. What this push made current, or one before it that was cut, is taken
     back when it is not confirmed.
@@ -27,6 +31,7 @@ def confirmed(folder: ReleaseFolder, command: str | None, *, timeout_s: float = 
         folder: of the release that was made current, by this push or before.
         command: for the device's shell; a status other than 0 is a no.
         timeout_s: for the command.
+        awaits_verdict: what this push made current stays unconfirmed, until its verdict is known.
 
     Returns:
         The release, and all that the device has.
@@ -50,8 +55,12 @@ def confirmed(folder: ReleaseFolder, command: str | None, *, timeout_s: float = 
     is_new = folder.path in listing.unconfirmed
     is_confirmed, answer = (True, "") if command is None else _run(connection, command, timeout_s)
     if is_confirmed:
-        if is_new:
+        if is_new and awaits_verdict:
+            folder.await_verdict()
+            release = structs.replace(release, awaits_verdict=True, verdict=None)
+        elif is_new:
             folder.confirm()
+            release = structs.replace(release, awaits_verdict=False)
         if command is not None:
             folder.note("confirmed", answer)
         return release, listing

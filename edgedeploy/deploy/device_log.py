@@ -21,8 +21,8 @@ class LogEntry(Struct, frozen=True, kw_only=True):
     event: str
     """`"activated"`, `"rolled-back"` (became current again), `"refused"` (not healthy, not signed as it has to be,
     damaged, or no room for it: did not become current), `"confirmed"` or `"taken-back"` (by the command that `push` was
-    given for that), `"not-confirmed"` (the command failed, and the release stays current: it was confirmed before),
-    `"removed"` or `"uninstalled"`."""
+    given for that, or because it broke its contract), `"judged"` (by `ship`), `"not-confirmed"`
+    (the command failed, and the release stays current: it was confirmed before), `"removed"` or `"uninstalled"`."""
     name: str
     """Of the model."""
     release: str

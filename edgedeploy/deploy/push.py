@@ -112,9 +112,11 @@ def carry_out(request: PushRequest, connection: Connection, progress: Progress =
             health, signer = _approve(request, folder, before, progress)
         if not before.current:
             progress.step(f"making {folder.id} current")
-            folder.make_current(health.report.words, is_confirmed=request.confirm is None)
+            folder.make_current(health.report.words, is_confirmed=request.is_confirmed_at_once)
         progress.step(f"confirming {folder.id}")
-        release, listing = confirmed(folder, request.confirm, timeout_s=request.confirm_timeout_s)
+        release, listing = confirmed(
+            folder, request.confirm, timeout_s=request.confirm_timeout_s, awaits_verdict=request.awaits_verdict
+        )
         retired = _retire_superseded(folder, listing, request.keep, progress)
     return _result(release, sent, health, signer, before, retired)
 

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePosixPath
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct, structs
@@ -26,6 +27,11 @@ from edgedeploy.values.bundle import Manifest, Release
 _ID_DIGITS = 12
 _ID = re.compile(rf"(?!.*\.\.){NAME_PATTERN}-[0-9a-f]{{{_ID_DIGITS}}}")
 _SIZE = re.compile("[0-9]{1,9}", re.ASCII)
+_VERDICTS: Final[Mapping[str, Literal["holds", "breaks", "cannot be told"]]] = {
+    "holds": "holds",
+    "breaks": "breaks",
+    "undetermined": "cannot be told",
+}
 
 
 class Listing(Struct, frozen=True):
@@ -41,7 +47,7 @@ class Listing(Struct, frozen=True):
     files that are not of the release, modes. Contents are not read. Empty where nobody looked."""
     unconfirmed: frozenset[str] = frozenset()
     """`NAME/ID` of releases that a push brought or made current, and did not confirm: it was cut, or they were taken
-    back."""
+    back, or their verdict is not known yet."""
 
     def without(self, paths: Collection[str]) -> Listing:
         """Return the same without some releases, each as `NAME/ID`."""
@@ -93,6 +99,8 @@ def list_releases(connection: Connection, *, check_layout: bool = False) -> List
                 current=entry.current,
                 parent=entry.parent,
                 manifest=manifest,
+                awaits_verdict=entry.awaits_verdict,
+                verdict=entry.verdict,
             )
         )
     return Listing(
@@ -112,6 +120,8 @@ class _Entry(Struct, frozen=True):
     id: str
     current: bool
     confirmed: bool
+    awaits_verdict: bool
+    verdict: Literal["holds", "breaks", "cannot be told"] | None
     parent: str | None
     manifest: bytes
 
@@ -127,14 +137,17 @@ def _entries(answer: bytes, address: str) -> Iterator[_Entry]:
         words = line.decode(errors="replace").split(" ")
         if len(words) != 6 or not _SIZE.fullmatch(words[5]):
             raise DeviceError(f"{address} lists its releases in an unknown way", why=repr(line[:200]))
-        name, identity, current, confirmed, parent, size = words
+        name, identity, current, state, parent, size = words
+        confirmed, _, verdict = state.partition(":")
         content, answer = answer[: int(size)], answer[int(size) :]
         if is_name(name) and _ID.fullmatch(identity):  # else it is none of ours
             yield _Entry(
                 name=name,
                 id=identity,
                 current=current == "yes",
-                confirmed=confirmed != "no",
+                confirmed=confirmed not in ("no", "awaits"),
+                awaits_verdict=state == "awaits",
+                verdict=_VERDICTS.get(verdict),
                 parent=parent if _ID.fullmatch(parent) else None,
                 manifest=content,
             )
@@ -160,7 +173,11 @@ def current_release(connection: Connection, name: str | None = None) -> Release:
         UnknownNameError: there is no such model there, or several and no name.
         DeviceError: nothing is current there.
     """
-    listing = list_releases(connection)
+    return find_current(list_releases(connection), connection.address, name)
+
+
+def find_current(listing: Listing, address: str, name: str | None = None) -> Release:
+    """Find the release that is current among those of a device. Takes and raises what `current_release` does."""
     current = {release.name: release for release in listing.releases if release.current}
     if name is None and len(current) == 1:
         return next(iter(current.values()))
@@ -168,14 +185,14 @@ def current_release(connection: Connection, name: str | None = None) -> Release:
         return current[name]
     if not current:
         raise DeviceError(
-            f"{connection.address} has no current release",
+            f"{address} has no current release",
             why=f"damaged: {', '.join(listing.damaged)}" if listing.damaged else "",
-            hint=f"edgedeploy push BUNDLE --to {connection.address}",
+            hint=f"edgedeploy push BUNDLE --to {address}",
         )
     known = ", ".join(sorted(current))
     if name is None:
-        raise UnknownNameError(f"{connection.address} has several models: {known}", hint="say which with --name")
-    raise UnknownNameError(f"{connection.address} has no model {name!r}", why=f"it has: {known}")
+        raise UnknownNameError(f"{address} has several models: {known}", hint="say which with --name")
+    raise UnknownNameError(f"{address} has no model {name!r}", why=f"it has: {known}")
 
 
 def other_release(connection: Connection, release: Release, wanted: str) -> Release:
@@ -210,8 +227,9 @@ def rollback(connection: Connection, name: str | None = None, *, progress: Progr
         BusyError: another edgedeploy is at work there.
     """
     with open_store(connection) as store:
-        now = current_release(connection, name)
-        before = find_release(list_releases(connection), now.name, now.parent)
+        listing = list_releases(connection)
+        now = find_current(listing, connection.address, name)
+        before = find_release(listing, now.name, now.parent)
         if before is None:
             gone = f"its parent {now.parent} is not on the device any more" if now.parent else "it is the first one"
             raise DeviceError(

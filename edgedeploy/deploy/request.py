@@ -28,6 +28,8 @@ class PushRequest(Struct, frozen=True, kw_only=True):
     """The largest resident set that the release's check may have on the device."""
     confirm: str | None = None
     """A command of the user's for the device's shell, run once the release is current."""
+    awaits_verdict: bool = False
+    """The release is confirmed by a verdict (`workflows.ship.settle`), not by this push."""
     keep: int = retention.DEFAULT
     """How many releases of the model stay on the device."""
     bandwidth_bytes_per_s: int | None = None
@@ -54,6 +56,11 @@ class PushRequest(Struct, frozen=True, kw_only=True):
     def identity(self) -> str:
         """Of the release that the bundle becomes."""
         return release_id(self.bundle.manifest.version, self.bundle.sha256)
+
+    @property
+    def is_confirmed_at_once(self) -> bool:
+        """Whether nothing more than being current confirms the release."""
+        return self.confirm is None and not self.awaits_verdict
 
     @property
     def contents(self) -> dict[str, str]:

@@ -9,8 +9,9 @@ from msgspec import Struct, structs
 from edgedeploy.deploy.contents import StoreContents, read_stored
 from edgedeploy.deploy.device_log import LogEntry, parse_log
 from edgedeploy.deploy.health import run_check
-from edgedeploy.deploy.releases import list_releases
+from edgedeploy.deploy.releases import Listing, list_releases
 from edgedeploy.deploy.scripts.shell import STATUS, run
+from edgedeploy.deploy.unjudged import unconfirmed_in_words
 from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.free_space import free_bytes
@@ -38,6 +39,8 @@ class Running(Struct, frozen=True, kw_only=True):
     files_now: str | None = None
     """What is wrong with its files, each read and compared with its SHA-256; empty when all are whole, None when they
     were not read."""
+    unconfirmed: str | None = None
+    """Why nothing has accepted it, and what to do, in words; None where its push, or its `ship`, came to its end."""
 
 
 class DeviceStatus(Struct, frozen=True, kw_only=True):
@@ -79,7 +82,7 @@ def status(connection: Connection, *, check_health: bool = False, progress: Prog
     running = []
     for release in listing.releases:
         if release.current:
-            running.append(_running(release, entries))
+            running.append(_running(release, listing, entries))
             if check_health:
                 running[-1] = _with_health(running[-1], connection, progress)
     return DeviceStatus(
@@ -115,7 +118,7 @@ def _with_health(running: Running, connection: Connection, progress: Progress) -
     return structs.replace(running, files_now="", health_now=words, healthy_now=healthy)
 
 
-def _running(release: Release, entries: tuple[LogEntry, ...]) -> Running:
+def _running(release: Release, listing: Listing, entries: tuple[LogEntry, ...]) -> Running:
     ours = [entry for entry in entries if entry.name == release.name and entry.event in _BECAME_CURRENT]
     # What became current last is what is current; another one means that this log lost its end.
     last = ours[-1] if ours and ours[-1].release == release.id else None
@@ -124,6 +127,7 @@ def _running(release: Release, entries: tuple[LogEntry, ...]) -> Running:
         since=last.at if last else None,
         by=last.by if last else None,
         health=last.detail or None if last else None,
+        unconfirmed=unconfirmed_in_words(listing, release),
     )
 
 

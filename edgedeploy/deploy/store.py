@@ -12,8 +12,10 @@ from edgedeploy.deploy.scripts.receiving import PREPARE
 from edgedeploy.deploy.scripts.shell import (
     ASSEMBLE_COPIES,
     ASSEMBLE_LINKS,
+    AWAIT_VERDICT,
     CONFIRM,
     DISCARD,
+    JUDGE,
     PLACE,
     REMOVE,
     SWITCH,
@@ -29,11 +31,13 @@ from edgedeploy.deploy.transfer.streams import lines_of_copies, tar_of_links
 from edgedeploy.device.connection import Completed, Connection
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.foundation.programs import last_lines
+from edgedeploy.values.contract import Outcome
 
 _SIGNERS = "~/.edgedeploy/allowed_signers"
 """Where it exists on the device, no release becomes current whose manifest none of those signed. It is the file of the
 device's owner: edgedeploy never writes it."""
 _ASSEMBLE_TIMEOUT_S = 300.0
+_VERDICT_WORDS = {Outcome.HOLDS: "holds", Outcome.BREAKS: "breaks", Outcome.NOT_DETERMINED: "undetermined"}
 
 
 class DeviceStore:
@@ -222,6 +226,18 @@ class ReleaseFolder:
     def confirm(self) -> None:
         """Remember that the release is confirmed: from now on, no command that fails takes it back."""
         self._run(CONFIRM, doing="remember that the release is confirmed")
+
+    def await_verdict(self) -> None:
+        """Remember that a verdict is to confirm the release. Until then, it is no way back for another one."""
+        self._run(AWAIT_VERDICT, doing="remember that the release waits for its verdict")
+
+    def judge(self, outcome: Outcome, detail: str) -> None:
+        """Keep the verdict on the release beside it. That alone confirms nothing, and takes nothing back.
+
+        Args:
+            detail: for the device's log.
+        """
+        self._run(JUDGE, _VERDICT_WORDS[outcome], log_field(detail), doing="keep the verdict on the release")
 
     def make_current_again(self) -> None:
         """Switch back to the release, which keeps the parent that it had."""

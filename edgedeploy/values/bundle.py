@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 
@@ -124,5 +125,10 @@ class Release(Struct, frozen=True, kw_only=True):
     """The release's folder on the device, absolute."""
     current: bool
     parent: str | None
-    """The release that was current when this one became so: where `rollback` goes."""
+    """The release that was current when this one became so, or the parent of that where it was not confirmed: where
+    `rollback` goes."""
     manifest: Manifest
+    awaits_verdict: bool = False
+    """`ship` made it current and has not judged it: it was stopped, or is still at work."""
+    verdict: Literal["holds", "breaks", "cannot be told"] | None = None
+    """What the last `ship` with it found; None when none did, as after `push`."""

@@ -36,7 +36,7 @@ class ShippedRelease(Struct, frozen=True, kw_only=True):
 
     id: str
     parent: str | None
-    """The release that was current before: where `rollback` goes."""
+    """The release that was current and accepted before: where `rollback` goes."""
     sent_files: int
     sent_bytes: int
     kept_files: int
@@ -59,5 +59,8 @@ class Shipment(Struct, frozen=True, kw_only=True):
     profile: Profile | None = None
     """None also where the backend has no profiler."""
     verdict: Verdict | None = None
+    unjudged: str | None = None
+    """The ID of the release that was current when this run began, where nothing had judged or confirmed it: the run
+    before was stopped."""
     remarks: tuple[str, ...] = ()
     """Notes, one sentence each."""

@@ -40,6 +40,10 @@ class SmokeRelease(Struct, frozen=True, kw_only=True):
     id: str
     """As on a device: the version, and the first 12 digits of the bundle's SHA-256."""
     target: str
+    awaits_verdict: bool = False
+    """`ship` made it current on the device and has not judged it: it was stopped, or is still at work."""
+    verdict: Literal["holds", "breaks", "cannot be told"] | None = None
+    """What the last `ship` with it found; None when none did, and on a kit."""
 
 
 class SmokeFigures(Struct, frozen=True, kw_only=True):

@@ -44,6 +44,11 @@ def command(device: str, accept_new: bool, out: Output) -> int:
         )
     lines = [f"damaged: {name} (push its bundle again)" for name in listing.damaged]
     lines += [f"damaged: {line}" for line in altered_lines(listing.altered)]
+    lines += [
+        f"{release.id}: {words}"
+        for release in listing.releases
+        if (words := api.unconfirmed_in_words(listing, release))
+    ]
     lines += [f"unreadable, perhaps from another version of edgedeploy: {name}" for name in listing.unreadable]
     if not listing.releases:
         out.result(listing, f"no releases on {device}: edgedeploy push BUNDLE {device}", *lines)

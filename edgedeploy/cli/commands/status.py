@@ -75,6 +75,9 @@ def _store(store: api.StoreContents) -> str:
 
 
 def _running(one: api.Running) -> list[str]:
+    from edgedeploy.report.content.wording import outcome_in_words
+    from edgedeploy.values.contract import Outcome
+
     release, manifest = one.release, one.release.manifest
     source = f", recipe {manifest.source.recipe}" if manifest.source else ""
     lines = [
@@ -85,6 +88,10 @@ def _running(one: api.Running) -> list[str]:
     if (contract := manifest.contract) is not None:
         owner = f", owner {printable(contract.owner)}" if contract.owner else ""
         lines.append(_row("contract", f"{printable(contract.file)} (SHA-256 {contract.sha256[:12]}){owner}"))
+    if one.unconfirmed:
+        lines.append(_row("verdict", f"{'✗' if release.verdict == 'breaks' else '?'} {one.unconfirmed}"))
+    elif release.verdict:
+        lines.append(_row("verdict", outcome_in_words(Outcome(release.verdict))))
     if one.health:
         lines.append(_row("health at activation", one.health))
     if one.health_now is not None:

@@ -8,7 +8,9 @@ never as part of a script, and only after `edgedeploy.foundation.validation` let
     ~/.edgedeploy/releases/NAME/ID/…           a bundle's files: hard links to blobs, which nobody may write
     ~/.edgedeploy/releases/NAME/ID/.bytecode   what Python made of the sources there at the last check, and its hashes
     ~/.edgedeploy/releases/NAME/ID.parent      the release that was current when this one became so
-    ~/.edgedeploy/releases/NAME/ID.unconfirmed  beside one that a push brought or made current, and has not confirmed
+    ~/.edgedeploy/releases/NAME/ID.unconfirmed  beside one that a push brought or made current, and has not confirmed;
+                                               not empty where a `ship` is to confirm it, by its verdict
+    ~/.edgedeploy/releases/NAME/ID.verdict     what the last `ship` with it found: holds, breaks or undetermined
     ~/.edgedeploy/releases/NAME/ID.sig         the signature of its manifest, if it came with one
     ~/.edgedeploy/current/NAME                 link to ../releases/NAME/ID: the only truth, switched by one rename
     ~/.edgedeploy/releases/NAME/ID.partial/    a release that has not passed its checks, and is not in its place
@@ -190,7 +192,8 @@ rm -rf "releases/$1/$2.partial" "staging/$2.sig" "partial/.wanted.$1"
 
 # $3 is `keep` when a release that was current before becomes so again: it keeps its own parent. Else it is unconfirmed:
 # that is written before it is current, and taken away by `CONFIRM`, which needs no space; or at once where $3 is
-# `confirmed`, since no command is to confirm it. $4 is for the log.
+# `confirmed`, since no command is to confirm it. $4 is for the log. One that is not confirmed is no way back: from what
+# replaces it, the way back is its own. Where that is the release itself, it was confirmed before, and stays so.
 SWITCH = (
     _LOG
     + """
@@ -199,6 +202,7 @@ cd .edgedeploy
 [ -f "releases/$1/$2/manifest.json" ]
 old=$(readlink "current/$1" 2>/dev/null || true)
 old=${old##*/}
+[ ! -e "releases/$1/$old.unconfirmed" ] || old=$(cat "releases/$1/$old.parent" 2>/dev/null || true)
 if [ "$3" != keep ] && [ "$old" != "$2" ]; then
     printf '%s\\n' "$old" >"releases/$1/$2.parent.new"
     mv -f "releases/$1/$2.parent.new" "releases/$1/$2.parent"
@@ -218,6 +222,28 @@ sync
 )
 
 CONFIRM = 'rm -f ".edgedeploy/releases/$1/$2.unconfirmed" && sync'
+
+# What `ship` made current waits for its verdict.
+AWAIT_VERDICT = """
+set -eu
+cd ".edgedeploy/releases/$1"
+echo verdict >"$2.unconfirmed"
+rm -f "$2.verdict"
+sync
+"""
+
+# $3 is the verdict on the release, $4 is for the log. A full disk must not stand in the way of what comes next.
+JUDGE = (
+    _LOG
+    + """
+cd .edgedeploy || exit 1
+{
+    printf '%s\\n' "$3" >"releases/$1/$2.verdict.new" && mv -f "releases/$1/$2.verdict.new" "releases/$1/$2.verdict"
+} 2>/dev/null || rm -f "releases/$1/$2.verdict.new" "releases/$1/$2.verdict"
+note judged "$1" "$2" "$4"
+sync
+"""
+)
 
 # $1 is a model of which nothing shall be current any more, $2 the release that is, $3 is for the log.
 SWITCH_OFF = (
@@ -242,12 +268,13 @@ cd .edgedeploy && note "$1" "$2" "$3" "$4"
 
 REMOVE = """
 cd .edgedeploy/releases || exit 1
-rm -rf "$1/$2" "$1/$2.partial" "$1/$2.parent" "$1/$2.unconfirmed" "$1/$2.sig"
+rm -rf "$1/$2" "$1/$2.partial" "$1/$2.parent" "$1/$2.unconfirmed" "$1/$2.verdict" "$1/$2.sig"
 rm -rf "../staging/$2.sig" "../partial/.wanted.$1"
 rmdir "$1" 2>/dev/null || :
 """
 
-# For each release: one line of facts, then its manifest, whose size the line says.
+# For each release: one line of facts, then its manifest, whose size the line says. Whether it is confirmed is `yes`,
+# `no`, or `awaits` where a verdict is to confirm it; after a colon comes the last verdict, if there was one.
 LIST = """
 pwd
 cd .edgedeploy/releases 2>/dev/null || exit 0
@@ -274,6 +301,10 @@ for folder in */*/; do
         ?*/"$id") [ "$(cd "../current/$name" 2>/dev/null && pwd -P)" != "$(cd "$folder" && pwd -P)" ] || current=yes ;;
     esac
     [ -e "$folder.unconfirmed" ] && confirmed=no || confirmed=yes
+    [ ! -s "$folder.unconfirmed" ] || confirmed=awaits
+    verdict=
+    [ ! -f "$folder.verdict" ] || read -r verdict <"$folder.verdict" || :
+    case $verdict in holds|breaks|undetermined) confirmed=$confirmed:$verdict ;; esac
     printf '%s %s %s %s %s %s\\n' "$name" "$id" "$current" "$confirmed" "${parent:--}" "$size"
     [ "$size" = 0 ] || cat "$folder/manifest.json"
 done
@@ -295,7 +326,8 @@ if [ $# = 0 ]; then
     note uninstalled "$name" - ""
 fi
 for id; do
-    rm -rf "releases/$name/$id" "releases/$name/$id.parent" "releases/$name/$id.unconfirmed" "releases/$name/$id.sig"
+    at="releases/$name/$id"
+    rm -rf "$at" "$at.parent" "$at.unconfirmed" "$at.verdict" "$at.sig"
     note removed "$name" "$id" ""
 done
 sync

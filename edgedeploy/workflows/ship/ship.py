@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import structs
@@ -12,10 +13,11 @@ from msgspec import structs
 from edgedeploy.bundle.build import manifest_bytes
 from edgedeploy.bundle.signature import read_signature, sign
 from edgedeploy.compile.build import compile_model
-from edgedeploy.deploy.push import PushResult, push
+from edgedeploy.deploy.push import PushResult, carry_out
+from edgedeploy.deploy.request import PushRequest
 from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
-from edgedeploy.foundation.errors import DeviceError
+from edgedeploy.foundation.errors import DeviceError, EdgedeployError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.measure.bench import bench
 from edgedeploy.measure.conditions import merge
@@ -35,7 +37,7 @@ from edgedeploy.verdict.check import check
 from edgedeploy.workflows.emulated.instruction_counts import NOBODY, Judges, judges
 from edgedeploy.workflows.ship.facts import bundle_facts, contract_facts, release_facts
 from edgedeploy.workflows.ship.request import ShipRequest, resolve
-from edgedeploy.workflows.ship.settle import settle
+from edgedeploy.workflows.ship.settle import settle, unsettled
 from edgedeploy.workflows.ship.target_choice import choose_target
 
 SCHEMA = 1
@@ -58,7 +60,10 @@ def ship(
     """Optimize, compile, push, bench, test and check what `contract` describes.
 
     A release that breaks its contract does not stay current where another one was so before: that one is made current
-    again. To an emulated board, the guard judges the optimized model on a board of the same kind, as
+    again. Until the verdict is known, the device remembers that the release waits for it (`Release.awaits_verdict`):
+    the next `ship` says so, and the way back stays the last release that was accepted.
+
+    To an emulated board, the guard judges the optimized model on a board of the same kind, as
     `optimize --on board:NAME` does: its answers and its instructions.
 
     Args:
@@ -98,6 +103,9 @@ def ship(
 
 def _ship(request: ShipRequest, connection: Connection, folder: Path, progress: Progress) -> Shipment:
     target = choose_target(connection, request.device, request.target, request.backend, progress)
+    unjudged, remarks = unsettled(connection, request.name)
+    for remark in remarks:
+        progress.note(remark)
     optimized, evidence = _optimize(request, target, folder, progress)
     shipment = Shipment(
         schema=SCHEMA,
@@ -105,15 +113,17 @@ def _ship(request: ShipRequest, connection: Connection, folder: Path, progress: 
         device=request.device,
         contract=contract_facts(request.contract),
         evidence=evidence,
+        unjudged=unjudged,
     )
     if not evidence.accepted:
-        return structs.replace(shipment, remarks=("Nothing was sent: the optimized model was refused.",))
+        return structs.replace(shipment, remarks=(*remarks, "Nothing was sent: the optimized model was refused."))
     bundle = _compile(request, optimized, target, folder, progress)
     pushed = _push(request, bundle, connection, progress)
-    measurement = _measure(request, connection, pushed.release, progress)
-    verdict = check(request.contract, measurement, strict=request.strict)
-    profiled = _profile(connection, pushed.release, progress)
-    current, remarks = settle(connection, pushed, verdict, progress)
+    with _saying_what_is_left(pushed.release, progress):
+        measurement = _measure(request, connection, pushed.release, progress)
+        verdict = check(request.contract, measurement, strict=request.strict)
+        profiled = _profile(connection, pushed.release, progress)
+        current, settled = settle(connection, pushed.release, verdict, progress)
     return structs.replace(
         shipment,
         bundle=bundle_facts(bundle),
@@ -121,8 +131,24 @@ def _ship(request: ShipRequest, connection: Connection, folder: Path, progress: 
         measurement=measurement,
         profile=profiled,
         verdict=verdict,
-        remarks=remarks,
+        remarks=(*remarks, *settled),
     )
+
+
+@contextlib.contextmanager
+def _saying_what_is_left(release: Release, progress: Progress) -> Iterator[None]:
+    """Where the work is stopped after the push, say what that leaves on the device."""
+    try:
+        yield
+    except (EdgedeployError, KeyboardInterrupt) as error:
+        if release.awaits_verdict:
+            back = f", and the way back is {release.parent}" if release.parent else ""
+            left = f"{release.id} is current on {release.device} and is not judged{back}: run ship again"
+            if isinstance(error, EdgedeployError):
+                error.hint = f"{error.hint}; {left}" if error.hint else left
+            else:
+                progress.note(left)
+        raise
 
 
 def _optimize(request: ShipRequest, target: Target, folder: Path, progress: Progress) -> tuple[Path, Evidence]:
@@ -176,7 +202,7 @@ def _push(request: ShipRequest, bundle: Bundle, connection: Connection, progress
     if request.sign_key is not None:
         sign(manifest_bytes(bundle), bundle.path, request.sign_key)
         signature = read_signature(bundle.path)
-    return push(bundle, connection, signature=signature, progress=progress)
+    return carry_out(PushRequest(bundle=bundle, signature=signature, awaits_verdict=True), connection, progress)
 
 
 def _measure(request: ShipRequest, connection: Connection, release: Release, progress: Progress) -> Measurement:

@@ -11,8 +11,9 @@ from msgspec import structs
 
 from edgedeploy.deploy.preflight import check_device
 from edgedeploy.deploy.push import push
-from edgedeploy.deploy.releases import current_release
+from edgedeploy.deploy.releases import find_current, list_releases
 from edgedeploy.deploy.status import health
+from edgedeploy.deploy.unjudged import unconfirmed_in_words
 from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.probe.probe import probe
@@ -87,7 +88,7 @@ def smoke(
         taken_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         passed=passes(all_lines),
         lines=all_lines,
-        release=SmokeRelease(name=release.name, id=release.id, target=release.manifest.target) if release else None,
+        release=_facts(release) if release else None,
         figures=_figures(measured) if measured else None,
     )
 
@@ -167,13 +168,25 @@ def _release(
     return release
 
 
+def _facts(release: Release) -> SmokeRelease:
+    return SmokeRelease(
+        name=release.name,
+        id=release.id,
+        target=release.manifest.target,
+        awaits_verdict=release.awaits_verdict,
+        verdict=release.verdict,
+    )
+
+
 def _current(connection: Connection, name: str | None) -> tuple[str, Release]:
     try:
-        release = current_release(connection, name)
+        listing = list_releases(connection)
+        release = find_current(listing, connection.address, name)
     except DeviceError as error:
         hint = f"edgedeploy smoke {connection.address} --bundle BUNDLE"
         raise DeviceError(error.what, why=error.why, hint=hint) from error
-    return _named(release), release
+    unconfirmed = unconfirmed_in_words(listing, release)
+    return _named(release) + (f"; {unconfirmed}" if unconfirmed else ""), release
 
 
 def _fits(manifest: Manifest, connection: Connection) -> tuple[str, None]:
