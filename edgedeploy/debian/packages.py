@@ -24,7 +24,7 @@ from edgedeploy.debian.sources import (
 )
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.files import cache_folder, unwritable
-from edgedeploy.foundation.programs import apt_line, last_lines, need
+from edgedeploy.foundation.programs import apt_line, completed, last_lines, need
 from edgedeploy.foundation.progress import SILENT, Progress
 
 MIRROR_VARIABLE = "EDGEDEPLOY_DEBIAN_MIRROR"
@@ -132,7 +132,8 @@ def unpack(packages: Sequence[Package], root: Path, *, leave_out: Sequence[str],
         with subprocess.Popen(
             ["dpkg-deb", "--fsys-tarfile", str(package.path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as archive:
-            result = subprocess.run(extract, stdin=archive.stdout, capture_output=True, text=True, check=False)
+            # Where it ends with an error, the other one has nobody to write to any more, and ends too.
+            result = completed(extract, stdin=archive.stdout)
         if result.returncode or archive.returncode:
             package.path.unlink(missing_ok=True)  # if it is the download that is damaged, the next one begins anew
             raise HostError(f"{package.path.name} cannot be unpacked", why=last_lines(result.stderr))
@@ -217,15 +218,11 @@ class _Apt:
         return self.archives / f"{name}_{version.replace(':', '%3a')}_{architecture}.deb"
 
     def run(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return completed(
             ["apt-get", *self._options, "--yes", *arguments],
             cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
             stdin=subprocess.DEVNULL,
             env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
-            check=False,
         )
 
     def checked(self, *arguments: str, folder: Path | None = None) -> str:
@@ -295,6 +292,6 @@ def _update(apt: _Apt, sources: Sequence[AptSource], release: str) -> tuple[tupl
 def _apt_places() -> tuple[Path, Path]:
     """Find the host's file and folder of sources, wherever its configuration has them."""
     words = ["apt-config", "shell", "file", "Dir::Etc::sourcelist/f", "folder", "Dir::Etc::sourceparts/d"]
-    text = subprocess.run(words, capture_output=True, text=True, check=False).stdout
+    text = completed(words).stdout
     places = dict(word.partition("=")[::2] for word in shlex.split(text))
     return Path(places.get("file", "/etc/apt/sources.list")), Path(places.get("folder", "/etc/apt/sources.list.d"))

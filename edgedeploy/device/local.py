@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import select
 import signal
 import subprocess
 import tempfile
@@ -11,13 +13,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from edgedeploy.device.backlog import POLL_S, Backlog
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.pump import did_not_end, run_to_end
+from edgedeploy.device.streams import Reader, Writer
 from edgedeploy.device.watchdog import SilenceLimit
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.foundation.files import unwritable
 
+_CHUNK_BYTES = 64 << 10
 _STDERR_LIMIT_BYTES = 64 << 10
+_END_S = 5.0
+"""For a killed command to be gone."""
 
 
 class LocalConnection:
@@ -61,6 +68,8 @@ class LocalProcess:
         self._address = address
         # Through a shell, as sshd does it: a command that is not there ends with status 127.
         self._words = list(argv)
+        self._killed = False
+        self._backlog = Backlog()
         # Standard error goes to a file: nobody has to drain it, and it cannot block the command.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         environment = {
@@ -79,16 +88,18 @@ class LocalProcess:
         except OSError as error:
             self._errors.close()
             raise DeviceError("this machine starts no more commands", why=error.strerror or "") from error
-        self.stdin = cast(BinaryIO, self._process.stdin)
-        self.stdout = cast(BinaryIO, self._process.stdout)
+        self._input = cast(BinaryIO, self._process.stdin)
+        self._output = cast(BinaryIO, self._process.stdout)
+        os.set_blocking(self._input.fileno(), False)
+        self.stdin = cast(BinaryIO, Writer(self.send, self.end_of_input))
+        self.stdout = cast(BinaryIO, Reader(self.receive, self._output.close))
 
     def wait(self, timeout_s: float | None = None) -> Completed:
         silence = SilenceLimit(self, timeout_s)
         try:
             with silence:
-                with contextlib.suppress(BrokenPipeError, ValueError):
-                    self.stdin.close()
-                rest = b"" if self.stdout.closed else self.stdout.read()
+                self.stdin.close()
+                rest = self.stdout.read()
                 status = self._process.wait()
             if silence.exceeded:
                 raise did_not_end(self._words[0], self._address, timeout_s)
@@ -101,7 +112,7 @@ class LocalProcess:
         finally:
             silence.stop()
             self.kill()
-            self.stdout.close()
+            self._output.close()
             self._errors.close()
 
     def kill(self) -> None:
@@ -111,4 +122,56 @@ class LocalProcess:
             # The whole session: a shell's children would otherwise live on and hold the pipes.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            self._killed = True
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel; nobody waits for it
+                self._process.wait(_END_S)
+
+    def send(self, data: memoryview) -> int:
+        """Write some of `data`. Returns how many bytes.
+
+        Raises:
+            BrokenPipeError: the command takes no more.
+        """
+        while not _is_ready(self._input, select.POLLOUT):
+            # A child that it left behind may hold the pipe, and not read from it.
+            if self._killed or self._has_ended():
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        try:
+            return os.write(self._input.fileno(), data[:_CHUNK_BYTES])
+        except BlockingIOError:
+            return 0
+
+    def end_of_input(self) -> None:
+        """Let the command see the end of its input."""
+        with contextlib.suppress(OSError):
+            self._input.close()
+
+    def receive(self) -> bytes:
+        """Wait for output. Returns some of it; nothing at its end, or soon after the command's."""
+        while not self._output.closed:
+            ended = self._has_ended()
+            if self._killed or (ended and self._backlog.is_over()):
+                break
+            # Whoever kills it may close the stream meanwhile.
+            with contextlib.suppress(OSError, ValueError):
+                if _is_ready(self._output, select.POLLIN):
+                    chunk = os.read(self._output.fileno(), _CHUNK_BYTES)
+                    self._backlog.took(len(chunk))
+                    return chunk
+        return b""
+
+    def _has_ended(self) -> bool:
+        """Tell whether the command has ended, without waiting for it: see `kill`."""
+        if self._process.returncode is not None:
+            return True
+        try:
+            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
+
+
+def _is_ready(file: BinaryIO, event: int) -> bool:
+    """Wait for `POLL_S` at most until a pipe can be used, or its other end is closed."""
+    poll = select.poll()
+    poll.register(file, event)
+    return bool(poll.poll(POLL_S * 1000))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
 
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.sanitize import printable
@@ -27,6 +30,8 @@ _PACKAGES = {
 # Debian keeps file system tools where only root's PATH looks; they work for everybody.
 SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")
 _LINE_LIMIT = 500
+TIMEOUT_S = 3600.0
+"""For downloads of packages over a slow network, and for file systems on a slow disk."""
 
 
 def need(*programs: str) -> None:
@@ -64,15 +69,52 @@ def apt_line(*packages: str) -> str:
     return f"{sudo}apt-get install -y --no-install-recommends {' '.join(sorted(set(packages)))}"
 
 
+def completed(
+    argv: Sequence[str],
+    *,
+    input: str | None = None,
+    stdin: int | IO[bytes] | None = None,
+    cwd: Path | str | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of this machine to its end, whatever its exit status, and take what it prints.
+
+    Args:
+        timeout_s: for the whole of it; then it is killed.
+
+    Raises:
+        HostError: it did not end in time.
+        OSError: it cannot be started.
+    """
+    try:
+        return subprocess.run(
+            list(argv),
+            input=input,
+            stdin=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            cwd=cwd,
+            env=env,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise HostError(
+            f"{Path(argv[0]).name} did not end within {timeout_s / 60:g} minutes, and was stopped",
+            why=last_lines(error.stderr or b""),
+            hint="check the network, the disk and what else this machine does, then run the command again",
+        ) from error
+
+
 def run(program: str, *arguments: str, stdin: str = "") -> str:
     """Run one of the tools to its end and return its standard output.
 
     Raises:
         HostError: it is missing or it failed; the message has its own words.
     """
-    result = subprocess.run(
-        [find(program), *arguments], input=stdin, capture_output=True, text=True, errors="replace", check=False
-    )
+    result = completed([find(program), *arguments], input=stdin)
     if result.returncode:
         raise HostError(
             f"{program} failed (exit status {result.returncode})",

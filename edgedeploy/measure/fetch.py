@@ -14,6 +14,8 @@ from edgedeploy.measure.protocol import SILENCE_LIMIT_S
 from edgedeploy.values.bundle import FileEntry, Release
 
 _CHUNK_BYTES = 1 << 20
+_SLOWEST_BYTES_PER_S = 4 << 10
+"""Half of what a mobile network of 64 kbit/s carries."""
 
 
 def fetch_model(
@@ -22,7 +24,7 @@ def fetch_model(
     """Read the release's model file from its device, verified against the release's manifest.
 
     Args:
-        silence_limit_s: a device that sends nothing for so long is taken for hung.
+        silence_limit_s: for the whole transfer, and a second more for each 4 KiB; then the device is taken for hung.
 
     Raises:
         IntegrityError: it is not the file that the manifest names.
@@ -60,20 +62,21 @@ def _read(
     """
     limit_bytes = entry.size_bytes + 1
     process = connection.start(["head", "-c", str(limit_bytes), f"{release.path}/{entry.path}"])
-    silence = SilenceLimit(process, silence_limit_s)
+    limit_s = silence_limit_s + limit_bytes // _SLOWEST_BYTES_PER_S
+    silence = SilenceLimit(process, limit_s)
     content = bytearray()
     try:
-        while len(content) < limit_bytes:
-            with silence:
+        with silence:
+            while len(content) < limit_bytes:
                 chunk = process.stdout.read(min(_CHUNK_BYTES, limit_bytes - len(content)))
-            if not chunk:
-                break
-            content += chunk
-            progress.advance(len(content), entry.size_bytes, "bytes")
+                if not chunk:
+                    break
+                content += chunk
+                progress.advance(len(content), entry.size_bytes, "bytes")
         if silence.exceeded:
             raise DeviceError(
-                f"{connection.address} stopped sending the model of {release.id}",
-                why=f"nothing came for {silence_limit_s:g} s, after {len(content):,} of {entry.size_bytes:,} bytes",
+                f"{connection.address} did not send the model of {release.id} in time",
+                why=f"{len(content):,} of {entry.size_bytes:,} bytes came within {limit_s:g} s",
                 hint="look at the device, then try again",
             )
         # A longer file is wrong in any case: how its sender ended does not matter.

@@ -51,10 +51,7 @@ def count_inferences(talk: Conversation, feeds: Sequence[Feed], *, samples: int)
         {"do": "bench", **bounds, "max_samples": samples},
         {f"{index}:{name}": array for index, feed in enumerate(feeds) for name, array in feed.items()},
     )
-    while True:
-        message, arrays = talk.receive()
-        if message["is"] != "progress":
-            break
+    _, arrays = talk.result(talk.result_limit_s(samples + 2))
     counts = instructions(talk, arrays, "samples_ns")
     if len(counts) != samples:
         raise DeviceError(f"the runner counted {len(counts)} inferences, and {samples} were asked for")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -38,6 +39,7 @@ class Conversation:
         self.process = process
         """The runner's."""
         self._silence = SilenceLimit(process, silence_limit_s)
+        self._sending = SilenceLimit(process, silence_limit_s)
         self.abilities: frozenset[str] = frozenset()
         """What this runner can do that runners of earlier versions cannot."""
 
@@ -45,18 +47,49 @@ class Conversation:
         """Send a request and return its answer, leaving out progress and arrays.
 
         Raises:
-            DeviceError: the runner refuses, fails, is silent for too long, or says something that is not an answer.
+            DeviceError: the runner refuses, fails, does not answer in time, or says something that is not an answer.
             UnreachableError: the connection was lost.
         """
         self.send(request)
+        answer, _ = self.result(self._silence.limit_s or SILENCE_LIMIT_S)
+        return answer
+
+    def result(
+        self, limit_s: float, heard: Callable[[Message], None] = lambda progress: None
+    ) -> tuple[dict[str, Any], Arrays]:
+        """Wait for the answer to a request that takes time, and return it with its arrays.
+
+        Args:
+            limit_s: for the whole answer, however much the runner says meanwhile.
+            heard: is given each message of progress before it.
+
+        Raises:
+            DeviceError, UnreachableError: as `ask`.
+        """
+        ends_by = time.monotonic() + limit_s
         while True:
-            answer, _ = self.receive()
-            if answer["is"] != "progress":
-                return answer
+            message, arrays = self.receive()
+            if message["is"] != "progress":
+                return message, arrays
+            if time.monotonic() > ends_by:
+                self.process.kill()
+                raise DeviceError(
+                    f"the runner on {self._address} did not come to an end within {limit_s:g} s and was stopped",
+                    why="it reports progress, and no result",
+                    hint="look at the device, then try again",
+                )
+            heard(message)
+
+    def result_limit_s(self, inferences: int, seconds: float = 0.0) -> float:
+        """Return how long a request may take that runs so many inferences, and measures for so many seconds besides."""
+        return seconds + (inferences + 1) * (self._silence.limit_s or SILENCE_LIMIT_S)
 
     def send(self, request: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> None:
-        """Send a request. Where the runner has ended, it is `receive` that raises an error: it also knows why."""
-        with contextlib.suppress(BrokenPipeError):
+        """Send a request. Where the runner has ended, it is `receive` that raises an error: it also knows why.
+
+        A runner that takes no input for too long is stopped.
+        """
+        with contextlib.suppress(BrokenPipeError), self._sending:
             for content in encode(request, arrays):
                 self.process.stdin.write(content)
             self.process.stdin.flush()
@@ -103,6 +136,7 @@ class Conversation:
     def close(self) -> None:
         """End the conversation and the runner, whatever state they are in."""
         self._silence.stop()
+        self._sending.stop()
         self.process.kill()
         for file in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError, ValueError):
@@ -121,7 +155,7 @@ class Conversation:
         return header.array(content)
 
     def _ended(self, how: str) -> DeviceError:
-        if self._silence.exceeded:
+        if self._silence.exceeded or self._sending.exceeded:
             return DeviceError(
                 f"the runner on {self._address} has been silent for {self._silence.limit_s:g} s and was stopped",
                 why="the device may have hung, or the model be far too large for it",

@@ -114,14 +114,16 @@ def timed_run(
     """
     talk.send({"do": "bench", **structs.asdict(bounds), "every_ms": settings.every_ms, "watch": watched})
     states: list[DeviceState] = []
-    while True:
-        message, arrays = talk.receive()
-        if message["is"] != "progress":
-            return Run(talk, loaded, message, arrays, states)
+
+    def heard(message: dict[str, Any]) -> None:
         if message.get("phase") == "steady":
             progress.advance(talk.field(message, "samples", int), None, "inferences")
         if watched and "state" in message and len(states) < _STATES_LIMIT:
             states.append(_state(talk, message))
+
+    limit_s = talk.result_limit_s(bounds.warmup, bounds.warmup_s + bounds.max_s)
+    message, arrays = talk.result(limit_s, heard)
+    return Run(talk, loaded, message, arrays, states)
 
 
 def _state(talk: Conversation, message: dict[str, Any]) -> DeviceState:

@@ -132,3 +132,15 @@ class TestConfirm:
         with pytest.raises(DeviceError, match=r"did not keep 2-.* as the current release"):
             push(make_bundle(version="2"), device)
         assert current_release(device) == first
+
+
+@pytest.mark.parametrize(
+    "application", ["sleep 600 & echo $! >pid", "(while sleep 0.2; do echo .; done) & echo $! >pid"]
+)
+def test_a_command_that_starts_an_application_confirms(
+    make_bundle, device: LocalConnection, home: Path, application: str
+) -> None:
+    """It keeps the output of the command open, which has ended."""
+    result = push(make_bundle(), device, confirm=application)
+    assert result.release.current and read_log(device)[-1].event == "confirmed"
+    device.run(["sh", "-c", "kill -KILL $(cat pid)"])

@@ -126,9 +126,43 @@ def test_a_command_that_is_ended_leaves_nothing_behind(connection: Connection, t
     assert connection.run(["sh", "-c", gone, "sh", *numbers]).exit_status == 0
 
 
-def test_a_child_that_keeps_the_output_open_does_not_outlast_the_limit(connection: Connection) -> None:
-    with pytest.raises(DeviceError):
-        connection.run(["sh", "-c", "sleep 20 & exit 0"], timeout_s=0.5)
+@pytest.mark.parametrize(
+    "child",
+    [
+        "sleep 600",
+        "setsid sleep 600",
+        "while sleep 0.2; do echo .; done",
+        "while sleep 0.2; do echo . >&2; done",
+        "yes",
+    ],
+)
+def test_a_child_that_keeps_the_output_open_is_no_reason_to_wait(connection: Connection, child: str) -> None:
+    """The command's own end counts: its status, and all that it wrote itself."""
+    script = f"({child}) & echo $!; echo said >&2; exit 3"
+    answer = connection.run(["sh", "-c", script], timeout_s=HARMLESS_S)
+    number, _, _ = answer.stdout.partition(b"\n")
+    assert answer.exit_status == 3 and b"said\n" in answer.stderr
+    connection.run(["pkill", "-KILL", "-P", number.decode()])
+    connection.run(["kill", "-KILL", number.decode()])
+
+
+def test_a_child_that_goes_on_does_not_end_with_the_command(connection: Connection) -> None:
+    answer = connection.run(["sh", "-c", "sleep 600 & echo $!"])
+    number = answer.stdout.decode().strip()
+    assert connection.run(["kill", "-KILL", number]).exit_status == 0
+
+
+def test_a_child_that_holds_the_input_and_does_not_read_it_is_no_reason_to_wait(connection: Connection) -> None:
+    script = "setsid sleep 600 <&0 >/dev/null 2>&1 & echo $!; exit 4"
+    answer = connection.run(["sh", "-c", script], stdin=bytes(32 << 20), timeout_s=HARMLESS_S)
+    assert answer.exit_status == 4
+    connection.run(["kill", "-KILL", answer.stdout.decode().strip()])
+
+
+def test_megabytes_that_a_command_left_under_way_at_its_end_are_read(connection: Connection) -> None:
+    answer = connection.run(["sh", "-c", "sleep 600 & head -c 3000000 /dev/zero; echo; echo $!"])
+    assert answer.stdout[:3_000_000] == bytes(3_000_000)
+    connection.run(["kill", "-KILL", answer.stdout[3_000_000:].decode().strip()])
 
 
 def test_who_gives_the_input_may_take_his_time(connection: Connection) -> None:

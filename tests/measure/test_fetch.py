@@ -57,7 +57,7 @@ def test_a_device_that_hangs_is_noticed(local, make_release):
     model_path(release).unlink()
     # Reading a pipe that nobody writes to waits for ever.
     os.mkfifo(model_path(release))
-    with pytest.raises(DeviceError, match="stopped sending"):
+    with pytest.raises(DeviceError, match="did not send"):
         fetch_model(local, with_model(release, content), SILENT, silence_limit_s=0.3)
 
 

@@ -197,6 +197,26 @@ def test_a_device_that_hangs_is_noticed(local, make_release):
         pass
 
 
+def test_a_runner_that_reports_progress_for_ever_is_stopped(local, make_release):
+    release = make_release(run="""while :; do echo '{"is": "progress"}'; sleep 0.02; done""")
+    with (
+        pytest.raises(DeviceError, match=r"did not come to an end within 0\.5 s"),
+        conversation(local, release, silence_limit_s=0.5),
+    ):
+        pass
+
+
+def test_a_runner_that_takes_no_input_is_stopped(local, make_release):
+    hello = json.dumps({"is": "hello", "protocol": protocol.PROTOCOL})
+    release = make_release(run=f"echo '{hello}'; exec sleep 600")
+    with (
+        pytest.raises(DeviceError, match=r"silent for 0\.5 s"),
+        conversation(local, release, silence_limit_s=0.5) as talk,
+    ):
+        talk.send({"do": "infer"}, {"x": np.zeros(8 << 20, np.uint8)})
+        talk.receive()
+
+
 def test_another_protocol_is_refused(local, make_release, monkeypatch):
     monkeypatch.setattr(protocol, "PROTOCOL", 2)
     with pytest.raises(DeviceError, match="another version"), conversation(local, make_release()):

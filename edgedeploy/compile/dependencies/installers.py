@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -12,6 +11,7 @@ from msgspec import Struct
 
 from edgedeploy.compile.dependencies.tool_errors import InstallFailure, install_failure
 from edgedeploy.foundation.errors import HostError, IntegrityError, UnsupportedError
+from edgedeploy.foundation.programs import completed
 from edgedeploy.targets.versions import version_numbers
 
 # The C library versions that uv has a platform for; an older one of these runs on every newer system.
@@ -63,14 +63,7 @@ def install(lock: Path, folder: Path, platform: Platform, python: str) -> None:
     try:
         # Elsewhere than in the user's folder, whose pyproject.toml could change what is resolved.
         with tempfile.TemporaryDirectory() as elsewhere:
-            done = subprocess.run(
-                command(lock.resolve(), folder, platform, python),
-                capture_output=True,
-                text=True,
-                cwd=elsewhere,
-                env=uv_environment(),
-                check=False,
-            )
+            done = completed(command(lock.resolve(), folder, platform, python), cwd=elsewhere, env=uv_environment())
     except OSError as error:
         raise HostError("uv cannot be started", why=str(error), hint="install it again: pip install uv") from error
     if done.returncode:

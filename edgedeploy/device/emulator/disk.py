@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from edgedeploy.foundation.errors import BoardError, HostError, UnsupportedError
 from edgedeploy.foundation.files import unwritable
-from edgedeploy.foundation.programs import find, last_lines, run
+from edgedeploy.foundation.programs import completed, find, last_lines, run
 
 # Named one by one: the host's own defaults (mke2fs.conf) may be newer than the board's kernel.
 _FEATURES = (
@@ -81,7 +80,7 @@ def repair_disk(disk: Path) -> bool:
     """
     # -p asks nothing and mends what is safe; -y then mends the rest.
     for answer in ("-p", "-y"):
-        result = subprocess.run([find("e2fsck"), answer, str(disk)], capture_output=True, text=True, check=False)
+        result = completed([find("e2fsck"), answer, str(disk)])
         if result.returncode & ~_MENDED == 0:
             return _JOURNAL_REPLAYED in result.stdout or result.returncode != 0
     raise BoardError(
@@ -93,13 +92,7 @@ def repair_disk(disk: Path) -> bool:
 
 def _debugfs(disk: Path, lines: list[str]) -> None:
     # It ends with 0 whatever its commands say, and says nothing else on standard error than its own name and version.
-    result = subprocess.run(
-        [find("debugfs"), "-w", "-f", "-", str(disk)],
-        input="\n".join(lines) + "\n",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = completed([find("debugfs"), "-w", "-f", "-", str(disk)], input="\n".join(lines) + "\n")
     complaints = [line for line in result.stderr.splitlines() if not line.startswith("debugfs 1.")]
     if result.returncode or complaints:
         raise HostError("debugfs cannot set the owners of the board's files", why="\n".join(complaints[-5:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from edgedeploy.debian.packages import Package, unpack
 from edgedeploy.device.emulator.minimal import keep_minimum
 from edgedeploy.foundation.errors import BoardError
+from edgedeploy.foundation.programs import TIMEOUT_S
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.reading import BOARD_FILE, read_file
 
@@ -123,4 +125,7 @@ def _compile_standard_library(root: Path, progress: Progress) -> None:
         return
     command = [sys.executable, "-I", "-m", "compileall", "-qq", "-s", str(root), "-p", "/", str(library)]
     # The umask of whoever builds must not hide the files from the board's user.
-    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, umask=0o022)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, umask=0o022, timeout=TIMEOUT_S
+        )

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +15,14 @@ from edgedeploy.device.ssh import key_passphrase
 from edgedeploy.device.ssh.host_keys import HostKeyPolicy
 from edgedeploy.device.ssh.known_hosts import KnownKey, host_name, known_keys
 from edgedeploy.device.ssh.login_errors import login_error
-from edgedeploy.device.ssh.process import SshProcess, lost
+from edgedeploy.device.ssh.process import SshProcess
+from edgedeploy.device.ssh.sessions import Sessions
 from edgedeploy.device.ssh.settings import SshSettings
 from edgedeploy.device.ssh.tcp import open_socket
 from edgedeploy.foundation.errors import UnreachableError
 from edgedeploy.foundation.reading import KEY
 
 _KEEPALIVE_S = 15
-_OPEN_S = 30.0
-"""For a channel to be opened, on a slow and loaded device too."""
 
 # Of what paramiko has, those that OpenSSH offers by default (ssh_config(5), Ciphers and MACs): no CBC, 3DES, MD5 or
 # truncated digests. The quickest first: 5.9 MB/s into an emulated Cortex-A72, 170 MB/s on a desktop.
@@ -56,11 +52,12 @@ class SshConnection:
         self.address = address
         self.emulated = emulated
         self.counts_instructions = counts_instructions
+        self._settings = settings
+        self._passphrases: dict[str, str] = {}
+        """By login, for further connections of this one."""
         self._clients: list[paramiko.SSHClient] = []
-        self._spare: Future[paramiko.Channel | None] | None = None
         try:
-            self._client = self._connect(settings)
-            self._open_ahead()
+            self._sessions = Sessions(address, self._log_in_once(), self._log_in_once)
         except BaseException:
             self.close()
             raise
@@ -69,17 +66,7 @@ class SshConnection:
         return run_to_end(self.start(argv), stdin, timeout_s=timeout_s, command=argv[0], address=self.address)
 
     def start(self, argv: Sequence[str]) -> SshProcess:
-        transport = self._client.get_transport()
-        try:
-            if transport is None or not transport.is_active():
-                raise EOFError("it is closed")
-            spare, self._spare = self._spare, None
-            channel = (spare.result() if spare is not None else None) or transport.open_session(timeout=_OPEN_S)
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            raise lost(self.address, error) from error
-        process = SshProcess(self.address, argv, channel)
-        self._open_ahead()
-        return process
+        return SshProcess(self.address, argv, self._sessions.open(), self._sessions.open)
 
     def close(self) -> None:
         while self._clients:
@@ -91,40 +78,30 @@ class SshConnection:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _open_ahead(self) -> None:
-        """Open a channel for the next command while this one runs: one wait for the network less. It comes to nothing
-        when the server lets us have no more of them now."""
-        transport = self._client.get_transport()
-        # Dropbear (2022.83) closes channels that are open and not used when a command on another one ends.
-        if transport is None or "OpenSSH" not in transport.remote_version:
-            return
-        opened: Future[paramiko.Channel | None] = Future()
+    def _log_in_once(self) -> paramiko.Transport:
+        transport = self._connect(self._settings).get_transport()
+        assert transport is not None
+        return transport
 
-        def open_it() -> None:
-            channel = None
-            with contextlib.suppress(Exception):  # whoever needs one opens it then, and is told what is wrong
-                channel = transport.open_session(timeout=_OPEN_S)
-            opened.set_result(channel)
-
-        threading.Thread(target=open_it, daemon=True).start()
-        self._spare = opened
-
-    def _connect(self, settings: SshSettings, *, passphrase: str | None = None) -> paramiko.SSHClient:
+    def _connect(self, settings: SshSettings) -> paramiko.SSHClient:
         tcp = self._through(settings.jump, settings) if settings.jump else open_socket(self.address, settings)
         known_as = settings.known_as or host_name(settings.host, settings.port)
         known = known_keys(settings.known_hosts, known_as)
+        login = f"{settings.user}@{settings.where}"
+        passphrase = self._passphrases.get(login)
         client = paramiko.SSHClient()
         self._clients.append(client)
         client.set_missing_host_key_policy(HostKeyPolicy(settings, known_as, known))
         try:
             _log_in(client, settings, tcp, known, passphrase)
         except paramiko.PasswordRequiredException as error:
-            asked = key_passphrase.passphrase_for(f"{settings.user}@{settings.where}") if passphrase is None else None
+            asked = key_passphrase.passphrase_for(login) if passphrase is None else None
             if asked is None:
                 raise login_error(settings, client.get_transport(), error) from error
             self._clients.remove(client)
             client.close()
-            return self._connect(settings, passphrase=asked)
+            self._passphrases[login] = asked
+            return self._connect(settings)
         except (paramiko.SSHException, EOFError, OSError, ValueError) as error:
             raise login_error(settings, client.get_transport(), error) from error
         transport = client.get_transport()

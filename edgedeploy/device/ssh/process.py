@@ -6,15 +6,18 @@ import contextlib
 import re
 import shlex
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, cast
 
 import paramiko
 
+from edgedeploy.device.backlog import POLL_S, QUIET_S, Backlog
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.pump import did_not_end, says_too_much
+from edgedeploy.device.ssh.command_errors import did_not_begin, lost, runs_no_commands
+from edgedeploy.device.streams import Reader, Writer
 from edgedeploy.device.watchdog import SilenceLimit
-from edgedeploy.foundation.errors import UnreachableError
 
 _CHUNK_BYTES = 64 << 10
 _STDERR_LIMIT_BYTES = 64 << 10
@@ -22,6 +25,10 @@ _KILLED = 137
 """Exit status of a shell that a signal ended: 128 + SIGKILL."""
 _END_S = 5.0
 """For a killed command to be gone, and for its server to say so."""
+_KILL_S = 10.0
+"""For all that is done to kill a command, over a connection that may hang."""
+_BEGIN_S = 120.0
+"""From the login to the command, on an emulated board of a busy machine too."""
 _NOISE_LIMIT_BYTES = 1 << 20
 # Files that login shells read may print; the command's own output begins after this line, which has the number of the
 # process that started it. And some shells put the command in their own place, for which SSH then gives no status when a
@@ -47,16 +54,29 @@ class SshProcess:
 
     Args:
         channel: open, and not used yet.
+        further_channel: opens another one to the same device, to end the command over it.
     """
 
-    def __init__(self, address: str, argv: Sequence[str], channel: paramiko.Channel) -> None:
+    def __init__(
+        self,
+        address: str,
+        argv: Sequence[str],
+        channel: paramiko.Channel,
+        further_channel: Callable[[], paramiko.Channel],
+    ) -> None:
         self.address = address
         self.command = argv[0]
         self._channel = channel
+        self._channel.settimeout(POLL_S)
+        self._further_channel = further_channel
         self._accepted = threading.Event()
+        self._killed = False
+        self._kill_once = threading.Lock()
+        self._backlog = Backlog()
         self._errors = bytearray()
-        self._reader = _Reader(self)
-        self.stdin = cast(BinaryIO, _Writer(self))
+        self._begins_by = time.monotonic() + _BEGIN_S
+        self._reader = _BegunReader(self)
+        self.stdin = cast(BinaryIO, Writer(self.send, self.end_of_input))
         self.stdout = cast(BinaryIO, self._reader)
         self._drain = threading.Thread(target=self._execute, args=(command_line(argv),), daemon=True)
         self._drain.start()
@@ -67,10 +87,12 @@ class SshProcess:
             with silence:
                 self.stdin.close()
                 rest = self.stdout.read()
-                status = self._channel.recv_exit_status()
+                while not (self._channel.status_event.wait(POLL_S) or self._killed):
+                    pass
+                status = self._channel.exit_status
             if silence.exceeded:
                 raise did_not_end(self.command, self.address, timeout_s)
-            self._drain.join(_END_S)
+            self._drain.join(QUIET_S)
             if status == -1 and self._is_lost():
                 raise lost(self.address, EOFError("the connection ended before the command did"))
             return Completed(
@@ -83,12 +105,14 @@ class SshProcess:
             self.kill()
 
     def kill(self) -> None:
-        with contextlib.suppress(Exception):
-            if not self._channel.exit_status_ready():
-                self._kill_there()
-        # What could not be killed by its number ends when it reads or writes.
-        with contextlib.suppress(Exception):
-            self._channel.close()
+        with self._kill_once:
+            if self._killed:
+                return
+            # Whoever reads or writes sees this, even where the server says nothing any more.
+            self._killed = True
+        ending = threading.Thread(target=self._end, daemon=True)
+        ending.start()
+        ending.join(_KILL_S)
 
     def send(self, data: memoryview) -> int:
         """Send some of `data`. Returns how many bytes.
@@ -97,34 +121,67 @@ class SshProcess:
             BrokenPipeError: the command takes no more.
             UnreachableError: the connection was lost.
         """
-        self._accepted.wait()
-        try:
-            sent: int = self._channel.send(data[:_CHUNK_BYTES])
-        except (OSError, EOFError) as error:
-            sent = 0
-            if isinstance(error, EOFError) or self._is_lost():
-                raise lost(self.address, error) from error
+        sent = 0
+        while not self._killed:
+            if not self._accepted.wait(POLL_S):
+                continue
+            try:
+                sent = self._channel.send(data[:_CHUNK_BYTES])
+            except TimeoutError:
+                # A child that the command left behind may hold its input, and not read from it.
+                if not self._channel.status_event.is_set():
+                    continue
+            except (OSError, EOFError) as error:
+                if isinstance(error, EOFError) or self._is_lost():
+                    raise lost(self.address, error) from error
+            break
         if sent == 0:
             raise BrokenPipeError(32, f"{self.command} on {self.address} takes no more input")
         return sent
 
     def receive(self) -> bytes:
-        """Wait for output. Returns some of it; nothing at its end.
+        """Wait for output. Returns some of it; nothing at its end, or soon after the command's.
 
         Raises:
             UnreachableError: the connection was lost.
+            DeviceError: the login shell has not come to the command in time.
         """
-        try:
-            data: bytes = self._channel.recv(_CHUNK_BYTES)
-        except OSError as error:
-            raise lost(self.address, error) from error
-        return data
+        while not self._killed and not (self._channel.status_event.is_set() and self._backlog.is_over()):
+            if self._reader.process_id is None and time.monotonic() > self._begins_by:
+                raise did_not_begin(self.address, _BEGIN_S)
+            try:
+                chunk: bytes = self._channel.recv(_CHUNK_BYTES)
+            except TimeoutError:
+                continue
+            except OSError as error:
+                raise lost(self.address, error) from error
+            self._backlog.took(len(chunk))
+            return chunk
+        return b""
 
     def end_of_input(self) -> None:
         """Let the command see the end of its input."""
-        self._accepted.wait()
+        while not (self._accepted.wait(POLL_S) or self._killed):
+            pass
         with contextlib.suppress(OSError, EOFError):
             self._channel.shutdown_write()
+
+    def check_begun(self, said: bytes) -> None:
+        """Raise an error unless it is clear why the command never began, after its output has ended.
+
+        Args:
+            said: what came instead.
+
+        Raises:
+            UnreachableError: the connection was lost.
+            DeviceError: the server runs no commands.
+        """
+        if self._killed:
+            return
+        if self._is_lost():
+            raise lost(self.address, EOFError("the connection ended before the command began"))
+        self._drain.join(QUIET_S)
+        raise runs_no_commands(self.address, said, bytes(self._errors))
 
     def _execute(self, line: str) -> None:
         """Start the command, then read its standard error to the end.
@@ -139,17 +196,30 @@ class SshProcess:
         finally:
             self._accepted.set()
         with contextlib.suppress(Exception):
-            while chunk := self._channel.recv_stderr(_CHUNK_BYTES):
+            while not self._killed:
+                try:
+                    chunk = self._channel.recv_stderr(_CHUNK_BYTES)
+                except TimeoutError:
+                    continue
+                if not chunk:
+                    break
                 self._errors += chunk
                 del self._errors[:-_STDERR_LIMIT_BYTES]
+
+    def _end(self) -> None:
+        with contextlib.suppress(Exception):
+            if not self._channel.status_event.is_set():
+                self._kill_there()
+        # What could not be killed by its number ends when it reads or writes.
+        with contextlib.suppress(Exception):
+            self._channel.close()
 
     def _kill_there(self) -> None:
         """End the command by its number, over another channel: paramiko sends no signals (RFC 4254, section 6.9), and
         sshd passes none on to commands of root."""
-        transport = self._channel.get_transport()
-        if self._reader.process_id is None or not transport.is_active():
+        if self._reader.process_id is None or not self._channel.get_transport().is_active():
             return
-        with transport.open_session(timeout=_END_S) as channel:
+        with self._further_channel() as channel:
             channel.exec_command(shlex.join(["sh", "-c", _KILL, "sh", self._reader.process_id]))
             # Dropbear (2022.83), when a command ends, closes every channel on which none has begun yet, and then the
             # connection, when something comes for such a channel. So it has to have said that this one is gone.
@@ -157,7 +227,7 @@ class SshProcess:
 
     def _is_lost(self) -> bool:
         """Tell whether the connection has ended, after a channel has."""
-        if self._channel.exit_status_ready() and self._channel.recv_exit_status() != -1:
+        if self._channel.status_event.is_set() and self._channel.exit_status != -1:
             return False
         transport = self._channel.get_transport()
         # When it is lost, paramiko closes the channels first, and the transport's own thread ends a moment later.
@@ -165,68 +235,16 @@ class SshProcess:
         return not transport.is_active()
 
 
-class _Writer:
+class _BegunReader(Reader):
+    """Drops what login shells print before the command has begun."""
+
     def __init__(self, process: SshProcess) -> None:
-        self._process = process
-        self.closed = False
-
-    def write(self, data: bytes) -> int:
-        view = memoryview(data).cast("B")
-        done = 0
-        while done < len(view):
-            done += self._process.send(view[done:])
-        return done
-
-    def flush(self) -> None:
-        pass
-
-    def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self._process.end_of_input()
-
-
-class _Reader:
-    def __init__(self, process: SshProcess) -> None:
+        super().__init__(process.receive)
         self._process = process
         self.process_id: str | None = None
         """Of the wrapper, once it has begun."""
-        self._waiting = bytearray()
-        self._ended = False
-
-    def read1(self, size: int = -1) -> bytes:
-        if not self._waiting and not self._ended:
-            self._fill()
-        size = len(self._waiting) if size < 0 else size
-        return self._take(size)
-
-    def read(self, size: int = -1) -> bytes:
-        while not self._ended and (size < 0 or len(self._waiting) < size):
-            self._fill()
-        return self._take(len(self._waiting) if size < 0 else size)
-
-    def readline(self, limit: int = -1) -> bytes:
-        searched = 0
-        while True:
-            end = self._waiting.find(b"\n", searched)
-            if end >= 0:
-                return self._take(end + 1 if limit < 0 else min(end + 1, limit))
-            if 0 <= limit <= len(self._waiting):
-                return self._take(limit)
-            if self._ended:
-                return self._take(len(self._waiting))
-            searched = len(self._waiting)
-            self._fill()
-
-    def __iter__(self) -> Iterator[bytes]:
-        while line := self.readline():
-            yield line
-
-    def close(self) -> None:
-        pass
 
     def _fill(self) -> None:
-        """Get at least one byte more, or find the end."""
         self._receive()
         if self.process_id is None:
             self._skip_noise()
@@ -234,7 +252,6 @@ class _Reader:
                 self._receive()
 
     def _skip_noise(self) -> None:
-        """Drop what comes before the command's output. Where the command never begins, that is all there is to know."""
         while self.process_id is None and not self._ended:
             mark = _BEGUN.search(self._waiting)
             if mark:
@@ -244,22 +261,5 @@ class _Reader:
                 raise says_too_much(self._process.command, self._process.address)
             else:
                 self._receive()
-
-    def _receive(self) -> None:
-        chunk = self._process.receive()
-        self._waiting += chunk
-        self._ended = not chunk
-
-    def _take(self, size: int) -> bytes:
-        taken = bytes(self._waiting[:size])
-        del self._waiting[:size]
-        return taken
-
-
-def lost(address: str, error: Exception) -> UnreachableError:
-    """Return the error for a connection that ended by itself."""
-    return UnreachableError(
-        f"the connection to {address} was lost",
-        why=str(error) or type(error).__name__,
-        hint="run the command again: what was current there still is",
-    )
+        if self.process_id is None:
+            self._process.check_begun(self._take(len(self._waiting)))

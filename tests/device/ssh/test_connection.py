@@ -388,9 +388,7 @@ class TestNoise:
 
     def test_of_a_shell_that_lets_nobody_in_is_told(self, new_sshd) -> None:
         with new_sshd("nologin", before="echo This account is not available.; exit 1").connect() as connection:
-            answer = connection.run(["echo", "x"])
-            assert (answer.exit_status, answer.stdout) == (1, b"This account is not available.\n")
-            with pytest.raises(DeviceError, match="cannot list") as caught:
+            with pytest.raises(DeviceError, match="runs no commands for this login") as caught:
                 list_releases(connection)
             assert "not available" in caught.value.why
 
@@ -415,3 +413,27 @@ class TestWithoutForcedCommand:
             process.kill()
             script = 'n=0; while kill -0 "$1" && [ $n -lt 100 ]; do sleep 0.1; n=$((n + 1)); done; [ $n -lt 100 ]'
             assert connection.run(["sh", "-c", script, "sh", str(sleeper)]).exit_status == 0
+
+
+class TestLoginShell:
+    def test_one_that_prints_on_and_on_is_ended(self, new_sshd) -> None:
+        server = new_sshd("drip", before="while sleep 0.1; do printf x; done")
+        with server.connect() as connection, pytest.raises(DeviceError, match=r"did not end within 1 s"):
+            connection.run(["true"], timeout_s=1.0)
+
+    @pytest.mark.parametrize(
+        ("command", "words"),
+        [
+            ("internal-sftp", "sftp connections only"),
+            ("/usr/sbin/nologin", "not available"),
+            ("/bin/false", "the command had not begun"),
+        ],
+    )
+    def test_one_that_runs_no_commands_is_told(self, new_sshd, command: str, words: str) -> None:
+        server = new_sshd("restricted", forced=False, settings=f"ForceCommand {command}\n")
+        with server.connect() as connection:
+            with pytest.raises(DeviceError, match="runs no commands for this login") as caught:
+                connection.run(["true"])
+            assert words in caught.value.why
+            with pytest.raises(DeviceError, match="runs no commands for this login"):
+                connection.start(["true"]).stdout.readline()
