@@ -21,10 +21,10 @@ from edgedeploy.measure.protocol import conversation
 from edgedeploy.measure.reference import reference_model
 from edgedeploy.measure.streaming import stream
 from edgedeploy.metrics.agreement import AgreementAccumulator, OutputAgreements
-from edgedeploy.metrics.classification import find_metric
+from edgedeploy.metrics.classification import BUILT_IN, find_metric, scored_output
 from edgedeploy.metrics.metric import Metric
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
-from edgedeploy.stats.rounding import at_least, at_most
+from edgedeploy.stats.rounding import at_least, at_most, beside_limit
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.measurement import Accuracy, Measurement
 
@@ -34,7 +34,7 @@ def test(
     release: Release,
     evaluation: str,
     *,
-    metric: str = "top1",
+    metric: str | None = None,
     limit: int | None = None,
     model: Path | None = None,
     progress: Progress = SILENT,
@@ -47,7 +47,8 @@ def test(
 
     Args:
         evaluation: a dataset that `open_dataset` opens.
-        metric: a name that `find_metric` knows.
+        metric: a name that `find_metric` knows; None takes top1 where there are labels. A built-in one that is named
+            says too that the model classifies: its answers are compared although there are no labels.
         limit: run only this many feeds, the first ones; the figures are then over a part of the dataset.
         model: the file that was compiled; needed where it became a program on another machine.
 
@@ -60,7 +61,9 @@ def test(
         DeviceError, UnreachableError: the runner fails, or the connection is lost.
     """
     dataset = open_dataset(evaluation, release.manifest.model.inputs)
-    tally = _Tally([output.name for output in release.manifest.model.outputs], find_metric(metric))
+    names = [output.name for output in release.manifest.model.outputs]
+    classifies = metric in BUILT_IN or (metric is None and dataset.has_labels)
+    tally = _Tally(names, find_metric(metric or "top1"), classifies=classifies)
     # One thread: an emulated board computes on this machine at the same time.
     content = reference_model(connection, release, progress, model)
     host = open_session(content, format_of(content[:8]), exact=True, threads=1)
@@ -83,8 +86,9 @@ def test(
 class _Tally:
     """Sums over the samples of one dataset: the device's outputs against the host's and against the labels."""
 
-    def __init__(self, names: Sequence[str], metric: Metric) -> None:
+    def __init__(self, names: Sequence[str], metric: Metric, *, classifies: bool) -> None:
         self.names = names
+        self._classifies = classifies
         self.feeds = 0
         self._samples = 0
         self._agreement = AgreementAccumulator()
@@ -94,9 +98,10 @@ class _Tally:
 
     def add(self, sample: Sample, outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
         """Count a sample with the device's outputs and the host's."""
-        self._agreement.add(outputs, expected)
+        scored = scored_output(expected) if self._classifies else None
+        self._agreement.add(outputs, expected, scored=scored)
         if len(self.names) > 1:
-            self._by_output.add(outputs, expected)
+            self._by_output.add(outputs, expected, scored=scored)
         if sample.labels is not None:
             self._on_device.add(outputs, sample.labels)
             self._on_host.add(expected, sample.labels)
@@ -130,8 +135,8 @@ def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: floa
     Every output is judged by itself: a small one that is ruined does not show in figures over all of them.
 
     Args:
-        min_agreement: floor of the top-1 match, in [0, 1]; used where the model gives scores.
-        min_sqnr_db: floor of the SQNR, used where it does not.
+        min_agreement: floor of the top-1 match, in [0, 1]; used for outputs that hold class scores.
+        min_sqnr_db: floor of the SQNR, used for the others.
         max_drop: how far the metric on the device may lie under the host's.
     """
     found = []
@@ -144,14 +149,15 @@ def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: floa
     for output, each in judged.items():
         if each.top1_match is not None:
             if not at_least(each.top1_match, min_agreement):
-                found.append(
-                    f"{output}{each.top1_match:.2%} of the answers are the host's; {min_agreement:.2%} are needed"
-                )
+                match, least = beside_limit(each.top1_match, min_agreement, decimals=2, unit="%")
+                found.append(f"{output}{match} of the answers are the host's; {least} are needed")
         elif each.sqnr_db is not None and each.sqnr_db < min_sqnr_db:
             whose = "its" if output else "the outputs'"
-            found.append(f"{output}{whose} SQNR is {each.sqnr_db:.1f} dB; {min_sqnr_db:g} dB are needed")
+            sqnr, least = beside_limit(each.sqnr_db, min_sqnr_db, decimals=1, unit=" dB")
+            found.append(f"{output}{whose} SQNR is {sqnr}; {least} are needed")
     if accuracy.metric and accuracy.host_metric:
         drop = accuracy.host_metric.value - accuracy.metric.value
         if not at_most(drop, max_drop):
-            found.append(f"{accuracy.metric.name} is {drop:.4f} under the host's; {max_drop:g} is allowed")
+            fall, most = beside_limit(drop, max_drop, decimals=4)
+            found.append(f"{accuracy.metric.name} is {fall} under the host's; {most} is allowed")
     return tuple(found)

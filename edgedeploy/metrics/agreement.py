@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.metrics.answers import AnswerTally
 from edgedeploy.values.quality import SQNR_FLOOR_DB, Agreement
 
 _TOO_LARGE = 1e140
@@ -25,8 +26,7 @@ class AgreementAccumulator:
 
     def __init__(self) -> None:
         self._samples = 0
-        self._matches = 0.0
-        self._scored = 0
+        self._answers: dict[int, AnswerTally] = {}
         self._elements = 0
         self._nonfinite = 0
         self._other_shapes = 0
@@ -38,16 +38,21 @@ class AgreementAccumulator:
         self._products = 0.0
 
     def add(
-        self, outputs: Sequence[np.ndarray], reference_outputs: Sequence[np.ndarray], *, samples: int | None = None
+        self,
+        outputs: Sequence[np.ndarray],
+        reference_outputs: Sequence[np.ndarray],
+        *,
+        samples: int | None = None,
+        scored: int | None = None,
     ) -> None:
         """Add the outputs of one run.
 
-        The run holds `samples`, by default as `samples_in` tells from the reference's outputs. An output is
-        taken for scores when the reference's is of floating type and has the shape (samples, classes) or (samples,
-        steps, classes) with at least two classes; a sample matches as far as the largest elements of its vectors of
-        scores, over all such outputs, are at the same place (the first of equals).
-        Where an output has other extents than the reference's, no sample of the run matches and nothing else is
-        compared.
+        Answers are counted for outputs that hold class scores; `edgedeploy.metrics.answers` has the rule. Where an
+        output has other extents than the reference's, no sample of the run matches and nothing else is compared.
+
+        Args:
+            samples: that the run held; by default as `samples_in` tells from the reference's outputs.
+            scored: place of the output that the task says holds class scores; None when it says so of none.
 
         Raises:
             UnsupportedError: number, rank or kind of the outputs differ, or they are not numbers.
@@ -55,38 +60,31 @@ class AgreementAccumulator:
         if len(outputs) != len(reference_outputs):
             raise UnsupportedError(f"{len(outputs)} outputs cannot be compared with {len(reference_outputs)}")
         samples = samples_in(reference_outputs) if samples is None else samples
-        matches = np.zeros(1)  # grows to one for each sample where there are scores
-        vectors = 0
         for index, (output, reference) in enumerate(zip(outputs, reference_outputs, strict=True)):
             _check_comparable(index, output, reference)
-        if any(output.shape != reference.shape for output, reference in zip(outputs, reference_outputs, strict=True)):
-            self._samples += samples
-            self._other_shapes += samples
-            if any(_is_scores(reference, samples) for reference in reference_outputs):
-                self._scored += samples
-            return
-        for output, reference in zip(outputs, reference_outputs, strict=True):
-            self._add_elements(output, reference)
-            if _is_scores(reference, samples):
-                same = _same_top(output, reference).reshape(samples, -1)
-                matches = matches + same.sum(axis=1)
-                vectors += same.shape[1]
+        same_shapes = all(map(_has_shape_of, outputs, reference_outputs))
+        for index, (output, reference) in enumerate(zip(outputs, reference_outputs, strict=True)):
+            if same_shapes:
+                self._add_elements(output, reference)
+            tally = self._answers.setdefault(index, AnswerTally())
+            # A run with an output of another shape matches nowhere.
+            tally.add(output if same_shapes else None, reference, samples, declared=index == scored)
         self._samples += samples
-        if vectors:
-            self._matches += float((matches / vectors).sum())
-            self._scored += samples
+        if not same_shapes:
+            self._other_shapes += samples
 
     def figure(self) -> Agreement:
         """Return the agreement over all that was added; of nothing it is perfect, over 0 samples."""
         cosine: float
         sqnr_db: float | None
+        matches = [tally.match for tally in self._answers.values() if tally.match is not None]
         if self._nonfinite or (self._samples and self._other_shapes == self._samples):
             cosine, sqnr_db = 0.0, SQNR_FLOOR_DB
         else:
             cosine, sqnr_db = self._cosine(), self._sqnr_db()
         return Agreement(
             samples=self._samples,
-            top1_match=self._matches / self._scored if self._scored else None,
+            top1_match=sum(matches) / len(matches) if matches else None,
             max_abs_error=self._max_error,
             mean_abs_error=self._error_sum / self._elements if self._elements else 0.0,
             cosine=cosine,
@@ -135,15 +133,21 @@ class OutputAgreements:
         self._names = tuple(names)
         self._agreements = tuple(AgreementAccumulator() for _ in names)
 
-    def add(self, outputs: Sequence[np.ndarray], reference_outputs: Sequence[np.ndarray]) -> None:
+    def add(
+        self, outputs: Sequence[np.ndarray], reference_outputs: Sequence[np.ndarray], *, scored: int | None = None
+    ) -> None:
         """Add the outputs of one run, in the order of the names.
+
+        Args:
+            scored: as `AgreementAccumulator.add` takes it.
 
         Raises:
             UnsupportedError: as `AgreementAccumulator.add`.
         """
         samples = samples_in(reference_outputs)
-        for agreement, output, reference in zip(self._agreements, outputs, reference_outputs, strict=True):
-            agreement.add([output], [reference], samples=samples)
+        pairs = zip(self._agreements, outputs, reference_outputs, strict=True)
+        for place, (agreement, output, reference) in enumerate(pairs):
+            agreement.add([output], [reference], samples=samples, scored=0 if place == scored else None)
 
     def figures(self) -> dict[str, Agreement]:
         """Return the agreement of each output over all that was added, by its name."""
@@ -166,18 +170,5 @@ def _check_comparable(index: int, output: np.ndarray, reference: np.ndarray) -> 
         raise UnsupportedError(f"output {index} is of type {reference.dtype}; only real numbers can be compared")
 
 
-def _is_scores(reference: np.ndarray, samples: int) -> bool:
-    return (
-        reference.dtype.kind == "f"
-        and reference.ndim in (2, 3)
-        and reference.shape[0] == samples
-        and reference.size > 0
-        and reference.shape[-1] >= 2
-    )
-
-
-def _same_top(output: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Return for each vector along the last axis whether its largest element is the same; NaN matches nothing."""
-    unusable = np.isnan(output).any(axis=-1) | np.isnan(reference).any(axis=-1)
-    same: np.ndarray = (output.argmax(axis=-1) == reference.argmax(axis=-1)) & ~unusable
-    return same
+def _has_shape_of(output: np.ndarray, reference: np.ndarray) -> bool:
+    return output.shape == reference.shape

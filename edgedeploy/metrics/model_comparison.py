@@ -44,6 +44,12 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     unread: tuple[str, ...] = ()
     """Outputs among them that a built-in metric does not look at; a user's own is given all."""
 
+    @property
+    def worst_sqnr_db(self) -> float | None:
+        """Of the output with most noise; None where all are equal to the reference's."""
+        each = [agreement.sqnr_db for agreement in (self.by_output or {"": self.agreement}).values()]
+        return min((sqnr_db for sqnr_db in each if sqnr_db is not None), default=None)
+
 
 class ModelComparison(Struct, frozen=True, kw_only=True):
     """A reference, and sessions that ran beside it."""
@@ -64,6 +70,7 @@ def compare(
     batches: Iterable[Sample],
     *,
     metric: Metric | None,
+    classifies: bool = False,
     total: int | None = None,
     progress: Progress = SILENT,
 ) -> ModelComparison:
@@ -74,6 +81,8 @@ def compare(
         reference: what the others are compared with.
         batches: run in order, each by all sessions.
         metric: computed for all; None leaves that out. It needs labels in every batch.
+        classifies: without a metric: the output that a built-in one would read holds class scores all the same, since
+            the user said so.
         total: how many samples there are, for progress; None when that is not known.
 
     Raises:
@@ -82,7 +91,7 @@ def compare(
         ResultFailedError: a session fails where the reference does not.
     """
     reference_score = metric.start() if metric else None
-    scores = [_Accumulator(metric, reference.output_names) for _ in sessions]
+    scores = [_Accumulator(metric, reference.output_names, classifies=classifies) for _ in sessions]
     samples = reference_non_finite = reference_finite = 0
     for batch in batches:
         expected = reference.run(batch.feed)
@@ -141,10 +150,11 @@ def _may_be(output: np.ndarray, expected: np.ndarray, declared: Sequence[int | N
 class _Accumulator:
     """Adds up the answers of one session."""
 
-    def __init__(self, metric: Metric | None, names: Sequence[str]) -> None:
+    def __init__(self, metric: Metric | None, names: Sequence[str], *, classifies: bool) -> None:
         self._names = names
         self._by_output = OutputAgreements(names if len(names) > 1 else ())
         self._built_in = metric is not None and metric.name in BUILT_IN
+        self._classifies = classifies or self._built_in
         self._read: int | None = None
         self._metric: MetricAccumulator | None = metric.start() if metric else None
         self._by_class = ClassAccumulator() if metric is not None and metric.name == "top1" else None
@@ -153,11 +163,12 @@ class _Accumulator:
         self._non_finite = 0
 
     def add(self, outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray], labels: np.ndarray | None) -> None:
-        self._agreement.add(outputs, expected)
+        scored = scored_output(expected) if self._classifies else None
+        self._agreement.add(outputs, expected, scored=scored)
         if len(self._names) > 1:
-            self._by_output.add(outputs, expected)
+            self._by_output.add(outputs, expected, scored=scored)
         if self._built_in:
-            self._read = scored_output(expected)
+            self._read = scored
         self._largest_difference = max(self._largest_difference, relative_difference(outputs, expected))
         for output, wanted in zip(outputs, expected, strict=True):
             self._non_finite += max(0, _non_finite(output) - _non_finite(wanted))

@@ -48,7 +48,7 @@ def optimize(
     *,
     calibration: str | None = None,
     evaluation: str | None = None,
-    metric: str = "top1",
+    metric: str | None = None,
     max_drop: float = 0.01,
     target: Target | None = None,
     speed: SpeedJudge | None = None,
@@ -66,7 +66,8 @@ def optimize(
         calibration: dataset whose values give quantizers their ranges; labels in it are not used.
         evaluation: dataset that the result is judged on. Without labels only agreement is judged; without the dataset,
             agreement on the calibration data or on generated inputs.
-        metric: `"top1"`, `"top5"` or `"package.module:function"`.
+        metric: `"top1"`, `"top5"` or `"package.module:function"`; None takes top1 where there are labels. A built-in
+            one that is named says too that the model classifies: its answers are compared although there are no labels.
         max_drop: how much the metric may fall, in its own units (0.01 is one point of accuracy).
         target: the kind of board that the result is for; chooses the type of quantized activations.
         speed: compares the result's speed with the model's; None leaves that unjudged.

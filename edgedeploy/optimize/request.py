@@ -10,7 +10,7 @@ from msgspec import Struct
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.reading import MODEL, read_file
-from edgedeploy.metrics.classification import find_metric
+from edgedeploy.metrics.classification import BUILT_IN, find_metric
 from edgedeploy.metrics.metric import Metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import load_onnx
@@ -39,6 +39,8 @@ class OptimizeRequest(Struct, frozen=True, kw_only=True):
     """None when the evaluation data has no labels."""
     max_drop: float
     """How much the metric may fall, in its own units."""
+    classifies: bool = False
+    """Whether a built-in metric was named: the model classifies, labels or not."""
     target: Target | None = None
     """The kind of board that the result is for; None for any."""
     speed: SpeedJudge | None = None
@@ -74,7 +76,12 @@ class OptimizeRequest(Struct, frozen=True, kw_only=True):
         if data is None:
             return None
         return Evaluation(
-            data=data, metric=self.metric, max_drop=self.max_drop, tolerance=tolerance, progress=self.progress
+            data=data,
+            metric=self.metric,
+            max_drop=self.max_drop,
+            classifies=self.classifies,
+            tolerance=tolerance,
+            progress=self.progress,
         )
 
     def guard_request(self) -> GuardRequest:
@@ -97,7 +104,7 @@ def open_request(
     *,
     calibration: str | None,
     evaluation: str | None,
-    metric: str,
+    metric: str | None,
     max_drop: float,
     target: Target | None,
     speed: SpeedJudge | None,
@@ -109,7 +116,7 @@ def open_request(
     """Check and open all that `optimize` takes; see there for arguments and errors."""
     _check_settings(model, recipe, output, calibration, max_drop)
     facts = inspect_model(model)
-    judged_metric = find_metric(metric)
+    judged_metric = find_metric(metric or "top1")
     content = read_file(model, MODEL) if facts.format == "tflite" else load_onnx(model).SerializeToString()
     data = open_datasets(calibration, evaluation, facts, content)
     return OptimizeRequest(
@@ -121,6 +128,7 @@ def open_request(
         data=data,
         metric=judged_metric if data.has_labels else None,
         max_drop=max_drop,
+        classifies=metric in BUILT_IN,
         target=target,
         speed=speed,
         board=board,

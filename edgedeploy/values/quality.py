@@ -68,7 +68,9 @@ class Agreement(Struct, frozen=True, kw_only=True):
 
     samples: int
     top1_match: float | None
-    """Share of samples whose largest element is the same; None when no output is a vector of scores."""
+    """Share of samples with the same answer, the place of the largest element, over the outputs that hold class scores
+    because the task says so (labels, a metric that was named) or each sample's elements are a distribution; None when
+    there is no such output. The shape alone does not tell."""
     max_abs_error: float
     mean_abs_error: float
     cosine: float

@@ -27,6 +27,7 @@ class Trial(Struct, frozen=True, kw_only=True):
     """Of the metric; None without labels."""
     top1_match: float | None = None
     sqnr_db: float | None = None
+    """Of the output with most noise."""
     samples: int = 0
     """That it was judged on."""
     over_budget: str | None = None
@@ -37,10 +38,13 @@ class Trial(Struct, frozen=True, kw_only=True):
 
     @property
     def loss(self) -> float:
-        """What it costs: the fall of the metric, or without labels the share of answers that changed."""
+        """What it costs: the fall of the metric; without labels the share of answers that changed; where no output is
+        known to hold class scores, the power of the noise as a share of the signal's."""
         if self.change is not None:
             return 0.0 - self.change.value
-        return 0.0 if self.top1_match is None else 1.0 - self.top1_match
+        if self.top1_match is not None:
+            return 1.0 - self.top1_match
+        return 0.0 if self.sqnr_db is None else min(1.0, float(10 ** (-self.sqnr_db / 10)))
 
 
 class LayerDamage(Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.foundation.files import unreadable, write_bytes
 from edgedeploy.foundation.reading import BASELINE, read_file
 from edgedeploy.stats.noise import median_interval, prediction_noise
+from edgedeploy.stats.rounding import beside_limit
 from edgedeploy.values.baseline import Baseline, BaselineEntry, CountedRun, Kind, Thresholds
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.measurement import Measurement
@@ -277,7 +278,8 @@ def _grown(key: str, unit: str, before: float, after: float, threshold: float, n
     growth, gate = after / before - 1, max(threshold, noise)
     limit = before * (1 + gate)
     what, least = ("noise", noise) if noise > threshold else ("threshold", threshold)
-    reason = f"{_percent(growth)}; {what}: {least:.2%}"
+    grown, allowed = beside_limit(growth, least, decimals=3 if abs(growth) < 0.001 else 2, unit="%")
+    reason = f"{_signed(grown)}; {what}: {allowed if what == 'threshold' else f'{least:.2%}'}"
     if growth < -gate:
         reason += "; better than that: save a new baseline"
     return VerdictLine(
@@ -297,6 +299,10 @@ def _not_determined(key: str, unit: str, reason: str) -> VerdictLine:
 def _mean(figures: Sequence[float]) -> float:
     """Return the geometric mean, as `prediction_noise` takes it."""
     return statistics.geometric_mean(figures)
+
+
+def _signed(number: str) -> str:
+    return number.replace("-", "−") if number.startswith("-") else f"+{number}"
 
 
 def _percent(share: float) -> str:

@@ -180,7 +180,9 @@ def _agreement(contract: Contract, measurement: Measurement) -> _Figure:
     matches = {name: each.top1_match for name, each in accuracy.by_output.items() if each.top1_match is not None}
     name, match = min(matches.items(), key=lambda pair: pair[1], default=("", accuracy.agreement.top1_match))
     if match is None:
-        return None, "the model gives no scores to be compared"
+        return None, (
+            "no output is known to hold class scores: give the evaluation data labels, or test with --metric top1"
+        )
     for each in (match, accuracy.agreement.top1_match):
         if possible("top1_match", each) is None:
             return None, f"a match of {each} was reported, which cannot be"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 from msgspec import structs
 
 from edgedeploy.measure.evaluate import disagreements
+from edgedeploy.measure.evaluate import test as run_test
 from edgedeploy.values.measurement import Accuracy, Measurement
 
 
@@ -24,4 +28,26 @@ def test_every_output_is_judged_by_itself(measurement: Measurement) -> None:
     )
     assert reasons(structs.replace(measurement.accuracy, by_output={"scores": scores, "second": other})) == (
         "output 'second': 50.00% of the answers are the host's; 99.00% are needed",
+    )
+
+
+def test_outputs_have_answers_where_the_task_says_so(local, make_release, tmp_path: Path) -> None:
+    """The model gives logits, which look like the columns of a detector."""
+    release = make_release()
+    np.savez(tmp_path / "inputs.npz", x=np.random.default_rng(1).standard_normal((8, 3)).astype(np.float32))
+    np.savez(tmp_path / "labelled.npz", x=np.ones((3, 3), np.float32), labels=np.zeros(3, np.int64))
+    for data, metric, match in (("inputs", None, None), ("inputs", "top1", 1.0), ("labelled", None, 1.0)):
+        found = run_test(local, release, str(tmp_path / f"{data}.npz"), metric=metric)
+        assert found.accuracy is not None
+        assert found.accuracy.agreement.top1_match == match, (data, metric)
+
+
+def test_figures_read_as_they_compare(measurement: Measurement) -> None:
+    assert measurement.accuracy is not None
+    nearly = structs.replace(measurement.accuracy.agreement, top1_match=0.98996)
+    noisy = structs.replace(nearly, top1_match=None, sqnr_db=19.98)
+    found = reasons(structs.replace(measurement.accuracy, by_output={"a": nearly, "b": noisy}))
+    assert found == (
+        "output 'a': 98.996% of the answers are the host's; 99.00% are needed",
+        "output 'b': its SQNR is 19.98 dB; 20 dB are needed",
     )

@@ -14,9 +14,9 @@ from edgedeploy.metrics.agreement import AgreementAccumulator, OutputAgreements
 from edgedeploy.values.quality import SQNR_FLOOR_DB, Agreement
 
 
-def agreement(outputs: list[np.ndarray], reference: list[np.ndarray]) -> Agreement:
+def agreement(outputs: list[np.ndarray], reference: list[np.ndarray], scored: int | None = None) -> Agreement:
     accumulator = AgreementAccumulator()
-    accumulator.add(outputs, reference)
+    accumulator.add(outputs, reference, scored=scored)
     return accumulator.figure()
 
 
@@ -32,7 +32,7 @@ def test_batches_added_up_are_the_formulas_over_the_whole(pair, size):
     output, reference = pair
     accumulator = AgreementAccumulator()
     for start in range(0, len(output), size):
-        accumulator.add([output[start : start + size]], [reference[start : start + size]])
+        accumulator.add([output[start : start + size]], [reference[start : start + size]], scored=0)
     figure = accumulator.figure()
     a, b = output.astype(np.float64), reference.astype(np.float64)
     assert figure.samples == len(output)
@@ -51,7 +51,7 @@ def test_batches_added_up_are_the_formulas_over_the_whole(pair, size):
 
 def test_equal_outputs_have_no_noise():
     x = np.array([[1.0, 2.0]], np.float32)
-    assert agreement([x], [x]) == Agreement(
+    assert agreement([x], [x], 0) == Agreement(
         samples=1, top1_match=1.0, max_abs_error=0.0, mean_abs_error=0.0, cosine=1.0, sqnr_db=None
     )
     assert agreement([np.zeros((1, 1))], [np.zeros((1, 1))]).cosine == 1.0
@@ -66,7 +66,7 @@ def test_a_sequence_matches_as_far_as_its_steps_do():
     reference = np.eye(4, dtype=np.float32)[np.newaxis]
     output = reference.copy()
     output[0, 0] = [0, 1, 0, 0]
-    assert agreement([output], [reference]).top1_match == 0.75
+    assert agreement([output], [reference], 0).top1_match == 0.75
 
 
 def test_states_and_pictures_are_not_scores():
@@ -91,13 +91,13 @@ def test_what_is_not_finite_is_seen_and_never_averaged_away(bad):
 
 def test_an_answer_with_nan_matches_nothing():
     nan = np.array([[np.nan, 1.0]], np.float32)
-    assert agreement([nan], [nan]).top1_match == 0.0
+    assert agreement([nan], [nan], 0).top1_match == 0.0
     assert agreement([nan], [nan]).nonfinite_elements == 1
 
 
 def test_infinities_that_are_meant_agree():
     masked = np.array([[-np.inf, 1.0]], np.float32)
-    figure = agreement([masked], [masked])
+    figure = agreement([masked], [masked], 0)
     assert (figure.nonfinite_elements, figure.top1_match, figure.sqnr_db) == (0, 1.0, None)
 
 
@@ -136,7 +136,7 @@ def test_answers_of_another_shape_are_counted_and_nothing_else_of_them():
     figure = accumulator.figure()
     assert (figure.samples, figure.other_shapes, figure.max_abs_error) == (2, 1, 0.0)
 
-    boxes = agreement([np.ones((2, 4))], [np.ones((3, 4))])
+    boxes = agreement([np.ones((2, 4))], [np.ones((3, 4))], 0)
     assert (boxes.other_shapes, boxes.top1_match, boxes.cosine, boxes.sqnr_db) == (3, 0.0, 0.0, SQNR_FLOOR_DB)
     with pytest.raises(UnsupportedError, match="has shape"):
         agreement([np.ones(4)], [np.ones((1, 4))])

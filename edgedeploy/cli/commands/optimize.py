@@ -47,18 +47,18 @@ from edgedeploy.cli.output import Output, common_options
 )
 @click.option(
     "--metric",
-    default="top1",
-    show_default=True,
     metavar="NAME|pkg.mod:fn",
     shell_complete=complete_metric,
-    help="The metric that is judged: top1, top5 or package.module:function.",
+    help="The metric that is judged: top1, top5 or package.module:function. top1 or top5 also says that the model "
+    "classifies, if there are no labels.  [default: top1 if there are labels]",
 )
 @click.option(
     "--max-drop",
     type=click.FloatRange(min=0.0),
     default=0.01,
     show_default=True,
-    help="Allowed drop of the metric, in its own units. Without labels: the share of answers that may change.",
+    help="Allowed drop of the metric, in its own units. Without labels: the share of answers that may change, of a "
+    "model that classifies.",
 )
 @click.option(
     "--target",
@@ -93,7 +93,7 @@ def command(
     recipe: str,
     calibration: str | None,
     evaluation: str | None,
-    metric: str,
+    metric: str | None,
     max_drop: float,
     target: str | None,
     device: str | None,

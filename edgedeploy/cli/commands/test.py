@@ -30,10 +30,9 @@ from edgedeploy.cli.output import Output, common_options, device_options
 @click.option(
     "--metric",
     metavar="NAME|pkg.mod:fn",
-    default="top1",
-    show_default=True,
     shell_complete=complete_metric,
-    help="The metric: top1, top5 or package.module:function.",
+    help="The metric: top1, top5 or package.module:function. top1 or top5 also says that the model classifies, if there "
+    "are no labels.  [default: top1 if there are labels]",
 )
 @click.option(
     "--samples",
@@ -47,14 +46,14 @@ from edgedeploy.cli.output import Output, common_options, device_options
     type=click.FloatRange(0, 1),
     default=0.99,
     show_default=True,
-    help="Minimum share of samples with the same answer as the host, if the model gives scores.",
+    help="Minimum share of samples with the same answer as the host, of outputs that hold class scores.",
 )
 @click.option(
     "--min-sqnr-db",
     type=float,
     default=20.0,
     show_default=True,
-    help="Minimum SQNR against the host in dB, if the model gives no scores.",
+    help="Minimum SQNR against the host in dB, of all other outputs.",
 )
 @click.option(
     "--max-drop",
@@ -78,7 +77,7 @@ def command(
     device: str,
     name: str | None,
     evaluation: str,
-    metric: str,
+    metric: str | None,
     limit: int | None,
     min_agreement: float,
     min_sqnr_db: float,
@@ -91,8 +90,9 @@ def command(
     """Run DATA through the current release on DEVICE, and through the same model on this machine in exact arithmetic.
 
     Exits 1 when the device differs too much from the host: its metric is lower by more than --max-drop, or less than
-    --min-agreement of the answers are the same. For outputs without scores, --min-sqnr-db takes the place of
-    --min-agreement. Every output is judged by itself.
+    --min-agreement of the answers are the same. Every output is judged by itself. Answers are compared of outputs that
+    hold class scores: the metric reads them, or each sample's elements are a distribution. For all other outputs,
+    --min-sqnr-db takes the place of --min-agreement.
     """
     from edgedeploy import api
     from edgedeploy.report.terminal.measurement import measurement_tables

@@ -8,7 +8,7 @@ from edgedeploy.inference.onnxruntime import host_isa
 from edgedeploy.metrics.model_comparison import ModelComparison, SessionFigures
 from edgedeploy.optimize.guard.evaluation import Data, Evaluation, within
 from edgedeploy.optimize.guard.result import Findings, Violation, ViolationKind
-from edgedeploy.stats.rounding import at_most
+from edgedeploy.stats.rounding import at_most, beside_limit
 
 LEAST_SQNR_DB = 10.0
 """Where there are no labels, a result whose error has more than a tenth of the power of the signal is refused.
@@ -31,7 +31,7 @@ def judge_accuracy(compared: ModelComparison, evaluation: Evaluation, findings: 
     for note in _metric_notes(compared, evaluation.max_drop):
         findings.note(note)
     if evaluation.metric is None:
-        judged_by = f"only agreement with the float model on {evaluation.data.name}"
+        judged_by = f"only {_judged_by(judged)} on {evaluation.data.name}"
         findings.note(f"accuracy was not judged, because there are no labels: {judged_by}")
 
 
@@ -54,10 +54,9 @@ def accuracy_violations(
     before, after = compared.reference_metric, judged.metric
     if evaluation.metric is not None and before is not None and after is not None:
         if not within(before.value, after.value, evaluation.max_drop):
-            reason = (
-                f"{after.name} fell from {before.value:.4f} to {after.value:.4f} {where}, by "
-                f"{before.value - after.value:.4f}; allowed is {evaluation.max_drop:g}"
-            )
+            fall, allowed = beside_limit(before.value - after.value, evaluation.max_drop, decimals=4)
+            fell = f"{after.name} fell from {before.value:.4f} to {after.value:.4f} {where}"
+            reason = f"{fell}, by {fall}; allowed is {allowed}"
             found.append(Violation(ViolationKind.METRIC_FELL, reason))
         if tolerance is None:
             found += _noise_violations(judged, evaluation.data, judged.unread)
@@ -102,16 +101,28 @@ def _noise_violations(judged: SessionFigures, data: Data, names: Collection[str]
         if agreement is None or agreement.sqnr_db is None or agreement.other_shapes:
             continue
         if agreement.sqnr_db < LEAST_SQNR_DB:
+            sqnr, least = beside_limit(agreement.sqnr_db, LEAST_SQNR_DB, decimals=1, unit=" dB")
             reason = (
-                f"output {name!r} differs too much from the float model's to be let through: SQNR "
-                f"{agreement.sqnr_db:.1f} dB on {data.name}, and {LEAST_SQNR_DB:g} dB is the least for each output"
+                f"output {name!r} differs too much from the float model's to be let through: SQNR {sqnr} on "
+                f"{data.name}, and {least} is the least for each output"
             )
             yield Violation(ViolationKind.DISAGREES, reason)
 
 
-def _changed(match: float, data: Data, max_drop: float, where: str = "") -> str:
+def _judged_by(judged: SessionFigures) -> str:
+    """Return what is judged without labels. What is no output of class scores has no answers that could change."""
+    if judged.agreement.top1_match is not None:
+        return "agreement with the float model"
     return (
-        f"{1 - match:.1%} of the answers{where} changed on {data.name}, and {max_drop:.1%} is the budget: without "
+        "the noise of each output (no output is known to hold class scores; for a classifier add labels to the "
+        "--evaluation data, or --metric top1)"
+    )
+
+
+def _changed(match: float, data: Data, max_drop: float, where: str = "") -> str:
+    changed, budget = beside_limit(1 - match, max_drop, decimals=1, unit="%")
+    return (
+        f"{changed} of the answers{where} changed on {data.name}, and {budget} is the budget: without "
         "labels the accuracy may have fallen by as much (add labels to the --evaluation data to measure it)"
     )
 
@@ -122,10 +133,11 @@ def _violations_over_all(judged: SessionFigures, data: Data, max_drop: float) ->
     if match is None and agreement.other_shapes:
         match = 1.0 - agreement.other_shapes / agreement.samples
     if sqnr_db is not None and sqnr_db < LEAST_SQNR_DB and agreement.other_shapes < agreement.samples:
+        sqnr, least = beside_limit(sqnr_db, LEAST_SQNR_DB, decimals=1, unit=" dB")
         yield Violation(
             ViolationKind.DISAGREES,
-            f"outputs differ too much from the float model's to be let through without labels: SQNR {sqnr_db:.1f} dB "
-            f"on {data.name}, and {LEAST_SQNR_DB:g} dB is the least",
+            f"outputs differ too much from the float model's to be let through without labels: SQNR {sqnr} on "
+            f"{data.name}, and {least} is the least",
         )
     # Of inputs that were made up, answers are close to arbitrary in the float model too.
     elif data.dataset is not None and match is not None and not within(1.0, match, max_drop):
@@ -133,7 +145,10 @@ def _violations_over_all(judged: SessionFigures, data: Data, max_drop: float) ->
 
 
 def _moved(judged: SessionFigures, tolerance: float) -> str:
-    return f"an output moved by {judged.largest_difference:.2g} of the largest (allowed: {tolerance:.2g})"
+    moved = f"{judged.largest_difference:.2g}"
+    if float(moved) <= tolerance < judged.largest_difference:
+        moved = f"{judged.largest_difference:.6g}"
+    return f"an output moved by {moved} of the largest (allowed: {tolerance:g})"
 
 
 def _metric_notes(compared: ModelComparison, max_drop: float) -> Iterator[str]:

@@ -62,6 +62,7 @@ def judge_on_board(
             (session,),
             evaluation.data.spread(affordable),
             metric=evaluation.metric,
+            classifies=evaluation.classifies,
             total=affordable,
             progress=evaluation.progress,
         )

@@ -45,7 +45,10 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     """None when the data has no labels."""
     max_drop: float
     """How much the metric may fall, in its own units; a fall of just this much is allowed. Where there are no labels,
-    the share of answers that may change: the accuracy cannot have fallen by more."""
+    the share of answers that may change, of outputs that hold class scores: the accuracy cannot have fallen by more."""
+    classifies: bool = False
+    """Whether the user said that the model classifies, by naming a built-in metric: there are answers without labels
+    too."""
     tolerance: float | None = None
     """How far outputs may move relative to the largest, for a recipe that promises to keep results; None for one that
     does not."""

@@ -98,6 +98,7 @@ def _compare(
             sessions,
             batches(data, reference, result),
             metric=evaluation.metric,
+            classifies=evaluation.classifies,
             total=data.count,
             progress=evaluation.progress,
         )

@@ -137,7 +137,13 @@ class Evaluator:
             return Trial(name=name, passes=described, refused=why)
         try:
             session = self._open(content)
-            compared = compare(self.reference, (session,), self.samples, metric=self._evaluation.metric)
+            compared = compare(
+                self.reference,
+                (session,),
+                self.samples,
+                metric=self._evaluation.metric,
+                classifies=self._evaluation.classifies,
+            )
         except (ResultFailedError, EdgedeployError) as error:
             return Trial(name=name, passes=described, refused=f"its result does not run: {error}")
         self._path(name).write_bytes(content)
@@ -150,7 +156,7 @@ class Evaluator:
             metric=judged.metric.value if judged.metric else None,
             change=judged.change,
             top1_match=judged.agreement.top1_match,
-            sqnr_db=judged.agreement.sqnr_db,
+            sqnr_db=judged.worst_sqnr_db,
             samples=compared.samples,
             over_budget=violations[0].reason if violations else None,
         )

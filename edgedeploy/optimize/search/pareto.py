@@ -47,7 +47,7 @@ def holds_beyond_doubt(trial: Trial, max_drop: float) -> bool:
     The best of many trials is likely one that was lucky, and more so the more answers it changed: what lies within the
     budget by one sample's luck does not on other data. The standard error is taken from the bootstrap's 95 % interval;
     where no answer changed, there is nothing that luck had a part in. Without labels the budget bounds the answers that
-    change, which is more than luck needs.
+    change, which is more than luck needs; the noise of outputs without answers hangs little on the samples.
     """
     if trial.change is None or not trial.change.samples_changed:
         return True

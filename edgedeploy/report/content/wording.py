@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
-from edgedeploy.stats.rounding import at_most
+from edgedeploy.stats.rounding import at_most, beside_limit
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.evidence import Execution, PassEvidence
 from edgedeploy.values.measurement import Conditions
@@ -87,9 +87,16 @@ def limit_and_figure(line: VerdictLine) -> tuple[str, str]:
     if _is_drop(line):
         words = _points(limit), _points(figure)
     if words[0] == words[1] and not at_most(abs(limit - figure), 0.0):
-        unit = "" if line.unit == "share" else f" {line.unit}"
-        return f"{limit:,}{unit}", f"{figure:,}{unit}"
+        return _with_deciding_digits(line, limit, figure)
     return words
+
+
+def _with_deciding_digits(line: VerdictLine, limit: float, figure: float) -> tuple[str, str]:
+    unit = " points" if _is_drop(line) else {"share": "%", "ms": " ms"}.get(line.unit)
+    if unit is None:
+        return f"{limit:,} {line.unit}".rstrip(), f"{figure:,} {line.unit}".rstrip()
+    found, allowed = beside_limit(figure, limit, decimals=2, unit=unit)
+    return _signed_minus(allowed), _signed_minus(found)
 
 
 def metric_in_words(metric: MetricFigure) -> str:

@@ -172,10 +172,10 @@ def _labels_are_missing(shipment: Shipment) -> bool:
 
 
 def _agreements(shipment: Shipment) -> list[tuple[str, Agreement]]:
-    found = [
-        (f"optimized against float on the host: {where_in_words(execution)}", execution.agreement)
-        for execution in shipment.evidence.executions
-    ]
+    found = []
+    for execution in shipment.evidence.executions:
+        found.append((f"optimized against float on the host: {where_in_words(execution)}", execution.agreement))
+        found += [(f"its output {name}", agreement) for name, agreement in execution.by_output.items()]
     measurement = shipment.measurement
     if measurement and measurement.accuracy:
         found.append(("device against host, the same model", measurement.accuracy.agreement))

@@ -14,6 +14,8 @@ from edgedeploy.optimize.search.settings import SearchSettings
 from edgedeploy.values.contract import Allowance, Contract
 from edgedeploy.verdict.contract import dataset_spec, has_expired, refuse_code
 
+_DEFAULT_METRIC = "top1"
+
 
 class ShipRequest(Struct, frozen=True, kw_only=True):
     """All that `ship` needs to know; after it, nobody looks anything up in the contract but the check against it."""
@@ -25,7 +27,8 @@ class ShipRequest(Struct, frozen=True, kw_only=True):
     """A dataset, as `open_dataset` takes it."""
     evaluation: str
     """A dataset with labels, as `open_dataset` takes it."""
-    metric: str
+    metric: str | None
+    """None where the contract needs none, so that labels say whether the model classifies."""
     max_drop: float
     """How much the metric of the optimized model may fall on this machine, in its own units."""
     recipe: Recipe
@@ -82,7 +85,7 @@ def resolve(
         model=_model(contract),
         calibration=dataset_spec(contract, contract.data.calibration) if contract.data.calibration else None,
         evaluation=dataset_spec(contract, contract.data.evaluation),
-        metric=contract.data.metric,
+        metric=stated_metric(contract),
         # A contract that states no drop is judged by its floor alone, on the device.
         max_drop=1.0 if drop is None else drop,
         recipe=load_recipe(optimization.recipe),
@@ -95,6 +98,18 @@ def resolve(
         strict=strict,
         sign_key=sign_key,
     )
+
+
+def stated_metric(contract: Contract) -> str | None:
+    """Return the metric that a contract judges by; None where nothing in it needs one: labels then say what it is.
+
+    A limit for the metric or for answers says that the model has such: `top1` stands for it where nothing else does.
+    """
+    limits = contract.limits
+    needed = (limits.metric_min, limits.metric_max_drop, limits.agreement_top1_min)
+    if contract.data.metric == _DEFAULT_METRIC and all(limit is None for limit in needed):
+        return None
+    return contract.data.metric
 
 
 def _check_expiry(contract: Contract) -> None:

@@ -24,6 +24,14 @@ def trial(name: str, size: int | None, loss: float = 0.0, ratio: float | None = 
     return Trial(name=name, passes=(), size_bytes=size, change=change, speed=speed)
 
 
+def test_without_answers_the_noise_is_what_a_result_costs():
+    clean = structs.replace(trial("clean", 20), change=None, sqnr_db=40.0)
+    noisy = structs.replace(trial("noisy", 10), change=None, sqnr_db=11.0)
+    worse = structs.replace(trial("worse", 20), change=None, sqnr_db=12.0)
+    equal = structs.replace(trial("equal", 30), change=None, sqnr_db=None)
+    assert [one.name for one in front([worse, equal, clean, noisy])] == ["noisy", "clean", "equal"]
+
+
 def test_what_another_beats_is_not_on_the_front():
     small, fast, good, beaten = (
         trial("small", 10, 0.02, 1.0),

@@ -215,7 +215,7 @@ def test_without_any_data_it_still_works_and_says_what_it_did_not_judge(tmp_path
 def test_without_labels_the_answers_that_change_are_held_under_the_budget(tmp_path, model, data):
     evidence = optimize(
         model, load_recipe("auto"), tmp_path / "o.onnx", max_drop=0.02, search_settings=SETTINGS,
-        calibration=data["calibration"],
+        calibration=data["calibration"], metric="top1",
     )  # fmt: skip
     assert evidence.accepted, evidence.reasons
     assert evidence.executions[0].agreement.top1_match is not None
