@@ -6,7 +6,7 @@ from edgedeploy.device.connection import Connection as Connection
 from edgedeploy.deploy.status import DeviceStatus as DeviceStatus
 from edgedeploy.foundation.errors import EdgedeployError as EdgedeployError
 from edgedeploy.stats.paired_ratio import LEAST_PAIRS as LEAST_PAIRS
-from edgedeploy.workflows.emulated.instruction_counts import NOBODY as NOBODY
+from edgedeploy.workflows.judges import NOBODY as NOBODY
 from edgedeploy.workflows.contract import Proposal as Proposal
 from edgedeploy.deploy.push import PushResult as PushResult
 from edgedeploy.deploy.status import Running as Running
@@ -37,7 +37,7 @@ from edgedeploy.workflows.doctor import jobs as doctor_jobs
 from edgedeploy.device.emulator.board import emulated_board as emulated_board
 from edgedeploy.optimize.optimize import evidence_path as evidence_path
 from edgedeploy.model.inspect import inspect_model as inspect
-from edgedeploy.workflows.emulated.instruction_counts import judges as judges
+from edgedeploy.workflows.judges import judges as judges
 from edgedeploy.deploy.releases import list_releases as list_releases
 from edgedeploy.verdict.baseline import load_baseline as load_baseline
 from edgedeploy.verdict.contract import load_contract as load_contract
@@ -71,7 +71,7 @@ from edgedeploy.workflows.ship.ship import ship as ship
 from edgedeploy.bundle.signature import sign as sign
 from edgedeploy.bundle.signature import signer as signer
 from edgedeploy.workflows.smoke.smoke import smoke as smoke
-from edgedeploy.workflows.emulated.instruction_counts import speed_judge as speed_judge
+from edgedeploy.workflows.judges import speed_judge as speed_judge
 from edgedeploy.deploy.status import status as status
 from edgedeploy.targets.load import target_names as target_names
 from edgedeploy.measure.evaluate import test as test

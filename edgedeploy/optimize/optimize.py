@@ -52,6 +52,7 @@ def optimize(
     max_drop: float = 0.01,
     target: Target | None = None,
     speed: SpeedJudge | None = None,
+    speed_unjudged: str = "",
     board: Board | None = None,
     allowed: Collection[Allowance] = (),
     search_settings: SearchSettings | None = None,
@@ -70,7 +71,8 @@ def optimize(
             one that is named says too that the model classifies: its answers are compared although there are no labels.
         max_drop: how much the metric may fall, in its own units (0.01 is one point of accuracy).
         target: the kind of board that the result is for; chooses the type of quantized activations.
-        speed: compares the result's speed with the model's; None leaves that unjudged.
+        speed: compares the result's speed with the model's, e.g. that of `judges`; None leaves that unjudged.
+        speed_unjudged: why it is left unjudged, for the evidence.
         board: runs the result too, so that accuracy is judged there as well; None for none.
         allowed: violations that are not to stop the result.
         search_settings: of a recipe that is a search; None takes the defaults.
@@ -97,6 +99,7 @@ def optimize(
         max_drop=max_drop,
         target=target,
         speed=speed,
+        speed_unjudged=speed_unjudged,
         board=board,
         allowed=allowed,
         search=search_settings,
@@ -191,6 +194,7 @@ def _evidence(request: OptimizeRequest, outcome: OptimizeOutcome) -> Evidence:
         max_drop=request.max_drop,
         executions=guard_result.executions,
         speed=guard_result.speed,
+        speed_unjudged="" if guard_result.speed else _why_unjudged(request),
         layers=outcome.layers,
         search=outcome.search,
         accepted=not refusals,
@@ -198,6 +202,12 @@ def _evidence(request: OptimizeRequest, outcome: OptimizeOutcome) -> Evidence:
         reasons=(*refusals, *notes),
         tools={tool: importlib.metadata.version(tool.replace("_", "-")) for tool in _TOOLS[source.format]},
     )
+
+
+def _why_unjudged(request: OptimizeRequest) -> str:
+    if request.speed is not None:
+        return "the result does not run where its speed is judged"
+    return request.speed_unjudged or "nobody was asked to"
 
 
 def _unmet(recipe: Recipe, passes: tuple[PassEvidence, ...]) -> list[str]:

@@ -45,6 +45,8 @@ class OptimizeRequest(Struct, frozen=True, kw_only=True):
     """The kind of board that the result is for; None for any."""
     speed: SpeedJudge | None = None
     """Compares the result's speed with the source's; None leaves that unjudged."""
+    speed_unjudged: str = ""
+    """Why nobody judges speed."""
     board: Board | None = None
     """Runs the result too; None for none."""
     allowed: frozenset[Allowance] = frozenset()
@@ -92,6 +94,7 @@ class OptimizeRequest(Struct, frozen=True, kw_only=True):
             # The trials of a search may change results, whatever its preparation promises.
             evaluation=self.evaluation(None if self.recipe.is_search else self.recipe.tolerance),
             speed=self.speed,
+            speed_unjudged=self.speed_unjudged,
             board=self.board,
             allowed=self.allowed,
         )
@@ -108,6 +111,7 @@ def open_request(
     max_drop: float,
     target: Target | None,
     speed: SpeedJudge | None,
+    speed_unjudged: str,
     board: Board | None,
     allowed: Collection[Allowance],
     search: SearchSettings | None,
@@ -131,6 +135,7 @@ def open_request(
         classifies=metric in BUILT_IN,
         target=target,
         speed=speed,
+        speed_unjudged=speed_unjudged,
         board=board,
         allowed=frozenset(allowed),
         search=search or SearchSettings(),

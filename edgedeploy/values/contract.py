@@ -105,6 +105,8 @@ LIMIT_RULES: dict[str, LimitRule] = {
 }
 """Of each field of `Limits` and `TargetLimits` but the table of targets."""
 _LINE_RULES = LIMIT_RULES | {
+    # Of `ship`, by the device's own clock.
+    "device_time_max": LimitRule("max", "count"),
     "expires": LimitRule("max", "day"),
     # Of a baseline; its other limits are called as those of a contract.
     "model_size_max_bytes": LimitRule("max", "bytes"),

@@ -79,6 +79,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """In exact arithmetic first: the one that is judged."""
     speed: SpeedFigure | None = None
     """None when it was not judged."""
+    speed_unjudged: str = ""
+    """Why it was not judged; empty where it was, and in files from before this was recorded."""
     layers: tuple[LayerNoise, ...] = ()
     """In the order in which they are computed, over a few samples; empty where nothing was quantized, of a search
     (which tells what each layer costs in `search`), and of TensorFlow Lite models."""

@@ -10,8 +10,9 @@ from msgspec import Struct
 class SpeedFigure(Struct, frozen=True, kw_only=True):
     """Two models compared in one currency, in one run."""
 
-    currency: Literal["host time", "guest instructions"]
-    """Processor time of one thread on this machine, or instructions that an emulated board executed: work, not time."""
+    currency: Literal["host time", "guest instructions", "device time"]
+    """Processor time of one thread on this machine; instructions that an emulated board executed, which are work and
+    not time; or the time of one thread by a device's own clock."""
     unit: Literal["ms", "instructions"]
     source: float
     """Of the float model, per inference, in `unit`: the median."""
@@ -27,4 +28,7 @@ class SpeedFigure(Struct, frozen=True, kw_only=True):
     samples: int
     """Of each model."""
     where: str
-    """What ran them, e.g. `"x86-64 avx2 (no vnni), 1 thread"` or `"board:rpi4 (cortex-a72)"`."""
+    """Which machine ran them, e.g. `"this machine: x86-64 avx2 (no vnni), 1 thread"` or `"board:rpi4 (cortex-a72)"`."""
+    limit: float | None = None
+    """Ratio above which the whole interval has to lie for the result to be called slower; None in files from before it
+    was recorded."""

@@ -77,7 +77,7 @@ def in_a_stream(source: Path, result: Path, recording: Path) -> dict[str, object
 
 def guest_instructions(address: str, source: Path, result: Path, evaluation: Path) -> dict[str, object]:
     """Instructions of both models on an emulated board, per inference."""
-    from edgedeploy.workflows.emulated.instruction_counts import speed_judge
+    from edgedeploy.workflows.judges import speed_judge
 
     dataset = open_dataset(str(evaluation), inspect_model(source).inputs)
     feeds = [sample.feed for sample in itertools.islice(dataset.samples(), 4)]

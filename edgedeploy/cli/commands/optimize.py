@@ -26,7 +26,8 @@ from edgedeploy.cli.output import Output, common_options
     required=False,
     option_metavar="ADDRESS|none",
     option_help="An emulated board (board:rpi4) that judges the answers and the speed, by instructions executed. "
-    "Default: this machine judges, by time. `none`: speed is not judged. The same as the argument DEVICE.",
+    "Default: this machine judges, by time. `none`: speed is not judged. Other devices judge in `ship`. "
+    "The same as the argument DEVICE.",
 )
 @click.option(
     "--recipe",
@@ -134,6 +135,7 @@ def command(
             max_drop=max_drop,
             target=board,
             speed=judges.speed,
+            speed_unjudged=judges.unjudged,
             board=judges.board,
             allowed=allowed,  # type: ignore[arg-type]
             search_settings=api.SearchSettings(

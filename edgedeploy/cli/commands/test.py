@@ -31,8 +31,8 @@ from edgedeploy.cli.output import Output, common_options, device_options
     "--metric",
     metavar="NAME|pkg.mod:fn",
     shell_complete=complete_metric,
-    help="The metric: top1, top5 or package.module:function. top1 or top5 also says that the model classifies, if there "
-    "are no labels.  [default: top1 if there are labels]",
+    help="The metric: top1, top5 or package.module:function. top1 or top5 also says that the model classifies, if "
+    "there are no labels.  [default: top1 if there are labels]",
 )
 @click.option(
     "--samples",

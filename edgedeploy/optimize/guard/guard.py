@@ -54,7 +54,7 @@ def judge(result: bytes, request: GuardRequest) -> GuardResult:
         return findings.result()
     judge_accuracy(compared, evaluation, findings)
     on_board = judge_on_board(request.board, reference, result, evaluation, findings)
-    speed = judge_speed(request.speed, request.source, result, evaluation, findings)
+    speed = judge_speed(request.speed, request.source, result, evaluation, findings, request.speed_unjudged)
     executions = (*_host_executions(compared), *on_board)
     return findings.result(source_metric=compared.reference_metric, executions=executions, speed=speed)
 

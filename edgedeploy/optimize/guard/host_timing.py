@@ -106,7 +106,8 @@ class HostTiming:
             high=ratio.high,
             slower=_is_slower(ratio),
             samples=ratio.pairs,
-            where=f"{host_isa()}, 1 thread",
+            limit=1 + TOLERANCE,
+            where=f"this machine: {host_isa()}, 1 thread",
         )
 
 

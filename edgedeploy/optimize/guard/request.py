@@ -22,6 +22,8 @@ class GuardRequest(Struct, frozen=True, kw_only=True):
     """None when there is nothing to run models on."""
     speed: SpeedJudge | None = None
     """Compares how fast source and result are; None leaves that unjudged."""
+    speed_unjudged: str = ""
+    """Why nobody judges speed; empty where somebody does, or no reason is known."""
     board: Board | None = None
     """Runs the result too, on as many samples as it has time for; None for none."""
     allowed: frozenset[Allowance] = frozenset()

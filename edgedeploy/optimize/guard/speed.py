@@ -10,6 +10,7 @@ from edgedeploy.inference.session import Feed
 from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.optimize.guard.evaluation import Evaluation
 from edgedeploy.optimize.guard.result import Findings, ViolationKind
+from edgedeploy.stats.rounding import beside_limit
 from edgedeploy.values.speed import SpeedFigure
 
 _FEEDS = 4
@@ -32,9 +33,17 @@ class SpeedJudge(Protocol):
 
 
 def judge_speed(
-    speed: SpeedJudge | None, source: bytes, result: bytes, evaluation: Evaluation, findings: Findings
+    speed: SpeedJudge | None,
+    source: bytes,
+    result: bytes,
+    evaluation: Evaluation,
+    findings: Findings,
+    unjudged: str = "",
 ) -> SpeedFigure | None:
     """Compare the result's speed with the source's on a few samples.
+
+    Args:
+        unjudged: why nobody judges speed, where `speed` is None.
 
     Returns:
         The figure; None when nobody judges speed, which is noted, or the result does not run there, which is a
@@ -44,7 +53,7 @@ def judge_speed(
         EdgedeployError: the source does not run there, or nothing can be judged there.
     """
     if speed is None:
-        findings.note("speed was not judged")
+        findings.note(unjudged_in_words(unjudged))
         return None
     evaluation.progress.step("comparing the speed with the float model's")
     feeds = [sample.feed for sample in itertools.islice(evaluation.data.samples(), _FEEDS)]
@@ -54,9 +63,24 @@ def judge_speed(
         findings.violate(ViolationKind.DOES_NOT_RUN, f"the result does not run where its speed is judged: {error}")
         return None
     if figure.slower:
-        findings.violate(
-            ViolationKind.SLOWER,
-            f"the result is slower than the float model: {figure.ratio:.2f} times its {figure.currency} "
-            f"({figure.low:.2f} to {figure.high:.2f}; {figure.where})",
+        findings.violate(ViolationKind.SLOWER, f"the result is slower than the float model: {slower_in_words(figure)}")
+    elif figure.limit is not None and figure.ratio > figure.limit:
+        findings.note(
+            f"the result may be slower than the float model, which is not sure: {figure.ratio:.2f} times its "
+            f"{figure.currency} ({figure.low:.2f} to {figure.high:.2f}; {figure.where})"
         )
     return figure
+
+
+def slower_in_words(figure: SpeedFigure) -> str:
+    """Return `"1.12 times its host time (1.08 to 1.15, over 1.03; this machine: x86-64 avx2, 1 thread)"`."""
+    low, over = f"{figure.low:.2f}", ""
+    if figure.limit is not None:
+        low, limit = beside_limit(figure.low, figure.limit, decimals=2)
+        over = f", over {limit}"
+    return f"{figure.ratio:.2f} times its {figure.currency} ({low} to {figure.high:.2f}{over}; {figure.where})"
+
+
+def unjudged_in_words(why: str) -> str:
+    """Return the note that speed was not judged, and why."""
+    return f"speed was not judged: {why}" if why else "speed was not judged"

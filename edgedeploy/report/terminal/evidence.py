@@ -28,6 +28,8 @@ def evidence_table(evidence: Evidence) -> RenderableType:
         parts.append(Text(f"{noisy}\n"))
     if evidence.speed is not None:
         parts.append(Text(_speed(evidence.speed)))
+    elif evidence.speed_unjudged:
+        parts.append(Text(f"speed: not judged, {evidence.speed_unjudged}\n"))
     if evidence.search is not None:
         parts.append(_search(evidence.search))
     parts.append(_passes(evidence.passes))
@@ -88,10 +90,10 @@ def _quality(evidence: Evidence) -> RenderableType:
 
 
 def _speed(speed: SpeedFigure) -> str:
-    """`"speed: 0.71 of the float model's host time (0.69 to 0.73; …)"`."""
+    """`"speed: 0.71 of the float model's host time (0.69 to 0.73; judged by this machine: …)"`."""
     return (
         f"speed: {speed.ratio:.2f} of the float model's {speed.currency} ({speed.low:.2f} to {speed.high:.2f}; "
-        f"{speed.where})\n"
+        f"judged by {speed.where})\n"
     )
 
 

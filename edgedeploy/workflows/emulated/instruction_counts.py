@@ -8,8 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import statistics
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -20,9 +19,6 @@ from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.formats import ModelFormat, format_of
 from edgedeploy.inference.session import Feed, Session, open_session
 from edgedeploy.metrics.model_comparison import ResultFailedError
-from edgedeploy.optimize.guard.board import Board
-from edgedeploy.optimize.guard.host_timing import HostTiming
-from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.speed import SpeedFigure
 from edgedeploy.workflows.emulated.board_runner import BoardRunner
@@ -35,55 +31,6 @@ _SAMPLES = (3, 8)
 """Inferences that are counted per model, of large models and of small ones."""
 _WORK = 1_000_000_000
 """Instructions. Models get as many samples as this is enough for, within `_SAMPLES`; it takes some seconds."""
-
-
-@contextlib.contextmanager
-def speed_judge(address: str | None, *, progress: Progress = SILENT) -> Iterator[HostTiming | GuestInstructions]:
-    """Who judges speed, for the length of a `with` block; a board can also be asked for what it answers.
-
-    Args:
-        address: `board:NAME`: an emulated board. Its instructions are counted on another one of the same target,
-            `NAME-counting`, which is booted when it is first needed, and shut down with the block unless it was up
-            before. A board that counts instructions itself is taken as it is. None: this machine, by time.
-
-    Raises:
-        UnsupportedError: `address` is another kind of device.
-        UnknownNameError: there is no such board, nor a target of that name.
-    """
-    if address is None:
-        yield HostTiming()
-        return
-    if not address.startswith("board:"):
-        raise UnsupportedError(
-            f"speed is not judged on {address}",
-            why="only emulated boards count instructions",
-            hint="give --on board:rpi4, or leave it out to take this machine's time",
-        )
-    with contextlib.ExitStack() as stack:
-        yield GuestInstructions(address, stack, progress)
-
-
-class Judges(NamedTuple):
-    """Who judges a result beside this machine's exact arithmetic."""
-
-    speed: SpeedJudge | None
-    """None leaves speed unjudged."""
-    board: Board | None
-    """Runs the result too, so that its answers are judged there; None for none."""
-
-
-NOBODY = Judges(speed=None, board=None)
-
-
-@contextlib.contextmanager
-def judges(address: str | None, *, progress: Progress = SILENT) -> Iterator[Judges]:
-    """Open what `speed_judge` gives; an emulated board judges the answers as well as the speed.
-
-    Raises:
-        UnsupportedError, UnknownNameError: as `speed_judge`.
-    """
-    with speed_judge(address, progress=progress) as judge:
-        yield Judges(speed=judge, board=judge if isinstance(judge, GuestInstructions) else None)
 
 
 class GuestInstructions:
@@ -140,6 +87,7 @@ class GuestInstructions:
             low=min(ratios),
             high=max(ratios),
             slower=min(ratios) > 1 + TOLERANCE,
+            limit=1 + TOLERANCE,
             samples=len(ratios),
             where=self.where,
         )

@@ -19,6 +19,7 @@ from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError, EdgedeployError
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.measure.bench import bench
 from edgedeploy.measure.conditions import merge
 from edgedeploy.measure.evaluate import test
@@ -34,10 +35,11 @@ from edgedeploy.values.profile import Profile
 from edgedeploy.values.shipment import Shipment
 from edgedeploy.values.target import Target
 from edgedeploy.verdict.check import check
-from edgedeploy.workflows.emulated.instruction_counts import NOBODY, Judges, judges
+from edgedeploy.workflows.judges import judges
 from edgedeploy.workflows.ship.facts import bundle_facts, contract_facts, release_facts
 from edgedeploy.workflows.ship.request import ShipRequest, resolve
 from edgedeploy.workflows.ship.settle import settle, unsettled
+from edgedeploy.workflows.ship.speed import judged_on_device, with_speed
 from edgedeploy.workflows.ship.target_choice import choose_target
 
 SCHEMA = 1
@@ -60,11 +62,9 @@ def ship(
     """Optimize, compile, push, bench, test and check what `contract` describes.
 
     A release that breaks its contract does not stay current where another one was so before: that one is made current
-    again. Until the verdict is known, the device remembers that the release waits for it (`Release.awaits_verdict`):
-    the next `ship` says so, and the way back stays the last release that was accepted.
-
-    To an emulated board, the guard judges the optimized model on a board of the same kind, as
-    `optimize --on board:NAME` does: its answers and its instructions.
+    again, and so is one that is slower there than the float model. Who judges speed, and when, is the rule of
+    `edgedeploy.workflows.judges`. Until the verdict is known, the device remembers that the release waits for it
+    (`Release.awaits_verdict`): the next `ship` says so, and the way back stays the last release that was accepted.
 
     Args:
         device: an address, as `connect` takes it. It is opened first: a device that cannot be reached is known at once,
@@ -121,11 +121,14 @@ def _ship(request: ShipRequest, connection: Connection, folder: Path, progress: 
     pushed = _push(request, bundle, connection, progress)
     with _saying_what_is_left(pushed.release, progress):
         measurement = _measure(request, connection, pushed.release, progress)
+        evidence = judged_on_device(request, optimized, evidence, connection, pushed.release, progress)
         verdict = check(request.contract, measurement, strict=request.strict)
+        verdict = with_speed(verdict, evidence.speed, request.allowed)
         profiled = _profile(connection, pushed.release, progress)
         current, settled = settle(connection, pushed.release, verdict, progress)
     return structs.replace(
         shipment,
+        evidence=evidence,
         bundle=bundle_facts(bundle),
         release=release_facts(pushed, current),
         measurement=measurement,
@@ -153,7 +156,10 @@ def _saying_what_is_left(release: Release, progress: Progress) -> Iterator[None]
 
 def _optimize(request: ShipRequest, target: Target, folder: Path, progress: Progress) -> tuple[Path, Evidence]:
     output = folder / f"{request.name}{'.tflite' if request.model.suffix == '.tflite' else '.onnx'}"
-    with _judges(request, target, progress) as judging:
+    model_format: ModelFormat = "tflite" if is_tflite(request.model) else "onnx"
+    with judges(
+        request.device, target=target, model_format=model_format, before_push=True, progress=progress
+    ) as judging:
         evidence = optimize(
             request.model,
             request.recipe,
@@ -164,23 +170,13 @@ def _optimize(request: ShipRequest, target: Target, folder: Path, progress: Prog
             max_drop=request.max_drop,
             target=target,
             speed=judging.speed,
+            speed_unjudged=judging.unjudged,
             board=judging.board,
             allowed=request.allowed,
             search_settings=request.search_settings,
             progress=progress,
         )
     return output, evidence
-
-
-def _judges(request: ShipRequest, target: Target, progress: Progress) -> contextlib.AbstractContextManager[Judges]:
-    """An emulated board, by its answers and its instructions; this machine, by time; nobody for another device: how
-    fast that one is, `bench` measures there with the release itself. Nor on a board that cannot have the runtime which
-    is asked for both models."""
-    if request.device.startswith("board:"):
-        runtime = "tflite" if is_tflite(request.model) else "onnxruntime"
-        if runtime in target.backends:
-            return judges(request.device, progress=progress)
-    return judges(None) if request.device.startswith("local:") else contextlib.nullcontext(NOBODY)
 
 
 def _compile(request: ShipRequest, optimized: Path, target: Target, folder: Path, progress: Progress) -> Bundle:

@@ -65,7 +65,7 @@ def test_json(invoke):
     assert evidence["accepted"] is True and evidence["recipe"] == "fold"
     assert list(evidence) == [
         "recipe", "target", "source", "result", "passes", "calibration_samples", "evaluation_sha256", "source_metric",
-        "max_drop", "executions", "speed", "layers", "search", "accepted", "reasons", "tools",
+        "max_drop", "executions", "speed", "speed_unjudged", "layers", "search", "accepted", "reasons", "tools",
         "model_name",
     ]  # fmt: skip
 

@@ -46,7 +46,7 @@ def test_speed_and_search_are_there() -> None:
     console = Console(file=io.StringIO(), width=200)
     console.print(evidence_table(sample.shipment().evidence))
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "0.66 of the float model's guest instructions (0.66 to 0.66; board:rpi4" in text
+    assert "0.66 of the float model's guest instructions (0.66 to 0.66; judged by board:rpi4" in text
     assert "4 trials in 1 min 23 s; objective balanced" in text
     assert "over the budget" in text and "there is no MatMul" in text and "conv2d_1.tmp_0 (Conv, 24 dB)" in text
     assert "-0.0117 … +0.0083" in text

@@ -15,7 +15,8 @@ from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.optimize.guard.host_timing import HostTiming
 from edgedeploy.workflows.emulated import instruction_counts as guest_instructions
 from edgedeploy.workflows.emulated.board_runner import tflite_host_model
-from edgedeploy.workflows.emulated.instruction_counts import GuestInstructions, speed_judge
+from edgedeploy.workflows.emulated.instruction_counts import GuestInstructions
+from edgedeploy.workflows.judges import speed_judge
 
 FEEDS = [{"x": np.zeros((1, 3), np.float32)}, {"x": np.ones((1, 3), np.float32)}]
 COUNTS = {b"float": 20_000_000, b"lean": 12_000_000, b"alike": 20_100_000, b"worse": 20_900_000, b"huge": 2 * 10**9}
