@@ -160,8 +160,21 @@ def count_macs(model: onnx.ModelProto, shapes: Mapping[str, Sequence[Dimension]]
     return total, "; ".join(notes)
 
 
+def macs_by_output(model: onnx.ModelProto, shapes: Mapping[str, Sequence[Dimension]]) -> dict[str, int] | None:
+    """Count the MACs of each node of one inference on inputs of `shapes`, by the name of its first output.
+
+    Returns:
+        Nodes that multiply by weights or multiply matrices, those in branches and bodies too; None where the shapes of
+        one are not known, or it is of a form that is not counted.
+    """
+    count = _Count()
+    count.nodes(model.graph.node, Scope(model, shapes))
+    return None if count.unknown or count.omitted else count.by_output
+
+
 class _Count:
     def __init__(self) -> None:
+        self.by_output: dict[str, int] = {}
         self.unknown: Counter[str] = Counter()
         self.omitted: Counter[str] = Counter()
         self.assumptions: set[str] = set()
@@ -172,7 +185,9 @@ class _Count:
             scope.visit(node)
             if formula := _FORMULAS.get(node.op_type):
                 try:
-                    total += formula(_CountedNode(node, scope))
+                    macs = formula(_CountedNode(node, scope))
+                    self.by_output[node.output[0]] = macs
+                    total += macs
                 except (Unknown, ValueError, IndexError):
                     # The latter two: operands of a rank that the operator does not take.
                     self.unknown[node.op_type] += 1

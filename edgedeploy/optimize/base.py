@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import onnx_ir as ir
 from msgspec import Struct
@@ -83,6 +83,9 @@ class Pass(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     needs_calibration: ClassVar[bool] = False
     quantizes: ClassVar[bool] = False
     """Whether numbers get fewer bits, and with that every value another error than before."""
+    reaches: ClassVar[Literal["work", "weights"] | None] = None
+    """What the evidence is to say it reached: weights and the work that is done with them, or weights alone, where the
+    computation stays as it is; None for passes that prepare or tidy up."""
     renames: ClassVar[bool] = False
     """Whether values may get names that other values had."""
     changes_interface: ClassVar[bool] = False

@@ -25,6 +25,7 @@ from edgedeploy.optimize.guard.result import GuardResult, ViolationKind
 from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.optimize.outcome import OptimizeOutcome
 from edgedeploy.optimize.recipes.pipeline import run_passes
+from edgedeploy.optimize.recipes.reach import reach_notes
 from edgedeploy.optimize.recipes.recipe import Recipe
 from edgedeploy.optimize.request import OptimizeRequest, open_request
 from edgedeploy.optimize.search.files import write_search
@@ -178,7 +179,9 @@ def _layers(request: OptimizeRequest, context: Context, content: bytes) -> tuple
 def _evidence(request: OptimizeRequest, outcome: OptimizeOutcome) -> Evidence:
     source, guard_result = request.source, outcome.guard_result
     refusals = [*_unmet(request.recipe, outcome.passes), *guard_result.refusals]
-    notes = [*request.data.notes(), *guard_result.notes]
+    calibrated = max((int(done.facts.get("calibration_samples", 0)) for done in outcome.passes), default=0)
+    # Data that nothing was made with speaks against no figure.
+    notes = [*(request.data.notes() if calibrated else []), *reach_notes(outcome.passes), *guard_result.notes]
     if outcome.content == source.as_it_came() and not refusals:
         notes.append("there was nothing to do: the result is the model as it came")
     return Evidence(
@@ -188,7 +191,7 @@ def _evidence(request: OptimizeRequest, outcome: OptimizeOutcome) -> Evidence:
         model_name=source.name,
         result=_result_facts(request, outcome.content) if guard_result.loads else None,
         passes=outcome.passes,
-        calibration_samples=max((int(done.facts.get("calibration_samples", 0)) for done in outcome.passes), default=0),
+        calibration_samples=calibrated,
         evaluation_sha256=request.data.evaluation_sha256,
         source_metric=guard_result.source_metric,
         max_drop=request.max_drop,

@@ -111,7 +111,7 @@ def open_request(
     max_drop: float,
     target: Target | None,
     speed: SpeedJudge | None,
-    speed_unjudged: str,
+    speed_unjudged: str = "",
     board: Board | None,
     allowed: Collection[Allowance],
     search: SearchSettings | None,
@@ -155,6 +155,15 @@ def _check_settings(model: Path, recipe: Recipe, output: Path, calibration: str 
     if recipe.needs_calibration and calibration is None:
         raise DatasetError(
             f"recipe {recipe.name!r} needs calibration data",
-            why="quantized activations get their ranges from sample inputs",
+            why=_calibration_use(recipe),
             hint="add --calibration FILE.npz with some dozens of typical inputs",
         )
+
+
+def _calibration_use(recipe: Recipe) -> str:
+    """Return what a recipe needs calibration data for."""
+    passes = [step for step in recipe.passes if step.needs_calibration]
+    if recipe.is_search or any(step.quantizes for step in passes) or not passes:
+        return "quantized activations get their ranges from sample inputs"
+    names = " and ".join(dict.fromkeys(step.title() for step in passes))
+    return f"{names} measures on sample inputs what matters least to the outputs"

@@ -10,6 +10,27 @@ from edgedeploy.values.search import Search
 from edgedeploy.values.speed import SpeedFigure
 
 
+class PassReach(Struct, frozen=True, kw_only=True):
+    """How much of the model a pass took hold of, that makes weights fewer, smaller or zero."""
+
+    weight_bytes: int
+    """Of the float weights that it changed."""
+    weight_bytes_total: int
+    """Of all float weights that it found, in the model as it was before this pass."""
+    macs: int | None = None
+    """Multiply-accumulate operations of the nodes whose weights it changed; None where the pass leaves the computation
+    as it is, or that cannot be counted."""
+    macs_total: int | None = None
+    """Of the whole model before this pass."""
+    left: str = ""
+    """What it did not reach and why, in words; empty where it reached all."""
+
+    @property
+    def weight_share(self) -> float:
+        """In [0, 1]; 1 where there are no float weights."""
+        return self.weight_bytes / self.weight_bytes_total if self.weight_bytes_total else 1.0
+
+
 class PassEvidence(Struct, frozen=True, kw_only=True):
     """One pass of a recipe, as it went."""
 
@@ -21,6 +42,8 @@ class PassEvidence(Struct, frozen=True, kw_only=True):
     """What it did, e.g. `{"nodes_removed": 12}`; keys carry units."""
     size_bytes: int
     """Of the model after this pass."""
+    reach: PassReach | None = None
+    """None for passes that do not change weights by design, and those that left the model as it was."""
 
 
 class Execution(Struct, frozen=True, kw_only=True):

@@ -153,6 +153,14 @@ def test_one_dataset_for_both_is_noticed(model, tmp_path, evaluation):
     assert any("are the same" in reason for reason in evidence.reasons)
 
 
+def test_calibration_data_that_nothing_was_made_with_speaks_against_nothing(model, tmp_path, evaluation):
+    evidence = optimize(
+        model, load_recipe("weights-int8"), tmp_path / "o.onnx", calibration=evaluation, evaluation=evaluation,
+        max_drop=0.05,
+    )  # fmt: skip
+    assert not any("are the same" in reason for reason in evidence.reasons)
+
+
 def test_mistakes_are_named(model, tmp_path, evaluation, calibration):
     int8, fold, out = load_recipe("int8"), load_recipe("fold"), tmp_path / "out.onnx"
     with pytest.raises(DatasetError, match="needs calibration data") as caught:

@@ -87,6 +87,9 @@ def test_passes_see_calibration_data_and_a_few_feeds(ask):
         ({"max_drop": float("nan")}, UnsupportedError, "max_drop"),
         ({"output": "m.onnx"}, UnsupportedError, "is the model itself"),
         ({"recipe": "int8"}, DatasetError, "needs calibration data"),
+        ({"recipe": "int8"}, DatasetError, "quantized activations get their ranges"),
+        ({"recipe": "prune"}, DatasetError, "prune-channels measures on sample inputs what matters least"),
+        ({"recipe": "sparse"}, DatasetError, "sparsify measures on sample inputs what matters least"),
         ({"metric": "top3"}, UnknownNameError, "top3"),
     ],
 )

@@ -81,6 +81,8 @@ def test_static_quantization_of_a_network(context, half):
     assert evidence.facts["calibration_samples"] == 16
     assert evidence.facts["activations_fused"] == 2
     assert ("weights_decoded" in evidence.facts) == half
+    assert evidence.reach is not None
+    assert half or evidence.reach.weight_share == 1.0
     assert len(result) < len(source)
     assert sqnr_db(source, result) > 20
     assert sqnr_db(source, result, exact=False) > 20
@@ -144,6 +146,13 @@ def test_a_layer_can_stay_in_float(context):
         result, facts = quantize(small_network(), wanted, context)
         assert facts["nodes_left_in_float"] == 1
         assert types(result, "CONV_2D") == [["INT8", "INT8", "INT32"], ["FLOAT32", "FLOAT32", "FLOAT32"]]
+
+
+def test_what_stays_in_float_is_told_by_its_bytes(context):
+    _, (evidence,) = run_passes(small_network(), [QuantizeStatic(keep_float=("conv1",))], context)
+    assert evidence.reach is not None
+    assert 0 < evidence.reach.weight_share < 1
+    assert evidence.reach.left.startswith("float weights of CONV_2D (")
 
 
 def test_weights_alone(context):

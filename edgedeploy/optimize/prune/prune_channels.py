@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -41,6 +41,7 @@ class PruneChannels(Pass, frozen=True, kw_only=True):
     """
 
     essential: ClassVar[bool] = True
+    reaches: ClassVar[Literal["work", "weights"] | None] = "work"
     needs_calibration: ClassVar[bool] = True
 
     ratio: float = 0.2
@@ -108,6 +109,7 @@ class PruneChannels(Pass, frozen=True, kw_only=True):
             "parameters_before": _parameters(model),
             "parameters_after": _parameters(result),
             "objective_removed": round(1.0 - cost.of(counts) / cost.total, 4) if cost.total else 0.0,
+            "objective_wanted": self.ratio,
             **_removed_facts(coupling, groups, counts),
             "layers_fitted": fitted,
             "layers_unprunable": len(left),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -44,6 +44,7 @@ class Sparsify(Pass, frozen=True, kw_only=True):
     """
 
     essential: ClassVar[bool] = True
+    reaches: ClassVar[Literal["work", "weights"] | None] = "weights"
     needs_calibration: ClassVar[bool] = True
 
     sparsity: float = 0.5

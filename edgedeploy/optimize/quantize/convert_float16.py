@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -34,6 +34,7 @@ class ConvertFloat16(Pass, frozen=True):
     """
 
     essential: ClassVar[bool] = True
+    reaches: ClassVar[Literal["work", "weights"] | None] = "work"
     quantizes: ClassVar[bool] = True
 
     keep_float: tuple[str, ...] = ()

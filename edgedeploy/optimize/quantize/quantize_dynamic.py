@@ -27,6 +27,7 @@ class QuantizeDynamic(Pass, frozen=True):
     """
 
     essential: ClassVar[bool] = True
+    reaches: ClassVar[Literal["work", "weights"] | None] = "work"
     quantizes: ClassVar[bool] = True
 
     operators: tuple[Literal["MatMul", "Gemm", "LSTM"], ...] = ("MatMul", "Gemm", "LSTM")

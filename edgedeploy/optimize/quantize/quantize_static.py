@@ -37,6 +37,7 @@ class QuantizeStatic(Pass, frozen=True):
     """
 
     essential: ClassVar[bool] = True
+    reaches: ClassVar[Literal["work", "weights"] | None] = "work"
     quantizes: ClassVar[bool] = True
     needs_calibration: ClassVar[bool] = True
 

@@ -37,6 +37,7 @@ class QuantizeWeights(Pass, frozen=True):
     """
 
     essential: ClassVar[bool] = True
+    reaches: ClassVar[Literal["work", "weights"] | None] = "weights"
     quantizes: ClassVar[bool] = True
 
     weights: Literal["int8", "int16", "float16", "int4"] = "int8"

@@ -13,6 +13,7 @@ from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics.model_comparison import relative_difference
 from edgedeploy.optimize.base import Context, Pass, PostconditionError
 from edgedeploy.optimize.graph.edit import copy_of, serialized, validation_error
+from edgedeploy.optimize.recipes.reach import reach_of
 from edgedeploy.optimize.recipes.skips import skip_of
 from edgedeploy.values.evidence import PassEvidence
 
@@ -67,8 +68,11 @@ class _State:
             step.ensures(self.model, after, facts)
         except Exception as error:
             return self._refusal(step, skip_of(step, error).reason)
+        reach = reach_of(step, self.model, after, facts, self._context)
         self.model, self._bytes, self._answers = after, content, answers
-        return PassEvidence(name=step.title(), changed=True, refused=None, facts=facts, size_bytes=len(content))
+        return PassEvidence(
+            name=step.title(), changed=True, refused=None, facts=facts, size_bytes=len(content), reach=reach
+        )
 
     def _refusal(self, step: Pass, reason: str) -> PassEvidence:
         return PassEvidence(name=step.title(), changed=False, refused=reason, facts={}, size_bytes=len(self._bytes))

@@ -23,8 +23,9 @@ from edgedeploy.optimize.recipes.skips import skip_of
 from edgedeploy.optimize.simplify.strip_metadata import StripMetadata
 from edgedeploy.optimize.tflite import graph
 from edgedeploy.optimize.tflite.quantize import Quantization, quantize
+from edgedeploy.optimize.tflite.reach import tflite_reach
 from edgedeploy.optimize.tflite.select import DENSE, LINEAR, operators
-from edgedeploy.values.evidence import PassEvidence
+from edgedeploy.values.evidence import PassEvidence, PassReach
 
 Counterpart = Callable[[Any, bytes, Context], tuple[bytes, Facts]]
 """Takes a pass, the model and what a pass may use; gives the model as it is afterwards. Raises `PassSkipped`."""
@@ -89,14 +90,26 @@ class _TfliteState:
             self._check(step, after)
         except Exception as error:
             return self._evidence(step, refused=skip_of(step, error).reason)
+        reach = tflite_reach(self.content, after) if step.reaches is not None else None
         self.content = after
-        return self._evidence(step, changed=True, facts=facts)
+        return self._evidence(step, changed=True, facts=facts, reach=reach)
 
     def _evidence(
-        self, step: Pass, *, changed: bool = False, refused: str | None = None, facts: Facts | None = None
+        self,
+        step: Pass,
+        *,
+        changed: bool = False,
+        refused: str | None = None,
+        facts: Facts | None = None,
+        reach: PassReach | None = None,
     ) -> PassEvidence:
         return PassEvidence(
-            name=step.title(), changed=changed, refused=refused, facts=facts or {}, size_bytes=len(self.content)
+            name=step.title(),
+            changed=changed,
+            refused=refused,
+            facts=facts or {},
+            size_bytes=len(self.content),
+            reach=reach,
         )
 
     def _check(self, step: Pass, after: bytes) -> None:

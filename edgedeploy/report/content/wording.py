@@ -52,6 +52,20 @@ def pass_outcome(step: PassEvidence) -> str:
     return "changed" if step.changed else "no change"
 
 
+def reach_in_words(step: PassEvidence) -> str:
+    """`"reached 98.2% of the weight bytes, 100.0% of the MACs"`; empty for passes that are for something else."""
+    reach = step.reach
+    if reach is None or not reach.weight_bytes_total:
+        return ""
+    words = f"reached {reach.weight_share:.1%} of the weight bytes"
+    if reach.macs is not None and reach.macs_total:
+        words += f", {reach.macs / reach.macs_total:.1%} of the MACs"
+    # Where the facts have it, it is not said twice.
+    known = {str(value) for value in step.facts.values()}
+    left = "; ".join(part for part in reach.left.split("; ") if not any(part in each for each in known))
+    return f"{words}; not reached: {left}" if left else words
+
+
 def sent_in_words(release: ShippedRelease) -> str:
     """`"191 kB in 4 files; 12 were on the device already"`."""
     sent = f"{bytes_in_words(release.sent_bytes)} in {release.sent_files} files"

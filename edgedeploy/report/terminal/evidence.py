@@ -10,7 +10,7 @@ from rich.text import Text
 from edgedeploy.foundation.sanitize import printable
 from edgedeploy.report.content.layers import costliest_in_words, noisiest_in_words
 from edgedeploy.report.content.regressions import optimized_breakage
-from edgedeploy.report.content.wording import pass_outcome, sqnr_in_words, where_in_words
+from edgedeploy.report.content.wording import pass_outcome, reach_in_words, sqnr_in_words, where_in_words
 from edgedeploy.report.terminal.regressions import breakage_parts
 from edgedeploy.values.evidence import Evidence, Execution, PassEvidence
 from edgedeploy.values.search import Search
@@ -158,5 +158,7 @@ def _passes(passes: tuple[PassEvidence, ...]) -> RenderableType:
         outcome = pass_outcome(step)
         style = {"refused": "yellow", "changed": "", "no change": "dim"}[outcome]
         did = ", ".join(f"{key} {value}" for key, value in step.facts.items() if value not in (0, ""))
-        table.add_row(step.name, outcome, f"{step.size_bytes:,}", step.refused or did, style=style)
+        reach = reach_in_words(step)
+        words = step.refused or "; ".join(part for part in (reach, did) if part)
+        table.add_row(step.name, outcome, f"{step.size_bytes:,}", words, style=style)
     return table
