@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from edgedeploy.compile.dependencies.tool_errors import compiler_errors
 from edgedeploy.foundation.errors import HostError
-from edgedeploy.foundation.files import cache_folder, unwritable
+from edgedeploy.foundation.files import cache_folder, unwritable, write_bytes
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.foundation.reading import GENERATED_SOURCE, read_file
 from edgedeploy.values.target import Target
@@ -86,9 +86,8 @@ def compile_c(
     Raises:
         HostError: zig is not installed, does not answer, or does not compile the sources; or there is no room.
     """
-    command = [str(_zig()), "cc", "-target", machine.triple, f"-mcpu={machine.cpu}", *_FLAGS, *flags]
-    if machine.static:
-        command.append("-static")
+    _build_c_library(machine, libraries, progress)
+    command = [*_cc(machine), *flags]
     # No path of this machine gets into the program, by `__FILE__` or otherwise.
     for kept in sorted({source.parent for source in sources} | set(includes)):
         command += [f"-ffile-prefix-map={kept}=.", "-I", str(kept)]
@@ -103,6 +102,35 @@ def compile_c(
             made.replace(output)
     except OSError as error:
         raise unwritable(output, error) from error
+
+
+def c_library_mark(machine: Machine) -> Path:
+    """Return the file that says that zig has compiled the C library for a machine, and keeps it in its cache.
+
+    It lies in that cache, so that it goes with it.
+    """
+    kind = "static" if machine.static else "dynamic"
+    return cache_folder() / "zig" / f"edgedeploy-{zig_version()}-{machine.triple}-{machine.cpu}-{kind}"
+
+
+def _build_c_library(machine: Machine, libraries: Sequence[str], progress: Progress) -> None:
+    """Let zig compile the C library, where it was not asked for it yet, as a step of its own: it takes minutes."""
+    mark = c_library_mark(machine)
+    if mark.exists():
+        return
+    progress.step(f"compiling the C library for {machine.triple} (once on this machine; it takes minutes)")
+    with tempfile.TemporaryDirectory(prefix="edgedeploy-zig-") as folder:
+        source = Path(folder) / "empty.c"
+        source.write_text("int main(void) { return 0; }\n")
+        linked = [f"-l{library}" for library in libraries]
+        _run([*_cc(machine), str(source), *linked, *_LINK_FLAGS, "-o", str(Path(folder) / "program")], None)
+    write_bytes(mark, b"")
+    progress.step("compiling the program")
+
+
+def _cc(machine: Machine) -> list[str]:
+    command = [str(_zig()), "cc", "-target", machine.triple, f"-mcpu={machine.cpu}", *_FLAGS]
+    return [*command, "-static"] if machine.static else command
 
 
 def zig_version() -> str:
