@@ -36,6 +36,8 @@ class Golden(Struct, frozen=True, kw_only=True):
     samples: int
     input_shapes: dict[str, tuple[int, ...]]
     """The shapes of the first sample's inputs, by name."""
+    sources: tuple[str, ...] = ()
+    """What each sample came from, where that is known."""
 
 
 def write_golden(
@@ -60,16 +62,16 @@ def write_golden(
         DatasetError: the data does not fit the model, or the model answers NaN to it.
         UnsupportedError: without data, an input's shape is not known or the model does not run on random numbers.
     """
-    feeds: Iterator[Feed]
+    feeds: Iterator[tuple[Feed, str]]
     if data is None:
         # Seeded by the model: another model has other inputs, the same one always the same.
         rng = np.random.default_rng(int(facts.sha256, 16))
-        feeds = (_random_feed(facts, input_shapes, rng) for _ in range(samples))
+        feeds = ((_random_feed(facts, input_shapes, rng), "") for _ in range(samples))
     else:
-        feeds = (sample.feed for sample in open_dataset(data, facts.inputs).samples())
-    written = 0
+        feeds = ((sample.feed, sample.where) for sample in open_dataset(data, facts.inputs).samples())
+    sources: list[str] = []
     shapes: dict[str, tuple[int, ...]] = {}
-    for number, feed in enumerate(itertools.islice(feeds, samples)):
+    for number, (feed, where) in enumerate(itertools.islice(feeds, samples)):
         try:
             outputs = dict(zip(session.output_names, session.run(feed), strict=True))
         except EdgedeployError as error:
@@ -87,9 +89,39 @@ def write_golden(
         arrays |= {f"{_OUTPUT}{name}": array for name, array in outputs.items()}
         write_bytes(_path(folder, number), npz_bytes(arrays))
         shapes = shapes or {name: array.shape for name, array in feed.items()}
-        written += 1
-        progress.advance(written, samples, "samples")
-    return Golden(samples=written, input_shapes=shapes)
+        sources.append(where)
+        progress.advance(len(sources), samples, "samples")
+    return Golden(samples=len(sources), input_shapes=shapes, sources=tuple(sources))
+
+
+def require_one_shape(what: str, feeds: Sequence[Feed], sources: Sequence[str]) -> None:
+    """Refuse golden inputs of several shapes, for a backend whose result takes one.
+
+    Args:
+        what: takes one shape, for the message.
+        feeds: of the golden samples.
+        sources: what each came from; empty, or empty strings, where that is not known.
+
+    Raises:
+        UnsupportedError: an input has several shapes; the message names them and where they come from.
+    """
+    for name in feeds[0]:
+        found: dict[tuple[int, ...], list[str]] = {}
+        for number, feed in enumerate(feeds):
+            where = sources[number] if number < len(sources) else ""
+            found.setdefault(feed[name].shape, []).append(where or f"golden sample {number}")
+        if len(found) > 1:
+            shapes = [f"{'x'.join(map(str, shape)) or 'one number'} in {_listed(of)}" for shape, of in found.items()]
+            raise UnsupportedError(
+                f"{what} takes inputs {name!r} of one shape, and the golden samples have {len(found)}",
+                why="; ".join(shapes),
+                hint="give --golden a folder with files of one shape, the one that the device will see, or take a "
+                "backend that takes all: --backend onnxruntime",
+            )
+
+
+def _listed(places: Sequence[str]) -> str:
+    return ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
 
 
 def read_golden(folder: Path, number: int) -> GoldenSample:

@@ -25,6 +25,8 @@ class BackendRequest(Struct, frozen=True, kw_only=True):
     golden: Path
     """A folder of golden inputs and outputs, `NNNN.npz` with the keys `input:NAME` and `output:NAME`."""
     golden_samples: int
+    golden_sources: tuple[str, ...] = ()
+    """What each golden sample came from, where that is known: the files of a folder. Empty for random ones."""
     input_shapes: dict[str, tuple[int, ...]]
     """Of the golden inputs, by name: what a backend for static shapes binds dynamic dimensions to."""
 

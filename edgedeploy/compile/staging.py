@@ -46,5 +46,6 @@ def stage(request: BuildRequest, scratch: Path, golden: Path, progress: Progress
         target=request.target,
         golden=golden,
         golden_samples=written.samples,
+        golden_sources=written.sources,
         input_shapes=written.input_shapes,
     )

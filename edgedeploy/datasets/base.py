@@ -23,6 +23,8 @@ class Sample(Struct, frozen=True, eq=False):
     """First axis: the samples of this feed. None when the dataset has no labels."""
     size: int
     """How many labelled samples the feed holds; 1 for a whole feed without labels."""
+    where: str = ""
+    """What the feed came from, where that is a file of its own."""
 
 
 class Dataset(ABC):

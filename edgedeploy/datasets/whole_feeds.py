@@ -45,8 +45,8 @@ class WholeFeeds(Dataset):
         """
         arrays = {name: convert(facts, feed[name]) for name, facts in self._inputs.items()}
         if labels is None:
-            return Sample(arrays, None, 1)
+            return Sample(arrays, None, 1, where)
         labels = np.atleast_1d(labels)
         if not len(labels):
             raise DatasetError(f"{where}: 'labels' is empty")
-        return Sample(arrays, labels, len(labels))
+        return Sample(arrays, labels, len(labels), where)

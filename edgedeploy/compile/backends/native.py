@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from edgedeploy.compile.dependencies.zig import compile_c, static_machine, zig_version
 from edgedeploy.compile.protocol import BackendRequest, BuildResult
 from edgedeploy.compile.scratch import scratch_folder
-from edgedeploy.foundation.errors import HostError, UnsupportedError
+from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.runner import c_sources
@@ -108,15 +108,8 @@ def _golden_feeds(request: BackendRequest) -> list[Feed]:
     Raises:
         UnsupportedError: others have other shapes.
     """
-    from edgedeploy.compile.golden import read_golden
+    from edgedeploy.compile.golden import read_golden, require_one_shape
 
     feeds: list[Feed] = [read_golden(request.golden, number).inputs for number in range(request.golden_samples)]
-    for feed in feeds:
-        for name, array in feed.items():
-            if array.shape != feeds[0][name].shape:
-                raise UnsupportedError(
-                    f"the native backend needs all inputs {name!r} to have one shape",
-                    why=f"golden samples have {feeds[0][name].shape} and {array.shape}, and a static program has one",
-                    hint=f"bind it with --input-shape {name}=…, or take another backend",
-                )
+    require_one_shape("the native backend", feeds, request.golden_sources)
     return feeds

@@ -113,7 +113,9 @@ class TfliteBackend:
         if request.format == "onnx":
             from edgedeploy.compile.onnx_to_tflite.conversion import to_tflite
 
-            converted = to_tflite(request.model, request.golden, request.golden_samples, progress)
+            converted = to_tflite(
+                request.model, request.golden, request.golden_samples, progress, sources=request.golden_sources
+            )
             tolerance = converted.tolerance
             progress.note(
                 f"converted to TensorFlow Lite; its answers differ by {converted.difference:.1g} of their size at most "

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from msgspec import Struct
 
-from edgedeploy.compile.golden import read_golden
+from edgedeploy.compile.golden import read_golden, require_one_shape
 from edgedeploy.compile.onnx_to_tflite.answers import ARITHMETICS, ask
 from edgedeploy.compile.onnx_to_tflite.edges import Edge, identity, layouts, with_edges
 from edgedeploy.compile.onnx_to_tflite.environment import convert
@@ -61,7 +61,7 @@ class Converted(Struct, frozen=True, kw_only=True):
     """The largest relative difference that was found, with or without XNNPACK."""
 
 
-def to_tflite(model: Path, golden: Path, samples: int, progress: Progress) -> Converted:
+def to_tflite(model: Path, golden: Path, samples: int, progress: Progress, *, sources: Sequence[str] = ()) -> Converted:
     """Convert an ONNX model for inputs of the shapes that its golden samples have.
 
     Inputs and outputs have the names, the order, the layout and the types of the ONNX model.
@@ -70,6 +70,7 @@ def to_tflite(model: Path, golden: Path, samples: int, progress: Progress) -> Co
         model: without external data.
         golden: a folder of `NNNN.npz` with keys `input:NAME` and `output:NAME`.
         samples: how many there are; at least one.
+        sources: what each came from, for messages.
 
     Raises:
         UnsupportedError: it cannot be converted, or answers something else then; the reason has the numbers.
@@ -84,7 +85,8 @@ def to_tflite(model: Path, golden: Path, samples: int, progress: Progress) -> Co
     inputs = [value.name for value in source.graph.input if value.name not in stored]
     outputs = [value.name for value in source.graph.output]
     first = read_golden(golden, 0)
-    _check_one_shape(golden, samples, first.inputs)
+    feeds = [first.inputs, *(read_golden(golden, number).inputs for number in range(1, samples))]
+    require_one_shape("a converted model", feeds, sources)
     try:
         with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
             work = _Work(Path(folder), golden, samples, inputs, outputs)
@@ -231,14 +233,3 @@ class _Work:
 def _edge(name: str, array: np.ndarray, permutation: tuple[int, ...] | None = None) -> Edge:
     axes = identity(array.ndim) if permutation is None else permutation
     return Edge(name=name, shape=array.shape, dtype=array.dtype.name, permutation=axes)
-
-
-def _check_one_shape(golden: Path, samples: int, first: Mapping[str, np.ndarray]) -> None:
-    for index in range(1, samples):
-        for name, array in read_golden(golden, index).inputs.items():
-            if array.shape != first[name].shape:
-                raise UnsupportedError(
-                    "a converted model takes inputs of one shape, and the golden samples have several",
-                    why=f"{name!r} is {first[name].shape} and {array.shape}",
-                    hint="give golden data of the one shape that the device will see",
-                )

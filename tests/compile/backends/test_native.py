@@ -79,7 +79,10 @@ def test_golden_samples_of_other_shapes_are_refused(model: Path, tmp_path: Path)
     samples.mkdir()
     for number, batch in enumerate((1, 2)):
         np.savez(samples / f"{number}.npz", image=np.ones((batch, 3, 9, 9), np.float32))
-    with pytest.raises(UnsupportedError, match="one shape"):
+    with pytest.raises(UnsupportedError, match="of one shape") as caught:
         compile_model(
             model, load_target("rpi-zero"), tmp_path / "b", backend="native", golden=str(samples), golden_samples=2
         )
+    assert caught.value.why == f"1x3x9x9 in {samples / '0.npz'}; 2x3x9x9 in {samples / '1.npz'}"
+    assert "--golden" in caught.value.hint
+    assert "--input-shape" not in str(caught.value)
