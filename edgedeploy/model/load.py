@@ -11,22 +11,14 @@ from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import unreadable
 from edgedeploy.foundation.reading import MODEL, open_file, read_file
 from edgedeploy.inference.formats import format_of
+from edgedeploy.model.foreign import not_a_folder, not_a_model, refuse_by_beginning
 from edgedeploy.model.graphs import tensors
 from edgedeploy.model.sparse import densify, has_sparse
 
 PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
 """The largest message that protobuf can write or read: https://protobuf.dev/programming-guides/proto-limits/"""
 
-_KNOWN_BEGINNINGS = {
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"PK\x03\x04": "a zip archive (a PyTorch checkpoint or an .npz is one)",
-    b"\x80\x02": "a Python pickle",
-    b"\x80\x04": "a Python pickle",
-    b"\x89HDF": "an HDF5 file (Keras writes such)",
-    b"\x1f\x8b": "a gzip archive",
-    b"version https://git-lfs": "a Git LFS pointer: the file itself was not fetched",
-}
+_BEGINNING_BYTES = 4096
 
 
 def is_tflite(path: Path) -> bool:
@@ -47,18 +39,21 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     """
     try:
         with open_file(path) as file:
-            beginning = file.read(64)
+            beginning = file.read(_BEGINNING_BYTES)
             size_bytes = path.stat().st_size
             if format_of(beginning) == "tflite":
                 raise UnsupportedError(
                     f"{path} is a TensorFlow Lite model, which this step does not take", hint="give it as ONNX"
                 )
+            refuse_by_beginning(path, beginning)
             if size_bytes > PROTOBUF_LIMIT_BYTES:
                 raise UnsupportedError(
                     f"{path} is {size_bytes:,} bytes large; a protobuf file ends at 2 GB",
                     hint="save the model with external data: onnx.save(model, path, save_as_external_data=True)",
                 )
             content = beginning + file.read()
+    except IsADirectoryError as error:
+        raise not_a_folder(path) from error
     except OSError as error:
         raise unreadable(path, error) from error
     if not content:
@@ -67,10 +62,10 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     try:
         model.ParseFromString(content)
     except DecodeError as error:
-        raise _not_onnx(path, content) from error
+        raise not_a_model(path, content) from error
     # Protobuf takes many a file for an empty message with unknown fields.
     if not model.ir_version or not model.opset_import or not model.HasField("graph"):
-        raise _not_onnx(path, content)
+        raise not_a_model(path, content)
     if not _is_all_text(model):
         raise InvalidFileError(
             f"{path} is damaged", why="a name in it is not text in UTF-8", hint="export or copy it again"
@@ -186,10 +181,3 @@ def _is_all_text(message: Message) -> bool:
         elif field.type == field.TYPE_STRING and any(isinstance(each, bytes) for each in several):
             return False
     return True
-
-
-def _not_onnx(path: Path, content: bytes) -> InvalidFileError:
-    for beginning, kind in _KNOWN_BEGINNINGS.items():
-        if content.startswith(beginning):
-            return InvalidFileError(f"{path} is not an ONNX model", why=f"it is {kind}")
-    return InvalidFileError(f"{path} is not an ONNX model, or only a part of one", hint="export or copy it again")
