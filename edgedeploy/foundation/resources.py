@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from edgedeploy.foundation.errors import UnknownNameError
+from edgedeploy.foundation.errors import InvalidFileError, UnknownNameError
 from edgedeploy.foundation.files import config_folder
 
 Kind = Literal["quantize", "targets"]
@@ -29,12 +29,20 @@ def find(kind: Kind, name: str) -> Path:
 
     Raises:
         UnknownNameError: no folder has it; the message lists what there is.
+        InvalidFileError: what has its name is a folder, or a link to nothing.
     """
     known = names(kind)
     if name in known:
-        for folder in folders(kind):
-            if (path := folder / f"{name}.toml").is_file():
+        paths = [folder / f"{name}.toml" for folder in folders(kind)]
+        for path in paths:
+            if path.is_file():
                 return path
+        # It has a name that is listed, and nothing to read.
+        for path in paths:
+            if path.is_symlink():
+                raise InvalidFileError(f"{path} is a link to a file that is not there", hint=f"rm {path}")
+            if path.exists():
+                raise InvalidFileError(f"{path} is no file", hint="move it to another place")
     what = "recipe" if kind == "quantize" else "target"
     raise UnknownNameError(
         f"there is no {what} {name!r}",

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.completion import complete_recipe
+from edgedeploy.cli.listing import bad_lines, read_each
 from edgedeploy.cli.output import Output, common_options
 
 
@@ -30,13 +31,14 @@ class RecipeLine(Struct, frozen=True, kw_only=True):
 @common_options
 def command(name: str | None, out: Output) -> int:
     """List the recipes; with NAME or FILE, show one recipe with its passes and their settings."""
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     from edgedeploy import api
 
     if name is None:
-        recipes = [api.load_recipe(one) for one in api.recipe_names()]
+        recipes, bad = read_each(api.recipe_names(), api.load_recipe)
         table = Table(box=None, show_header=False, pad_edge=False)
         for recipe in recipes:
             table.add_row(recipe.name, recipe.title)
@@ -49,7 +51,7 @@ def command(name: str | None, out: Output) -> int:
             )
             for recipe in recipes
         ]
-        out.result(lines, table)
+        out.result([*lines, *bad], Group(table, *bad_lines(bad)))
         return 0
     recipe = api.load_recipe(name)
     lines_of_passes: list[str] = []

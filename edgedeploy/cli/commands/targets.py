@@ -8,6 +8,7 @@ import click
 
 from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.completion import complete_target
+from edgedeploy.cli.listing import bad_lines, read_each
 from edgedeploy.cli.output import Output, common_options
 
 if TYPE_CHECKING:
@@ -30,14 +31,16 @@ def command(name: str | None, out: Output) -> int:
 
     A target is a TOML file. edgedeploy ships some; put your own in ~/.config/edgedeploy/targets/.
     """
+    from rich.console import Group
+
     from edgedeploy import api
 
     if name:
         target = api.load_target(name)
         out.result(target, _whole(target))
     else:
-        targets = [api.load_target(each) for each in api.target_names()]
-        out.result(targets, _list(targets))
+        targets, bad = read_each(api.target_names(), api.load_target)
+        out.result([*targets, *bad], Group(_list(targets), *bad_lines(bad)))
     return 0
 
 
