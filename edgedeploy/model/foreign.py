@@ -118,7 +118,7 @@ def _error(path: Path, found: Foreign, file: str = "is not an ONNX model") -> In
     named = {
         "file": shlex.quote(str(path)),
         "path": str(path),
-        "stem": path.with_suffix("").name or "model",
+        "stem": path.absolute().stem or "model",
         "folder": shlex.quote(str(path.parent)),
     }
     return InvalidFileError(f"{path} {file}", why=f"it is {found.kind}", hint=found.hint.format(**named))

@@ -162,6 +162,13 @@ def test_a_folder_is_told_by_what_is_in_it(tmp_path, names, kind, hint):
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize("place", [".", "..", "/"])
+def test_a_folder_without_a_name_of_its_own_is_one(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidFileError, match="is a folder"):
+        inspect_model(Path(place))
+
+
 def test_nothing_is_unpickled(tmp_path):
     trap = tmp_path / "opened"
     evil = pickle.dumps(Opened(trap))

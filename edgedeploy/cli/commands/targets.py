@@ -8,7 +8,6 @@ import click
 
 from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.completion import complete_target
-from edgedeploy.cli.listing import bad_lines, read_each
 from edgedeploy.cli.output import Output, common_options
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ def command(name: str | None, out: Output) -> int:
     from rich.console import Group
 
     from edgedeploy import api
+    from edgedeploy.cli.listing import bad_lines, read_each
 
     if name:
         target = api.load_target(name)
