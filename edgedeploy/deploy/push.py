@@ -11,6 +11,7 @@ from edgedeploy.deploy import retention
 from edgedeploy.deploy.confirm import confirmed
 from edgedeploy.deploy.contents import sweep
 from edgedeploy.deploy.health import Health, derive_bytecode, require_health
+from edgedeploy.deploy.interface import require_same_model
 from edgedeploy.deploy.preflight import check_device
 from edgedeploy.deploy.releases import Listing, find_release, list_releases
 from edgedeploy.deploy.repair import paths_of, places_of, relink
@@ -55,6 +56,7 @@ def push(
     keep: int = retention.DEFAULT,
     bandwidth_bytes_per_s: int | None = None,
     signature: bytes | None = None,
+    new_interface: bool = False,
     progress: Progress = SILENT,
 ) -> PushResult:
     """Send what the device lacks, assemble the release, check its health there, and make it current.
@@ -73,12 +75,14 @@ def push(
             before becomes so again; a release that was current and confirmed before this push stays.
         signature: of the manifest, as `edgedeploy.bundle.signature.sign` makes it. It is kept beside the release;
             where the device has a file of allowed signers, it is checked there, and without one nothing is sent.
+        new_interface: let the bundle replace a model of its name whose inputs or outputs have other names, types or
+            shapes; without, that is refused.
         keep: how many releases of the model stay on the device; never the current one nor the one before goes.
         bandwidth_bytes_per_s: what is sent takes no more of the network than this, on average.
 
     Raises:
-        DeviceError: the device does not fit the bundle, has not enough room, does not accept the signature, or the
-            release is not healthy there or takes too much memory, or is not confirmed.
+        DeviceError: the device does not fit the bundle, has another model of that name, has not enough room, does not
+            accept the signature, or the release is not healthy there or takes too much memory, or is not confirmed.
         IntegrityError: bytes are not what the manifest says, or the device has another release with the same ID.
         BusyError: another edgedeploy is at work there.
         UnreachableError: the connection was lost.
@@ -92,6 +96,7 @@ def push(
         keep=keep,
         bandwidth_bytes_per_s=bandwidth_bytes_per_s,
         signature=signature,
+        new_interface=new_interface,
     )
     return carry_out(request, connection, progress)
 
@@ -105,6 +110,7 @@ def carry_out(request: PushRequest, connection: Connection, progress: Progress =
         folder = store.release(request.name, request.identity)
         listing = list_releases(connection)
         _require_same_manifest(request, folder, listing)
+        require_same_model(request, listing, store.address)
         before = _find(folder, listing, progress)
         _sweep(request, store, listing, progress)
         with _leaving_nothing(folder, before, listing):

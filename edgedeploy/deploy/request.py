@@ -36,6 +36,8 @@ class PushRequest(Struct, frozen=True, kw_only=True):
     """What is sent takes no more of the network than this, on average."""
     signature: bytes | None = None
     """Of the manifest, as `edgedeploy.bundle.signature.sign` makes it."""
+    new_interface: bool = False
+    """Whether the bundle is to replace a model of its name that takes or gives other tensors."""
     check_timeout_s: float = CHECK_TIMEOUT_S
     confirm_timeout_s: float = CONFIRM_TIMEOUT_S
 

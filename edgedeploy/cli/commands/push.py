@@ -74,6 +74,11 @@ if TYPE_CHECKING:
     metavar="N",
     help="How many releases of the model stay on the device. The current and the previous one always stay.",
 )
+@click.option(
+    "--new-interface",
+    is_flag=True,
+    help="Replace a model of the same name that takes or gives other tensors. Default: such a bundle is refused.",
+)
 @device_options
 @common_options
 def command(
@@ -87,6 +92,7 @@ def command(
     retries: int,
     bandwidth: int | None,
     keep: int,
+    new_interface: bool,
     accept_new: bool,
     out: Output,
 ) -> int:
@@ -118,6 +124,7 @@ def command(
                 keep=keep,
                 bandwidth_bytes_per_s=bandwidth,
                 signature=signature,
+                new_interface=new_interface,
                 progress=out,
             )
 
