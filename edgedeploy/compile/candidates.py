@@ -8,9 +8,11 @@ from msgspec import Struct
 
 from edgedeploy.compile.protocol import Backend
 from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.inference.element_types import TEXT, travels
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.targets.backends import backend_module, backend_names, find_backend
 from edgedeploy.values.backend import BackendFacts
+from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target
 
 
@@ -23,17 +25,56 @@ class Candidate(Struct, frozen=True):
     """Why it is tried: empty where the user named it."""
 
 
-def candidates(name: str, target: Target, format: ModelFormat) -> tuple[Candidate, ...]:
+def candidates(
+    name: str, target: Target, format: ModelFormat, model: ModelFacts | None = None
+) -> tuple[Candidate, ...]:
     """List the backends to be tried, in order: the one called `name`, or with `"auto"` those that the target lists and
     that run models of this format. Targets list them as they measured, best first (docs/bench_backends.md).
 
+    Args:
+        model: that is compiled, where it is known: its inputs and outputs may be of types that a backend does not take.
+
     Raises:
-        UnsupportedError: there is no such backend, or none can serve the target and the format.
+        UnsupportedError: there is no such backend, or none can serve the target, the format and the model.
     """
-    return _preferred(target, format) if name == "auto" else (_named(name, target, format),)
+    text = _text_of(model)
+    return _preferred(target, format, text) if name == "auto" else (_named(name, target, format, text),)
 
 
-def _named(name: str, target: Target, format: ModelFormat) -> Candidate:
+def check_element_types(model: ModelFacts) -> None:
+    """Check that the inputs and outputs of a model are of types that datasets, golden samples and messages can hold.
+
+    Raises:
+        UnsupportedError: one is not.
+    """
+    for side, tensors in (("input", model.inputs), ("output", model.outputs)):
+        for tensor in tensors:
+            if not travels(tensor.dtype) and tensor.dtype != _NOT_DECLARED:
+                raise UnsupportedError(
+                    f"{side} {tensor.name!r} is of type {tensor.dtype}, which cannot be sent to a device or back",
+                    why="golden samples and messages hold integers of 8 to 64 bits, floats of 16 to 64, bool and text",
+                    hint=f"export the model with float32 as this {side}, and a Cast behind it"
+                    if side == "input"
+                    else "export the model with a Cast to float32 before this output",
+                )
+
+
+_NOT_DECLARED = "undefined"
+"""Of outputs whose type the file leaves out; onnxruntime infers it."""
+
+
+def _text_of(model: ModelFacts | None) -> str:
+    """Return which input or output is text, in words; empty where none is."""
+    if model is None:
+        return ""
+    for side, tensors in (("input", model.inputs), ("output", model.outputs)):
+        for tensor in tensors:
+            if tensor.dtype == TEXT:
+                return f"{side} {tensor.name!r}"
+    return ""
+
+
+def _named(name: str, target: Target, format: ModelFormat, text: str) -> Candidate:
     facts = find_backend(name)
     if facts is None:
         raise UnsupportedError(f"there is no backend {name!r}", why=f"there are: {', '.join(backend_names())}")
@@ -41,13 +82,17 @@ def _named(name: str, target: Target, format: ModelFormat) -> Candidate:
     if name not in target.backends:
         reason: str | None = f"the target lists {', '.join(target.backends) or 'none'}"
     else:
-        reason = _unsupported_reason(facts, backend, target, format)
+        reason = _unsupported_reason(facts, backend, target, format, text)
     if reason is not None:
-        raise UnsupportedError(f"the backend {name} cannot serve target {target.name!r}", why=reason)
+        raise UnsupportedError(
+            f"the backend {name} cannot serve target {target.name!r}",
+            why=reason,
+            hint=_without_text(target) if text and not facts.text else "",
+        )
     return Candidate(name, backend, "")
 
 
-def _preferred(target: Target, format: ModelFormat) -> tuple[Candidate, ...]:
+def _preferred(target: Target, format: ModelFormat, text: str) -> tuple[Candidate, ...]:
     found: list[Candidate] = []
     refusals: list[str] = []
     for name in target.backends:
@@ -57,7 +102,7 @@ def _preferred(target: Target, format: ModelFormat) -> tuple[Candidate, ...]:
             refusals.append(f"{name}: this edgedeploy has no such backend")
             continue
         backend = _load(name)
-        if reason := _unsupported_reason(facts, backend, target, format):
+        if reason := _unsupported_reason(facts, backend, target, format, text):
             refusals.append(f"{name}: {reason}")
         else:
             found.append(Candidate(name, backend, _why(target, refusals)))
@@ -65,6 +110,7 @@ def _preferred(target: Target, format: ModelFormat) -> tuple[Candidate, ...]:
         raise UnsupportedError(
             f"target {target.name!r} has no backend for this .{format} model",
             why="; ".join(refusals) or "its file lists none",
+            hint=_without_text(target) if text else "",
         )
     return tuple(found)
 
@@ -81,5 +127,18 @@ def _load(name: str) -> Backend:
     return backend
 
 
-def _unsupported_reason(facts: BackendFacts, backend: Backend, target: Target, format: ModelFormat) -> str | None:
-    return facts.unsupported_reason(target.architecture, format) or backend.unsupported_reason(target, format)
+def _unsupported_reason(
+    facts: BackendFacts, backend: Backend, target: Target, format: ModelFormat, text: str
+) -> str | None:
+    if reason := facts.unsupported_reason(target.architecture, format):
+        return reason
+    if text and not facts.text:
+        return f"it carries no text, and {text} is text"
+    return backend.unsupported_reason(target, format)
+
+
+def _without_text(target: Target) -> str:
+    """Return what to do for a model with text where the backend carries none."""
+    carrying = [name for name in target.backends if (facts := find_backend(name)) is not None and facts.text]
+    encoded = "export the model from the numbers on that the text is turned into, and turn it in the application"
+    return f"--backend {carrying[0]}, or {encoded}" if carrying else encoded

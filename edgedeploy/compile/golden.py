@@ -11,10 +11,13 @@ from msgspec import Struct
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.datasets.npz import npz_bytes
+from edgedeploy.datasets.synthetic import made_up_text
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, UnsupportedError
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.inference.element_types import NUMBERS, TEXT
 from edgedeploy.inference.session import Feed, Session
+from edgedeploy.inference.text import as_text, is_text
 from edgedeploy.model.shapes import shapes_at_batch_one
 from edgedeploy.values.model import ModelFacts, TensorFacts
 
@@ -49,6 +52,7 @@ def write_golden(
     samples: int,
     input_shapes: Mapping[str, Sequence[int]],
     progress: Progress,
+    words: Mapping[str, Sequence[str]] = {},
 ) -> Golden:
     """Write `NNNN.npz` files with the keys `input:NAME` and `output:NAME` into `folder`.
 
@@ -57,16 +61,17 @@ def write_golden(
         data: a dataset whose first samples are taken; None draws random ones (see `_random_feed`).
         samples: how many at most.
         input_shapes: of the random ones, where the model leaves extents open.
+        words: that random text is drawn from, by input.
 
     Raises:
-        DatasetError: the data does not fit the model, or the model answers NaN to it.
+        DatasetError: the data does not fit the model, or the model answers NaN, or text that no file can hold, to it.
         UnsupportedError: without data, an input's shape is not known or the model does not run on random numbers.
     """
     feeds: Iterator[tuple[Feed, str]]
     if data is None:
         # Seeded by the model: another model has other inputs, the same one always the same.
         rng = np.random.default_rng(int(facts.sha256, 16))
-        feeds = ((_random_feed(facts, input_shapes, rng), "") for _ in range(samples))
+        feeds = ((_random_feed(facts, input_shapes, words, rng), "") for _ in range(samples))
     else:
         feeds = ((sample.feed, sample.where) for sample in open_dataset(data, facts.inputs).samples())
     sources: list[str] = []
@@ -79,12 +84,7 @@ def write_golden(
                 raise UnsupportedError("the model does not run on random inputs", why=error.why, hint=_HINT) from error
             raise
         for name, output in outputs.items():
-            if output.dtype.kind == "f" and np.isnan(output).any():
-                raise DatasetError(
-                    f"the model answers NaN in output {name!r} to golden sample {number}",
-                    why="nothing could be compared with that on the device",
-                    hint=_HINT if data is None else "",
-                )
+            _check_comparable(name, output, number, _HINT if data is None else "")
         arrays = {f"{_INPUT}{name}": array for name, array in feed.items()}
         arrays |= {f"{_OUTPUT}{name}": array for name, array in outputs.items()}
         write_bytes(_path(folder, number), npz_bytes(arrays))
@@ -131,7 +131,8 @@ def read_golden(folder: Path, number: int) -> GoldenSample:
     with np.load(_path(folder, number), allow_pickle=False) as arrays:
         for key in arrays.files:
             side, prefix = (inputs, _INPUT) if key.startswith(_INPUT) else (outputs, _OUTPUT)
-            side[key.removeprefix(prefix)] = arrays[key]
+            array = arrays[key]
+            side[key.removeprefix(prefix)] = as_text(array) if array.dtype.kind == "U" else array
     return GoldenSample(inputs, outputs)
 
 
@@ -139,16 +140,46 @@ def _path(folder: Path, number: int) -> Path:
     return folder / f"{number:04}.npz"
 
 
-def _random_feed(facts: ModelFacts, input_shapes: Mapping[str, Sequence[int]], rng: np.random.Generator) -> Feed:
+def _check_comparable(name: str, output: np.ndarray, number: int, hint: str) -> None:
+    """
+    Raises:
+        DatasetError: the answer to golden sample `number` is one that a device's cannot be compared with.
+    """
+    if output.dtype.kind == "f" and np.isnan(output).any():
+        raise DatasetError(
+            f"the model answers NaN in output {name!r} to golden sample {number}",
+            why="nothing could be compared with that on the device",
+            hint=hint,
+        )
+    if is_text(output):
+        try:
+            as_text(output)
+        except ValueError as error:
+            raise DatasetError(
+                f"the model's answer in output {name!r} to golden sample {number} cannot be kept",
+                why=str(error),
+                hint=hint,
+            ) from error
+
+
+def _random_feed(
+    facts: ModelFacts,
+    input_shapes: Mapping[str, Sequence[int]],
+    words: Mapping[str, Sequence[str]],
+    rng: np.random.Generator,
+) -> Feed:
     """Draw one feed: floats from the standard normal distribution, as inputs mostly are scaled to; 8-bit integers over
-    their whole range, as pictures have it; other integers 0 or 1, which are valid as indices, lengths and masks."""
+    their whole range, as pictures have it; other integers 0 or 1, which are valid as indices, lengths and masks; text
+    from the words that the model knows."""
     return {
-        tensor.name: _random_array(tensor, shape, rng)
+        tensor.name: _random_array(tensor, shape, words.get(tensor.name, ()), rng)
         for tensor, shape in zip(facts.inputs, shapes_at_batch_one(facts.inputs, input_shapes).values(), strict=True)
     }
 
 
-def _random_array(tensor: TensorFacts, shape: tuple[int | str, ...], rng: np.random.Generator) -> np.ndarray:
+def _random_array(
+    tensor: TensorFacts, shape: tuple[int | str, ...], words: Sequence[str], rng: np.random.Generator
+) -> np.ndarray:
     extents = [extent for extent in shape if isinstance(extent, int)]
     if len(extents) < len(shape):
         raise UnsupportedError(
@@ -161,6 +192,8 @@ def _random_array(tensor: TensorFacts, shape: tuple[int | str, ...], rng: np.ran
     if tensor.dtype in ("int8", "uint8"):
         limits = np.iinfo(tensor.dtype)
         return rng.integers(limits.min, limits.max + 1, extents).astype(tensor.dtype)
-    if tensor.dtype in ("bool", "int16", "uint16", "int32", "uint32", "int64", "uint64"):
+    if tensor.dtype == TEXT:
+        return made_up_text(extents, words, rng)
+    if tensor.dtype in NUMBERS:
         return rng.integers(0, 2, extents).astype(tensor.dtype)
     raise UnsupportedError(f"golden inputs of type {tensor.dtype} cannot be made up for {tensor.name!r}", hint=_HINT)

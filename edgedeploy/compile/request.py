@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from edgedeploy.compile.candidates import Candidate, candidates
+from edgedeploy.compile.candidates import Candidate, candidates, check_element_types
 from edgedeploy.foundation.errors import IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.foundation.reading import EVIDENCE, read_file
@@ -74,7 +74,8 @@ def resolve(
         raise UnsupportedError("a bundle needs at least one golden sample")
     progress.step(f"reading {model.name}")
     facts = inspect_model(model, golden.input_shapes)
-    tried = candidates(backend, target, facts.format)
+    check_element_types(facts)
+    tried = candidates(backend, target, facts.format, facts)
     if facts.size_bytes > PROTOBUF_LIMIT_BYTES:
         raise UnsupportedError(
             f"{model} is {facts.size_bytes:,} bytes large with its data; a bundle's model ends at 2 GB",

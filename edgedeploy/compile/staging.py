@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
+
 from edgedeploy.compile.golden import write_golden
 from edgedeploy.compile.protocol import BackendRequest
 from edgedeploy.compile.request import BuildRequest
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.inference.session import arithmetic_note, open_session
 from edgedeploy.model.load import read_in_one_piece
+from edgedeploy.model.vocabulary import known_words
 
 
 def stage(request: BuildRequest, scratch: Path, golden: Path, progress: Progress) -> BackendRequest:
@@ -38,6 +42,7 @@ def stage(request: BuildRequest, scratch: Path, golden: Path, progress: Progress
         samples=request.golden.samples,
         input_shapes=request.golden.input_shapes,
         progress=progress,
+        words=_words(content, facts.format) if request.golden.data is None else {},
     )
     return BackendRequest(
         model=model,
@@ -49,3 +54,7 @@ def stage(request: BuildRequest, scratch: Path, golden: Path, progress: Progress
         golden_sources=written.sources,
         input_shapes=written.input_shapes,
     )
+
+
+def _words(content: bytes, format: ModelFormat) -> dict[str, tuple[str, ...]]:
+    return known_words(onnx.load_from_string(content)) if format == "onnx" else {}

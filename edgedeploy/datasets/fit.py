@@ -1,6 +1,7 @@
 """Whether arrays fit a model's inputs: by name, dtype and shape.
 
 Numbers are taken as they are or widened within their kind (float16 → float32, int32 → int64), which loses nothing.
+Text is NumPy's text (`<U`); a callable may give arrays of `str` objects too.
 Everything else is refused: float64 for float32 loses digits, and uint8 for float32 is mostly a picture that somebody
 forgot to scale. Values are not looked at: NaN is data.
 """
@@ -14,6 +15,8 @@ import numpy as np
 
 from edgedeploy.datasets.base import LABELS
 from edgedeploy.foundation.errors import DatasetError
+from edgedeploy.inference.element_types import TEXT, travels
+from edgedeploy.inference.text import as_text
 from edgedeploy.values.model import Dimension, TensorFacts
 
 
@@ -59,31 +62,59 @@ def check_dtype(where: str, facts: TensorFacts, found: np.dtype) -> None:
     Raises:
         DatasetError: they cannot.
     """
-    if facts.dtype == "str" and found.kind == "U":
-        return
-    try:
-        expected = np.dtype(facts.dtype)
-    except TypeError:
-        # An element type that NumPy has no name for (bfloat16, 8-bit floats, 4-bit integers).
+    if not travels(facts.dtype):
         raise DatasetError(
             f"{where}: input {facts.name!r} takes {facts.dtype}, which a dataset cannot hold",
             hint="export the model with float32 inputs",
-        ) from None
-    if found == expected or (
-        found.kind == expected.kind and found.kind != "U" and np.can_cast(found, expected, "safe")
-    ):
+        )
+    if facts.dtype == TEXT:
+        if found.kind not in _TEXT_KINDS:
+            raise _no_text(where, facts.name, found)
         return
-    raise DatasetError(
-        f"{where}: array {facts.name!r} has dtype {found.name}, expected {facts.dtype}",
-        hint=f"save {facts.name}.astype(numpy.{facts.dtype}), scaled as the model was trained",
-    )
+    expected = np.dtype(facts.dtype)
+    if found == expected or (found.kind == expected.kind and np.can_cast(found, expected, "safe")):
+        return
+    if found.kind in _TEXT_KINDS or found.kind == "S":
+        hint = f"save numbers: the model was trained with {facts.dtype}, so encode the text as it was encoded then"
+    elif found.kind in "Mm":
+        hint = f"save numbers, counted from the moment and in the unit that the model was trained with: {facts.dtype}"
+    else:
+        hint = f"save {facts.name}.astype(numpy.{facts.dtype}), scaled as the model was trained"
+    raise DatasetError(f"{where}: array {facts.name!r} has dtype {_said(found)}, expected {_said(expected)}", hint=hint)
 
 
-def convert(facts: TensorFacts, array: np.ndarray) -> np.ndarray:
-    """Return an array in the input's dtype and C order; text as Python strings."""
-    if facts.dtype == "str":
-        return array.astype(object)
-    return np.asarray(array, dtype=facts.dtype, order="C")
+_TEXT_KINDS = "UTO"
+"""Of NumPy: text of one width, text of any width, and objects, each of which is looked at in `convert`."""
+
+
+def _no_text(where: str, name: str, found: np.dtype) -> DatasetError:
+    hint = f"save {name}.astype(str)"
+    if found.kind == "S":
+        hint = f"save numpy.char.decode({name}, 'utf-8'): bytes do not say which characters they are"
+    return DatasetError(f"{where}: array {name!r} has dtype {_said(found)}, expected text", hint=hint)
+
+
+def _said(dtype: np.dtype) -> str:
+    return {"U": "text", "T": "text", "S": "bytes", "O": "object"}.get(dtype.kind, dtype.name)
+
+
+def convert(where: str, facts: TensorFacts, array: np.ndarray) -> np.ndarray:
+    """Return an array in the input's dtype and C order; text as objects, each a `str`.
+
+    Raises:
+        DatasetError: it is an array of text, and an element of it is not text that a model can be given.
+    """
+    if facts.dtype != TEXT:
+        return np.asarray(array, dtype=facts.dtype, order="C")
+    try:
+        return as_text(array)
+    except ValueError as error:
+        raise DatasetError(
+            f"{where}: array {facts.name!r} cannot be given to the model",
+            why=str(error),
+            hint="give every element as text of at most a million characters; for a missing value, the text that the "
+            "model was trained with in its place",
+        ) from error
 
 
 def is_dynamic(extent: Dimension) -> bool:

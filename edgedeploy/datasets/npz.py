@@ -27,6 +27,7 @@ from edgedeploy.foundation.errors import DatasetError, InvalidFileError
 from edgedeploy.foundation.files import unreadable
 from edgedeploy.foundation.reading import open_file
 from edgedeploy.foundation.units import bytes_in_words
+from edgedeploy.inference.text import as_fixed_width, is_text
 
 _HEADER_LIMIT_BYTES = 10_000
 """What numpy itself accepts; a header of numbers and strings needs about a hundred."""
@@ -159,10 +160,13 @@ class NpzReader:
             raise DatasetError(
                 f"{self.path}: array {name!r} holds Python objects",
                 why="reading them means running code from the file",
-                hint="save numbers: give the array a dtype such as numpy.float32",
+                hint=f"save text with {name}.astype(str), and numbers with a dtype: {name}.astype(numpy.float32)",
             )
         if dtype.kind not in "biufcUS" or dtype.itemsize == 0:
-            raise DatasetError(f"{self.path}: array {name!r} has dtype {dtype}, expected numbers or text")
+            raise DatasetError(
+                f"{self.path}: array {name!r} has dtype {dtype}, expected numbers or text",
+                hint=_instead_of(name, dtype),
+            )
         if any(extent < 0 for extent in shape):
             raise self._damaged(name, f"its header says shape {shape}")
         if fortran_order and len(shape) > 1:
@@ -217,6 +221,15 @@ class NpzReader:
         return DatasetError(f"{self.path}: array {name!r} is damaged", why=why, hint="write the file again")
 
 
+def _instead_of(name: str, dtype: np.dtype) -> str:
+    """Return how to save an array of a type that is no number and no text."""
+    if dtype.kind in "Mm":
+        return f"save {name}.astype(numpy.int64), in the unit that the model was trained with"
+    if dtype.names:
+        return f"save each field as an array of its own: {name}[{dtype.names[0]!r}]"
+    return "save it as an array of numbers or text"
+
+
 def _parse_header(data: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(data)
     if version not in ((1, 0), (2, 0)):
@@ -237,13 +250,14 @@ def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
     """Write arrays as an `.npz` whose bytes depend on nothing but them.
 
     Members are in the order given, dated 1980-01-01, and stored, because what deflate makes of them varies with the
-    version of zlib.
+    version of zlib. Text (`inference.text`) is written as `<U`.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
             content = io.BytesIO()
-            np.lib.format.write_array(content, np.asanyarray(array, order="C"), allow_pickle=False)
+            written = as_fixed_width(array) if is_text(array) else np.asanyarray(array, order="C")
+            np.lib.format.write_array(content, written, allow_pickle=False)
             archive.writestr(member, content.getbuffer())
     return buffer.getvalue()

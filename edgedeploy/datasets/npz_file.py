@@ -63,7 +63,7 @@ class NpzFileDataset(Dataset):
     def _inputs_from(self, reader: NpzReader, facts: TensorFacts, size: int) -> Iterator[np.ndarray]:
         whole = self._whole[facts.name]
         for part in reader.slices(facts.name, 1 if whole else size):
-            yield convert(facts, part[0] if whole else part)
+            yield convert(self.spec, facts, part[0] if whole else part)
 
     def _is_whole(self, facts: TensorFacts, header: ArrayHeader) -> bool:
         """Return whether each slice is an input of its own, rather than a part of the batch axis."""

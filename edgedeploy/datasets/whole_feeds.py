@@ -41,9 +41,9 @@ class WholeFeeds(Dataset):
             labels: first axis: the samples; a single number is the label of one.
 
         Raises:
-            DatasetError: the labels are empty.
+            DatasetError: the labels are empty, or text is none that a model can be given.
         """
-        arrays = {name: convert(facts, feed[name]) for name, facts in self._inputs.items()}
+        arrays = {name: convert(where, facts, feed[name]) for name, facts in self._inputs.items()}
         if labels is None:
             return Sample(arrays, None, 1, where)
         labels = np.atleast_1d(labels)

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.errors import DatasetError, HostError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.reading import SYSTEM_TEXT, read_text
 from edgedeploy.foundation.sanitize import one_line
 from edgedeploy.inference import frozen_inputs as bound_inputs
+from edgedeploy.inference.locales import install_locale, refused_locale
 
 # onnxruntime's wheels report to their maker unless this is set before they are loaded (Privacy.md in the package): they
 # leave a device identifier and a database of events in the cache folder, and send them. A user who wants that sets it.
@@ -27,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 # Severity 4 is «fatal»: what goes wrong comes back as an exception, whose words are ours to print.
 _QUIET, _LOUD = 4, 2
+
+_NO_ARRAY = "No corresponding Numpy type"
 
 _ARM_FEATURES = ("asimd", "asimddp", "i8mm", "sve")
 
@@ -56,6 +59,7 @@ class HostSession:
         Raises:
             InvalidFileError: the file is missing or not an ONNX model.
             UnsupportedError: onnxruntime refuses the model, in its own words.
+            HostError: the model needs a locale that this machine has not.
         """
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _severity()
@@ -74,6 +78,8 @@ class HostSession:
             raise InvalidFileError(f"{name} cannot be loaded", why=_words(error)) from error
         except Exception as error:
             # Its classes have no common base of their own below Exception.
+            if locale := refused_locale(str(error)):
+                raise _without_locale(name, locale) from error
             raise UnsupportedError(
                 f"onnxruntime does not load {name}", why=_words(error), hint=_hint_of_refusal(error)
             ) from error
@@ -93,14 +99,26 @@ class HostSession:
         Raises:
             DatasetError: onnxruntime rejects the feed (name, dtype or shape), or it holds another value than an input
                 was bound to.
-            UnsupportedError: the model fails while it runs, or an output is not a tensor.
+            UnsupportedError: the model fails while it runs, or an output is not a tensor, or text that is not UTF-8.
         """
         taken = bound_inputs.without_bound(feed, self._bound)
         try:
             outputs = self._session.run(None, taken, self._options)
+        except UnicodeDecodeError as error:
+            raise UnsupportedError(
+                "the model answers bytes that are not text in UTF-8",
+                why=_words(error),
+                hint="export the model from text in UTF-8: its own strings are in another encoding",
+            ) from error
         except (_state.InvalidArgument, ValueError) as error:
             raise DatasetError("the model does not take this feed", why=_words(error)) from error
         except Exception as error:
+            if _NO_ARRAY in str(error):
+                raise UnsupportedError(
+                    "the model answers in a type that NumPy has no arrays of",
+                    why=_words(error),
+                    hint="export the model with a Cast to float32 before that output",
+                ) from error
             shapes = ", ".join(f"{name} {array.shape}" for name, array in feed.items())
             raise UnsupportedError(
                 "the model fails while it runs", why=_words(error), hint=f"check that it is made for inputs of {shapes}"
@@ -112,6 +130,15 @@ class HostSession:
                     hint="export the model without it (scikit-learn: zipmap=False)",
                 )
         return list(outputs)
+
+
+def _without_locale(name: str, locale: str) -> HostError:
+    return HostError(
+        f"{name} needs the locale {locale}, which this machine has not",
+        why="a StringNormalizer in it changes or compares the case of letters by that locale's rules",
+        hint=f"make it here, as root: {install_locale(locale)}; or export the model with locale='C.UTF-8', which every "
+        "Debian has",
+    )
 
 
 def _declared(shape: Sequence[int | str | None] | None) -> tuple[int | None, ...] | None:

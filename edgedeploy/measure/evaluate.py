@@ -56,8 +56,8 @@ def test(
         DatasetError, InvalidFileError: the dataset does not exist or does not fit the model.
         UnknownNameError: there is no such metric.
         IntegrityError: the model on the device is not the one that its manifest names.
-        UnsupportedError: the outputs cannot be compared: they are not real numbers, or of other ranks; or there is no
-            model to compare with.
+        UnsupportedError: the outputs cannot be compared: they are neither real numbers nor text, or of other ranks; or
+            there is no model to compare with.
         DeviceError, UnreachableError: the runner fails, or the connection is lost.
     """
     dataset = open_dataset(evaluation, release.manifest.model.inputs)
@@ -135,7 +135,7 @@ def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: floa
     Every output is judged by itself: a small one that is ruined does not show in figures over all of them.
 
     Args:
-        min_agreement: floor of the top-1 match, in [0, 1]; used for outputs that hold class scores.
+        min_agreement: floor of the top-1 match, in [0, 1]; used for outputs that hold class scores, and for text.
         min_sqnr_db: floor of the SQNR, used for the others.
         max_drop: how far the metric on the device may lie under the host's.
     """
@@ -147,6 +147,8 @@ def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: floa
         found.append(f"{agreement.other_shapes:,} of {agreement.samples:,} answers have another shape than the host's")
     judged = {f"output {name!r}: ": each for name, each in accuracy.by_output.items()} or {"": agreement}
     for output, each in judged.items():
+        if each.text_match is not None and not at_least(each.text_match, min_agreement):
+            found.append(f"{output}{each.text_match:.2%} of the texts are the host's; {min_agreement:.2%} are needed")
         if each.top1_match is not None:
             if not at_least(each.top1_match, min_agreement):
                 match, least = beside_limit(each.top1_match, min_agreement, decimals=2, unit="%")

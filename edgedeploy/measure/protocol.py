@@ -152,7 +152,10 @@ class Conversation:
         content = self.process.stdout.read(header.size_bytes)
         if len(content) != header.size_bytes:
             raise self._ended("ended in the middle of an array")
-        return header.array(content)
+        try:
+            return header.array(content)
+        except MessageError as error:
+            raise self._nonsense(f"{header.name}: {error}") from error
 
     def _ended(self, how: str) -> DeviceError:
         if self._silence.exceeded or self._sending.exceeded:

@@ -2,7 +2,7 @@
 
 Errors, cosine and SQNR run over all elements of all outputs together, in float64. Signal to quantization noise ratio
 as in Oppenheim and Schafer, Discrete-Time Signal Processing, 3rd edition, section 4.8.3:
-10·log10(Σ reference² / Σ (output - reference)²).
+10·log10(Σ reference² / Σ (output - reference)²). Text is the same or it is not: it has no error, and is counted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.inference.text import is_text
 from edgedeploy.metrics.answers import AnswerTally
 from edgedeploy.values.quality import SQNR_FLOOR_DB, Agreement
 
@@ -36,6 +37,8 @@ class AgreementAccumulator:
         self._output_squares = 0.0
         self._reference_squares = 0.0
         self._products = 0.0
+        self._texts = 0
+        self._same_texts = 0
 
     def add(
         self,
@@ -55,7 +58,7 @@ class AgreementAccumulator:
             scored: place of the output that the task says holds class scores; None when it says so of none.
 
         Raises:
-            UnsupportedError: number, rank or kind of the outputs differ, or they are not numbers.
+            UnsupportedError: number, rank or kind of the outputs differ, or they are neither numbers nor text.
         """
         if len(outputs) != len(reference_outputs):
             raise UnsupportedError(f"{len(outputs)} outputs cannot be compared with {len(reference_outputs)}")
@@ -64,6 +67,10 @@ class AgreementAccumulator:
             _check_comparable(index, output, reference)
         same_shapes = all(map(_has_shape_of, outputs, reference_outputs))
         for index, (output, reference) in enumerate(zip(outputs, reference_outputs, strict=True)):
+            if is_text(reference):
+                self._texts += reference.size
+                self._same_texts += int(np.count_nonzero(output == reference)) if same_shapes else 0
+                continue
             if same_shapes:
                 self._add_elements(output, reference)
             tally = self._answers.setdefault(index, AnswerTally())
@@ -91,6 +98,7 @@ class AgreementAccumulator:
             sqnr_db=sqnr_db,
             nonfinite_elements=self._nonfinite,
             other_shapes=self._other_shapes,
+            text_match=self._same_texts / self._texts if self._texts else None,
         )
 
     def _add_elements(self, output: np.ndarray, reference: np.ndarray) -> None:
@@ -166,8 +174,13 @@ def _check_comparable(index: int, output: np.ndarray, reference: np.ndarray) -> 
             f"output {index} has shape {output.shape} where the reference has {reference.shape}",
             why="outputs are compared element by element",
         )
+    if is_text(output) and is_text(reference):
+        return
     if reference.dtype.kind not in "biuf" or output.dtype.kind not in "biuf":
-        raise UnsupportedError(f"output {index} is of type {reference.dtype}; only real numbers can be compared")
+        raise UnsupportedError(
+            f"output {index} is of type {output.dtype} where the reference has {reference.dtype}",
+            why="real numbers can be compared, and text with text",
+        )
 
 
 def _has_shape_of(output: np.ndarray, reference: np.ndarray) -> bool:

@@ -18,6 +18,7 @@ from edgedeploy.foundation.sanitize import first_line
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.inference.session import Feed, Session, open_session
 from edgedeploy.model.recorded_name import with_name
+from edgedeploy.model.vocabulary import known_words
 from edgedeploy.optimize.guard.evaluation import Data
 from edgedeploy.values.model import ModelFacts
 
@@ -136,7 +137,8 @@ def open_datasets(calibration: str | None, evaluation: str | None, facts: ModelF
     dataset = opened[1] or opened[0]
     generated: tuple[Sample, ...] = ()
     if dataset is None:
-        generated = generated_samples(facts.inputs, lambda feed: _runs(session, feed))
+        words = known_words(onnx.load_from_string(source)) if facts.format == "onnx" else {}
+        generated = generated_samples(facts.inputs, lambda feed: _runs(session, feed), words=words)
     samples = dataset.samples() if dataset else iter(generated)
     probes = tuple(sample.feed for sample in itertools.islice(samples, _PROBES))
     for probe in probes:

@@ -32,6 +32,8 @@ class BackendFacts(Struct, frozen=True, kw_only=True):
     """Whether its runner can say how long each operator takes."""
     onnxruntime_operators: bool = False
     """Whether it runs the operators that onnxruntime has beyond ONNX's own, those of the domain `com.microsoft`."""
+    text: bool = False
+    """Whether its runner takes inputs of text and gives outputs of text."""
     locks: tuple[str, ...] = ()
     """Requirements files beside its module: the packages, versions and hashes that boards can get."""
     extra: str = ""

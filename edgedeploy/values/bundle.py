@@ -72,6 +72,9 @@ class Needs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     shared_libraries: tuple[str, ...] = ()
     """That programs in the bundle ask for and that are neither in it nor of the GNU C library, e.g.
     `"libstdc++.so.6"`."""
+    locales: tuple[str, ...] = ()
+    """That the C library there must know, since the model changes the case of letters by their rules, e.g.
+    `"en_US.UTF-8"`."""
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

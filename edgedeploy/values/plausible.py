@@ -46,6 +46,7 @@ _BOUNDS: dict[str, _Bounds] = {
     "cpu_busy_s": _CPU_S,
     "cpu_own_s": _CPU_S,
     "top1_match": (0, 1),
+    "text_match": (0, 1),
 }
 """By the name of a field that may be None, both ends included."""
 

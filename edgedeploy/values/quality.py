@@ -83,3 +83,11 @@ class Agreement(Struct, frozen=True, kw_only=True):
     other_shapes: int = 0
     """Samples to which some output has another shape than the reference's, where that depends on values (the number of
     boxes that are left, the length of a text): no answer matches there, and no element is compared."""
+    text_match: float | None = None
+    """Share of the texts in outputs of text that are the same, in [0, 1]; where shapes differ none is. None when no
+    output is text. The errors, cosine and sqnr_db are over the numbers alone: over none, they are those of no error."""
+
+    @property
+    def answers_match(self) -> float | None:
+        """Share of the answers that are the same, the lower of top-1 and text; None when outputs are neither."""
+        return min((each for each in (self.top1_match, self.text_match) if each is not None), default=None)

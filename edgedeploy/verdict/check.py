@@ -177,13 +177,14 @@ def _agreement(contract: Contract, measurement: Measurement) -> _Figure:
     accuracy, reason = _tested(contract, measurement)
     if accuracy is None:
         return None, reason
-    matches = {name: each.top1_match for name, each in accuracy.by_output.items() if each.top1_match is not None}
-    name, match = min(matches.items(), key=lambda pair: pair[1], default=("", accuracy.agreement.top1_match))
+    matches = {name: each.answers_match for name, each in accuracy.by_output.items() if each.answers_match is not None}
+    name, match = min(matches.items(), key=lambda pair: pair[1], default=("", accuracy.agreement.answers_match))
     if match is None:
         return None, (
-            "no output is known to hold class scores: give the evaluation data labels, or test with --metric top1"
+            "no output is known to hold class scores or text: give the evaluation data labels, or test with "
+            "--metric top1"
         )
-    for each in (match, accuracy.agreement.top1_match):
+    for each in (match, accuracy.agreement.answers_match):
         if possible("top1_match", each) is None:
             return None, f"a match of {each} was reported, which cannot be"
     worst = f"; output {name!r}, the worst" if len(matches) > 1 else ""

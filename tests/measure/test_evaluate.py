@@ -16,6 +16,17 @@ def reasons(accuracy: Accuracy) -> tuple[str, ...]:
     return disagreements(accuracy, min_agreement=0.99, min_sqnr_db=20.0, max_drop=1.0)
 
 
+def test_text_is_judged_by_how_much_of_it_is_the_same(measurement: Measurement) -> None:
+    assert measurement.accuracy is not None
+    scores = measurement.accuracy.agreement
+    label = structs.replace(scores, top1_match=None, sqnr_db=None, text_match=0.75)
+    assert reasons(structs.replace(measurement.accuracy, by_output={"scores": scores, "label": label})) == (
+        "output 'label': 75.00% of the texts are the host's; 99.00% are needed",
+    )
+    same = structs.replace(label, text_match=1.0)
+    assert reasons(structs.replace(measurement.accuracy, by_output={"scores": scores, "label": same})) == ()
+
+
 def test_every_output_is_judged_by_itself(measurement: Measurement) -> None:
     assert measurement.accuracy is not None
     scores = measurement.accuracy.agreement

@@ -56,6 +56,9 @@ def line(message: object) -> bytes:
         np.array([True, False]),
         np.arange(4, dtype=">i4"),
         np.arange(6, dtype=np.uint16).reshape(2, 3).T,
+        np.array([["a\0b", "e\u0301 é 😀"], ["", "line\nnew"]], object),
+        np.array("one", object),
+        np.zeros((0, 2), object),
     ],
 )
 def test_arrays_arrive_as_they_were_sent(array):
@@ -66,6 +69,27 @@ def test_arrays_arrive_as_they_were_sent(array):
     np.testing.assert_array_equal(arrays["x"], array)
     assert arrays["x"].dtype == array.dtype.newbyteorder("=")
     assert arrays["x"].shape == array.shape
+
+
+@pytest.mark.parametrize(
+    ("header", "content"),
+    [
+        ({"shape": [2], "text_bytes": 4}, b"\0\0\0\0"),
+        ({"shape": [1], "text_bytes": 5}, b"\2\0\0\0a"),
+        ({"shape": [1], "text_bytes": 6}, b"\1\0\0\0ab"),
+        ({"shape": [1], "text_bytes": 5}, b"\1\0\0\0\xff"),
+        ({"shape": [1], "text_bytes": 5}, b"\xff\xff\xff\xffa"),
+        ({"shape": [1]}, b""),
+        ({"shape": [1 << 30], "text_bytes": 4}, b"\0\0\0\0"),
+        ({"shape": [0, 1 << 30, 1 << 30], "text_bytes": 0}, b""),
+        ({"shape": [1], "text_bytes": -1}, b""),
+        ({"shape": [1], "text_bytes": 1 << 40}, b""),
+    ],
+)
+def test_text_that_is_none_is_not_the_protocol(header, content):
+    said = line({"is": "infer", "arrays": [{"name": "y", "dtype": "str", **header}]}) + content
+    with pytest.raises(DeviceError, match="not its protocol"):
+        talk(said).receive()
 
 
 def test_progress_is_left_out_of_an_answer():

@@ -150,3 +150,34 @@ def test_each_output_has_figures_of_its_own_and_states_stay_no_scores():
     found = outputs.figures()
     assert found["scores"].sqnr_db is None and found["state"].sqnr_db == pytest.approx(3.01, abs=0.01)
     assert found["state"].top1_match is None
+
+
+# -- text
+
+
+def text(*elements: str) -> np.ndarray:
+    return np.array(elements, dtype=object)
+
+
+def test_text_is_counted_where_it_is_the_same():
+    figure = agreement([text("cat", "dog", "", "é")], [text("cat", "cow", "", "e\u0301")])
+    assert figure.text_match == 0.5
+    assert (figure.top1_match, figure.sqnr_db, figure.answers_match) == (None, None, 0.5)
+
+
+def test_text_beside_scores_leaves_their_figures_alone():
+    scores = np.array([[1.0, 2.0], [2.0, 1.0]])
+    both = agreement([text("a", "b"), scores], [text("a", "x"), scores / 2])
+    alone = agreement([scores], [scores / 2])
+    assert (both.sqnr_db, both.cosine, both.top1_match) == (alone.sqnr_db, alone.cosine, alone.top1_match)
+    assert (both.text_match, both.answers_match) == (0.5, 0.5)
+
+
+def test_text_of_another_shape_is_not_the_same():
+    figure = agreement([text("a", "b")], [text("a")])
+    assert (figure.text_match, figure.other_shapes) == (0.0, 1)
+
+
+def test_text_is_not_compared_with_numbers():
+    with pytest.raises(UnsupportedError, match="object where the reference has float64"):
+        agreement([text("a")], [np.ones(1)])

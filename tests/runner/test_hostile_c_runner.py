@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +82,9 @@ _header = st.fixed_dictionaries(
     {},
     optional={
         "name": st.sampled_from(["x", "0:x", "1:x", "model", "é", "9999999999:x"]) | st.text(max_size=4),
-        "dtype": st.sampled_from(["float32", "uint8", "float64", "bool", "object"]) | st.text(max_size=4),
+        "dtype": st.sampled_from(["float32", "uint8", "float64", "bool", "object", "str"]) | st.text(max_size=4),
         "shape": st.lists(st.sampled_from([0, 1, 3, -1, 2**31, 2**62, 1e300, 0.5]), max_size=10) | _json,
+        "text_bytes": st.sampled_from([0, 1, 4, 7, 12, -1, 2**31, 1e300, "4"]),
     },
 )
 _number = st.sampled_from([0, 1, 3, -1, 1e9, 2**70, "1", None, 0.5])
@@ -133,3 +135,40 @@ def test_no_file_of_the_release_breaks_it(release, data, name):
         run(release, "serve", _LOAD + b'{"do": "golden", "index": 0}\n{"do": "quit"}\n')
     finally:
         path.write_bytes(sound)
+
+
+_lengths = st.lists(st.sampled_from([0, 1, 2, 5, 2**31, 2**32 - 1]), min_size=1, max_size=4)
+
+
+@_many
+@given(_lengths, st.integers(0, 4), st.binary(max_size=12), st.integers(-4, 4))
+def test_text_whose_lengths_lie_breaks_nothing(release, lengths, extent, content, more):
+    data = np.array(lengths, "<u4").tobytes() + content
+    header = {"name": "x", "dtype": "str", "shape": [1, extent], "text_bytes": max(0, len(data) + more)}
+    request = json.dumps({"do": "infer", "arrays": [header]}).encode() + b"\n" + data
+    answers = run(release, "serve", _LOAD + request).stdout.splitlines()[1:]
+    assert all(json.loads(answer)["is"] == "error" for answer in answers)
+
+
+def test_text_for_an_input_of_numbers_is_refused_in_words(release):
+    header = {"name": "x", "dtype": "str", "shape": [1, 1], "text_bytes": 6}
+    request = json.dumps({"do": "infer", "arrays": [header]}).encode() + b"\n" + b"\2\0\0\0hi"
+    answer = json.loads(run(release, "serve", _LOAD + request).stdout.splitlines()[1])
+    assert "the input x is str (1, 1), the model takes float32" in answer["what"]
+
+
+@_many
+@given(
+    st.binary(max_size=48), st.sampled_from([0, 1, 2, 3, 9, 2**40]), st.sampled_from(["(1, 3)", "(3,)", "(0,)", "()"])
+)
+def test_no_golden_text_breaks_it(release, content, width, shape):
+    path = release / "golden/0000.npz"
+    before = path.read_bytes()
+    header = f"{{'descr': '<U{width}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + content
+    try:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("input:x.npy", member)
+        assert not json.loads(run(release, "check").stdout)["healthy"]
+    finally:
+        path.write_bytes(before)

@@ -2,22 +2,20 @@ from __future__ import annotations
 
 import ast
 import json
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
+from support.releases import run_in_c
 
 from edgedeploy.runner.python import device
 from edgedeploy.runner.python.loop import Loop
 
 pytestmark = pytest.mark.slow
 
-(ONNXRUNTIME,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
 SOURCES = sorted(Path(device.__file__).parent.glob("*.py"))
 
 DETECTOR = """
@@ -37,14 +35,7 @@ def make_release(request, make_release, c_runner):
 
     def make(*arguments, **settings):
         release = make_release(*arguments, **settings)
-        if request.param == "c":
-            folder = Path(release.path)
-            (folder / "run").unlink()
-            shutil.copyfile(c_runner, folder / "run")
-            (folder / "run").chmod(0o755)
-            (folder / "runtime").mkdir()
-            (folder / "runtime/libonnxruntime.so.1").symlink_to(ONNXRUNTIME)
-        return release
+        return run_in_c(release, c_runner) if request.param == "c" else release
 
     make.in_python = request.param == "python"
     return make

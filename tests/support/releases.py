@@ -13,10 +13,12 @@ import msgspec
 import numpy as np
 import onnx
 import onnx.parser
+import onnxruntime
 import pytest
 
 from edgedeploy.compile.dependencies.zig import compile_c, dynamic_machine
 from edgedeploy.compile.python_runner import write_runner
+from edgedeploy.datasets.npz import npz_bytes
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.progress import SILENT
@@ -60,6 +62,18 @@ def c_runner(tmp_path_factory: pytest.TempPathFactory, c_runner_sys: Path) -> Pa
     return program
 
 
+def run_in_c(release: Release, c_runner: Path) -> Release:
+    """The release with `c_runner` in the place of its runner in Python."""
+    folder = Path(release.path)
+    (folder / "run").unlink()
+    shutil.copyfile(c_runner, folder / "run")
+    (folder / "run").chmod(0o755)
+    (folder / "runtime").mkdir()
+    (library,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
+    (folder / "runtime/libonnxruntime.so.1").symlink_to(library)
+    return release
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     return tmp_path / "device"
@@ -101,7 +115,7 @@ def make_release(home: Path) -> MakeRelease:
             arrays = {f"input:{name}": array for name, array in feed.items()}
             outputs = zip(session.output_names, kept(session.run(feed)), strict=True)
             arrays |= {f"output:{name}": array for name, array in outputs}
-            np.savez(folder / "golden" / f"{index:04}.npz", **arrays)
+            (folder / "golden" / f"{index:04}.npz").write_bytes(npz_bytes(arrays))
         write_runner(folder, "onnxruntime")
         (folder / "run").write_text(f'#!/bin/sh\n{run}\nexec "{sys.executable}" -s -B "{folder}/runner.py" "$@"\n')
         (folder / "run").chmod(0o755)

@@ -46,7 +46,7 @@ from edgedeploy.cli.output import Output, common_options, device_options
     type=click.FloatRange(0, 1),
     default=0.99,
     show_default=True,
-    help="Minimum share of samples with the same answer as the host, of outputs that hold class scores.",
+    help="Minimum share of samples with the same answer as the host, of outputs that hold class scores or text.",
 )
 @click.option(
     "--min-sqnr-db",

@@ -27,6 +27,7 @@ FACTS = BackendFacts(
     needs_glibc=True,
     profiles=True,
     onnxruntime_operators=True,
+    text=True,
     locks=("onnxruntime.lock",),
 )
 
@@ -67,10 +68,19 @@ class OnnxruntimeBackend:
             progress=progress,
         )
         runtime = structs.replace(runtime, settings={**settings_for(request.target), "graph": graph})
-        return BuildResult(runtime=runtime, model_file=_MODEL, runner=RUN, needs=Needs())
+        return BuildResult(runtime=runtime, model_file=_MODEL, runner=RUN, needs=needs_of(request))
 
 
 BACKEND = OnnxruntimeBackend()
+
+
+def needs_of(request: BackendRequest) -> Needs:
+    """What the model itself asks of a device, whichever runner loads it there."""
+    import onnx
+
+    from edgedeploy.model.locale_needs import needed_locales
+
+    return Needs(locales=needed_locales(onnx.load_from_string(request.model.read_bytes())))
 
 
 def graph_for(request: BackendRequest, progress: Progress) -> tuple[bytes, str]:

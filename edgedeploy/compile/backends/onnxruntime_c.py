@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from edgedeploy.compile.backends.onnxruntime import graph_for, settings_for
+from edgedeploy.compile.backends.onnxruntime import graph_for, needs_of, settings_for
 from edgedeploy.compile.dependencies.wheels import is_licence, lay_out_wheels
 from edgedeploy.compile.dependencies.zig import compile_c, dynamic_machine, zig_version
 from edgedeploy.compile.protocol import BackendRequest, BuildResult
@@ -19,7 +19,7 @@ from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.runner import c_sources
 from edgedeploy.values.backend import BackendFacts
-from edgedeploy.values.bundle import Needs, Runtime
+from edgedeploy.values.bundle import Runtime
 from edgedeploy.values.target import Target
 
 FACTS = BackendFacts(
@@ -31,6 +31,7 @@ FACTS = BackendFacts(
     needs_glibc=True,
     profiles=True,
     onnxruntime_operators=True,
+    text=True,
     locks=("onnxruntime.lock",),
     extra="native",
     host_packages=("ziglang",),
@@ -79,7 +80,7 @@ class OnnxruntimeCBackend:
             packages=packages,
             settings={**settings_for(target), "graph": graph, "compiler": f"zig {zig_version()}"},
         )
-        return BuildResult(runtime=runtime, model_file=_MODEL, runner=_RUN, needs=Needs())
+        return BuildResult(runtime=runtime, model_file=_MODEL, runner=_RUN, needs=needs_of(request))
 
 
 BACKEND = OnnxruntimeCBackend()

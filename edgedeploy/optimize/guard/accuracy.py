@@ -9,10 +9,15 @@ from edgedeploy.metrics.model_comparison import ModelComparison, SessionFigures
 from edgedeploy.optimize.guard.evaluation import Data, Evaluation, within
 from edgedeploy.optimize.guard.result import Findings, Violation, ViolationKind
 from edgedeploy.stats.rounding import at_most, beside_limit
+from edgedeploy.values.quality import Agreement
 
 LEAST_SQNR_DB = 10.0
 """Where there are no labels, a result whose error has more than a tenth of the power of the signal is refused.
 8-bit networks that kept their accuracy were measured at 15 dB and more, one that had lost 19 % of its answers at 5."""
+LEAST_TEXT_MATCH = 0.9
+"""The same for text, which has no SQNR: a tenth of it may be another."""
+LEAST_TEXT_MATCH_GENERATED = 0.5
+"""Of inputs that were made up, where answers are close to arbitrary."""
 
 
 def judge_accuracy(compared: ModelComparison, evaluation: Evaluation, findings: Findings) -> None:
@@ -84,7 +89,7 @@ def _agreement_violations(judged: SessionFigures, data: Data, max_drop: float) -
     if noisy:
         return
     for name, agreement in judged.by_output.items():
-        match = agreement.top1_match
+        match = agreement.answers_match
         if data.dataset is not None and match is not None and not within(1.0, match, max_drop):
             yield Violation(ViolationKind.DISAGREES, _changed(match, data, max_drop, f" of output {name!r}"))
             return
@@ -98,7 +103,10 @@ def _noise_violations(judged: SessionFigures, data: Data, names: Collection[str]
     """
     for name in names:
         agreement = judged.by_output.get(name)
-        if agreement is None or agreement.sqnr_db is None or agreement.other_shapes:
+        if agreement is None or agreement.other_shapes:
+            continue
+        yield from _text_violations(agreement, data, f"output {name!r}")
+        if agreement.sqnr_db is None:
             continue
         if agreement.sqnr_db < LEAST_SQNR_DB:
             sqnr, least = beside_limit(agreement.sqnr_db, LEAST_SQNR_DB, decimals=1, unit=" dB")
@@ -109,9 +117,21 @@ def _noise_violations(judged: SessionFigures, data: Data, names: Collection[str]
             yield Violation(ViolationKind.DISAGREES, reason)
 
 
+def _text_violations(agreement: Agreement, data: Data, what: str) -> Iterator[Violation]:
+    """Yield a violation where most texts are others than the float model's, as noise above a tenth is for numbers."""
+    least = LEAST_TEXT_MATCH if data.dataset is not None else LEAST_TEXT_MATCH_GENERATED
+    if agreement.text_match is not None and agreement.text_match < least:
+        match, limit = beside_limit(agreement.text_match, least, decimals=1, unit="%")
+        reason = (
+            f"{what} differs too much from the float model's to be let through: {match} of the "
+            f"texts are the same on {data.name}, and {limit} is the least"
+        )
+        yield Violation(ViolationKind.DISAGREES, reason)
+
+
 def _judged_by(judged: SessionFigures) -> str:
     """Return what is judged without labels. What is no output of class scores has no answers that could change."""
-    if judged.agreement.top1_match is not None:
+    if judged.agreement.answers_match is not None:
         return "agreement with the float model"
     return (
         "the noise of each output (no output is known to hold class scores; for a classifier add labels to the "
@@ -129,10 +149,13 @@ def _changed(match: float, data: Data, max_drop: float, where: str = "") -> str:
 
 def _violations_over_all(judged: SessionFigures, data: Data, max_drop: float) -> Iterator[Violation]:
     agreement = judged.agreement
-    sqnr_db, match = agreement.sqnr_db, agreement.top1_match
+    sqnr_db, match = agreement.sqnr_db, agreement.answers_match
     if match is None and agreement.other_shapes:
         match = 1.0 - agreement.other_shapes / agreement.samples
-    if sqnr_db is not None and sqnr_db < LEAST_SQNR_DB and agreement.other_shapes < agreement.samples:
+    texts = list(_text_violations(agreement, data, "the text of the outputs"))
+    if texts and not agreement.other_shapes:
+        yield from texts
+    elif sqnr_db is not None and sqnr_db < LEAST_SQNR_DB and agreement.other_shapes < agreement.samples:
         sqnr, least = beside_limit(sqnr_db, LEAST_SQNR_DB, decimals=1, unit=" dB")
         yield Violation(
             ViolationKind.DISAGREES,
@@ -160,7 +183,8 @@ def _metric_notes(compared: ModelComparison, max_drop: float) -> Iterator[str]:
     if not within(before.value, after.value, max_drop):
         return
     # Where every output is the same, bit for bit, no number of samples would show a loss.
-    moved = judged.agreement.sqnr_db is not None or judged.agreement.other_shapes
+    agreement = judged.agreement
+    moved = agreement.sqnr_db is not None or agreement.other_shapes or agreement.text_match not in (None, 1.0)
     if moved and not at_most(-judged.change.low, max_drop):
         yield (
             f"{after.samples:,} samples are too few to be sure that {after.name} fell by no more than {max_drop:g}: "

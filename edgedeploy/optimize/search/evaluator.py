@@ -155,7 +155,7 @@ class Evaluator:
             size_bytes=len(content),
             metric=judged.metric.value if judged.metric else None,
             change=judged.change,
-            top1_match=judged.agreement.top1_match,
+            top1_match=judged.agreement.answers_match,
             sqnr_db=judged.worst_sqnr_db,
             samples=compared.samples,
             over_budget=violations[0].reason if violations else None,

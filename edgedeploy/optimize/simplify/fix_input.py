@@ -161,6 +161,8 @@ def _array(value: ir.Value, wanted: Scalar | list[Scalar]) -> np.ndarray:
     """What the input is bound to, in its type and shape."""
     if value.dtype is None:
         raise PassSkipped(f"input {value.name!r} has no element type")
+    if value.dtype == ir.DataType.STRING:
+        raise PassSkipped(f"input {value.name!r} is text, and this pass binds numbers")
     try:
         given = np.asarray(wanted)
         array = given.astype(value.dtype.numpy())

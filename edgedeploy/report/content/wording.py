@@ -149,9 +149,11 @@ def where_in_words(execution: Execution) -> str:
 
 
 def sqnr_in_words(agreement: Agreement) -> str:
-    """`"31.2 dB"`; `"equal"` without any error; `"none"` where outputs are not finite or have noise alone."""
+    """`"31.2 dB"`; `"equal"` without any error; `"none"` where outputs are not finite or have noise alone; of text that
+    is not all the same, `"97.00% of the texts"`."""
     if agreement.sqnr_db is None:
-        return "equal"
+        same = agreement.text_match is None or agreement.text_match == 1.0
+        return "equal" if same else f"{agreement.text_match:.2%} of the texts"
     return "none" if agreement.sqnr_db <= SQNR_FLOOR_DB else _signed_minus(f"{agreement.sqnr_db:.1f} dB")
 
 

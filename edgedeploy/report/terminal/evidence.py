@@ -78,6 +78,8 @@ def _quality(evidence: Evidence) -> RenderableType:
         table.add_row("samples", "", *(f"{agreement.samples:,}" for agreement in agreements))
     if all(agreement.top1_match is not None for agreement in agreements):
         table.add_row("same top-1 answer", "", *(f"{agreement.top1_match:.4f}" for agreement in agreements))
+    if all(agreement.text_match is not None for agreement in agreements):
+        table.add_row("same text", "", *(f"{agreement.text_match:.4f}" for agreement in agreements))
     if any(agreement.other_shapes for agreement in agreements):
         table.add_row("answers of another shape", "", *(f"{agreement.other_shapes:,}" for agreement in agreements))
     table.add_row("SQNR", "", *(sqnr_in_words(agreement) for agreement in agreements))

@@ -52,6 +52,8 @@ def agreement_in_words(agreement: Agreement) -> str:
     parts = []
     if agreement.top1_match is not None:
         parts.append(f"top-1 match {agreement.top1_match:.2%}")
+    if agreement.text_match is not None:
+        parts.append(f"text match {agreement.text_match:.2%}")
     if agreement.nonfinite_elements:
         parts.append(f"{agreement.nonfinite_elements:,} elements not finite")
     if agreement.other_shapes:

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tensors.h"
+#include "text.h"
 
 enum { LINE_LIMIT_BYTES = 1 << 20, ARRAYS_LIMIT = 65536, ARRAYS_LIMIT_BYTES = 1 << 30 };
 
@@ -33,6 +34,12 @@ static bool parse_header(const struct json *entry, struct tensor *tensor)
         return false;
     tensor->name = name;
     tensor->dtype = dtype_of_name(dtype);
+    int64_t text_bytes;
+    if (tensor->dtype == DTYPE_TEXT) {
+        if (!json_integer(entry, "text_bytes", 0, ARRAYS_LIMIT_BYTES, &text_bytes))
+            return false;
+        tensor->text_bytes = (size_t)text_bytes;
+    }
     for (const struct json *extent = shape->first; extent != NULL; extent = extent->next) {
         if (tensor->rank == ENGINE_RANK_LIMIT || extent->kind != JSON_NUMBER || extent->number < 0 || extent->number > (double)ARRAYS_LIMIT_BYTES)
             return false;
@@ -81,6 +88,8 @@ static enum received read_arrays(FILE *source, struct message *message, char err
                 return RECEIVED_CUT;
             have = room;
         } while (have < bytes);
+        if (tensor->dtype == DTYPE_TEXT && !text_is_sound(tensor))
+            return nonsense(error, "an array of text whose lengths do not add up");
     }
     return RECEIVED;
 }
@@ -141,7 +150,10 @@ void channel_finish(FILE *sink, const struct tensor *arrays, const char *const *
         fprintf(sink, ", \"dtype\": \"%s\", \"shape\": [", dtype_name(arrays[i].dtype));
         for (int axis = 0; axis < arrays[i].rank; axis++)
             fprintf(sink, axis > 0 ? ", %lld" : "%lld", (long long)arrays[i].extents[axis]);
-        fputs("]}", sink);
+        fputs("]", sink);
+        if (arrays[i].dtype == DTYPE_TEXT)
+            fprintf(sink, ", \"text_bytes\": %zu", arrays[i].text_bytes);
+        fputs("}", sink);
     }
     fputs(count > 0 ? "]}\n" : "}\n", sink);
     for (size_t i = 0; i < count; i++) {

@@ -20,6 +20,7 @@ enum dtype {
     DTYPE_FLOAT16,
     DTYPE_FLOAT32,
     DTYPE_FLOAT64,
+    DTYPE_TEXT, /* see text.h */
     DTYPE_COUNT
 };
 
@@ -29,6 +30,7 @@ struct tensor {
     int rank;
     int64_t extents[ENGINE_RANK_LIMIT]; /* -1 where the model leaves one open */
     void *data;                         /* in C order, in this machine's byte order */
+    size_t text_bytes;                  /* of the data, where it is text: its type and extents do not say */
 };
 
 /* Each returns 0, or -1 with words for a person in `error`. */

@@ -14,6 +14,7 @@
 #include "engine.h"
 #include "json.h"
 #include "tensors.h"
+#include "text.h"
 
 enum { API_VERSION = 17, TENSORS_LIMIT = 4096 };
 
@@ -42,8 +43,11 @@ enum place {
     OUTPUT_TYPE_INFO = 34,
     INPUT_NAME = 36,
     OUTPUT_NAME = 37,
+    CREATE_TENSOR = 48,
     CREATE_TENSOR_WITH_DATA = 49,
     GET_TENSOR_DATA = 51,
+    GET_TEXT_SIZE = 53,
+    GET_TEXTS = 54,
     CAST_TO_TENSOR_INFO = 55,
     GET_ELEMENT_TYPE = 60,
     GET_DIMENSIONS_COUNT = 61,
@@ -59,6 +63,7 @@ enum place {
     RELEASE_SESSION_OPTIONS = 100,
     END_PROFILING = 110,
     ADD_CONFIG_ENTRY = 130,
+    RESIZED_TEXT = 252,
 };
 
 typedef void *status;
@@ -69,6 +74,7 @@ enum { LOG_ERROR = 3, DEVICE_ALLOCATOR = 0, MEMORY_DEFAULT = 0 };
 static const int element_types[DTYPE_COUNT] = {
     [DTYPE_BOOL] = 9,   [DTYPE_INT8] = 3,   [DTYPE_INT16] = 5,    [DTYPE_INT32] = 6,    [DTYPE_INT64] = 7,    [DTYPE_UINT8] = 2,
     [DTYPE_UINT16] = 4, [DTYPE_UINT32] = 12, [DTYPE_UINT64] = 13, [DTYPE_FLOAT16] = 10, [DTYPE_FLOAT32] = 1, [DTYPE_FLOAT64] = 11,
+    [DTYPE_TEXT] = 8,
 };
 
 static void *const *api;
@@ -78,6 +84,7 @@ static char runtime[128] = "\"onnxruntime\": \"not loaded\"";
 static struct tensor *inputs, *outputs;
 static const char **input_names, **output_names;
 static void **output_values;
+static struct tensor *output_texts; /* of each output that is text, with its data */
 static size_t input_count, output_count;
 
 #define CALL(place, ...) ((status(*)(ARGUMENTS_##place))api[place])(__VA_ARGS__)
@@ -94,7 +101,11 @@ static size_t input_count, output_count;
 #define ARGUMENTS_SET_LOG_SEVERITY void *, int
 #define ARGUMENTS_SET_INTRA_OP_THREADS void *, int
 #define ARGUMENTS_CREATE_TENSOR_WITH_DATA const void *, void *, size_t, const int64_t *, size_t, int, void **
+#define ARGUMENTS_CREATE_TENSOR void *, const int64_t *, size_t, int, void **
 #define ARGUMENTS_GET_TENSOR_DATA void *, void **
+#define ARGUMENTS_GET_TEXT_SIZE const void *, size_t *
+#define ARGUMENTS_GET_TEXTS const void *, void *, size_t, size_t *, size_t
+#define ARGUMENTS_RESIZED_TEXT void *, size_t, size_t, char **
 #define ARGUMENTS_CAST_TO_TENSOR_INFO const void *, const void **
 #define ARGUMENTS_GET_ELEMENT_TYPE const void *, int *
 #define ARGUMENTS_GET_DIMENSIONS_COUNT const void *, size_t *
@@ -205,7 +216,7 @@ static int describe(const void *info, struct tensor *tensor, char error[ENGINE_E
         if (element_types[dtype] == element_type)
             tensor->dtype = (enum dtype)dtype;
     if (tensor->dtype == DTYPE_COUNT || rank > ENGINE_RANK_LIMIT)
-        return snprintf(error, ENGINE_ERROR_SIZE, "%.200s is no tensor of numbers, or of too many axes", tensor->name), -1;
+        return snprintf(error, ENGINE_ERROR_SIZE, "%.200s is no tensor of numbers or text, or of too many axes", tensor->name), -1;
     tensor->rank = (int)rank;
     return well(CALL(GET_DIMENSIONS, info, tensor->extents, rank), error) ? 0 : -1;
 }
@@ -250,6 +261,10 @@ static void drop_values(void)
         release(RELEASE_VALUE, output_values[i]);
         output_values[i] = NULL;
     }
+    for (size_t i = 0; output_texts != NULL && i < output_count; i++) {
+        free(output_texts[i].data);
+        output_texts[i].data = NULL;
+    }
 }
 
 static void drop_session(void)
@@ -261,6 +276,8 @@ static void drop_session(void)
     free(input_names);
     free(output_names);
     free(output_values);
+    free(output_texts);
+    output_texts = NULL;
     inputs = outputs = NULL;
     input_names = output_names = NULL;
     output_values = NULL;
@@ -279,7 +296,8 @@ int engine_load(const char *folder, int threads, const void *model, size_t model
         list(OUTPUT_COUNT, OUTPUT_NAME, OUTPUT_TYPE_INFO, &outputs, &output_names, &output_count, error) != 0)
         return -1;
     output_values = calloc(output_count + 1, sizeof *output_values);
-    return output_values != NULL ? 0 : (snprintf(error, ENGINE_ERROR_SIZE, "memory is short"), -1);
+    output_texts = calloc(output_count + 1, sizeof *output_texts);
+    return output_values != NULL && output_texts != NULL ? 0 : (snprintf(error, ENGINE_ERROR_SIZE, "memory is short"), -1);
 }
 
 size_t engine_inputs(const struct tensor **found)
@@ -294,9 +312,47 @@ size_t engine_outputs(const struct tensor **found)
     return output_count;
 }
 
+/* Text is copied: onnxruntime keeps it as objects of its own. */
+static int wrap_text(const struct tensor *tensor, void **value, char error[ENGINE_ERROR_SIZE])
+{
+    size_t count;
+    if (!tensor_elements(tensor, &count) ||
+        !well(CALL(CREATE_TENSOR, allocator, tensor->extents, (size_t)tensor->rank, element_types[DTYPE_TEXT], value), error))
+        return -1;
+    struct text_walk walk = text_begin(tensor, count);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t length;
+        const char *text = text_next(&walk, &length);
+        char *room;
+        if (!well(CALL(RESIZED_TEXT, *value, i, (size_t)length, &room), error))
+            return -1;
+        memcpy(room, text, length);
+    }
+    return 0;
+}
+
+static int unwrap_text(void *value, struct tensor *tensor, char error[ENGINE_ERROR_SIZE])
+{
+    size_t count, bytes = 0;
+    tensor->data = NULL; /* of the call before, which is gone */
+    if (!tensor_elements(tensor, &count) || (count > 0 && !well(CALL(GET_TEXT_SIZE, value, &bytes), error)))
+        return -1;
+    size_t *begins = calloc(count + 1, sizeof *begins);
+    char *texts = begins != NULL ? text_make(tensor, count, bytes) : NULL;
+    int result = texts != NULL ? 0 : (snprintf(error, ENGINE_ERROR_SIZE, "memory is short"), -1);
+    if (result == 0 && count > 0 && !well(CALL(GET_TEXTS, value, texts, bytes, begins, count), error))
+        result = -1;
+    for (size_t i = 0; result == 0 && i < count; i++)
+        text_set_length(tensor, i, (uint32_t)((i + 1 < count ? begins[i + 1] : bytes) - begins[i]));
+    free(begins);
+    return result;
+}
+
 static int wrap(const struct tensor *tensor, void **value, char error[ENGINE_ERROR_SIZE])
 {
     size_t bytes;
+    if (tensor->dtype == DTYPE_TEXT)
+        return wrap_text(tensor, value, error);
     if (!tensor_bytes(tensor, &bytes))
         return snprintf(error, ENGINE_ERROR_SIZE, "%.200s has a shape that cannot be", tensor->name), -1;
     status result = CALL(CREATE_TENSOR_WITH_DATA, memory, tensor->data, bytes, tensor->extents, (size_t)tensor->rank,
@@ -304,13 +360,18 @@ static int wrap(const struct tensor *tensor, void **value, char error[ENGINE_ERR
     return well(result, error) ? 0 : -1;
 }
 
-static int unwrap(void *value, struct tensor *tensor, char error[ENGINE_ERROR_SIZE])
+static int unwrap(void *value, struct tensor *tensor, struct tensor *kept, char error[ENGINE_ERROR_SIZE])
 {
     void *info = NULL;
     if (!well(CALL(GET_TYPE_AND_SHAPE, value, &info), error))
         return -1;
     int result = describe(info, tensor, error);
     release(RELEASE_TYPE_AND_SHAPE, info);
+    if (result == 0 && tensor->dtype == DTYPE_TEXT) {
+        result = unwrap_text(value, tensor, error);
+        kept->data = tensor->data;
+        return result;
+    }
     return result == 0 && well(CALL(GET_TENSOR_DATA, value, &tensor->data), error) ? 0 : -1;
 }
 
@@ -332,7 +393,7 @@ int engine_run(const struct tensor *given, struct tensor *found, char error[ENGI
         release(RELEASE_VALUE, values[i]);
     for (size_t i = 0; result == 0 && i < output_count; i++) {
         found[i].name = outputs[i].name;
-        result = unwrap(output_values[i], &found[i], error);
+        result = unwrap(output_values[i], &found[i], &output_texts[i], error);
     }
     return result;
 }

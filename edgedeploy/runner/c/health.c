@@ -7,6 +7,7 @@
 #include "device.h"
 #include "release.h"
 #include "tensors.h"
+#include "text.h"
 
 /* As in ../python/health.py, which says why. */
 #define HEALTHY_COSINE 0.9
@@ -16,8 +17,20 @@
 struct likeness {
     double product, squared, kept_squared;
     double equal, elements;
-    bool whole;
+    bool whole, text;
 };
+
+static void add_text(struct likeness *like, const struct tensor *found, const struct tensor *kept, size_t count)
+{
+    struct text_walk a = text_begin(found, count), b = text_begin(kept, count);
+    like->text = true;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t length, wanted;
+        const char *text = text_next(&a, &length), *golden = text_next(&b, &wanted);
+        like->equal += length == wanted && memcmp(text, golden, length) == 0;
+        like->elements += 1;
+    }
+}
 
 static int add(struct likeness *like, const struct tensor *declared, const struct tensor *found, const struct tensor *kept,
                char error[ENGINE_ERROR_SIZE])
@@ -47,6 +60,10 @@ static int add(struct likeness *like, const struct tensor *declared, const struc
     if (!tensor_elements(kept, &count))
         return 0;
     like->whole = !dtype_is_float(found->dtype);
+    if (found->dtype == DTYPE_TEXT) {
+        add_text(like, found, kept, count);
+        return 0;
+    }
     for (size_t i = 0; i < count; i++) {
         double a = tensor_at(found, i), b = tensor_at(kept, i);
         if (isfinite(b) && !isfinite(a))
@@ -66,6 +83,8 @@ static double cosine(const struct likeness *like)
 {
     if (like->equal == like->elements)
         return 1.0;
+    if (like->text)
+        return like->equal / like->elements;
     double norm = sqrt(like->squared * like->kept_squared);
     return norm > 0 ? like->product / norm : 0.0;
 }
@@ -115,7 +134,11 @@ static int compare_all(const struct release *release, double *least_cosine, char
         double found = cosine(&likeness[i]);
         *least_cosine = fmin(*least_cosine, found);
         bool enough = likeness[i].whole && likeness[i].equal >= HEALTHY_EQUAL_SHARE * likeness[i].elements;
-        if (found < HEALTHY_COSINE && !enough) {
+        if (found < HEALTHY_COSINE && !enough && likeness[i].text) {
+            snprintf(error, ENGINE_ERROR_SIZE, "output %.200s is not the golden one: %.0f %% of its texts are the same", declared[i].name,
+                     100 * found);
+            result = -1;
+        } else if (found < HEALTHY_COSINE && !enough) {
             snprintf(error, ENGINE_ERROR_SIZE, "output %.200s is not the golden one: cosine %.4f, at least %.2f is expected",
                      declared[i].name, found, HEALTHY_COSINE);
             result = -1;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tensors.h"
+#include "text.h"
 
 enum { MEMBERS_LIMIT = 4096, FILE_LIMIT_BYTES = 1 << 30, END_SIZE = 22, ENTRY_SIZE = 46, LOCAL_SIZE = 30 };
 
@@ -56,9 +57,18 @@ static const char *entry(const char *header, const char *key)
     return found + strspn(found, " ");
 }
 
-/* `'<f4'` */
-static enum dtype parse_type(const char *text)
+/* `'<f4'`, or `'<U12'`, whose width in characters is put into `width`. */
+static enum dtype parse_type(const char *text, size_t *width)
 {
+    char *stopped;
+    *width = 0;
+    if (strncmp(text, "'<U", 3) == 0) {
+        unsigned long characters = strtoul(text + 3, &stopped, 10);
+        if (stopped == text + 3 || *stopped != '\'' || characters > FILE_LIMIT_BYTES)
+            return DTYPE_COUNT;
+        *width = characters;
+        return DTYPE_TEXT;
+    }
     static const struct {
         const char *code;
         enum dtype dtype;
@@ -109,10 +119,16 @@ static int parse_array(unsigned char *content, size_t size, struct tensor *tenso
     const char *type = entry(header, "descr"), *order = entry(header, "fortran_order"), *shape = entry(header, "shape");
     if (type == NULL || order == NULL || shape == NULL || parse_shape(shape, tensor) != 0)
         return -1;
-    tensor->dtype = parse_type(type);
-    size_t bytes;
+    size_t bytes, width, count;
+    tensor->dtype = parse_type(type, &width);
     if (tensor->dtype == DTYPE_COUNT || (strncmp(order, "False", 5) != 0 && tensor->rank > 1))
         return -1;
+    if (tensor->dtype == DTYPE_TEXT) {
+        if (!tensor_elements(tensor, &count) || (count != 0 && width > SIZE_MAX / 4 / count) ||
+            count * width * 4 != size - begins - length)
+            return -1;
+        return text_from_ucs4(content + begins + length, count, width, tensor);
+    }
     if (!tensor_bytes(tensor, &bytes) || bytes != size - begins - length)
         return -1;
     tensor->data = malloc(bytes + 1);
@@ -162,7 +178,7 @@ static int parse_members(const char *path, struct npz *npz, unsigned char *conte
         tensor->name = own;
         npz->count++;
         if (parse_array(content + data, stored, tensor) != 0)
-            return fail(error, path, "a member is no array of numbers");
+            return fail(error, path, "a member is no array of numbers or text");
         at += ENTRY_SIZE + name_size + extra + comment;
     }
     return 0;

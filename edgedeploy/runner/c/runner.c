@@ -125,7 +125,7 @@ static int answer(struct release *release, const struct message *request, FILE *
     if (strcmp(what, "golden") == 0)
         return answer_golden(release, request, sink, error);
     if (strcmp(what, "hello") == 0) {
-        fprintf(sink, "{\"is\": \"hello\", \"protocol\": %d, \"can\": [\"affinity\", \"every_ms\", \"watch\", \"cold\"]", PROTOCOL);
+        fprintf(sink, "{\"is\": \"hello\", \"protocol\": %d, \"can\": [\"affinity\", \"every_ms\", \"watch\", \"cold\", \"text\"]", PROTOCOL);
         if (!json_true(request->root, "brief")) {
             fputs(", \"conditions\": ", sink);
             device_write_conditions(sink, engine_runtime());

@@ -12,6 +12,7 @@ static const struct {
     [DTYPE_INT32] = {"int32", 4},     [DTYPE_INT64] = {"int64", 8},     [DTYPE_UINT8] = {"uint8", 1},
     [DTYPE_UINT16] = {"uint16", 2},   [DTYPE_UINT32] = {"uint32", 4},   [DTYPE_UINT64] = {"uint64", 8},
     [DTYPE_FLOAT16] = {"float16", 2}, [DTYPE_FLOAT32] = {"float32", 4}, [DTYPE_FLOAT64] = {"float64", 8},
+    [DTYPE_TEXT] = {"str", 0},
 };
 
 size_t dtype_size(enum dtype dtype) { return kinds[dtype].size; }
@@ -52,7 +53,9 @@ bool tensor_bytes(const struct tensor *tensor, size_t *size)
     size_t count;
     if (!tensor_elements(tensor, &count))
         return false;
-    *size = count * dtype_size(tensor->dtype); /* at most 8 bytes each */
+    if (tensor->dtype == DTYPE_TEXT && count > tensor->text_bytes / 4) /* see text.h */
+        return false;
+    *size = tensor->dtype == DTYPE_TEXT ? tensor->text_bytes : count * dtype_size(tensor->dtype); /* at most 8 bytes each */
     return true;
 }
 

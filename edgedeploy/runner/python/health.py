@@ -15,7 +15,7 @@ from .release import Release
 # kernels differ between instruction sets: where 8-bit products saturate (x86-64 without VNNI) a sound model may lose a
 # tenth of its signal, which is a cosine of 1 / sqrt(1.1) = 0.95. One that is broken answers something else altogether.
 HEALTHY_COSINE = 0.9
-# Of whole numbers (classes, tokens) where the cosine means nothing.
+# Of whole numbers (classes, tokens) and of text, where the cosine means nothing.
 HEALTHY_EQUAL_SHARE = 0.5
 # What a 90th percentile takes: MLPerf's bound for early stopping, see stats/latency.py in edgedeploy.
 P90_SAMPLES = 64
@@ -97,7 +97,7 @@ class Likeness:
         self.mistake: Optional[str] = None
         self.product = self.squared = self.kept_squared = 0.0
         self.equal = self.elements = 0
-        self.whole = False
+        self.whole = self.text = False
 
     def add(self, found: Any, kept: Any) -> None:
         import numpy
@@ -109,6 +109,11 @@ class Likeness:
             # A dimension that depends on the values, as the number of boxes that are left, may differ.
             if not self.may_differ(found.shape, kept.shape):
                 self.mistake = "output %s has shape %s, golden is %s" % (self.name, found.shape, kept.shape)
+            return
+        if found.dtype.kind == "O":
+            self.whole = self.text = True
+            self.equal += int((found == kept).sum())
+            self.elements += found.size
             return
         if found.dtype.kind not in NUMERIC:
             return
@@ -135,6 +140,8 @@ class Likeness:
     def cosine(self) -> float:
         if self.equal == self.elements:
             return 1.0
+        if self.text:
+            return self.equal / self.elements
         norm = (self.squared * self.kept_squared) ** 0.5
         return self.product / norm if norm else 0.0
 
@@ -143,6 +150,11 @@ class Likeness:
             return self.mistake
         if self.whole and self.equal >= HEALTHY_EQUAL_SHARE * self.elements:
             return None
+        if self.text:
+            return "output %s is not the golden one: %.0f %% of its texts are the same" % (
+                self.name,
+                100.0 * self.cosine(),
+            )
         return "output %s is not the golden one: cosine %.4f, at least %.2f is expected" % (
             self.name,
             self.cosine(),

@@ -66,6 +66,11 @@ class Release:
             raise RequestError("there is no golden sample %d" % index)
         path = os.path.join(RELEASE, "golden", "%04d.npz" % index)
         with numpy.load(path, allow_pickle=False) as arrays:
-            feed = {key[6:]: arrays[key] for key in arrays.files if key.startswith("input:")}
-            kept = [arrays["output:" + name] for name in self.outputs]
+            feed = {key[6:]: as_run(arrays[key]) for key in arrays.files if key.startswith("input:")}
+            kept = [as_run(arrays["output:" + name]) for name in self.outputs]
         return feed, kept
+
+
+def as_run(values: Any) -> Any:
+    """An array of a file as a session takes and gives it: text as objects, since numpy's `<U` would be cut at a NUL."""
+    return values.astype(object) if values.dtype.kind == "U" else values

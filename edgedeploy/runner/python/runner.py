@@ -6,7 +6,8 @@
                     time the golden inputs for so long, say in one line of JSON what was seen; exit 0 or 1
 
 A message is one line of JSON, followed by the raw bytes of the arrays that its "arrays" lists (name, dtype, shape),
-little-endian, in C order, back to back. Nothing is ever unpickled. Requests and their answers:
+little-endian, in C order, back to back. Text ("str") has its size in "text_bytes": the length in bytes of each text as
+uint32, then all of them in UTF-8. Nothing is ever unpickled. Requests and their answers:
 
     {"do": "hello"}                       → "conditions": what this device is, "protocol": 1, "can": what this runner
                                             can do of what those before it could not: ABILITIES
@@ -52,7 +53,7 @@ from .loop import bench
 from .release import Release
 
 PROTOCOL = 1
-ABILITIES = ("affinity", "every_ms", "watch", "cold")
+ABILITIES = ("affinity", "every_ms", "watch", "cold", "text")
 
 
 def answer(release: Release, channel: Channel, request: Message, arrays: Arrays) -> bool:
