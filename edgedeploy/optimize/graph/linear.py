@@ -84,7 +84,7 @@ def _linear(node: ir.Node) -> Linear | str:
     if source is None or constant(source) is not None:
         return "its input is a constant"
     if weight.dtype != np.float32:
-        return f"its weight is {weight.dtype}"
+        return f"it computes in {weight.dtype}: export the model in float32"
     if weight.size == 0 or not np.isfinite(weight).all():
         return "its weight is empty or not finite"
     if is_operator(node, "MatMul"):

@@ -79,3 +79,13 @@ def test_a_weight_behind_identity_is_no_second_weight():
     )
     result, _ = apply_pass(FoldConstants(), model, {"x": X})
     assert list(result.graph.initializers) == ["w"]
+
+
+def test_a_layer_that_computes_in_halves_is_left_with_what_to_do():
+    model = build_model(
+        """
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float16[5,8] x) => (float16[5,4] y) { y = MatMul (x, w) }""",
+        w=W.astype(np.float16),
+    )
+    assert find_linear(model, ("MatMul",))[1][0].reason == "it computes in float16: export the model in float32"
