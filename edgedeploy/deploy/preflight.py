@@ -8,11 +8,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-from edgedeploy.deploy.scripts.shell import LIBRARIES, TOOLS, run
+from edgedeploy.deploy.scripts.shell import LIBRARIES, LOCALES, TOOLS, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.probe.probe import probe
 from edgedeploy.foundation.errors import DeviceError, IntegrityError, InvalidFileError
 from edgedeploy.foundation.validation import check_name, check_relative_path, check_sha256
+from edgedeploy.inference.locales import install_locale, is_locale, missing_locales
 from edgedeploy.targets.backends import find_backend
 from edgedeploy.targets.features import with_implied
 from edgedeploy.targets.versions import is_version, version_numbers
@@ -37,7 +38,9 @@ _PACKAGES = {
 """Of Debian, and so of Raspberry Pi OS and Ubuntu."""
 
 
-RefusalKind = Literal["architecture", "cpu_features", "python", "c_library", "page_size", "libraries", "memory"]
+RefusalKind = Literal[
+    "architecture", "cpu_features", "python", "c_library", "page_size", "libraries", "locales", "memory"
+]
 
 
 class Refusal(Struct, frozen=True):
@@ -62,6 +65,9 @@ def check_manifest(manifest: Manifest) -> None:
     for name in manifest.needs.shared_libraries:
         if not _LIBRARY.fullmatch(name):
             raise IntegrityError(f"{name!r} is no name of a shared library")
+    for name in manifest.needs.locales:
+        if not is_locale(name):
+            raise IntegrityError(f"{name!r} is no name of a locale")
     for entry in manifest.files:
         check_relative_path(entry.path)
         check_sha256(entry.sha256)
@@ -93,13 +99,21 @@ def check_device(manifest: Manifest, connection: Connection, *, peak_memory_byte
     if libraries and not refused:
         absent = _missing(connection, LIBRARIES, triplet, *libraries, doing="say which libraries it has")
         refused = _refusals_of_libraries([name for name in libraries if name in absent], found)
+    if manifest.needs.locales and not refused:
+        known = set(_listed(connection, LOCALES, key="locale", doing="say which locales it has"))
+        # A small system has no program that lists them: the health check finds out.
+        refused = _refusals_of_locales(missing_locales(manifest.needs.locales, known) if known else (), found)
     _raise(refused)
     return found
 
 
 def _missing(connection: Connection, script: str, *arguments: str, doing: str) -> list[str]:
+    return _listed(connection, script, *arguments, key="missing", doing=doing)
+
+
+def _listed(connection: Connection, script: str, *arguments: str, key: str, doing: str) -> list[str]:
     answer = run(connection, script, *arguments, doing=doing).stdout.decode(errors="replace")
-    return [value for key, _, value in (line.partition(" ") for line in answer.splitlines()) if key == "missing"]
+    return [value for said, _, value in (line.partition(" ") for line in answer.splitlines()) if said == key]
 
 
 def measured_peak_bytes(measurement: Measurement, manifest: Manifest) -> int | None:
@@ -248,6 +262,18 @@ def _refusals_of_libraries(absent: Sequence[str], found: Probe) -> list[Refusal]
             "libraries",
             f"the bundle's programs need {', '.join(absent)}, and {found.address} is without",
             f"{install}, or compile with --backend native, which needs none",
+        )
+    ]
+
+
+def _refusals_of_locales(absent: Sequence[str], found: Probe) -> list[Refusal]:
+    if not absent:
+        return []
+    return [
+        Refusal(
+            "locales",
+            f"the model changes the case of letters by the locale {', '.join(absent)}, and {found.address} is without",
+            f"make it there, as root: {install_locale(absent[0])}; or export the model with locale='C.UTF-8'",
         )
     ]
 

@@ -60,6 +60,28 @@ class TestPreflight:
         with pytest.raises(IntegrityError, match="no name of a shared library"):
             push(msgspec.structs.replace(sound, manifest=manifest), Untouchable())
 
+    def test_a_locale_that_is_not_there(
+        self, make_bundle, device: LocalConnection, home: Path, tools: FakeTool
+    ) -> None:
+        tools("locale", "printf 'C\\nC.utf8\\nPOSIX\\nen_GB.utf8\\n'")
+        with pytest.raises(DeviceError, match=r"by the locale en_US\.UTF-8, and local: is without") as caught:
+            push(make_bundle(needs=Needs(locales=("C.UTF-8", "en_US.UTF-8"))), device)
+        assert "echo 'en_US.UTF-8 UTF-8' >>/etc/locale.gen && locale-gen" in caught.value.hint
+        assert not store(home).exists()
+        assert push(make_bundle(needs=Needs(locales=("en_GB.UTF-8", "POSIX"))), device).activated
+
+    def test_locales_that_nothing_lists_are_left_to_the_health_check(
+        self, make_bundle, device: LocalConnection, tools: FakeTool
+    ) -> None:
+        tools("locale", "exit 127")
+        assert push(make_bundle(needs=Needs(locales=("en_US.UTF-8",))), device).activated
+
+    def test_what_is_no_name_of_a_locale(self, make_bundle) -> None:
+        sound = make_bundle()
+        manifest = msgspec.structs.replace(sound.manifest, needs=Needs(locales=("$(reboot)",)))
+        with pytest.raises(IntegrityError, match="no name of a locale"):
+            push(msgspec.structs.replace(sound, manifest=manifest), Untouchable())
+
     def test_more_memory_was_measured_than_it_has(self, make_bundle, device: LocalConnection, home: Path) -> None:
         with pytest.raises(DeviceError, match=r"were measured, and local: has .* available") as caught:
             push(make_bundle(), device, peak_memory_bytes=1 << 50)

@@ -73,6 +73,14 @@ for name; do
 done
 """
 
+# Says which locales the C library knows, where there is a program that tells.
+LOCALES = """
+known=$(locale -a 2>/dev/null) || exit 0
+printf '%s\\n' "$known" | head -n 5000 | while read -r name; do
+    printf 'locale %s\\n' "$name"
+done
+"""
+
 # $1 says who we are, $2 for how many seconds we may be silent. Holds the lock while its standard input is open and a
 # line comes now and then: a machine that lost its power or its network says nothing, and sshd would wait for it for
 # hours. What a power cut of the device leaves is known by the boot it belongs to, what a killed process leaves by its
