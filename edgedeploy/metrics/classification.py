@@ -6,6 +6,7 @@ Built in:
   floating type with shape (batch, …, classes), axes of length 1 in between dropped; labels are whole numbers in
   [0, classes), shape (batch,), or (batch, steps) when the scores are (batch, steps, classes): a sample then scores the
   share of its steps. Among equal scores the lower class comes first, as in `numpy.argmax`; scores with NaN are wrong.
+  Labels that are text are held against the first output of text that has as many elements for each sample: `top1` only.
 - `package.module:function`: called as `function(outputs, labels)` with the model's outputs (a list of arrays, in order)
   and the labels (first axis: the samples) of one batch. Returns the score of each sample, shape (samples,), finite.
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from edgedeploy.foundation.callables import is_object_name, load_callable
 from edgedeploy.foundation.errors import DatasetError, UnknownNameError
+from edgedeploy.inference.text import is_text
 from edgedeploy.metrics.metric import Metric, Scorer
 
 
@@ -77,6 +79,10 @@ def _holds_scores(output: np.ndarray) -> bool:
 
 def _top(outputs: list[np.ndarray], labels: np.ndarray, *, k: int) -> np.ndarray:
     """Return for each sample the share of its labels that are among the k largest scores: float64, shape (batch,)."""
+    answered = _answered_text(outputs, labels) if k == 1 else None
+    if answered is not None:
+        same: np.ndarray = (answered == labels).reshape(len(labels), -1).mean(axis=1)
+        return same
     scores = _scores(k, outputs, labels)
     classes = scores.shape[-1]
     if labels.dtype.kind not in "iu":
@@ -98,6 +104,21 @@ def _top(outputs: list[np.ndarray], labels: np.ndarray, *, k: int) -> np.ndarray
     hits = (rank < k) & ~np.isnan(scores).any(axis=-1)
     shares: np.ndarray = hits.reshape(len(labels), -1).mean(axis=1)
     return shares
+
+
+def has_text_labels(labels: np.ndarray) -> bool:
+    """Return whether labels are the texts of classes, and not their numbers."""
+    return labels.dtype.kind in "UO"
+
+
+def _answered_text(outputs: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray | None:
+    """Return the output of text that labels of text are held against, in their shape; None where there is none."""
+    if not has_text_labels(labels) or not labels.size:
+        return None
+    for output in outputs:
+        if is_text(output) and output.ndim and output.shape[0] == len(labels) and output.size == labels.size:
+            return output.reshape(labels.shape)
+    return None
 
 
 def _scores(k: int, outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarray:

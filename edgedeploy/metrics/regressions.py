@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgedeploy.metrics.classification import answered_classes
+from edgedeploy.metrics.classification import answered_classes, has_text_labels
 from edgedeploy.stats.rounding import ROUNDING
 from edgedeploy.values.quality import Broken, ByClass, ClassFigure
 
@@ -31,7 +31,7 @@ class ClassAccumulator:
         self._counts = np.zeros((4, 0), np.int64)
 
     def add(self, outputs: Sequence[np.ndarray], reference_outputs: Sequence[np.ndarray], labels: np.ndarray) -> None:
-        """Add one batch that the metric `top1` takes.
+        """Add one batch that the metric `top1` takes. Of labels of text, nothing is counted: they have no numbers.
 
         Args:
             labels: classes that the outputs have, as `top1` checks; shape (samples,) or (samples, steps).
@@ -39,6 +39,8 @@ class ClassAccumulator:
         Raises:
             DatasetError: the labels do not fit the outputs.
         """
+        if has_text_labels(labels):
+            return
         found, expected = answered_classes(outputs, labels), answered_classes(reference_outputs, labels)
         if labels.size == 0:
             return

@@ -142,3 +142,23 @@ def test_labels_of_a_common_form_are_refused_with_what_to_do(labels, fix):
         accumulator = find_metric("top1").start()
         accumulator.add([scores], eval(fix.removeprefix("save "), {"labels": labels}))
         assert accumulator.figure().value == 1.0
+
+
+# -- labels of text
+
+
+def test_labels_of_text_are_held_against_the_output_of_text():
+    scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
+    answers = np.array(["cat", "dög", "dög"], object)
+    labels = np.array(["cat", "dög", "cat"])
+    for outputs in ([answers, scores], [scores, answers], [answers[:, np.newaxis]]):
+        score = find_metric("top1").start()
+        score.add(outputs, labels)
+        assert score.scores().tolist() == [1.0, 1.0, 0.0]
+
+
+def test_labels_of_text_without_such_an_output_are_refused():
+    scores = np.array([[0.9, 0.1]])
+    for name, outputs in (("top1", [scores]), ("top5", [np.zeros((1, 9)), np.array(["cat"], object)])):
+        with pytest.raises(DatasetError, match="number the classes"):
+            find_metric(name).start().add(outputs, np.array(["cat"]))
