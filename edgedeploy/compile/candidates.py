@@ -87,7 +87,7 @@ def _named(name: str, target: Target, format: ModelFormat, text: str) -> Candida
         raise UnsupportedError(
             f"the backend {name} cannot serve target {target.name!r}",
             why=reason,
-            hint=_without_text(target) if text and not facts.text else "",
+            hint=_without_text(target, format) if text and not facts.text else "",
         )
     return Candidate(name, backend, "")
 
@@ -110,7 +110,7 @@ def _preferred(target: Target, format: ModelFormat, text: str) -> tuple[Candidat
         raise UnsupportedError(
             f"target {target.name!r} has no backend for this .{format} model",
             why="; ".join(refusals) or "its file lists none",
-            hint=_without_text(target) if text else "",
+            hint=_without_text(target, format) if text else "",
         )
     return tuple(found)
 
@@ -137,8 +137,9 @@ def _unsupported_reason(
     return backend.unsupported_reason(target, format)
 
 
-def _without_text(target: Target) -> str:
+def _without_text(target: Target, format: ModelFormat) -> str:
     """Return what to do for a model with text where the backend carries none."""
-    carrying = [name for name in target.backends if (facts := find_backend(name)) is not None and facts.text]
+    known = [facts for facts in map(find_backend, target.backends) if facts is not None]
+    carrying = [facts.name for facts in known if facts.text and format in facts.formats]
     encoded = "export the model from the numbers on that the text is turned into, and turn it in the application"
     return f"--backend {carrying[0]}, or {encoded}" if carrying else encoded

@@ -20,6 +20,7 @@ from edgedeploy.foundation.files import unreadable
 from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.foundation.sanitize import one_line
 from edgedeploy.inference.formats import format_of
+from edgedeploy.inference.text import is_text
 
 _REDIRECTED = threading.Lock()
 _UNRESOLVED = re.compile(r"unresolved custom op: ([^\s]*[^\s.])")
@@ -108,7 +109,7 @@ class TfliteSession:
 
         Raises:
             DatasetError: the feed does not fit the model (name, dtype or shape).
-            UnsupportedError: the model fails while it runs.
+            UnsupportedError: the model fails while it runs, or takes text.
         """
         if set(feed) != set(self.input_names):
             raise DatasetError(
@@ -231,6 +232,11 @@ def _fitting(detail: Mapping[str, Any], array: np.ndarray) -> np.ndarray:
     ):
         raise DatasetError(
             "the model does not take this feed", why=f"{name!r} has shape {array.shape}, expected {shape}"
+        )
+    if is_text(array):
+        raise UnsupportedError(
+            f"input {name!r} is text, which is not given to TensorFlow Lite models",
+            hint="take the model as ONNX, or from the numbers on that the text is turned into",
         )
     wanted = np.dtype(detail["dtype"])
     if array.dtype == wanted:

@@ -10,14 +10,17 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
+from ai_edge_litert.tools import flatbuffer_utils
 from onnx import TensorProto, helper
 from support.host_backend import HostBackend
+from support.tflite_models import Builder
 
 import edgedeploy.compile.backends.onnxruntime as onnxruntime_backend
 from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.candidates import candidates
 from edgedeploy.compile.golden import read_golden
 from edgedeploy.foundation.errors import DatasetError, HostError, UnsupportedError
+from edgedeploy.inference.litert import TfliteSession
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.targets.load import load_target
@@ -71,6 +74,22 @@ def test_backends_that_carry_no_text_say_so_before_anything_is_built(encoder: Pa
     assert "it carries no text, and input 'city' is text" in str(caught.value)
     assert "in the application" in caught.value.hint
     assert ("--backend onnxruntime" in caught.value.hint) is (target == "x86-64")
+
+
+def test_text_in_tensorflow_lite_is_refused_by_name(tmp_path: Path) -> None:
+    made = Builder()
+    city = made.input("city", [1, 2], "str")
+    answer = made.tensor("answer", [2], "str")
+    made.operator("RESHAPE", [city, made.constant("shape", np.array([2], np.int32))], answer)
+    made.graph.outputs.append(answer)
+    content = bytes(flatbuffer_utils.convert_object_to_bytearray(made.model))
+    (tmp_path / "m.tflite").write_bytes(content)
+    facts = inspect_model(tmp_path / "m.tflite")
+    with pytest.raises(UnsupportedError, match="carries no text, and input 'city' is text") as caught:
+        candidates("auto", load_target("x86-64"), "tflite", facts)
+    assert "--backend" not in caught.value.hint
+    with pytest.raises(UnsupportedError, match="input 'city' is text"):
+        TfliteSession(content, exact=True).run({"city": np.array([["a", "b"]], object)})
 
 
 def test_auto_leaves_out_those_that_carry_none(encoder: Path) -> None:

@@ -15,6 +15,7 @@ _TYPES = {
     "float16": schema.TensorType.FLOAT16,
     "int8": schema.TensorType.INT8,
     "int32": schema.TensorType.INT32,
+    "str": schema.TensorType.STRING,
 }
 
 
