@@ -14,6 +14,7 @@ from edgedeploy.datasets.fit import check_names
 from edgedeploy.datasets.whole_feeds import WholeFeeds
 from edgedeploy.foundation.callables import described
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError
+from edgedeploy.inference.text import content_bytes
 from edgedeploy.values.model import TensorFacts
 
 _log = logging.getLogger(__name__)
@@ -90,6 +91,6 @@ class CallableDataset(WholeFeeds):
 def _update(digest: Any, sample: Sample) -> None:
     arrays = dict(sample.feed) if sample.labels is None else {**sample.feed, LABELS: sample.labels}
     for name in sorted(arrays):
-        array = np.asarray(arrays[name], order="C")
+        array = arrays[name]
         digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        digest.update(array.tobytes())
+        digest.update(content_bytes(array))

@@ -77,6 +77,16 @@ def encode_text(texts: np.ndarray) -> bytes:
     return lengths.tobytes() + b"".join(contents)
 
 
+def content_bytes(array: np.ndarray) -> bytes:
+    """Return what an array holds as bytes, to be hashed: of objects their contents, where `tobytes` gives addresses."""
+    if array.dtype.kind not in "OT":
+        return np.asarray(array, order="C").tobytes()
+    if all(isinstance(element, str) for element in array.flat):
+        # Text that UTF-8 has no bytes for is refused elsewhere.
+        return "".join(f"{len(text)} {text}" for text in array.flat).encode(errors="surrogatepass")
+    return repr(array.tolist()).encode(errors="surrogatepass")
+
+
 def decode_text(content: bytes, shape: tuple[int, ...]) -> np.ndarray:
     """Return the text that `encode_text` made these bytes of.
 

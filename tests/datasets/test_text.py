@@ -66,6 +66,22 @@ def test_a_callable_gives_what_people_have(tmp_path: Path, monkeypatch: pytest.M
     sys.modules.pop("texts_of_a_test", None)
 
 
+def test_the_same_text_has_the_same_hash_in_every_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrays of objects are arrays of addresses to whoever asks them for their bytes."""
+    (tmp_path / "hashes_of_a_test.py").write_text(
+        "import numpy as np\n"
+        "def made(*texts): return {'city': np.array([[''.join(text)] for text in texts], object)}, "
+        "np.array([''.join(text) for text in texts], object)\n"
+        "def one(): yield made('Bern', 'Oslo')\n"
+        "def same(): yield made(['Be', 'rn'], ['Os', 'lo'])\n"
+        "def other(): yield made('BernO', 'slo')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    one, same, other = (open_dataset(f"hashes_of_a_test:{name}", [CITY]).sha256 for name in ("one", "same", "other"))
+    assert one == same != other
+    sys.modules.pop("hashes_of_a_test", None)
+
+
 @pytest.mark.parametrize(
     ("array", "words"),
     [

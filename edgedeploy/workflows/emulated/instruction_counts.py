@@ -18,6 +18,7 @@ from edgedeploy.foundation.errors import DeviceError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.formats import ModelFormat, format_of
 from edgedeploy.inference.session import Feed, Session, open_session
+from edgedeploy.inference.text import content_bytes
 from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.speed import SpeedFigure
@@ -165,7 +166,7 @@ def _digest(feeds: Sequence[Feed]) -> str:
     for feed in feeds:
         for name, array in sorted(feed.items()):
             found.update(f"{name} {array.dtype} {array.shape}\n".encode())
-            found.update(array.tobytes())
+            found.update(content_bytes(array))
     return found.hexdigest()
 
 
