@@ -211,6 +211,13 @@ def test_a_request_that_it_cannot_do_does_not_end_the_conversation(make_release)
         b'{"do": "infer", "arrays": [{"name": "x", "dtype": "object", "shape": [1]}]}\n',
         b'{"do": "infer", "arrays": [{"name": "x", "dtype": "float32", "shape": [-1]}]}\n',
         b'{"do": "infer", "arrays": [{"name": "x", "dtype": "no such", "shape": [1]}]}\n',
+        b'{"do": "infer", "arrays": [{"name": "x", "dtype": "str", "shape": [1]}]}\n',
+        b'{"do": "infer", "arrays": [{"name": "x", "dtype": "str", "shape": [2], "text_bytes": 4}]}\n\0\0\0\0',
+        b'{"do": "infer", "arrays": [{"name": "x", "dtype": "str", "shape": [-1], "text_bytes": 4}]}\n\0\0\0\0',
+        b'{"do": "infer", "arrays": [{"name": "x", "dtype": "str", "shape": [1], "text_bytes": 5}]}\n\2\0\0\0a',
+        b'{"do": "infer", "arrays": [{"name": "x", "dtype": "str", "shape": [1], "text_bytes": -5}]}\n\2\0\0\0a',
+        b'{"do": "infer", "arrays": [{"name": "x", "dtype": "str", "shape": [1], "text_bytes": 1099511627776}]}\n',
+        b'{"do": "infer", "arrays": [{"name": "x", "dtype": "uint8", "shape": [1048576, 1048576]}]}\n',
     ],
 )
 def test_what_is_not_a_message_ends_the_conversation(make_release, line):

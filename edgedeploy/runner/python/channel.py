@@ -9,6 +9,7 @@ Message = Dict[str, Any]
 Arrays = Dict[str, Any]  # numpy is imported with the engine, not before: its time is part of `import_ms`
 
 LINE_LIMIT_BYTES = 1 << 20
+ARRAYS_LIMIT_BYTES = 1 << 31  # of one request: the largest model that can be sent, as protobuf ends there
 NUMERIC = "biuf"  # numpy's kinds that are plain bytes: booleans, integers, floats
 TEXT = "str"  # in memory an array of objects, each a str: onnxruntime takes and gives text so
 
@@ -38,6 +39,8 @@ class Channel:
             listed = [self.listed(entry) for entry in message.pop("arrays", ())]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise FramingError("this is not a message: %s" % error)
+        if sum(size_bytes for *_, size_bytes in listed) > ARRAYS_LIMIT_BYTES:
+            raise FramingError("this is not a message: arrays of more than 2 GiB at once")
         arrays: Arrays = {}
         for name, dtype, shape, size_bytes in listed:
             import numpy
