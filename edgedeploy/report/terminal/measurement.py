@@ -58,9 +58,11 @@ def agreement_in_words(agreement: Agreement) -> str:
         parts.append(f"{agreement.nonfinite_elements:,} elements not finite")
     if agreement.other_shapes:
         parts.append(f"{agreement.other_shapes:,} answers of another shape")
-    parts.append("equal" if agreement.sqnr_db is None else f"SQNR {sqnr_in_words(agreement)}")
-    parts.append(f"cosine {agreement.cosine:.5f}")
-    parts.append(f"largest error {agreement.max_abs_error:.3g}")
+    # Text has no error; where the numbers beside it have none either, there is nothing more to say.
+    if agreement.text_match is None or agreement.sqnr_db is not None:
+        parts.append("equal" if agreement.sqnr_db is None else f"SQNR {sqnr_in_words(agreement)}")
+        parts.append(f"cosine {agreement.cosine:.5f}")
+        parts.append(f"largest error {agreement.max_abs_error:.3g}")
     return f"{', '.join(parts)} ({agreement.samples} samples)"
 
 

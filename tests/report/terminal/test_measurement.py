@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from msgspec import structs
+from support.sample_measurement import AGREEMENT
+
+from edgedeploy.report.content.wording import sqnr_in_words
+from edgedeploy.report.terminal.measurement import agreement_in_words
+
+
+def test_text_has_a_share_and_no_error() -> None:
+    text = structs.replace(AGREEMENT, top1_match=None, sqnr_db=None, cosine=1.0, max_abs_error=0.0, text_match=0.975)
+    assert agreement_in_words(text) == "text match 97.50% (600 samples)"
+    assert sqnr_in_words(text) == "97.50% of the texts"
+    assert sqnr_in_words(structs.replace(text, text_match=1.0)) == "equal"
+    both = structs.replace(AGREEMENT, text_match=1.0)
+    assert "text match 100.00%, SQNR 30.0 dB, cosine" in agreement_in_words(both)
