@@ -283,6 +283,17 @@ def test_agreement_is_that_of_the_worst_output(measurement):
     assert "output 'b'" in found.reason
 
 
+def test_text_that_differs_is_an_answer_that_differs(measurement):
+    accuracy = measurement.accuracy
+    label = structs.replace(accuracy.agreement, top1_match=None, sqnr_db=None, text_match=0.5)
+    by_output = {"scores": accuracy.agreement, "label": label}
+    for outputs, overall in ((by_output, accuracy.agreement), ({}, label)):
+        tested = structs.replace(accuracy, by_output=outputs, agreement=overall)
+        measured = structs.replace(measurement, accuracy=tested)
+        found = line(contract(agreement_top1_min=0.9), measured, "limits.agreement_top1_min")
+        assert (found.outcome, found.figure) == (BREAKS, 0.5)
+
+
 NAN, INFINITY = float("nan"), float("inf")
 
 

@@ -174,3 +174,11 @@ def test_a_number_fills_an_input_of_known_shape(build, apply, run):
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="at least 1"):
         FixInput(dimensions={"N": 0})
+
+
+def test_text_is_not_bound_to_a_number(build, apply):
+    text = '<ir_version: 8, opset_import: ["" : 17]> g (string[1] kind) => (string[1] y) { y = Identity(kind) }'
+    feed = {"kind": np.array(["a"], object)}
+    fixed, evidence = apply(FixInput(inputs={"kind": 1}), build(text), feed)
+    assert evidence.refused is not None and "is text, and this pass binds numbers" in evidence.refused
+    assert [value.name for value in fixed.graph.inputs] == ["kind"]
