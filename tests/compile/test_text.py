@@ -144,6 +144,7 @@ def test_a_locale_that_this_machine_has_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.keeps_cache
 @pytest.mark.parametrize("backend", ["onnxruntime", "onnxruntime-c"])
 def test_a_bundle_says_which_locale_it_needs(tmp_path: Path, backend: str) -> None:
     text = f"""{HEAD} g (string[N] x) => (string[M] y)
