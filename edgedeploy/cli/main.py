@@ -26,7 +26,9 @@ _OTHER_EXIT_CODES = {
     1: "the answer is no (contract broken, test failed, result refused)",
     2: "the command line is wrong",
     _MISTAKE: "edgedeploy made a mistake; the message says where its traceback is",
+    129: "the terminal was closed (SIGHUP)",
     130: "interrupted",
+    143: "stopped by SIGTERM",
     141: "the reader of the output is gone (`edgedeploy … | head`)",
 }
 """Those that are no error of a class in `edgedeploy.foundation.errors`."""
@@ -132,6 +134,9 @@ def _say(text: str) -> None:
 
 def main() -> NoReturn:
     """Entry point. Turns errors into messages and exit codes; everything else is in the library."""
+    from edgedeploy.cli.signals import StoppedError, raise_when_stopped
+
+    raise_when_stopped()
     if _COMPLETION in os.environ:
         from edgedeploy.cli import completion
 
@@ -142,6 +147,9 @@ def main() -> NoReturn:
     except (click.exceptions.Abort, KeyboardInterrupt):
         _say("interrupted")
         sys.exit(130)
+    except StoppedError as stop:
+        _say(f"stopped by {stop}")
+        sys.exit(stop.exit_code)
     except click.ClickException as error:
         with contextlib.suppress(OSError):
             error.show()

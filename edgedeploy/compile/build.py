@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from edgedeploy.foundation.errors import HostError, UnsupportedError
 from edgedeploy.foundation.files import replacing_folder, unwritable, write_bytes
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.reading import MODEL, read_file
+from edgedeploy.foundation.scratch import held_path, scratch_folder
 from edgedeploy.model.cache import keep_model
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.values.bundle import MANIFEST_NAME, SBOM_NAME, Bundle, Manifest
@@ -86,8 +86,8 @@ def compile_model(
         contract=contract,
         progress=progress,
     )
-    with _replacing(output) as folder, tempfile.TemporaryDirectory(prefix="edgedeploy-") as scratch:
-        staged = stage(request, Path(scratch), folder / "golden", progress)
+    with _replacing(output) as folder, scratch_folder() as scratch:
+        staged = stage(request, scratch, folder / "golden", progress)
         built = _build_with_first(request.candidates, staged, folder, progress)
         if Path(built.model_file).suffix not in _MODEL_SUFFIXES:
             keep_model(request.facts.sha256, read_file(staged.model, MODEL))
@@ -183,11 +183,12 @@ def _replacing(output: Path) -> Iterator[Path]:
     # Beside it, where there has to be room for it anyway.
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.", suffix=".partial")
+        stack = contextlib.ExitStack()
+        scratch = stack.enter_context(held_path(output.parent, output.name, folder=True))
     except OSError as error:
         raise unwritable(output, error) from error
-    with scratch as name:
-        whole = Path(name) / "bundle"
+    with stack:
+        whole = scratch / "bundle"
         with replacing_folder(whole) as folder:
             yield folder
         pack_bundle(open_bundle(whole, verify=False), output)

@@ -19,7 +19,6 @@ the recognizer, because nothing is optimized further when it is loaded; as much 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ import onnx
 from edgedeploy.compile.golden import read_golden
 from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.foundation.sanitize import one_line
+from edgedeploy.foundation.scratch import scratch_folder
 from edgedeploy.model.graphs import nodes, tensors
 from edgedeploy.values.target import Architecture
 
@@ -56,7 +56,7 @@ def optimized_graph(model: Path, architecture: Architecture, golden: Path) -> tu
     if any(kind in _HALF for kind in _element_types(proto)):
         return None, "it computes in half precision, which is done differently on this machine"
     level = "BASIC" if any(_is_quantized(node) for node in nodes(proto)) else "EXTENDED"
-    with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
+    with scratch_folder() as folder:
         saved = Path(folder) / "optimized.onnx"
         try:
             before = _session(source, architecture, level, save_as=saved)

@@ -8,12 +8,12 @@ import hashlib
 import os
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from edgedeploy.foundation.errors import HostError, InvalidFileError
 from edgedeploy.foundation.reading import FileTooLargeError, NotRegularFileError, open_file
+from edgedeploy.foundation.scratch import held, held_path, set_aside
 
 _CHUNK_BYTES = 1 << 20
 
@@ -87,11 +87,10 @@ def replacing_file(path: Path) -> Iterator[Path]:
         if path.exists() and not path.is_file():
             # Renamed onto, /dev/null would be an ordinary file for everybody.
             raise OSError(errno.EINVAL, "it is a device or a pipe, and no file")
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-        os.close(handle)
+        taken = contextlib.ExitStack()
+        temporary = taken.enter_context(held_path(path.parent, path.name, folder=False))
     except OSError as error:
         raise unwritable(path, error) from error
-    temporary = Path(name)
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
@@ -103,7 +102,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
             raise
         raise unwritable(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        taken.close()
 
 
 @contextlib.contextmanager
@@ -120,10 +119,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(20, "a file of that name is in the way")
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
+        taken = contextlib.ExitStack()
+        temporary = taken.enter_context(held_path(path.parent, path.name, folder=True))
     except OSError as error:
         raise unwritable(path, error) from error
-    aside = temporary.with_suffix(".old")
+    aside = set_aside(temporary)
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
@@ -134,6 +134,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                     _sync(file)
             _sync(Path(folder))
         if path.exists():
+            taken.enter_context(held(path))
             path.rename(aside)
         temporary.rename(path)
         _sync(path.parent)
@@ -144,8 +145,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     finally:
         if aside.exists() and not path.exists():
             aside.rename(path)
-        shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(aside, ignore_errors=True)
+        taken.close()
 
 
 def read_chunks(path: Path, *, offset: int = 0, size_bytes: int | None = None) -> Iterator[bytes]:

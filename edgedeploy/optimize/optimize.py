@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from msgspec import structs
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.files import replacing_file
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.scratch import scratch_folder
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.base import Context
@@ -226,7 +226,7 @@ def _unmet(recipe: Recipe, passes: tuple[PassEvidence, ...]) -> list[str]:
 
 def _result_facts(request: OptimizeRequest, content: bytes) -> ModelFacts | None:
     """Return the facts of the result; None when they cannot be read."""
-    with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
+    with scratch_folder() as folder:
         path = Path(folder) / request.output.name
         path.write_bytes(content)
         try:

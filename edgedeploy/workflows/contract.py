@@ -9,7 +9,6 @@ import datetime
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +21,7 @@ from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidF
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.reading import MODEL, read_file
+from edgedeploy.foundation.scratch import scratch_folder
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.inference.session import arithmetic_note, open_session
 from edgedeploy.metrics.classification import find_metric
@@ -97,7 +97,7 @@ def new_contract(proposal: Proposal, path: Path, *, progress: Progress = SILENT)
     figure = _metric(proposal.model, dataset, proposal.metric, progress)
     text = _text(proposal, path.parent, facts, dataset, figure, recipe)
     # Read where nobody else looks: a file that edgedeploy itself refuses is not to be left behind.
-    with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
+    with scratch_folder() as folder:
         draft = Path(folder, path.name)
         draft.write_text(text, encoding="utf-8")
         try:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from edgedeploy.compile.dependencies.zig import compile_c, static_machine, zig_version
 from edgedeploy.compile.protocol import BackendRequest, BuildResult
-from edgedeploy.compile.scratch import scratch_folder
 from edgedeploy.foundation.errors import HostError
+from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.scratch import scratch_folder
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.runner import c_sources
 from edgedeploy.values.backend import BackendFacts
@@ -71,7 +72,7 @@ class NativeBackend:
         fuse(graph)
         sources = write_program(graph)
         progress.step(f"compiling it for {target.cpu.core}")
-        with scratch_folder("native-") as scratch:
+        with scratch_folder(cache_folder() / "scratch") as scratch:
             for name, content in sources.files.items():
                 (scratch / name).write_bytes(content)
             runner = c_sources("engine_native.c")

@@ -12,10 +12,10 @@ from edgedeploy.compile.backends.onnxruntime import graph_for, needs_of, setting
 from edgedeploy.compile.dependencies.wheels import is_licence, lay_out_wheels
 from edgedeploy.compile.dependencies.zig import compile_c, dynamic_machine, zig_version
 from edgedeploy.compile.protocol import BackendRequest, BuildResult
-from edgedeploy.compile.scratch import scratch_folder
 from edgedeploy.foundation.errors import HostError
-from edgedeploy.foundation.files import write_bytes
+from edgedeploy.foundation.files import cache_folder, write_bytes
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.scratch import scratch_folder
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.runner import c_sources
 from edgedeploy.values.backend import BackendFacts
@@ -88,7 +88,7 @@ BACKEND = OnnxruntimeCBackend()
 
 def _lay_out_library(target: Target, folder: Path, progress: Progress) -> tuple[dict[str, str], str]:
     """Copy the library into the bundle, with its metadata and licences; return its version and its glibc."""
-    with scratch_folder("wheel-") as scratch:
+    with scratch_folder(cache_folder() / "scratch") as scratch:
         wheels = scratch / "wheels"
         layout = lay_out_wheels(
             _LOCK,

@@ -8,7 +8,6 @@ script of theirs is run.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from edgedeploy.debian.packages import Package, fetch_alone, unpack
@@ -16,6 +15,7 @@ from edgedeploy.foundation.errors import HostError, IntegrityError
 from edgedeploy.foundation.files import sha256_file, unwritable
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.reading import PINNED, read_text
+from edgedeploy.foundation.scratch import scratch_folder
 
 LOCK = Path(__file__).with_name("debian_numpy.lock")
 PYTHON, GLIBC = "3.11", "2.36"
@@ -38,7 +38,7 @@ def lay_out_debian_numpy(folder: Path, progress: Progress = SILENT) -> None:
     packages = fetch_alone(tuple(locked), release=_RELEASE, architecture=_ARCHITECTURE, progress=progress)
     for package in packages:
         _check(package, *locked[package.name])
-    with tempfile.TemporaryDirectory(prefix="edgedeploy-") as temporary:
+    with scratch_folder() as temporary:
         root = Path(temporary)
         unpack(packages, root, leave_out=())
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from msgspec import Struct
@@ -12,6 +11,7 @@ from msgspec import Struct
 from edgedeploy.compile.dependencies.tool_errors import InstallFailure, install_failure
 from edgedeploy.foundation.errors import HostError, IntegrityError, UnsupportedError
 from edgedeploy.foundation.programs import completed
+from edgedeploy.foundation.scratch import scratch_folder
 from edgedeploy.targets.versions import version_numbers
 
 # The C library versions that uv has a platform for; an older one of these runs on every newer system.
@@ -62,7 +62,7 @@ def install(lock: Path, folder: Path, platform: Platform, python: str) -> None:
     command = _with_pip if platform.architecture in _UNKNOWN_TO_UV else _with_uv
     try:
         # Elsewhere than in the user's folder, whose pyproject.toml could change what is resolved.
-        with tempfile.TemporaryDirectory() as elsewhere:
+        with scratch_folder() as elsewhere:
             done = completed(command(lock.resolve(), folder, platform, python), cwd=elsewhere, env=uv_environment())
     except OSError as error:
         raise HostError("uv cannot be started", why=str(error), hint="install it again: pip install uv") from error

@@ -10,7 +10,6 @@ import hashlib
 import importlib.util
 import os
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.files import cache_folder, unwritable, write_bytes
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.foundation.reading import GENERATED_SOURCE, read_file
+from edgedeploy.foundation.scratch import scratch_folder
 from edgedeploy.values.target import Target
 
 _TIMEOUT_S = 1800.0
@@ -95,7 +95,7 @@ def compile_c(
     command += [f"-l{library}" for library in libraries]
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=output.parent, prefix=".zig-") as folder:
+        with scratch_folder(output.parent) as folder:
             made = Path(folder) / "program"
             _run([*command, *_LINK_FLAGS, "-o", str(made)], progress)
             made.chmod(0o755)

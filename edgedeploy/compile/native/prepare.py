@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -15,6 +14,7 @@ from edgedeploy.compile.native.graph import Attribute, Graph, Node, Value
 from edgedeploy.compile.native.layout import C_TYPES
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.foundation.sanitize import first_line
+from edgedeploy.foundation.scratch import scratch_folder
 from edgedeploy.inference.session import Feed
 
 _SUBGRAPHS = ("If", "Loop", "Scan", "SequenceMap")
@@ -83,7 +83,7 @@ def _options(level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.SessionOp
 
 
 def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
-    with TemporaryDirectory(prefix="edgedeploy-native-") as folder:
+    with scratch_folder() as folder:
         optimized = Path(folder, "optimized.onnx")
         options = _options(onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC)
         options.optimized_model_filepath = str(optimized)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.foundation.reading import MODEL, read_file
+from edgedeploy.foundation.scratch import scratch_folder
 from edgedeploy.inference.litert import require_tflite
 from edgedeploy.model.graphs import nodes, tensors
 from edgedeploy.model.tflite_file import dtype_name, read_tflite, shape, tensor_name
@@ -88,7 +88,7 @@ def to_tflite(model: Path, golden: Path, samples: int, progress: Progress, *, so
     feeds = [first.inputs, *(read_golden(golden, number).inputs for number in range(1, samples))]
     require_one_shape("a converted model", feeds, sources)
     try:
-        with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
+        with scratch_folder() as folder:
             work = _Work(Path(folder), golden, samples, inputs, outputs)
             pinned = work.folder / "model.onnx"
             write_bytes(pinned, pin(content, inputs, outputs, {name: first.inputs[name] for name in inputs}))

@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 
 from edgedeploy.compile.dependencies.installers import uv_environment
@@ -21,6 +20,7 @@ from edgedeploy.foundation.files import cache_folder, replacing_folder
 from edgedeploy.foundation.locks import exclusive
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.foundation.reading import LOG, PINNED, read_file
+from edgedeploy.foundation.scratch import scratch_folder
 
 _LOCK = Path(__file__).with_name("onnx2tf.lock")
 _LAYOUT_VERSION = 1
@@ -156,7 +156,7 @@ def _run(argv: list[str], what: str, downloading: bool) -> None:
         else "connect to the network once, or point uv at an index of yours with UV_DEFAULT_INDEX"
     )
     try:
-        with tempfile.TemporaryDirectory() as elsewhere:
+        with scratch_folder() as elsewhere:
             done = subprocess.run(
                 argv,
                 capture_output=True,

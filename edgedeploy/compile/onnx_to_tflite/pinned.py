@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import onnx
 import onnx.version_converter
 
 from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.foundation.scratch import scratch_folder
 from edgedeploy.model.graphs import nodes, subgraphs
 
 _SOFTMAX_BY_AXIS = 13
@@ -105,7 +105,7 @@ def _with_softmax_by_axis(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
-    with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
+    with scratch_folder() as folder:
         path = Path(folder) / "folded.onnx"
         _session(model, save_as=path)
         folded = onnx.load_model(path)

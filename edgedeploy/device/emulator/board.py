@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 
 from edgedeploy.device.emulator import qemu
 from edgedeploy.device.emulator.boot import access_to, answers, boot
+from edgedeploy.device.emulator.borrowed import abandoned, borrowed
 from edgedeploy.device.emulator.disk import refuse_small_disk, repair_disk
 from edgedeploy.device.emulator.files import is_whole, make_files
 from edgedeploy.device.emulator.image import image_folder
@@ -105,6 +106,9 @@ def board_up(
         BusyError: another edgedeploy has been at work on it for too long.
     """
     folder = board_folder(name)
+    for left in abandoned():
+        with contextlib.suppress(UnknownNameError):
+            board_down(left, progress=progress)
     request = BoardRequest(counting=counting, minimal=minimal, disk_mb=disk_mb, rebuild=rebuild)
     with exclusive(folder, f"at work on board {name}", progress):
         state = read_state(folder)
@@ -254,6 +258,8 @@ def emulated_board(
 ) -> Iterator[BoardStatus]:
     """Keep a board up for the length of a `with` block. One that was up before stays up after it.
 
+    Where this process is killed, the next `board_up`, of whatever board, shuts it down.
+
     Args:
         delete: remove the board afterwards, if it was not up before.
     """
@@ -261,11 +267,12 @@ def emulated_board(
         if board_status(name).state == "up":
             yield board_up(name, target=target, counting=counting, minimal=minimal, disk_mb=disk_mb, progress=progress)
             return
-    try:
-        yield board_up(name, target=target, counting=counting, minimal=minimal, disk_mb=disk_mb, progress=progress)
-    finally:
-        with contextlib.suppress(UnknownNameError):
-            board_down(name, delete=delete, progress=progress)
+    with borrowed(name):
+        try:
+            yield board_up(name, target=target, counting=counting, minimal=minimal, disk_mb=disk_mb, progress=progress)
+        finally:
+            with contextlib.suppress(UnknownNameError):
+                board_down(name, delete=delete, progress=progress)
 
 
 def _target_named(name: str) -> str:

@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import os
 import shutil
-import tempfile
 import time
 from importlib import resources
 from pathlib import Path
@@ -36,6 +35,7 @@ from edgedeploy.foundation.locks import exclusive
 from edgedeploy.foundation.programs import need
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.reading import BOARD_FILE, read_file
+from edgedeploy.foundation.scratch import scratch_folder
 from edgedeploy.values.target import Emulation
 
 RECIPE_VERSION = 1
@@ -108,13 +108,13 @@ def build_image(folder: Path, emulation: Emulation, minimal: bool, progress: Pro
         for pattern in (".root-*", ".*.partial", ".*.old"):  # of builds that were killed; no other is at work
             for abandoned in folder.parent.glob(pattern):
                 shutil.rmtree(abandoned, ignore_errors=True)
-        scratch = tempfile.TemporaryDirectory(dir=folder.parent, prefix=".root-")
+        scratch = scratch_folder(folder.parent)
     except OSError as error:
         raise unwritable(folder, error) from error
-    with scratch, replacing_folder(folder) as image:
+    with scratch as work, replacing_folder(folder) as image:
         # The kernel is QEMU's to load, and the modules that a board needs are in its first file system: neither is on
         # the disk.
-        root, kernel_root = Path(scratch.name) / "root", Path(scratch.name) / "kernel"
+        root, kernel_root = work / "root", work / "kernel"
         root.mkdir()
         kernel_root.mkdir()
         try:

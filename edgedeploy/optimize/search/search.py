@@ -8,7 +8,6 @@ where it was.
 from __future__ import annotations
 
 import importlib.metadata
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import onnx_ir as ir
 from msgspec import structs
 
 from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.foundation.scratch import scratch_folder
 from edgedeploy.optimize.guard.evaluation import Evaluation
 from edgedeploy.optimize.guard.guard import judge
 from edgedeploy.optimize.outcome import OptimizeOutcome
@@ -46,7 +46,7 @@ def search(request: OptimizeRequest) -> OptimizeOutcome:
     if journal.resumed:
         request.progress.note(f"going on with a search that was stopped after {journal.resumed} trials")
     prepared, preparation = _prepare(request)
-    with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
+    with scratch_folder() as folder:
         evaluator = Evaluator(request, evaluation, prepared, journal, Path(folder))
         walk = SearchWalk(request, evaluator, journal, clock)
         walk.run()

@@ -6,7 +6,6 @@ This is a workflow, above the rooms: it builds, boots, sends and runs with what 
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +23,7 @@ from edgedeploy.device.emulator.state import board_folder
 from edgedeploy.foundation.errors import BusyError, DeviceError
 from edgedeploy.foundation.locks import PATIENCE_S, exclusive
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.scratch import scratch_folder
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.inference.litert import require_tflite
 from edgedeploy.inference.session import Feed
@@ -145,7 +145,7 @@ def _claim(name: str, progress: Progress, patience_s: float) -> contextlib.Abstr
 def host_release(connection: Connection, target: Target, format: ModelFormat) -> Release:
     """Return the release that brings runtime and runner to the board, sent now unless it is there."""
     name, backend = f"carrier-{format}", {"onnx": "onnxruntime", "tflite": "tflite"}[format]
-    with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
+    with scratch_folder() as folder:
         model = Path(folder) / f"carrier.{format}"
         model.write_bytes(tflite_host_model() if format == "tflite" else onnx_host_model())
         bundle = compile_model(model, target, Path(folder) / "bundle", name=name, backend=backend, golden_samples=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError, EdgedeployError
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.scratch import scratch_folder
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.measure.bench import bench
 from edgedeploy.measure.conditions import merge
@@ -96,7 +96,7 @@ def ship(
         allow_code=allow_code,
     )
     with contextlib.ExitStack() as stack:
-        folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgedeploy-")))
+        folder = work or Path(stack.enter_context(scratch_folder()))
         connection = stack.enter_context(connect(device, accept_new=accept_new, progress=progress))
         return _ship(request, connection, folder, progress)
 
