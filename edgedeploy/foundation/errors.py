@@ -117,6 +117,13 @@ class BoardError(EdgedeployError):
     meaning = "an emulated board could not be built or booted"
 
 
+class MeasurementError(EdgedeployError):
+    """The measurement in a sound file decides nothing: invalid (throttled, noisy), untimed or of something else."""
+
+    exit_code = 15
+    meaning = "a measurement cannot be used: invalid, or of something else"
+
+
 def exit_codes() -> dict[int, str]:
     """List the exit code of every class above, with what it means."""
     return {kind.exit_code: kind.meaning for kind in EdgedeployError.__subclasses__() if "meaning" in vars(kind)}

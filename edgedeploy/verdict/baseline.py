@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from edgedeploy.foundation.errors import InvalidFileError
+from edgedeploy.foundation.errors import InvalidFileError, MeasurementError
 from edgedeploy.foundation.files import unreadable, write_bytes
 from edgedeploy.foundation.reading import BASELINE, read_file
 from edgedeploy.stats.noise import median_interval, prediction_noise
@@ -35,7 +35,7 @@ def baseline_of(measurements: Sequence[Measurement]) -> Baseline:
     """Make a baseline of the figures of these runs; those of one model on one kind of board are one entry.
 
     Raises:
-        InvalidFileError: one was neither timed nor counted, or is invalid; or runs that belong together are of
+        MeasurementError: one was neither timed nor counted, or is invalid; or runs that belong together are of
             different releases, processors or runtimes.
     """
     groups: dict[_Key, list[Measurement]] = {}
@@ -83,13 +83,13 @@ def compare(
     """Hold the runs of one release against those of another, of whatever names, as `check_baseline` does.
 
     Raises:
-        InvalidFileError: as `baseline_of`; or either are runs of several models, targets or kinds of board.
+        MeasurementError: as `baseline_of`; or either are runs of several models, targets or kinds of board.
     """
     old, new = (baseline_of(runs) for runs in (before, after))
     for side, runs in (("before", old), ("after", new)):
         if len(runs.entries) != 1:
             found = ", ".join(f"{entry.name} for {entry.target} ({entry.kind})" for entry in runs.entries)
-            raise InvalidFileError(f"{side}: runs of one release on one board are compared", why=f"found: {found}")
+            raise MeasurementError(f"{side}: runs of one release on one board are compared", why=f"found: {found}")
     left, right = old.entries[0], new.entries[0]
     named = structs.replace(old, entries=(structs.replace(left, name=right.name),))
     verdict = check_baseline(named, new, thresholds)
@@ -135,13 +135,13 @@ def _kind(measurement: Measurement) -> Kind:
     if measurement.count is not None:
         return "counted"
     if measurement.timing is None:
-        raise InvalidFileError(
+        raise MeasurementError(
             f"{measurement.release.id} on {measurement.device} was neither timed nor counted",
             hint="edgedeploy bench DEVICE -o FILE makes such a measurement; `test` looks at answers only",
         )
     validity = measurement.timing.validity
     if validity is not None and validity.outcome == "invalid":
-        raise InvalidFileError(
+        raise MeasurementError(
             f"the measurement of {measurement.release.id} on {measurement.device} is invalid",
             why="; ".join(warning.reason for warning in validity.warnings if warning.invalidates),
             hint="; ".join(warning.hint for warning in validity.warnings if warning.invalidates)
@@ -162,7 +162,7 @@ def _entry(key: _Key, runs: Sequence[Measurement]) -> BaselineEntry:
         parts = list(zip(_identity(first), _identity(run), strict=True))
         differs = next((f"{a} and {b}" for a, b in parts if a != b), None)
         if differs is not None:
-            raise InvalidFileError(
+            raise MeasurementError(
                 f"the measurements of {name} for {target} do not belong together",
                 why=differs[:300],
                 hint="give the runs of one release on one device",

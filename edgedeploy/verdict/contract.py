@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from msgspec import structs
 
 from edgedeploy.foundation.callables import is_object_name
-from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
+from edgedeploy.foundation.errors import EdgedeployError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import sha256_file
 from edgedeploy.foundation.toml_file import line_of, load_toml
 from edgedeploy.foundation.validation import is_name, is_relative_path, is_sha256
@@ -61,6 +62,26 @@ def dataset_spec(contract: Contract, name: str) -> str:
     """
     path = contract.folder / name
     return name if is_object_name(name) and not path.exists() else str(path)
+
+
+@contextlib.contextmanager
+def naming(contract: Contract, *keys: str) -> Iterator[None]:
+    """Where what a contract names is wrong, say so with the contract's path, the line and the key that names it.
+
+    Raises:
+        EdgedeployError: as the block raises it, with that before its words.
+    """
+    try:
+        yield
+    except EdgedeployError as error:
+        reference = contract.reference
+        where = "the contract"
+        if reference is not None:
+            path = contract.folder / reference.file
+            where = str(path.absolute())
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                where += f":{line_of(path, keys)}"
+        raise type(error)(f"{where}: {'.'.join(keys)}: {error.what}", why=error.why, hint=error.hint) from error
 
 
 def named_code(contract: Contract) -> dict[str, str]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from edgedeploy.cli.main import cli
-from edgedeploy.foundation.errors import InvalidFileError
+from edgedeploy.foundation.errors import InvalidFileError, MeasurementError
 from edgedeploy.measure.files import save_measurement
 from edgedeploy.measure.instruction_counts import instruction_count
 from edgedeploy.stats.latency import summary
@@ -196,11 +196,11 @@ def test_two_releases_are_compared_whatever_their_names(counted):
 
 
 def test_runs_that_do_not_belong_together_are_refused(counted, timed, measurement):
-    with pytest.raises(InvalidFileError, match="do not belong together"):
+    with pytest.raises(MeasurementError, match="do not belong together"):
         baseline_of([counted(1e6), counted(1e6, identity="2-def")])
-    with pytest.raises(InvalidFileError, match="of one release on one board"):
+    with pytest.raises(MeasurementError, match="of one release on one board"):
         compare([counted(1e6)], [counted(1e6), timed(12.0, 0)])
-    with pytest.raises(InvalidFileError, match="neither timed nor counted"):
+    with pytest.raises(MeasurementError, match="neither timed nor counted"):
         baseline_of([structs.replace(measurement, timing=None)])
     with pytest.raises(InvalidFileError, match="a figure that is none"):
         baseline_of([structs.replace(measurement, peak_rss_bytes=0)])
@@ -219,7 +219,7 @@ def test_an_invalid_measurement_is_neither_kept_nor_compared(timed):
         run, timing=structs.replace(run.timing, validity=Validity(outcome="invalid", warnings=warnings))
     )
     for refused in (lambda: baseline_of([run, invalid]), lambda: compare([run], [invalid])):
-        with pytest.raises(InvalidFileError, match="is invalid") as caught:
+        with pytest.raises(MeasurementError, match="is invalid") as caught:
             refused()
         assert caught.value.why == "throttled for 14 of 60 s"
         assert caught.value.hint == "let it cool; then measure again"

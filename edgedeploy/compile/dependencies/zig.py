@@ -119,7 +119,7 @@ def _build_c_library(machine: Machine, libraries: Sequence[str], progress: Progr
     if mark.exists():
         return
     progress.step(f"compiling the C library for {machine.triple} (once on this machine; it takes minutes)")
-    with tempfile.TemporaryDirectory(prefix="edgedeploy-zig-") as folder:
+    with scratch_folder() as folder:
         source = Path(folder) / "empty.c"
         source.write_text("int main(void) { return 0; }\n")
         linked = [f"-l{library}" for library in libraries]

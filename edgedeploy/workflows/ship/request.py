@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from msgspec import Struct
 
 from edgedeploy.bundle.signature import check_key
-from edgedeploy.foundation.errors import IntegrityError, InvalidFileError
+from edgedeploy.datasets.dataset import open_dataset
+from edgedeploy.foundation.errors import DatasetError, IntegrityError, InvalidFileError, UnknownNameError
+from edgedeploy.metrics.classification import find_metric
 from edgedeploy.model.identity import sha256_of_model
+from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.recipes.recipe import Recipe, load_recipe
 from edgedeploy.optimize.search.settings import SearchSettings
+from edgedeploy.targets.load import load_target
 from edgedeploy.values.contract import Allowance, Contract
-from edgedeploy.verdict.contract import dataset_spec, has_expired, refuse_code
+from edgedeploy.verdict.contract import dataset_spec, has_expired, naming, refuse_code
 
 _DEFAULT_METRIC = "top1"
 
@@ -69,9 +74,10 @@ def resolve(
     """Find and check everything on this machine that a shipment needs, before hours of work begin.
 
     Raises:
-        InvalidFileError: the contract has expired; the model, the recipe or the key is missing or malformed.
+        InvalidFileError: the contract has expired; the model, data, a recipe or the key is missing or malformed.
+        DatasetError: the data does not fit the model, or has no labels.
         IntegrityError: the model is not the one that the contract names.
-        UnknownNameError: there is no such recipe.
+        UnknownNameError: there is no such recipe or metric.
         UnsupportedError: the contract names Python code, and `allow_code` is not given.
     """
     if not allow_code:
@@ -79,16 +85,17 @@ def resolve(
     _check_expiry(contract)
     if sign_key is not None:
         check_key(sign_key)
+    model, recipe = _check_named(contract)
     optimization, drop = contract.optimization, contract.limits.metric_max_drop
     return ShipRequest(
         contract=contract,
-        model=_model(contract),
+        model=model,
         calibration=dataset_spec(contract, contract.data.calibration) if contract.data.calibration else None,
         evaluation=dataset_spec(contract, contract.data.evaluation),
         metric=stated_metric(contract),
         # A contract that states no drop is judged by its floor alone, on the device.
         max_drop=1.0 if drop is None else drop,
-        recipe=load_recipe(optimization.recipe),
+        recipe=recipe,
         search_settings=SearchSettings(objective=optimization.objective, time_budget_s=optimization.time_budget_s),
         allowed=optimization.allow,
         device=device,
@@ -110,6 +117,35 @@ def stated_metric(contract: Contract) -> str | None:
     if contract.data.metric == _DEFAULT_METRIC and all(limit is None for limit in needed):
         return None
     return contract.data.metric
+
+
+def _check_named(contract: Contract) -> tuple[Path, Recipe]:
+    """Open all that the contract names: a mistake in it is not to be found after an hour's work, or a board's boot."""
+    data = contract.data
+    with naming(contract, "model", "file"):
+        model = _model(contract)
+        inputs = inspect_model(model).inputs
+    with naming(contract, "optimization", "recipe"):
+        recipe = load_recipe(contract.optimization.recipe)
+    with naming(contract, "data", "metric"):
+        find_metric(data.metric)
+    with naming(contract, "data", "evaluation"):
+        evaluation = open_dataset(dataset_spec(contract, data.evaluation), inputs)
+        promised = (contract.limits.metric_min, contract.limits.metric_max_drop)
+        if not evaluation.has_labels and any(limit is not None for limit in promised):
+            raise DatasetError(
+                f"{evaluation.spec} has no labels",
+                why="the contract limits its metric, which needs them",
+                hint="add an array `labels`, with a label for each sample",
+            )
+    if data.calibration is not None:
+        with naming(contract, "data", "calibration"):
+            open_dataset(dataset_spec(contract, data.calibration), inputs)
+    for name in contract.limits.target:
+        # Limits for a target that only others have do not matter here; a file of it that is wrong does.
+        with contextlib.suppress(UnknownNameError), naming(contract, "limits", "target", name):
+            load_target(name)
+    return model, recipe
 
 
 def _check_expiry(contract: Contract) -> None:
