@@ -116,7 +116,8 @@ class _LazyGroup(click.Group):
     epilog=examples(
         "edgedeploy optimize model.onnx --recipe auto --evaluation labeled.npz \\",
         "    -o small.onnx",
-        "edgedeploy compile small.onnx --target rpi4 -o small.bundle",
+        "edgedeploy compile small.onnx --target rpi4 --golden typical.npz \\",
+        "    -o small.bundle",
         "edgedeploy push small.bundle ssh://pi@192.0.2.7",
         "edgedeploy ship contract.toml board:rpi4 --report report",
     ),

@@ -69,8 +69,38 @@ def test_readme_lists_every_command() -> None:
 
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
-        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+        for link, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")):
+            target = page.parent / link if link else page
+            assert target.exists(), f"{page.name}: {link}"
+            assert not anchor or anchor in anchors(target), f"{page.name}: {link}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page, as GitHub names them in links."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_figures_of_instruction_counts_are_those_of_their_benchmark() -> None:
+    """What the pages say of the spread of counts, and of the demo's model, stands in the table of `bench measure`."""
+    table = (ROOT / "docs" / "bench_measure.md").read_text(encoding="utf-8")
+    rows = {
+        name: (int(median.replace(",", "")), float(spread))
+        for name, median, spread in re.findall(
+            r"^\| (\S+), guest instructions \| \d+ \| ([\d,]+) \|.*\| ([\d.]+)% \| [\d.]+ \|$", table, re.MULTILINE
+        )
+    }
+    worst = max(spread for _, spread in rows.values())
+    before, after = rows["onnxruntime"][0], rows["onnxruntime-int8"][0]
+    speed, measurement, readme = (
+        " ".join((ROOT / name).read_text(encoding="utf-8").split())
+        for name in ("docs/speed.md", "docs/measurement.md", "README.md")
+    )
+    assert f"differed by at most {worst:g} %" in speed
+    assert f"{before / 1e6:.2f} → {after / 1e6:.2f} M: {after / before:.2f}" in speed
+    assert worst < 0.01 and "the counts differed by under 0.01 %" in measurement
+    assert "differed by under 0.01 %" in readme
+    assert f"{1 - after / before:.1%} fewer instructions".replace("%", " %") in readme
 
 
 def test_files_that_contributing_names_exist() -> None:

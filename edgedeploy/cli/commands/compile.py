@@ -15,9 +15,10 @@ from edgedeploy.cli.output import Output, common_options
 @click.command(
     name="compile",
     epilog=examples(
-        "edgedeploy compile small.onnx --target rpi4 -o small.bundle",
+        "edgedeploy compile small.onnx --target rpi4 --golden typical.npz \\",
+        "    -o small.bundle",
         "edgedeploy compile small.onnx --target rpi-zero --backend native \\",
-        "    --golden typical.npz -o small.edge",
+        "    --input-shape x=1x3x48x192 -o small.edge",
     ),
 )
 @click.argument("model", type=click.Path(path_type=Path))
