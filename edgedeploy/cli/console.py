@@ -7,9 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
 from rich.segment import Segment
 
+from edgedeploy.cli.whole_words import laid_out, without_held_spaces
 from edgedeploy.foundation.sanitize import printable_lines
+
+_WIDEST = 100_000
 
 
 class PrintableConsole(Console):
@@ -21,6 +25,18 @@ class PrintableConsole(Console):
             settings["color_system"] = None
         super().__init__(**settings)
 
+    def print_whole(self, renderable: RenderableType) -> None:
+        """Print text or a table without breaking a name or a command in two: see `whole_words`."""
+        for part in laid_out(renderable, self):
+            width = self.width
+            # Where a word is wider than the console, the line is as wide as the word.
+            self.width = max(width, Measurement.get(self, self.options.update(width=_WIDEST), part).minimum)
+            self.print(part, crop=False, soft_wrap=False)
+            self.width = width
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(printable_lines(segment.text), segment.style)
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(printable_lines(without_held_spaces(segment.text)), segment.style)

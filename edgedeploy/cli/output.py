@@ -55,13 +55,13 @@ class Output:
         if _is_terminal(sys.stdout):
             console = PrintableConsole(highlight=False, markup=False, emoji=False)
             for renderable in renderables:
-                console.print(renderable)
+                console.print_whole(renderable)
             return
         # Piped output is read by programs and logs: no colours, no wrapping at 80 columns, no padding.
         console = PrintableConsole(width=_pipe_columns(), highlight=False, markup=False, emoji=False)
         with console.capture() as capture:
             for renderable in renderables:
-                console.print(renderable)
+                console.print_whole(renderable)
         for line in capture.get().splitlines():
             click.echo(line.rstrip())
 
