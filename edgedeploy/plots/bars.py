@@ -18,6 +18,7 @@ _MOST_CHARACTERS = 52
 """On one line: of 24 units, 13 wide on average and 15 where bold, they fill the width."""
 _SHORTEST_NAME = 10
 _MOST_OPERATORS = 12
+_CONSTANT = "Constant"
 
 
 class Pair(Struct, frozen=True):
@@ -60,13 +61,19 @@ def paired_bars(pairs: Sequence[Pair], title: str, *, is_one_scale: bool) -> str
 
 
 def operator_pairs(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[Pair, ...]:
-    """How often each operator occurs, the most frequent first; those beyond the twelfth stand together as one."""
-    names = sorted({*before, *after}, key=lambda name: (-max(before.get(name, 0), after.get(name, 0)), name))
+    """How often each operator occurs, the most frequent first; those beyond the twelfth stand together as one.
+
+    Constants come last: they do no work, and an exporter that writes many would hide the others.
+    """
+    most = {name: max(before.get(name, 0), after.get(name, 0)) for name in {*before, *after} - {_CONSTANT}}
+    names = sorted(most, key=lambda name: (-most[name], name))
     shown = names if len(names) <= _MOST_OPERATORS else names[: _MOST_OPERATORS - 1]
     pairs = [_counts(name, before.get(name, 0), after.get(name, 0)) for name in shown]
     if rest := names[len(shown) :]:
         sums = (sum(counts.get(name, 0) for name in rest) for counts in (before, after))
         pairs.append(_counts(f"{len(rest)} other operators", *sums))
+    if _CONSTANT in before or _CONSTANT in after:
+        pairs.append(_counts(_CONSTANT, before.get(_CONSTANT, 0), after.get(_CONSTANT, 0)))
     return tuple(pairs)
 
 

@@ -8,6 +8,7 @@ from edgedeploy.values.contract import Verdict
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.values.profile import Profile
+from edgedeploy.values.sample_preview import SamplePreview
 
 
 class ShippedContract(Struct, frozen=True, kw_only=True):
@@ -64,3 +65,5 @@ class Shipment(Struct, frozen=True, kw_only=True):
     before was stopped."""
     remarks: tuple[str, ...] = ()
     """Notes, one sentence each."""
+    previews: tuple[SamplePreview, ...] = ()
+    """Of the first samples whose answers got worse: by optimizing, or from the host to the device."""

@@ -69,3 +69,10 @@ def test_rare_operators_stand_together() -> None:
     assert len(pairs) == 12
     assert pairs[-1].name == "19 other operators"
     assert sum(pair.before for pair in pairs) == sum(before.values())
+
+
+def test_constants_come_last_and_are_never_among_the_others() -> None:
+    before = {"Constant": 308, "Conv": 53, **{f"Op{index}": 1 for index in range(20)}}
+    names = [pair.name for pair in operator_pairs(before, {"Conv": 53})]
+    assert names[0] == "Conv" and names[-1] == "Constant" and names[-2] == "10 other operators"
+    assert "Constant" not in [pair.name for pair in operator_pairs({"Conv": 1}, {"Conv": 1})]

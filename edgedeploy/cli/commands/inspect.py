@@ -55,12 +55,18 @@ def _table(model: Path, facts: ModelFacts) -> RenderableType:
         "outputs": "\n".join(_tensor(tensor) for tensor in facts.outputs) or "none",
         "parameters": f"{facts.parameters:,}",
         "MACs": f"{facts.macs:,} ({facts.macs_note})" if facts.macs is not None else f"unknown: {facts.macs_note}",
-        "operators": ", ".join(f"{number} {name}" for name, number in facts.operators.items()) or "none",
+        "operators": _operators(facts),
     }
     for key, value in rows.items():
         # As text, not markup: names come from the file.
         table.add_row(key, Text(value))
     return table
+
+
+def _operators(facts: ModelFacts) -> str:
+    # Constants do no work, and there may be many.
+    ordered = sorted(facts.operators.items(), key=lambda counted: counted[0] == "Constant")
+    return ", ".join(f"{number} {name}" for name, number in ordered) or "none"
 
 
 def _tensor(tensor: TensorFacts) -> str:

@@ -21,6 +21,7 @@ from edgedeploy.report.content.wording import (
     sent_in_words,
     sqnr_in_words,
 )
+from edgedeploy.report.exports.cards import with_cards
 from edgedeploy.report.exports.page_sections import (
     TONES,
     before_and_after,
@@ -57,7 +58,7 @@ def write_report(folder: Path, shipment: Shipment) -> Path:
 def render(shipment: Shipment) -> str:
     """Return the page as text. What comes from devices and files is escaped, all of it."""
     measurement = shipment.measurement
-    return (
+    return with_cards(
         _environment()
         .get_template("page.html.jinja")
         .render(

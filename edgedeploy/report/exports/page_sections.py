@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import math
 import shlex
 from typing import TYPE_CHECKING, Any
 
 from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.plots.pareto_plot import front_svg
+from edgedeploy.plots.sparkline import sparkline
 from edgedeploy.report.content.comparison import comparison
 from edgedeploy.report.content.figures import (
     count_plots,
@@ -34,6 +37,7 @@ from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.measurement import Conditions, Measurement
 from edgedeploy.values.profile import Profile
 from edgedeploy.values.quality import Agreement
+from edgedeploy.values.sample_preview import SamplePreview
 from edgedeploy.values.shipment import Shipment
 
 if TYPE_CHECKING:
@@ -72,6 +76,7 @@ def before_and_after(shipment: Shipment) -> Section:
         "labels_are_missing": _labels_are_missing(shipment),
         "agreements": _agreements(shipment),
         "breakages": breakages(shipment),
+        "worst_samples": [_shown(preview) for preview in shipment.previews],
         "search": evidence.search,
         "front": svg_address(front_svg(evidence.search)) if evidence.search else "",
     }
@@ -142,11 +147,20 @@ def reproduction(shipment: Shipment) -> Section:
     options = f" --target {shlex.quote(shipment.evidence.target)}" if shipment.evidence.target else ""
     if shipment.measurement and shipment.measurement.timing:
         options += f" --profile {shlex.quote(shipment.measurement.timing.profile)}"
-    commands = [f"edgedeploy ship CONTRACT --to {device}{options} --report FOLDER"]
+    commands = [f"edgedeploy ship CONTRACT {device}{options} --report FOLDER"]
     if shipment.release:
         name = shlex.quote(shipment.contract.name)
         commands += [f"edgedeploy releases {device}", f"edgedeploy rollback {device} --name {name}"]
     return {"commands": commands}
+
+
+def _shown(preview: SamplePreview) -> Section:
+    """Return a preview with its picture, where it has one, as an address or as a drawing."""
+    address = f"data:image/png;base64,{base64.b64encode(preview.png).decode()}" if preview.png else ""
+    finite = [value for value in preview.values if math.isfinite(value)]
+    title = f"sample {preview.place}, {preview.input}"
+    line = _drawn(sparkline(finite, title)) if finite else ""
+    return {"preview": preview, "address": address, "line": line, "title": title}
 
 
 def _drawn(svg: str) -> Markup:

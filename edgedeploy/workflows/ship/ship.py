@@ -41,6 +41,7 @@ from edgedeploy.workflows.ship.request import ShipRequest, resolve
 from edgedeploy.workflows.ship.settle import settle, unsettled
 from edgedeploy.workflows.ship.speed import judged_on_device, with_speed
 from edgedeploy.workflows.ship.target_choice import choose_target
+from edgedeploy.workflows.ship.worst_samples import worst_samples
 
 SCHEMA = 1
 
@@ -116,7 +117,8 @@ def _ship(request: ShipRequest, connection: Connection, folder: Path, progress: 
         unjudged=unjudged,
     )
     if not evidence.accepted:
-        return structs.replace(shipment, remarks=(*remarks, "Nothing was sent: the optimized model was refused."))
+        refused = (*remarks, "Nothing was sent: the optimized model was refused.")
+        return structs.replace(shipment, remarks=refused, previews=worst_samples(request.evaluation, shipment))
     bundle = _compile(request, optimized, target, folder, progress)
     pushed = _push(request, bundle, connection, progress)
     with _saying_what_is_left(pushed.release, progress):
@@ -126,7 +128,7 @@ def _ship(request: ShipRequest, connection: Connection, folder: Path, progress: 
         verdict = with_speed(verdict, evidence.speed, request.allowed)
         profiled = _profile(connection, pushed.release, progress)
         current, settled = settle(connection, pushed.release, verdict, progress)
-    return structs.replace(
+    shipment = structs.replace(
         shipment,
         evidence=evidence,
         bundle=bundle_facts(bundle),
@@ -136,6 +138,7 @@ def _ship(request: ShipRequest, connection: Connection, folder: Path, progress: 
         verdict=verdict,
         remarks=(*remarks, *settled),
     )
+    return structs.replace(shipment, previews=worst_samples(request.evaluation, shipment))
 
 
 @contextlib.contextmanager

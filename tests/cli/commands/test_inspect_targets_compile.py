@@ -83,6 +83,14 @@ def test_targets(edgedeploy):
     assert "rpi4" in err
 
 
+def test_constants_are_last_among_the_operators(edgedeploy):
+    text = """<ir_version: 8, opset_import: ["": 17]> g (float[2] x) => (float[2] y) {
+        a = Constant <value = float[2] {1, 2}> () b = Constant <value = float[2] {3, 4}> ()
+        c = Add (x, a) y = Add (c, b) }"""
+    Path("m.onnx").write_bytes(onnx.parser.parse_model(text).SerializeToString())
+    assert "2 Add, 2 Constant" in edgedeploy("inspect", "m.onnx").stdout
+
+
 @pytest.mark.keeps_cache
 def test_compile(edgedeploy):
     argv = ["compile", "m.onnx", "--target", "rpi4", "--golden", "data.npz", "-o", "out"]
