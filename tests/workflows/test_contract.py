@@ -165,7 +165,7 @@ def test_as_a_user_types_it(folder):
     assert made.return_value == 0, made.output
     assert "edgedeploy contract check contract.toml" in made.output
     shown = CliRunner().invoke(cli, ["contract", "show", "contract.toml"], standalone_mode=False)
-    assert "model.expires" in shown.output and "my-model" in shown.output and "limits.metric_min" in shown.output
+    assert "model.expires" in shown.output and "my_model" in shown.output and "limits.metric_min" in shown.output
     for extra in ([], ["--json"], ["--junit", "j.xml", "--markdown", "m.md"]):
         checked = CliRunner().invoke(cli, ["contract", "check", "contract.toml", *extra], standalone_mode=False)
         assert checked.return_value == 0, checked.output
