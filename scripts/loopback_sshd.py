@@ -84,14 +84,44 @@ def private(path: Path, content: bytes) -> None:
     path.chmod(0o600)
 
 
+_NAMESPACE = ("unshare", "-m") if os.getuid() == 0 else ("unshare", "--map-current-user", "-m")
+
+
+def may_mount() -> bool:
+    """Tell whether this machine allows mount namespaces."""
+    return subprocess.run([*_NAMESPACE, "true"], capture_output=True, check=False).returncode == 0
+
+
+def _in_namespace(folder: Path, home: Path, login_shell: str | None) -> list[str]:
+    """Return the words that start a program with another user database."""
+    if login_shell is None:
+        return []
+    user = pwd.getpwuid(os.getuid()).pw_name
+    lines = [line for line in Path("/etc/passwd").read_text().splitlines() if not line.startswith(f"{user}:")]
+    lines.append(f"{user}:x:{os.getuid()}:{os.getgid()}::{home}:{login_shell}")
+    (folder / "passwd").write_text("\n".join(lines) + "\n")
+    bind = 'mount --bind "$1" /etc/passwd && shift && exec "$@"'
+    return [*_NAMESPACE, "sh", "-c", bind, "sh", str(folder / "passwd")]
+
+
 @contextlib.contextmanager
-def serve(folder: Path, home: Path, *, forced: bool = True, before: str = ":", settings: str = "") -> Iterator[Server]:
+def serve(
+    folder: Path,
+    home: Path,
+    *,
+    forced: bool = True,
+    before: str = ":",
+    settings: str = "",
+    login_shell: str | None = None,
+) -> Iterator[Server]:
     """An sshd in the foreground that keeps all its files in `folder`.
 
     Args:
         forced: commands run in `home`; otherwise in the user's real home folder, so that only harmless ones may be run.
         before: what the shell does first, as the files of a login shell may.
         settings: more lines for sshd_config.
+        login_shell: the user's, as the user database of this server alone has it, and `home` their home folder there.
+            Needs mount namespaces; `may_mount` tells.
     """
     program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if program is None:
@@ -109,13 +139,15 @@ def serve(folder: Path, home: Path, *, forced: bool = True, before: str = ":", s
     (folder / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1\nHostKey {folder}/host_key\nAuthorizedKeysFile {folder}/authorized_keys\n"
         "StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-        f'PermitRootLogin prohibit-password\nMaxStartups 100\nSetEnv "HOME={home}"\n'
+        f"PermitRootLogin prohibit-password\nMaxStartups 100\n"
+        + ("" if login_shell else f'SetEnv "HOME={home}"\n')
         + settings
-        + (_FORCED.format(before=before) if forced else "")
+        + (_FORCED.format(before=before) if forced and not login_shell else "")
     )
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [program, "-D", "-e", "-f", str(folder / "sshd_config"), "-p", str(port)],
+            [*_in_namespace(folder, home, login_shell), program,
+             "-D", "-e", "-f", str(folder / "sshd_config"), "-p", str(port)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
     server = Server(folder, home, port, host_key, user_key, process)

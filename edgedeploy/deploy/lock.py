@@ -8,7 +8,8 @@ import socket
 import threading
 from collections.abc import Iterator
 
-from edgedeploy.deploy.scripts.shell import LOCK, argv, failed
+from edgedeploy.deploy.scripts.locking import LOCK
+from edgedeploy.deploy.scripts.shell import argv, failed
 from edgedeploy.device.connection import Connection, Process
 from edgedeploy.device.watchdog import SilenceLimit
 from edgedeploy.foundation.errors import BusyError, DeviceError
@@ -35,7 +36,7 @@ def device_lock(connection: Connection, *, beat_s: float = BEAT_S, silence_s: fl
         BusyError: another edgedeploy holds it; the message says who.
         DeviceError: the device's home folder cannot be written.
     """
-    me = f"{getpass.getuser()}@{socket.gethostname()}"
+    me = f"{getpass.getuser()}@{socket.gethostname()}".replace(" ", "_")
     process = connection.start(argv(LOCK, me, f"{silence_s:g}"))
     done = threading.Event()
     silence = SilenceLimit(process, silence_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from msgspec import Struct
 
@@ -106,6 +107,8 @@ def carry_out(request: PushRequest, connection: Connection, progress: Progress =
     progress.step(f"asking {connection.address} what it is")
     check_device(request.manifest, connection, peak_memory_bytes=request.peak_memory_bytes)
     with open_store(connection) as store:
+        store.require_switch()
+        store.require_programs()
         _require_signature(request, store)
         folder = store.release(request.name, request.identity)
         listing = list_releases(connection)
@@ -116,6 +119,7 @@ def carry_out(request: PushRequest, connection: Connection, progress: Progress =
         with _leaving_nothing(folder, before, listing):
             sent = _bring(request, folder, before, listing, progress)
             health, signer = _approve(request, folder, before, progress)
+        relink(store, sent.renewed, places_of(listing.without([folder.path]).releases))
         if not before.current:
             progress.step(f"making {folder.id} current")
             folder.make_current(health.report.words, is_confirmed=request.is_confirmed_at_once)
@@ -205,26 +209,31 @@ def _leaving_nothing(folder: ReleaseFolder, before: _Before, listing: Listing) -
 
 
 def _bring(request: PushRequest, folder: ReleaseFolder, before: _Before, listing: Listing, progress: Progress) -> Sent:
-    """Send what the device has nowhere whole, and make the release of it, beside its place. Other releases that had
-    the same damaged file get the whole one too."""
+    """Send what the device has nowhere whole, and make the release of it, beside its place."""
     if before.whole:
         progress.note(f"{folder.id} is on the device already")
         return Sent(0, 0, len(request.blobs_by_sha256))
     store = folder.store
-    places = places_of(listing.releases)
     sent = send_missing(
         request.blobs_by_sha256,
         store.connection,
         progress,
         name=request.name,
-        elsewhere=paths_of(places),
+        elsewhere=paths_of(places_of(listing.releases)),
         room_for_copies_bytes=0 if store.can_link else request.bundle.size_bytes,
+        inodes=_inodes(request, store),
         bandwidth_bytes_per_s=request.bandwidth_bytes_per_s,
     )
     progress.step(f"assembling {folder.id}")
     folder.assemble(request.contents, request.executables)
-    relink(store, sent.renewed, places)
     return sent
+
+
+def _inodes(request: PushRequest, store: DeviceStore) -> int:
+    """Count the inodes that a release takes beside those of its contents: of folders, and of files where links to the
+    contents take one each."""
+    folders = {folder for path in request.contents for folder in PurePosixPath(path).parents}
+    return len(folders) + (len(request.contents) if store.names_are_inodes else 0)
 
 
 def _approve(

@@ -227,6 +227,7 @@ def rollback(connection: Connection, name: str | None = None, *, progress: Progr
         BusyError: another edgedeploy is at work there.
     """
     with open_store(connection) as store:
+        store.require_switch()
         listing = list_releases(connection)
         now = find_current(listing, connection.address, name)
         before = find_release(listing, now.name, now.parent)

@@ -38,8 +38,8 @@ def paths_of(places: Mapping[str, Sequence[ContentPlace]]) -> dict[str, list[str
 
 
 def relink(store: DeviceStore, renewed: Collection[str], places: Mapping[str, Sequence[ContentPlace]]) -> None:
-    """Give releases the contents that the store has anew: what they had in their place was the damaged file itself, by
-    another name.
+    """Give other releases the contents that the store has anew: what they had in their place was the damaged file
+    itself, by another name.
 
     Args:
         renewed: SHA-256s.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from msgspec import Struct, structs
@@ -19,6 +20,8 @@ from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.values.bundle import Release
 
 _LOG_LINES = 2000
+_HOLDER = re.compile(r" @[0-9]+$", re.ASCII)
+"""After who holds the lock: when their process began."""
 _BECAME_CURRENT = ("activated", "rolled-back")
 
 
@@ -94,7 +97,7 @@ def status(connection: Connection, *, check_health: bool = False, progress: Prog
         used_bytes=_bytes(facts.get("used_kib", "")),
         free_bytes=free_bytes(facts.get("disk", "")),
         store=read_stored(connection).figures(listing),
-        busy=" ".join(facts.get("lock", "").split(" ")[2:]) or None,
+        busy=_HOLDER.sub("", " ".join(facts.get("lock", "").split(" ")[2:])) or None,
     )
 
 

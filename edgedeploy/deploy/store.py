@@ -52,6 +52,8 @@ class DeviceStore:
         self.connection = connection
         self.can_link = "links" in facts
         """Whether a file may have two names there."""
+        self.names_are_inodes = not self.can_link or "counted-links" in facts
+        """Whether each file of a release takes an inode, also where its content has one."""
         self.lock = lock
         self._facts = facts
 
@@ -79,6 +81,25 @@ class DeviceStore:
                 hint="install openssh-client there, or take that file away",
             )
         return "signers" in self._facts
+
+    def require_switch(self) -> None:
+        """Raise DeviceError where one link cannot take the place of another in one step."""
+        if "no-rename" in self._facts:
+            raise DeviceError(
+                f"{self.address} cannot switch releases in one step",
+                why="its mv knows neither -T nor -h, or its file system renames no link over another",
+                hint="install busybox or coreutils there",
+            )
+
+    def require_programs(self) -> None:
+        """Raise DeviceError where no program can be started in the store."""
+        if "no-programs" in self._facts:
+            raise DeviceError(
+                f"{self.address} starts no program from its home folder",
+                why="the file system that it is on is mounted with noexec, or a rule of the system forbids it",
+                hint="mount it with exec there (as root: mount -o remount,exec MOUNTPOINT; findmnt -T ~ names it), or "
+                "give the user a home folder on another file system",
+            )
 
     def release(self, name: str, identity: str) -> ReleaseFolder:
         """Return the place of a release, whether it is there or not.

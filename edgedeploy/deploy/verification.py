@@ -39,7 +39,7 @@ def altered_releases(connection: Connection, releases: Sequence[Release]) -> dic
             case ["digest", path, digest]:
                 digests[path] = digest
             case ["cannot-run", path, file]:
-                wrong[path].append(f"{file} cannot be run: its mode was changed")
+                wrong[path].append(f"{file} cannot be run: by its mode, or by how its file system is mounted")
     different = [each for each in releases if digests.get(_path(each)) != _digest(each)]
     layouts = _layouts(connection, different)
     for release in different:

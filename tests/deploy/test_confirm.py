@@ -113,7 +113,7 @@ class TestConfirm:
 
     def test_where_the_way_back_is_damaged_it_stays(self, make_bundle, device: LocalConnection) -> None:
         first = push(make_bundle(), device).release
-        damage(Path(first.path) / "run", b"#!/bin/sh\nexit 1\n")
+        damage(Path(first.path) / "model.onnx", b"damaged")
         with pytest.raises(DeviceError, match=r"it stays current, since there is no way back: release .* is damaged"):
             push(make_bundle(version="2", files={"other": b"x"}), device, confirm="false")
         assert current_release(device).manifest.version == "2"

@@ -105,7 +105,8 @@ def test_where_nothing_may_be_run_nothing_stays(make_bundle, small_disk: SmallDi
     place = small_disk(24)
     subprocess.run(["mount", "-o", "remount,noexec", str(place)], check=True)
     device = LocalConnection("local:", place)
-    with pytest.raises(DeviceError, match="is not healthy"):
+    with pytest.raises(DeviceError, match="starts no program") as caught:
         push(make_bundle(files={"weights": os.urandom(4 << 20)}), device)
+    assert "noexec" in caught.value.why
     assert releases(device) == ()
     assert used_bytes(place) < 64 << 10

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from support.device_store import store
 
+from edgedeploy.deploy.device_log import read_log
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import current_release, rollback
 from edgedeploy.deploy.scripts.shell import LOCK, argv
+from edgedeploy.deploy.status import status
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import BusyError
 
@@ -70,6 +72,28 @@ class TestLock:
         store(home).mkdir()
         (store(home) / "lock").symlink_to(target.format(pid=os.getpid(), boot=boot) or " ")
         assert push(make_bundle(), device).activated
+
+    def test_of_a_number_that_is_another_process_by_now(self, make_bundle, device: LocalConnection, home: Path) -> None:
+        """Of an application from a release, say, whose command has `.edgedeploy` in it."""
+        with device_lock(device):
+            held = str((store(home) / "lock").readlink())
+            assert "@" in str(status(device).busy) and " " not in str(status(device).busy)
+        boot, _, who, since = held.split(" ")
+        process = subprocess.Popen(["sh", "-c", "sleep 60; exit", ".edgedeploy/current/model/run"])
+        try:
+            began = f"@{Path(f'/proc/{process.pid}/stat').read_text().rsplit(')', 1)[1].split()[19]}"
+            for when, is_held in ((began, True), (since, since == began), ("@1", False)):
+                (store(home) / "lock").symlink_to(f"{boot} {process.pid} {who} {when}")
+                if is_held:
+                    with pytest.raises(BusyError, match=rf"pushed to by {who}\n"):
+                        push(make_bundle(), device)
+                    (store(home) / "lock").unlink()
+                else:
+                    push(make_bundle(), device)
+        finally:
+            process.kill()
+            process.wait()
+        assert {entry.by for entry in read_log(device)} == {who}
 
     def test_of_a_living_process_of_this_boot(self, make_bundle, device: LocalConnection, home: Path) -> None:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

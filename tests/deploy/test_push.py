@@ -157,7 +157,7 @@ class TestPush:
             path: stat.S_IMODE((Path(release.path) / path).stat().st_mode)
             for path in ("", "a", "a/b", "run", MANIFEST_NAME)
         }
-        assert modes == {"": 0o755, "a": 0o755, "a/b": 0o644, "run": 0o755, MANIFEST_NAME: 0o644}
+        assert modes == {"": 0o755, "a": 0o755, "a/b": 0o444, "run": 0o555, MANIFEST_NAME: 0o444}
 
     def test_without_hard_links_files_are_copied(
         self, make_bundle, device: LocalConnection, home: Path, tools: FakeTool

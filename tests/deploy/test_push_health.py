@@ -73,7 +73,7 @@ class TestHealth:
         release = push(make_bundle(files={"notes": (refused.path / "run").read_bytes()}), device).release
         with pytest.raises(DeviceError, match="is not healthy"):
             push(refused, device)
-        assert stat.S_IMODE((Path(release.path) / "notes").stat().st_mode) == 0o644
+        assert stat.S_IMODE((Path(release.path) / "notes").stat().st_mode) == 0o444
 
     def test_a_check_that_does_not_end(self, make_bundle, device: LocalConnection) -> None:
         good = push(make_bundle(), device).release

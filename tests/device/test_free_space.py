@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgedeploy.device.free_space import free_bytes
+from edgedeploy.device.free_space import free_bytes, free_inodes
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,18 @@ from edgedeploy.device.free_space import free_bytes
 )
 def test_available_is_read_in_bytes_or_not_at_all(line: str, kib: int | None) -> None:
     assert free_bytes(line) == (None if kib is None else kib * 1024)
+
+
+@pytest.mark.parametrize(
+    ("line", "inodes"),
+    [
+        ("/dev/root        1954064 211004 1743060   11% /", 1_743_060),
+        ("tmpfs 120 120 0 100% /full", 0),
+        ("/dev/sda1 0 0 0 - /btrfs", None),
+        ("Filesystem Inodes IUsed IFree IUse% Mounted on", None),
+        ("df: invalid option -- 'i'", None),
+        ("", None),
+    ],
+)
+def test_free_inodes(line: str, inodes: int | None) -> None:
+    assert free_inodes(line) == inodes

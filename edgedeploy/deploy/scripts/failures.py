@@ -11,11 +11,15 @@ class FailureKind(Enum):
     NO_SPACE = auto()
     READ_ONLY = auto()
     NOT_PERMITTED = auto()
+    NO_LINKS = auto()
+    LINE_BREAK = auto()
     OTHER = auto()
 
 
 # What the C library says of an error number (strerror), in the C locale that every script sets. Tools quote it.
 _MESSAGES = {
+    "has no symbolic links": FailureKind.NO_LINKS,  # these are of our own scripts
+    "home folder has a line break": FailureKind.LINE_BREAK,
     "No space left": FailureKind.NO_SPACE,
     "Disk quota exceeded": FailureKind.NO_SPACE,
     "Read-only file system": FailureKind.READ_ONLY,

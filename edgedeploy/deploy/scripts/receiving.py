@@ -8,12 +8,21 @@ from __future__ import annotations
 from edgedeploy.deploy.scripts.failures import IS_FULL
 from edgedeploy.deploy.scripts.signatures import SIGNERS
 
+# `rename LINK LINK`: one takes the place of the other, in one step. Where the other leads to a folder, a plain `mv`
+# would move it in there. GNU, busybox and toybox have -T; BSD has -h. Either is refused by those that do not know it.
+RENAME = """
+rename() { mv -T "$1" "$2" 2>/dev/null || mv -h "$1" "$2" 2>/dev/null || mv -T "$1" "$2"; }
+"""
+
 # Removes what a push that died has left behind, but for what it had received: each such file is the beginning of a
 # blob, or all of it, and `PRESENT` looks what it is worth. A release that it had just moved aside gets its place back.
-# Says `links` where a file may have two names, which some file systems and Android do not allow; what `SIGNERS` says,
-# and `ssh-keygen` where that is there to check a signature.
+# Says `links` where a file may have two names, which some file systems and Android do not allow, and `counted-links`
+# where each takes an inode, as on tmpfs; `no-rename` where no link takes the place of another, and `no-programs` where
+# none can be started (on a full disk, neither is known); what `SIGNERS` says, and `ssh-keygen` where that is there to
+# check a signature.
 PREPARE = (
-    """
+    RENAME
+    + """
 set -eu
 cd .edgedeploy
 for folder in blobs blobs/sha256 releases current staging partial; do
@@ -34,14 +43,33 @@ for part in partial/*; do
     { [ -f "$part" ] && [ ! -L "$part" ]; } || rm -rf "$part"
 done
 rm -rf staging/* releases/*/*.partial releases/*/*.replaced current/.*.new
-{ : >staging/one && ln staging/one staging/two && echo links; } 2>/dev/null || true
+inodes() {
+    set -- $(df -Pi staging | tail -n 1)
+    printf '%s' "${4:-}"
+}
+{ : >staging/one && left=$(inodes) && ln staging/one staging/two && echo links; } 2>/dev/null || true
+[ ! -e staging/two ] || [ "$(inodes 2>/dev/null)" = "$left" ] || echo counted-links
 rm -f staging/one staging/two
+if { mkdir staging/old staging/new && ln -s old staging/was && ln -s new staging/is; } 2>/dev/null; then
+    rename staging/is staging/was 2>/dev/null || :
+    [ "$(readlink staging/was)" = new ] || echo no-rename
+fi
+if { printf '#!/bin/sh\\nexit 0\\n' >staging/try && [ -s staging/try ]; } 2>/dev/null; then
+    chmod 755 staging/try 2>/dev/null || :
+    # What is still open for writing in a process that was just forked cannot be started for a moment.
+    { staging/try || { sleep 1 && staging/try; }; } 2>/dev/null || echo no-programs
+fi
+rm -rf staging/old staging/new staging/was staging/is staging/try
 ! command -v ssh-keygen >/dev/null 2>&1 || echo ssh-keygen
 """
     + SIGNERS
 )
 
-FREE_KIB = "df -Pk .edgedeploy | tail -n 1"
+# Two lines of `df`, of space in KiB and of inodes; of these nothing where it does not know them.
+FREE = """
+df -Pk .edgedeploy | tail -n 1
+df -Pi .edgedeploy 2>/dev/null | tail -n 1
+"""
 
 # Reads hashes. Says `whole HASH` for those whose content is there and was read back just now, and
 # `begun HASH SIZE SHA256` for those of which the first SIZE bytes are, with the hash of these. Damaged blobs are

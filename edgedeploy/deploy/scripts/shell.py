@@ -24,18 +24,40 @@ never as part of a script, and only after `edgedeploy.foundation.validation` let
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 from edgedeploy.deploy.scripts.failures import FailureKind, failure_kind
+from edgedeploy.deploy.scripts.locking import LOCK as LOCK
+from edgedeploy.deploy.scripts.receiving import RENAME
+from edgedeploy.deploy.scripts.verifying import HEALTH as HEALTH
 from edgedeploy.device.connection import Completed, Connection
-from edgedeploy.foundation.errors import BusyError, DeviceError
+from edgedeploy.device.free_space import free_inodes
+from edgedeploy.foundation.errors import BusyError, DeviceError, EdgedeployError
 from edgedeploy.foundation.programs import last_lines
+
+_DF_TIMEOUT_S = 20.0
+_FEW_INODES = 8
+"""What was removed after a failure may be free again."""
 
 # Before every script: tools translate what they say (a French sha256sum says «Réussi» for «OK»), and files get the
 # same modes whatever the user's mask is.
-_PREAMBLE = """LC_ALL=C
+#
+# What the device's owner has set for their own shell does not count here: options and exported functions of bash, words
+# that tools read from the environment (GNU tar's TAR_OPTIONS, sizes in units of BLOCK_SIZE), a CDPATH, with which `cd`
+# goes elsewhere and says where. A path over two lines would be read as two.
+_PREAMBLE = """set +eufCvx
+LC_ALL=C
 export LC_ALL
+unset IFS
 umask 022
+unset CDPATH TAR_OPTIONS GZIP GREP_OPTIONS POSIXLY_CORRECT QUOTING_STYLE TIME_STYLE BLOCKSIZE BLOCK_SIZE LS_BLOCK_SIZE
+unset DF_BLOCK_SIZE DU_BLOCK_SIZE SIMPLE_BACKUP_SUFFIX VERSION_CONTROL
+unset -f cat cd chmod command cp date df du echo exit find grep gzip ln ls mkdir mv printf pwd read readlink rm rmdir
+unset -f sha256sum sort sync tail tar test timeout uname wc xargs
+unalias -a 2>/dev/null || :
+case $PWD in *'
+'*) echo 'the path of its home folder has a line break' >&2; exit 7 ;; esac
 """
 
 # What is written down of a change: event, model, release, detail. Who it was, the lock says. What cannot be written,
@@ -44,6 +66,7 @@ _LOG = """
 note() {
     by=$(readlink lock 2>/dev/null || true)
     by=${by#* }
+    by=${by% @[0-9]*}
     # What never ends would hold us up.
     [ -f log ] || [ ! -e log ] || return 0
     {
@@ -79,47 +102,6 @@ known=$(locale -a 2>/dev/null) || exit 0
 printf '%s\\n' "$known" | head -n 5000 | while read -r name; do
     printf 'locale %s\\n' "$name"
 done
-"""
-
-# $1 says who we are, $2 for how many seconds we may be silent. Holds the lock while its standard input is open and a
-# line comes now and then: a machine that lost its power or its network says nothing, and sshd would wait for it for
-# hours. What a power cut of the device leaves is known by the boot it belongs to, what a killed process leaves by its
-# number. Says what the lock's link points to, which nobody else's does.
-LOCK = """
-set -eu
-mkdir -p .edgedeploy
-cd .edgedeploy
-boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo unknown)
-mine="$boot $$ $1"
-lives() {
-    # A number may be another process's by now.
-    kill -0 "$1" 2>/dev/null && { [ ! -r "/proc/$1/cmdline" ] || grep -q edgedeploy "/proc/$1/cmdline"; }
-}
-until ln -s "$mine" lock 2>/dev/null; do
-    # Not for a lock: the place cannot be written. Once more, to be told why.
-    [ -L lock ] || { ln -s "$mine" lock; break; }
-    theirs=$(readlink lock || true)
-    rest=${theirs#* }
-    if [ "${theirs%% *}" = "$boot" ] && lives "${rest%% *}"; then
-        printf 'busy %s\\n' "${rest#* }"
-        exit 0
-    fi
-    # Its holder is gone. Take it away under a name of ours; if it was not the one we saw, somebody was quicker.
-    mv lock "lock.$$"
-    if [ "$(readlink "lock.$$")" != "$theirs" ]; then
-        mv "lock.$$" lock
-        echo 'busy another edgedeploy'
-        exit 0
-    fi
-    rm -f "lock.$$"
-done
-trap '[ "$(readlink lock)" != "$mine" ] || rm -f lock' EXIT
-trap 'exit 0' HUP INT TERM PIPE
-printf 'locked %s\\n' "$mine"
-# Where there is no such tool, or one that wants other words, silence has no limit.
-limit="timeout $2"
-$limit true 2>/dev/null || limit=
-while $limit sh -c 'read -r line'; do :; done
 """
 
 # Before a script that changes what is on the device; $1 is what LOCK said. Ends with LOST when another has it now.
@@ -204,6 +186,7 @@ rm -rf "releases/$1/$2.partial" "staging/$2.sig" "partial/.wanted.$1"
 # replaces it, the way back is its own. Where that is the release itself, it was confirmed before, and stays so.
 SWITCH = (
     _LOG
+    + RENAME
     + """
 set -eu
 cd .edgedeploy
@@ -221,7 +204,7 @@ rm -f "current/.$1.new"
 [ -L "current/$1" ] || [ ! -e "current/$1" ] || mv "current/$1" "staging/$$.current"
 ln -s "../releases/$1/$2" "current/.$1.new"
 sync
-mv -T "current/.$1.new" "current/$1"
+rename "current/.$1.new" "current/$1"
 [ "$3" != confirmed ] || rm -f "releases/$1/$2.unconfirmed"
 if [ "$3" = keep ]; then note rolled-back "$1" "$2" "$4"; else note activated "$1" "$2" "$4"; fi
 rm -rf "staging/$$.current"
@@ -407,11 +390,14 @@ def require_lock(connection: Connection, completed: Completed) -> None:
         )
 
 
+NO_INODES = "remove files on the device, small ones too: df -i there shows how many more its file systems can hold"
 _FIXES = {
     FailureKind.NO_SPACE: "free space on the device; what was sent has been removed, and the current release is as it "
     "was",
     FailureKind.READ_ONLY: "mount the device's file system for writing",
     FailureKind.NOT_PERMITTED: "give the user its home folder, or log in as its owner",
+    FailureKind.NO_LINKS: "give the user a home folder on ext4, f2fs, btrfs or xfs: what is current is a symbolic link",
+    FailureKind.LINE_BREAK: "give the user a home folder whose path is one line",
     FailureKind.OTHER: "",
 }
 
@@ -424,8 +410,17 @@ def failed(connection: Connection, doing: str, completed: Completed) -> DeviceEr
     """
     # A login shell that lets nobody in says so on standard output.
     outputs = [output.decode(errors="replace") for output in (completed.stderr, completed.stdout[-1024:])]
-    return DeviceError(
-        f"{connection.address} cannot {doing}",
-        why=last_lines(*outputs) or f"exit status {completed.exit_status}",
-        hint=_FIXES[failure_kind(next((output for output in outputs if output.strip()), ""))],
-    )
+    kind = failure_kind(next((output for output in outputs if output.strip()), ""))
+    why = last_lines(*outputs) or f"exit status {completed.exit_status}"
+    if kind is FailureKind.NO_SPACE and _has_no_inodes(connection):
+        return DeviceError(f"{connection.address} cannot {doing}", why=f"{why}: no inodes are left", hint=NO_INODES)
+    return DeviceError(f"{connection.address} cannot {doing}", why=why, hint=_FIXES[kind])
+
+
+def _has_no_inodes(connection: Connection) -> bool:
+    """Ask whether it is inodes that have run out: the kernel has one word for both."""
+    with contextlib.suppress(EdgedeployError):
+        answer = connection.run(["df", "-Pi", ".edgedeploy"], timeout_s=_DF_TIMEOUT_S)
+        left = free_inodes((answer.stdout.decode(errors="replace").splitlines() or [""])[-1])
+        return left is not None and left < _FEW_INODES
+    return False

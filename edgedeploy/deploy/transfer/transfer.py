@@ -6,21 +6,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from edgedeploy.deploy.scripts.receiving import APPEND, DAMAGED, FREE_KIB, PRESENT, STORE
-from edgedeploy.deploy.scripts.shell import argv, failed, run
+from edgedeploy.deploy.scripts.receiving import APPEND, DAMAGED, FREE, PRESENT, STORE
+from edgedeploy.deploy.scripts.shell import NO_INODES, argv, failed, run
 from edgedeploy.deploy.scripts.verifying import RECOVER
 from edgedeploy.deploy.transfer.bandwidth import limited
 from edgedeploy.deploy.transfer.blobs import Blob
 from edgedeploy.deploy.transfer.compression import gzip_when_it_pays
 from edgedeploy.deploy.transfer.streams import tar_of_blobs, tar_of_blobs_bytes
 from edgedeploy.device.connection import Connection
-from edgedeploy.device.free_space import free_bytes
+from edgedeploy.device.free_space import free_bytes, free_inodes
 from edgedeploy.foundation.errors import DeviceError, IntegrityError
 from edgedeploy.foundation.programs import last_lines
 from edgedeploy.foundation.progress import Progress
 
 RESERVE_BYTES = 8 << 20
 """Left free on the device: folders, links and the model's own needs."""
+RESERVE_INODES = 32
+"""The same: the lock, the log, links."""
 _WORTH_RESUMING_BYTES = 256 << 10
 """Less is sent again: going on takes a round trip of its own."""
 _VERIFY_TIMEOUT_S = 900.0
@@ -75,6 +77,7 @@ def send_missing(
     name: str,
     elsewhere: Mapping[str, Sequence[str]] = {},
     room_for_copies_bytes: int = 0,
+    inodes: int = 0,
     bandwidth_bytes_per_s: int | None = None,
 ) -> Sent:
     """Bring contents onto the device. Those that are there already are read and verified; of one that an interrupted
@@ -85,6 +88,7 @@ def send_missing(
         name: of the model that they are for.
         elsewhere: by SHA-256, paths in the folder of releases where contents belong. What is whole there is not sent.
         room_for_copies_bytes: needed beside the contents, where the release will not be hard links to them.
+        inodes: needed beside those of the contents, for folders, copies and links.
         bandwidth_bytes_per_s: send no more than that, in bytes as they go over the network.
 
     Raises:
@@ -94,7 +98,7 @@ def send_missing(
     progress.step(f"comparing {len(wanted)} files with those on {connection.address}")
     missing = _missing(connection, wanted, name, elsewhere)
     if missing.files:
-        _check_room(connection, missing.size_bytes + room_for_copies_bytes)
+        _check_room(connection, missing.size_bytes + room_for_copies_bytes, missing.files + inodes)
         progress.step(f"sending to {connection.address}")
         _send(connection, missing, progress, bandwidth_bytes_per_s)
     return Sent(
@@ -162,9 +166,17 @@ def _missing(
     )
 
 
-def _check_room(connection: Connection, needed_bytes: int) -> None:
-    answer = run(connection, FREE_KIB, doing="say how much room it has").stdout
-    available_bytes = free_bytes(answer.decode(errors="replace"))
+def _check_room(connection: Connection, needed_bytes: int, needed_inodes: int) -> None:
+    answer = run(connection, FREE, doing="say how much room it has").stdout
+    space, _, inodes = answer.decode(errors="replace").partition("\n")
+    available_inodes = free_inodes(inodes)
+    if available_inodes is not None and available_inodes < needed_inodes + RESERVE_INODES:
+        raise DeviceError(
+            f"{connection.address} has not enough inodes: its file system can hold too few more files",
+            why=f"{available_inodes:,} are free, {needed_inodes + RESERVE_INODES:,} are needed",
+            hint=NO_INODES,
+        )
+    available_bytes = free_bytes(space)
     if available_bytes is not None and available_bytes < needed_bytes + RESERVE_BYTES:
         raise DeviceError(
             f"{connection.address} has not enough room",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shlex
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from edgedeploy.device.backlog import POLL_S, QUIET_S, Backlog
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.pump import did_not_end, says_too_much
 from edgedeploy.device.ssh.command_errors import did_not_begin, lost, runs_no_commands
+from edgedeploy.device.ssh.login_shell import for_any_shell
 from edgedeploy.device.streams import Reader, Writer
 from edgedeploy.device.watchdog import SilenceLimit
 
@@ -33,7 +33,8 @@ _NOISE_LIMIT_BYTES = 1 << 20
 # Files that login shells read may print; the command's own output begins after this line, which has the number of the
 # process that started it. And some shells put the command in their own place, for which SSH then gives no status when a
 # signal ended it: this one stays, and says 128 + the signal's number.
-_WRAPPED = 'echo "$0: here $$"; "$@"; exit $?'
+# And those files may go to another folder.
+_WRAPPED = 'echo "$0: here $$"; cd -- "${HOME:-.}" 2>/dev/null; "$@"; exit $?'
 _BEGUN = re.compile(rb"edgedeploy: here ([0-9]{1,10})\n")
 # Ends the wrapper $1 and what it started. Its group is only ours where its leader is: Dropbear's own process leads that
 # of its commands.
@@ -46,7 +47,7 @@ if grep -q edgedeploy "/proc/$group/cmdline"; then kill -s KILL -- "-$group"; el
 
 def command_line(argv: Sequence[str]) -> str:
     """Quote a command for the server's login shell, once, in a wrapper that `SshProcess` can follow."""
-    return shlex.join(["sh", "-c", _WRAPPED, "edgedeploy", *argv])
+    return for_any_shell(["sh", "-c", _WRAPPED, "edgedeploy", *argv])
 
 
 class SshProcess:
@@ -220,7 +221,7 @@ class SshProcess:
         if self._reader.process_id is None or not self._channel.get_transport().is_active():
             return
         with self._further_channel() as channel:
-            channel.exec_command(shlex.join(["sh", "-c", _KILL, "sh", self._reader.process_id]))
+            channel.exec_command(for_any_shell(["sh", "-c", _KILL, "sh", self._reader.process_id]))
             # Dropbear (2022.83), when a command ends, closes every channel on which none has begun yet, and then the
             # connection, when something comes for such a channel. So it has to have said that this one is gone.
             self._channel.status_event.wait(_END_S)
