@@ -172,7 +172,8 @@ def _find(folder: ReleaseFolder, listing: Listing, progress: Progress) -> _Befor
         (each.name, each.parent) == (folder.name, folder.id) for each in listing.releases
     )
     if wrong := broken_files(folder.store.connection, release):
-        progress.note(f"{folder.id} on {folder.store.address} is damaged, and is replaced: {wrong}")
+        # A step, not a note: it is told in a pipe too.
+        progress.step(f"replacing {folder.id} on {folder.store.address}, which is damaged: {wrong}")
     return _Before(
         present=True,
         whole=not wrong,

@@ -258,6 +258,8 @@ def return_to(store: DeviceStore, before: Release, now: Release, progress: Progr
     if wrong := broken_files(store.connection, before):
         listing = list_releases(store.connection)
         still_wrong = wrong
+        # A step, not a note: it is told in a pipe too.
+        progress.step(f"repairing {before.id}, which is damaged: {wrong}")
         with contextlib.suppress(DeviceError):
             if repair(folder, before, listing.manifests.get(folder.path, ""), listing.releases):
                 still_wrong = broken_files(store.connection, before)
@@ -267,7 +269,6 @@ def return_to(store: DeviceStore, before: Release, now: Release, progress: Progr
                 why=still_wrong,
                 hint="push that bundle again",
             )
-        progress.note(f"{before.id} was damaged, and is repaired: {wrong}")
     if store.asks_for_signatures():
         folder.verify_signature()
     # Before anything can start it: what ran it may have left anything there.

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from support.device_store import damage, store
 
+from edgedeploy.cli.main import cli
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import list_releases, rollback
 from edgedeploy.deploy.status import status
@@ -88,6 +90,21 @@ def test_is_told_and_pushed_anew(bundle: Bundle, device: LocalConnection, fault:
     assert (running.healthy_now, words in (running.files_now or "")) == (False, True)
     result = push(bundle, device)
     assert (result.sent_files, broken_files(device, release)) == (0, "")
+
+
+def test_the_commands_tell(bundle: Bundle, make_bundle, device: LocalConnection, home: Path) -> None:
+    first = push(bundle, device).release
+    push(make_bundle(version="2"), device)
+    for number in range(7):
+        (Path(first.path) / f"extra{number}").touch()
+    for command, code in (("status", 1), ("releases", 0)):
+        shown = CliRunner().invoke(cli, [command, f"local:{home}"], standalone_mode=False)
+        assert shown.return_value == code
+        assert f"model/{first.id}: extra0 is not of the release, extra1" in shown.stdout
+        assert "and 2 more (push its bundle again)" in shown.stdout
+    shown = CliRunner().invoke(cli, ["rollback", f"local:{home}"], standalone_mode=False)
+    assert shown.return_value == 0
+    assert f"repairing {first.id}, which is damaged: extra0 is not of the release" in shown.stderr
 
 
 def test_is_repaired_on_the_way_back(bundle: Bundle, make_bundle, device: LocalConnection) -> None:

@@ -42,7 +42,8 @@ for part in partial/*; do
     case ${part#partial/} in *[!0-9a-f]*) rm -rf "$part" ;; esac
     { [ -f "$part" ] && [ ! -L "$part" ]; } || rm -rf "$part"
 done
-rm -rf staging/* releases/*/*.partial releases/*/*.replaced current/.*.new
+rm -rf releases/*/*.replaced || :
+rm -rf staging/* releases/*/*.partial current/.*.new
 inodes() {
     set -- $(df -Pi staging | tail -n 1)
     printf '%s' "${4:-}"

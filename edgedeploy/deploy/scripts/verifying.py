@@ -71,21 +71,22 @@ done
 # what is sealed only. Without a preamble: the application's environment is what the check has to work in.
 HEALTH = """
 unset CDPATH
-cd ".edgedeploy/releases/$1/$2" || exit 1
+folder=".edgedeploy/releases/$1/$2"
+bytecode="$folder/.bytecode"
 list() { find . ! -type d ! -path ./MD5SUMS -exec md5sum {} + | LC_ALL=C sort; }
-is_sealed() { [ -s .bytecode/MD5SUMS ] && (cd .bytecode && list | cmp -s - MD5SUMS); }
+is_sealed() { [ -s "$bytecode/MD5SUMS" ] && (cd "$bytecode" && list | cmp -s - MD5SUMS); }
 umask 022
 derives=
-if rm -rf .bytecode 2>/dev/null; then
+if rm -rf "$bytecode" 2>/dev/null; then
     derives=derive
 elif ! is_sealed; then
     echo 'what Python made of its sources is damaged, and cannot be removed: rm -r .bytecode in its folder' >&2
     exit 1
 fi
-EDGEDEPLOY_BYTECODE=$derives ./run check
+EDGEDEPLOY_BYTECODE=$derives "$folder/run" check
 status=$?
-if [ -n "$derives" ] && [ -d .bytecode ]; then
-    (cd .bytecode && list >MD5SUMS) 2>/dev/null
+if [ -n "$derives" ] && [ -d "$bytecode" ]; then
+    (cd "$bytecode" && list >MD5SUMS) 2>/dev/null
 fi
 exit $status
 """
