@@ -17,6 +17,7 @@ from pathlib import Path
 
 from edgedeploy.foundation.errors import HostError, IntegrityError, InvalidFileError
 from edgedeploy.foundation.files import config_folder, unreadable, write_bytes
+from edgedeploy.foundation.ownership import require_own_file, require_secret_file
 from edgedeploy.foundation.programs import find, last_lines
 from edgedeploy.foundation.reading import SIGNATURE, SIGNERS, read_file
 
@@ -63,6 +64,7 @@ def sign(manifest: bytes, bundle: Path, key: Path) -> Path:
         HostError: ssh-keygen is not installed, or the signature cannot be written.
     """
     check_key(key)
+    require_secret_file(key)
     done = _ssh_keygen("sign", "-q", "-n", NAMESPACE, "-f", str(key), content=manifest)
     if done.returncode or not done.stdout.startswith(b"-----BEGIN SSH SIGNATURE-----"):
         raise InvalidFileError(
@@ -93,7 +95,7 @@ def signer(manifest: bytes, signature: bytes | None, signers: Path, bundle: Path
 
     Raises:
         IntegrityError: there is no signature, it is of other bytes or for another purpose, or its key is not allowed.
-        InvalidFileError: there is no file `signers`.
+        InvalidFileError: there is no file `signers`, or other users can write it.
         HostError: ssh-keygen is not installed, or this machine's clock is plainly wrong.
     """
     if time.time() < EARLIEST_CLOCK_S:
@@ -108,6 +110,7 @@ def signer(manifest: bytes, signature: bytes | None, signers: Path, bundle: Path
             why="it says whose signatures count",
             hint=f"write lines of: WHO KEYTYPE KEY; or name a file by --allowed-signers or {SIGNERS_VARIABLE}",
         )
+    require_own_file(signers)
     try:
         read_file(signers, SIGNERS)  # ssh-keygen would read it whatever its size
     except OSError as error:

@@ -21,14 +21,13 @@ def crash_message(error: BaseException) -> str:
     from edgedeploy.foundation.sanitize import printable_lines
 
     what = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
-    path = cache_folder() / "crash.log"
-    where = f"the traceback is in {path}"
-    try:
+    where = "the traceback could not be written down; -vv prints it"
+    # A full disk, or a folder of another user's, must not hide the mistake.
+    with contextlib.suppress(Exception):
+        path = cache_folder() / "crash.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, _log(error).encode(errors="replace"))
-    except Exception:
-        # A full disk must not hide the mistake.
-        where = "the traceback could not be written down; -vv prints it"
+        where = f"the traceback is in {path}"
     return printable_lines(
         f"error: edgedeploy made a mistake: {what}\n  why: this should not happen, and {where}\n"
         "  fix: report it with that file; `edgedeploy doctor` shows whether a dependency is missing or too old"

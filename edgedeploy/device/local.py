@@ -25,6 +25,9 @@ _CHUNK_BYTES = 64 << 10
 _STDERR_LIMIT_BYTES = 64 << 10
 _END_S = 5.0
 """For a killed command to be gone."""
+_PASSED_ON = ("LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER")
+"""What a program has of this process's environment, with `LC_*`: about what sshd gives one. A bundle is other people's:
+passphrases, tokens and agents are none of its business."""
 
 
 class LocalConnection:
@@ -72,9 +75,6 @@ class LocalProcess:
         self._backlog = Backlog()
         # Standard error goes to a file: nobody has to drain it, and it cannot block the command.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
-        }
         try:
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", 'exec "$@"', "sh", *self._words],
@@ -82,7 +82,7 @@ class LocalProcess:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 cwd=home,
-                env={**environment, "HOME": str(home)},
+                env=_environment(home),
                 start_new_session=True,
             )
         except OSError as error:
@@ -175,3 +175,9 @@ def _is_ready(file: BinaryIO, event: int) -> bool:
     poll = select.poll()
     poll.register(file, event)
     return bool(poll.poll(POLL_S * 1000))
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """Return the environment of a program on this machine."""
+    kept = {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith("LC_")}
+    return {**kept, "HOME": str(home)}

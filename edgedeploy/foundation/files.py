@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgedeploy.foundation.errors import HostError, InvalidFileError
+from edgedeploy.foundation.ownership import require_own_folder
 from edgedeploy.foundation.reading import FileTooLargeError, NotRegularFileError, open_file
 from edgedeploy.foundation.scratch import held, held_path, set_aside
 
@@ -163,8 +164,12 @@ def read_chunks(path: Path, *, offset: int = 0, size_bytes: int | None = None) -
 
 
 def cache_folder() -> Path:
-    """Where edgedeploy keeps what it can make again: `$XDG_CACHE_HOME/edgedeploy`, else `~/.cache/edgedeploy`."""
-    return _xdg("XDG_CACHE_HOME", ".cache") / "edgedeploy"
+    """Where edgedeploy keeps what it can make again: `$XDG_CACHE_HOME/edgedeploy`, else `~/.cache/edgedeploy`.
+
+    Raises:
+        HostError: it belongs to another user, or others can write it. Programs in it are run.
+    """
+    return require_own_folder(_xdg("XDG_CACHE_HOME", ".cache") / "edgedeploy")
 
 
 def config_folder() -> Path:

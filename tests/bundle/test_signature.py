@@ -50,6 +50,20 @@ class TestOnTheHost:
         assert signer(manifest_bytes(bundle), signature, keys / "allowed", bundle.path) == "release@example.com"
         assert signature_path(bundle.path).name == f"{bundle.path.name}.sig"
 
+    def test_signers_that_others_can_change_and_a_key_that_others_can_read(
+        self, make_bundle, keys: Path, tmp_path: Path
+    ) -> None:
+        bundle = make_bundle()
+        signature = signed(bundle, keys / "ours")
+        for name, mode in (("allowed", 0o666), ("ours", 0o644)):
+            shutil.copy(keys / name, tmp_path / name)
+            (tmp_path / name).chmod(mode)
+        with pytest.raises(InvalidFileError, match="allowed can be written by other users") as caught:
+            signer(manifest_bytes(bundle), signature, tmp_path / "allowed", bundle.path)
+        assert caught.value.hint == f"chmod go-w {tmp_path / 'allowed'}"
+        with pytest.raises(InvalidFileError, match="other users can read the private key"):
+            sign(manifest_bytes(bundle), bundle.path, tmp_path / "ours")
+
     def test_another_key_another_purpose_or_none(self, make_bundle, keys: Path, tmp_path: Path) -> None:
         bundle = make_bundle()
         manifest = manifest_bytes(bundle)

@@ -229,3 +229,24 @@ def test_two_commands_at_once(connection: Connection) -> None:
 def test_close_twice(connection: Connection) -> None:
     connection.close()
     connection.close()
+
+
+def test_secrets_of_this_process_are_not_passed_on(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle's program is other people's."""
+    secrets = (
+        "EDGEDEPLOY_SSH_PASSPHRASE", "SSH_AUTH_SOCK", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "HTTPS_PROXY",
+        "XDG_RUNTIME_DIR", "LD_PRELOAD_OF_MINE", "PYTHONPATH",
+    )  # fmt: skip
+    for name in secrets:
+        monkeypatch.setenv(name, "nobody-elses")
+    given = connection.run(["env"]).stdout.decode().splitlines()
+    names = {line.partition("=")[0] for line in given}
+    assert {"HOME", "PATH"} <= names
+    assert not names & set(secrets) and "nobody-elses" not in "".join(given)
+
+
+def test_what_a_runner_reads_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TMPDIR", "LANG", "LC_NUMERIC", "LD_LIBRARY_PATH"):
+        monkeypatch.setenv(name, f"/{name}")
+    given = LocalConnection("local:", tmp_path).run(["env"]).stdout.decode().splitlines()
+    assert {"TMPDIR=/TMPDIR", "LANG=/LANG", "LC_NUMERIC=/LC_NUMERIC", "LD_LIBRARY_PATH=/LD_LIBRARY_PATH"} <= set(given)

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+from edgedeploy.deploy.scripts.trust import TRUST
+
 # $1 says who we are, $2 for how many seconds we may be silent. Holds the lock while its standard input is open and a
 # line comes now and then: a machine that lost its power or its network says nothing, and sshd would wait for it for
 # hours. What a power cut of the device leaves is known by the boot it belongs to, what a killed process leaves by its
 # number and by when it began. Says what the lock's link points to, which nobody else's does.
-LOCK = """
+LOCK = (
+    TRUST
+    + """
 set -eu
+require_trust mine
 mkdir -p .edgedeploy
 cd .edgedeploy
 boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo unknown)
@@ -75,3 +80,4 @@ limit="timeout $2"
 $limit true 2>/dev/null || limit=
 while $limit sh -c 'read -r line'; do :; done
 """
+)

@@ -30,6 +30,7 @@ from collections.abc import Iterable
 from edgedeploy.deploy.scripts.failures import FailureKind, failure_kind
 from edgedeploy.deploy.scripts.locking import LOCK as LOCK
 from edgedeploy.deploy.scripts.receiving import RENAME
+from edgedeploy.deploy.scripts.trust import TRUST, UNTRUSTED, untrusted
 from edgedeploy.deploy.scripts.verifying import HEALTH as HEALTH
 from edgedeploy.device.connection import Completed, Connection
 from edgedeploy.device.free_space import free_inodes
@@ -267,7 +268,10 @@ rmdir "$1" 2>/dev/null || :
 
 # For each release: one line of facts, then its manifest, whose size the line says. Whether it is confirmed is `yes`,
 # `no`, or `awaits` where a verdict is to confirm it; after a colon comes the last verdict, if there was one.
-LIST = """
+LIST = (
+    TRUST
+    + """
+require_trust any
 pwd
 cd .edgedeploy/releases 2>/dev/null || exit 0
 for folder in */*/; do
@@ -301,6 +305,7 @@ for folder in */*/; do
     [ "$size" = 0 ] || cat "$folder/manifest.json"
 done
 """
+)
 
 
 # $1 is a model; then its releases that are to go, none for the model itself: then what is current goes first.
@@ -409,6 +414,8 @@ def failed(connection: Connection, doing: str, completed: Completed) -> DeviceEr
     Args:
         doing: what it was for, to be read after «cannot».
     """
+    if completed.exit_status == UNTRUSTED:
+        return untrusted(connection.address, completed.stderr)
     # A login shell that lets nobody in says so on standard output.
     outputs = [output.decode(errors="replace") for output in (completed.stderr, completed.stdout[-1024:])]
     kind = failure_kind(next((output for output in outputs if output.strip()), ""))

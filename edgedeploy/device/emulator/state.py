@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from edgedeploy.foundation.errors import UnknownNameError
 from edgedeploy.foundation.files import cache_folder, write_bytes
+from edgedeploy.foundation.ownership import require_own_folder
 from edgedeploy.foundation.reading import STATE, read_file
 
 # It is a folder's name and, with dots and underscores taken out, a host's.
@@ -35,7 +36,7 @@ class BoardState(Struct, frozen=True, kw_only=True):
 
 
 def boards_folder() -> Path:
-    return cache_folder() / "boards"
+    return require_own_folder(cache_folder() / "boards")
 
 
 def board_names() -> tuple[str, ...]:
@@ -50,12 +51,13 @@ def board_folder(name: str) -> Path:
 
     Raises:
         UnknownNameError: it cannot be a board's name.
+        HostError: it belongs to another user, or others can write it.
     """
     if not _NAME.fullmatch(name):
         raise UnknownNameError(
             f"{name!r} cannot be a board's name", hint="use lower-case letters, digits, - _ and . (at most 32)"
         )
-    return boards_folder() / name
+    return require_own_folder(boards_folder() / name)
 
 
 def read_state(folder: Path) -> BoardState | None:

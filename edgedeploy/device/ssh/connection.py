@@ -20,6 +20,7 @@ from edgedeploy.device.ssh.sessions import Sessions
 from edgedeploy.device.ssh.settings import SshSettings
 from edgedeploy.device.ssh.tcp import open_socket
 from edgedeploy.foundation.errors import UnreachableError
+from edgedeploy.foundation.ownership import require_secret_file
 from edgedeploy.foundation.reading import KEY
 
 _KEEPALIVE_S = 15
@@ -144,6 +145,9 @@ def _log_in(
         auth_timeout=settings.timeout_s,
         transport_factory=lambda *args, **more: _transport(known, *args, **more),
     )
+    # After the login: a key that is refused there needs other words than one whose mode is wrong.
+    for path in settings.key_paths:
+        require_secret_file(path)
 
 
 def _transport(known: tuple[KnownKey, ...], *args: Any, **more: Any) -> paramiko.Transport:

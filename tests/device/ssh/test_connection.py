@@ -144,6 +144,14 @@ class TestUserKey:
             sshd.connect(key_paths=(key,))
         assert "ssh-add" in caught.value.hint and "EDGEDEPLOY_SSH_PASSPHRASE" in caught.value.hint
 
+    def test_that_others_can_read(self, sshd, tmp_path: Path) -> None:
+        key = tmp_path / "key"
+        key.write_bytes((sshd.folder / "user_key").read_bytes())
+        key.chmod(0o644)
+        with pytest.raises(InvalidFileError, match="other users can read the private key") as caught:
+            sshd.connect(key_paths=(key,))
+        assert caught.value.hint == f"chmod 600 {key}"
+
     def test_encrypted_with_its_passphrase(self, sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         key = tmp_path / "locked"
         command = ["ssh-keygen", "-q", "-p", "-N", "secret", "-f", str(key)]
