@@ -135,8 +135,10 @@ def _say(text: str) -> None:
 
 def main() -> NoReturn:
     """Entry point. Turns errors into messages and exit codes; everything else is in the library."""
+    from edgedeploy.cli import libraries
     from edgedeploy.cli.signals import StoppedError, raise_when_stopped
 
+    libraries.keep_quiet()
     raise_when_stopped()
     if _COMPLETION in os.environ:
         from edgedeploy.cli import completion

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,6 +23,9 @@ from edgedeploy.device.ssh.tcp import open_socket
 from edgedeploy.foundation.errors import UnreachableError
 from edgedeploy.foundation.ownership import require_secret_file
 from edgedeploy.foundation.reading import KEY
+
+# Without a handler, Python prints what paramiko logs, e.g. of each session that a server refuses.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 _KEEPALIVE_S = 15
 

@@ -36,6 +36,13 @@ def login_error(settings: SshSettings, transport: paramiko.Transport | None, err
             why=f"of {settings.keys_in_words}, none could be used: {error}",
             hint=f"check the key files, or {copy_a_key}",
         )
+    if transport is None or not transport.remote_version:
+        return UnreachableError(
+            f"{settings.where} closed the connection before the login",
+            why="its SSH server takes no more logins at the moment (MaxStartups, PerSourceMaxStartups or "
+            "PerSourcePenalties in sshd_config), or what listens there is no SSH server",
+            hint="wait a minute, and run the command again; if it stays so, check host and port",
+        )
     return UnreachableError(
         f"{settings.where} does not speak SSH with us",
         why=str(error) or type(error).__name__,
