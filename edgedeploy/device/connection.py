@@ -46,9 +46,17 @@ class Connection(Protocol):
 
     address: str
     """As the user gave it, e.g. `"board:rpi4"`."""
-    emulated: bool
     counts_instructions: bool
     """Whether the device's clock goes on by one nanosecond with each instruction it executes (an emulated board)."""
+
+    @property
+    def emulated(self) -> bool:
+        """Whether an emulator executes its programs, as the machine itself shows: its times are then no latency.
+
+        Raises:
+            DeviceError: it does not say what it is in time.
+            UnreachableError: the connection was lost.
+        """
 
     def run(self, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] = b"", timeout_s: float = 60.0) -> Completed:
         """Run a command in the user's home folder and wait for it. Words are quoted here, never by the caller.

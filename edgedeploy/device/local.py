@@ -10,11 +10,13 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from edgedeploy.device.backlog import POLL_S, Backlog
 from edgedeploy.device.connection import Completed
+from edgedeploy.device.probe.machine_kind import machine_kind
 from edgedeploy.device.pump import did_not_end, run_to_end
 from edgedeploy.device.streams import Reader, Writer
 from edgedeploy.device.watchdog import SilenceLimit
@@ -37,7 +39,6 @@ class LocalConnection:
         HostError: the folder cannot be made.
     """
 
-    emulated = False
     counts_instructions = False
 
     def __init__(self, address: str, home: Path) -> None:
@@ -47,6 +48,11 @@ class LocalConnection:
             home.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(home, error) from error
+
+    @cached_property
+    def emulated(self) -> bool:
+        """Whether an emulator executes this machine's programs."""
+        return machine_kind(self).kind == "emulator"
 
     def run(self, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] = b"", timeout_s: float = 60.0) -> Completed:
         return run_to_end(self.start(argv), stdin, timeout_s=timeout_s, command=argv[0], address=self.address)

@@ -44,6 +44,24 @@ class Fit(Struct, frozen=True, kw_only=True):
     """In what the device is less than the target is by default, or another than it."""
 
 
+class MachineKind(Struct, frozen=True, kw_only=True):
+    """What executes a device's programs."""
+
+    kind: Literal["hardware", "virtual machine", "emulator"] = "hardware"
+    """`"hardware"`: nothing says otherwise. `"virtual machine"`: a real core, which others may share. `"emulator"`: the
+    instructions are executed by software, so that wall-clock times are no latency."""
+    name: str = ""
+    """Of the hypervisor or emulator, e.g. `"KVM"`, `"Amazon EC2"`, `"QEMU"`, `"qemu-user"`."""
+    container: str = ""
+    """E.g. `"docker"`; empty outside one. It changes nothing about time."""
+
+    @property
+    def words(self) -> str:
+        """In words, e.g. `"virtual machine (KVM), in a docker container"`."""
+        name = f" ({self.name})" if self.name else ""
+        return f"{self.kind}{name}" + (f", in a {self.container} container" if self.container else "")
+
+
 class Probe(Struct, frozen=True, kw_only=True):
     """None and empty stand for what the device did not say, or not in a way that can be believed."""
 
@@ -80,5 +98,6 @@ class Probe(Struct, frozen=True, kw_only=True):
     temperature_c: float | None
     throttled: tuple[ThrottlingEvent, ...] | None
     """What a Raspberry Pi's firmware reports, now or since the board was started; None without such firmware."""
+    machine_kind: MachineKind = MachineKind()
     fit: Fit | None = None
     """None where no target is for such a device."""

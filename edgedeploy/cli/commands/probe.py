@@ -52,6 +52,7 @@ def command(device: str, accept_new: bool, out: Output) -> int:
 def _rows(found: Probe) -> dict[str, str]:
     return {
         "board": found.board or _UNKNOWN,
+        "machine": found.machine_kind.words,
         "system": found.system.name or _UNKNOWN,
         "kernel": f"{found.kernel} on {found.machine}",
         "programs": _programs(found),

@@ -6,7 +6,7 @@ A device may be anybody's: what it says is bounded in length, held to what such 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import structs
 
@@ -14,6 +14,7 @@ from edgedeploy.device.connection import Connection
 from edgedeploy.device.free_space import free_bytes
 from edgedeploy.device.probe import elf_header
 from edgedeploy.device.probe.c_library import read_c_library
+from edgedeploy.device.probe.machine_kind import read_kind
 from edgedeploy.device.probe.script import SCRIPT
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.foundation.programs import last_lines
@@ -107,6 +108,7 @@ def read_answer(answer: bytes, address: str) -> Probe:
             has_loader=bool(facts["loader"]),
             asked=bool(facts["end"]),
         ),
+        machine_kind=read_kind(facts.found),
         pythons=_pythons(facts["python"]),
         temperature_c=_temperature_c(facts["thermal"]),
         throttled=_throttled(facts.first("throttled")),
@@ -121,6 +123,10 @@ class _Facts:
         for line in answer[:_ANSWER_LIMIT_BYTES].decode(errors="replace").split("\n"):
             key, space, value = line[:_LINE_LIMIT].partition(" ")
             self._lines.setdefault(key, []).append(value.strip() if space else "")
+
+    @property
+    def found(self) -> Mapping[str, Sequence[str]]:
+        return self._lines
 
     def __getitem__(self, key: str) -> list[str]:
         return self._lines.get(key, [])

@@ -6,7 +6,10 @@ names under which a Python is looked for.
 
 from __future__ import annotations
 
-SCRIPT = """
+from edgedeploy.device.probe.machine_kind import SCRIPT as MACHINE_KIND
+
+SCRIPT = (
+    """
 LC_ALL=C
 export LC_ALL
 
@@ -113,5 +116,9 @@ for zone in /sys/class/thermal/thermal_zone*; do
 done
 { vcgencmd get_throttled || first /sys/devices/platform/soc/soc:firmware/get_throttled; } 2>/dev/null </dev/null |
     lines throttled
+"""
+    + MACHINE_KIND
+    + """
 echo end
 """
+)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import paramiko
 
 from edgedeploy.device.connection import Completed
+from edgedeploy.device.probe.machine_kind import machine_kind
 from edgedeploy.device.pump import run_to_end
 from edgedeploy.device.ssh import key_passphrase
 from edgedeploy.device.ssh.host_keys import HostKeyPolicy
@@ -52,10 +54,11 @@ class SshConnection:
     """
 
     def __init__(
-        self, address: str, settings: SshSettings, *, emulated: bool = False, counts_instructions: bool = False
+        self, address: str, settings: SshSettings, *, emulated: bool | None = None, counts_instructions: bool = False
     ) -> None:
         self.address = address
-        self.emulated = emulated
+        if emulated is not None:
+            self.emulated = emulated
         self.counts_instructions = counts_instructions
         self._settings = settings
         self._passphrases: dict[str, str] = {}
@@ -66,6 +69,11 @@ class SshConnection:
         except BaseException:
             self.close()
             raise
+
+    @cached_property
+    def emulated(self) -> bool:
+        """Whether an emulator executes the device's programs. The device is asked once, where that is not known."""
+        return machine_kind(self).kind == "emulator"
 
     def run(self, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] = b"", timeout_s: float = 60.0) -> Completed:
         return run_to_end(self.start(argv), stdin, timeout_s=timeout_s, command=argv[0], address=self.address)

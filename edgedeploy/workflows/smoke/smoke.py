@@ -145,7 +145,8 @@ def _required(release: Release | None) -> Release:
 def _board(connection: Connection) -> tuple[str, Probe]:
     found = probe(connection, pythons=())
     cores = f"{found.cores} x {found.cpu or 'unknown core'}" if found.cores else found.cpu
-    emulated = "emulated" if connection.emulated else ""
+    kind = found.machine_kind
+    emulated = "emulated" if connection.emulated else kind.words if kind.kind != "hardware" else ""
     parts = (found.board or found.machine, emulated, found.system.name or found.kernel, cores)
     return ", ".join(part for part in parts if part), found
 

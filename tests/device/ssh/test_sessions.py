@@ -72,9 +72,11 @@ def test_a_server_that_opens_no_session_says_so(new_sshd) -> None:
 
 def test_a_server_that_takes_no_more_logins_says_so(new_sshd) -> None:
     server = new_sshd("busy", settings="MaxStartups 1\nLoginGraceTime 60\n")
-    with contextlib.closing(_place_taken(server.port)):
-        with pytest.raises(UnreachableError, match="closed the connection before the login") as caught:
-            server.connect()
+    with (
+        contextlib.closing(_place_taken(server.port)),
+        pytest.raises(UnreachableError, match="closed the connection before the login") as caught,
+    ):
+        server.connect()
     assert "MaxStartups" in caught.value.why
 
 
