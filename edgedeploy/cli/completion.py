@@ -19,7 +19,6 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 if TYPE_CHECKING:
     from edgedeploy.foundation.resources import Kind
 
-_SSH_CONFIG_LIMIT_BYTES = 1 << 20
 Items = list["CompletionItem[str]"]
 
 
@@ -86,11 +85,12 @@ def _titled(kind: Kind) -> Iterator[tuple[str, str]]:
     import tomllib
 
     from edgedeploy.foundation import resources
+    from edgedeploy.foundation.reading import TOML_TEXT, read_text
 
     for name in resources.names(kind):
         title = ""
         with contextlib.suppress(Exception):
-            title = str(tomllib.loads(resources.find(kind, name).read_text(encoding="utf-8")).get("title", ""))
+            title = str(tomllib.loads(read_text(resources.find(kind, name), TOML_TEXT)).get("title", ""))
         yield name, title
 
 
@@ -104,9 +104,11 @@ def _boards() -> list[str]:
 
 def _ssh_hosts() -> list[str]:
     """Return the names after `Host` that are no patterns, in the order of the file."""
+    from edgedeploy.foundation.reading import SSH_TEXT, read_text
+
     text = ""
-    with contextlib.suppress(OSError), (Path.home() / ".ssh" / "config").open("rb") as file:
-        text = file.read(_SSH_CONFIG_LIMIT_BYTES).decode("utf-8", "replace")
+    with contextlib.suppress(OSError):
+        text = read_text(Path.home() / ".ssh" / "config", SSH_TEXT, errors="replace")
     found = re.findall(r"^[ \t]*host(?:[ \t]*=[ \t]*|[ \t]+)(.+)$", text, re.IGNORECASE | re.MULTILINE)
     return list(dict.fromkeys(word for words in found for word in words.split() if not re.search(r"[*?!\"#]", word)))
 

@@ -14,6 +14,7 @@ import stat
 from pathlib import Path
 
 from edgedeploy.foundation.errors import EdgedeployError, HostError, InvalidFileError
+from edgedeploy.foundation.reading import open_file
 
 _GROUP_OR_OTHERS = 0o077
 
@@ -49,7 +50,7 @@ def require_secret_file(path: Path) -> Path:
     """
     try:
         found = path.stat()
-        with path.open("rb") as file:
+        with open_file(path) as file:
             is_private = b"PRIVATE KEY" in file.readline(200)
     except OSError:
         return path  # whoever reads it says so

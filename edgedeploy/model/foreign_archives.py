@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
+from edgedeploy.foundation.reading import open_file
+
 _END = b"PK\x05\x06"
 _END_BYTES = 22 + 0xFFFF
 """The record at the end of a zip archive, and the longest comment behind it (APPNOTE.TXT, 4.3.16)."""
@@ -106,7 +108,7 @@ def _pickle_of(path: Path, names: list[str]) -> bytes:
     """The beginning of a checkpoint's pickle, as bytes: the classes that it names stand in it."""
     name = next(name for name in names if PurePosixPath(name).name == "data.pkl")
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(name) as file:
+        with open_file(path) as whole, zipfile.ZipFile(whole) as archive, archive.open(name) as file:
             return file.read(_MOST_PICKLE_BYTES)
     except (OSError, ValueError, NotImplementedError, RuntimeError, EOFError, zipfile.BadZipFile):
         return b""
@@ -114,14 +116,14 @@ def _pickle_of(path: Path, names: list[str]) -> bytes:
 
 def _names(path: Path) -> list[str]:
     """The names in an archive. Raises an error of `zipfile` where it is no whole one, or has too many."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         size_bytes = file.seek(0, os.SEEK_END)
         file.seek(max(0, size_bytes - _END_BYTES))
         end = file.read(_END_BYTES)
     place = end.rfind(_END)
     if place < 0 or int.from_bytes(end[place + 12 : place + 16], "little") > _MOST_DIRECTORY_BYTES:
         raise ValueError("no list of names, or a very long one")
-    with zipfile.ZipFile(path) as archive:
+    with open_file(path) as file, zipfile.ZipFile(file) as archive:
         return archive.namelist()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 
 from edgedeploy.foundation.errors import EdgedeployError
+from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.foundation.validation import is_name
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.model.load import is_tflite, read_onnx
@@ -35,7 +36,7 @@ def name_of_file(model: Path) -> str:
 def recorded_name(model: Path) -> str | None:
     """Return the name that is recorded in a file; None when there is none, or it is not one that a model can have."""
     try:
-        name = _of_tflite(model.read_bytes()) if is_tflite(model) else _of_onnx(read_onnx(model))
+        name = _of_tflite(read_file(model, MODEL)) if is_tflite(model) else _of_onnx(read_onnx(model))
     except (EdgedeployError, OSError):
         return None
     return name if name is not None and is_name(name) else None

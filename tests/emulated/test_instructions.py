@@ -13,7 +13,7 @@ from support.handed_over import hand_over
 from edgedeploy import api
 from edgedeploy.device.emulator.board import BoardStatus, board_down, board_status, emulated_board
 from edgedeploy.metrics.model_comparison import ResultFailedError
-from edgedeploy.workflows.emulated.instruction_counts import speed_judge
+from edgedeploy.workflows.judges import speed_judge
 
 pytestmark = pytest.mark.emulated
 

@@ -11,7 +11,7 @@ import shlex
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.foundation.sanitize import printable
 
-UNTRUSTED = 9
+UNTRUSTED = 8
 """The exit status of a script that found its store to be another's, or open to others."""
 _SHOWN = 8
 
@@ -30,7 +30,7 @@ require_trust() {
     )
     [ -n "$found" ] || return 0
     printf '%s\\n%s\\n%s\\n' "$(pwd)" "$(id -un 2>/dev/null || id -u)" "$found" >&2
-    exit 9
+    exit 8
 }
 suspects() {
     me=$(id -u 2>/dev/null || :)

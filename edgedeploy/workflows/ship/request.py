@@ -10,6 +10,7 @@ from msgspec import Struct
 from edgedeploy.bundle.signature import check_key
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import DatasetError, IntegrityError, InvalidFileError, UnknownNameError
+from edgedeploy.foundation.files import sha256_file
 from edgedeploy.metrics.classification import find_metric
 from edgedeploy.model.identity import sha256_of_model
 from edgedeploy.model.inspect import inspect_model
@@ -159,7 +160,13 @@ def _check_expiry(contract: Contract) -> None:
 
 def _model(contract: Contract) -> Path:
     path = contract.folder / contract.model.file
-    if sha256_of_model(path) != contract.model.sha256:
+    try:
+        sha256 = sha256_of_model(path)
+    except InvalidFileError:
+        sha256 = sha256_file(path)
+        if sha256 == contract.model.sha256:
+            raise
+    if sha256 != contract.model.sha256:
         raise IntegrityError(
             f"{path} is not the model that the contract names",
             why="its SHA-256 is another one",

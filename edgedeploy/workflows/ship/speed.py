@@ -12,6 +12,7 @@ from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import Progress
+from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.inference.formats import format_of, runtime_of
 from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.model.load import load_onnx
@@ -72,12 +73,12 @@ def _compared(
     request: ShipRequest, optimized: Path, connection: Connection, release: Release, progress: Progress
 ) -> SpeedFigure:
     timing = DeviceTiming(connection, release, progress)
-    result = optimized.read_bytes()
+    result = read_file(optimized, MODEL)
     backend, runtime = release.manifest.runtime.backend, runtime_of(format_of(result[:8]))
     if format_of(result[:8]) != ("tflite" if backend == "tflite" else "onnx"):
         raise ResultFailedError(f"the release runs in {backend}, and the float model in {runtime}")
     is_onnx = format_of(result[:8]) == "onnx"
-    source = load_onnx(request.model).SerializeToString() if is_onnx else request.model.read_bytes()
+    source = load_onnx(request.model).SerializeToString() if is_onnx else read_file(request.model, MODEL)
     dataset = open_dataset(request.evaluation, release.manifest.model.inputs)
     feeds = [sample.feed for sample in itertools.islice(dataset.samples(), _FEEDS)]
     return timing.compare(source, result, feeds)
