@@ -123,7 +123,10 @@ def _ship(request: ShipRequest, connection: Connection, folder: Path, progress: 
     pushed = _push(request, bundle, connection, progress)
     with _saying_what_is_left(pushed.release, progress):
         measurement = _measure(request, connection, pushed.release, progress)
-        evidence = judged_on_device(request, optimized, evidence, connection, pushed.release, progress)
+        emulated = measurement.conditions.emulated
+        evidence = judged_on_device(
+            request, optimized, evidence, connection, pushed.release, progress, emulated=emulated
+        )
         verdict = check(request.contract, measurement, strict=request.strict)
         verdict = with_speed(verdict, evidence.speed, request.allowed)
         profiled = _profile(connection, pushed.release, progress)

@@ -37,13 +37,20 @@ def judged_on_device(
     connection: Connection,
     release: Release,
     progress: Progress,
+    *,
+    emulated: bool = False,
 ) -> Evidence:
     """Return the evidence with the speed by the device's own clock, where nobody judged before the push.
 
     Where the device cannot judge, the evidence says why: a release is not taken back for that.
+
+    Args:
+        emulated: whether the measurement found an emulator behind the address.
     """
     if evidence.speed is not None or not judges_itself(request.device):
         return evidence
+    if emulated:
+        return _with(evidence, None, f"{request.device} is emulated: its clock says nothing of a real board")
     try:
         figure = _compared(request, optimized, connection, release, progress)
     except (EdgedeployError, ResultFailedError) as error:

@@ -98,5 +98,7 @@ def test_a_device_that_cannot_judge_says_why(local, make_release, tmp_path) -> N
     found = judged_on_device(request, result, evidence, local, make_release(), SILENT)
     assert found.speed is None and found.speed_unjudged
     assert f"speed was not judged: {found.speed_unjudged}" in found.reasons
+    virtual = judged_on_device(request, result, evidence, local, make_release(), SILENT, emulated=True)
+    assert virtual.speed is None and "ssh://pi is emulated" in virtual.speed_unjudged
     here = ship_request(model, str(tmp_path / "e.npz"), "local:")
     assert judged_on_device(here, result, evidence, local, make_release(), SILENT) is evidence
