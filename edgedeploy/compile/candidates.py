@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from edgedeploy.compile.protocol import Backend
 from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.foundation.suggest import did_you_mean
 from edgedeploy.inference.element_types import TEXT, travels
 from edgedeploy.inference.formats import ModelFormat
 from edgedeploy.targets.backends import backend_module, backend_names, find_backend
@@ -77,7 +78,11 @@ def _text_of(model: ModelFacts | None) -> str:
 def _named(name: str, target: Target, format: ModelFormat, text: str) -> Candidate:
     facts = find_backend(name)
     if facts is None:
-        raise UnsupportedError(f"there is no backend {name!r}", why=f"there are: {', '.join(backend_names())}")
+        raise UnsupportedError(
+            f"there is no backend {name!r}",
+            why=f"there are: {', '.join(backend_names())}",
+            hint=did_you_mean(name, ("auto", *backend_names())),
+        )
     backend = _load(name)
     if name not in target.backends:
         reason: str | None = f"the target lists {', '.join(target.backends) or 'none'}"

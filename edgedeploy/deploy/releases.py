@@ -21,6 +21,7 @@ from edgedeploy.deploy.verification import altered_releases, broken_files
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError, IntegrityError, UnknownNameError
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.suggest import did_you_mean
 from edgedeploy.foundation.validation import NAME_PATTERN, is_name
 from edgedeploy.values.bundle import Manifest, Release
 
@@ -192,7 +193,7 @@ def find_current(listing: Listing, address: str, name: str | None = None) -> Rel
     known = ", ".join(sorted(current))
     if name is None:
         raise UnknownNameError(f"{address} has several models: {known}", hint="say which with --name")
-    raise UnknownNameError(f"{address} has no model {name!r}", why=f"it has: {known}")
+    raise UnknownNameError(f"{address} has no model {name!r}", why=f"it has: {known}", hint=did_you_mean(name, current))
 
 
 def other_release(connection: Connection, release: Release, wanted: str) -> Release:
@@ -211,6 +212,7 @@ def other_release(connection: Connection, release: Release, wanted: str) -> Rele
         raise UnknownNameError(
             f"{connection.address} has no {what} of {release.name}, beside {release.id}",
             why=f"it has: {', '.join(sorted(others)) or 'no other'}",
+            hint=did_you_mean(wanted, (*others, "previous"), f"edgedeploy releases {connection.address}"),
         )
     return others[identity]
 

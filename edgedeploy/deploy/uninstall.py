@@ -14,6 +14,7 @@ from edgedeploy.deploy.store import DeviceStore, open_store
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError, UnknownNameError
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.suggest import did_you_mean
 from edgedeploy.values.bundle import Release
 
 _SWEEP_TIMEOUT_S = 600.0
@@ -113,15 +114,20 @@ def _model(connection: Connection, listing: Listing, name: str | None) -> str:
     if not known:
         raise UnknownNameError(f"{connection.address} has no releases")
     what = "several models" if name is None else f"no model {name!r}"
-    raise UnknownNameError(f"{connection.address} has {what}", hint=f"it has: {', '.join(known)}; say which by --name")
+    otherwise = f"it has: {', '.join(known)}; say which by --name"
+    raise UnknownNameError(f"{connection.address} has {what}", hint=did_you_mean(name or "", known, otherwise))
 
 
 def _found(connection: Connection, mine: Sequence[Release], identity: str) -> Release:
     for release in mine:
         if release.id == identity:
             return release
-    known = ", ".join(release.id for release in mine)
-    raise UnknownNameError(f"{connection.address} has no release {identity!r}", hint=f"it has: {known}")
+    known = [release.id for release in mine]
+    raise UnknownNameError(
+        f"{connection.address} has no release {identity!r}",
+        why=f"it has: {', '.join(known)}",
+        hint=did_you_mean(identity, known, f"edgedeploy releases {connection.address}"),
+    )
 
 
 def _refuse_what_is_needed(connection: Connection, release: Release, mine: Sequence[Release]) -> None:

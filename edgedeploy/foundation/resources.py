@@ -7,6 +7,7 @@ from typing import Literal
 
 from edgedeploy.foundation.errors import InvalidFileError, UnknownNameError
 from edgedeploy.foundation.files import config_folder
+from edgedeploy.foundation.suggest import did_you_mean
 
 Kind = Literal["quantize", "targets"]
 
@@ -47,5 +48,5 @@ def find(kind: Kind, name: str) -> Path:
     raise UnknownNameError(
         f"there is no {what} {name!r}",
         why=f"known: {', '.join(known)}",
-        hint=f"choose one of them, or add {folders(kind)[0] / 'NAME.toml'}",
+        hint=did_you_mean(name, known, f"choose one of them, or add {folders(kind)[0] / 'NAME.toml'}"),
     )

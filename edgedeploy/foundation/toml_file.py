@@ -12,6 +12,7 @@ import msgspec
 from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.foundation.files import unreadable
 from edgedeploy.foundation.reading import TOML_TEXT, read_text
+from edgedeploy.foundation.suggest import did_you_mean
 
 Value = TypeVar("Value", bound=msgspec.Struct)
 
@@ -104,12 +105,16 @@ def _with(document: Any, keys: list[str | int], value: Any) -> Any:
 def _hint(document: Any, kind: type[msgspec.Struct], keys: tuple[str | int, ...], *, unknown_key: bool) -> str:
     info = _type_at(document, kind, keys[:-1])
     if unknown_key:
-        return f"keys of this table: {', '.join(field.encode_name for field in getattr(info, 'fields', ()))}"
+        known = [field.encode_name for field in getattr(info, "fields", ())]
+        guess = did_you_mean(str(keys[-1]), known)
+        return f"{guess}{' ' if guess else ''}keys of this table: {', '.join(known)}"
     # Of tables that come in several kinds, one key says which.
     if keys and isinstance(info, msgspec.inspect.UnionType):
         kinds = [member for member in info.types if getattr(member, "tag_field", None) == keys[-1]]
         if kinds:
-            return f"one of: {', '.join(str(getattr(member, 'tag', '')) for member in kinds)}"
+            known = [str(getattr(member, "tag", "")) for member in kinds]
+            guess = did_you_mean(str(_at(document, list(keys))), known)
+            return f"{guess}{' ' if guess else ''}one of: {', '.join(known)}"
     return ""
 
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from edgedeploy.foundation.callables import is_object_name, load_callable
 from edgedeploy.foundation.errors import DatasetError, UnknownNameError
+from edgedeploy.foundation.suggest import did_you_mean
 from edgedeploy.inference.text import is_text
 from edgedeploy.metrics.metric import Metric, Scorer
 
@@ -44,7 +45,7 @@ def find_metric(name: str) -> Metric:
     raise UnknownNameError(
         f"there is no metric {name!r}",
         why=f"known: {', '.join(BUILT_IN)}, or a function of your own",
-        hint="choose one of them, or name a function as package.module:function",
+        hint=did_you_mean(name, BUILT_IN, "choose one of them, or name a function as package.module:function"),
     )
 
 

@@ -23,6 +23,7 @@ from edgedeploy.foundation.errors import DeviceError, UnknownNameError, Unsuppor
 from edgedeploy.foundation.locks import exclusive
 from edgedeploy.foundation.programs import need
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.foundation.suggest import did_you_mean
 from edgedeploy.targets.load import load_target, target_names
 from edgedeploy.values.target import Emulation, Target
 
@@ -280,7 +281,7 @@ def _target_named(name: str) -> str:
         return name
     raise UnknownNameError(
         f"there is no board {name!r} yet, and no target of that name",
-        hint=f"edgedeploy board up {name} --target {DEFAULT_BOARD}",
+        hint=did_you_mean(name, (*target_names(), *_made()), f"edgedeploy board up {name} --target {DEFAULT_BOARD}"),
     )
 
 
@@ -295,7 +296,9 @@ def _known(name: str) -> Path:
         raise UnknownNameError(
             f"there is no board {name!r}",
             why=f"boards: {', '.join(_made()) or 'none yet'}",
-            hint=f"edgedeploy board up {name} --target {DEFAULT_BOARD}",
+            hint=did_you_mean(
+                name, (*_made(), *target_names()), f"edgedeploy board up {name} --target {DEFAULT_BOARD}"
+            ),
         )
     return folder
 

@@ -68,7 +68,7 @@ def probe(connection: Connection, *, pythons: Sequence[str] = PYTHONS) -> Probe:
         raise DeviceError(
             f"{connection.address} does not say what it is",
             why=last_lines(completed.stderr, completed.stdout) or f"its shell ended with {completed.exit_status}",
-            hint="edgedeploy needs a POSIX shell and uname there: busybox has both",
+            hint="install a POSIX shell and uname there: busybox has both",
         )
     chosen = fit_target(found)
     return structs.replace(found, fit=chosen[1] if chosen else None)

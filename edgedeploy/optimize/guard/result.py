@@ -86,9 +86,14 @@ class GuardResult(Struct, frozen=True, kw_only=True):
     def refusals(self) -> tuple[str, ...]:
         """Why the result must not leave, and what would allow it; empty when it may leave."""
         return tuple(
-            violation.reason + (f" (--allow {violation.allowance} would let it through)" if violation.allowance else "")
+            violation.reason + (_way_through(violation.allowance) if violation.allowance else "")
             for violation in self.violations
         )
+
+
+def _way_through(allowance: str) -> str:
+    # `ship` and `compile` have no such option: there the contract says what is allowed.
+    return f' (to let it through: edgedeploy optimize --allow {allowance}, or in a contract allow = ["{allowance}"])'
 
 
 class Findings:
