@@ -9,6 +9,7 @@ import os
 import platform
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,8 @@ import msgspec
 from loopback_sshd import Server, serve
 
 from edgedeploy.bundle.build import encode_manifest, list_files, open_bundle
-from edgedeploy.deploy.push import push
+from edgedeploy.deploy.push import carry_out, push
+from edgedeploy.deploy.request import PushRequest
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.emulator.board import BoardStatus, board_access, board_kill, board_up, emulated_board
 from edgedeploy.device.ssh.connection import SshConnection
@@ -34,6 +36,9 @@ from edgedeploy.values.model import ModelFacts
 WEIGHTS_BYTES = 6 << 20
 _SHARED_BYTES = 2 << 20
 _DISK_MB = 96
+_LISTENS = "Server listening on"
+_OWN_LINES = "# as it was\n"
+_RELOAD_TIMEOUT_S = 60.0
 
 # Answers as a runner does, and needs nothing but a shell.
 _RUN = """#!/bin/sh
@@ -120,12 +125,14 @@ class FaultSubject:
         shutil.rmtree(bundle.path)
         return release
 
-    def begin_push(self, bundle: Bundle, port: int | None = None) -> Pusher:
+    def begin_push(
+        self, bundle: Bundle, port: int | None = None, *, confirm: str = "", confirm_timeout_s: float = 600.0
+    ) -> Pusher:
         """Push in a process of its own; through a proxy at `port`, if one is given."""
         way = self.settings()
         if port is not None:
             way = msgspec.structs.replace(way, port=port, known_as=f"[{way.host}]:{way.port}")
-        return Pusher(bundle, self.place, way)
+        return Pusher(bundle, self.place, way, confirm, confirm_timeout_s)
 
 
 class FaultBoard(FaultSubject):
@@ -165,9 +172,27 @@ class SshServer(FaultSubject):
     def settings(self) -> SshSettings:
         return self._server.settings
 
+    @property
+    def home(self) -> Path:
+        """Of the device, on this machine."""
+        return self._server.home
+
     def remount(self, how: str) -> None:
-        """Make its file system `ro` or `rw`."""
-        subprocess.run(["mount", "-o", f"remount,{how}", str(self._server.home)], check=True)
+        """Change an option of its file system: `ro`, `rw`, `noexec`, `nr_inodes=N` …"""
+        subprocess.run(["mount", "-o", f"remount,{how}", str(self.home)], check=True)
+
+    def configure(self, lines: str) -> None:
+        """Let the server read other lines of sshd_config before its own; connections that are open stay as they are."""
+        config = self._server.folder / "sshd_config"
+        own = config.read_text().partition(_OWN_LINES)
+        config.write_text(f"{lines}{_OWN_LINES}{own[2] or own[0]}")
+        listened = (self._server.folder / "log").read_text(errors="replace").count(_LISTENS)
+        # It starts itself anew, and listens a moment later.
+        os.kill(self._server.process.pid, signal.SIGHUP)
+        until = time.monotonic() + _RELOAD_TIMEOUT_S
+        log = self._server.folder / "log"
+        while log.read_text(errors="replace").count(_LISTENS) <= listened and time.monotonic() < until:
+            time.sleep(0.05)
 
 
 @functools.cache
@@ -209,8 +234,9 @@ def server_subject(rng: random.Random) -> Iterator[SshServer]:
 class Pusher:
     """A process that pushes, and what it says that it is doing."""
 
-    def __init__(self, bundle: Bundle, address: str, way: SshSettings) -> None:
+    def __init__(self, bundle: Bundle, address: str, way: SshSettings, confirm: str, confirm_timeout_s: float) -> None:
         words = [str(bundle.path), address, msgspec.json.encode(way, enc_hook=str).decode()]
+        words += [confirm, str(confirm_timeout_s)]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.fault_subjects", *words],
             stdout=subprocess.PIPE,
@@ -289,12 +315,15 @@ class _Steps:
         pass
 
 
-def main(bundle: str, address: str, way: str) -> int:
+def main(bundle: str, address: str, way: str, confirm: str, confirm_timeout_s: str) -> int:
     """The pushing process."""
     settings = msgspec.json.decode(way, type=SshSettings, dec_hook=lambda kind, value: kind(value))
+    request = PushRequest(
+        bundle=open_bundle(Path(bundle)), confirm=confirm or None, confirm_timeout_s=float(confirm_timeout_s), keep=2
+    )
     try:
         with SshConnection(address, settings) as device:
-            push(open_bundle(Path(bundle)), device, keep=2, progress=_Steps())
+            carry_out(request, device, _Steps())
     except EdgedeployError as error:
         print(f"error: {error}", flush=True)
         return error.exit_code
@@ -302,4 +331,4 @@ def main(bundle: str, address: str, way: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:4]))
+    sys.exit(main(*sys.argv[1:6]))

@@ -1,6 +1,7 @@
 """Interrupt pushes in every way there is, and count the releases that are lost.
 
-Usage: scripts/bench faults [--faults KIND=N,KIND=N] [--boards N] [--seed N] [--folder FOLDER]
+Usage: scripts/bench faults [--faults KIND=N,KIND=N | --kind KIND] [--minutes N] [--boards N] [--seed N]
+                            [--folder FOLDER] [--fresh]
 
 After each fault one release must be current that is whole and answers, the old or the new one, and the next push must
 succeed without anybody's help. Each fault is a line in FOLDER/faults.jsonl; runs add to it, and all of them make the
@@ -23,12 +24,14 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lossy_proxy import lossy_proxy
 
 from benchmarks import ROOT
+from benchmarks.fault_check import PUSH_TIMEOUT_S, check
+from benchmarks.fault_pushes import bytecode, confirm, few_sessions, inodes_exhausted, refused_push
 from benchmarks.fault_subjects import (
     STATES,
     WEIGHTS_BYTES,
@@ -44,34 +47,12 @@ from benchmarks.fault_subjects import (
 from benchmarks.faults_report import document
 from edgedeploy.bundle.build import open_bundle
 from edgedeploy.deploy.push import push
-from edgedeploy.deploy.releases import list_releases
-from edgedeploy.deploy.verification import broken_files
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.values.bundle import Bundle
 
 _DOCUMENT = ROOT / "docs" / "bench_faults.md"
-_PUSH_TIMEOUT_S = 300.0
 _BOARD, _SERVER = FaultBoard.place, SshServer.place
 _CLOCKS = ("1970-01-01T00:00:00", "1999-12-31T23:59:58", "2038-01-19T03:14:05", "2098-06-01T12:00:00")
-
-
-def check(subject: FaultSubject, bundles: list[Bundle]) -> str:
-    """Hold the device to the promise. Returns which release is current: `old` or `new`."""
-    allowed = {subject.old.id: "old"} | {f"{one.manifest.version}-{one.sha256[:12]}": "new" for one in bundles}
-    with subject.connect() as device:
-        listing = list_releases(device)
-        current = [release for release in listing.releases if release.current]
-        if len(current) != 1 or current[0].id not in allowed:
-            raise Lost(f"current is {[release.id for release in current]}, and only {list(allowed)} may be")
-        if wrong := broken_files(device, current[0]):
-            raise Lost(f"{current[0].id} is current and damaged: {wrong}")
-        # The push after a fault takes away what the fault itself has damaged.
-        if listing.damaged:
-            raise Lost(f"damaged releases lie there: {listing.damaged}")
-        answer = device.run([f"{current[0].path}/run", "check"])
-        if answer.exit_status:
-            raise Lost(f"{current[0].id} is current and does not answer: {answer.stdout!r}")
-    return allowed[current[0].id]
 
 
 def _strike(subject: FaultSubject, pusher: Pusher) -> str:
@@ -79,10 +60,10 @@ def _strike(subject: FaultSubject, pusher: Pusher) -> str:
     into a random state. Returns the state."""
     rng = subject.rng
     if rng.random() < 0.5:
-        pusher.wait_for("", _PUSH_TIMEOUT_S)
+        pusher.wait_for("", PUSH_TIMEOUT_S)
         pusher.ended(rng.uniform(0.0, 1.1 * subject.push_s))
     else:
-        pusher.wait_for(rng.choice(STATES), _PUSH_TIMEOUT_S)
+        pusher.wait_for(rng.choice(STATES), PUSH_TIMEOUT_S)
         pusher.ended(rng.uniform(0.0, 0.1 * subject.push_s))
     return pusher.doing()
 
@@ -132,7 +113,7 @@ def connection_cut(subject: FaultSubject) -> tuple[str, list[Bundle]]:
     cut = rng.choice((rng.randint(0, all_bytes), rng.randint(0, talk), all_bytes - rng.randint(0, talk)))
     with lossy_proxy(subject.settings().port, cut_after_bytes=cut) as proxy:
         pusher = subject.begin_push(bundle, proxy.port)
-        if not pusher.ended(_PUSH_TIMEOUT_S):
+        if not pusher.ended(PUSH_TIMEOUT_S):
             pusher.kill()
             raise Lost("the push hangs after its connection was cut")
         state = pusher.doing()
@@ -167,6 +148,11 @@ def _push_into(subject: FaultSubject, bundle: Bundle, state: str, happen: Callab
     except EdgedeployError:
         return progress.reached
     return "after it was done"
+
+
+def inodes(subject: FaultSubject) -> tuple[str, list[Bundle]]:
+    state = subject.rng.choice(STATES)
+    return inodes_exhausted(subject, lambda device, bundle, happen: _push_into(device, bundle, state, happen))
 
 
 _FILL = (
@@ -211,7 +197,7 @@ def read_only(subject: FaultSubject) -> tuple[str, list[Bundle]]:
 def two_at_once(subject: FaultSubject) -> tuple[str, list[Bundle]]:
     bundles = [subject.new_bundle(), subject.new_bundle()]
     pushers = [subject.begin_push(bundle) for bundle in bundles]
-    if not all(pusher.ended(_PUSH_TIMEOUT_S) for pusher in pushers):
+    if not all(pusher.ended(PUSH_TIMEOUT_S) for pusher in pushers):
         raise Lost("one of two pushes hangs")
     codes = sorted(pusher.process.returncode for pusher in pushers)
     if codes not in ([0, 0], [0, 12]):
@@ -251,6 +237,11 @@ _KINDS = {
     "wrong clock": Kind("the board's clock in 1970, 1999, 2038 or 2098", wrong_clock, board=8),
     "two at once": Kind("two pushes of different releases begun together", two_at_once, board=10, server=20),
     "damaged content": Kind("a byte of a random file of a release flipped", damaged_content, board=20, server=20),
+    "confirm": Kind("it fails, never ends, drips, or starts an application", confirm, board=10, server=30),
+    "refused push": Kind("not healthy, not signed, or no programs may run there", refused_push, board=6, server=24),
+    "bytecode": Kind("of a release: a byte flipped, or foreign code in its place", bytecode, server=20),
+    "inodes exhausted": Kind("to the last one or to a random one, in a random state", inodes, server=30),
+    "few sessions": Kind("MaxSessions 1, 2 or 3 on the server", few_sessions, server=15),
 }
 _PLACES = {_BOARD: "board", _SERVER: "server"}
 
@@ -279,8 +270,8 @@ def one_fault(subject: FaultSubject, kind: str) -> dict[str, str | float]:
 class Work:
     """What is to be tried yet, and the record of what was."""
 
-    def __init__(self, plan: list[tuple[str, str]], record: Path, seed: int) -> None:
-        self._plan, self._record, self._seed = plan, record, seed
+    def __init__(self, plan: list[tuple[str, str]], record: Path, seed: int, until_s: float) -> None:
+        self._plan, self._record, self._seed, self._until_s = plan, record, seed, until_s
         self._lock = threading.Lock()
 
     def do(self, place: str, number: int) -> None:
@@ -297,6 +288,8 @@ class Work:
                     print(f"{len(self._plan):4} to go  {facts}", file=sys.stderr, flush=True)
 
     def _next(self, place: str) -> str | None:
+        if time.monotonic() > self._until_s:
+            return None
         with self._lock:
             mine = next((one for one in self._plan if one[0] == place), None)
             if mine is not None:
@@ -326,10 +319,16 @@ def _plan(words: str, seed: int) -> list[tuple[str, str]]:
     return plan
 
 
+def _words(kinds: Iterable[str]) -> str:
+    return ",".join(f"{kind}={sum(_KINDS[kind].times.values())}" for kind in kinds)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench faults", description=(__doc__ or "").splitlines()[0])
-    words = ",".join(f"{kind}={sum(about.times.values())}" for kind, about in _KINDS.items())
+    words = _words(_KINDS)
     parser.add_argument("--faults", default=words, metavar="KIND=N,KIND=N", help=words)
+    parser.add_argument("--kind", action="append", choices=list(_KINDS), help="only this one, as often as by default")
+    parser.add_argument("--minutes", type=float, default=24 * 60.0, help="begin no fault after so many minutes")
     parser.add_argument("--boards", type=int, default=1, metavar="N", help="boards at once, each takes a core (1)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=ROOT / ".venv" / "bench-faults", help="for the results")
@@ -340,10 +339,10 @@ def main() -> int:
     if arguments.fresh:
         record.unlink(missing_ok=True)
     try:
-        plan = _plan(arguments.faults, arguments.seed)
+        plan = _plan(_words(arguments.kind) if arguments.kind else arguments.faults, arguments.seed)
     except ValueError as error:
         parser.error(f"--faults: {error}")
-    work = Work(plan, record, arguments.seed)
+    work = Work(plan, record, arguments.seed, time.monotonic() + 60.0 * arguments.minutes)
     places = [(_BOARD, number) for number in range(arguments.boards)] + [(_SERVER, 0)]
     workers = [threading.Thread(target=work.do, args=place) for place in places]
     for worker in workers:

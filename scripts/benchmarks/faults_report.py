@@ -29,7 +29,7 @@ def document(facts: list[Fact], kinds: Mapping[str, str], places: Sequence[str])
                 counts = f"{len(mine)} | {current['old']} | {current['new']} | **{lost}**"
                 rows.append(f"| {kind} | {how} | {place} | {counts} |")
     struck = [one for one in facts if one["fault"] in ("power cut", "client killed", "connection cut")]
-    stopped = [one for one in facts if one["fault"] in ("disk full", "read-only")]
+    stopped = [one for one in facts if one["fault"] in ("disk full", "inodes exhausted", "read-only")]
     lost = sum(bool(one["lost"]) for one in facts)
     lines = [
         "# Faults during a push",
@@ -38,22 +38,23 @@ def document(facts: list[Fact], kinds: Mapping[str, str], places: Sequence[str])
         "",
         "    scripts/bench faults",
         "",
-        "On an emulated Pi 4 with busybox and sshd alone and a persistent ext4 disk, and on an OpenSSH server of",
-        "this machine. After each fault: one release is current, every byte of it is what its manifest says, it",
-        "answers, nothing damaged lies beside it, and the next push makes its release current without anybody's help.",
-        "What does not hold is lost.",
+        "The faults are injected on an emulated Pi 4 with only busybox and sshd and a persistent ext4 disk, and",
+        "on an OpenSSH server of this machine. After each fault, all of this must be true: one release is",
+        "current, every byte of it matches its manifest, it answers, there is nothing damaged beside it, and the",
+        "next push makes its release current without manual help. Otherwise the release counts as lost. A refused",
+        "push also counts as lost if it leaves anything in the store, and a push if it never ends.",
         "",
         "| fault | how | where | tried | then current: old | new | lost |",
         "|---|---|---|---:|---:|---:|---:|",
         *rows,
         f"| **all** | | | {len(facts)} | | | **{lost}** |",
         "",
-        "What the push was doing when it was cut or killed, and when a full or read-only disk ended it:",
+        "The state of the push when it was cut or killed, and when a full or read-only disk ended it:",
         "",
         *_table_of_states(struck, stopped),
         "",
-        "A power cut is a SIGKILL of QEMU: what the board's kernel had not written out is lost, as in a real one; what",
-        "a card had taken and not stored is not.",
+        "A power cut is a SIGKILL of QEMU. Data that the board's kernel had not written is lost, as in a real",
+        "power cut. Data that a real card had accepted but not yet stored would be lost too; this is not tested.",
     ]
     return "\n".join(lines) + "\n"
 
