@@ -125,15 +125,20 @@ def signer(manifest: bytes, signature: bytes | None, signers: Path, bundle: Path
         kept.write(signature)
         kept.flush()
         found = _ssh_keygen("find-principals", "-s", kept.name, "-f", str(signers), content=b"")
-        who = found.stdout.decode(errors="replace").partition("\n")[0].split(",")[0].strip()
-        if found.returncode or not who:
+        # A line may have several names; one with `!` is whom it is not for.
+        named = (each.strip() for each in found.stdout.decode(errors="replace").replace("\n", ",").split(","))
+        signers_of_it = tuple(dict.fromkeys(each for each in named if each and not each.startswith("!")))
+        if found.returncode or not signers_of_it:
             raise IntegrityError(
                 f"{bundle} is signed with a key that {signers} does not allow",
                 why=_end_of(found),
                 hint="add the signer's public key there, if you trust them",
             )
-        words = ("-f", str(signers), "-I", who, "-n", NAMESPACE, "-s", kept.name)
-        checked = _ssh_keygen("verify", *words, content=manifest)
+        for who in signers_of_it:
+            words = ("-f", str(signers), "-I", who, "-n", NAMESPACE, "-s", kept.name)
+            checked = _ssh_keygen("verify", *words, content=manifest)
+            if checked.returncode == 0:
+                break
     if checked.returncode:
         raise IntegrityError(
             f"the signature of {bundle} is not one of its manifest",

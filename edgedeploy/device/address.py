@@ -115,6 +115,7 @@ def _settings(
         key_paths=found.key_paths,
         only_these_keys=found.only_these_keys,
         known_hosts=found.known_hosts,
+        revoked_keys=found.revoked_keys,
         known_as=found.known_as,
         accept_new=accept_new,
         timeout_s=timeout_s,

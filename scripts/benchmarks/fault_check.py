@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.fault_subjects import FaultSubject, Lost
-from edgedeploy.deploy.releases import broken_files, list_releases
+from edgedeploy.deploy.releases import list_releases
+from edgedeploy.deploy.verification import broken_files
 from edgedeploy.values.bundle import Bundle
 
 PUSH_TIMEOUT_S = 300.0

@@ -124,8 +124,29 @@ class TestOnTheHost:
         assert allowed_signers(Path("/given")) == Path("/given")
 
 
+LINES = {
+    "several names": (
+        'release@example.com,other@example.com namespaces="edgedeploy-bundle" KEY\n',
+        "release@example.com",
+    ),
+    "a name that the line is not for": ('!alice,*@example.com namespaces="edgedeploy-bundle" KEY\n', "*@example.com"),
+}
+
+
 @pytest.mark.slow
 class TestOnTheDevice:
+    @pytest.mark.parametrize("case", LINES)
+    def test_the_line_that_allows_it_says_who_signed(
+        self, make_bundle, device: LocalConnection, home: Path, keys: Path, case: str
+    ) -> None:
+        text, who = LINES[case]
+        signers = home / ".edgedeploy/allowed_signers"
+        signers.write_text(text.replace("KEY", (keys / "ours.pub").read_text().strip()))
+        bundle = make_bundle()
+        signature = signed(bundle, keys / "ours")
+        assert signer(manifest_bytes(bundle), signature, signers, bundle.path) == who
+        assert push(bundle, device, signature=signature).signer == who
+
     @pytest.fixture
     def home(self, tmp_path: Path) -> Path:
         return tmp_path / "device"

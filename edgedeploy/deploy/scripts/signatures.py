@@ -14,13 +14,20 @@ if [ -e allowed_signers ] || [ -L allowed_signers ]; then
 fi
 """
 
-# $1 is a signature, $2 the manifest that it has to be of, $3 what it has to be for. Says who signed.
+# $1 is a signature, $2 the manifest that it has to be of, $3 what it has to be for. Says who signed. A line
+# may have several names; one with `!` is whom it is not for.
 _VERIFY_SIGNATURE = """
 verify_signature() {
     who=$(ssh-keygen -Y find-principals -s "$1" -f allowed_signers)
-    who=$(printf '%s\\n' "$who" | { IFS=, read -r first rest; printf '%s' "$first"; })
-    ssh-keygen -Y verify -f allowed_signers -I "$who" -n "$3" -s "$1" <"$2" >&2
-    printf '%s\\n' "$who"
+    printf '%s\\n' "$who" | tr , '\\n' | {
+        while IFS= read -r each; do
+            case $each in '' | !*) continue ;; esac
+            ssh-keygen -Y verify -f allowed_signers -I "$each" -n "$3" -s "$1" <"$2" >&2 || continue
+            printf '%s\\n' "$each"
+            exit 0
+        done
+        exit 1
+    }
 }
 """
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import getpass
 import glob
+import os
+import re
 import shlex
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import paramiko
 from msgspec import Struct
@@ -14,8 +18,54 @@ from msgspec import Struct
 from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.foundation.reading import SSH_TEXT, read_text
 
+_MATCH_CRITERIA = ("all", "canonical", "final", "host", "originalhost", "user", "localuser")
+_FILE_OPTIONS = ("identityfile", "userknownhostsfile", "revokedhostkeys")
 _MOST_INCLUDES = 16
 """Files within files, as in OpenSSH: more are a circle."""
+
+
+class _OpenSshConfig(paramiko.SSHConfig):  # type: ignore[misc]
+    """paramiko's reader, that takes no criterion for true that it does not know, and expands what OpenSSH expands."""
+
+    def _does_match(self, match_list: list[Any], host: str, *more: Any) -> Any:
+        for count, candidate in enumerate(match_list):
+            if candidate["type"] not in _MATCH_CRITERIA:
+                # What stands before it may already rule the block out.
+                if count and not super()._does_match(match_list[:count], host, *more):
+                    return False
+                raise UnsupportedError(
+                    f"~/.ssh/config has a block for {host} that depends on `Match {candidate['type']}`",
+                    why="edgedeploy does not judge this criterion",
+                    hint=f"write the settings of {host} into a block of its own: Host {host}",
+                )
+        return super()._does_match(match_list, host, *more)
+
+    def _tokenize(self, config: Any, host: str, key: str, value: str) -> str:
+        if key not in _FILE_OPTIONS:
+            return str(super()._tokenize(config, host, key, value))
+        name = str(config.get("hostname", host)).replace("%h", host)
+        here = socket.gethostname()
+        tokens = {
+            "%": "%",
+            "d": str(Path.home()),
+            "h": name,
+            "i": str(os.getuid()),
+            "k": str(config.get("hostkeyalias", host)),
+            "L": here.split(".")[0],
+            "n": host,
+            "p": str(config.get("port", 22)),
+            "r": str(config.get("user", getpass.getuser())),
+            "u": getpass.getuser(),
+        }
+
+        def expand(match: re.Match[str]) -> str:
+            word = match["token"]
+            found = os.environ.get(match["variable"]) if match["variable"] else tokens.get(word)
+            if found is None:
+                raise ValueError(f"{match[0]} in {key} is not expanded: {value}")
+            return found
+
+        return re.sub(r"%(?P<token>.?)|\$\{(?P<variable>\w+)\}", expand, value)
 
 
 class HostConfig(Struct, frozen=True, kw_only=True):
@@ -27,6 +77,8 @@ class HostConfig(Struct, frozen=True, kw_only=True):
     key_paths: tuple[Path, ...]
     only_these_keys: bool
     known_hosts: tuple[Path, ...]
+    revoked_keys: Path | None
+    """A file of host keys that are trusted for no host (RevokedHostKeys)."""
     known_as: str | None
     """The name that known_hosts has it under, where that is another one (HostKeyAlias)."""
     jump: str | None
@@ -44,7 +96,7 @@ def host_config(host: str) -> HostConfig:
     found: dict[str, object] = {}
     if path.is_file():
         try:
-            found = dict(paramiko.SSHConfig.from_text("\n".join(_lines(path))).lookup(host))
+            found = dict(_OpenSshConfig.from_text("\n".join(_lines(path))).lookup(host))
         except (OSError, ValueError, KeyError, paramiko.SSHException) as error:
             raise InvalidFileError(f"{path} cannot be read as SSH's configuration", why=str(error)) from error
     port = str(found.get("port", 22))
@@ -58,6 +110,7 @@ def host_config(host: str) -> HostConfig:
             hint="name the host to go through with ProxyJump",
         )
     identities = found.get("identityfile", [])
+    revoked = str(found.get("revokedhostkeys", "none"))
     return HostConfig(
         host=str(found.get("hostname", host)),
         port=int(port),
@@ -65,6 +118,7 @@ def host_config(host: str) -> HostConfig:
         key_paths=tuple(_expanded(str(name)) for name in identities) if isinstance(identities, list) else (),
         only_these_keys=str(found.get("identitiesonly", "no")).lower() == "yes",
         known_hosts=(*_known_hosts(str(found.get("userknownhostsfile", ""))), Path("/etc/ssh/ssh_known_hosts")),
+        revoked_keys=None if revoked.lower() == "none" else _expanded(revoked),
         known_as=str(found["hostkeyalias"]) if found.get("hostkeyalias") else None,
         jump=None if jump == "none" else jump,
     )

@@ -16,7 +16,7 @@ from edgedeploy.device.probe.machine_kind import machine_kind
 from edgedeploy.device.pump import run_to_end
 from edgedeploy.device.ssh import key_passphrase
 from edgedeploy.device.ssh.host_keys import HostKeyPolicy
-from edgedeploy.device.ssh.known_hosts import KnownKey, host_name, known_keys
+from edgedeploy.device.ssh.known_hosts import KnownKey, host_name, known_keys, revoked_keys
 from edgedeploy.device.ssh.login_errors import login_error
 from edgedeploy.device.ssh.process import SshProcess
 from edgedeploy.device.ssh.sessions import Sessions
@@ -100,6 +100,8 @@ class SshConnection:
         tcp = self._through(settings.jump, settings) if settings.jump else open_socket(self.address, settings)
         known_as = settings.known_as or host_name(settings.host, settings.port)
         known = known_keys(settings.known_hosts, known_as)
+        if settings.revoked_keys is not None:
+            known += revoked_keys(settings.revoked_keys)
         login = f"{settings.user}@{settings.where}"
         passphrase = self._passphrases.get(login)
         client = paramiko.SSHClient()
@@ -166,7 +168,9 @@ def _transport(known: tuple[KnownKey, ...], *args: Any, **more: Any) -> paramiko
     """Make a transport that asks for the kind of host key that is known, and uses no weak cipher."""
     transport = paramiko.Transport(*args, **more)
     options = transport.get_security_options()
-    kinds = [kind for key in known for kind in (_RSA_SIGNATURES if key.kind == "ssh-rsa" else (key.kind,))]
+    kinds = [
+        kind for key in known if not key.revoked for kind in (_RSA_SIGNATURES if key.kind == "ssh-rsa" else (key.kind,))
+    ]
     options.key_types = sorted(options.key_types, key=lambda kind: kind not in kinds)
     options.ciphers = [name for name in _CIPHERS if name in options.ciphers]
     options.digests = [name for name in _MACS if name in options.digests]

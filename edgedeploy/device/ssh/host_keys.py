@@ -26,10 +26,11 @@ class HostKeyPolicy(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
         shown = fingerprint(key.get_name(), blob)
         same = [each for each in self._known if each.blob == blob]
         others = [each for each in self._known if not each.revoked]
-        if any(each.revoked for each in same):
+        revoked = [each for each in same if each.revoked]
+        if revoked:
             raise AuthenticationError(
                 f"the host key of {where} is revoked",
-                why=f"it shows {shown}, and {same[0].path} says that this key must not be trusted any more",
+                why=f"it shows {shown}, and {revoked[0].path} says that this key must not be trusted any more",
                 hint="set the device's host keys up anew: ssh-keygen -A",
             )
         if same:

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
+from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import unreadable, unwritable
 from edgedeploy.foundation.reading import KNOWN_HOSTS, read_file
 
@@ -61,6 +62,35 @@ def known_keys(paths: Iterable[Path], name: str) -> tuple[KnownKey, ...]:
             key = _key_for(line, name, path)
             if key is not None:
                 found.append(key)
+    return tuple(found)
+
+
+def revoked_keys(path: Path) -> tuple[KnownKey, ...]:
+    """Read a file of `RevokedHostKeys` (ssh_config(5)): public keys, one a line.
+
+    Raises:
+        InvalidFileError: it is not there or cannot be read: no host can be trusted then.
+        UnsupportedError: it is a binary revocation list (KRL).
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidFileError(
+            f"{path}, the file of revoked host keys, cannot be read",
+            why=error.strerror or "",
+            hint="mend RevokedHostKeys in ~/.ssh/config; without the file no host is trusted",
+        ) from error
+    if content.startswith(b"SSHKRL"):
+        raise UnsupportedError(
+            f"{path} is a binary revocation list (KRL), which edgedeploy does not read",
+            why="RevokedHostKeys in ~/.ssh/config names it",
+            hint="write the revoked public keys into a text file, one a line",
+        )
+    found = []
+    for line in content.decode(errors="replace").splitlines():
+        key = _key_for(f"@revoked * {line.strip()}", "any", path) if line.strip() else None
+        if key is not None:
+            found.append(key)
     return tuple(found)
 
 

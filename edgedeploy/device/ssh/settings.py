@@ -19,6 +19,8 @@ class SshSettings(Struct, frozen=True, kw_only=True):
     """Neither the agent nor the default keys in ~/.ssh (IdentitiesOnly)."""
     known_hosts: tuple[Path, ...]
     """The first is the one that `accept_new` writes to. Missing files are empty ones."""
+    revoked_keys: Path | None = None
+    """A file of host keys that are trusted for no host (RevokedHostKeys)."""
     known_as: str | None = None
     """The name that these files have the host under, instead of host and port (HostKeyAlias)."""
     accept_new: bool = False

@@ -290,6 +290,59 @@ class TestConfig:
         with connect("pi") as connection:
             assert says_hello(connection)
 
+    def test_tokens_in_the_names_of_files(self, sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KEYS", str(sshd.folder))
+        (Path.home() / f"pi-127.0.0.1-{sshd.user}%").write_bytes((sshd.folder / "user_key").read_bytes())
+        (Path.home() / f"pi-127.0.0.1-{sshd.user}%").chmod(0o600)
+        (Path.home() / f"known-pi-{sshd.port}").write_bytes((sshd.folder / "known_hosts").read_bytes())
+        ssh_config(
+            f"Host pi\n  HostName 127.0.0.1\n  Port {sshd.port}\n  User {sshd.user}\n  IdentitiesOnly yes\n"
+            "  IdentityFile %d/%n-%h-%r%%\n  UserKnownHostsFile ~/known-%n-%p ${KEYS}/none\n"
+        )
+        with connect("pi") as connection:
+            assert says_hello(connection)
+
+    @pytest.mark.parametrize("word", ["%C/key", "%z/key", "${NOT_SET_HERE}/key"])
+    def test_a_token_that_is_not_expanded_is_refused(self, word: str) -> None:
+        ssh_config(f"Host pi\n  IdentityFile {word}\n")
+        with pytest.raises(InvalidFileError, match="cannot be read as SSH's configuration") as caught:
+            connect("pi")
+        assert "is not expanded" in caught.value.why
+
+    @pytest.mark.parametrize("criterion", ["localnetwork 192.0.2.0/24", "tagged x", "exec true", "!command x"])
+    def test_a_criterion_that_is_not_judged_is_refused(self, criterion: str) -> None:
+        ssh_config(f"Match host pi {criterion}\n  Port 1\n")
+        with pytest.raises(UnsupportedError, match="depends on `Match") as caught:
+            connect("pi")
+        assert "Host pi" in caught.value.hint
+
+    def test_a_criterion_that_is_not_judged_does_no_harm_to_others(self, sshd) -> None:
+        ssh_config(
+            f"Match host other exec false\n  Port 1\nHost *\n  IdentityFile {sshd.folder}/user_key\n"
+            f"  UserKnownHostsFile {sshd.folder}/known_hosts\n"
+        )
+        with connect(sshd.address) as connection:
+            assert says_hello(connection)
+
+    def test_revoked_host_keys(self, sshd, tmp_path: Path) -> None:
+        revoked = tmp_path / "revoked"
+        ssh_config(
+            f"Host *\n  IdentityFile {sshd.folder}/user_key\n  UserKnownHostsFile {sshd.folder}/known_hosts\n"
+            f"  RevokedHostKeys {revoked}\n"
+        )
+        with pytest.raises(InvalidFileError, match="revoked host keys, cannot be read"):
+            connect(sshd.address)
+        revoked.write_text(f"# lost\n{new_key_pair().public}\n")
+        with connect(sshd.address) as connection:
+            assert says_hello(connection)
+        revoked.write_text(f"{sshd.host_key.public}\n")
+        with pytest.raises(AuthenticationError, match="is revoked") as caught:
+            connect(sshd.address)
+        assert str(revoked) in caught.value.why
+        revoked.write_bytes(b"SSHKRL\n\0")
+        with pytest.raises(UnsupportedError, match="KRL"):
+            connect(sshd.address)
+
     def test_a_proxy_command_is_not_passed_over(self) -> None:
         ssh_config("Host pi\n  ProxyCommand nc %h %p\n")
         with pytest.raises(UnsupportedError, match="ProxyCommand") as caught:
