@@ -117,7 +117,10 @@ def host_config(host: str) -> HostConfig:
         user=str(found.get("user", getpass.getuser())),
         key_paths=tuple(_expanded(str(name)) for name in identities) if isinstance(identities, list) else (),
         only_these_keys=str(found.get("identitiesonly", "no")).lower() == "yes",
-        known_hosts=(*_known_hosts(str(found.get("userknownhostsfile", ""))), Path("/etc/ssh/ssh_known_hosts")),
+        known_hosts=(
+            *_known_hosts(str(found.get("userknownhostsfile", "")), Path.home() / ".ssh" / "known_hosts"),
+            *_known_hosts(str(found.get("globalknownhostsfile", "")), Path("/etc/ssh/ssh_known_hosts")),
+        ),
         revoked_keys=None if revoked.lower() == "none" else _expanded(revoked),
         known_as=str(found["hostkeyalias"]) if found.get("hostkeyalias") else None,
         jump=None if jump == "none" else jump,
@@ -143,10 +146,10 @@ def _lines(path: Path, depth: int = 0) -> Iterator[str]:
         yield block
 
 
-def _known_hosts(words: str) -> tuple[Path, ...]:
+def _known_hosts(words: str, default: Path) -> tuple[Path, ...]:
     if words.lower() == "none":
         return (Path("/dev/null"),)
-    return tuple(_expanded(word) for word in words.split()) or (Path.home() / ".ssh" / "known_hosts",)
+    return tuple(_expanded(word) for word in words.split()) or (default,)
 
 
 def _expanded(name: str) -> Path:

@@ -343,6 +343,11 @@ class TestConfig:
         with pytest.raises(UnsupportedError, match="KRL"):
             connect(sshd.address)
 
+    def test_the_file_of_all_users_may_be_another(self, sshd) -> None:
+        ssh_config(f"Host *\n  IdentityFile {sshd.folder}/user_key\n  GlobalKnownHostsFile {sshd.folder}/known_hosts\n")
+        with connect(sshd.address) as connection:
+            assert says_hello(connection)
+
     def test_a_proxy_command_is_not_passed_over(self) -> None:
         ssh_config("Host pi\n  ProxyCommand nc %h %p\n")
         with pytest.raises(UnsupportedError, match="ProxyCommand") as caught:
