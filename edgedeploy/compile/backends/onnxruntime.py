@@ -80,7 +80,7 @@ def needs_of(request: BackendRequest) -> Needs:
 
     from edgedeploy.model.locale_needs import needed_locales
 
-    return Needs(locales=needed_locales(onnx.load_from_string(request.model.read_bytes())))
+    return Needs(locales=needed_locales(onnx.load_from_string(read_file(request.model, MODEL))))
 
 
 def graph_for(request: BackendRequest, progress: Progress) -> tuple[bytes, str]:

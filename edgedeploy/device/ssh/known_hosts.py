@@ -73,7 +73,7 @@ def revoked_keys(path: Path) -> tuple[KnownKey, ...]:
         UnsupportedError: it is a binary revocation list (KRL).
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path, KNOWN_HOSTS)
     except OSError as error:
         raise InvalidFileError(
             f"{path}, the file of revoked host keys, cannot be read",
