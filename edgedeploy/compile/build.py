@@ -86,6 +86,8 @@ def compile_model(
         contract=contract,
         progress=progress,
     )
+    for note in request.facts.notes:
+        progress.note(note)
     with _replacing(output) as folder, scratch_folder() as scratch:
         staged = stage(request, scratch, folder / "golden", progress)
         built = _build_with_first(request.candidates, staged, folder, progress)

@@ -11,7 +11,7 @@ import onnx
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.model.graphs import nodes
 from edgedeploy.model.identity import sha256_of_files
-from edgedeploy.model.load import external_files, is_tflite, read_onnx
+from edgedeploy.model.load import external_files, is_tflite, read_with_notes
 from edgedeploy.model.macs import count_macs
 from edgedeploy.model.shapes import shapes_at_batch_one
 from edgedeploy.model.weights import count_parameters
@@ -36,7 +36,7 @@ def inspect_model(path: Path, input_shapes: Mapping[str, Sequence[int]] | None =
         from edgedeploy.model.tflite_facts import inspect_tflite
 
         return inspect_tflite(path, input_shapes or {})
-    model = read_onnx(path)
+    model, notes = read_with_notes(path)
     sha256, size_bytes = sha256_of_files((path, *external_files(model, path)))
     # Before IR version 4 every initializer is listed among the inputs.
     initialized = {tensor.name for tensor in model.graph.initializer}
@@ -58,6 +58,7 @@ def inspect_model(path: Path, input_shapes: Mapping[str, Sequence[int]] | None =
         macs=macs,
         macs_note=macs_note,
         operators=dict(sorted(operators.items(), key=lambda item: (-item[1], item[0]))),
+        notes=notes,
     )
 
 

@@ -14,6 +14,7 @@ from edgedeploy.inference.formats import format_of
 from edgedeploy.model.foreign import not_a_folder, not_a_model, refuse_by_beginning
 from edgedeploy.model.graphs import tensors
 from edgedeploy.model.sparse import densify, has_sparse
+from edgedeploy.model.zipmap import answer_tables
 
 PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
 """The largest message that protobuf can write or read: https://protobuf.dev/programming-guides/proto-limits/"""
@@ -31,12 +32,26 @@ def is_tflite(path: Path) -> bool:
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
-    """Read a model without its external data.
+    """Read a model without its external data; outputs of maps become the tables that they are made of.
 
     Raises:
         InvalidFileError: the file is missing, unreadable, or not a whole ONNX model.
         UnsupportedError: the file is TensorFlow Lite, or larger than protobuf can read.
     """
+    return read_with_notes(path)[0]
+
+
+def read_with_notes(path: Path) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """Read a model as `read_onnx` does, and say what in it is not as in the file.
+
+    Raises:
+        InvalidFileError, UnsupportedError: as `read_onnx`.
+    """
+    model = _parsed(path)
+    return model, answer_tables(model)
+
+
+def _parsed(path: Path) -> onnx.ModelProto:
     try:
         with open_file(path) as file:
             beginning = file.read(_BEGINNING_BYTES)
@@ -104,8 +119,8 @@ def read_in_one_piece(path: Path) -> bytes:
         InvalidFileError, UnsupportedError: as `load_onnx`.
     """
     if not is_tflite(path):
-        read = read_onnx(path)
-        if external_files(read, path) or has_sparse(read):
+        read, changed = read_with_notes(path)
+        if external_files(read, path) or has_sparse(read) or changed:
             content: bytes = load_onnx(path).SerializeToString(deterministic=True)
             return content
     try:

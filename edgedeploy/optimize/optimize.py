@@ -181,7 +181,12 @@ def _evidence(request: OptimizeRequest, outcome: OptimizeOutcome) -> Evidence:
     refusals = [*_unmet(request.recipe, outcome.passes), *guard_result.refusals]
     calibrated = max((int(done.facts.get("calibration_samples", 0)) for done in outcome.passes), default=0)
     # Data that nothing was made with speaks against no figure.
-    notes = [*(request.data.notes() if calibrated else []), *reach_notes(outcome.passes), *guard_result.notes]
+    notes = [
+        *source.facts.notes,
+        *(request.data.notes() if calibrated else []),
+        *reach_notes(outcome.passes),
+        *guard_result.notes,
+    ]
     if outcome.content == source.as_it_came() and not refusals:
         notes.append("there was nothing to do: the result is the model as it came")
     return Evidence(

@@ -19,7 +19,7 @@ class TensorFacts(Struct, frozen=True, kw_only=True):
     shape: tuple[Dimension, ...]
 
 
-class ModelFacts(Struct, frozen=True, kw_only=True):
+class ModelFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A model file, read but not run."""
 
     format: Literal["onnx", "tflite"]
@@ -40,3 +40,5 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
     """What `macs` leaves out or assumes; why it is None."""
     operators: dict[str, int]
     """How often each operator occurs, subgraphs included, most frequent first."""
+    notes: tuple[str, ...] = ()
+    """What is taken otherwise than the file has it, a sentence each."""

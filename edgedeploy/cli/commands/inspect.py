@@ -57,6 +57,8 @@ def _table(model: Path, facts: ModelFacts) -> RenderableType:
         "MACs": f"{facts.macs:,} ({facts.macs_note})" if facts.macs is not None else f"unknown: {facts.macs_note}",
         "operators": _operators(facts),
     }
+    if facts.notes:
+        rows["notes"] = "\n".join(facts.notes)
     for key, value in rows.items():
         # As text, not markup: names come from the file.
         table.add_row(key, Text(value))
