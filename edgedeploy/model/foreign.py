@@ -14,6 +14,8 @@ from msgspec import Struct
 from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.model.foreign_archives import Foreign, folder_kind, zip_kind
 
+LFS_POINTER = b"version https://git-lfs"
+"""How a file begins in place of which Git LFS has not fetched the real one."""
 _LOOKED_AT_BYTES = 4096
 
 
@@ -32,7 +34,11 @@ _SKLEARN = (
     "its SerializeToString() to {stem}.onnx"
 )
 _GRAPH = "python -m tf2onnx.convert --graphdef {file} --inputs INPUT:0 --outputs OUTPUT:0 --output {stem}.onnx"
-_TORCH = "in Python: model.load_state_dict(…), then torch.onnx.export(model.eval(), (example,), '{stem}.onnx')"
+_LOAD = "model.load_state_dict(…)"
+_TORCH = f"in Python: {_LOAD}, then torch.onnx.export(model.eval(), (example,), '{{stem}}.onnx')"
+_HUGGING_FACE = "optimum-cli export onnx --model {folder} {stem}-onnx"
+_LIGHTGBM = "in Python, with onnxmltools: convert_lightgbm(model, initial_types=…), and save what it returns"
+_TEXT_FORM = "python -c \"import onnx; onnx.save(onnx.load('{path}', format='{format}'), '{stem}.onnx')\""
 _ORIGINAL = "export the model that it was made from to ONNX"
 _UNPACK = "unpack it, and give the model in it"
 _DATA = "give the model here, and this file as --evaluation, --calibration or --golden"
@@ -49,16 +55,19 @@ _PLAIN = (
     _Mark(0, b"GGUF", "a language model for llama.cpp (GGUF)", _LANGUAGE),
     _Mark(0, b"ftrt", "an engine of TensorRT: a program for one kind of GPU", _ORIGINAL),
     _Mark(0, b"ptrt", "an engine of TensorRT: a program for one kind of GPU", _ORIGINAL),
-    _Mark(0, b"\x1f\x8b", "a gzip archive", "gunzip {file}, and give what is in it"),
+    _Mark(
+        0, b"\x1f\x8b", "a gzip archive", "gunzip {file}, and give what is in it; a .tar.gz or .tgz: tar -xzf {file}"
+    ),
     _Mark(0, b"\xfd7zXZ", "an xz archive", "unxz {file}, and give what is in it"),
     _Mark(0, b"\x28\xb5\x2f\xfd", "a zstd archive", "unzstd {file}, and give what is in it"),
     _Mark(0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", _UNPACK),
     _Mark(0, b"Rar!", "a RAR archive", _UNPACK),
     _Mark(257, b"ustar", "a tar archive", "tar -xf {file}, and give the model in it"),
-    _Mark(0, b"version https://git-lfs", "a Git LFS pointer: the file itself was not fetched", "git lfs pull"),
+    _Mark(0, LFS_POINTER, "a Git LFS pointer: the file itself was not fetched", "git lfs pull"),
     # The old form of torch.save: https://github.com/pytorch/pytorch/blob/main/torch/serialization.py, MAGIC_NUMBER
     _Mark(0, b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "a checkpoint of PyTorch", _TORCH),
     _Mark(0, b"7767517", "a model for ncnn", _ORIGINAL),
+    _Mark(0, b"[net]", "the layers of a Darknet model (.cfg)", _ORIGINAL),
     _Mark(0, b"CBM1", "a model of CatBoost", "in Python: model.save_model('{stem}.onnx', format='onnx')"),
 )
 # Bytes that a model can begin with too: looked for once it is known not to be one.
@@ -83,7 +92,7 @@ def refuse_by_beginning(path: Path, beginning: bytes) -> None:
     Raises:
         InvalidFileError: it is another kind of file; the message says which, and what makes a model of it.
     """
-    found = _marked(_PLAIN, beginning) or _text(beginning) or _pickle(beginning) or _safetensors(beginning)
+    found = _marked(_PLAIN, beginning) or _text(beginning) or _pickle(beginning) or _safetensors(path, beginning)
     if beginning.startswith(b"PK\x03\x04"):
         found = zip_kind(path)
     if found is not None:
@@ -105,7 +114,7 @@ def not_a_model(path: Path, content: bytes) -> InvalidFileError:
     if beginning and not beginning.strip(b"\0"):
         return _error(path, Foreign("nothing but zeros: it was not copied or downloaded whole", "copy it again"))
     if _is_text(beginning):
-        return _error(path, Foreign("a text", "export or download the model itself again"))
+        return _error(path, _text_kind(beginning))
     return InvalidFileError(f"{path} is not an ONNX model, or only a part of one", hint="export or copy it again")
 
 
@@ -155,14 +164,16 @@ def _pickle(beginning: bytes) -> Foreign | None:
         return None
     if b"sklearn" in beginning or b"joblib" in beginning or b"xgboost" in beginning or b"lightgbm" in beginning:
         return Foreign("a model of scikit-learn or its like as a Python pickle, which is not opened here", _SKLEARN)
-    hint = f"where it was made, for scikit-learn {_SKLEARN}; for PyTorch {_TORCH}"
+    hint = f"for PyTorch: {_TORCH}; for scikit-learn: {_SKLEARN}"
     return Foreign("a Python pickle, which is not opened here: it can hold any program", hint)
 
 
-def _safetensors(beginning: bytes) -> Foreign | None:
+def _safetensors(path: Path, beginning: bytes) -> Foreign | None:
     # https://github.com/huggingface/safetensors#format: eight bytes of length, then JSON.
     if beginning[5:8] == b"\0\0\0" and beginning[8:10] == b'{"':
-        return Foreign("weights without a graph (.safetensors)", "optimum-cli export onnx --model {folder} {stem}-onnx")
+        load = "model.load_state_dict(safetensors.torch.load_file('{path}'))"
+        hint = _HUGGING_FACE if (path.parent / "config.json").exists() else _TORCH.replace(_LOAD, load)
+        return Foreign("weights without a graph (.safetensors)", hint)
     return None
 
 
@@ -181,6 +192,25 @@ def _protobuf(path: Path, beginning: bytes) -> Foreign | None:
     if path.suffix in (".pdmodel", ".pdiparams"):
         return Foreign("a model of PaddlePaddle", "paddle2onnx --model_dir {folder} --save_file {stem}.onnx")
     return None
+
+
+def _text_kind(beginning: bytes) -> Foreign:
+    """Tell apart the texts that frameworks write graphs as; comments before the first line are skipped."""
+    lines = [line.strip() for line in beginning.splitlines()]
+    start = next((line for line in lines if line and not line.startswith(b"#")), b"")
+    if start.startswith(b"<") and b"ir_version" in beginning:
+        return Foreign("ONNX in its text syntax", _TEXT_FORM.replace("{format}", "onnxtxt"))
+    if start.startswith(b"ir_version:"):
+        return Foreign("ONNX as a text of protobuf", _TEXT_FORM.replace("{format}", "textproto"))
+    if start.startswith(b"node {") and b"op:" in beginning:
+        return Foreign("a graph of TensorFlow as a text (.pbtxt)", _ORIGINAL)
+    if start.startswith((b"name:", b"layer {", b"layers {")) and b"layer" in beginning:
+        return Foreign("the layers of a Caffe model (.prototxt)", _ORIGINAL)
+    if start.startswith((b"import ", b"from ")):
+        return Foreign("a program in Python, which is not run here", "run it, and give the .onnx file that it exports")
+    if start == b"tree":
+        return Foreign("a model of LightGBM", _LIGHTGBM)
+    return Foreign("a text", "export or download the model itself again")
 
 
 def _is_text(beginning: bytes) -> bool:

@@ -74,10 +74,11 @@ def folder_kind(path: Path) -> Foreign:
         return Foreign("a TensorFlow SavedModel", "python -m tf2onnx.convert --saved-model {file} --output {stem}.onnx")
     if path.suffix == ".mlpackage" or {"Manifest.json", "Data"} <= set(names):
         return Foreign("a model of Core ML (.mlpackage)", "export the model that it was made from to ONNX")
-    if models:
-        return Foreign(f"a folder with {_shown(models)}", "name the file in it")
+    # Before the models: what lies in a bundle was optimized for one board, and is not to be the next one's source.
     if "manifest.json" in names and "golden" in names:
         return Foreign("a bundle of edgedeploy: what a model was compiled to", "edgedeploy bundle show {file}")
+    if models:
+        return Foreign(f"a folder with {_shown(models)}", "name the file in it")
     if "config.json" in names and suffixes & {".safetensors", ".bin", ".pt"}:
         return Foreign(
             "a model of the Hugging Face hub, without a graph", "optimum-cli export onnx --model {file} {stem}-onnx"

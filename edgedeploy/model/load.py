@@ -11,7 +11,7 @@ from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import unreadable
 from edgedeploy.foundation.reading import MODEL, open_file, read_file
 from edgedeploy.inference.formats import format_of
-from edgedeploy.model.foreign import not_a_folder, not_a_model, refuse_by_beginning
+from edgedeploy.model.foreign import LFS_POINTER, not_a_folder, not_a_model, refuse_by_beginning
 from edgedeploy.model.graphs import tensors
 from edgedeploy.model.sparse import densify, has_sparse
 from edgedeploy.model.zipmap import answer_tables
@@ -178,8 +178,14 @@ def _external_file(path: Path, tensor: str, location: str) -> Path:
     if not file.is_file():
         raise InvalidFileError(
             f"{path} needs its external data {location}, which is not there",
-            hint=f"copy {location} into {path.parent} too",
+            hint=f"copy {location} into {path.parent} too, under this name: the model asks for it by name",
         )
+    with open_file(file) as opened:
+        if opened.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise InvalidFileError(
+                f"the external data {location} of {path} is a Git LFS pointer: the file itself was not fetched",
+                hint="git lfs pull",
+            )
     return file
 
 

@@ -66,7 +66,7 @@ def read_tflite(content: bytes, name: str = "the model") -> Any:
         # The generated readers check nothing: what a damaged file makes them stumble over is of every kind.
         raise InvalidFileError(
             f"{name} is damaged, or only a part of a TensorFlow Lite model",
-            why=f"{type(error).__name__}: {error}",
+            why="it begins as one, and its tables do not fit together",
             hint="export or copy it again",
         ) from error
     if not model.subgraphs:

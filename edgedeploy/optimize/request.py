@@ -118,8 +118,9 @@ def open_request(
     progress: Progress,
 ) -> OptimizeRequest:
     """Check and open all that `optimize` takes; see there for arguments and errors."""
-    _check_settings(model, recipe, output, calibration, max_drop)
+    # The file before the data for it: whoever gives a checkpoint must not make calibration samples first.
     facts = inspect_model(model)
+    _check_settings(model, recipe, output, calibration, max_drop)
     judged_metric = find_metric(metric or "top1")
     content = read_file(model, MODEL) if facts.format == "tflite" else load_onnx(model).SerializeToString()
     data = open_datasets(calibration, evaluation, facts, content)

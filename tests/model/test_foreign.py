@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.tflite_models import small_network
 
+from edgedeploy import api
 from edgedeploy.foundation.errors import EdgedeployError, InvalidFileError
 from edgedeploy.model.identity import sha256_of_model
 from edgedeploy.model.inspect import inspect_model
@@ -81,7 +82,7 @@ FILES: dict[str, tuple[bytes, str, str]] = {
     "m.h5": (b"\x89HDF\r\n\x1a\n" + bytes(50), "HDF5", "python -m tf2onnx.convert --keras"),
     "saved_model.pb": (saved_model(), "SavedModel", "python -m tf2onnx.convert --saved-model"),
     "frozen.pb": (b"\x0a\x1c\x0a\x05input\x12\x0bPlaceholder*\x02" + bytes(9), "frozen graph", "--graphdef"),
-    "m.safetensors": (safetensors(), "weights without a graph", "optimum-cli export onnx"),
+    "m.safetensors": (safetensors(), "weights without a graph", "safetensors.torch.load_file("),
     "m.gguf": (b"GGUF\x03\0\0\0" + bytes(40), "GGUF", "optimum-cli export onnx"),
     "m.engine": (b"ftrt" + bytes(60), "TensorRT", "ONNX"),
     "a.npy": (array(), ".npy", "--evaluation"),
@@ -110,6 +111,14 @@ FILES: dict[str, tuple[bytes, str, str]] = {
         "Git LFS pointer",
         "git lfs pull",
     ),
+    "m.onnxtxt": (b'<ir_version: 9, opset_import: ["" : 17]> g (float x) => (float x) {}', "text syntax", "onnxtxt"),
+    "m.textproto": (b"# exported\nir_version: 9\ngraph {\n}\n", "text of protobuf", "format='textproto'"),
+    "m.pbtxt": (b'node {\n  name: "x"\n  op: "Placeholder"\n}', "TensorFlow as a text", "ONNX"),
+    "m.prototxt": (b'name: "net"\nlayer {\n}\n', "Caffe", "ONNX"),
+    "m.cfg": (b"[net]\nbatch=1\n[convolutional]\n", "Darknet", "ONNX"),
+    "m.py": (b"# a model\nimport torch\n", "program in Python", "run it"),
+    "lightgbm.txt": (b"tree\nversion=v4\nnum_class=1\n", "LightGBM", "convert_lightgbm("),
+    "m.tgz": (gzip.compress(b"x" * 99), "gzip", "tar -xzf "),
     "zeros.onnx": (bytes(5000), "nothing but zeros", "again"),
     "run": (b"\x7fELF\x02\x01\x01" + bytes(99), "program", "ONNX"),
     "m.cbm": (b"CBM1" + bytes(99), "CatBoost", "format='onnx'"),
@@ -148,6 +157,7 @@ def test_a_bundle_is_no_model(tmp_path):
         (("a.onnx", "b.onnx"), "a.onnx, b.onnx", "name the file"),
         (("config.json", "model.safetensors"), "Hugging Face", "optimum-cli"),
         (("manifest.json", "golden"), "a bundle", "edgedeploy bundle show"),
+        (("manifest.json", "golden", "model.onnx"), "a bundle", "edgedeploy bundle show"),
         ((), "without a model", ".onnx"),
     ],
 )
@@ -160,6 +170,22 @@ def test_a_folder_is_told_by_what_is_in_it(tmp_path, names, kind, hint):
         inspect_model(folder)
     assert kind in caught.value.why
     assert hint in caught.value.hint
+
+
+def test_weights_beside_a_config_are_exported_from_their_folder(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(safetensors())
+    (tmp_path / "config.json").write_bytes(b"{}")
+    with pytest.raises(InvalidFileError) as caught:
+        inspect_model(tmp_path / "model.safetensors")
+    assert caught.value.hint == f"optimum-cli export onnx --model {tmp_path} model-onnx"
+
+
+@pytest.mark.parametrize("recipe", ["int8", "fold"])
+def test_a_checkpoint_is_told_before_data_for_it_is_asked_for(tmp_path, recipe):
+    path = tmp_path / "w.pt"
+    path.write_bytes(FILES["w.pt"][0])
+    with pytest.raises(InvalidFileError, match="is not an ONNX model"):
+        api.optimize(path, api.load_recipe(recipe), tmp_path / "small.onnx")
 
 
 @pytest.mark.parametrize("place", [".", "..", "/"])
@@ -196,8 +222,9 @@ def test_a_name_with_spaces_and_braces_is_quoted_in_the_command(tmp_path):
 def test_a_part_of_a_tflite_model_is_refused(tmp_path, share):
     content = small_network()
     (tmp_path / "m.tflite").write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(InvalidFileError, match="part of"):
+    with pytest.raises(InvalidFileError, match="part of") as caught:
         inspect_model(tmp_path / "m.tflite")
+    assert "Error" not in caught.value.why
 
 
 @settings(max_examples=300)

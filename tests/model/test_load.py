@@ -119,6 +119,15 @@ def test_external_data_that_is_missing_is_named(tmp_path):
             read(path)
 
 
+def test_external_data_that_git_lfs_has_not_fetched_is_told(tmp_path):
+    path = external(tmp_path / "m.onnx")
+    (tmp_path / "weights.bin").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 24\n")
+    for read in (inspect_model, load_onnx):
+        with pytest.raises(InvalidFileError, match=r"weights\.bin .* Git LFS pointer") as caught:
+            read(path)
+        assert caught.value.hint == "git lfs pull"
+
+
 @pytest.mark.parametrize("place", [{"length": 25}, {"offset": 1}, {"offset": -1}, {"offset": 2**70}])
 def test_external_data_that_is_too_short_is_said(tmp_path, place):
     path = external(tmp_path / "m.onnx", **place)
