@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from msgspec import Struct
 
@@ -9,6 +11,9 @@ from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.completion import complete_recipe
 from edgedeploy.cli.listing import bad_lines, read_each
 from edgedeploy.cli.output import Output, common_options
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 class RecipeLine(Struct, frozen=True, kw_only=True):
@@ -32,6 +37,7 @@ class RecipeLine(Struct, frozen=True, kw_only=True):
 def command(name: str | None, out: Output) -> int:
     """List the recipes; with NAME or FILE, show one recipe with its passes and their settings."""
     from rich.console import Group
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -54,17 +60,25 @@ def command(name: str | None, out: Output) -> int:
         out.result([*lines, *bad], Group(table, *bad_lines(bad)))
         return 0
     recipe = api.load_recipe(name)
-    lines_of_passes: list[str] = []
+    shown: list[RenderableType] = [Text(f"{recipe.name}: {recipe.title}\n\n{_flowing(recipe.description)}\n")]
     for number, step in enumerate(recipe.passes, start=1):
+        shown.append(Text(f"{number:>2}  {step.title()}"))
         summary = (type(step).__doc__ or "").strip().splitlines()[0]
-        lines_of_passes.append(f"{number:>2}  {step.title():<29} {summary}")
-        lines_of_passes += [f"      {field} = {_toml(getattr(step, field))}" for field in step.__struct_fields__]
-    text = f"{recipe.name}: {recipe.title}\n\n{recipe.description}\n\n" + "\n".join(lines_of_passes)
-    out.result(recipe, Text(text, no_wrap=True, overflow="ignore"))
+        settings = [f"{field} = {_toml(getattr(step, field))}" for field in step.__struct_fields__]
+        shown.append(Padding(Text("\n".join((summary, *settings))), (0, 0, 0, 4)))
+    out.result(recipe, Group(*shown))
     return 0
 
 
+def _flowing(text: str) -> str:
+    """Join the lines of each paragraph: where they break in the file is not where they break in a terminal."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
 def _toml(value: object) -> str:
+    import json
+
     import msgspec
 
-    return msgspec.json.encode(value).decode()
+    # With spaces behind commas: a long list is broken there, and not in a name.
+    return json.dumps(msgspec.to_builtins(value), ensure_ascii=False)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 
 import click.testing
@@ -81,6 +82,18 @@ def test_json(invoke):
 def test_a_wrong_command_line(invoke, arguments, message):
     result = invoke("optimize", "m.onnx", *arguments)
     assert isinstance(result.exception, click.UsageError) and message in result.exception.format_message()
+
+
+@pytest.mark.parametrize("width", [120, 80, 60, 40])
+def test_a_recipe_is_shown_within_the_terminal(invoke, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = [line.rstrip() for line in invoke("recipes", "int8").output.splitlines()]
+    assert max(map(len, lines)) <= width
+    # Filled anew: no line of the description ends early because the file breaks it there.
+    first = lines.index("") + 1
+    description = lines[first : lines.index("", first)]
+    followed = itertools.pairwise(description)
+    assert all(len(line) + 1 + len(after.split()[0]) > width for line, after in followed)
 
 
 def test_recipes(invoke):
