@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 from msgspec import Struct
 from rich.console import Console
@@ -28,6 +29,12 @@ from rich.table import Table
 
 from benchmarks.matrix_cases import fault, run_edgedeploy
 from benchmarks.recorded_models import draw, record
+from edgedeploy.datasets.synthetic import generated_samples
+from edgedeploy.foundation.errors import EdgedeployError
+from edgedeploy.inference.session import open_session
+from edgedeploy.model.inspect import inspect_model
+from edgedeploy.model.load import read_in_one_piece
+from edgedeploy.model.vocabulary import known_words
 from edgedeploy.optimize.recipes.recipe import recipe_names
 from edgedeploy.targets.backends import backend_names
 
@@ -68,6 +75,33 @@ def input_shapes(model: Path) -> list[str]:
     return options
 
 
+def calibration_for(model: Path, scratch: Path) -> list[str]:
+    """Write samples of noise for the recipes that need some: options of `optimize`; none where the model takes none."""
+    try:
+        facts, content = inspect_model(model), read_in_one_piece(model)
+        session = open_session(content, "onnx", exact=True)
+    except EdgedeployError:
+        return []  # every command says so
+
+    def runs(feed: dict[str, np.ndarray]) -> bool:
+        try:
+            session.run(feed)
+        except EdgedeployError:
+            return False
+        return True
+
+    samples = generated_samples(facts.inputs, runs, words=known_words(onnx.load_from_string(content)))
+    if not samples or not facts.inputs:
+        return []
+    if any(array.dtype == object for array in samples[0].feed.values()):
+        return []
+    folder = scratch / "calibration"
+    folder.mkdir()
+    for number, sample in enumerate(samples):
+        np.savez(folder / f"{number}.npz", **sample.feed)  # type: ignore[arg-type]
+    return ["--calibration", str(folder)]
+
+
 def by_what_is_new(models: Sequence[Path]) -> list[Path]:
     """Order models so that those come first which have an operator, a type or an attribute that none before them has,
     or the first of an opset: whatever the time is enough for, most kinds are in it. The others follow, mixed."""
@@ -98,11 +132,24 @@ def cases_of(model: Path, recipes: Sequence[str], backends: Sequence[str], scrat
     seen = {hashlib.sha256(model.read_bytes()).digest()}
     for backend in backends:
         yield from _compiled(model, backend, scratch)
+    calibration = calibration_for(model, scratch)
     for recipe in recipes:
         made = scratch / f"{recipe}.onnx"
         allowed = [part for kind in ("slower", "loss", "larger") for part in ("--allow", kind)]
         # The speed of a graph of five nodes says nothing, and it takes most of the time.
-        command = ["optimize", str(model), "--recipe", recipe, "--on", "none", *allowed, "-o", str(made), "-q"]
+        command = [
+            "optimize",
+            str(model),
+            "--recipe",
+            recipe,
+            "--on",
+            "none",
+            *allowed,
+            *calibration,
+            "-o",
+            str(made),
+            "-q",
+        ]
         yield _case(f"optimize {recipe}", command, model, made, may_refuse=True)
         if made.exists() and (digest := hashlib.sha256(made.read_bytes()).digest()) not in seen:
             seen.add(digest)
