@@ -14,12 +14,14 @@ from edgedeploy.foundation.files import replacing_folder, write_bytes
 from edgedeploy.foundation.scratch import scratch_folder, set_aside, sweep
 
 _HOLDS = """
+import signal
 import sys
 from pathlib import Path
 from edgedeploy.cli.signals import StoppedError, raise_when_stopped
 from edgedeploy.foundation.files import replacing_file, replacing_folder
 from edgedeploy.foundation.scratch import scratch_folder
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and stays so
 raise_when_stopped()
 kinds = {"file": replacing_file, "folder": replacing_folder, "scratch": scratch_folder}
 place = Path(sys.argv[2])

@@ -242,7 +242,10 @@ class TestSettle:
 
     def test_a_way_back_that_is_damaged(self, shipped: Push, stopped_ship: Push, device: LocalConnection) -> None:
         first, second = shipped("1"), stopped_ship("2")
-        (Path(first.path) / "model.onnx").unlink()
+        # The store has the same file by another name: it is whole nowhere.
+        damaged = Path(first.path) / "model.onnx"
+        damaged.chmod(0o644)
+        damaged.write_bytes(b"damaged")
         current, (remark,) = judged(device, second, Outcome.BREAKS)
         assert current and "is damaged" in remark
         assert "was not taken back" in (status(device).running[0].unconfirmed or "")
