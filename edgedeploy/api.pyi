@@ -15,8 +15,8 @@ from edgedeploy.deploy.contents import StoreContents as StoreContents
 from edgedeploy.bundle.signature import allowed_signers as allowed_signers
 from edgedeploy.targets.backends import backend_names as backend_names
 from edgedeploy.verdict.baseline import baseline_of as baseline_of
-from edgedeploy.measure.bench import bench as bench
-from edgedeploy.measure.interleaved import bench_against as bench_against
+from edgedeploy.workflows.measure_verified import bench as bench
+from edgedeploy.workflows.measure_verified import bench_against as bench_against
 from edgedeploy.device.emulator.board import board_access as board_access
 from edgedeploy.device.emulator.board import board_down as board_down
 from edgedeploy.device.emulator.board import board_list as board_list
@@ -57,7 +57,7 @@ from edgedeploy.deploy.releases import other_release as other_release
 from edgedeploy.bundle.build import pack_bundle as pack_bundle
 from edgedeploy.targets.roofline import peak_macs_per_s as peak_macs_per_s
 from edgedeploy.device.probe.probe import probe as probe
-from edgedeploy.measure.profile import profile as profile
+from edgedeploy.workflows.measure_verified import profile as profile
 from edgedeploy.deploy.push import push as push
 from edgedeploy.deploy.device_log import read_log as read_log
 from edgedeploy.bundle.signature import read_signature as read_signature
@@ -74,7 +74,7 @@ from edgedeploy.workflows.smoke.smoke import smoke as smoke
 from edgedeploy.workflows.judges import speed_judge as speed_judge
 from edgedeploy.deploy.status import status as status
 from edgedeploy.targets.load import target_names as target_names
-from edgedeploy.measure.evaluate import test as test
+from edgedeploy.workflows.measure_verified import test as test
 from edgedeploy.deploy.unjudged import unconfirmed_in_words as unconfirmed_in_words
 from edgedeploy.deploy.uninstall import uninstall as uninstall
 from edgedeploy.deploy.uninstall import uninstall_everything as uninstall_everything

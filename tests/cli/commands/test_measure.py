@@ -6,6 +6,7 @@ import json
 import os
 import re
 
+import msgspec
 import numpy as np
 import onnx
 import onnx.parser
@@ -13,6 +14,8 @@ import pytest
 from msgspec import structs
 from support.host_backend import HostBackend
 
+from edgedeploy import api
+from edgedeploy.bundle.build import list_files
 from edgedeploy.cli.options.bench import parse_cpus
 from edgedeploy.measure.durations import PROFILES
 from edgedeploy.model.inspect import inspect_model
@@ -132,11 +135,15 @@ def test_json_is_the_measurement_and_the_verdict(device, edgedeploy):
 
 
 def test_a_test_that_fails_says_why_and_ends_with_1(device, edgedeploy):
-    release = next(device.rglob("releases/model/*/run"))
-    source = release.with_name("edgedeploy_runner") / "release.py"
-    changed = source.read_text().replace("run(self.outputs, feed)", "run(self.outputs, {'x': -feed['x']})")
-    source.unlink()  # a hard link to the store, which stays as it was
-    source.write_text(changed)
+    bundle = api.open_bundle(device / "bundle")
+    source = bundle.path / "edgedeploy_runner" / "release.py"
+    source.write_text(source.read_text().replace("run(self.outputs, feed)", "run(self.outputs, {'x': -feed['x']})"))
+    # A whole release of it: one that is changed on the device is not run.
+    (bundle.path / "golden" / "0000.npz").unlink()
+    manifest = structs.replace(bundle.manifest, golden_samples=0, files=list_files(bundle.path))
+    (bundle.path / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    with api.connect("local:") as connection:
+        api.push(api.open_bundle(bundle.path), connection)
     for words in ([], ["--json"]):
         tested = edgedeploy("test", "local:", "--evaluation", "evaluation.npz", *words)
         assert tested.exit_code == 1
