@@ -232,7 +232,7 @@ class TestOnTheDevice:
             push(bundle, device, signature=signature)
         assert releases(device) == ()
 
-    @pytest.mark.parametrize("what", ["dangling link", "link to itself", "folder", "pipe"])
+    @pytest.mark.parametrize("what", ["dangling link", "link to itself", "folder", "null device", "pipe"])
     def test_a_file_of_signers_that_cannot_be_read_lets_nobody_in(
         self, make_bundle, device: LocalConnection, home: Path, keys: Path, what: str
     ) -> None:
@@ -249,6 +249,8 @@ class TestOnTheDevice:
                 signers.symlink_to(signers)
             case "folder":
                 signers.mkdir()
+            case "null device":  # which other users may write: that is no reason to take that from them
+                signers.symlink_to("/dev/null")
             case _:
                 os.mkfifo(signers)
         third = make_bundle(version="3")

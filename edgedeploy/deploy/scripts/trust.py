@@ -40,6 +40,8 @@ suspects() {
         [ -n "$me" ] || me=$owner
         [ -n "$path" ] || path=$time
         path=${path%% -> *}
+        # A device has two numbers in the place of a size. Its mode is the system's, and nothing is run from one.
+        case $mode in [bc]*) continue ;; esac
         case $1$owner in
             *[!a-z0-9]*|mine"$me"|any"$me"|any0) ;;
             mine0) case $mode in d*) echo "owner $path" ;; esac ;;
