@@ -14,6 +14,7 @@ from support.device_store import store, tree
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import current_release, releases, rollback
 from edgedeploy.deploy.scripts.shell import LIST, argv
+from edgedeploy.deploy.scripts.trust import UNTRUSTED
 from edgedeploy.deploy.status import status
 from edgedeploy.deploy.uninstall import uninstall_everything
 from edgedeploy.device.local import LocalConnection
@@ -125,7 +126,7 @@ def test_in_every_shell(home: Path, device: LocalConnection, shell: list[str]) -
     assert device.run(words).exit_status == 0
     store(home).chmod(0o777)
     done = device.run(words)
-    assert done.exit_status == 7 and done.stderr.decode().endswith("\nopen .edgedeploy\n")
+    assert done.exit_status == UNTRUSTED and done.stderr.decode().endswith("\nopen .edgedeploy\n")
 
 
 def test_programs_of_a_bundle_know_no_secrets(
