@@ -19,7 +19,7 @@ from edgedeploy.foundation.errors import HostError, IntegrityError, InvalidFileE
 from edgedeploy.foundation.files import config_folder, unreadable, write_bytes
 from edgedeploy.foundation.ownership import require_own_file, require_secret_file
 from edgedeploy.foundation.programs import find, last_lines
-from edgedeploy.foundation.reading import SIGNATURE, SIGNERS, read_file
+from edgedeploy.foundation.reading import KEY, SIGNATURE, SIGNERS, read_file
 
 NAMESPACE = "edgedeploy-bundle"
 """What a signature is for: one that was made for git or for mail says nothing about a bundle."""
@@ -45,9 +45,14 @@ def allowed_signers(given: Path | None = None) -> Path:
 
 
 def check_key(key: Path) -> None:
-    """Raise InvalidFileError unless there is a file `key`: before the work whose result it is to sign."""
-    if not key.is_file():
-        raise InvalidFileError(f"there is no key {key}", hint="make one with: ssh-keygen -t ed25519")
+    """Raise InvalidFileError unless there is a file `key` that a key can be: before the work whose result it is to
+    sign. ssh-keygen reads a file of any size whole."""
+    try:
+        read_file(key, KEY)
+    except FileNotFoundError as error:
+        raise InvalidFileError(f"there is no key {key}", hint="make one with: ssh-keygen -t ed25519") from error
+    except OSError as error:
+        raise unreadable(key, error) from error
 
 
 def sign(manifest: bytes, bundle: Path, key: Path) -> Path:

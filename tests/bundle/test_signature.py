@@ -103,6 +103,13 @@ class TestOnTheHost:
         (tmp_path / "text").write_text("no key")
         with pytest.raises(InvalidFileError, match="cannot be signed with"):
             sign(b"", bundle.path, tmp_path / "text")
+        # ssh-keygen would read either for as long as there is something to read.
+        os.mkfifo(tmp_path / "pipe")
+        with (tmp_path / "large").open("wb") as file:
+            file.truncate(3 << 30)
+        for name, message in (("pipe", "not a regular file"), ("large", "too large"), (".", "folder")):
+            with pytest.raises(InvalidFileError, match=message):
+                sign(b"", bundle.path, tmp_path / name)
         with pytest.raises(InvalidFileError, match="whose signatures count"):
             signer(b"", b"", tmp_path / "none", bundle.path)
         signature_path(bundle.path).write_bytes(b"x" * 100_000)
