@@ -217,6 +217,8 @@ def _size_reduction(contract: Contract, measurement: Measurement) -> _Figure:
         return 0.0, "the model is the file that was handed over"
     if release.source is None or release.source.size_bytes <= 0:
         return None, "the release does not say what it was made of"
+    if impossible := impossible_reason("bytes", release.model_size_bytes):
+        return None, impossible
     reduction = 1 - release.model_size_bytes / release.source.size_bytes
     return reduction, f"{release.source.size_bytes:,} → {release.model_size_bytes:,} bytes"
 

@@ -307,6 +307,17 @@ def test_a_device_cannot_have_less_memory_than_none(measurement):
         assert "cannot be" in found.reason
 
 
+def test_a_model_has_some_bytes(measurement):
+    """One of none would be the smallest of all."""
+    for size_bytes in (-5, 0):
+        release = structs.replace(measurement.release, model_size_bytes=size_bytes)
+        measured = structs.replace(measurement, release=release)
+        for limit in ({"size_reduction_min": 0.1}, {"size_max_bytes": 10**9}):
+            found = line(contract(**limit), measured, f"limits.{next(iter(limit))}")
+            assert (found.outcome, found.figure) == (UNTOLD, None)
+            assert "cannot be" in found.reason
+
+
 @pytest.mark.parametrize("value_ms", [-1.0, 0.0, NAN, INFINITY, -INFINITY, 1e308])
 @pytest.mark.parametrize("name", ["latency_p50_max_ms", "latency_p90_max_ms", "latency_p99_max_ms"])
 def test_a_latency_that_no_device_has_is_not_determined(measurement, name, value_ms):
