@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -210,7 +211,9 @@ def _verify(path: Path, manifest: Manifest) -> None:
                 f"{found[entry.path]} is not what the manifest says", why="size or SHA-256 differs", hint=again
             )
         if entry.executable and not status.st_mode & stat.S_IXUSR:
-            raise IntegrityError(f"{found[entry.path]} is not executable", hint=f"chmod +x {found[entry.path]}")
+            raise IntegrityError(
+                f"{found[entry.path]} is not executable", hint=f"chmod +x {shlex.quote(str(found[entry.path]))}"
+            )
 
 
 def _walk(folder: Path) -> Sequence[tuple[str, Path]]:

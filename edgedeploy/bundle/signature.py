@@ -10,6 +10,7 @@ https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.sshsig; who may
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import tempfile
 import time
@@ -124,7 +125,7 @@ def signer(manifest: bytes, signature: bytes | None, signers: Path, bundle: Path
         raise IntegrityError(
             f"{bundle} is not signed",
             why=f"there is no {signature_path(bundle)}",
-            hint=f"edgedeploy bundle sign {bundle} --key FILE",
+            hint=f"edgedeploy bundle sign {shlex.quote(str(bundle))} --key FILE",
         )
     with tempfile.NamedTemporaryFile(prefix="edgedeploy-", suffix=SUFFIX) as kept:
         kept.write(signature)

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from edgedeploy.bundle.archive import SUFFIX
 from edgedeploy.bundle.build import SCHEMA, check_replaceable, encode_manifest, list_files, open_bundle, pack_bundle
-from edgedeploy.compile.candidates import Candidate
+from edgedeploy.compile.candidates import Candidate, offer
 from edgedeploy.compile.needs import with_needs
 from edgedeploy.compile.protocol import BackendRequest, BuildResult
 from edgedeploy.compile.request import BuildRequest, GoldenRequest, resolve
@@ -118,7 +118,7 @@ def _build_with_first(
             built = with_needs(candidate.backend.build(staged, folder, progress), folder, staged.target)
         except (HostError, UnsupportedError) as error:
             if len(tried) == 1:
-                raise
+                raise _with_offer(error, candidate) from error
             refusal = f"{candidate.name}: {error.what}"
             progress.note(refusal)
             refusals.append(refusal)
@@ -131,6 +131,14 @@ def _build_with_first(
         f"no backend of target {staged.target.name!r} can run this model",
         why="; ".join(refusals),
     )
+
+
+def _with_offer(error: HostError | UnsupportedError, candidate: Candidate) -> HostError | UnsupportedError:
+    """Add the other backends that the target can have to what a backend says for itself."""
+    offered = offer(candidate.alternatives) if isinstance(error, UnsupportedError) else ""
+    if not offered:
+        return error
+    return UnsupportedError(error.what, why=error.why, hint=f"{error.hint}; or {offered}" if error.hint else offered)
 
 
 def _write_bill(request: BuildRequest, compiled: ModelFacts, built: BuildResult, folder: Path) -> None:

@@ -11,7 +11,7 @@ from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.foundation.suggest import did_you_mean
 from edgedeploy.inference.element_types import TEXT, travels
 from edgedeploy.inference.formats import ModelFormat
-from edgedeploy.targets.backends import backend_module, backend_names, find_backend
+from edgedeploy.targets.backends import backend_module, backend_names, find_backend, usable_backends
 from edgedeploy.values.backend import BackendFacts
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target
@@ -24,6 +24,8 @@ class Candidate(Struct, frozen=True):
     backend: Backend
     why: str
     """Why it is tried: empty where the user named it."""
+    alternatives: tuple[str, ...] = ()
+    """Other backends for the same target and model, where the user named this one. With `auto` they are tried too."""
 
 
 def candidates(
@@ -89,12 +91,24 @@ def _named(name: str, target: Target, format: ModelFormat, text: str) -> Candida
     else:
         reason = _unsupported_reason(facts, backend, target, format, text)
     if reason is not None:
+        others = alternatives(name, target, format, text=bool(text))
         raise UnsupportedError(
             f"the backend {name} cannot serve target {target.name!r}",
             why=reason,
-            hint=_without_text(target, format) if text and not facts.text else "",
+            hint=_without_text(target, format) if text and not facts.text else offer(others),
         )
-    return Candidate(name, backend, "")
+    return Candidate(name, backend, "", alternatives(name, target, format, text=bool(text)))
+
+
+def alternatives(name: str, target: Target, format: ModelFormat, *, text: bool = False) -> tuple[str, ...]:
+    """List the backends beside the one called `name` that the target can have for such a model."""
+    usable = [facts.name for facts in usable_backends(target, format, text=text) if facts.name != name]
+    return tuple(each for each in usable if _load(each).unsupported_reason(target, format) is None)
+
+
+def offer(names: Sequence[str]) -> str:
+    """Return the hint that names other backends; empty where there are none."""
+    return f"take another backend: --backend {' or '.join(names)}" if names else ""
 
 
 def _preferred(target: Target, format: ModelFormat, text: str) -> tuple[Candidate, ...]:
@@ -144,7 +158,6 @@ def _unsupported_reason(
 
 def _without_text(target: Target, format: ModelFormat) -> str:
     """Return what to do for a model with text where the backend carries none."""
-    known = [facts for facts in map(find_backend, target.backends) if facts is not None]
-    carrying = [facts.name for facts in known if facts.text and format in facts.formats]
+    carrying = [facts.name for facts in usable_backends(target, format, text=True)]
     encoded = "export the model from the numbers on that the text is turned into, and turn it in the application"
     return f"--backend {carrying[0]}, or {encoded}" if carrying else encoded

@@ -115,8 +115,7 @@ def require_one_shape(what: str, feeds: Sequence[Feed], sources: Sequence[str]) 
             raise UnsupportedError(
                 f"{what} takes inputs {name!r} of one shape, and the golden samples have {len(found)}",
                 why="; ".join(shapes),
-                hint="give --golden a folder with files of one shape, the one that the device will see, or take a "
-                "backend that takes all: --backend onnxruntime",
+                hint="give --golden a folder with files of one shape, the one that the device will see",
             )
 
 

@@ -72,14 +72,14 @@ def with_needs(built: BuildResult, folder: Path, target: Target) -> BuildResult:
     if found.glibc is not None and version_numbers(found.glibc) > version_numbers(target.os.glibc):
         raise UnsupportedError(
             f"{built.runtime.backend} needs glibc {found.glibc}, and {target.os.name} has {target.os.glibc}",
-            hint="compile for a target with a newer system, or with another --backend",
+            hint="compile for a target with a newer system",
         )
     pages = [size for size in (found.page_size_bytes, built.needs.page_size_bytes) if size is not None]
     if pages and min(pages) < target.os.page_size_bytes:
         raise UnsupportedError(
             f"{built.runtime.backend} is aligned for pages of {min(pages):,} bytes, and {target.os.name} on "
             f"{target.name} has pages of {target.os.page_size_bytes:,}",
-            hint="compile with another --backend, or for a system with smaller pages",
+            hint="compile for a system with smaller pages",
         )
     return structs.replace(
         built,
@@ -140,7 +140,7 @@ def _read(file: BinaryIO, name: str, architecture: str) -> ProgramNeeds:
         raise UnsupportedError(
             f"{name} is a program for another machine than {architecture}",
             why=f"its header says {machine}",
-            hint="compile with another --backend, and please report it: a runtime was laid out for the wrong machine",
+            hint="please report it: a runtime was laid out for the wrong machine",
         )
     return ProgramNeeds(
         glibc=max(_glibc_versions(elf), key=version_numbers, default=None),
@@ -188,7 +188,6 @@ def _arm_features(elf: ELFFile, name: str, architecture: str) -> tuple[str, ...]
         raise UnsupportedError(
             f"{name} is a program for a newer Arm than {architecture}",
             why="it would end at its first instruction that such a core lacks",
-            hint="compile with another --backend",
         )
     features = ["neon"] if tags.get("TAG_ADVANCED_SIMD_ARCH") in _ARM_NEON else []
     return (*features, *(["vfpv4"] if tags.get("TAG_FP_ARCH") in _ARM_VFPV4 else []))

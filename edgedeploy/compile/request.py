@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from edgedeploy.compile.candidates import Candidate, candidates, check_element_types
+from edgedeploy.foundation.advice import MAKE_SMALLER
 from edgedeploy.foundation.errors import IntegrityError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.foundation.reading import EVIDENCE, read_file
@@ -79,7 +80,7 @@ def resolve(
     if facts.size_bytes > PROTOBUF_LIMIT_BYTES:
         raise UnsupportedError(
             f"{model} is {facts.size_bytes:,} bytes large with its data; a bundle's model ends at 2 GB",
-            hint="make it smaller first: edgedeploy optimize",
+            hint=MAKE_SMALLER,
         )
     evidence = _evidence(model, facts, progress)
     source = None if evidence is None else _source(evidence)

@@ -250,8 +250,8 @@ def _working_sources(apt: _Apt, release: str, progress: Progress) -> tuple[AptSo
         raise HostError(
             f"this machine's apt cannot fetch Debian {release}",
             why=output,
-            hint="check the network; on a machine that is not Debian's, "
-            f"export {MIRROR_VARIABLE}=http://HOST/debian with a host from https://www.debian.org/mirror/list",
+            hint="check the network; on a machine that is not Debian's, name a host from "
+            f"https://www.debian.org/mirror/list: export {MIRROR_VARIABLE}=http://HOST/debian",
         )
     if not KEYRING.is_file():
         raise HostError(

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from edgedeploy.deploy.scripts.verifying import HEALTH
 from edgedeploy.device.connection import Connection
+from edgedeploy.foundation.advice import MAKE_SMALLER, SWAP_OR_MAKE_SMALLER
 from edgedeploy.foundation.errors import DeviceError, EdgedeployError
 from edgedeploy.foundation.programs import last_lines
 from edgedeploy.foundation.units import bytes_in_words
@@ -156,7 +157,7 @@ def require_health(
         raise DeviceError(
             f"{identity} took {took} of memory on {connection.address} while its health was checked, and may take "
             f"{max_memory_bytes:,}; {_STILL}",
-            hint="make the model smaller: edgedeploy optimize; or compile with a --backend that takes less",
+            hint=MAKE_SMALLER,
         )
     return health
 
@@ -167,13 +168,13 @@ def _unhealthy(health: Health, identity: str, address: str) -> DeviceError:
             f"{identity} uses an instruction that the cores of {address} do not have; {_STILL}",
             why="its runtime was built for newer cores, as some of onnxruntime's wheels were for a Raspberry Pi 4 "
             "(https://github.com/microsoft/onnxruntime/issues/23957)",
-            hint="compile with another --backend, or for the target that `edgedeploy probe` names",
+            hint=f"compile it for the target that this names: edgedeploy probe {address}",
         )
     if health.exit_status == _KILLED:
         return DeviceError(
             f"{identity} was killed on {address} while its health was checked; {_STILL}",
             why="its kernel does that where memory has run out (dmesg there says so)",
-            hint="end other programs there, add swap, or make the model smaller: edgedeploy optimize",
+            hint=SWAP_OR_MAKE_SMALLER,
         )
     return DeviceError(
         f"{identity} is not healthy on {address}; {_STILL}",

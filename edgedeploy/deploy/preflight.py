@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -11,13 +11,17 @@ from msgspec import Struct
 from edgedeploy.deploy.scripts.shell import LIBRARIES, LOCALES, TOOLS, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.probe.probe import probe
+from edgedeploy.foundation.advice import SWAP_OR_MAKE_SMALLER
 from edgedeploy.foundation.errors import DeviceError, IntegrityError, InvalidFileError
 from edgedeploy.foundation.validation import check_name, check_relative_path, check_sha256
+from edgedeploy.inference.element_types import TEXT
 from edgedeploy.inference.locales import install_locale, is_locale, missing_locales
-from edgedeploy.targets.backends import find_backend
+from edgedeploy.targets.backends import find_backend, usable_backends
 from edgedeploy.targets.features import with_implied
+from edgedeploy.targets.load import found_target
 from edgedeploy.targets.versions import is_version, version_numbers
-from edgedeploy.values.bundle import Manifest, Runtime
+from edgedeploy.values.backend import BackendFacts
+from edgedeploy.values.bundle import Manifest
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.values.probe import Probe
 from edgedeploy.values.target import Target
@@ -98,7 +102,7 @@ def check_device(manifest: Manifest, connection: Connection, *, peak_memory_byte
     libraries, triplet = manifest.needs.shared_libraries, _TRIPLETS.get(manifest.architecture, "")
     if libraries and not refused:
         absent = _missing(connection, LIBRARIES, triplet, *libraries, doing="say which libraries it has")
-        refused = _refusals_of_libraries([name for name in libraries if name in absent], found)
+        refused = _refusals_of_libraries(manifest, [name for name in libraries if name in absent], found)
     if manifest.needs.locales and not refused:
         known = set(_listed(connection, LOCALES, key="locale", doing="say which locales it has"))
         # A small system has no program that lists them: the health check finds out.
@@ -152,8 +156,9 @@ def refusals(manifest: Manifest, found: Probe, *, peak_memory_bytes: int | None 
         # On another machine nothing else can be told.
         return refused
     if runtime.python is not None:
-        refused += _refusals_of_python(runtime.python, manifest.architecture, found, "the bundle's runtime")
-    refused += _refusals_of_c_library(runtime, found)
+        other = _other_backends(manifest, found, lambda facts: not facts.needs_python)
+        refused += _refusals_of_python(runtime.python, manifest.architecture, found, "the bundle's runtime", other)
+    refused += _refusals_of_c_library(manifest, found)
     page = found.page_size_bytes
     if needs.page_size_bytes is not None and page is not None and page > needs.page_size_bytes:
         refused.append(
@@ -161,8 +166,8 @@ def refusals(manifest: Manifest, found: Probe, *, peak_memory_bytes: int | None 
                 "page_size",
                 f"the bundle's programs are aligned for pages of {needs.page_size_bytes:,} bytes, and those of "
                 f"{found.address} have {page:,}",
-                "start a kernel with smaller pages there (on a Raspberry Pi 5: kernel=kernel8.img in config.txt), or "
-                "compile with another --backend",
+                "start a kernel with smaller pages there (on a Raspberry Pi 5: kernel=kernel8.img in config.txt)"
+                + _other_backends(manifest, found, lambda facts: not facts.needs_glibc, ""),
             )
         )
     return refused + _refusals_of_memory(manifest, found, peak_memory_bytes)
@@ -206,7 +211,7 @@ def _refusals_of_core(architecture: str, features: Sequence[str], found: Probe, 
     return []
 
 
-def _refusals_of_python(wanted: str, architecture: str, found: Probe, subject: str) -> list[Refusal]:
+def _refusals_of_python(wanted: str, architecture: str, found: Probe, subject: str, other: str = "") -> list[Refusal]:
     bits = 32 if architecture in _OF_32_BITS else 64
     if any((python.version, python.bits) == (wanted, bits) for python in found.pythons):
         return []
@@ -215,7 +220,7 @@ def _refusals_of_python(wanted: str, architecture: str, found: Probe, subject: s
             Refusal(
                 "python",
                 f"{subject} needs Python {wanted}, and {found.address} has no python3",
-                "edgedeploy compile with a --backend that needs none (native, onnxruntime-c), or install Python there",
+                f"install Python there{other}",
             )
         ]
     # Bits are worth a word where they are what is wrong.
@@ -231,8 +236,8 @@ def _refusals_of_python(wanted: str, architecture: str, found: Probe, subject: s
     ]
 
 
-def _refusals_of_c_library(runtime: Runtime, found: Probe) -> list[Refusal]:
-    libc = found.libc
+def _refusals_of_c_library(manifest: Manifest, found: Probe) -> list[Refusal]:
+    libc, runtime = found.libc, manifest.runtime
     if runtime.glibc is None or libc.kind == "unknown":
         return []
     if libc.kind == "glibc":
@@ -243,16 +248,17 @@ def _refusals_of_c_library(runtime: Runtime, found: Probe) -> list[Refusal]:
         has = f"another C library, musl {libc.version}".strip()
     else:
         has = "none that programs share"
+    other = _other_backends(manifest, found, lambda facts: not facts.needs_glibc)
     return [
         Refusal(
             "c_library",
             f"the bundle's runtime needs glibc {runtime.glibc}, and {found.address} has {has}",
-            f"{_compile(found)}, or with --backend native, which needs none",
+            f"{_compile(found)}{other}",
         )
     ]
 
 
-def _refusals_of_libraries(absent: Sequence[str], found: Probe) -> list[Refusal]:
+def _refusals_of_libraries(manifest: Manifest, absent: Sequence[str], found: Probe) -> list[Refusal]:
     if not absent:
         return []
     packages = " ".join(sorted({_PACKAGES[name] for name in absent if name in _PACKAGES}))
@@ -261,7 +267,7 @@ def _refusals_of_libraries(absent: Sequence[str], found: Probe) -> list[Refusal]
         Refusal(
             "libraries",
             f"the bundle's programs need {', '.join(absent)}, and {found.address} is without",
-            f"{install}, or compile with --backend native, which needs none",
+            f"{install}{_other_backends(manifest, found, lambda facts: not facts.needs_glibc)}",
         )
     ]
 
@@ -292,12 +298,29 @@ def _refusals_of_memory(manifest: Manifest, found: Probe, peak_memory_bytes: int
         Refusal(
             "memory",
             f"{needed}, and {found.address} has {available:,} available, swap included",
-            "end other programs there, add swap, or make the model smaller: edgedeploy optimize",
+            SWAP_OR_MAKE_SMALLER,
         )
     ]
 
 
 def _compile(found: Probe) -> str:
     if found.fit is None:
-        return "edgedeploy compile with a --target of that architecture"
-    return f"edgedeploy compile --target {found.fit.target}"
+        return "compile it with a --target of that architecture"
+    return f"edgedeploy compile MODEL --target {found.fit.target} -o BUNDLE"
+
+
+def _other_backends(
+    manifest: Manifest, found: Probe, can_have: Callable[[BackendFacts], bool], why: str = "which needs none"
+) -> str:
+    """Offer the backends that the device can have for the bundle's model; empty where there are none.
+
+    Args:
+        can_have: of backends that the target lists, those that do without what the device lacks.
+    """
+    target = found_target(found.fit.target if found.fit is not None else manifest.target)
+    if target is None:
+        return ""
+    text = any(tensor.dtype == TEXT for tensor in (*manifest.model.inputs, *manifest.model.outputs))
+    usable = usable_backends(target, manifest.model.format, text=text)
+    names = [facts.name for facts in usable if facts.name != manifest.runtime.backend and can_have(facts)]
+    return f", or compile with --backend {' or '.join(names)}{why and f', {why}'}" if names else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -146,7 +147,7 @@ def _require_signature(request: PushRequest, store: DeviceStore) -> None:
     if store.asks_for_signatures() and request.signature is None:
         raise DeviceError(
             f"{store.address} takes signed bundles only, and {request.bundle.path} is not signed",
-            hint=f"edgedeploy bundle sign {request.bundle.path} --key FILE",
+            hint=f"edgedeploy bundle sign {shlex.quote(str(request.bundle.path))} --key FILE",
         )
 
 

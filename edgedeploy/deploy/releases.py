@@ -238,7 +238,7 @@ def rollback(connection: Connection, name: str | None = None, *, progress: Progr
             raise DeviceError(
                 f"there is no release before {now.id} on {connection.address}",
                 why=gone,
-                hint=f"edgedeploy releases {connection.address} shows what there is",
+                hint=f"see what there is: edgedeploy releases {connection.address}",
             )
         progress.step(f"verifying {before.id}")
         return_to(store, before, now, progress)

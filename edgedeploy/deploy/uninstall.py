@@ -134,7 +134,10 @@ def _refuse_what_is_needed(connection: Connection, release: Release, mine: Seque
     if release.current:
         raise DeviceError(
             f"{release.id} is current on {connection.address}",
-            hint=f"edgedeploy rollback {connection.address}, or remove the whole model: leave --release out",
+            hint=f"edgedeploy rollback {connection.address} --name {release.name}, or remove the whole model: leave "
+            "--release out"
+            if any(each.id == release.parent for each in mine)
+            else "push another release first, or remove the whole model: leave --release out",
         )
     if any(each.current and each.parent == release.id for each in mine):
         raise DeviceError(

@@ -36,11 +36,11 @@ def _why(release: Release) -> str:
 def _what_to_do(listing: Listing, release: Release) -> str:
     """Say how it is judged, and where a rollback from it goes: commands that can be pasted."""
     device = shlex.quote(release.device)
-    judge = f"edgedeploy ship CONTRACT --to {device} judges it"
+    judge = f"judge it: edgedeploy ship CONTRACT --to {device}"
     if not release.awaits_verdict and release.verdict is None:
-        judge = f"edgedeploy push BUNDLE --to {device} confirms it"
+        judge = f"confirm it: edgedeploy push BUNDLE --to {device}"
     if release.parent is None:
         return f"{judge}; there is no release before it"
     if find_release(listing, release.name, release.parent) is None:
         return f"{judge}; the release before it, {release.parent}, is not whole or not there any more"
-    return f"{judge}; edgedeploy rollback {device} --name {release.name} returns to {release.parent}"
+    return f"{judge}; or return to {release.parent}: edgedeploy rollback {device} --name {release.name}"

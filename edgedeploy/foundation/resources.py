@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -41,7 +42,9 @@ def find(kind: Kind, name: str) -> Path:
         # It has a name that is listed, and nothing to read.
         for path in paths:
             if path.is_symlink():
-                raise InvalidFileError(f"{path} is a link to a file that is not there", hint=f"rm {path}")
+                raise InvalidFileError(
+                    f"{path} is a link to a file that is not there", hint=f"rm {shlex.quote(str(path))}"
+                )
             if path.exists():
                 raise InvalidFileError(f"{path} is no file", hint="move it to another place")
     what = "recipe" if kind == "quantize" else "target"

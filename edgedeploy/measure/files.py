@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import msgspec
@@ -34,7 +35,8 @@ def load_runs(path: Path) -> tuple[Measurement, ...]:
     files = sorted(path.glob("*.json"))
     if not files:
         raise InvalidFileError(
-            f"{path} has no measurements", hint=f"make one: edgedeploy bench DEVICE -o {path}/1.json"
+            f"{path} has no measurements",
+            hint=f"make one: edgedeploy bench DEVICE -o {shlex.quote(str(path / '1.json'))}",
         )
     return tuple(load_measurement(file) for file in files)
 

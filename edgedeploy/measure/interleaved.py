@@ -89,7 +89,7 @@ def _checked_rounds(connection: Connection, rounds: int | None) -> int:
     if connection.emulated and not counted:
         raise UnsupportedError(
             f"{connection.address} is emulated: which of two releases is faster there says nothing of a real board",
-            hint="edgedeploy board up NAME --count: a board that counts instructions",
+            hint="make a board that counts instructions: edgedeploy board up NAME --target TARGET --count",
         )
     least, default = (1, COUNTED_ROUNDS) if counted else (LEAST_PAIRS, ROUNDS)
     if rounds is None:

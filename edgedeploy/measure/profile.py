@@ -14,8 +14,9 @@ from edgedeploy.foundation.errors import DeviceError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.sanitize import printable
 from edgedeploy.measure.protocol import conversation
-from edgedeploy.targets.backends import backends, find_backend
-from edgedeploy.values.bundle import Release
+from edgedeploy.targets.backends import find_backend, usable_backends
+from edgedeploy.targets.load import found_target
+from edgedeploy.values.bundle import Manifest, Release
 from edgedeploy.values.profile import Profile, ProfiledNode, ProfiledOperator
 
 _RUNS = 20
@@ -51,6 +52,16 @@ def has_profiler(backend: str) -> bool:
     return facts is not None and facts.profiles
 
 
+def _with_a_profiler(manifest: Manifest) -> str:
+    """Return what to do for a profile: a backend with a profiler, if the release's target can have one."""
+    target = found_target(manifest.target)
+    usable = usable_backends(target, manifest.model.format) if target is not None else ()
+    other = next((facts.name for facts in usable if facts.profiles), None)
+    if other is None:
+        return "profile the model on a board whose target has the backend onnxruntime"
+    return f"push what this makes: edgedeploy compile MODEL --target {manifest.target} --backend {other} -o BUNDLE"
+
+
 def profile(connection: Connection, release: Release, *, progress: Progress = SILENT) -> Profile:
     """Run the release's golden inputs with the runtime's profiler, in a fresh process.
 
@@ -61,10 +72,9 @@ def profile(connection: Connection, release: Release, *, progress: Progress = SI
     """
     backend = release.manifest.runtime.backend
     if not has_profiler(backend):
-        other = next(facts.name for facts in backends() if facts.profiles)
         raise UnsupportedError(
             f"{release.name} {release.id} runs on {backend}, which has no profiler",
-            hint=f"edgedeploy compile … --backend {other}, and push that",
+            hint=_with_a_profiler(release.manifest),
         )
     counting = connection.counts_instructions
     runs = _COUNTED_RUNS if counting or connection.emulated else _RUNS

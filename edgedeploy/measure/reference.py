@@ -38,7 +38,7 @@ def reference_model(connection: Connection, release: Release, progress: Progress
         raise UnsupportedError(
             f"the model of {release.id} was compiled into a program, which this machine cannot run",
             why="the model itself is not on the device, and was not compiled on this machine",
-            hint="give the model that was compiled: edgedeploy test --model FILE",
+            hint="give the model that was compiled, with --model FILE",
         )
     return kept
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from edgedeploy.foundation.advice import END_OR_MAKE_SMALLER
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.measure.least_latency import too_fast_in_words
 from edgedeploy.values.measurement import DeviceState, MeasurementWarning, ProcessRun, Timing, Validity
@@ -63,7 +64,7 @@ def _clock_is_wrong(timing: Timing) -> Iterator[MeasurementWarning]:
         yield MeasurementWarning(reason="half of the inferences took no time at all", hint=hint, invalidates=True)
         return
     if too_fast := too_fast_in_words(timing.summary.p50_ms, timing.least_ms, "the release's target"):
-        hint = "the clock is wrong, or this is another device: edgedeploy probe"
+        hint = "the clock is wrong, or this is another device: edgedeploy probe DEVICE"
         yield MeasurementWarning(reason=too_fast, hint=hint, invalidates=True)
 
 
@@ -145,7 +146,7 @@ def _swapped(processes: Sequence[ProcessRun]) -> Iterator[MeasurementWarning]:
         used = [state.swap_used_bytes for state in process.states if state.swap_used_bytes is not None]
         grown = max(grown, used[-1] - used[0] if used else 0)
     if grown > _SWAPPED_BYTES:
-        hint = "end other programs there, or make the model smaller: edgedeploy optimize"
+        hint = END_OR_MAKE_SMALLER
         yield MeasurementWarning(reason=f"{bytes_in_words(grown)} more were swapped out", hint=hint, invalidates=False)
 
 

@@ -47,7 +47,7 @@ ms() {
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P) || exit 1
 if [ ! -f "$here/facts" ] || [ ! -f "$here/SHA256SUMS" ]; then
-    printf 'FAIL  %s\n' "there is no whole kit in $here: make it again with edgedeploy smoke --kit"
+    printf 'FAIL  %s\n' "there is no whole kit in $here: make it again: edgedeploy smoke --kit FOLDER --bundle BUNDLE"
     exit 1
 fi
 schema='' edgedeploy='' name='' id='' target='' architecture='' backend='' python='' runner='' seconds=''
@@ -231,11 +231,11 @@ if [ -n "$damaged" ] || [ "$can_verify" = no ]; then
 elif [ "$fits" = no ]; then
     broken=fits
     line fits failed "the bundle is for $architecture, and this is $machine" \
-        "take the kit of another bundle: edgedeploy compile with a --target of $machine"
+        "take the kit of a bundle that was compiled for a --target of $machine"
 elif [ -n "$available_kib" ] && [ "$needs_kib" -gt "$((available_kib + ${swap_kib:-0}))" ]; then
     broken=fits
     line fits failed "it takes $(from_kib "$needs_kib") of memory, and $(from_kib "$available_kib") are available" \
-        "end other programs, add swap, or make the model smaller: edgedeploy optimize"
+        "end other programs, add swap, or make the model smaller: edgedeploy optimize MODEL --recipe weights-int8 -o SMALLER"
 else
     line fits ok "made for $target: $architecture, $backend${python:+, Python $python}"
 fi
@@ -263,7 +263,7 @@ if [ "$can_verify" = no ]; then
     line files 'cannot be told' "there is no sha256sum here" "install busybox or coreutils on the board"
 elif [ -n "$damaged" ]; then
     line files failed "damaged: $damaged" \
-        "make the kit again: edgedeploy smoke --kit; if it happens again, replace the stick"
+        "make the kit again: edgedeploy smoke --kit FOLDER --bundle BUNDLE; if it happens again, replace the stick"
 else
     files_ok=yes
     line files ok "$files files, $(from_kib "$size_kib"), SHA-256 verified"
@@ -396,7 +396,7 @@ if [ -z "$available_kib" ]; then
     line memory 'cannot be told' "the board does not report it"
 elif [ "$needs_kb" -gt "$((available_kib + available_kib / 1000 * 24))" ]; then
     line memory failed "$(from_kib "$available_kib") available; the model takes $(size "$needs_kb")" \
-        "end other programs here, or make the model smaller: edgedeploy optimize"
+        "end other programs here, or make the model smaller: edgedeploy optimize MODEL --recipe weights-int8 -o SMALLER"
 else
     line memory ok "$(from_kib "$available_kib") available; the model takes $(size "$needs_kb")"
 fi

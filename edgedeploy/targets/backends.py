@@ -17,7 +17,7 @@ import importlib
 import pkgutil
 from types import ModuleType
 
-from edgedeploy.values.backend import BackendFacts
+from edgedeploy.values.backend import BackendFacts, Format
 from edgedeploy.values.target import Target
 
 _PACKAGE = "edgedeploy.compile.backends"
@@ -39,6 +39,23 @@ def find_backend(name: str) -> BackendFacts | None:
     A target or a release on a device may name one of a newer edgedeploy.
     """
     return next((facts for facts in backends() if facts.name == name), None)
+
+
+def usable_backends(target: Target, format: Format, *, text: bool = False) -> tuple[BackendFacts, ...]:
+    """List the backends that a target can have for a model, in the target's order: no hint offers another one.
+
+    Args:
+        format: of the model.
+        text: an input or output of the model is text.
+    """
+    listed = (find_backend(name) for name in target.backends)
+    return tuple(
+        facts
+        for facts in listed
+        if facts is not None
+        and facts.unsupported_reason(target.architecture, format) is None
+        and (facts.text or not text)
+    )
 
 
 def backend_module(name: str) -> ModuleType:

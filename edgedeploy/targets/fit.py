@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct, structs
 
-from edgedeploy.foundation.errors import InvalidFileError, UnknownNameError
 from edgedeploy.targets.backends import backends
 from edgedeploy.targets.features import with_implied
-from edgedeploy.targets.load import load_target, target_names
+from edgedeploy.targets.load import found_target, target_names
 from edgedeploy.targets.versions import version_numbers
 from edgedeploy.values.probe import Fit, Probe
 from edgedeploy.values.target import OperatingSystem, Target
@@ -33,7 +32,7 @@ def fit_target(probe: Probe, *, only: str | None = None) -> tuple[Target, Fit] |
     candidates = [
         found
         for name in names
-        if (target := _sound(name)) and (found := _candidate(target, probe, named=only is not None))
+        if (target := found_target(name)) and (found := _candidate(target, probe, named=only is not None))
     ]
     if not candidates:
         return None
@@ -49,14 +48,6 @@ def fit_target(probe: Probe, *, only: str | None = None) -> tuple[Target, Fit] |
         but=(*_short_of(best.target, probe), *deviation, *missing),
     )
     return target, fit
-
-
-def _sound(name: str) -> Target | None:
-    """A target of the user's own that is broken must not stand in the way of all others."""
-    try:
-        return load_target(name)
-    except (InvalidFileError, UnknownNameError):
-        return None
 
 
 def _candidate(target: Target, probe: Probe, *, named: bool) -> _Candidate | None:

@@ -37,6 +37,17 @@ def load_target(name: str) -> Target:
     return _with_system(target, release) if colon else target
 
 
+def found_target(name: str) -> Target | None:
+    """The target called `name`; None where there is none, or its file is broken.
+
+    For names that a device or a bundle gives, and where a broken file of the user's must not stand in the way.
+    """
+    try:
+        return load_target(name)
+    except (InvalidFileError, UnknownNameError):
+        return None
+
+
 def _with_system(target: Target, release: str) -> Target:
     systems = {system.release: system for system in (target.os, *target.other_os) if system.release}
     if release not in systems:

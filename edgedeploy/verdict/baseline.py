@@ -137,7 +137,7 @@ def _kind(measurement: Measurement) -> Kind:
     if measurement.timing is None:
         raise MeasurementError(
             f"{measurement.release.id} on {measurement.device} was neither timed nor counted",
-            hint="edgedeploy bench DEVICE -o FILE makes such a measurement; `test` looks at answers only",
+            hint="make one: edgedeploy bench DEVICE -o FILE; `test` looks at answers only",
         )
     validity = measurement.timing.validity
     if validity is not None and validity.outcome == "invalid":

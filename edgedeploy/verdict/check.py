@@ -16,7 +16,7 @@ from edgedeploy.verdict.contract import has_expired
 
 _COUNTED = "instructions are work, not time: measure on a real board"
 _EMULATED = "emulated wall-clock is not a latency: measure on a real board"
-_UNCOUNTED = "no instructions were counted: edgedeploy board up --count, then bench there"
+_UNCOUNTED = "no instructions were counted: bench on a board that counts (`edgedeploy board up --count`)"
 _HASH_DIGITS = 12
 
 _Figure = tuple[float | None, str]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -245,7 +246,9 @@ def _known_hosts(job: str) -> Finding:
         lines = []
     except OSError as error:
         detail = f"{path}: {error.strerror}"
-        return Finding(job=job, what="known_hosts", state="missing", detail=detail, hint=f"chmod 600 {path}")
+        return Finding(
+            job=job, what="known_hosts", state="missing", detail=detail, hint=f"chmod 600 {shlex.quote(str(path))}"
+        )
     detail = f"{len(lines)} lines in {path}"
     if not lines:
         detail += "; hosts that it does not know are refused without --accept-new"

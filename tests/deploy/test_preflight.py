@@ -73,37 +73,37 @@ REFUSED = {
         bundle(architecture="x86_64"),
         RPI4,
         "the bundle is for x86_64, and board is aarch64 with 64-bit programs",
-        "edgedeploy compile --target rpi4",
+        "edgedeploy compile MODEL --target rpi4 -o BUNDLE",
     ),
     "64-bit programs on a 32-bit system": (
         BUNDLE,
         RPI4_32,
         "the bundle is for aarch64, and board is aarch64 with 32-bit programs",
-        "edgedeploy compile --target rpi4-32",
+        "edgedeploy compile MODEL --target rpi4-32 -o BUNDLE",
     ),
     "armv7 without a 32-bit userland": (
         bundle(architecture="armv7l", runtime=NATIVE),
         RPI4,
         "the bundle is for armv7l, and board is aarch64 without a 32-bit userland",
-        "edgedeploy compile --target rpi4, or install the 32-bit C library there",
+        "edgedeploy compile MODEL --target rpi4 -o BUNDLE, or install the 32-bit C library there",
     ),
     "armv7 on armv6": (
         bundle(architecture="armv7l", runtime=NATIVE),
         ZERO,
         "the bundle is for armv7l, and board is armv6l",
-        "edgedeploy compile --target rpi-zero",
+        "edgedeploy compile MODEL --target rpi-zero -o BUNDLE",
     ),
     "dot products on a Cortex-A72": (
         bundle(target="rpi5", needs=Needs(cpu_features=("asimd", "asimddp", "asimdhp"))),
         RPI4,
         "the bundle is for cores with asimddp asimdhp, and those of board (Cortex-A72) are without",
-        "edgedeploy compile --target rpi4",
+        "edgedeploy compile MODEL --target rpi4 -o BUNDLE",
     ),
     "neon on a core without": (
         bundle(architecture="armv7l", runtime=NATIVE, needs=Needs(cpu_features=("neon",))),
         NO_NEON,
         "the bundle is for cores with neon, and those of board (Cortex-A5) are without",
-        "edgedeploy compile --target generic-armv7",
+        "edgedeploy compile MODEL --target generic-armv7 -o BUNDLE",
     ),
     "larger pages": (
         bundle(needs=Needs(page_size_bytes=4096)),
@@ -115,7 +115,7 @@ REFUSED = {
         BUNDLE,
         TRIXIE,
         "the bundle's runtime needs Python 3.11, and board has Python 3.13",
-        "edgedeploy compile --target rpi4:trixie, or install that Python there",
+        "edgedeploy compile MODEL --target rpi4:trixie -o BUNDLE, or install that Python there",
     ),
     "a Python of 32 bits": (
         BUNDLE,
@@ -127,7 +127,7 @@ REFUSED = {
         BUNDLE,
         without(RPI4, "python"),
         "the bundle's runtime needs Python 3.11, and board has no python3",
-        "--backend that needs none (native, onnxruntime-c)",
+        "--backend onnxruntime-c or native",
     ),
     "an older glibc": (
         bundle(runtime=structs.replace(ONNXRUNTIME, glibc="2.38")),
@@ -139,7 +139,7 @@ REFUSED = {
         bundle(runtime=Runtime(backend="onnxruntime-c", python=None, glibc="2.34", packages={})),
         without(RPI4, "python").replace("libc glibc 2.36", "libc glibc 2.31"),
         "the bundle's runtime needs glibc 2.34, and board has glibc 2.31",
-        "edgedeploy compile --target",
+        "edgedeploy compile MODEL --target",
     ),
     "musl": (
         bundle(runtime=Runtime(backend="onnxruntime-c", python=None, glibc="2.28", packages={})),
@@ -206,7 +206,7 @@ def test_a_target_is_held_against_the_device_before_there_is_a_bundle(
         return
     with pytest.raises(DeviceError, match=words) as caught:
         check_target(load_target(target), device(text))
-    assert "edgedeploy compile --target" in caught.value.hint
+    assert "edgedeploy compile MODEL --target" in caught.value.hint
 
 
 def test_a_target_whose_backends_all_need_python_is_refused_without_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 from pathlib import Path
 
 import click
@@ -131,7 +132,7 @@ def new(
     contract = api.new_contract(proposal, output, progress=out)
     out.result(
         contract,
-        f"wrote {output}: edit its limits, then run: edgedeploy contract check {output}\n",
+        f"wrote {output}: edit its limits, then run: edgedeploy contract check {shlex.quote(str(output))}\n",
         contract_table(contract),
     )
     return 0

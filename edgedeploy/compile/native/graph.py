@@ -77,7 +77,6 @@ class Node:
         return UnsupportedError(
             f"the native backend cannot compile {self.op} (node {self.name!r})",
             why=why,
-            hint="take another backend: --backend onnxruntime or --backend tflite, where the target has it",
         )
 
 

@@ -148,7 +148,6 @@ def _refuse_types(session: onnxruntime.InferenceSession) -> None:
             raise UnsupportedError(
                 f"the native backend cannot hold {value.name!r}",
                 why=f"its type is {value.type.removeprefix('tensor(').removesuffix(')')}, and C has no such numbers",
-                hint="take another backend: --backend onnxruntime, where the target has it",
             )
 
 

@@ -28,11 +28,7 @@ CONVERSION_LIMIT_S = 1800.0
 """Of the corpus in docs/bench_optimize.md the slowest, a transformer of 9 MB, took two minutes on a busy machine."""
 _ANSWERS_LIMIT_S = 900.0
 
-_HINT = "compile it with another backend: --backend onnxruntime or native"
-_HINT_QUANTIZED = (
-    "compile the float model, then optimize the model.tflite that its bundle holds and compile that; or take another "
-    "backend: --backend onnxruntime or native"
-)
+_HINT_QUANTIZED = "compile the float model, then optimize the model.tflite that its bundle holds and compile that"
 
 
 class Tolerance(Struct, frozen=True, kw_only=True):
@@ -97,7 +93,7 @@ def to_tflite(model: Path, golden: Path, samples: int, progress: Progress, *, so
             progress.step("comparing with the ONNX model's golden outputs")
             return work.fitted(read_file(raw, MODEL), tolerance_for(source))
     except UnsupportedError as error:
-        raise UnsupportedError(error.what, why=error.why, hint=error.hint or _HINT) from error
+        raise UnsupportedError(error.what, why=error.why, hint=error.hint) from error
 
 
 def quantized(operators: Collection[str]) -> str | None:

@@ -150,8 +150,7 @@ def interpreter() -> str | None:
 def _run(argv: list[str], what: str, downloading: bool) -> None:
     """Run uv. `downloading`: no interpreter was found, so that uv has to bring one."""
     hint = (
-        f"install Python {' or '.join(PYTHONS)} (on the PATH, or with pyenv), give the model as a .tflite file, "
-        "or take another backend: --backend onnxruntime or native"
+        f"install Python {' or '.join(PYTHONS)} (on the PATH, or with pyenv), or give the model as a .tflite file"
         if downloading
         else "connect to the network once, or point uv at an index of yours with UV_DEFAULT_INDEX"
     )

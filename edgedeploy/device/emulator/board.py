@@ -136,7 +136,7 @@ def _emulation_of(target: Target) -> Emulation:
         raise UnsupportedError(
             f"target {target.name} has no emulated board",
             why="its file has no [emulation] table",
-            hint="edgedeploy targets shows which have one; `local:` is a device for x86-64, and for an rpi-zero "
+            hint="see which have one: edgedeploy targets; `local:` is a device for x86-64, and for an rpi-zero "
             "bundles of the backend native run on an emulated rpi2 as well",
         )
     return target.emulation

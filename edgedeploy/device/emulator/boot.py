@@ -84,7 +84,7 @@ def _wait_until_up(name: str, folder: Path, state: BoardState, deadline: float) 
     raise BoardError(
         f"board {name} {what}",
         why=_console_end(folder),
-        hint=f"edgedeploy board up {name}; if that fails again, edgedeploy board down {name} --delete first",
+        hint=f"edgedeploy board up {name}; if that fails again, remove it first: edgedeploy board down {name} --delete",
     )
 
 

@@ -93,7 +93,7 @@ class GuardResult(Struct, frozen=True, kw_only=True):
 
 def _way_through(allowance: str) -> str:
     # `ship` and `compile` have no such option: there the contract says what is allowed.
-    return f' (to let it through: edgedeploy optimize --allow {allowance}, or in a contract allow = ["{allowance}"])'
+    return f' (to let it through: `edgedeploy optimize --allow {allowance}`, or in a contract allow = ["{allowance}"])'
 
 
 class Findings:

@@ -79,7 +79,7 @@ def _settle_broken(store: DeviceStore, listing: Listing, release: Release) -> tu
         back = _no_way_back(release)
         if before is not None:
             rollback = f"edgedeploy rollback {shlex.quote(store.address)} --name {release.name}"
-            back = f"it was accepted before this ship. {rollback} returns to {before.id}"
+            back = f"it was accepted before this ship. To return to {before.id}: {rollback}"
         return True, (f"{broke} and stays current: {back}.",)
     folder = store.release(release.name, release.id)
     if before is None:

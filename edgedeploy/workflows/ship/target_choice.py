@@ -42,7 +42,7 @@ def choose_target(connection: Connection, device: str, name: str | None, backend
     else:
         raise DeviceError(
             f"{connection.address} is {found.machine}, and no target is for such a device",
-            hint="edgedeploy targets shows what there is; --target says what to build for",
+            hint="say what to build for with --target; these there are: edgedeploy targets",
         )
     return _with_backend(target, backend, connection.address, but)
 

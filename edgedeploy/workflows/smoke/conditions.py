@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import shlex
 import time
 from collections.abc import Iterable
 
+from edgedeploy.deploy.releases import list_releases
 from edgedeploy.device.connection import Connection
+from edgedeploy.foundation.advice import END_OR_MAKE_SMALLER
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.values.bundle import Manifest
@@ -41,7 +45,12 @@ _CLOCK_TIMEOUT_S = 30.0
 
 
 def conditions(
-    before: Probe | None, after: Probe | None, clock: SmokeLine, manifest: Manifest | None, peak_rss_bytes: int | None
+    before: Probe | None,
+    after: Probe | None,
+    clock: SmokeLine,
+    manifest: Manifest | None,
+    peak_rss_bytes: int | None,
+    free_space: str = "free some space there",
 ) -> tuple[SmokeLine, ...]:
     """Return the lines on a board's state, in the order in which they are shown.
 
@@ -50,6 +59,7 @@ def conditions(
         clock: the line that `clock_line` returned.
         manifest: the release's; None without a release.
         peak_rss_bytes: the release's peak memory in the measurement.
+        free_space: what to do about a full disk; `free_space_hint` names what can be removed.
     """
     if before is None or after is None:
         keys: tuple[Key, ...] = ("temperature", "throttling", "voltage", "memory", "disk")
@@ -61,9 +71,22 @@ def conditions(
         _throttling(_reported(before), _reported(after)),
         _voltage(_reported(after)),
         _memory(before, needed),
-        _disk(after.disk_free_bytes, release_bytes),
+        _disk(after.disk_free_bytes, release_bytes, free_space),
         clock,
     )
+
+
+def free_space_hint(connection: Connection) -> str:
+    """Return how to free space on a board: with the command that removes a release, where one can be removed."""
+    hint = "free some space there"
+    with contextlib.suppress(EdgedeployError):
+        found = list_releases(connection).releases
+        needed = {each.parent for each in found if each.current}
+        for release in found:
+            if not release.current and release.id not in needed:
+                device = shlex.quote(connection.address)
+                return f"{hint}: edgedeploy uninstall {device} --name {release.name} --release {release.id} --yes"
+    return hint
 
 
 def line(key: Key, state: CheckState, figure: str, hint: str = "") -> SmokeLine:
@@ -143,20 +166,18 @@ def _memory(before: Probe, needed_bytes: int | None) -> SmokeLine:
     figure += f"; the model takes {bytes_in_words(needed_bytes)}"
     if needed_bytes > available:
         # The model may have run anyway, with other programs swapped out.
-        hint = "end other programs there, or make the model smaller: edgedeploy optimize"
+        hint = END_OR_MAKE_SMALLER
         return line("memory", CheckState.FAILED, figure, hint)
     return line("memory", CheckState.OK, figure)
 
 
-def _disk(free_bytes: int | None, release_bytes: int) -> SmokeLine:
+def _disk(free_bytes: int | None, release_bytes: int, free_space: str) -> SmokeLine:
     if free_bytes is None:
         return line("disk", CheckState.NOT_DETERMINED, NOT_REPORTED)
     figure = f"{bytes_in_words(free_bytes)} free"
     if free_bytes < release_bytes:
         figure += f"; another release such as this may take {bytes_in_words(release_bytes)}"
-        return line(
-            "disk", CheckState.FAILED, figure, "free some space there; edgedeploy uninstall takes old releases off"
-        )
+        return line("disk", CheckState.FAILED, figure, free_space)
     return line("disk", CheckState.OK, figure)
 
 

@@ -32,7 +32,7 @@ from edgedeploy.values.bundle import Bundle, Manifest, Release
 from edgedeploy.values.measurement import BenchSettings, Measurement, MeasurementWarning
 from edgedeploy.values.probe import Probe
 from edgedeploy.values.smoke import CheckState, Key, Smoke, SmokeFigures, SmokeLine, SmokeRelease
-from edgedeploy.workflows.smoke.conditions import clock_line, conditions, line
+from edgedeploy.workflows.smoke.conditions import clock_line, conditions, free_space_hint, line
 
 SCHEMA = 1
 SECONDS = 10.0
@@ -79,7 +79,14 @@ def smoke(
     progress.step(f"asking {connection.address} how it is")
     after = _after(connection) if before else None
     peak_bytes = measured.peak_rss_bytes if measured else None
-    state = conditions(before, _with_load(after, measured), clock_line(connection), manifest, peak_bytes)
+    state = conditions(
+        before,
+        _with_load(after, measured),
+        clock_line(connection),
+        manifest,
+        peak_bytes,
+        free_space_hint(connection) if after else "",
+    )
     all_lines = tuple(sorted((*lines.found, *state), key=lambda each: KEYS.index(each.key)))
     return Smoke(
         schema=SCHEMA,
@@ -225,10 +232,9 @@ def _files(connection: Connection, release: Release, progress: Progress) -> tupl
 def _golden(connection: Connection, release: Release, progress: Progress) -> tuple[str, None]:
     words, healthy = health(connection, release, progress)
     if not healthy:
-        raise DeviceError(
-            words,
-            hint=f"edgedeploy rollback {connection.address}, or compile the model for this board and push it",
-        )
+        another = "compile the model for this board and push it"
+        back = f"edgedeploy rollback {connection.address} --name {release.name}, or {another}"
+        raise DeviceError(words, hint=back if release.parent else another)
     if not release.manifest.golden_samples:
         raise UnsupportedError(
             "it loads, but the bundle has no golden samples to compare with",

@@ -64,7 +64,7 @@ def test_values_of_types_that_c_does_not_have(kind: str, tmp_path: Path) -> None
     number = getattr(onnx.TensorProto, kind)
     text = f"(float[4] x) => (float[4] y) {{ few = Cast<to={number}>(x) y = Cast<to=1>(few) }}"
     error = _refusal(text, {"x": np.ones(4, np.float32)}, tmp_path, opset=21)
-    assert "'few'" in error.what and f"its type is {kind.lower()}" in error.why and "--backend" in error.hint
+    assert "'few'" in error.what and f"its type is {kind.lower()}" in error.why
 
 
 @pytest.mark.slow

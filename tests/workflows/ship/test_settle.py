@@ -89,7 +89,7 @@ class TestStopped:
         assert current_release(device) == second
         identity, (remark,) = unsettled(device, "model")
         assert identity == second.id
-        assert "not judged" in remark and f"edgedeploy rollback local: --name model returns to {first.id}" in remark
+        assert "not judged" in remark and f"return to {first.id}: edgedeploy rollback local: --name model" in remark
         # The same again: nothing is sent, it waits as before, and its verdict takes it back.
         again = stopped_ship("2")
         assert again.awaits_verdict and again.parent == first.id
@@ -220,7 +220,7 @@ class TestSettle:
         first, second = shipped("1"), shipped("2")
         current, (remark,) = judged(device, second, Outcome.BREAKS)
         assert current and "it was accepted before this ship" in remark
-        assert f"edgedeploy rollback local: --name model returns to {first.id}" in remark
+        assert f"To return to {first.id}: edgedeploy rollback local: --name model" in remark
         assert current_release(device).verdict == "breaks"
 
     def test_another_became_current_meanwhile(self, shipped: Push, stopped_ship: Push, device: LocalConnection) -> None:

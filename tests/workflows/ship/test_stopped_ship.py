@@ -98,7 +98,7 @@ def test_stopped_ship_is_told_and_is_no_way_back(tmp_path: Path) -> None:
     (running,) = said("status", device)["running"]
     second = running["release"]["id"]
     assert running["release"]["awaits_verdict"] and running["release"]["verdict"] is None
-    back = f"edgedeploy rollback {device} --name model returns to {first}"
+    back = f"return to {first}: edgedeploy rollback {device} --name model"
     for command in (("status", device), ("smoke", device, "--seconds", "0.1"), ("releases", device)):
         output = " ".join(call(*command).output.split())
         assert "not judged: its ship was stopped before the verdict" in output and back in output, command
