@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
+import threading
+import time
 from types import FrameType
+
+from edgedeploy.foundation import forced_end
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LIMIT_S = 10.0
+"""So long may a library take to return, and what was begun to be cleaned up: `docker stop` kills after as much."""
+_SAME_S = 1.0
+"""A signal to a process group comes twice where a shell of that group passes it on: within this time it is the same."""
 
 
 class StoppedError(BaseException):
@@ -19,16 +31,49 @@ class StoppedError(BaseException):
         """As a shell tells it."""
 
 
-def raise_when_stopped() -> None:
+def raise_when_stopped(limit_s: float = _LIMIT_S) -> None:
     """From now on, raise StoppedError where SIGTERM or SIGHUP would end the process without a word.
 
-    A second one ends it at once. Where the signal is ignored, as `nohup` has it, it stays so.
+    SIGINT still raises KeyboardInterrupt. What is raised is raised once: nothing interrupts the clean-up. A second
+    signal ends the process, after the steps of `forced_end`; so does the end of `limit_s`, whatever library computes
+    meanwhile and lets Python run no handler. Where a signal is ignored, as `nohup` has it, it stays so.
+
+    Args:
+        limit_s: from the first signal on.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _stop)
+    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    threading.Thread(target=_end_in_time, args=(reading, limit_s), name="stopping", daemon=True).start()
+    is_stopping = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal is_stopping
+        if not is_stopping:
+            is_stopping = True
+            raise KeyboardInterrupt if number == signal.SIGINT else StoppedError(number)
+
+    for number in _STOPPING:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, stop)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_DFL)
-    raise StoppedError(number)
+def _end_in_time(reading: int, limit_s: float) -> None:
+    """Wait for the first signal, then for a second one or the end of the time."""
+    first = _next(reading, None)
+    begun = time.monotonic()
+    while (left_s := begun + limit_s - time.monotonic()) > 0:
+        if _next(reading, left_s) and time.monotonic() > begun + _SAME_S:
+            break
+    # What is done for that must end as well.
+    threading.Timer(limit_s, os._exit, (128 + first,)).start()
+    forced_end.run_steps()
+    os._exit(128 + first)
+
+
+def _next(reading: int, timeout_s: float | None) -> int:
+    """Return the number of the next signal that stops; 0 where none comes in time."""
+    while select.select([reading], [], [], timeout_s)[0]:
+        for number in os.read(reading, 1):
+            if number in _STOPPING:
+                return number
+    return 0

@@ -24,7 +24,7 @@ from edgedeploy.debian.sources import (
 )
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.files import cache_folder, unwritable
-from edgedeploy.foundation.programs import apt_line, completed, last_lines, need
+from edgedeploy.foundation.programs import apt_line, completed, end_with_parent, last_lines, need
 from edgedeploy.foundation.progress import SILENT, Progress
 
 MIRROR_VARIABLE = "EDGEDEPLOY_DEBIAN_MIRROR"
@@ -130,7 +130,10 @@ def unpack(packages: Sequence[Package], root: Path, *, leave_out: Sequence[str],
     extract += [*(f"--exclude=./{folder}/*" for folder in leave_out), "--directory", str(root)]
     for done, package in enumerate(packages, start=1):
         with subprocess.Popen(
-            ["dpkg-deb", "--fsys-tarfile", str(package.path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            ["dpkg-deb", "--fsys-tarfile", str(package.path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=end_with_parent,
         ) as archive:
             # Where it ends with an error, the other one has nobody to write to any more, and ends too.
             result = completed(extract, stdin=archive.stdout)

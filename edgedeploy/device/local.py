@@ -22,6 +22,7 @@ from edgedeploy.device.streams import Reader, Writer
 from edgedeploy.device.watchdog import SilenceLimit
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.foundation.files import unwritable
+from edgedeploy.foundation.programs import end_with_parent
 
 _CHUNK_BYTES = 64 << 10
 _STDERR_LIMIT_BYTES = 64 << 10
@@ -90,6 +91,7 @@ class LocalProcess:
                 cwd=home,
                 env=_environment(home),
                 start_new_session=True,
+                preexec_fn=end_with_parent,
             )
         except OSError as error:
             self._errors.close()

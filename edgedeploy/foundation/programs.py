@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +31,9 @@ _PACKAGES = {
 }
 # Debian keeps file system tools where only root's PATH looks; they work for everybody.
 SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")
+_PRCTL = ctypes.CDLL(None).prctl
+_PR_SET_PDEATHSIG = 1
+"""Of <linux/prctl.h>."""
 _LINE_LIMIT = 500
 TIMEOUT_S = 3600.0
 """For downloads of packages over a slow network, and for file systems on a slow disk."""
@@ -69,6 +74,14 @@ def apt_line(*packages: str) -> str:
     return f"{sudo}apt-get install -y --no-install-recommends {' '.join(sorted(set(packages)))}"
 
 
+def end_with_parent() -> None:
+    """Have the kernel end this process when the one that started it ends, even by SIGKILL: `preexec_fn` of programs.
+
+    It is inherited by no child, so that what such a program starts, and waits for, may take a moment longer.
+    """
+    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def completed(
     argv: Sequence[str],
     *,
@@ -99,6 +112,7 @@ def completed(
             env=env,
             timeout=timeout_s,
             check=False,
+            preexec_fn=end_with_parent,
         )
     except subprocess.TimeoutExpired as error:
         raise HostError(

@@ -16,6 +16,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgedeploy.foundation.forced_end import at_forced_end
+
 _MARK = ".edgedeploy-"
 _NAME = re.compile(r"\.(?P<of>.+)\.edgedeploy-[a-z0-9_]{8}\.(?P<kind>partial|old)")
 
@@ -34,10 +36,15 @@ def held_path(parent: Path, of: str, *, folder: bool) -> Iterator[Path]:
     """
     _sweep_once(parent)
     path, handle = _new(parent, of, folder=folder)
-    try:
-        yield path
-    finally:
+
+    def remove() -> None:
         shutil.rmtree(path, ignore_errors=True) if folder else path.unlink(missing_ok=True)
+
+    try:
+        with at_forced_end(remove):
+            yield path
+    finally:
+        remove()
         os.close(handle)
 
 

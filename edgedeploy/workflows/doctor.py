@@ -177,7 +177,7 @@ def _version_line(program: str) -> str:
     flag = {"ssh": "-V", "mke2fs": "-V", "debugfs": "-V", "ssh-keygen": None}.get(program, "--version")
     if flag is None:
         return "installed"
-    from edgedeploy.foundation.programs import find
+    from edgedeploy.foundation.programs import end_with_parent, find
 
     try:
         done = subprocess.run(
@@ -188,6 +188,7 @@ def _version_line(program: str) -> str:
             stdin=subprocess.DEVNULL,
             timeout=_VERSION_TIMEOUT_S,
             check=False,
+            preexec_fn=end_with_parent,
         )
     except (OSError, subprocess.TimeoutExpired, HostError) as error:
         return f"installed; it does not say its version ({type(error).__name__})"

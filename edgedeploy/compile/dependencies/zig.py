@@ -18,6 +18,7 @@ from msgspec import Struct
 from edgedeploy.compile.dependencies.tool_errors import compiler_errors
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.files import cache_folder, unwritable, write_bytes
+from edgedeploy.foundation.programs import end_with_parent
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.foundation.reading import GENERATED_SOURCE, read_file
 from edgedeploy.foundation.scratch import scratch_folder
@@ -186,6 +187,7 @@ def _run(command: list[str], progress: Progress | None) -> str:
             stdin=subprocess.DEVNULL,
             timeout=_TIMEOUT_S,
             check=False,
+            preexec_fn=end_with_parent,
         )
     except subprocess.TimeoutExpired as error:
         raise HostError(f"zig has not come to an end in {_TIMEOUT_S / 60:g} minutes") from error

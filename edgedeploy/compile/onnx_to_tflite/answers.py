@@ -18,7 +18,7 @@ from edgedeploy.compile.golden import read_golden
 from edgedeploy.datasets.npz import npz_bytes
 from edgedeploy.foundation.errors import EdgedeployError, UnsupportedError
 from edgedeploy.foundation.files import write_bytes
-from edgedeploy.foundation.programs import last_lines
+from edgedeploy.foundation.programs import end_with_parent, last_lines
 from edgedeploy.inference.litert import TfliteSession
 
 ARITHMETICS = {"plain": True, "XNNPACK": False}
@@ -41,7 +41,9 @@ def ask(model: Path, golden: Path, samples: int, output: Path, *, limit_s: float
     """
     argv = [sys.executable, "-m", __name__, str(model), str(golden), str(samples), str(output)]
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=limit_s, check=False)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=limit_s, check=False, preexec_fn=end_with_parent
+        )
     except subprocess.TimeoutExpired:
         raise UnsupportedError(
             "the converted model does not come to an end", why=f"ended after {limit_s:g} s"

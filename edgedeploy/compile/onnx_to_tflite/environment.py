@@ -18,6 +18,7 @@ from edgedeploy.compile.dependencies.tool_errors import last_line
 from edgedeploy.foundation.errors import HostError, UnsupportedError
 from edgedeploy.foundation.files import cache_folder, replacing_folder
 from edgedeploy.foundation.locks import exclusive
+from edgedeploy.foundation.programs import end_with_parent
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.foundation.reading import LOG, PINNED, read_file
 from edgedeploy.foundation.scratch import scratch_folder
@@ -84,6 +85,7 @@ def convert(model: Path, folder: Path, keep_layout_of: tuple[str, ...], *, limit
             cwd=folder.parent,
             env={**environment, "ORT_DISABLE_TELEMETRY": "1", "NO_COLOR": "1"},
             start_new_session=True,
+            preexec_fn=end_with_parent,
         )
         try:
             status = process.wait(limit_s)
@@ -139,6 +141,7 @@ def interpreter() -> str | None:
                 text=True,
                 timeout=_ASK_TIMEOUT_S,
                 check=False,
+                preexec_fn=end_with_parent,
             )
         except (OSError, subprocess.TimeoutExpired):
             continue
@@ -164,6 +167,7 @@ def _run(argv: list[str], what: str, downloading: bool) -> None:
                 env=uv_environment(),
                 timeout=_INSTALL_TIMEOUT_S,
                 check=False,
+                preexec_fn=end_with_parent,
             )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HostError(what, why=str(error), hint=hint) from error

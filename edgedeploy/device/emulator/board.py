@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,8 @@ from edgedeploy.device.emulator.image import image_folder
 from edgedeploy.device.emulator.login import BoardAccess
 from edgedeploy.device.emulator.request import BoardRequest
 from edgedeploy.device.emulator.state import BoardState, board_folder, boards_folder, read_state, write_state
-from edgedeploy.foundation.errors import DeviceError, UnknownNameError, UnsupportedError
+from edgedeploy.foundation.errors import DeviceError, EdgedeployError, UnknownNameError, UnsupportedError
+from edgedeploy.foundation.forced_end import at_forced_end
 from edgedeploy.foundation.locks import exclusive
 from edgedeploy.foundation.programs import need
 from edgedeploy.foundation.progress import SILENT, Progress
@@ -175,6 +177,9 @@ def board_down(name: str = DEFAULT_BOARD, *, delete: bool = False, progress: Pro
         BusyError: another edgedeploy has been at work on it for too long, or it runs out of our reach.
     """
     folder = _known(name)
+    for left in abandoned():
+        with contextlib.suppress(EdgedeployError):
+            board_kill(left)
     with exclusive(folder, f"at work on board {name}", progress):
         was_on = qemu.is_on(folder)
         orderly = True
@@ -268,9 +273,16 @@ def emulated_board(
         if board_status(name).state == "up":
             yield board_up(name, target=target, counting=counting, minimal=minimal, disk_mb=disk_mb, progress=progress)
             return
-    with borrowed(name):
+    with borrowed(name), at_forced_end(functools.partial(board_kill, name)):
         try:
             yield board_up(name, target=target, counting=counting, minimal=minimal, disk_mb=disk_mb, progress=progress)
+        except BaseException as error:
+            # Whoever stops a command does not wait for a board to shut down, and may kill what does not end. Its disk
+            # is repaired when it is next up.
+            if not isinstance(error, Exception):
+                with contextlib.suppress(EdgedeployError):
+                    board_kill(name)
+            raise
         finally:
             with contextlib.suppress(UnknownNameError):
                 board_down(name, delete=delete, progress=progress)

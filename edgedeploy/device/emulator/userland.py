@@ -12,7 +12,7 @@ from pathlib import Path
 from edgedeploy.debian.packages import Package, unpack
 from edgedeploy.device.emulator.minimal import keep_minimum
 from edgedeploy.foundation.errors import BoardError
-from edgedeploy.foundation.programs import TIMEOUT_S
+from edgedeploy.foundation.programs import TIMEOUT_S, end_with_parent
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.reading import BOARD_FILE, read_file
 
@@ -127,5 +127,11 @@ def _compile_standard_library(root: Path, progress: Progress) -> None:
     # The umask of whoever builds must not hide the files from the board's user.
     with contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, umask=0o022, timeout=TIMEOUT_S
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            umask=0o022,
+            timeout=TIMEOUT_S,
+            preexec_fn=end_with_parent,
         )

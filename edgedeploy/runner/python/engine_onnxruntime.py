@@ -8,8 +8,8 @@ from typing import Any, Dict, Mapping, Sequence, Union
 
 import numpy
 
-# onnxruntime's wheels report to their maker unless this is set before they are loaded (Privacy.md in the package). `run`
-# sets it too; a runner that is started otherwise is to be as quiet.
+# onnxruntime's wheels report to their maker unless this is set before they are loaded (Privacy.md in the package).
+# `run` sets it too; a runner that is started otherwise is to be as quiet.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime

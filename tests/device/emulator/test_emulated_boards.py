@@ -150,7 +150,7 @@ def test_a_failed_boot_cuts_the_power(folder: Path, tmp_path: Path, monkeypatch:
         with pytest.raises(type(error)), emulated_board("one"):
             pytest.fail("it did not boot")
         assert board_status("one").state == "down"
-    assert cut == [folder] * 2
+    assert len(cut) >= 2 and set(cut) == {folder}
 
 
 class PoweredOn:
@@ -219,9 +219,14 @@ def test_a_board_is_made_booted_left_alone_and_made_anew(tmp_path: Path, monkeyp
     assert board_up("two", rebuild=True, minimal=True).minimal
     assert made == ["first 512", "second 512", "second 512"]
     assert board_status("two").counting
+    # One that was up for a command that is stopped is switched off, not shut down: nobody waits.
+    monkeypatch.setattr(qemu, "power_off", lambda *_: pytest.fail("it is waited for"))
+    machine.cut_power(Path(status.folder))
+    with pytest.raises(KeyboardInterrupt), emulated_board("two"):
+        raise KeyboardInterrupt
+    assert board_status("two").state == "down"
     # One that does not let us in is switched off again, and is no board that is up.
     answers["up"] = False
-    machine.cut_power(Path(status.folder))
     with pytest.raises(BoardError, match="does not let us log in") as caught:
         board_up("two")
     assert "the network is up" in caught.value.why

@@ -1,0 +1,93 @@
+"""A command that is told to stop ends in time, and is done with what it began."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+_BEGIN = """
+import sys
+from pathlib import Path
+from edgedeploy.cli.signals import raise_when_stopped
+from edgedeploy.foundation.scratch import scratch_folder
+
+limit_s, place = float(sys.argv[1]), Path(sys.argv[2])
+raise_when_stopped(limit_s)
+"""
+_COMPUTES = """
+import numpy
+values = numpy.ones((3000, 3000), numpy.longdouble)
+words = "ready"
+with scratch_folder(place):
+    while True:
+        try:
+            print(words, flush=True)
+            words = "again"
+            values @ values  # half a minute of C
+        except BaseException:
+            continue  # the signal came before it
+"""
+_CLEANS_UP = """
+try:
+    print("ready", flush=True)
+    sys.stdin.read()
+finally:
+    for _ in range(200_000):
+        place.exists()
+    (place / "cleaned").touch()
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "place").mkdir()
+    return tmp_path / "place"
+
+
+def begin(code: str, limit_s: float, place: Path) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _BEGIN + code, str(limit_s), str(place)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_library_that_does_not_return_is_not_waited_for(number: signal.Signals, place: Path) -> None:
+    process = begin(_COMPUTES, 0.2, place)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert list(place.iterdir()) == []
+
+
+def test_a_second_signal_ends_it_at_once(place: Path) -> None:
+    process = begin(_COMPUTES, 3600, place)
+    for _ in range(100):
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(0.5)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert list(place.iterdir()) == []
+
+
+def test_a_signal_that_comes_twice_does_not_interrupt_the_clean_up(place: Path) -> None:
+    """As where a group is signalled, and a script in it passes the signal on."""
+    process = begin(_CLEANS_UP, 60, place)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert (place / "cleaned").exists()
