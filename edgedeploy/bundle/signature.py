@@ -131,27 +131,58 @@ def signer(manifest: bytes, signature: bytes | None, signers: Path, bundle: Path
         kept.write(signature)
         kept.flush()
         found = _ssh_keygen("find-principals", "-s", kept.name, "-f", str(signers), content=b"")
-        # A line may have several names; one with `!` is whom it is not for.
-        named = (each.strip() for each in found.stdout.decode(errors="replace").replace("\n", ",").split(","))
-        signers_of_it = tuple(dict.fromkeys(each for each in named if each and not each.startswith("!")))
-        if found.returncode or not signers_of_it:
+        if found.returncode:
             raise IntegrityError(
                 f"{bundle} is signed with a key that {signers} does not allow",
                 why=_end_of(found),
                 hint="add the signer's public key there, if you trust them",
             )
-        for who in signers_of_it:
-            words = ("-f", str(signers), "-I", who, "-n", NAMESPACE, "-s", kept.name)
-            checked = _ssh_keygen("verify", *words, content=manifest)
-            if checked.returncode == 0:
-                break
-    if checked.returncode:
+        who, why = _signer_by_line(manifest, Path(kept.name), signers)
+        if who is not None:
+            return who
+        genuine = _ssh_keygen("check-novalidate", "-n", NAMESPACE, "-s", kept.name, content=manifest)
+    if genuine.returncode == 0:
         raise IntegrityError(
-            f"the signature of {bundle} is not one of its manifest",
-            why=_end_of(checked),
-            hint="take the bundle from whoever made it again; if you changed it yourself, sign it again",
+            f"{bundle} is signed with a key that {signers} does not allow for this",
+            why=why,
+            hint=f"look at namespaces, valid-after and valid-before of this key's lines in {signers}",
         )
-    return who
+    raise IntegrityError(
+        f"the signature of {bundle} is not one of its manifest",
+        why=_end_of(genuine),
+        hint="take the bundle from whoever made it again; if you changed it yourself, sign it again",
+    )
+
+
+def _signer_by_line(manifest: bytes, signature: Path, signers: Path) -> tuple[str | None, str]:
+    """Verify with each line by itself: of a whole file, ssh-keygen names only the first line that has the key.
+
+    Another line may have the same key with other options, or another name that a pattern of this one matches.
+
+    Returns:
+        The first name of the first line that verifies, or None; and why the last line with this key did not.
+    """
+    why = "its lines are for nobody"
+    with tempfile.NamedTemporaryFile(prefix="edgedeploy-", suffix=".signers") as alone:
+        for line in read_file(signers, SIGNERS).split(b"\n"):
+            if not line.strip() or line.lstrip().startswith(b"#"):
+                continue
+            alone.seek(0)
+            alone.truncate()
+            alone.write(line + b"\n")
+            alone.flush()
+            files = ("-s", str(signature), "-f", alone.name)
+            found = _ssh_keygen("find-principals", *files, content=b"")
+            if found.returncode:
+                continue
+            # A line may have several names; one with `!` is whom it is not for.
+            named = (each.strip() for each in found.stdout.decode(errors="replace").replace("\n", ",").split(","))
+            for who in dict.fromkeys(each for each in named if each and not each.startswith("!")):
+                checked = _ssh_keygen("verify", *files, "-I", who, "-n", NAMESPACE, content=manifest)
+                if checked.returncode == 0:
+                    return who, ""
+                why = _end_of(checked).replace(alone.name, str(signers))
+    return None, why
 
 
 def _ssh_keygen(action: str, *words: str, content: bytes) -> subprocess.CompletedProcess[bytes]:

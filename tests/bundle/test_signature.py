@@ -137,6 +137,22 @@ LINES = {
         "release@example.com",
     ),
     "a name that the line is not for": ('!alice,*@example.com namespaces="edgedeploy-bundle" KEY\n', "*@example.com"),
+    "first for git": ('git@example.com namespaces="git" KEY\nme@example.com KEY\n', "me@example.com"),
+    "first over": ('old@example.com valid-before="20200101" KEY\nme@example.com KEY\n', "me@example.com"),
+    "first to come": ('new@example.com valid-after="20990101" KEY\nme@example.com KEY\n', "me@example.com"),
+    "first an authority": ("ca@example.com cert-authority KEY\nme@example.com KEY", "me@example.com"),
+    "first a pattern that another one matches": (
+        '*@example.com namespaces="git" KEY\n# `x` $(touch no)\n\n* namespaces="edgedeploy-bundle" KEY\n',
+        "*",
+    ),
+    "first of nobody": ("!me@example.com KEY\nme@example.com KEY\n", "me@example.com"),
+    "first a mistake": ("who what\nme@example.com KEY\n", "me@example.com"),
+}
+REFUSED = {
+    "for git only": 'me@example.com namespaces="git" KEY\nother@example.com namespaces="file,git" KEY\n',
+    "over, and for git": 'me@example.com valid-before="20200101" KEY\nme@example.com namespaces="git" KEY\n',
+    "an authority": "me@example.com cert-authority KEY\n",
+    "nobody": "!me@example.com KEY\n",
 }
 
 
@@ -153,6 +169,34 @@ class TestOnTheDevice:
         signature = signed(bundle, keys / "ours")
         assert signer(manifest_bytes(bundle), signature, signers, bundle.path) == who
         assert push(bundle, device, signature=signature).signer == who
+
+    @pytest.mark.parametrize("case", REFUSED)
+    def test_a_key_whose_lines_are_for_something_else(
+        self, make_bundle, device: LocalConnection, home: Path, keys: Path, case: str
+    ) -> None:
+        signers = home / ".edgedeploy/allowed_signers"
+        signers.write_text(REFUSED[case].replace("KEY", (keys / "ours.pub").read_text().strip()))
+        bundle = make_bundle()
+        signature = signed(bundle, keys / "ours")
+        with pytest.raises(IntegrityError, match="does not allow"):
+            signer(manifest_bytes(bundle), signature, signers, bundle.path)
+        with pytest.raises(DeviceError, match="does not accept the signature"):
+            push(bundle, device, signature=signature)
+
+    def test_one_signed_by_a_certificate(self, make_bundle, device: LocalConnection, home: Path, keys: Path) -> None:
+        command = ["ssh-keygen", "-q", "-s", keys / "theirs", "-I", "id", "-n", "me@example.com,x", keys / "ours.pub"]
+        subprocess.run(command, check=True)
+        signers = home / ".edgedeploy/allowed_signers"
+        authority = (keys / "theirs.pub").read_text().strip()
+        signers.write_text(f'me@example.com namespaces="git" {authority}\nme@example.com cert-authority {authority}\n')
+        bundle = make_bundle()
+        # ssh-keygen signs with a certificate where an agent or a folder has the private key of it.
+        shutil.copy(keys / "ours", home / "key")
+        (keys / "ours-cert.pub").rename(home / "key-cert.pub")
+        command = ["ssh-keygen", "-q", "-Y", "sign", "-n", "edgedeploy-bundle", "-f", home / "key-cert.pub"]
+        done = subprocess.run(command, input=manifest_bytes(bundle), capture_output=True, check=True)
+        assert signer(manifest_bytes(bundle), done.stdout, signers, bundle.path) == "me@example.com"
+        assert push(bundle, device, signature=done.stdout).signer == "me@example.com"
 
     @pytest.fixture
     def home(self, tmp_path: Path) -> Path:

@@ -14,20 +14,34 @@ if [ -e allowed_signers ] || [ -L allowed_signers ]; then
 fi
 """
 
-# $1 is a signature, $2 the manifest that it has to be of, $3 what it has to be for. Says who signed. A line
-# may have several names; one with `!` is whom it is not for.
+# $1 is a signature, $2 the manifest that it has to be of, $3 what it has to be for. Says who signed. Every line of the
+# signers is tried by itself: of a whole file, ssh-keygen names only the first line that has the key, and another line
+# may have it with other options. A line may have several names; one with `!` is whom it is not for. The line goes
+# through a descriptor, as the way back must not need room on a full disk.
 _VERIFY_SIGNATURE = """
 verify_signature() {
-    who=$(ssh-keygen -Y find-principals -s "$1" -f allowed_signers)
-    printf '%s\\n' "$who" | tr , '\\n' | {
-        while IFS= read -r each; do
-            case $each in '' | !*) continue ;; esac
-            ssh-keygen -Y verify -f allowed_signers -I "$each" -n "$3" -s "$1" <"$2" >&2 || continue
-            printf '%s\\n' "$each"
-            exit 0
-        done
-        exit 1
-    }
+    by=/proc/self/fd/3
+    [ -e /proc/self/fd ] || by=/dev/fd/3
+    # Also tells why, where no line has this key.
+    ssh-keygen -Y find-principals -s "$1" -f allowed_signers >/dev/null || return 1
+    while IFS= read -r line || [ -n "$line" ]; do
+        who=$(ssh-keygen -Y find-principals -s "$1" -f "$by" 2>/dev/null 3<<LINE
+$line
+LINE
+        ) || continue
+        printf '%s\\n' "$who" | tr , '\\n' | {
+            while IFS= read -r each; do
+                case $each in '' | !*) continue ;; esac
+                ssh-keygen -Y verify -f "$by" -I "$each" -n "$3" -s "$1" <"$2" >&2 3<<LINE || continue
+$line
+LINE
+                printf '%s\\n' "$each"
+                exit 0
+            done
+            exit 1
+        } && return 0
+    done <allowed_signers
+    return 1
 }
 """
 
