@@ -51,6 +51,7 @@ def prepare(model: Path, feed: Feed) -> Graph:
     outputs = [output.name for output in whole.graph.output]
     guards = take_branches(whole, feed)
     _bind(whole, feed)
+    _drop_unread_biases(whole)
     simple = _simplified(whole)
     for node in simple.graph.node:
         _refuse(node)
@@ -72,6 +73,14 @@ def _bind(model: onnx.ModelProto, feed: Feed) -> None:
     for value in model.graph.output:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")
+
+
+def _drop_unread_biases(model: onnx.ModelProto) -> None:
+    """Take off what a Gemm with a beta of 0 would add: onnxruntime does not read it, and 0 times it may be NaN."""
+    for node in model.graph.node:
+        betas = [attribute.f for attribute in node.attribute if attribute.name == "beta"]
+        if node.op_type == "Gemm" and betas == [0.0]:
+            del node.input[2:]
 
 
 def _options(level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.SessionOptions:

@@ -244,6 +244,14 @@ _GENERATED = {
         "(float[4,3] x) => (float[4,4] y) { c = Gemm<alpha=0.5, transB=1>(x, x) y = Relu(c) }",
         (4, 3),
     ),
+    "Gemm whose bias counts for nothing": (
+        """(float[4,4] x) => (float[4,4] y, float[4,4] z)
+        {
+            w = Constant<value = float[4,4] {1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7}>()
+            k = Constant<value = float[4] {-1,-1,-1,-1}>() b = Sqrt(k) y = Gemm<beta=0.0>(x, w, b) n = Neg(x) c = Sqrt(n) z = Gemm<beta=0.0>(x, w, c)
+        }""",
+        (4, 4),
+    ),
     "Gemm with a column of biases and an addition": (
         """(float[4,4] x) => (float[4,4] y) <float[4,1] b = {1, 2, 3, 4}>
         {
