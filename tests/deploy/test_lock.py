@@ -73,6 +73,32 @@ class TestLock:
         (store(home) / "lock").symlink_to(target.format(pid=os.getpid(), boot=boot) or " ")
         assert push(make_bundle(), device).activated
 
+    @pytest.mark.parametrize("kind", ["file", "pipe", "folder", "full folder", "link to a folder", "link to a file"])
+    def test_what_is_none(self, make_bundle, device: LocalConnection, home: Path, kind: str) -> None:
+        """It was taken for a file system without links, or a link was put into the folder and taken for lost."""
+        push(make_bundle(), device)
+        lock, other = store(home) / "lock", home / "other"
+        match kind:
+            case "file":
+                lock.touch()
+            case "pipe":
+                os.mkfifo(lock)
+            case "link to a folder":
+                other.mkdir()
+                lock.symlink_to(other)
+            case "link to a file":
+                other.touch()
+                lock.symlink_to(other)
+            case _:
+                lock.mkdir()
+                if kind == "full folder":
+                    (lock / "file").touch()
+        assert push(make_bundle(version="2"), device).activated
+        assert rollback(device).manifest.version == "1"
+        assert not lock.is_symlink() and not lock.exists()
+        # What a link leads to is not in the store.
+        assert other.exists() == kind.startswith("link") and not (other.is_dir() and list(other.iterdir()))
+
     def test_of_a_number_that_is_another_process_by_now(self, make_bundle, device: LocalConnection, home: Path) -> None:
         """Of an application from a release, say, whose command has `.edgedeploy` in it."""
         with device_lock(device):

@@ -46,9 +46,10 @@ free_inodes() {
         [ "$(readlink "current/${name%%/*}" || true)" = "../$release" ] || rm -rf "$each"
     done 2>/dev/null
 }
-until ln -s "$mine" lock 2>/dev/null; do
+# A lock is a link that leads nowhere. Whatever else has its name is nobody's: into a folder, ln would put the link.
+until [ ! -e lock ] && ln -s "$mine" lock 2>/dev/null; do
     # Not for a lock: the place cannot be written. Once more, to be told why.
-    if [ ! -L lock ]; then
+    if [ ! -L lock ] && [ ! -e lock ]; then
         free_inodes
         ln -s "$mine" lock && break
         { : >.written && rm -f .written; } 2>/dev/null && echo 'its file system has no symbolic links' >&2
@@ -70,7 +71,7 @@ until ln -s "$mine" lock 2>/dev/null; do
         echo 'busy another edgedeploy'
         exit 0
     fi
-    rm -f "lock.$$"
+    rm -rf "lock.$$"
 done
 trap '[ "$(readlink lock)" != "$mine" ] || rm -f lock' EXIT
 trap 'exit 0' HUP INT TERM PIPE
