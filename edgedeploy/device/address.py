@@ -107,11 +107,11 @@ def _settings(
     from edgedeploy.device.ssh.config import host_config
     from edgedeploy.device.ssh.settings import SshSettings
 
-    found = host_config(host)
+    found = host_config(host, user=user, port=port)
     return SshSettings(
         host=found.host,
-        port=port or found.port,
-        user=user or found.user,
+        port=found.port,
+        user=found.user,
         key_paths=found.key_paths,
         only_these_keys=found.only_these_keys,
         known_hosts=found.known_hosts,

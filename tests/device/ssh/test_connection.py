@@ -391,7 +391,6 @@ class TestConfig:
             "\xff",
             "Include config\n",
             "Include 'x\n",
-            "CanonicalizeHostname yes\n",
         ],
     )
     def test_a_file_with_a_mistake(self, text: str) -> None:
