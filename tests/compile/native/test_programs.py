@@ -248,7 +248,12 @@ _GENERATED = {
         """(float[4,4] x) => (float[4,4] y, float[4,4] z)
         {
             w = Constant<value = float[4,4] {1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7}>()
-            k = Constant<value = float[4] {-1,-1,-1,-1}>() b = Sqrt(k) y = Gemm<beta=0.0>(x, w, b) n = Neg(x) c = Sqrt(n) z = Gemm<beta=0.0>(x, w, c)
+            k = Constant<value = float[4] {-1,-1,-1,-1}>()
+            b = Sqrt(k)
+            y = Gemm<beta=0.0>(x, w, b)
+            n = Neg(x)
+            c = Sqrt(n)
+            z = Gemm<beta=0.0>(x, w, c)
         }""",
         (4, 4),
     ),
