@@ -277,7 +277,7 @@ def test_what_fails_on_the_board_is_refused(hold, data):
 
 def test_what_may_be_allowed_is_allowed_by_its_name_only(hold, data):
     labelled = data(x=X, labels=LABELS)
-    assert "optimize --allow loss, or in a contract" in hold(_wrong(0.3), labelled).refusals[0]
+    assert "`edgedeploy optimize --allow loss`, or in a contract" in hold(_wrong(0.3), labelled).refusals[0]
     assert not hold(_wrong(0.3), labelled, allowed=("larger", "slower")).accepted
     allowed = hold(_wrong(0.3), labelled, allowed=("loss",))
     assert allowed.accepted and any("allowed by name (loss): top1 fell" in note for note in allowed.notes)
