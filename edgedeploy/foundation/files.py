@@ -33,7 +33,8 @@ def sha256_file(path: Path) -> str:
 
 
 def unreadable(path: Path, error: OSError) -> InvalidFileError:
-    """The error for a file that cannot be read, in the user's words."""
+    """The error for a file that cannot be read, in the user's words, with its full path."""
+    path = path.absolute()
     if isinstance(error, FileNotFoundError):
         return InvalidFileError(f"{path} does not exist", hint="check the path")
     if isinstance(error, IsADirectoryError):

@@ -25,8 +25,9 @@ def load_toml(path: Path, kind: type[Value]) -> Value:
 
     Raises:
         InvalidFileError: the file cannot be read, is not TOML, or does not have the keys and types of `kind`;
-            the message names the file, the line and the key.
+            the message names the file by its full path, the line and the key.
     """
+    path = path.absolute()
     try:
         text = read_text(path, TOML_TEXT)
     except OSError as error:

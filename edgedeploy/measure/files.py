@@ -45,8 +45,9 @@ def load_measurement(path: Path) -> Measurement:
     """Read a measurement; figures that no device can have are left out, as far as a measurement may lack them.
 
     Raises:
-        InvalidFileError: it cannot be read, or is not a measurement of this version.
+        InvalidFileError: it cannot be read, or is not a measurement of this version; the message has its full path.
     """
+    path = path.absolute()
     try:
         measurement = msgspec.json.decode(read_file(path, MEASUREMENT), type=Measurement)
     except OSError as error:

@@ -114,6 +114,7 @@ def load_baseline(path: Path) -> Baseline:
         InvalidFileError: it cannot be read, or is no baseline of this version.
     """
     hint = "make one: edgedeploy baseline save FILE MEASUREMENT…"
+    path = path.absolute()
     try:
         baseline = msgspec.json.decode(read_file(path, BASELINE), type=Baseline)
     except OSError as error:

@@ -39,7 +39,7 @@ def load_contract(path: Path) -> Contract:
     """
     contract = load_toml(path, Contract)
     for keys, message in _mistakes(contract):
-        raise InvalidFileError(f"{path}:{line_of(path, keys)}: {'.'.join(keys)}: {message}")
+        raise InvalidFileError(f"{path.absolute()}:{line_of(path, keys)}: {'.'.join(keys)}: {message}")
     reference = ContractReference(file=path.name, sha256=sha256_file(path), owner=contract.model.owner)
     return structs.replace(contract, folder=path.parent, reference=reference)
 
