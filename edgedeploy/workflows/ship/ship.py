@@ -149,7 +149,7 @@ def _saying_what_is_left(release: Release, progress: Progress) -> Iterator[None]
     """Where the work is stopped after the push, say what that leaves on the device."""
     try:
         yield
-    except (EdgedeployError, KeyboardInterrupt) as error:
+    except BaseException as error:  # Ctrl-C and SIGTERM are no `Exception`
         if release.awaits_verdict:
             back = f", and the way back is {release.parent}" if release.parent else ""
             left = f"{release.id} is current on {release.device} and is not judged{back}: run ship again"
