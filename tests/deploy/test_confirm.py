@@ -12,7 +12,7 @@ from support.device_store import FakeTool, damage, store, tree
 
 from edgedeploy.deploy.device_log import read_log
 from edgedeploy.deploy.push import carry_out, push
-from edgedeploy.deploy.releases import current_release, list_releases, releases
+from edgedeploy.deploy.releases import current_release, list_releases, releases, rollback
 from edgedeploy.deploy.request import PushRequest
 from edgedeploy.deploy.status import status
 from edgedeploy.device.connection import Completed
@@ -144,3 +144,18 @@ def test_a_command_that_starts_an_application_confirms(
     result = push(make_bundle(), device, confirm=application)
     assert result.release.current and read_log(device)[-1].event == "confirmed"
     device.run(["sh", "-c", "kill -KILL $(cat pid)"])
+
+
+@pytest.mark.parametrize("beside", ["unconfirmed", "parent", "verdict", "sig"])
+def test_a_folder_beside_a_release_is_nobodys(make_bundle, device: LocalConnection, home: Path, beside: str) -> None:
+    """In the place of what edgedeploy keeps of it. No release could be confirmed, nor be the way back."""
+    first = push(make_bundle(), device).release
+    folder = store(home) / f"releases/model/{first.id}.{beside}"
+    folder.unlink(missing_ok=True)
+    folder.mkdir()
+    push(make_bundle(), device)
+    assert not folder.is_dir()
+    folder.mkdir()
+    second = push(make_bundle(version="2"), device).release
+    assert second.parent == first.id
+    assert rollback(device).id == first.id

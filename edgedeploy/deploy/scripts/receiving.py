@@ -30,6 +30,10 @@ for folder in blobs blobs/sha256 releases current staging partial; do
     [ -L "$folder" ] || [ -d "$folder" ] || rm -f "$folder"
 done
 mkdir -p blobs/sha256 releases current staging partial
+for beside in releases/*/*.unconfirmed releases/*/*.parent releases/*/*.verdict releases/*/*.sig; do
+    # Nor is a folder where a file of ours belongs: it could not be taken away with `rm -f`.
+    [ -L "$beside" ] || [ ! -d "$beside" ] || rm -rf "$beside"
+done
 for aside in releases/*/*.replaced; do
     whole=${aside%.replaced}
     { [ ! -e "$aside" ] && [ ! -L "$aside" ]; } || [ -e "$whole" ] || mv "$aside" "$whole"
