@@ -159,6 +159,18 @@ def find_release(listing: Listing, name: str, identity: str | None) -> Release |
     return next((each for each in listing.releases if (each.name, each.id) == (name, identity)), None)
 
 
+def no_way_back(listing: Listing, release: Release) -> str:
+    """Say why there is nothing to return to from a release whose parent is not there, or that has none."""
+    if release.parent is not None:
+        return f"the release before it, {release.parent}, is not whole or not there any more"
+    # What a stopped ship or push left there is no way back.
+    path = f"{release.name}/{release.id}"
+    others = {f"{each.name}/{each.id}" for each in listing.releases if each.name == release.name} - {path}
+    if others & listing.unconfirmed:
+        return "no release before it was accepted"
+    return "there is no release before it: it is the first one"
+
+
 def releases(connection: Connection) -> tuple[Release, ...]:
     """List all whole releases on the device, by name and ID."""
     return list_releases(connection).releases
@@ -234,10 +246,9 @@ def rollback(connection: Connection, name: str | None = None, *, progress: Progr
         now = find_current(listing, connection.address, name)
         before = find_release(listing, now.name, now.parent)
         if before is None:
-            gone = f"its parent {now.parent} is not on the device any more" if now.parent else "it is the first one"
             raise DeviceError(
                 f"there is no release before {now.id} on {connection.address}",
-                why=gone,
+                why=no_way_back(listing, now),
                 hint=f"see what there is: edgedeploy releases {connection.address}",
             )
         progress.step(f"verifying {before.id}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from edgedeploy.deploy.releases import Listing, find_release
+from edgedeploy.deploy.releases import Listing, find_release, no_way_back
 from edgedeploy.values.bundle import Release
 
 
@@ -39,8 +39,6 @@ def _what_to_do(listing: Listing, release: Release) -> str:
     judge = f"judge it: edgedeploy ship CONTRACT --to {device}"
     if not release.awaits_verdict and release.verdict is None:
         judge = f"confirm it: edgedeploy push BUNDLE --to {device}"
-    if release.parent is None:
-        return f"{judge}; there is no release before it"
     if find_release(listing, release.name, release.parent) is None:
-        return f"{judge}; the release before it, {release.parent}, is not whole or not there any more"
+        return f"{judge}; {no_way_back(listing, release)}"
     return f"{judge}; or return to {release.parent}: edgedeploy rollback {device} --name {release.name}"

@@ -15,6 +15,7 @@ from edgedeploy.deploy.push import carry_out, push
 from edgedeploy.deploy.releases import current_release, list_releases, releases, rollback
 from edgedeploy.deploy.request import PushRequest
 from edgedeploy.deploy.status import status
+from edgedeploy.deploy.unjudged import unconfirmed_in_words
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import DeviceError, UnreachableError
@@ -73,6 +74,18 @@ class TestConfirm:
             push(second, device, confirm="false")
         assert current_release(device) == first
         assert {each.manifest.version for each in releases(device)} == {"1", "2"}
+
+    def test_what_cut_pushes_left_is_no_way_back_and_is_not_denied(
+        self, make_bundle, device: LocalConnection, home: Path
+    ) -> None:
+        for version in ("1", "2"):
+            with pytest.raises(UnreachableError):
+                push(make_bundle(version=version), CutWhileConfirming("local:", home), confirm="true")
+        with pytest.raises(DeviceError, match="no release before") as caught:
+            rollback(device)
+        assert caught.value.why == "no release before it was accepted"
+        words = unconfirmed_in_words(list_releases(device), current_release(device))
+        assert words is not None and words.endswith("; no release before it was accepted")
 
     @pytest.mark.parametrize("command", ["true", None])
     def test_what_was_current_and_confirmed_stays(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 
-from edgedeploy.deploy.releases import Listing, find_release, list_releases, return_to
+from edgedeploy.deploy.releases import Listing, find_release, list_releases, no_way_back, return_to
 from edgedeploy.deploy.store import DeviceStore, open_store
 from edgedeploy.deploy.unjudged import unconfirmed_in_words, unjudged_current
 from edgedeploy.device.connection import Connection
@@ -76,7 +76,7 @@ def _settle_broken(store: DeviceStore, listing: Listing, release: Release) -> tu
     broke = f"{release.id} broke its contract"
     before = find_release(listing, release.name, release.parent)
     if f"{release.name}/{release.id}" not in listing.unconfirmed:
-        back = _no_way_back(release)
+        back = no_way_back(listing, release)
         if before is not None:
             rollback = f"edgedeploy rollback {shlex.quote(store.address)} --name {release.name}"
             back = f"it was accepted before this ship. To return to {before.id}: {rollback}"
@@ -84,16 +84,10 @@ def _settle_broken(store: DeviceStore, listing: Listing, release: Release) -> tu
     folder = store.release(release.name, release.id)
     if before is None:
         folder.confirm()
-        return True, (f"{broke} and stays current: {_no_way_back(release)}.",)
+        return True, (f"{broke} and stays current: {no_way_back(listing, release)}.",)
     try:
         return_to(store, before, release)
     except DeviceError as error:
         return True, (f"{broke} and stays current: {error.what}.",)
     folder.note("taken-back", "it broke its contract")
     return False, (f"{broke}: {before.id} is current again.",)
-
-
-def _no_way_back(release: Release) -> str:
-    if release.parent is None:
-        return "there is no release before it"
-    return f"the release before it, {release.parent}, is not whole or not there any more"

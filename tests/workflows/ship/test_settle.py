@@ -21,6 +21,7 @@ from edgedeploy.deploy.store import open_store
 from edgedeploy.device.connection import Completed, Connection
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import DeviceError, UnreachableError
+from edgedeploy.foundation.files import sha256_file
 from edgedeploy.foundation.progress import SILENT
 from edgedeploy.values.bundle import Bundle, Release
 from edgedeploy.values.contract import Outcome, Verdict
@@ -123,7 +124,7 @@ class TestStopped:
         second = stopped_ship("2")
         assert second.parent is None
         current, (remark,) = judged(device, second, Outcome.BREAKS)
-        assert current and remark.endswith("stays current: there is no release before it.")
+        assert current and remark.endswith("stays current: no release before it was accepted.")
         assert find_release(list_releases(device), "model", first.id) is not None
 
     def test_between_verdict_and_take_back(self, shipped: Push, stopped_ship: Push, device: LocalConnection) -> None:
@@ -242,10 +243,10 @@ class TestSettle:
 
     def test_a_way_back_that_is_damaged(self, shipped: Push, stopped_ship: Push, device: LocalConnection) -> None:
         first, second = shipped("1"), stopped_ship("2")
-        # The store has the same file by another name: it is whole nowhere.
-        damaged = Path(first.path) / "model.onnx"
-        damaged.chmod(0o644)
-        damaged.write_bytes(b"damaged")
+        model = Path(first.path) / "model.onnx"
+        blobs = Path(first.path).parents[2] / "blobs/sha256"
+        (blobs / sha256_file(model)).unlink()  # else it would be repaired
+        model.unlink()
         current, (remark,) = judged(device, second, Outcome.BREAKS)
         assert current and "is damaged" in remark
         assert "was not taken back" in (status(device).running[0].unconfirmed or "")
