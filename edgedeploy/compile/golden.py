@@ -16,6 +16,7 @@ from edgedeploy.foundation.errors import DatasetError, EdgedeployError, Unsuppor
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.element_types import NUMBERS, TEXT
+from edgedeploy.inference.repeatable import refuse_random
 from edgedeploy.inference.session import Feed, Session
 from edgedeploy.inference.text import as_text, is_text
 from edgedeploy.model.shapes import shapes_at_batch_one
@@ -65,7 +66,8 @@ def write_golden(
 
     Raises:
         DatasetError: the data does not fit the model, or the model answers NaN, or text that no file can hold, to it.
-        UnsupportedError: without data, an input's shape is not known or the model does not run on random numbers.
+        UnsupportedError: without data, an input's shape is not known or the model does not run on random numbers;
+            or the model answers otherwise each time.
     """
     feeds: Iterator[tuple[Feed, str]]
     if data is None:
@@ -78,11 +80,14 @@ def write_golden(
     shapes: dict[str, tuple[int, ...]] = {}
     for number, (feed, where) in enumerate(itertools.islice(feeds, samples)):
         try:
-            outputs = dict(zip(session.output_names, session.run(feed), strict=True))
+            answers = session.run(feed)
         except EdgedeployError as error:
             if data is None:
                 raise UnsupportedError("the model does not run on random inputs", why=error.why, hint=_HINT) from error
             raise
+        if number == 0:
+            refuse_random(session, feed, answers, facts.operators)
+        outputs = dict(zip(session.output_names, answers, strict=True))
         for name, output in outputs.items():
             _check_comparable(name, output, number, _HINT if data is None else "")
         arrays = {f"{_INPUT}{name}": array for name, array in feed.items()}

@@ -16,6 +16,7 @@ from edgedeploy.foundation.errors import EdgedeployError, UnsupportedError
 from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.foundation.sanitize import first_line
 from edgedeploy.inference.formats import ModelFormat
+from edgedeploy.inference.repeatable import refuse_random
 from edgedeploy.inference.session import Feed, Session, open_session
 from edgedeploy.model.recorded_name import with_name
 from edgedeploy.model.vocabulary import known_words
@@ -129,7 +130,7 @@ def open_datasets(calibration: str | None, evaluation: str | None, facts: ModelF
         InvalidFileError: a dataset is missing or malformed.
         UnknownNameError: a callable cannot be imported.
         DatasetError: a dataset does not fit the model.
-        UnsupportedError: the runtime does not load the model.
+        UnsupportedError: the runtime does not load the model, or the model answers otherwise each time.
         HostError: it is TensorFlow Lite, and the extra `tflite` is not installed.
     """
     opened = [None if spec is None else open_dataset(spec, facts.inputs) for spec in (calibration, evaluation)]
@@ -141,8 +142,10 @@ def open_datasets(calibration: str | None, evaluation: str | None, facts: ModelF
         generated = generated_samples(facts.inputs, lambda feed: _runs(session, feed), words=words)
     samples = dataset.samples() if dataset else iter(generated)
     probes = tuple(sample.feed for sample in itertools.islice(samples, _PROBES))
-    for probe in probes:
-        session.run(probe)
+    for number, probe in enumerate(probes):
+        answers = session.run(probe)
+        if number == 0:
+            refuse_random(session, probe, answers, facts.operators)
     return Datasets(calibration=opened[0], evaluation=opened[1], generated=generated, probes=probes)
 
 
