@@ -126,7 +126,13 @@ class ColonBashComplete(BashComplete):
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Return the complete words of the line after the program's name, and the word that the cursor is at."""
-        line = os.environ["COMP_LINE"]
+        line = os.environ.get("COMP_LINE")
+        if line is None:
+            # The script that click itself prints, which people may have saved in their ~/.bashrc.
+            if "COMP_WORDS" not in os.environ or not os.environ.get("COMP_CWORD", "").isdigit():
+                return [], ""
+            args, incomplete = super().get_completion_args()
+            return list(args), incomplete
         words = split_arg_string(line)[1:]
         if not words or line[-1:].isspace():
             return words, ""

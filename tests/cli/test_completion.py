@@ -24,6 +24,26 @@ def bash(line: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("given", "offered"),
+    [
+        ({"COMP_WORDS": "edgedeploy optimize --recipe int8-", "COMP_CWORD": "3"}, {"int8-dynamic", "int8-recovered"}),
+        ({"COMP_WORDS": "edgedeploy comp", "COMP_CWORD": "1"}, {"compile", "compare"}),
+        ({"COMP_WORDS": "edgedeploy comp", "COMP_CWORD": "x"}, set()),
+        ({}, set()),
+    ],
+)
+def test_words_are_completed_for_the_script_of_click_too(given: dict[str, str], offered: set[str]) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COMP_")}
+    environment = kept | given | {"_EDGEDEPLOY_COMPLETE": "bash_complete"}
+    done = subprocess.run([sys.executable, "-c", MAIN], capture_output=True, text=True, env=environment, check=True)
+    found = {item.partition(",")[2] for item in done.stdout.splitlines()}
+    assert done.stderr == ""
+    assert offered <= found
+    assert not offered or not found & {"int8", "push"}
+
+
+@pytest.mark.slow
 def test_bash_completes_words_with_colons_in_a_shell_of_its_own(tmp_path: Path) -> None:
     (cache_folder() / "boards" / "gate").mkdir(parents=True)
     (tmp_path / "bin").mkdir()
