@@ -27,6 +27,8 @@ from edgedeploy.foundation.files import cache_folder, unwritable
 from edgedeploy.foundation.programs import apt_line, completed, end_with_parent, last_lines, need
 from edgedeploy.foundation.progress import SILENT, Progress
 
+_END_S = 5.0
+"""For dpkg-deb, once tar has all of the package."""
 MIRROR_VARIABLE = "EDGEDEPLOY_DEBIAN_MIRROR"
 """Names a Debian mirror for a host that has no source of the board's release (Ubuntu, or another Debian)."""
 
@@ -135,8 +137,16 @@ def unpack(packages: Sequence[Package], root: Path, *, leave_out: Sequence[str],
             stderr=subprocess.DEVNULL,
             preexec_fn=end_with_parent,
         ) as archive:
-            # Where it ends with an error, the other one has nobody to write to any more, and ends too.
-            result = completed(extract, stdin=archive.stdout)
+            try:
+                result = completed(extract, stdin=archive.stdout)
+                # Where tar ends with an error, dpkg-deb has nobody to write to any more, and ends too.
+                assert archive.stdout is not None
+                archive.stdout.close()
+                archive.wait(_END_S)
+            except subprocess.TimeoutExpired as error:
+                raise HostError(f"{package.path.name} cannot be unpacked", why="dpkg-deb did not end") from error
+            finally:
+                archive.kill()
         if result.returncode or archive.returncode:
             package.path.unlink(missing_ok=True)  # if it is the download that is damaged, the next one begins anew
             raise HostError(f"{package.path.name} cannot be unpacked", why=last_lines(result.stderr))

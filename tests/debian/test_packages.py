@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from pathlib import Path
 
@@ -174,3 +175,17 @@ def test_a_damaged_package_is_named_and_forgotten(tmp_path: Path) -> None:
     with pytest.raises(HostError, match=r"one\.deb cannot be unpacked"):
         unpack([Package(name="one", version="1", path=path)], tmp_path / "root", leave_out=())
     assert not path.exists()
+
+
+@pytest.mark.slow
+def test_a_program_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "tools/dpkg-deb"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\necho $$ >{tmp_path}/number\nexec >&-\nexec sleep 600\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    package = Package(name="one", version="1", path=tmp_path / "one.deb")
+    with pytest.raises(HostError, match=r"one\.deb cannot be unpacked") as caught:
+        unpack([package], tmp_path / "root", leave_out=())
+    assert caught.value.why == "dpkg-deb did not end"
+    assert not Path("/proc", (tmp_path / "number").read_text().strip()).exists()
