@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -18,8 +18,9 @@ from loopback_sshd import Server, free_port, private
 from lossy_proxy import lossy_proxy
 from msgspec import structs
 
-from edgedeploy.deploy.push import push
+from edgedeploy.deploy.push import carry_out, push
 from edgedeploy.deploy.releases import releases, rollback
+from edgedeploy.deploy.request import PushRequest
 from edgedeploy.deploy.status import status
 from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.emulator.keys import KeyPair, new_key_pair
@@ -129,9 +130,74 @@ def test_an_unknown_host_key_is_refused(dropbear: Server) -> None:
 
 
 def test_a_silent_command_is_ended(dropbear: Server) -> None:
-    marker = dropbear.home / "began"
     with dropbear.connect() as device:
+        process = device.start(["sh", "-c", "echo begun; sleep 600"])
+        # The bound counts from here: a login takes longer than it on a busy machine.
+        assert process.stdout.readline() == b"begun\n"
         with pytest.raises(DeviceError, match="did not end within"):
-            device.run(["sh", "-c", f"touch {shlex.quote(str(marker))}; sleep 600"], timeout_s=5.0)
-        assert marker.exists()
+            process.wait(1.0)
         assert device.run(["true"]).exit_status == 0
+
+
+CONFIRMING = {
+    "an application in the background": ("sleep 600 & echo $! >number", 0),
+    "one whose streams are closed": ("sleep 600 <&- >&- 2>&- & echo $! >number", 0),
+    "one that prints on and on": (
+        "{ trap '' PIPE; while sleep 0.2; do echo .; done; } 2>/dev/null & echo $! >number",
+        0,
+    ),
+    "a child of a check that fails": ("sleep 600 & echo $! >number; echo broken; exit 3", 1),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["sshd", "dropbear"])
+@pytest.mark.parametrize("case", CONFIRMING)
+def test_what_a_confirming_command_leaves_behind_is_not_waited_for(
+    make_bundle, request: pytest.FixtureRequest, server: str, case: str
+) -> None:
+    reached: Server = request.getfixturevalue(server)
+    command, exit_status = CONFIRMING[case]
+    with reached.connect() as device:
+        try:
+            if exit_status:
+                with pytest.raises(DeviceError, match="was not confirmed") as caught:
+                    push(make_bundle(), device, confirm=command)
+                assert "exit status 3" in caught.value.why
+            else:
+                assert push(make_bundle(), device, confirm=command).activated
+                assert [release.current for release in releases(device)] == [True]
+            # It goes on: the device's owner started it to stay.
+            assert device.run(["sh", "-c", 'kill -0 "$(cat number)"']).exit_status == 0
+        finally:
+            device.run(["sh", "-c", 'kill "$(cat number)"'])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["sshd", "dropbear"])
+def test_a_confirming_command_that_prints_dots_for_ever_is_ended(
+    make_bundle, request: pytest.FixtureRequest, server: str
+) -> None:
+    reached: Server = request.getfixturevalue(server)
+    with reached.connect() as device:
+        dots = "while sleep 0.2; do printf .; done"
+        with pytest.raises(DeviceError, match="was not confirmed") as caught:
+            carry_out(PushRequest(bundle=make_bundle(), confirm=dots, confirm_timeout_s=3.0), device)
+        assert "did not end within 3 s" in caught.value.why
+        assert list(releases(device)) == [] or not any(release.current for release in releases(device))
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_does_not_hold_who_ends_a_command(sshd: Server) -> None:
+    """The process of our connection is stopped, as on a board that swaps itself to death."""
+    with sshd.connect() as device:
+        process = device.start(["sh", "-c", "echo $PPID; exec sleep 600"])
+        server = int(process.stdout.readline())
+        while not Path(f"/proc/{server}/comm").read_text().startswith("sshd"):  # shells are between it and the command
+            server = int(Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(server, signal.SIGSTOP)
+        try:
+            with pytest.raises(DeviceError, match="did not end within"):
+                process.wait(1.0)
+        finally:
+            os.kill(server, signal.SIGCONT)
