@@ -170,6 +170,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(data=st.data())
 def test_every_manifest_is_read_or_refused_in_words(data):

@@ -77,6 +77,7 @@ class TestOnTheHost:
         with pytest.raises(IntegrityError, match="not one of its manifest"):
             signer(manifest, (tmp_path / "manifest.sig").read_bytes(), keys / "allowed", bundle.path)
 
+    @pytest.mark.slow
     @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
     def test_a_manifest_or_signature_that_was_touched(self, data: st.DataObject, make_bundle, keys: Path) -> None:
@@ -365,6 +366,7 @@ class TestOnTheDevice:
         assert Path(f"{release.path}.sig").read_bytes() == signature
 
 
+@pytest.mark.slow
 def test_the_commands(make_bundle, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def call(*words: object) -> tuple[object, str]:
         told = CliRunner().invoke(cli, [str(word) for word in words], standalone_mode=False)

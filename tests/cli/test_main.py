@@ -95,6 +95,7 @@ def test_exit_codes_in_help_are_those_of_the_errors() -> None:
     assert {0, 1, 2, 70, 130} <= set(told)
 
 
+@pytest.mark.slow
 def test_error_is_a_message_with_its_exit_code_and_no_traceback(tmp_path: Path) -> None:
     done = subprocess.run(
         [*EDGEDEPLOY, "inspect", str(tmp_path / "nope.onnx")], capture_output=True, text=True, check=False
@@ -117,6 +118,7 @@ def test_reader_that_goes_away_is_neither_yes_nor_no(words: list[str]) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "exit_code"),
     [

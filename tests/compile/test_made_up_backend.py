@@ -119,6 +119,7 @@ def test_measuring_knows_whether_it_profiles() -> None:
     assert not has_profiler("native") and not has_profiler("of-a-newer-edgedeploy")
 
 
+@pytest.mark.slow
 def test_the_doctor_names_what_it_needs_here() -> None:
     assert doctor.jobs()["abacus"] == "sums by hand"
     (finding,) = [finding for finding in doctor.examine().findings if finding.job == "abacus"]

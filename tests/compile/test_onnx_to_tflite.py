@@ -192,6 +192,7 @@ def test_what_answers_something_else_is_refused_with_the_numbers(
     assert "--backend" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_what_the_runtime_refuses_is_refused(rng: np.random.Generator, tmp_path: Path, converter) -> None:
     b = Builder()
     x = b.input(input_name(0), (1, 3, 4, 2))

@@ -38,6 +38,7 @@ def refused(spec: str, *inputs: TensorFacts) -> str:
 # -- one file
 
 
+@pytest.mark.slow
 @given(count=st.integers(1, 20), size=st.integers(1, 25))
 def test_an_array_of_the_inputs_rank_is_cut_along_its_first_axis(tmp_path_factory, count, size):
     spec = save(tmp_path_factory.mktemp("data") / "a.npz", x=floats(count, 3), labels=np.arange(count))

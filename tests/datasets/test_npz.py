@@ -27,6 +27,7 @@ def npy(header: str, data: bytes = b"", *, version: tuple[int, int] = (1, 0), le
     return b"\x93NUMPY" + bytes(version) + struct.pack(form, len(text) if length is None else length) + text + data
 
 
+@pytest.mark.slow
 @given(
     arrays=st.dictionaries(
         st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="/\\"), min_size=1, max_size=8),
@@ -144,6 +145,7 @@ def test_damaged_data_is_noticed_while_it_streams(tmp_path):
         list(reader.slices("x", 8))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(data=st.data())
 def test_no_damage_leads_to_anything_but_an_error_in_words(tmp_path_factory, data):

@@ -71,6 +71,7 @@ def get(*names: str) -> dict[str, str]:
     return {package.name: package.version for package in fetch(names, release="bookworm", architecture="arm64")}
 
 
+@pytest.mark.slow
 def test_packages_come_with_what_they_depend_on(apt: Path, tmp_path: Path) -> None:
     repository = Repository(tmp_path / "debian")
     repository.add("needed", "1:2.0-1")
@@ -88,6 +89,7 @@ def test_packages_come_with_what_they_depend_on(apt: Path, tmp_path: Path) -> No
     assert len(list((tmp_path / "cache").rglob("*.deb"))) == 2
 
 
+@pytest.mark.slow
 def test_a_kernel_comes_without_the_tools_that_install_it(apt: Path, tmp_path: Path) -> None:
     repository = Repository(tmp_path / "debian")
     repository.add("linux-image-armmp", "6.1-1", depends="linux-image-6.1-armmp")

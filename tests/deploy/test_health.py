@@ -70,6 +70,7 @@ def test_a_check_that_does_not_end(make_bundle, tmp_path: Path) -> None:
         require_health(device, release.name, release.id, timeout_s=0.3)
 
 
+@pytest.mark.slow
 def test_no_parameter_hides_what_its_module_imports() -> None:
     package = Path(edgedeploy.__file__).parent
     hidden = []

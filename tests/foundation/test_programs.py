@@ -39,6 +39,7 @@ def test_a_program_ends_with_the_process_that_is_killed(kind: str, tmp_path: Pat
         assert select.select([said], [], [], 60)[0] and said.read(1) == b""
 
 
+@pytest.mark.slow
 def test_all_programs_are_started_so() -> None:
     without = []
     for path in sorted(_PACKAGE.rglob("*.py")):

@@ -113,6 +113,7 @@ def _toml(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
+@pytest.mark.slow
 @given(
     document=st.dictionaries(st.sampled_from(["title", "part", "parts", "named", "step", "other"]), _VALUES, max_size=4)
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from msgspec import structs
 
 from edgedeploy.measure.evaluate import disagreements
@@ -42,6 +43,7 @@ def test_every_output_is_judged_by_itself(measurement: Measurement) -> None:
     )
 
 
+@pytest.mark.slow
 def test_outputs_have_answers_where_the_task_says_so(local, make_release, tmp_path: Path) -> None:
     """The model gives logits, which look like the columns of a detector."""
     release = make_release()

@@ -28,6 +28,7 @@ def model_path(release: Release) -> Path:
     return Path(release.path) / release.manifest.model_file
 
 
+@pytest.mark.slow
 def test_a_model_larger_than_any_answer_arrives(local, make_release):
     release = make_release()
     content = bytes(ANSWER_LIMIT_BYTES + 5)

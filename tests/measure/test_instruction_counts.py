@@ -58,6 +58,7 @@ def test_what_does_not_load_or_run_is_told_in_the_runtime_s_words(local, make_re
     assert why in caught.value.why.lower()
 
 
+@pytest.mark.slow
 def test_a_counting_board_has_a_count_and_no_timing(local, make_release):
     local.emulated = local.counts_instructions = True
     measured = bench(local, make_release(), profile="long")

@@ -160,6 +160,7 @@ _HEADER = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(_HEADER, max_size=3) | _JSON, st.sampled_from(["infer", "error", 5]), st.binary(max_size=400))
 def test_no_message_makes_a_traceback(headers, kind, content):
     try:
@@ -221,6 +222,7 @@ def test_a_device_that_hangs_is_noticed(local, make_release):
         pass
 
 
+@pytest.mark.slow
 def test_a_runner_that_reports_progress_for_ever_is_stopped(local, make_release):
     release = make_release(run="""while :; do echo '{"is": "progress"}'; sleep 0.02; done""")
     with (
@@ -230,6 +232,7 @@ def test_a_runner_that_reports_progress_for_ever_is_stopped(local, make_release)
         pass
 
 
+@pytest.mark.slow
 def test_a_runner_that_takes_no_input_is_stopped(local, make_release):
     hello = json.dumps({"is": "hello", "protocol": protocol.PROTOCOL})
     release = make_release(run=f"echo '{hello}'; exec sleep 600")

@@ -36,6 +36,7 @@ def test_the_releases_own_model(local, make_release):
     assert reference_model(local, release, SILENT) == compiled(release)
 
 
+@pytest.mark.slow
 def test_a_program_is_compared_with_what_was_compiled(local, program, tmp_path):
     with pytest.raises(UnsupportedError, match="compiled into a program") as caught:
         reference_model(local, program, SILENT)

@@ -198,6 +198,7 @@ drawn_states = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.lists(drawn_states, max_size=8), st.lists(st.floats(0, 1e12), min_size=1, max_size=30))
 def test_whatever_a_device_tells_is_judged(found: list[DeviceState], samples_ms: list[float]) -> None:
     assert validity(timing((tuple(samples_ms), tuple(found)))).outcome in ("stable", "unstable", "invalid")

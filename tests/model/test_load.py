@@ -147,6 +147,7 @@ def test_external_data_outside_the_models_folder_is_refused(tmp_path, location):
             read(path)
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(data=st.data())
 def test_no_damage_leads_to_anything_but_an_error_in_words(tmp_path_factory, data):

@@ -119,6 +119,7 @@ def test_constants_have_their_shape_and_type():
     assert arrays[b"image"] is None
 
 
+@pytest.mark.slow
 def test_without_the_extra_the_command_that_mends_it_is_said(tmp_path):
     path = tmp_path / "m.tflite"
     path.write_bytes(small_network())
@@ -134,6 +135,7 @@ def test_without_the_extra_the_command_that_mends_it_is_said(tmp_path):
     assert done.stdout == "pip install 'edgedeploy[tflite]'\n"
 
 
+@pytest.mark.slow
 def test_what_is_attached_may_not_inflate_without_end():
     """A list of labels is small; 300 MB of zeros take 300 kB in the file."""
     attached = io.BytesIO(small_network())

@@ -146,6 +146,7 @@ def test_without_any_data_inputs_are_made_up(model, tmp_path):
     assert any("generated inputs" in reason for reason in evidence.reasons)
 
 
+@pytest.mark.slow
 def test_one_dataset_for_both_is_noticed(model, tmp_path, evaluation):
     evidence = optimize(
         model, load_recipe("int8"), tmp_path / "o.onnx", calibration=evaluation, evaluation=evaluation, max_drop=0.05

@@ -148,6 +148,7 @@ def test_a_layer_can_stay_in_float(context):
         assert types(result, "CONV_2D") == [["INT8", "INT8", "INT32"], ["FLOAT32", "FLOAT32", "FLOAT32"]]
 
 
+@pytest.mark.slow
 def test_what_stays_in_float_is_told_by_its_bytes(context):
     _, (evidence,) = run_passes(small_network(), [QuantizeStatic(keep_float=("conv1",))], context)
     assert evidence.reach is not None
@@ -312,6 +313,7 @@ def test_a_value_that_is_not_finite_is_the_datasets_fault(tmp_path):
         run_passes(small_network(), [QuantizeStatic()], Context(calibration=dataset, probes=[{"image": images(1)}]))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_random_networks_are_quantized_or_refused(data, tmp_path_factory):

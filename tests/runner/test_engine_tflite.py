@@ -94,6 +94,7 @@ def test_it_names_its_runtime(engine) -> None:
     assert engine.versions() == {"ai-edge-litert": engine.importlib.metadata.version("ai-edge-litert"), "numpy": np.__version__}  # fmt: skip  # noqa: E501
 
 
+@pytest.mark.slow
 def test_the_runner_checks_a_release_with_it(tmp_path, rng) -> None:
     model = small_network()
     (tmp_path / "model.tflite").write_bytes(model)

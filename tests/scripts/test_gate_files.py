@@ -18,11 +18,13 @@ def held(schema: str, file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_action_is_one() -> None:
     done = held("vendor.github-actions", ROOT / "action.yml")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_workflow_in_the_documents_is_one(tmp_path: Path) -> None:
     (workflow,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/ci.md").read_text(), re.DOTALL)
     file = tmp_path / "model.yml"
@@ -34,6 +36,7 @@ def test_the_workflow_in_the_documents_is_one(tmp_path: Path) -> None:
     assert named <= inputs and "contract" in named
 
 
+@pytest.mark.slow
 def test_what_is_no_workflow_is_found_out(tmp_path: Path) -> None:
     file = tmp_path / "model.yml"
     file.write_text("name: x\non: [pull_request]\njobs:\n  a:\n    steps: 1\n")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import pytest
 import targets_table
 
 from edgedeploy.targets.load import load_target
 
 
+@pytest.mark.slow
 def test_the_tables_in_the_documentation_are_what_targets_and_backends_say():
     stale = [
         path.name
@@ -15,6 +17,7 @@ def test_the_tables_in_the_documentation_are_what_targets_and_backends_say():
     assert "| `rpi4` |" in targets_table.FILES[1].read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_backend_that_refuses_has_an_empty_cell():
     rpi4 = load_target("rpi4")
     heading, _, of_rpi4, of_zero = targets_table.backends([rpi4, load_target("rpi-zero")]).splitlines()

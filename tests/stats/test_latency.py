@@ -53,6 +53,7 @@ def test_a_percentile_is_a_sample_that_the_share_does_not_exceed(samples):
     assert sum(sample <= found for sample in samples) >= 0.9 * len(samples)
 
 
+@pytest.mark.slow
 @given(SAMPLES)
 def test_the_deviation_is_numpys(samples):
     expected = np.median(np.abs(np.asarray(samples) - np.median(samples)))

@@ -72,6 +72,7 @@ def test_bundle_schema_prints_that_of_manifests():
     assert printed.stdout.encode() == (VALUES / "manifest.schema.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_all_are_written_by_one_command(tmp_path):
     write_schemas(tmp_path)
     for name in NAMES:
@@ -125,6 +126,7 @@ def test_contracts_that_are_refused_do_not(where, value):
     assert errors("contract", changed(contract(), where, value))
 
 
+@pytest.mark.slow
 def test_measurements_verdicts_and_reports_hold():
     shipped = sample_shipment.shipment()
     assert shipped.measurement is not None

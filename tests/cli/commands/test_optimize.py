@@ -39,6 +39,7 @@ def invoke(folder, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_an_accepted_result(invoke, folder):
     result = invoke("optimize", "m.onnx", "--recipe", "fold", "--evaluation", "e.npz", "-o", "out.onnx")
     assert result.return_value == 0, result.output
@@ -47,6 +48,7 @@ def test_an_accepted_result(invoke, folder):
     assert (folder / "out.onnx").is_file() and (folder / "out.onnx.evidence.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_refused_result_exits_1_and_says_why(invoke, folder):
     # Of a matrix this small, the nodes that quantize it are larger than what is saved.
     text = '<ir_version: 8, opset_import: ["" : 13]> g (float[N,2] x) => (float[N,2] y) { y = MatMul(x, w) }'

@@ -23,6 +23,7 @@ def run(*words: str) -> Result:
     return result
 
 
+@pytest.mark.slow
 def test_probe_for_people(tmp_path: Path) -> None:
     lines = run("probe", f"local:{tmp_path}").stdout.splitlines()
     said = {line.partition("  ")[0]: line for line in lines}
@@ -32,6 +33,7 @@ def test_probe_for_people(tmp_path: Path) -> None:
     assert "free" in said["disk"]
 
 
+@pytest.mark.slow
 def test_probe_as_json(tmp_path: Path) -> None:
     found = msgspec.json.decode(run("probe", f"local:{tmp_path}", "--json").stdout, type=Probe)
     assert (found.machine, found.address) == (platform.machine(), f"local:{tmp_path}")
@@ -54,6 +56,7 @@ def test_probe_does_not_draw_what_commands_a_terminal(tmp_path: Path, monkeypatc
     assert "soft temperature limit now, soft temperature limit was reached" in output
 
 
+@pytest.mark.slow
 def test_push_with_a_measurement_of_another_device(tmp_path: Path, make_bundle) -> None:
     bundle = make_bundle()
     device = f"local:{tmp_path / 'device'}"

@@ -49,6 +49,7 @@ def test_a_subgraph(tmp_path: Path) -> None:
     assert "Loop" in error.what
 
 
+@pytest.mark.slow
 def test_an_operator_that_nobody_has_a_kernel_for(tmp_path: Path) -> None:
     error = _refusal(
         "(float[3,1,2] x) => (float[3,1,1,2] y) { w = Constant <value = float[1,8,2] "

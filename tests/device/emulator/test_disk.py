@@ -35,6 +35,7 @@ def owner(disk: Path, place: str) -> str:
     return next(line for line in said.splitlines() if "User:" in line).split("User:")[1].split()[0]
 
 
+@pytest.mark.slow
 def test_files_have_the_board_s_owners_whoever_builds(disk: Path) -> None:
     for place in ("/", "/etc", "/etc/plain", "/etc/link", "/home"):
         assert owner(disk, place) == "0", place
@@ -54,6 +55,7 @@ def test_a_copy_is_sparse_and_grows(disk: Path, tmp_path: Path) -> None:
         refuse_small_disk(disk, 5)
 
 
+@pytest.mark.slow
 def test_a_damaged_disk_is_mended_or_refused(disk: Path) -> None:
     subprocess.run([find("debugfs"), "-w", "-R", "clri /etc/plain", str(disk)], check=True, capture_output=True)
     subprocess.run([find("debugfs"), "-w", "-R", "ssv state 0", str(disk)], check=True, capture_output=True)

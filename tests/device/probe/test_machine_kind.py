@@ -126,6 +126,7 @@ def test_a_container_is_what_it_runs_on() -> None:
 WORDS = ["machine", "kernel", "cpu", "firmware", "compatible", "clocks", "detected", "container", "hypervisor", "flag"]
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from([f"kind-{word}" for word in WORDS]), st.lists(st.text(max_size=40))))
 def test_whatever_is_said_is_read(facts: dict[str, list[str]]) -> None:
     found = read_kind(facts)

@@ -184,6 +184,7 @@ def test_a_device_that_does_not_say_what_it_is(answer: bytes) -> None:
     assert "\x1b" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_an_answer_without_end_is_not_read_to_the_end() -> None:
     found = probe(Answers(RPI5.encode() + b"python 3.11 64\n" * 2_000_000))
     assert found.fit is not None and found.fit.target == "rpi5"

@@ -118,6 +118,7 @@ def known_keys_blob(file: Path) -> bytes:
     return known_keys([other], "x")[0].blob
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.text("ab.*?![]:1", min_size=1, max_size=6), min_size=1, max_size=3).map(",".join),

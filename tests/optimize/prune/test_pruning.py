@@ -499,6 +499,7 @@ def _networks(draw):
     return _graph("\n".join(lines)), weights
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 @given(_networks())
 def test_any_topology(build, run, network):
@@ -506,6 +507,7 @@ def test_any_topology(build, run, network):
     _check(build(text, **weights), run, least=0)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=10, suppress_health_check=list(HealthCheck))
 @given(_networks())
 def test_any_topology_through_the_pass(build, apply, run, tmp_path_factory, network):

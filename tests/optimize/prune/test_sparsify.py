@@ -26,6 +26,7 @@ def _correlated(rng: np.random.Generator, rows, inputs):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", [None, (2, 4), (1, 3)])
 def test_making_up_gives_less_error_than_leaving_out(pattern, rng):
     x, weights = _correlated(rng, 2000, 160), rng.standard_normal((1, 160, 24))

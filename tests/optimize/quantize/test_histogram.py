@@ -24,6 +24,7 @@ def bins_of(values: np.ndarray, width: float) -> dict[int, int]:
     return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
 
 
+@pytest.mark.slow
 @given(parts=PARTS)
 def test_every_value_is_counted_in_its_bin(parts):
     values = np.concatenate(parts)
@@ -34,6 +35,7 @@ def test_every_value_is_counted_in_its_bin(parts):
     assert histogram.seen == Range(min(0.0, float(values.min())), max(0.0, float(values.max())))
 
 
+@pytest.mark.slow
 @given(parts=PARTS)
 def test_bins_reach_from_the_smallest_to_the_largest_value_and_hold_zero(parts):
     values = np.concatenate(parts).astype(np.float64)
@@ -47,6 +49,7 @@ def test_bins_reach_from_the_smallest_to_the_largest_value_and_hold_zero(parts):
         assert max(-first, last) >= HALF // 2, "half of the bins at least are used"
 
 
+@pytest.mark.slow
 @given(parts=PARTS, data=st.data())
 def test_the_order_of_samples_does_not_matter(parts, data):
     one, other = counted(*parts), counted(*data.draw(st.permutations(parts)))
@@ -54,6 +57,7 @@ def test_the_order_of_samples_does_not_matter(parts, data):
     np.testing.assert_array_equal(one.counts, other.counts)
 
 
+@pytest.mark.slow
 @given(parts=PARTS)
 def test_coarser_bins_hold_the_same_values(parts):
     coarse = counted(*parts).coarser()

@@ -119,6 +119,7 @@ def test_what_needs_no_fence_gets_none(build: Callable[..., ir.Model]) -> None:
     assert write_out_axes(model) == fence(model) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Pad, axes from behind", "Resize, sizes", "Resize, cubic and smaller"])
 def test_a_result_that_fails_all_the_same_is_told_with_a_node_of_the_user(
     name: str, build: Callable[..., ir.Model], tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch

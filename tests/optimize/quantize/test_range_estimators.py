@@ -146,6 +146,7 @@ def divergence(counts: list[int], start: int, end: int, levels: int) -> float:
     return sum(a * np.log(a / b) for a, b in zip(p, q, strict=True) if a)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(counts=st.lists(st.sampled_from([0, 0, 1, 2, 7, 100]), min_size=9, max_size=30), data=st.data())
 def test_divergences_against_the_pseudocode(counts, data):

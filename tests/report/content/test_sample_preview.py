@@ -60,6 +60,7 @@ def test_a_waveform_is_a_line_and_a_string_a_text() -> None:
     assert len(preview(0, "text", np.array(["word " * 1000])).text) == 200
 
 
+@pytest.mark.slow
 @given(
     arrays.arrays(
         st.sampled_from([np.float32, np.float64, np.float16, np.int8, np.uint8, np.int64, np.bool_, np.dtype("<U5")]),

@@ -78,6 +78,7 @@ def test_a_model_that_was_refused_is_a_failure_with_the_reason() -> None:
     assert "was refused" in shipment_markdown(refused) and "it grew" in shipment_markdown(refused)
 
 
+@pytest.mark.slow
 @given(st.text(), st.text())
 def test_whatever_a_device_says_is_text(key: str, reason: str) -> None:
     hostile = structs.replace(EACH, lines=(line(key, Outcome.BREAKS, reason),), contract=f"{reason} 1")
