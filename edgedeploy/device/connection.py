@@ -58,6 +58,11 @@ class Connection(Protocol):
             UnreachableError: the connection was lost.
         """
 
+    @property
+    def virtual_machine(self) -> str | None:
+        """The hypervisor, where the device is a virtual machine: its times are real, of a core that others may share.
+        Raises what `emulated` raises."""
+
     def run(self, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] = b"", timeout_s: float = 60.0) -> Completed:
         """Run a command in the user's home folder and wait for it. Words are quoted here, never by the caller.
 

@@ -23,6 +23,7 @@ from edgedeploy.device.watchdog import SilenceLimit
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.foundation.files import unwritable
 from edgedeploy.foundation.programs import end_with_parent
+from edgedeploy.values.probe import MachineKind
 
 _CHUNK_BYTES = 64 << 10
 _STDERR_LIMIT_BYTES = 64 << 10
@@ -53,7 +54,16 @@ class LocalConnection:
     @cached_property
     def emulated(self) -> bool:
         """Whether an emulator executes this machine's programs."""
-        return machine_kind(self).kind == "emulator"
+        return self._kind.kind == "emulator"
+
+    @cached_property
+    def virtual_machine(self) -> str | None:
+        """The hypervisor, where this machine is a virtual one."""
+        return self._kind.hypervisor
+
+    @cached_property
+    def _kind(self) -> MachineKind:
+        return machine_kind(self)
 
     def run(self, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] = b"", timeout_s: float = 60.0) -> Completed:
         return run_to_end(self.start(argv), stdin, timeout_s=timeout_s, command=argv[0], address=self.address)

@@ -78,7 +78,8 @@ def merge(first: Measurement, second: Measurement) -> Measurement:
 def _conditions(talk: Conversation, connection: Connection) -> Conditions:
     reported: dict[str, Any] = talk.field(talk.ask({"do": "hello"}), "conditions", dict[str, Any])
     try:
-        conditions = msgspec.convert({**_printable(reported), "emulated": connection.emulated}, Conditions)
+        known = {"emulated": connection.emulated, "virtual_machine": connection.virtual_machine}
+        conditions = msgspec.convert({**_printable(reported), **known}, Conditions)
     except msgspec.ValidationError as error:
         raise DeviceError(
             f"{connection.address} describes itself in an unknown way", why=printable(str(error))

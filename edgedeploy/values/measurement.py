@@ -33,6 +33,9 @@ class Conditions(Struct, frozen=True, kw_only=True):
     """Versions of the packages that ran the model, as they reported them."""
     emulated: bool
     """True when the device is a QEMU board: its wall-clock says nothing about a real one."""
+    virtual_machine: str | None = None
+    """The hypervisor's name where the device is a virtual machine: its times are real, and others may share its cores.
+    None of hardware, and in files of earlier versions."""
     board: str | None = None
     """As the device tree names it, e.g. `"Raspberry Pi 4 Model B Rev 1.4"`."""
     clock_max_mhz: float | None = None

@@ -56,6 +56,11 @@ class MachineKind(Struct, frozen=True, kw_only=True):
     """E.g. `"docker"`; empty outside one. It changes nothing about time."""
 
     @property
+    def hypervisor(self) -> str | None:
+        """Of a virtual machine, its name or `"unknown"`; None of others."""
+        return (self.name or "unknown") if self.kind == "virtual machine" else None
+
+    @property
     def words(self) -> str:
         """In words, e.g. `"virtual machine (KVM), in a docker container"`."""
         name = f" ({self.name})" if self.name else ""

@@ -21,6 +21,7 @@ class Scripted:
 
     address = "ssh://device"
     emulated = False
+    virtual_machine = None
     counts_instructions = False
 
     def __init__(self, said: bytes, *, exit_status: int = 1, errors: bytes = b"") -> None:

@@ -35,6 +35,7 @@ class Untouchable:
 
     address = "device"
     emulated = False
+    virtual_machine = None
     counts_instructions = False
 
     def run(self, *_: object, **__: object) -> Completed:

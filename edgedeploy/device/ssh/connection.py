@@ -25,6 +25,7 @@ from edgedeploy.device.ssh.tcp import open_socket
 from edgedeploy.foundation.errors import UnreachableError
 from edgedeploy.foundation.ownership import require_secret_file
 from edgedeploy.foundation.reading import KEY
+from edgedeploy.values.probe import MachineKind
 
 # Without a handler, Python prints what paramiko logs, e.g. of each session that a server refuses.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -73,7 +74,18 @@ class SshConnection:
     @cached_property
     def emulated(self) -> bool:
         """Whether an emulator executes the device's programs. The device is asked once, where that is not known."""
-        return machine_kind(self).kind == "emulator"
+        return self._kind.kind == "emulator"
+
+    @cached_property
+    def virtual_machine(self) -> str | None:
+        """The hypervisor, where the device is a virtual machine."""
+        if "emulated" in vars(self) and self.emulated:  # a board of ours, which is not asked
+            return None
+        return self._kind.hypervisor
+
+    @cached_property
+    def _kind(self) -> MachineKind:
+        return machine_kind(self)
 
     def run(self, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] = b"", timeout_s: float = 60.0) -> Completed:
         return run_to_end(self.start(argv), stdin, timeout_s=timeout_s, command=argv[0], address=self.address)

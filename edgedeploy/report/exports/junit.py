@@ -109,6 +109,7 @@ def _properties(measurement: Measurement) -> list[tuple[str, str]]:
         ("cpu", conditions.cpu),
         ("system", f"{conditions.os}, {conditions.kernel}"),
         ("emulated", "yes" if conditions.emulated else "no"),
+        *([("virtual_machine", conditions.virtual_machine)] if conditions.virtual_machine else ()),
     ]
 
 

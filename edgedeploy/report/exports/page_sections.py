@@ -130,6 +130,7 @@ def conditions(measurement: Measurement | None) -> Section:
         ("kernel", found.kernel),
         ("system", found.os),
         ("emulated", "yes (QEMU)" if found.emulated else "no"),
+        ("virtual machine", found.virtual_machine and f"yes ({found.virtual_machine}): others may share its cores"),
         ("memory", _memory(found)),
         ("load average", None if found.load_average_1min is None else f"{found.load_average_1min:.2f}"),
         ("temperature", None if found.temperature_c is None else f"{found.temperature_c:.1f} °C"),

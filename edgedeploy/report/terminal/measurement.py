@@ -26,6 +26,8 @@ def measurement_tables(measurement: Measurement) -> tuple[RenderableType, ...]:
 
     row("device", f"{measurement.device} ({conditions.machine}, {conditions.cpu}, {conditions.cores} cores)")
     row("system", f"{conditions.os}, {conditions.kernel}, Python {conditions.python}")
+    if conditions.virtual_machine:
+        row("", f"a virtual machine ({conditions.virtual_machine}): others may share its cores")
     if state := state_in_words(conditions):
         row("state", state)
     row("release", f"{measurement.release.name} {measurement.release.id} for {measurement.release.target}")

@@ -109,11 +109,13 @@ def test_an_emulator(name: str) -> None:
 @pytest.mark.parametrize("name", VIRTUAL)
 def test_a_virtual_machine(name: str) -> None:
     assert read_kind(VIRTUAL[name]) == MachineKind(kind="virtual machine", name=name)
+    assert read_kind(VIRTUAL[name]).hypervisor == name
 
 
 @pytest.mark.parametrize("name", HARDWARE)
 def test_hardware(name: str) -> None:
     assert read_kind(HARDWARE[name]) == MachineKind(kind="hardware")
+    assert read_kind(HARDWARE[name]).hypervisor is None
 
 
 def test_a_container_is_what_it_runs_on() -> None:
