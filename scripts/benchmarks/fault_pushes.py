@@ -22,8 +22,9 @@ from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import MANIFEST_NAME, Bundle
 
-_CONFIRM_TIMEOUT_S = 3.0
-"""Of commands that do not end by themselves."""
+_CONFIRM_TIMEOUT_S = 10.0
+"""Of commands that do not end by themselves. What children of one that has ended still hold open is read for 2 s, which
+count too; the rest is for a machine that does other work."""
 _APP = "sh -c 'echo $$ >app.pid; exec sleep 600'"
 # Each with whether the release is confirmed by it. An application in the background holds the streams of the command.
 _CONFIRMS = {
