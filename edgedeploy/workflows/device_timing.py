@@ -15,7 +15,7 @@ from edgedeploy.inference.session import Feed
 from edgedeploy.measure.instruction_counts import count_inferences, load_model
 from edgedeploy.measure.protocol import Conversation, conversation
 from edgedeploy.metrics.model_comparison import ResultFailedError
-from edgedeploy.optimize.guard.host_timing import TOLERANCE, TimedPairs
+from edgedeploy.optimize.guard.host_timing import TimedPairs, time_figure
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.speed import SpeedFigure
 
@@ -70,21 +70,9 @@ class DeviceTiming:
         if not feeds:
             raise ValueError("speed is compared on at least one feed")
         self._progress.step(f"comparing the speed with the float model's on {self._connection.address}")
-        pairs = self._series(source, candidate, feeds)
-        if pairs.ratio().low > 1 + TOLERANCE:
-            pairs = self._series(source, candidate, feeds)
-        ratio = pairs.ratio()
-        return SpeedFigure(
+        return time_figure(
+            lambda: self._series(source, candidate, feeds),
             currency="device time",
-            unit="ms",
-            source=1000 * statistics.median(pairs.source_s),
-            result=1000 * statistics.median(pairs.candidate_s),
-            ratio=ratio.value,
-            low=ratio.low,
-            high=ratio.high,
-            slower=ratio.low > 1 + TOLERANCE,
-            limit=1 + TOLERANCE,
-            samples=ratio.pairs,
             where=f"{self._connection.address}, 1 thread",
         )
 

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
-import onnx.parser
 import pytest
 from msgspec import structs
+from support.timed_models import chain
 
 from edgedeploy.foundation.errors import DeviceError, UnsupportedError
 from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.workflows.device_timing import DeviceTiming
 
 FEEDS = [{"x": np.full((1, 64), value, np.float32)} for value in (0.5, 1.0)]
-
-
-def chain(length: int) -> bytes:
-    """Make a model of so many matrix products in a row."""
-    lines = [f"v{index + 1} = MatMul(v{index}, w)" for index in range(length)]
-    text = f"""<ir_version: 8, opset_import: ["": 17]>
-    g (float[1,64] x) => (float[1,64] y) {{ v0 = Identity(x) {" ".join(lines)} y = Relu(v{length}) }}"""
-    model = onnx.parser.parse_model(text)
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.eye(64, dtype=np.float32), "w"))
-    content: bytes = model.SerializeToString()
-    return content
 
 
 @pytest.mark.slow

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
-import onnx.parser
 import pytest
+from support.timed_models import chain
 
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.metrics.model_comparison import ResultFailedError
@@ -14,20 +13,9 @@ from edgedeploy.optimize.guard.host_timing import HostTiming, TimedPairs, infere
 _FEEDS = [{"x": np.full((1, 64), value, np.float32)} for value in (0.5, 1.0, 2.0)]
 
 
-def _chain(length: int) -> bytes:
-    """A model of so many matrix products in a row."""
-    lines = [f"v{index + 1} = MatMul(v{index}, w)" for index in range(length)]
-    text = f"""<ir_version: 8, opset_import: ["": 17]>
-    g (float[1,64] x) => (float[1,64] y) {{ v0 = Identity(x) {" ".join(lines)} y = Relu(v{length}) }}"""
-    model = onnx.parser.parse_model(text)
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.eye(64, dtype=np.float32), "w"))
-    content: bytes = model.SerializeToString()
-    return content
-
-
 @pytest.mark.slow
 def test_more_work_is_slower_and_less_is_not() -> None:
-    little, much = _chain(2), _chain(80)
+    little, much = chain(2), chain(80)
     slower = HostTiming().compare(little, much, _FEEDS)
     assert slower.slower
     assert 1 < slower.low <= slower.ratio <= slower.high
@@ -60,11 +48,11 @@ def test_short_inferences_are_timed_in_whole_rounds_of_the_feeds(seconds: float,
 
 def test_models_that_do_not_load_or_run_are_told() -> None:
     with pytest.raises(ValueError, match="feed"):
-        HostTiming().compare(_chain(1), _chain(1), [])
+        HostTiming().compare(chain(1), chain(1), [])
     with pytest.raises(DatasetError):
-        HostTiming().compare(_chain(1), _chain(1), [{"x": np.zeros((1, 5), np.float32)}])
-    unknown = _chain(1).replace(b"Relu", b"Rely")
+        HostTiming().compare(chain(1), chain(1), [{"x": np.zeros((1, 5), np.float32)}])
+    unknown = chain(1).replace(b"Relu", b"Rely")
     with pytest.raises(ResultFailedError, match="Rely"):
-        HostTiming().compare(_chain(1), unknown, _FEEDS)
+        HostTiming().compare(chain(1), unknown, _FEEDS)
     with pytest.raises(UnsupportedError):
-        HostTiming().compare(unknown, _chain(1), _FEEDS)
+        HostTiming().compare(unknown, chain(1), _FEEDS)
