@@ -1,6 +1,6 @@
 """Names of Arm's cores: Linux says the part number only, as `CPU part` in `/proc/cpuinfo`.
 
-This is the table of this machine. What runs on a board has a copy of its own, in runner/python/runner.py and
+This is the table of this machine. What runs on a board has a copy of its own, in runner/python/device.py and
 runner/c/device.c, as it can import nothing; a test holds the three to each other.
 """
 

@@ -19,7 +19,7 @@ from edgedeploy.device.emulator.files import is_whole, make_files
 from edgedeploy.device.emulator.image import image_folder
 from edgedeploy.device.emulator.login import BoardAccess
 from edgedeploy.device.emulator.request import BoardRequest
-from edgedeploy.device.emulator.state import BoardState, board_folder, boards_folder, read_state, write_state
+from edgedeploy.device.emulator.state import BoardState, board_folder, board_names, read_state, write_state
 from edgedeploy.foundation.errors import DeviceError, EdgedeployError, UnknownNameError, UnsupportedError
 from edgedeploy.foundation.forced_end import at_forced_end
 from edgedeploy.foundation.locks import exclusive
@@ -233,7 +233,7 @@ def board_status(name: str = DEFAULT_BOARD) -> BoardStatus:
 
 def board_list() -> tuple[BoardStatus, ...]:
     """List all boards that were made, by name."""
-    return tuple(board_status(name) for name in _made())
+    return tuple(board_status(name) for name in board_names())
 
 
 def board_access(name: str = DEFAULT_BOARD) -> BoardAccess:
@@ -293,12 +293,10 @@ def _target_named(name: str) -> str:
         return name
     raise UnknownNameError(
         f"there is no board {name!r} yet, and no target of that name",
-        hint=did_you_mean(name, (*target_names(), *_made()), f"edgedeploy board up {name} --target {DEFAULT_BOARD}"),
+        hint=did_you_mean(
+            name, (*target_names(), *board_names()), f"edgedeploy board up {name} --target {DEFAULT_BOARD}"
+        ),
     )
-
-
-def _made() -> list[str]:
-    return sorted(path.name for path in boards_folder().glob("[a-z0-9]*") if path.is_dir())
 
 
 def _known(name: str) -> Path:
@@ -307,9 +305,9 @@ def _known(name: str) -> Path:
     if not folder.is_dir() and name not in target_names():
         raise UnknownNameError(
             f"there is no board {name!r}",
-            why=f"boards: {', '.join(_made()) or 'none yet'}",
+            why=f"boards: {', '.join(board_names()) or 'none yet'}",
             hint=did_you_mean(
-                name, (*_made(), *target_names()), f"edgedeploy board up {name} --target {DEFAULT_BOARD}"
+                name, (*board_names(), *target_names()), f"edgedeploy board up {name} --target {DEFAULT_BOARD}"
             ),
         )
     return folder

@@ -41,9 +41,9 @@ def boards_folder() -> Path:
 
 def board_names() -> tuple[str, ...]:
     """List the boards that were made, sorted."""
-    if not boards_folder().is_dir():
-        return ()
-    return tuple(sorted(path.name for path in boards_folder().iterdir() if _NAME.fullmatch(path.name)))
+    return tuple(
+        sorted(path.name for path in boards_folder().glob("*") if _NAME.fullmatch(path.name) and path.is_dir())
+    )
 
 
 def board_folder(name: str) -> Path:
