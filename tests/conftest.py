@@ -27,6 +27,8 @@ MakeBundle = Callable[..., Bundle]
 # `scripts/test --hypothesis-profile=default` looks for new ones.
 settings.register_profile("same-examples", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("same-examples")
+# For `scripts/test fast`: the first of the same examples.
+settings.register_profile("fewer-examples", max_examples=25)
 
 # Where it is before any test has another home.
 _CACHE = cache_folder().parent

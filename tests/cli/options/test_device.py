@@ -49,17 +49,15 @@ def test_these_are_all() -> None:
 
 @pytest.mark.parametrize("command", WITH_DEVICE)
 def test_argument_and_options_are_one(command: str, edgedeploy: Callable[..., object]) -> None:
-    """Each fails alike, over a file or an address that is not there; none over its command line."""
+    """Each fails alike, over a file or a device that is not there; none over its command line."""
+    nobody = "ssh://127.0.0.1:1"
     words = [command, *WORDS.get(command, [])]
-    ended = [
-        edgedeploy(*words, *given)
-        for given in (["ssh://none.invalid"], ["--to", "ssh://none.invalid"], ["--on", "ssh://none.invalid"])
-    ]
+    ended = [edgedeploy(*words, *given) for given in ([nobody], ["--to", nobody], ["--on", nobody])]
     assert ended[0].exit_code not in (0, 2)  # type: ignore[attr-defined]
     assert {(done.exit_code, done.stderr) for done in ended} == {(ended[0].exit_code, ended[0].stderr)}  # type: ignore[attr-defined]
-    same = edgedeploy(*words, "ssh://none.invalid", "--to", "ssh://none.invalid")
+    same = edgedeploy(*words, nobody, "--to", nobody)
     assert same.exit_code == ended[0].exit_code  # type: ignore[attr-defined]
-    two = edgedeploy(*words, "local:", "--to", "ssh://none.invalid")
+    two = edgedeploy(*words, "local:", "--to", nobody)
     assert two.exit_code == 2 and "two devices" in two.stderr  # type: ignore[attr-defined]
 
 
