@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from edgedeploy.deploy.releases import Listing
-from edgedeploy.deploy.scripts.shell import run
+from edgedeploy.deploy.scripts.running import run
 from edgedeploy.deploy.scripts.sweeping import CONTENTS, SWEEP
 from edgedeploy.deploy.store import DeviceStore
 from edgedeploy.deploy.transfer.transfer import RESERVE_BYTES

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from edgedeploy.deploy.scripts.shell import NOTE, STATUS, argv, run
+from edgedeploy.deploy.scripts.asking import STATUS
+from edgedeploy.deploy.scripts.noting import NOTE
+from edgedeploy.deploy.scripts.running import argv, run
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.sanitize import one_line
 

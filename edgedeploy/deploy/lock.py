@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 
 from edgedeploy.deploy.scripts.locking import LOCK
-from edgedeploy.deploy.scripts.shell import argv, failed
+from edgedeploy.deploy.scripts.running import argv, failed
 from edgedeploy.device.connection import Connection, Process
 from edgedeploy.device.watchdog import SilenceLimit
 from edgedeploy.foundation.errors import BusyError, DeviceError
@@ -29,8 +29,8 @@ def device_lock(connection: Connection, *, beat_s: float = BEAT_S, silence_s: fl
         silence_s: after which the device lets others in, and after which we give up waiting for its answer.
 
     Yields:
-        What proves that it is held, for `edgedeploy.deploy.scripts.shell.run`. A machine that slept or lost the network
-        finds that it is not any more, and changes nothing.
+        What proves that it is held, for `edgedeploy.deploy.scripts.running.run`. A machine that slept or lost the
+        network finds that it is not any more, and changes nothing.
 
     Raises:
         BusyError: another edgedeploy holds it; the message says who.

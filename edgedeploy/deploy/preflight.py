@@ -8,7 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from edgedeploy.deploy.scripts.shell import LIBRARIES, LOCALES, TOOLS, run
+from edgedeploy.deploy.scripts.asking import LIBRARIES, LOCALES, TOOLS
+from edgedeploy.deploy.scripts.running import run
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.probe.probe import probe
 from edgedeploy.foundation.advice import SWAP_OR_MAKE_SMALLER

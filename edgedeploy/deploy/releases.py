@@ -15,7 +15,8 @@ from msgspec import Struct, structs
 from edgedeploy.deploy.health import derive_bytecode
 from edgedeploy.deploy.preflight import check_manifest
 from edgedeploy.deploy.repair import repair
-from edgedeploy.deploy.scripts.shell import LIST, run
+from edgedeploy.deploy.scripts.asking import LIST
+from edgedeploy.deploy.scripts.running import run
 from edgedeploy.deploy.store import DeviceStore, open_store
 from edgedeploy.deploy.verification import altered_releases, broken_files
 from edgedeploy.device.connection import Connection

@@ -11,7 +11,8 @@ from edgedeploy.deploy.contents import StoreContents, read_stored
 from edgedeploy.deploy.device_log import LogEntry, parse_log
 from edgedeploy.deploy.health import run_check
 from edgedeploy.deploy.releases import Listing, list_releases
-from edgedeploy.deploy.scripts.shell import STATUS, run
+from edgedeploy.deploy.scripts.asking import STATUS
+from edgedeploy.deploy.scripts.running import run
 from edgedeploy.deploy.unjudged import unconfirmed_in_words
 from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.connection import Connection

@@ -8,24 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from edgedeploy.bundle.signature import EARLIEST_CLOCK_S, NAMESPACE
 from edgedeploy.deploy.device_log import log_field, note
 from edgedeploy.deploy.lock import device_lock
+from edgedeploy.deploy.scripts.placing import ASSEMBLE_COPIES, ASSEMBLE_LINKS, DISCARD, PLACE, REMOVE, UNINSTALL
 from edgedeploy.deploy.scripts.receiving import PREPARE
-from edgedeploy.deploy.scripts.shell import (
-    ASSEMBLE_COPIES,
-    ASSEMBLE_LINKS,
-    AWAIT_VERDICT,
-    CONFIRM,
-    DISCARD,
-    JUDGE,
-    PLACE,
-    REMOVE,
-    SWITCH,
-    SWITCH_OFF,
-    UNINSTALL,
-    argv,
-    require_lock,
-    run,
-)
+from edgedeploy.deploy.scripts.running import argv, require_lock, run
 from edgedeploy.deploy.scripts.signatures import CHECK_SIGNATURE, TAKE_SIGNATURE, VERIFY_SIGNATURE, WRONG_CLOCK
+from edgedeploy.deploy.scripts.switching import AWAIT_VERDICT, CONFIRM, JUDGE, SWITCH, SWITCH_OFF
 from edgedeploy.deploy.scripts.verifying import DROP_BYTECODE
 from edgedeploy.deploy.transfer.streams import lines_of_copies, tar_of_links
 from edgedeploy.device.connection import Completed, Connection
@@ -41,7 +28,7 @@ _VERDICT_WORDS = {Outcome.HOLDS: "holds", Outcome.BREAKS: "breaks", Outcome.NOT_
 
 
 class DeviceStore:
-    """The store of a device, locked and prepared. See `edgedeploy.deploy.scripts.shell` for what lies where.
+    """The store of a device, locked and prepared. See `edgedeploy.deploy.scripts` for what lies where.
 
     Args:
         lock: what `device_lock` gave.
@@ -128,7 +115,7 @@ class DeviceStore:
         stdin: bytes | Iterable[bytes] = b"",
         timeout_s: float = 120.0,
     ) -> Completed:
-        """Call `scripts.shell.run` for as long as the lock is ours."""
+        """Call `scripts.running.run` for as long as the lock is ours."""
         return run(self.connection, script, *arguments, stdin=stdin, timeout_s=timeout_s, doing=doing, lock=self.lock)
 
 

@@ -9,7 +9,8 @@ from msgspec import Struct
 from edgedeploy.deploy.contents import contents_of, sweep
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.releases import Listing, list_releases
-from edgedeploy.deploy.scripts.shell import UNINSTALL_ALL, run
+from edgedeploy.deploy.scripts.placing import UNINSTALL_ALL
+from edgedeploy.deploy.scripts.running import run
 from edgedeploy.deploy.store import DeviceStore, open_store
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError, UnknownNameError

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import PurePosixPath
 
-from edgedeploy.deploy.scripts.shell import argv, run
+from edgedeploy.deploy.scripts.running import argv, run
 from edgedeploy.deploy.scripts.verifying import LAYOUT, VERIFY
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import DeviceError

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgedeploy.deploy.scripts.failures import IS_FULL, FailureKind, failure_kind
-from edgedeploy.deploy.scripts.shell import failed
+from edgedeploy.deploy.scripts.running import failed
 from edgedeploy.device.connection import Completed
 from edgedeploy.device.local import LocalConnection
 

@@ -14,7 +14,8 @@ from edgedeploy.deploy.device_log import read_log
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import current_release, rollback
-from edgedeploy.deploy.scripts.shell import LOCK, argv
+from edgedeploy.deploy.scripts.locking import LOCK
+from edgedeploy.deploy.scripts.running import argv
 from edgedeploy.deploy.status import status
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import BusyError

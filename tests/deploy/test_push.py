@@ -18,8 +18,9 @@ from edgedeploy.bundle.build import open_bundle
 from edgedeploy.deploy.lock import device_lock
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import current_release, list_releases, releases, rollback
+from edgedeploy.deploy.scripts.locking import LOCK
 from edgedeploy.deploy.scripts.receiving import PREPARE, STORE
-from edgedeploy.deploy.scripts.shell import LOCK, argv
+from edgedeploy.deploy.scripts.running import argv
 from edgedeploy.deploy.transfer.blobs import Blob
 from edgedeploy.deploy.transfer.streams import tar_of_blobs
 from edgedeploy.deploy.verification import broken_files

@@ -14,7 +14,7 @@ from support.device_store import FakeTool, Untouchable, store
 
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import releases
-from edgedeploy.deploy.scripts.shell import TOOLS
+from edgedeploy.deploy.scripts.asking import TOOLS
 from edgedeploy.device.local import LocalConnection
 from edgedeploy.foundation.errors import DeviceError, IntegrityError
 from edgedeploy.values.bundle import Needs, Runtime

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edgedeploy.deploy.push import PushResult, push
 from edgedeploy.deploy.releases import releases
 from edgedeploy.deploy.scripts.receiving import APPEND, DAMAGED, STORE
-from edgedeploy.deploy.scripts.shell import argv
+from edgedeploy.deploy.scripts.running import argv
 from edgedeploy.deploy.transfer.blobs import Blob
 from edgedeploy.deploy.transfer.streams import tar_of_blobs
 from edgedeploy.deploy.verification import broken_files

@@ -13,7 +13,8 @@ from support.device_store import store, tree
 
 from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import current_release, releases, rollback
-from edgedeploy.deploy.scripts.shell import LIST, argv
+from edgedeploy.deploy.scripts.asking import LIST
+from edgedeploy.deploy.scripts.running import argv
 from edgedeploy.deploy.scripts.trust import UNTRUSTED
 from edgedeploy.deploy.status import status
 from edgedeploy.deploy.uninstall import uninstall_everything

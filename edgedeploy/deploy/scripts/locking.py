@@ -1,6 +1,6 @@
 """The script that holds the lock of a device's store.
 
-`edgedeploy.deploy.scripts.shell` says how scripts are run, and what lies where.
+`edgedeploy.deploy.scripts` says what lies where.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The scripts on a device that receive contents, verify them, and keep what a cut transfer has brought.
 
-`edgedeploy.deploy.scripts.shell` says how scripts are run, and what lies where.
+`edgedeploy.deploy.scripts` says what lies where.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The scripts on a device that list its contents and remove those that no release needs.
 
-`edgedeploy.deploy.scripts.shell` says how scripts are run, and what lies where.
+`edgedeploy.deploy.scripts` says what lies where.
 """
 
 from __future__ import annotations

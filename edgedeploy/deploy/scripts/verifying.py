@@ -1,6 +1,6 @@
 """The scripts on a device that compare a release's folder with its manifest, run its check, and repair it.
 
-`edgedeploy.deploy.scripts.shell` says how scripts are run, and what lies where.
+`edgedeploy.deploy.scripts` says what lies where.
 """
 
 from __future__ import annotations

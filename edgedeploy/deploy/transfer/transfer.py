@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from edgedeploy.deploy.scripts.receiving import APPEND, DAMAGED, FREE, PRESENT, STORE
-from edgedeploy.deploy.scripts.shell import NO_INODES, argv, failed, run
+from edgedeploy.deploy.scripts.running import NO_INODES, argv, failed, run
 from edgedeploy.deploy.scripts.verifying import RECOVER
 from edgedeploy.deploy.transfer.bandwidth import limited
 from edgedeploy.deploy.transfer.blobs import Blob
