@@ -28,7 +28,8 @@ def connect(
         address: `ssh://user@host:port` (user and port may be left out), a name in `~/.ssh/config` or of a host,
             `board:NAME`, `local:` or `local:FOLDER` (this machine, in a folder of its own).
         accept_new: trust an SSH host that is seen for the first time, and remember its key.
-        timeout_s: for the TCP connection, the banner, and each step of the authentication.
+        timeout_s: for the TCP connection, the banner, and each step of the authentication; a ConnectTimeout in the
+            configuration of SSH comes before it.
 
     Raises:
         UnknownNameError: the address has none of these forms, or there is no such board.
@@ -118,7 +119,8 @@ def _settings(
         revoked_keys=found.revoked_keys,
         known_as=found.known_as,
         accept_new=accept_new,
-        timeout_s=timeout_s,
+        timeout_s=found.connect_timeout_s or timeout_s,
+        algorithms=found.algorithms,
         jump=_jump(through or found.jump, accept_new=accept_new, timeout_s=timeout_s, towards=(*towards, host)),
     )
 

@@ -32,7 +32,7 @@ _OPTIONS = {
     "mount": {"-o"},
     "pip": {"--force-reinstall", "--upgrade"},
     "rm": {"-r"},
-    "ssh-add": set(),
+    "ssh-add": {"-s"},
     "ssh-copy-id": {"-p", "-i"},
     "ssh-keygen": {"-t", "-f", "-R", "-lf", "-A", "-Y"},
     "tee": set(),

@@ -1,20 +1,30 @@
-"""What `~/.ssh/config` says of a host, as what edgedeploy does with it."""
+"""What the user's and the system's configuration of SSH say of a host, as what edgedeploy does with it."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import re
+import shlex
 import socket
 from pathlib import Path
 
 from msgspec import Struct
 
+from edgedeploy.device.ssh.algorithms import AllowedAlgorithms
 from edgedeploy.device.ssh.config_file import ConfigFile
 from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 
 _DEFAULT_KEYS = ("id_rsa", "id_ecdsa", "id_ed25519")
 """In OpenSSH's order; those of security keys are the agent's."""
+_SYSTEM_FILE = Path("/etc/ssh/ssh_config")
+_NOT_DONE = (
+    ("proxycommand", "ProxyCommand", "none", "name the host to go through with ProxyJump"),
+    ("knownhostscommand", "KnownHostsCommand", "none", "write the host's key into ~/.ssh/known_hosts"),
+    ("pkcs11provider", "PKCS11Provider", "none", "give its keys to the agent: ssh-add -s PROVIDER"),
+    ("securitykeyprovider", "SecurityKeyProvider", "internal", "give the key to the agent: ssh-add KEY"),
+)
+"""Options that name a program or a library, what is harmless, and what to do instead."""
 
 
 class HostConfig(Struct, frozen=True, kw_only=True):
@@ -30,24 +40,29 @@ class HostConfig(Struct, frozen=True, kw_only=True):
     """A file of host keys that are trusted for no host (RevokedHostKeys)."""
     known_as: str | None
     """The name that known_hosts has it under, where that is another one (HostKeyAlias)."""
+    algorithms: AllowedAlgorithms
+    connect_timeout_s: float | None
+    """ConnectTimeout."""
     jump: str | None
     """As ProxyJump has it: hosts to go through, separated by commas."""
 
 
-def host_config(host: str, *, user: str | None = None, port: int | None = None) -> HostConfig:
-    """Read `~/.ssh/config` and the files that it includes; a missing one is empty.
+def host_config(
+    host: str, *, user: str | None = None, port: int | None = None, system_file: Path = _SYSTEM_FILE
+) -> HostConfig:
+    """Read `~/.ssh/config`, then the system's file, and the files that they include; a missing one is empty.
 
     Args:
         user, port: what is given besides, as on the command line of ssh: it wins, and `Match user` is judged by it.
 
     Raises:
-        InvalidFileError: it cannot be read, or has a mistake.
-        UnsupportedError: it asks for what edgedeploy does not do (ProxyCommand, KnownHostsCommand).
+        InvalidFileError: one cannot be read, or has a mistake.
+        UnsupportedError: they ask for what edgedeploy does not do (ProxyCommand, KnownHostsCommand …).
     """
     path = Path.home() / ".ssh" / "config"
     given = {name: [str(value)] for name, value in (("user", user), ("port", port)) if value is not None}
     try:
-        return _host_config(ConfigFile(path if path.is_file() else Path(os.devnull), host, given), path, host)
+        return _host_config(ConfigFile((path, system_file), host, given), path, host)
     except (OSError, ValueError) as error:
         raise InvalidFileError(f"{path} cannot be read as SSH's configuration", why=str(error)) from error
 
@@ -56,11 +71,8 @@ def _host_config(found: ConfigFile, path: Path, host: str) -> HostConfig:
     port = found.value("port", "22")
     if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise InvalidFileError(f"{path} gives {host} the port {port!r}", hint="write a number up to 65535")
-    for option, named, hint in (
-        ("proxycommand", "ProxyCommand", "name the host to go through with ProxyJump"),
-        ("knownhostscommand", "KnownHostsCommand", "write the host's key into ~/.ssh/known_hosts"),
-    ):
-        if found.value(option, "none").lower() != "none":
+    for option, named, harmless, hint in _NOT_DONE:
+        if found.value(option, harmless).lower() != harmless:
             raise UnsupportedError(
                 f"{host} depends on a {named}, which edgedeploy does not run", why=f"{path} says so", hint=hint
             )
@@ -81,6 +93,7 @@ def _host_config(found: ConfigFile, path: Path, host: str) -> HostConfig:
     if only_these_keys and not keys:
         folder = Path.home() / ".ssh"
         keys = tuple(folder / name for name in _DEFAULT_KEYS if (folder / name).is_file())
+    _require_beside_keys(files("certificatefile"), keys, host)
     jump = found.value("proxyjump", "none")
     return HostConfig(
         host=found.hostname,
@@ -94,8 +107,39 @@ def _host_config(found: ConfigFile, path: Path, host: str) -> HostConfig:
         ),
         revoked_keys=next(iter(files("revokedhostkeys")), None),
         known_as=found.value("hostkeyalias") or None,
+        algorithms=AllowedAlgorithms(
+            host_keys=found.value("hostkeyalgorithms"),
+            public_keys=found.value("pubkeyacceptedalgorithms"),
+            key_exchange=found.value("kexalgorithms"),
+            ciphers=found.value("ciphers"),
+            macs=found.value("macs"),
+        ),
+        connect_timeout_s=_seconds(found.value("connecttimeout", "none")),
         jump=None if jump.lower() == "none" else _replaced(jump, tokens, "ProxyJump"),
     )
+
+
+def _require_beside_keys(certificates: tuple[Path, ...], keys: tuple[Path, ...], host: str) -> None:
+    """Refuse certificates that would not be used: paramiko finds those that are beside their keys."""
+    known = {key.with_name(f"{key.name}-cert.pub") for key in keys}
+    for certificate in certificates:
+        if certificate not in known:
+            key = next(iter(keys), Path.home() / ".ssh" / "id_ed25519")
+            raise UnsupportedError(
+                f"{host} depends on the certificate {certificate}, which is not beside its key",
+                why="it is found only as KEY-cert.pub, beside a KEY that IdentityFile names",
+                hint=shlex.join(["cp", str(certificate), f"{key}-cert.pub"]),
+            )
+
+
+def _seconds(text: str) -> float | None:
+    """Read a time as ssh_config(5) has it (TIME FORMATS in sshd_config(5)); None for `none`."""
+    if text.lower() == "none":
+        return None
+    if re.fullmatch(r"(?:\d{1,9}[smhdw]?)+", text.lower()) is None:
+        raise ValueError(f"this is no time: {text}")
+    units_s = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+    return float(sum(int(number) * units_s[unit] for number, unit in re.findall(r"(\d+)([smhdw]?)", text.lower())))
 
 
 def _tokens(found: ConfigFile, host: str, port: str, user: str) -> dict[str, str]:

@@ -1,4 +1,6 @@
-"""Read `~/.ssh/config` as OpenSSH does (ssh_config(5); readconf.c): which options hold for a host.
+"""Read the user's and the system's configuration of SSH as OpenSSH does: which options hold for a host.
+
+Source: ssh_config(5); readconf.c.
 
 By hand: paramiko's reader knows no `Include`, no comment behind a value, no `Match host=NAME`, and judges every
 `Match host` again with the final name, also where nothing asked for a final pass.
@@ -18,9 +20,21 @@ from edgedeploy.foundation.reading import SSH_TEXT, read_text
 
 READ_OPTIONS = (
     *("canonicaldomains", "canonicalizefallbacklocal", "canonicalizehostname", "canonicalizemaxdots"),
-    *("globalknownhostsfile", "hostkeyalias", "hostname", "identitiesonly", "identityfile", "knownhostscommand"),
-    *("port", "proxycommand", "proxyjump", "revokedhostkeys", "user", "userknownhostsfile"),
+    *("certificatefile", "ciphers", "connecttimeout", "globalknownhostsfile", "hostkeyalgorithms", "hostkeyalias"),
+    *("hostname", "identitiesonly", "identityfile", "kexalgorithms", "knownhostscommand", "macs", "pkcs11provider"),
+    *(
+        "port",
+        "proxycommand",
+        "proxyjump",
+        "pubkeyacceptedalgorithms",
+        "revokedhostkeys",
+        "securitykeyprovider",
+        "user",
+    ),
+    "userknownhostsfile",
 )
+_FORMER_NAMES = {"pubkeyacceptedkeytypes": "pubkeyacceptedalgorithms"}
+_ADD_UP = ("identityfile", "certificatefile")
 _NOT_JUDGED = ("exec", "localnetwork", "tagged", "command", "version", "sessiontype")
 _WITHOUT_VALUE = ("all", "canonical", "final")
 _MOST_INCLUDES = 16
@@ -29,26 +43,30 @@ _CRITERION = re.compile(r"(?P<not>!?)(?P<name>\w+)(?:=(?P<value>.*))?", re.DOTAL
 
 
 class ConfigFile:
-    """The options that hold for one host: the first value of each, and every `IdentityFile`.
+    """The options that hold for one host: the first value of each, and every `IdentityFile` and `CertificateFile`.
+
+    Args:
+        paths: the user's file, then the system's; those that are missing are empty ones.
 
     Raises:
         OSError, ValueError: a file cannot be read, or has a mistake.
         UnsupportedError: an option of the host depends on what edgedeploy does not judge.
     """
 
-    def __init__(self, path: Path, host: str, given: dict[str, list[str]]) -> None:
+    def __init__(self, paths: tuple[Path, ...], host: str, given: dict[str, list[str]]) -> None:
         self.options = dict(given)
         """By name in lower case, the words of the value, as they stand there."""
         self._original = self._host = host
         self._final = False
         self._asks_for_final = False
-        self._read(path, depth=0, active=True)
+        self._paths = paths
+        self._read_all()
         canonical = self._canonical()
         if self._asks_for_final or canonical is not None:
             self._host = canonical or self.hostname
             self.options["hostname"] = [self._host.replace("%", "%%")]
             self._final = True
-            self._read(path, depth=0, active=True)
+            self._read_all()
 
     @property
     def hostname(self) -> str:
@@ -62,6 +80,13 @@ class ConfigFile:
         """Return an option that has one word."""
         return (self.options.get(name) or [otherwise])[0]
 
+    def _read_all(self) -> None:
+        for path in self._paths:
+            # What it includes lies beside it.
+            self._folder = path.parent
+            if path.is_file():
+                self._read(path, depth=0, active=True)
+
     def _read(self, path: Path, *, depth: int, active: bool | str) -> None:
         """Read a file. `active` may be the criterion that is not judged, on which the lines depend."""
         if depth > _MOST_INCLUDES:
@@ -74,6 +99,7 @@ class ConfigFile:
                     raise ValueError(f"this line is no option: {line.strip()}")
                 continue
             keyword, words = found[1].lower(), split_words(found[2])
+            keyword = _FORMER_NAMES.get(keyword, keyword)
             if not words:
                 raise ValueError(f"{found[1]} has no value")
             if keyword == "host":
@@ -82,7 +108,7 @@ class ConfigFile:
                 judged = self._match(words)
                 active = within and judged and (within if judged is True else judged)
             elif keyword == "include":
-                for name in (name for word in words for name in _included(word)):
+                for name in (name for word in words for name in _included(word, self._folder)):
                     self._read(name, depth=depth + 1, active=active)
             elif active and keyword in READ_OPTIONS:
                 self._set(keyword, words, active)
@@ -90,15 +116,15 @@ class ConfigFile:
     def _set(self, name: str, words: list[str], active: bool | str) -> None:
         # Of these two, the one that comes first is taken.
         taken = name in self.options or (name.startswith("proxy") and {"proxyjump", "proxycommand"} & set(self.options))
-        if taken and (name != "identityfile" or words[0] in self.options[name]):
+        if taken and (name not in _ADD_UP or words[0] in self.options[name]):
             return
         if isinstance(active, str):
             raise UnsupportedError(
-                f"~/.ssh/config has a block for {self._original} that depends on `Match {active}`",
+                f"the configuration of SSH has a block for {self._original} that depends on `Match {active}`",
                 why="edgedeploy does not judge this criterion",
                 hint=f"write the settings of {self._original} into a block of its own: Host {self._original}",
             )
-        if name == "identityfile":
+        if name in _ADD_UP:
             self.options.setdefault(name, []).append(words[0])
         else:
             self.options[name] = words
@@ -205,12 +231,12 @@ def matches_any(patterns: list[str], name: str) -> bool:
     return matched
 
 
-def _included(pattern: str) -> list[Path]:
+def _included(pattern: str, folder: Path) -> list[Path]:
     try:
         expanded = Path(pattern).expanduser()
     except RuntimeError:  # ~somebody whom this machine does not know: no such file
         return []
-    return [Path(name) for name in sorted(glob.glob(str(Path.home() / ".ssh" / expanded)))]  # noqa: PTH207 (absolute too)
+    return [Path(name) for name in sorted(glob.glob(str(folder / expanded)))]  # noqa: PTH207 (absolute too)
 
 
 def _is_address(name: str) -> bool:

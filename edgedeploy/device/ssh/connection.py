@@ -15,6 +15,8 @@ from edgedeploy.device.connection import Completed
 from edgedeploy.device.probe.machine_kind import machine_kind
 from edgedeploy.device.pump import run_to_end
 from edgedeploy.device.ssh import key_passphrase
+from edgedeploy.device.ssh.agent import named_key
+from edgedeploy.device.ssh.algorithms import left_of
 from edgedeploy.device.ssh.host_keys import HostKeyPolicy
 from edgedeploy.device.ssh.known_hosts import KnownKey, host_name, known_keys, revoked_keys
 from edgedeploy.device.ssh.login_errors import login_error
@@ -44,6 +46,7 @@ _MACS = (
 )
 _RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256")
 """How a server offers an RSA key (RFC 8332), which known_hosts calls `ssh-rsa`."""
+_OTHER_KEYS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 
 
 class SshConnection:
@@ -162,6 +165,7 @@ def _log_in(
         settings.port,
         settings.user,
         key_filename=[str(path) for path in settings.key_paths if _may_be_a_key(path)] or None,
+        pkey=named_key(settings.key_paths),
         passphrase=passphrase,
         allow_agent=not settings.only_these_keys,
         look_for_keys=not settings.only_these_keys and not settings.key_paths,
@@ -169,23 +173,36 @@ def _log_in(
         timeout=settings.timeout_s,
         banner_timeout=settings.timeout_s,
         auth_timeout=settings.timeout_s,
-        transport_factory=lambda *args, **more: _transport(known, *args, **more),
+        disabled_algorithms={"pubkeys": _disabled_signatures(settings)},
+        transport_factory=lambda *args, **more: _transport(settings, known, *args, **more),
     )
     # After the login: a key that is refused there needs other words than one whose mode is wrong.
     for path in settings.key_paths:
         require_secret_file(path)
 
 
-def _transport(known: tuple[KnownKey, ...], *args: Any, **more: Any) -> paramiko.Transport:
+def _disabled_signatures(settings: SshSettings) -> list[str]:
+    """Return how an RSA key of ours must not sign. Keys of other kinds have one way, which the server takes or not."""
+    text = settings.algorithms.public_keys
+    left = left_of((*_RSA_SIGNATURES, *_OTHER_KEYS), "PubkeyAcceptedAlgorithms", text, host=settings.host)
+    return [name for name in _RSA_SIGNATURES if name not in left]
+
+
+def _transport(settings: SshSettings, known: tuple[KnownKey, ...], *args: Any, **more: Any) -> paramiko.Transport:
     """Make a transport that asks for the kind of host key that is known, and uses no weak cipher."""
     transport = paramiko.Transport(*args, **more)
     options = transport.get_security_options()
+    allowed, host = settings.algorithms, settings.host
     kinds = [
         kind for key in known if not key.revoked for kind in (_RSA_SIGNATURES if key.kind == "ssh-rsa" else (key.kind,))
     ]
-    options.key_types = sorted(options.key_types, key=lambda kind: kind not in kinds)
-    options.ciphers = [name for name in _CIPHERS if name in options.ciphers]
-    options.digests = [name for name in _MACS if name in options.digests]
+    host_keys = left_of(options.key_types, "HostKeyAlgorithms", allowed.host_keys, host=host)
+    options.key_types = sorted(host_keys, key=lambda kind: kind not in kinds)
+    options.kex = left_of(options.kex, "KexAlgorithms", allowed.key_exchange, host=host)
+    ciphers = [name for name in _CIPHERS if name in options.ciphers]
+    options.ciphers = left_of(ciphers, "Ciphers", allowed.ciphers, host=host)
+    macs = [name for name in _MACS if name in options.digests]
+    options.digests = left_of(macs, "MACs", allowed.macs, host=host)
     return transport
 
 

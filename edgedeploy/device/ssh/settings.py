@@ -6,6 +6,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from edgedeploy.device.ssh.algorithms import AllowedAlgorithms
+
 
 class SshSettings(Struct, frozen=True, kw_only=True):
     """All that is needed to reach a device."""
@@ -14,9 +16,9 @@ class SshSettings(Struct, frozen=True, kw_only=True):
     port: int = 22
     user: str
     key_paths: tuple[Path, ...] = ()
-    """Tried in this order, after the agent's keys."""
+    """Tried in this order; of those that the agent has too, the first one before all files."""
     only_these_keys: bool = False
-    """Neither the agent nor the default keys in ~/.ssh (IdentitiesOnly)."""
+    """No other key of the agent, and none of the default keys in ~/.ssh (IdentitiesOnly)."""
     known_hosts: tuple[Path, ...]
     """The first is the one that `accept_new` writes to. Missing files are empty ones."""
     revoked_keys: Path | None = None
@@ -27,6 +29,7 @@ class SshSettings(Struct, frozen=True, kw_only=True):
     """Trust a host that no file knows yet, and remember its key. A changed key is refused all the same."""
     timeout_s: float = 15.0
     """For the TCP connection, the banner and each step of the authentication."""
+    algorithms: AllowedAlgorithms = AllowedAlgorithms()
     jump: SshSettings | None = None
     """Go through this host first (ProxyJump)."""
 

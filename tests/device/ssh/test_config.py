@@ -102,6 +102,29 @@ def test_what_is_given_besides_wins() -> None:
     assert found.known_as is not None and host_config("pi").known_as is None
 
 
+def test_the_system_s_file_comes_after_the_user_s(tmp_path: Path) -> None:
+    written("Host pi\n  Port 1\n")
+    (tmp_path / "ssh_config").write_text("Include more\nHost *\n  Port 2\n  HostKeyAlias x\n")
+    (tmp_path / "more").write_text("User me\n")
+    found = host_config("pi", system_file=tmp_path / "ssh_config")
+    assert (found.port, found.known_as, found.user) == (1, "x", "me")
+
+
+@pytest.mark.parametrize(("text", "expected_s"), [("5", 5), ("2m", 120), ("1h30M", 5400), ("none", None)])
+def test_connect_timeout(text: str, expected_s: float | None) -> None:
+    written(f"ConnectTimeout {text}\n")
+    assert host_config("pi").connect_timeout_s == expected_s
+
+
+def test_a_certificate_is_beside_its_key_or_refused() -> None:
+    written("IdentityFile /a/key\nCertificateFile /a/key-cert.pub\n")
+    assert host_config("pi").key_paths == (Path("/a/key"),)
+    written("IdentityFile /a/key\nCertificateFile /a/key-cert.pub\nCertificateFile '/b c'\n")
+    with pytest.raises(UnsupportedError, match="/b c") as caught:
+        host_config("pi")
+    assert caught.value.hint == "cp '/b c' /a/key-cert.pub"
+
+
 def test_only_the_default_keys() -> None:
     written("IdentitiesOnly yes\n").with_name("id_ed25519").touch()
     assert host_config("pi").key_paths == (Path.home() / ".ssh/id_ed25519",)
@@ -121,17 +144,27 @@ def test_what_is_not_judged_is_refused_only_where_it_changes_the_answer(criterio
         host_config("pi")
 
 
-@pytest.mark.parametrize("option", ["ProxyCommand nc %h %p", "KnownHostsCommand /bin/keys %H"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "ProxyCommand nc %h %p",
+        "KnownHostsCommand /bin/keys %H",
+        "PKCS11Provider /lib/p.so",
+        "SecurityKeyProvider /lib/s.so",
+    ],
+)
 def test_programs_that_are_not_run(option: str) -> None:
     written(f"{option}\n")
     with pytest.raises(UnsupportedError, match=option.split()[0]):
         host_config("pi")
     name = option.split()[0]
-    written(f"{name} none\n{option}\n")
+    written(f"{name} {'internal' if name == 'SecurityKeyProvider' else 'none'}\n{option}\n")
     assert host_config("pi").host == "pi"
 
 
-@pytest.mark.parametrize("text", ["Port\n", "Match host\n", "Match nonsense x\n", "= 1\n", 'User "x\n'])
+@pytest.mark.parametrize(
+    "text", ["Port\n", "ConnectTimeout soon\n", "Match host\n", "Match nonsense x\n", "= 1\n", 'User "x\n']
+)
 def test_a_mistake(text: str) -> None:
     written(text)
     with pytest.raises(InvalidFileError, match="cannot be read as SSH's configuration"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import subprocess
 import threading
@@ -196,19 +197,49 @@ class TestUserKey:
             sshd.connect(key_paths=(tmp_path / "none",))
         assert str(tmp_path / "none") in caught.value.why
 
-    def test_from_the_agent(self, sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        place = tmp_path / "agent"
-        agent = subprocess.Popen(["ssh-agent", "-D", "-a", place], stdout=subprocess.DEVNULL)
-        try:
-            while not place.exists():
-                assert agent.poll() is None
-            monkeypatch.setenv("SSH_AUTH_SOCK", str(place))
-            subprocess.run(["ssh-add", "-q", sshd.folder / "user_key"], check=True)
-            with sshd.connect(key_paths=(), only_these_keys=False) as connection:
-                assert says_hello(connection)
-        finally:
-            agent.kill()
-            agent.wait()
+    def test_from_the_agent(self, sshd, agent: None) -> None:
+        subprocess.run(["ssh-add", "-q", sshd.folder / "user_key"], check=True)
+        with sshd.connect(key_paths=(), only_these_keys=False) as connection:
+            assert says_hello(connection)
+
+    @pytest.mark.parametrize("named", ["user_key", "user_key.pub"])
+    def test_of_the_agent_s_keys_only_those_named(self, sshd, agent: None, tmp_path: Path, named: str) -> None:
+        """As an encrypted key is used, or one that hardware keeps: only its public half lies there."""
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other"], check=True)
+        shutil.copy(sshd.folder / "user_key", tmp_path)
+        public = subprocess.check_output(["ssh-keygen", "-y", "-f", sshd.folder / "user_key"])
+        (tmp_path / "user_key.pub").write_bytes(public)
+        subprocess.run(["ssh-keygen", "-q", "-p", "-N", "secret", "-f", tmp_path / "user_key"], check=True)
+        subprocess.run(["ssh-add", "-q", tmp_path / "other", sshd.folder / "user_key"], check=True)
+        with sshd.connect(key_paths=(tmp_path / named,), only_these_keys=True) as connection:
+            assert says_hello(connection)
+        with pytest.raises(AuthenticationError):
+            sshd.connect(key_paths=(tmp_path / "other.pub",), only_these_keys=True)
+
+    @pytest.mark.parametrize(
+        "option", ["HostKeyAlgorithms rsa-sha2-512", "KexAlgorithms none", "Ciphers chacha20*", "MACs umac*"]
+    )
+    def test_algorithms_that_are_not_allowed_are_not_used(self, sshd, option: str) -> None:
+        ssh_config(
+            f"Host pi\n  HostName 127.0.0.1\n  Port {sshd.port}\n  User {sshd.user}\n  {option}\n  IdentitiesOnly yes\n"
+            f"  IdentityFile {sshd.folder}/user_key\n  UserKnownHostsFile {sshd.folder}/known_hosts\n"
+        )
+        with pytest.raises((UnsupportedError, UnreachableError)):
+            connect("pi")
+
+
+@pytest.fixture
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    place = tmp_path / "agent"
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", place], stdout=subprocess.DEVNULL)
+    try:
+        while not place.exists():
+            assert process.poll() is None
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(place))
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 class TestUnreachable:
