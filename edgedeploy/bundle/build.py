@@ -189,7 +189,9 @@ def _read_manifest(path: Path) -> bytes:
         raise InvalidFileError(f"{path} is not a bundle", why=f"it holds no {MANIFEST_NAME}")
     try:
         return read_file(manifest, MANIFEST)
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except NotADirectoryError as error:
+        raise InvalidFileError(f"{path} is not a bundle", why="it is neither a folder nor a regular file") from error
+    except FileNotFoundError as error:
         raise InvalidFileError(f"{path} does not exist", hint="check the path, or compile the bundle") from error
     except OSError as error:
         raise unreadable(manifest, error) from error

@@ -72,7 +72,7 @@ def confirmed(
     raise DeviceError(
         f"{folder.id} was not confirmed on {connection.address}; {outcome}",
         why=answer,
-        hint=f"the command that did not confirm it was: {command}",
+        hint=f"run the command there by hand, mend it or the bundle, and push again: {command}",
     )
 
 

@@ -63,8 +63,9 @@ def _parsed(path: Path) -> onnx.ModelProto:
             refuse_by_beginning(path, beginning)
             if size_bytes > PROTOBUF_LIMIT_BYTES:
                 raise UnsupportedError(
-                    f"{path} is {size_bytes:,} bytes large; a protobuf file ends at 2 GB",
-                    hint="save the model with external data: onnx.save(model, path, save_as_external_data=True)",
+                    f"{path} is {size_bytes:,} bytes large; a model in one file ends at 2 GB",
+                    why="neither ONNX (protobuf) nor TensorFlow Lite (FlatBuffers) can be larger",
+                    hint="save an ONNX model with external data: onnx.save(model, path, save_as_external_data=True)",
                 )
             content = beginning + file.read()
     except IsADirectoryError as error:

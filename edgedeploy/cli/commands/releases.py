@@ -51,7 +51,7 @@ def command(device: str, accept_new: bool, out: Output) -> int:
     ]
     lines += [f"unreadable, perhaps from another version of edgedeploy: {name}" for name in listing.unreadable]
     if not listing.releases:
-        out.result(listing, f"no releases on {device}: edgedeploy push BUNDLE {device}", *lines)
+        out.result(listing, f"no releases on {device} yet: edgedeploy push BUNDLE {device}", *lines)
     else:
         out.result(listing, table, *lines)
     return 0

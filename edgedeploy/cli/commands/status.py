@@ -49,7 +49,7 @@ def _lines(found: api.DeviceStatus) -> list[str]:
     for one in found.running:
         lines += _running(one)
     if not found.running:
-        lines.append(f"nothing runs on {found.device}: edgedeploy push BUNDLE {found.device}")
+        lines.append(f"nothing runs on {found.device} yet: edgedeploy push BUNDLE {found.device}")
     lines += [f"damaged     {name} (push its bundle again)" for name in found.damaged]
     lines += [f"damaged     {line}" for line in altered_lines(found.altered)]
     others = f", {found.other_releases} more {'release' if found.other_releases == 1 else 'releases'}"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,12 @@ def test_verify_says_no(edgedeploy, bundle):
 
 def test_what_is_no_bundle(edgedeploy, tmp_path):
     (tmp_path / "notes.txt").write_text("notes")
-    for path, words in ((tmp_path / "notes.txt", "is not a bundle"), (tmp_path / "none.edge", "does not exist")):
+    os.mkfifo(tmp_path / "pipe.edge")
+    for path, words in (
+        (tmp_path / "notes.txt", "is not a bundle"),
+        (tmp_path / "pipe.edge", "is not a bundle"),
+        (tmp_path / "none.edge", "does not exist"),
+    ):
         for command in ("show", "verify"):
             code, _, err = edgedeploy("bundle", command, path)
             assert code == 3
