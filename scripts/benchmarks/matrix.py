@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
 import hashlib
+import multiprocessing
+import os
 import random
 import shutil
 import subprocess
@@ -19,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +131,16 @@ def _features(model: onnx.ModelProto) -> set[tuple[object, ...]]:
     return found | {(node.op_type,) for node in nodes}
 
 
+def _cases_until(
+    end_s: float, model: Path, *, recipes: Sequence[str], backends: Sequence[str], folder: Path
+) -> list[Case]:
+    """Return the cases of one model; none where it would begin after `end_s` of the monotonic clock."""
+    if time.monotonic() > end_s:
+        return []
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        return list(cases_of(model, recipes, backends, Path(scratch)))
+
+
 def cases_of(model: Path, recipes: Sequence[str], backends: Sequence[str], scratch: Path) -> Iterator[Case]:
     """Optimize one model with each recipe; compile and check it, and each result that is new."""
     seen = {hashlib.sha256(model.read_bytes()).digest()}
@@ -232,6 +246,9 @@ def main() -> None:
     parser.add_argument("--models", type=Path, metavar="FOLDER", help="of .onnx files; by default those of the tests")
     parser.add_argument("--drawn", type=int, default=80, metavar="N", help="random topologies besides (80)")
     parser.add_argument("--minutes", type=float, default=60, help="start no other model after these (60)")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count(), metavar="N", help="models at once (one per processor)"
+    )
     parser.add_argument("--recipe", action="append", help="only these recipes; repeat it")
     parser.add_argument("--backend", action="append", help="only these backends; repeat it")
     parser.add_argument("--out", type=Path, metavar="FILE.md", help="write the table there")
@@ -249,18 +266,19 @@ def main() -> None:
         begun = time.monotonic()
         cases: list[Case] = []
         done = 0
-        for model in found:
-            if time.monotonic() - begun > 60 * options.minutes:
-                break
-            with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                for case in cases_of(model, recipes, backends, Path(scratch)):
-                    cases.append(case)
+        with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
+            of_one = functools.partial(
+                _cases_until, begun + 60 * options.minutes, recipes=recipes, backends=backends, folder=Path(folder)
+            )
+            for model, of_model in zip(found, pool.map(of_one, found), strict=True):
+                done += bool(of_model)
+                cases += of_model
+                for case in of_model:
                     if case.outcome == "fault":
                         console.print(f"\n[bold]{case.step} {model.name} ({case.model}): {case.fault}[/bold]")
                         console.print(f"{case.command}\n{case.output}", markup=False, highlight=False)
-            done += 1
-            if done % 20 == 0:
-                console.print(f"{done} of {len(found)} models, {len(cases):,} commands")
+                if of_model and done % 20 == 0:
+                    console.print(f"{done} of {len(found)} models, {len(cases):,} commands")
         console.print(table(cases))
         if options.out:
             options.out.write_text(markdown(done, len(found), cases, time.monotonic() - begun), encoding="utf-8")
