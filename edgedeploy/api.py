@@ -28,6 +28,7 @@ _NAMES = {
     "board_list": "device.emulator.board:board_list",
     "board_names": "device.emulator.state:board_names",
     "board_status": "device.emulator.board:board_status",
+    "board_systems": "device.emulator.systems:board_systems",
     "board_up": "device.emulator.board:board_up",
     "BoardAccess": "device.emulator.login:BoardAccess",
     "BoardStatus": "device.emulator.board:BoardStatus",

@@ -22,6 +22,7 @@ from edgedeploy.device.emulator.board import board_down as board_down
 from edgedeploy.device.emulator.board import board_list as board_list
 from edgedeploy.device.emulator.state import board_names as board_names
 from edgedeploy.device.emulator.board import board_status as board_status
+from edgedeploy.device.emulator.systems import board_systems as board_systems
 from edgedeploy.device.emulator.board import board_up as board_up
 from edgedeploy.verdict.check import check as check
 from edgedeploy.verdict.baseline import check_baseline as check_baseline
@@ -107,6 +108,7 @@ __all__ = [
     "board_list",
     "board_names",
     "board_status",
+    "board_systems",
     "board_up",
     "check",
     "check_baseline",

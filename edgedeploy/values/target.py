@@ -54,8 +54,11 @@ class Emulation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cores: int
     memory_mb: int
     debian_release: str
+    """Of a board that is made where nothing else is said and this machine's own release is none of the target's."""
     debian_architecture: str
     kernel_package: str
+    kernel_packages: dict[str, str] = {}
+    """By release, where it is not `kernel_package`. Ubuntu's releases need one each."""
     kernel_architecture: str = ""
     """Debian's name of the kernel's architecture, where it is not `debian_architecture`: a 64-bit kernel runs 32-bit
     programs on the boards whose core has a mode for them."""

@@ -46,6 +46,7 @@ def command() -> None:
 @command.command(
     epilog=examples(
         "edgedeploy board up rpi4",
+        "edgedeploy board up rpi4-trixie --target rpi4 --os trixie",
         "edgedeploy board up gate --target rpi4 --count",
     )
 )
@@ -57,6 +58,12 @@ def command() -> None:
     help="The target that the board emulates. Default: the target called NAME.",
 )
 @click.option(
+    "--os",
+    metavar="RELEASE",
+    help="Code name of a new board's release (bookworm, trixie). Default: this machine's own where TARGET has it, else "
+    "bookworm.",
+)
+@click.option(
     "--count", "counting", is_flag=True, help="Make a board whose clock counts instructions, for `bench`. It is slower."
 )
 @click.option("--minimal", is_flag=True, help="Make a board with busybox and sshd only, without Python.")
@@ -64,12 +71,19 @@ def command() -> None:
 @click.option("--rebuild", is_flag=True, help="Rebuild image and board from the current packages.")
 @common_options
 def up(
-    name: str, target: str | None, counting: bool, minimal: bool, disk_mb: int | None, rebuild: bool, out: Output
+    name: str,
+    target: str | None,
+    os: str | None,
+    counting: bool,
+    minimal: bool,
+    disk_mb: int | None,
+    rebuild: bool,
+    out: Output,
 ) -> int:
     """Boot board NAME (default: rpi4), and build it if it is new.
 
-    The command returns when a login has succeeded. --count and --minimal are fixed when a board is made: give such a
-    board a name of its own.
+    The command returns when a login has succeeded. --os, --count and --minimal are fixed when a board is made: give
+    such a board a name of its own.
     """
     import time
 
@@ -79,6 +93,7 @@ def up(
     status = api.board_up(
         name,
         target=target,
+        os=os,
         counting=counting or None,
         minimal=minimal or None,
         disk_mb=disk_mb,
@@ -88,7 +103,10 @@ def up(
     took_s = time.monotonic() - begun
     boot = f", {status.boot_s:.1f} s for its last boot" if status.boot_s is not None else ""
     counts = " and counts instructions" if status.counting else ""
-    out.result(status, f"{status.address} is up{counts} (took {took_s:.1f} s{boot}; SSH on 127.0.0.1:{status.port})")
+    out.result(
+        status,
+        f"{status.address} ({status.os}) is up{counts} (took {took_s:.1f} s{boot}; SSH on 127.0.0.1:{status.port})",
+    )
     return 0
 
 
@@ -200,11 +218,11 @@ def _table(boards: Sequence[api.BoardStatus]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("board", "target", "state", "port", "last boot", "folder"):
+    for heading in ("board", "target", "release", "state", "port", "last boot", "folder"):
         table.add_column(heading, overflow="fold")
     for board in boards:
         boot = "" if board.boot_s is None else f"{board.boot_s:.1f} s"
         state = f"{board.state}, counts instructions" if board.counting else board.state
         target = f"{board.target}, minimal" if board.minimal else board.target
-        table.add_row(board.address, target, state, str(board.port or ""), boot, board.folder)
+        table.add_row(board.address, target, board.os, state, str(board.port or ""), boot, board.folder)
     return table

@@ -64,11 +64,13 @@ def _whole(target: Target) -> RenderableType:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
+    from edgedeploy import api
+
     cpu, system, board = target.cpu, target.os, target.emulation
     emulated = "cannot be emulated"
     if board:
         emulated = f"QEMU {board.machine}, {board.cores} x {board.cpu}, {board.memory_mb} MB, "
-        emulated += f"Debian {board.debian_release} {board.debian_architecture}"
+        emulated += f"{' or '.join(api.board_systems(target))} {board.debian_architecture}"
     rows = {
         "name": target.name,
         "board": target.title,

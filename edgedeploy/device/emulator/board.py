@@ -20,14 +20,14 @@ from edgedeploy.device.emulator.image import image_folder
 from edgedeploy.device.emulator.login import BoardAccess
 from edgedeploy.device.emulator.request import BoardRequest
 from edgedeploy.device.emulator.state import BoardState, board_folder, board_names, read_state, write_state
-from edgedeploy.foundation.errors import DeviceError, EdgedeployError, UnknownNameError, UnsupportedError
+from edgedeploy.device.emulator.systems import default_system, emulation_with, release_of
+from edgedeploy.foundation.errors import DeviceError, EdgedeployError, UnknownNameError
 from edgedeploy.foundation.forced_end import at_forced_end
 from edgedeploy.foundation.locks import exclusive
 from edgedeploy.foundation.programs import need
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.suggest import did_you_mean
-from edgedeploy.targets.load import load_target, target_names
-from edgedeploy.values.target import Emulation, Target
+from edgedeploy.targets.load import found_target, load_target, target_names
 
 DEFAULT_BOARD = "rpi4"
 BOOT_TIMEOUT_S = 180.0
@@ -44,6 +44,8 @@ class BoardStatus(Struct, frozen=True, kw_only=True):
     address: str
     """What `--to` and the other commands take: `board:NAME`."""
     target: str
+    os: str
+    """Code name of its release, e.g. `"trixie"`; of a board that was never made, the one that it would get."""
     counting: bool
     """Whether its clock counts instructions: one nanosecond each."""
     minimal: bool
@@ -78,6 +80,7 @@ def board_up(
     name: str = DEFAULT_BOARD,
     *,
     target: str | None = None,
+    os: str | None = None,
     counting: bool | None = None,
     minimal: bool | None = None,
     disk_mb: int | None = None,
@@ -92,6 +95,9 @@ def board_up(
 
     Args:
         name: of the board; also of its target, unless `target` is given or the board exists.
+        target: its name; `NAME:RELEASE` says the release too, as `load_target` takes it.
+        os: code name of the release that a new board gets: one of the target's systems, e.g. `"trixie"`. Default: as
+            the board is; a new one gets this machine's own where the target names it, else what its `[emulation]` says.
         counting: make a board whose clock counts instructions, one nanosecond each. It has a single core, and is
             several times slower. Default: as the board is; a new one does not.
         minimal: make a board whose system is busybox and sshd, without Python. Default: as the board is; a new one has
@@ -102,9 +108,9 @@ def board_up(
 
     Raises:
         HostError: a tool is missing, packages cannot be fetched, or there is no room.
-        UnknownNameError: no target has that name.
-        UnsupportedError: the target has no emulated board, or the board exists with another target, clock, system
-            or disk size.
+        UnknownNameError: no target has that name, or it has no such release.
+        UnsupportedError: the target has no emulated board, or the board exists with another target, release, clock,
+            system or disk size.
         BoardError: it does not boot; the message has the end of its console.
         BusyError: another edgedeploy has been at work on it for too long.
     """
@@ -112,11 +118,15 @@ def board_up(
     for left in abandoned():
         with contextlib.suppress(UnknownNameError):
             board_down(left, progress=progress)
-    request = BoardRequest(counting=counting, minimal=minimal, disk_mb=disk_mb, rebuild=rebuild)
+    target, _, named = (target or "").partition(":")
+    request = BoardRequest(os=os or named or None, counting=counting, minimal=minimal, disk_mb=disk_mb, rebuild=rebuild)
     with exclusive(folder, f"at work on board {name}", progress):
         state = read_state(folder)
         chosen = load_target(target or (state.target if state else _target_named(name)))
-        emulation = _emulation_of(chosen)
+        if state:
+            state = structs.replace(state, os=release_of(state, chosen))
+        wanted = request.state_of(state, chosen)
+        emulation = emulation_with(chosen, wanted.os)
         need(qemu.program(chosen, emulation), "mke2fs", "e2fsck", "resize2fs", "cp")
         if state and not rebuild:
             request.refuse_changes(name, state, chosen)
@@ -126,22 +136,10 @@ def board_up(
                 return board_status(name)
             progress.note("it runs, but is damaged, does not answer or is to be rebuilt: its power is cut")
             qemu.cut_power(folder)
-        wanted = request.state_of(state, chosen)
         image = image_folder(emulation, progress, minimal=wanted.minimal, rebuild=rebuild)
         state = _prepare(name, folder, image, None if rebuild else state, wanted, progress)
         boot(name, folder, image, chosen, emulation, state, timeout_s, progress)
         return board_status(name)
-
-
-def _emulation_of(target: Target) -> Emulation:
-    if target.emulation is None:
-        raise UnsupportedError(
-            f"target {target.name} has no emulated board",
-            why="its file has no [emulation] table",
-            hint="see which have one: edgedeploy targets; `local:` is a device for x86-64, and for an rpi-zero "
-            "bundles of the backend native run on an emulated rpi2 as well",
-        )
-    return target.emulation
 
 
 def _prepare(
@@ -219,6 +217,7 @@ def board_status(name: str = DEFAULT_BOARD) -> BoardStatus:
         name=name,
         address=f"board:{name}",
         target=state.target if state else name if name in target_names() else "",
+        os=_release(name, state),
         counting=state is not None and state.counting,
         minimal=state is not None and state.minimal,
         state=_condition(folder, state, on),
@@ -256,6 +255,7 @@ def emulated_board(
     name: str = DEFAULT_BOARD,
     *,
     target: str | None = None,
+    os: str | None = None,
     counting: bool | None = None,
     minimal: bool | None = None,
     disk_mb: int | None = None,
@@ -269,13 +269,16 @@ def emulated_board(
     Args:
         delete: remove the board afterwards, if it was not up before.
     """
+    up = functools.partial(
+        board_up, name, target=target, os=os, counting=counting, minimal=minimal, disk_mb=disk_mb, progress=progress
+    )
     with contextlib.suppress(UnknownNameError):
         if board_status(name).state == "up":
-            yield board_up(name, target=target, counting=counting, minimal=minimal, disk_mb=disk_mb, progress=progress)
+            yield up()
             return
     with borrowed(name), at_forced_end(functools.partial(board_kill, name)):
         try:
-            yield board_up(name, target=target, counting=counting, minimal=minimal, disk_mb=disk_mb, progress=progress)
+            yield up()
         except BaseException as error:
             # Whoever stops a command does not wait for a board to shut down, and may kill what does not end. Its disk
             # is repaired when it is next up.
@@ -311,6 +314,14 @@ def _known(name: str) -> Path:
             ),
         )
     return folder
+
+
+def _release(name: str, state: BoardState | None) -> str:
+    """Return a board's release; of one that was never made, the one that it would get."""
+    target = found_target(state.target if state else name)
+    if state is None and target and target.emulation:
+        return default_system(target)
+    return release_of(state, target) if state else ""
 
 
 def _condition(folder: Path, state: BoardState | None, on: bool) -> Condition:

@@ -7,15 +7,20 @@ each board appends a small one with its own keys, so that no image holds a key.
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import re
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from edgedeploy.foundation.errors import BoardError
-from edgedeploy.foundation.reading import BOARD_FILE, read_file
+from edgedeploy.foundation.reading import BOARD_FILE, read_file, read_text
 
 # What a kernel of Debian's may have as a module; what is built into it, is passed over.
 _MODULES = ("virtio_mmio", "virtio_blk", "virtio_net", "virtio_rng", "crc32c_generic", "ext4")
+# Debian's kernels have plain modules until bookworm, and packed ones from trixie on.
+_UNPACK: dict[str, Callable[[bytes], bytes]] = {".xz": lzma.decompress, ".gz": gzip.decompress}
 
 
 class CpioArchive:
@@ -69,9 +74,9 @@ def base_archive(busybox: Path, modules: Path, init: bytes) -> bytes:
     archive.character_device("dev/console", 5, 1)
     archive.file("bin/busybox", read_file(busybox, BOARD_FILE), 0o755)
     order = _load_order(modules, _MODULES)
-    for path in order:
-        archive.file(f"modules/{path.name}", read_file(path, BOARD_FILE))
-    archive.file("modules/order", "".join(f"{path.name}\n" for path in order).encode())
+    for name, content in order.items():
+        archive.file(f"modules/{name}", content)
+    archive.file("modules/order", "".join(f"{name}\n" for name in order).encode())
     archive.file("init", init, 0o755)
     return archive.finished()
 
@@ -86,22 +91,51 @@ def board_archive(host_key: bytes, authorized_key: str, hostname: str) -> bytes:
     return archive.finished()
 
 
-def _load_order(folder: Path, names: Iterable[str]) -> list[Path]:
-    """List the modules' files, each after those that it depends on. Modules built into the kernel have no file."""
-    files = {path.stem.replace("-", "_"): path for path in folder.rglob("*.ko")}
-    order: list[Path] = []
+def _load_order(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """List the modules with their content, each after those that it depends on; without what is built into the kernel.
+
+    Raises:
+        BoardError: the kernel has none of `names`, neither as a module nor built in.
+    """
+    files = {
+        _file_name(path).removesuffix(".ko").replace("-", "_"): path
+        for path in folder.rglob("*.ko*")
+        if path.suffix in (".ko", *_UNPACK)
+    }
+    order: dict[str, bytes] = {}
 
     def visit(name: str) -> None:
-        if name not in files or files[name] in order:
+        if name not in files or (file := _file_name(files[name])) in order:
             return
+        content = _module(files[name])
         # What `modinfo` prints: NUL-separated `key=value` in the .modinfo section.
-        depends = re.search(rb"\0depends=([^\0]*)\0", read_file(files[name], BOARD_FILE))
+        depends = re.search(rb"\0depends=([^\0]*)\0", content)
         for dependency in depends[1].decode().split(",") if depends else []:
             visit(dependency.replace("-", "_"))
-        order.append(files[name])
+        order[file] = content
 
     for name in names:
         visit(name)
-    if not order:
+    if not order and not _built_in(folder).intersection(names):
         raise BoardError("the kernel package has no virtio modules", why=f"looked in {folder}")
     return order
+
+
+def _file_name(path: Path) -> str:
+    """Return the name that a module's file has unpacked, e.g. `"virtio_blk.ko"`."""
+    return f"{path.name.partition('.ko')[0]}.ko"
+
+
+def _module(path: Path) -> bytes:
+    """Read a module, unpacked: a kernel need not know how, and its `.modinfo` is to be read."""
+    content = read_file(path, BOARD_FILE)
+    try:
+        return _UNPACK.get(path.suffix, bytes)(content)
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        raise BoardError(f"the kernel's module {path.name} is damaged", why=str(error)) from error
+
+
+def _built_in(folder: Path) -> set[str]:
+    """Read which modules the kernel has built in (`modules.builtin`, one path a line)."""
+    lines = [line for path in folder.rglob("modules.builtin") for line in read_text(path, BOARD_FILE).splitlines()]
+    return {Path(line).stem.replace("-", "_") for line in lines}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from edgedeploy.device.emulator.state import BoardState
+from edgedeploy.device.emulator.systems import default_system
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.values.target import Target
 
@@ -13,8 +14,11 @@ DEFAULT_DISK_MB = 2048
 
 
 class BoardRequest(Struct, frozen=True, kw_only=True):
-    """None: as the board is; a new one tells time, has a whole system and a disk of `DEFAULT_DISK_MB`."""
+    """None: as the board is; a new one tells time, has a whole system, this machine's own release where its target has
+    that, and a disk of `DEFAULT_DISK_MB`."""
 
+    os: str | None
+    """Code name of its release."""
     counting: bool | None
     """Its clock counts instructions."""
     minimal: bool | None
@@ -24,11 +28,16 @@ class BoardRequest(Struct, frozen=True, kw_only=True):
     """Make its image and the board anew, in any case."""
 
     def refuse_changes(self, name: str, state: BoardState, target: Target) -> None:
-        """Raise UnsupportedError when the board exists with another target, clock, system or disk size."""
+        """Raise UnsupportedError when the board exists with another target, release, clock, system or disk size.
+
+        Args:
+            state: of the board, with its `os` said.
+        """
         clocks = {None: None, True: "counts instructions", False: "tells time"}
         systems = {None: None, True: "minimal", False: "whole"}
         for what, has, wanted in (
             ("target", state.target, target.name),
+            ("release", state.os, self.os),
             ("clock", clocks[state.counting], clocks[self.counting]),
             ("system", systems[state.minimal], systems[self.minimal]),
             ("disk in MiB", state.disk_mb, self.disk_mb),
@@ -40,11 +49,16 @@ class BoardRequest(Struct, frozen=True, kw_only=True):
                 )
 
     def state_of(self, state: BoardState | None, target: Target) -> BoardState:
-        """Return the state of a board that is made now, as it is asked for, or else as it was. Its image is empty."""
-        old = state or BoardState(target=target.name, image="", disk_mb=DEFAULT_DISK_MB)
+        """Return the state of a board that is made now, as it is asked for, or else as it was. Its image is empty.
+
+        Args:
+            state: of the board as it was, with its `os` said.
+        """
+        old = state or BoardState(target=target.name, image="", os=default_system(target), disk_mb=DEFAULT_DISK_MB)
         return BoardState(
             target=target.name,
             image="",
+            os=self.os or old.os,
             disk_mb=self.disk_mb or old.disk_mb,
             port=old.port,
             counting=old.counting if self.counting is None else self.counting,

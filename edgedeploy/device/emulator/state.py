@@ -23,6 +23,8 @@ class BoardState(Struct, frozen=True, kw_only=True):
     image: str
     """The image that its disk was copied from, by the name of its folder."""
     disk_mb: int
+    os: str = ""
+    """Code name of its release. Empty: made when boards had but the one that `[emulation]` of their target names."""
     counting: bool = False
     """Whether its clock counts instructions."""
     minimal: bool = False

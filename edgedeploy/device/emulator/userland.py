@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -115,15 +116,19 @@ def _add_own_files(root: Path) -> None:
 def _compile_standard_library(root: Path, progress: Progress) -> None:
     """Make the `.pyc` files that a maintainer script would: without them, Python compiles at each start.
 
-    They are the same on every architecture, but only this very version of Python makes them (its user on the board
-    cannot, as the folder is root's). A board without them works, and is slower to start Python.
+    They are the same on every architecture, but only the same minor version of Python makes them: this one, or another
+    that is installed here (the board's user cannot, as the folder is root's). A board without them works, and is
+    slower to start Python.
     """
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    library = root / f"usr/lib/python{version}"
-    if not library.is_dir():
-        progress.note(f"the board's Python is not this one's {version}: its library is left uncompiled")
+    library = next((path for path in sorted(root.glob("usr/lib/python3.*")) if path.is_dir()), None)
+    if library is None:
         return
-    command = [sys.executable, "-I", "-m", "compileall", "-qq", "-s", str(root), "-p", "/", str(library)]
+    own = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    python = sys.executable if library.name == own else shutil.which(library.name)
+    if python is None:
+        progress.note(f"no {library.name}, the board's, is installed here: the board's library is left uncompiled")
+        return
+    command = [python, "-I", "-m", "compileall", "-qq", "-s", str(root), "-p", "/", str(library)]
     # The umask of whoever builds must not hide the files from the board's user.
     with contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(

@@ -18,9 +18,10 @@ from edgedeploy.deploy.push import push
 from edgedeploy.deploy.releases import list_releases, release_id
 from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
-from edgedeploy.device.emulator.board import BoardStatus, emulated_board
+from edgedeploy.device.emulator.board import BoardStatus, board_status, emulated_board
 from edgedeploy.device.emulator.state import board_folder
-from edgedeploy.foundation.errors import BusyError, DeviceError
+from edgedeploy.device.emulator.systems import target_with
+from edgedeploy.foundation.errors import BusyError, DeviceError, UnknownNameError
 from edgedeploy.foundation.locks import PATIENCE_S, exclusive
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.scratch import scratch_folder
@@ -31,7 +32,6 @@ from edgedeploy.measure.instruction_counts import count_inferences, load_model
 from edgedeploy.measure.messages import Arrays
 from edgedeploy.measure.protocol import Conversation, conversation
 from edgedeploy.model.tflite_file import write_tflite
-from edgedeploy.targets.load import load_target
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.target import Target
 
@@ -70,7 +70,7 @@ class BoardRunner:
         board = claim_board(named, stack, progress)
         progress.step(f"bringing the runtime to {board.address}")
         self._connection = stack.enter_context(connect(board.address))
-        self._release = host_release(self._connection, load_target(board.target), format)
+        self._release = host_release(self._connection, target_with(board.target, board.os), format)
         self._talks = stack.enter_context(contextlib.ExitStack())
         self._talk: Conversation | None = None
         self._loaded: bytes | None = None
@@ -129,12 +129,24 @@ def claim_board(named: BoardStatus, stack: contextlib.ExitStack, progress: Progr
         return stack.enter_context(emulated_board(named.name, progress=progress))
     for number in range(1, MOST_BOARDS + 1):
         name = f"{named.name}-counting" + (f"-{number}" if number > 1 else "")
+        if _is_another(name, named):
+            continue
         try:
             stack.enter_context(_claim(name, SILENT, 0.0))
         except BusyError:
             continue
-        return stack.enter_context(emulated_board(name, target=named.target, counting=True, progress=progress))
+        return stack.enter_context(
+            emulated_board(name, target=named.target, os=named.os, counting=True, progress=progress)
+        )
     raise BusyError(f"{MOST_BOARDS} others count on boards like {named.name}", hint="wait for one of them")
+
+
+def _is_another(name: str, named: BoardStatus) -> bool:
+    """Tell whether the board that would count for `named` was made for one of another kind or release."""
+    with contextlib.suppress(UnknownNameError):
+        found = board_status(name)
+        return found.state != "absent" and (found.target, found.os) != (named.target, named.os)
+    return False
 
 
 def _claim(name: str, progress: Progress, patience_s: float) -> contextlib.AbstractContextManager[None]:

@@ -44,8 +44,8 @@ def test_status_and_list(one: Path) -> None:
     assert code == 0
     (row,) = json.loads(said)
     assert list(row) == [
-        *("name", "address", "target", "counting", "minimal", "state", "port", "pid", "boot_s", "disk_mb"),
-        *("image", "folder"),
+        *("name", "address", "target", "os", "counting", "minimal", "state", "port", "pid", "boot_s"),
+        *("disk_mb", "image", "folder"),
     ]
     assert (row["state"], row["port"], row["boot_s"]) == ("up", 2222, 3.21)
     assert "counts" not in said

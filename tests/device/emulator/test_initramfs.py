@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gzip
+import lzma
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,27 @@ def test_modules_come_after_what_they_need(root: Path) -> None:
     assert all(f"modules/{name}" in files for name in order)
     assert files["init"] == b"#!/bin/busybox sh\n"
     assert files["bin/busybox"] == b"ELF"
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".xz", lzma.compress), (".gz", gzip.compress)])
+def test_packed_modules_are_unpacked(root: Path, suffix: str, pack: Callable[[bytes], bytes]) -> None:
+    plain = base_archive(root / "usr/bin/busybox", root, b"")
+    for module in root.rglob("*.ko"):
+        module.with_name(module.name + suffix).write_bytes(pack(module.read_bytes()))
+        module.unlink()
+    assert base_archive(root / "usr/bin/busybox", root, b"") == plain
+    (damaged,) = root.rglob(f"virtio_ring.ko{suffix}")
+    damaged.write_bytes(damaged.read_bytes()[:-4])
+    with pytest.raises(BoardError, match=f"virtio_ring.ko{suffix} is damaged"):
+        base_archive(root / "usr/bin/busybox", root, b"")
+
+
+def test_modules_that_are_built_in_need_no_file(root: Path) -> None:
+    for module in root.rglob("virtio*.ko"):
+        module.unlink()
+    (root / "usr/lib/modules/6.1.0/modules.builtin").write_text("kernel/drivers/block/virtio_blk.ko\n")
+    files = {name: content for name, _, content in entries(base_archive(root / "usr/bin/busybox", root, b""))}
+    assert files["modules/order"] == b""
 
 
 def test_a_kernel_without_virtio_is_refused(root: Path) -> None:
