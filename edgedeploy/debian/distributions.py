@@ -19,6 +19,10 @@ class Distribution(Struct, frozen=True, kw_only=True):
     keyring_package: str
     releases: frozenset[str]
     """Code names of those that boards can have."""
+    other_names: frozenset[str]
+    """Further names that suites of its mirrors have. Some are for whatever release is in that role."""
+    mirror: str
+    """That is asked where this machine has none, with `keyring`; empty where there is none for every architecture."""
     kernel_parts: tuple[str, ...]
     """How the names of the packages begin that a kernel and its modules are in."""
 
@@ -29,6 +33,9 @@ DEBIAN = Distribution(
     keyring=Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     keyring_package="debian-archive-keyring",
     releases=frozenset({"bullseye", "bookworm", "trixie", "forky"}),
+    other_names=frozenset({"stable", "oldstable", "oldoldstable", "testing", "unstable", "sid", "buster"}),
+    # What Debian's own installer writes. Not https: a machine may have no certificates, and the lists are signed.
+    mirror="http://deb.debian.org/debian",
     kernel_parts=("linux-image-",),
 )
 UBUNTU = Distribution(
@@ -37,6 +44,8 @@ UBUNTU = Distribution(
     keyring=Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
     keyring_package="ubuntu-keyring",
     releases=frozenset({"jammy", "noble", "resolute"}),  # those with long-term support
+    other_names=frozenset({"focal", "devel"}),
+    mirror="",
     kernel_parts=("linux-image-", "linux-modules-"),
 )
 

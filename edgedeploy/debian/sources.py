@@ -12,18 +12,17 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from edgedeploy.debian.distributions import Distribution
 from edgedeploy.foundation.reading import APT_SOURCES, read_text
-
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-"""Where the package `debian-archive-keyring` puts Debian's keys, on Debian and on what is derived from it."""
 
 # sources.list(5), "file naming": apt reads no other files of a folder of sources.
 _FILE_NAME = re.compile(r"[A-Za-z0-9_.-]+\.(list|sources)")
 _ONE_LINE = re.compile(r"deb\s+(?:\[(?P<options>[^\]]*)\]\s*)?(?P<uri>\S+)\s+(?P<suite>\S+)(?P<components>(?:\s+\S+)*)")
 # Names for whatever release is in that role: which release it is shows only in the list that it leads to.
 _ROLES = {"stable", "oldstable", "oldoldstable", "testing"}
+_TRUST = {"trusted", "allow-insecure", "allow-weak", "allow-downgrade-to-insecure"}
 # Ours to set: what to fetch, and for which architecture.
 _OVERRIDDEN = {
     *("types", "uris", "suites", "components", "enabled"),
@@ -117,20 +116,70 @@ def for_release(sources: Iterable[AptSource], release: str) -> tuple[AptSource, 
     )
 
 
-def mirror_sources(mirror: str, release: str) -> tuple[AptSource, ...]:
-    """Make the sources of a Debian mirror that the user names (`http://HOST/debian`), for a host without that release.
+def same_mirrors(sources: Iterable[AptSource], release: str, distribution: Distribution) -> tuple[AptSource, ...]:
+    """Turn sources of other releases of a distribution into those of `release` on the same mirrors.
+
+    Mirrors have all releases, and a host most often only its own. What a source says of keys is kept.
+    """
+    of_release = [source for source in sources if not source.uri.startswith("cdrom:") and source.components]
+    found: dict[tuple[str, str], AptSource] = {}
+    for source in of_release:
+        name, ending = _split_suite(source.suite)
+        if name in distribution.releases | distribution.other_names and name != release:
+            moved = structs.replace(source, suite=release + ending, components=_common(source.components))
+            found.setdefault((moved.uri.rstrip("/"), moved.suite), moved)
+    return tuple(found.values())
+
+
+def without_trust(sources: Iterable[AptSource]) -> tuple[AptSource, ...]:
+    """Drop what would let sources do without a signature."""
+    return tuple(
+        structs.replace(source, options=tuple(option for option in source.options if option[0].lower() not in _TRUST))
+        for source in sources
+    )
+
+
+def signed_by(sources: Iterable[AptSource], keyring: Path) -> tuple[AptSource, ...]:
+    """Check sources by one keyring, in the place of what they say of keys."""
+    return tuple(
+        structs.replace(
+            source,
+            options=(
+                *(option for option in source.options if option[0].lower() != "signed-by"),
+                ("Signed-By", str(keyring)),
+            ),
+        )
+        for source in sources
+    )
+
+
+def mirror_sources(mirror: str, release: str, keyring: Path) -> tuple[AptSource, ...]:
+    """Make the sources of a Debian mirror (`http://HOST/debian`) that this machine has no source of.
 
     Its security updates are looked for beside it, at `http://HOST/debian-security`, where most mirrors have them.
     """
     mirror = mirror.rstrip("/")
     return tuple(
-        AptSource(uri=uri, suite=suite, components=("main",), options=(("Signed-By", str(KEYRING)),))
+        AptSource(uri=uri, suite=suite, components=("main",), options=(("Signed-By", str(keyring)),))
         for uri, suite in (
             (mirror, release),
             (mirror, f"{release}-updates"),
             (f"{mirror}-security", f"{release}-security"),
         )
     )
+
+
+def _split_suite(suite: str) -> tuple[str, str]:
+    """Part a suite into the name of its release, or role, and the ending that marks updates."""
+    for ending in ("-updates", "-security"):
+        if suite.endswith(ending):
+            return suite.removesuffix(ending), ending
+    return suite, ""
+
+
+def _common(components: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out of a source's components what releases may not have: all that boards are made from is in `main`."""
+    return tuple(name for name in components if name == "main") or components
 
 
 def as_deb822(sources: Iterable[AptSource], architecture: str) -> str:

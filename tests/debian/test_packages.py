@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
+from msgspec import structs
+from support.apt_repository import Repository
 
-from edgedeploy.debian import packages
-from edgedeploy.debian.packages import Package, fetch, fetch_kernel, unpack
+from edgedeploy.debian import mirrors
+from edgedeploy.debian.apt import Package
+from edgedeploy.debian.distributions import DEBIAN
+from edgedeploy.debian.packages import fetch, fetch_kernel, unpack
 from edgedeploy.foundation.errors import HostError
-
-
-class Repository:
-    """A folder that apt can fetch packages of architecture arm64 from."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "pool").mkdir(parents=True)
-
-    def add(self, name: str, version: str, depends: str = "", files: dict[str, str] | None = None) -> None:
-        tree = self.folder / "build" / f"{name}_{version}"
-        for place, content in {f"usr/share/doc/{name}/readme": name, **(files or {})}.items():
-            (tree / place).parent.mkdir(parents=True, exist_ok=True)
-            (tree / place).write_text(content)
-        (tree / "DEBIAN").mkdir()
-        control = f"Package: {name}\nVersion: {version}\nArchitecture: arm64\nMaintainer: a <a@b>\nDescription: d\n"
-        control += f"Depends: {depends}\n" if depends else ""
-        (tree / "DEBIAN/control").write_text(control)
-        deb = self.folder / "pool" / f"{name}_{version.replace(':', '')}.deb"
-        subprocess.run(["dpkg-deb", "-Znone", "--build", str(tree), str(deb)], check=True, capture_output=True)
-
-    def publish(self, suite: str, *, origin: str = "Debian", code_name: str | None = None) -> None:
-        stanzas = []
-        for deb in sorted((self.folder / "pool").glob("*.deb")):
-            control = subprocess.run(["dpkg-deb", "--field", str(deb)], check=True, capture_output=True, text=True)
-            digest = hashlib.sha256(deb.read_bytes()).hexdigest()
-            stanzas.append(f"{control.stdout}Filename: pool/{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {digest}\n")
-        index = self.folder / "dists" / suite / "main/binary-arm64/Packages"
-        index.parent.mkdir(parents=True, exist_ok=True)
-        index.write_text("\n".join(stanzas))
-        digest = hashlib.sha256(index.read_bytes()).hexdigest()
-        (self.folder / "dists" / suite / "Release").write_text(
-            f"Origin: {origin}\nSuite: {suite}\nCodename: {code_name or suite}\n"
-            "Architectures: arm64\nComponents: main\n"
-            f"SHA256:\n {digest} {index.stat().st_size} main/binary-arm64/Packages\n"
-        )
 
 
 @pytest.fixture
@@ -63,8 +29,13 @@ def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f'APT::Update::Post-Invoke {{ "touch {tmp_path}/hook"; }};\n'
     )
     monkeypatch.setenv("APT_CONFIG", str(configuration))
-    monkeypatch.setattr(packages, "KEYRING", tmp_path / "no keyring")
+    set_keyring(monkeypatch, tmp_path / "no keyring")
     return folder
+
+
+def set_keyring(monkeypatch: pytest.MonkeyPatch, path: Path, mirror: str = DEBIAN.mirror) -> None:
+    debian = structs.replace(DEBIAN, keyring=path, mirror=mirror)
+    monkeypatch.setattr(mirrors, "distribution_of", lambda _: debian)
 
 
 def get(*names: str) -> dict[str, str]:
@@ -133,10 +104,11 @@ def test_a_release_known_by_its_role(apt: Path, tmp_path: Path) -> None:
 
 def test_a_host_without_debian_is_told_what_to_do(apt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (apt / "ubuntu.list").write_text("deb http://127.0.0.1:9/ubuntu jammy main\n")
-    with pytest.raises(HostError, match="cannot fetch Debian bookworm") as caught:
+    with pytest.raises(HostError, match="no apt source of this machine has Debian bookworm") as caught:
         get("wanted")
-    assert f"export {packages.MIRROR_VARIABLE}=http://" in caught.value.hint
-    monkeypatch.setenv(packages.MIRROR_VARIABLE, f"copy:{tmp_path}/debian")
+    assert "deb.debian.org" in caught.value.hint and mirrors.MIRROR_VARIABLE in caught.value.hint
+    assert caught.value.hint.endswith("apt-get install -y --no-install-recommends debian-archive-keyring")
+    monkeypatch.setenv(mirrors.MIRROR_VARIABLE, f"copy:{tmp_path}/debian")
     with pytest.raises(HostError, match="no keyring") as caught:
         get("wanted")
     assert caught.value.hint.endswith("apt-get install -y --no-install-recommends debian-archive-keyring")
@@ -144,9 +116,9 @@ def test_a_host_without_debian_is_told_what_to_do(apt: Path, tmp_path: Path, mon
 
 @pytest.mark.slow
 def test_a_mirror_that_does_not_answer_is_named(apt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages, "KEYRING", Path(__file__))
-    monkeypatch.setenv(packages.MIRROR_VARIABLE, "http://127.0.0.1:9/debian/")
-    with pytest.raises(HostError, match=r"cannot be fetched from http://127\.0\.0\.1:9/debian"):
+    set_keyring(monkeypatch, Path(__file__))
+    monkeypatch.setenv(mirrors.MIRROR_VARIABLE, "http://127.0.0.1:9/debian/")
+    with pytest.raises(HostError, match=r"http://127\.0\.0\.1:9/debian/ cannot be reached"):
         get("wanted")
 
 

@@ -99,7 +99,7 @@ def test_the_host_s_files(tmp_path: Path) -> None:
 
 
 def test_written_sources_say_the_same_when_read_again() -> None:
-    sources = mirror_sources("http://mirror.example/debian/", "bookworm")
+    sources = mirror_sources("http://mirror.example/debian/", "bookworm", Path("/keys.gpg"))
     text = as_deb822(sources, "arm64")
     assert text.count("Architectures: arm64\n") == 3
     assert [(again.uri, again.suite, again.components) for again in parse_deb822(text)] == [

@@ -10,7 +10,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from edgedeploy.debian.packages import Package, fetch_alone, unpack
+from edgedeploy.debian.apt import Package
+from edgedeploy.debian.packages import fetch_alone, unpack
 from edgedeploy.foundation.errors import HostError, IntegrityError
 from edgedeploy.foundation.files import sha256_file, unwritable
 from edgedeploy.foundation.progress import SILENT, Progress

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from edgedeploy.debian.packages import Package, unpack
+from edgedeploy.debian.apt import Package
+from edgedeploy.debian.packages import unpack
 from edgedeploy.device.emulator.minimal import keep_minimum
 from edgedeploy.foundation.errors import BoardError
 from edgedeploy.foundation.programs import TIMEOUT_S, end_with_parent

@@ -19,7 +19,7 @@ from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.dependencies import debian_numpy
 from edgedeploy.compile.dependencies.installers import uv_environment
 from edgedeploy.compile.python_runner import run_script
-from edgedeploy.debian.packages import Package
+from edgedeploy.debian.apt import Package
 from edgedeploy.foundation.errors import HostError, IntegrityError
 from edgedeploy.targets.load import load_target, target_names
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgedeploy.debian.packages import Package
+from edgedeploy.debian.apt import Package
 from edgedeploy.device.emulator import minimal, userland
 from edgedeploy.device.emulator.minimal import keep_minimum
 from edgedeploy.foundation.errors import BoardError
