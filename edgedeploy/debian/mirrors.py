@@ -77,7 +77,7 @@ def working_sources(
     if found := for_release(hosts, release):
         working, said = apt.update(found, release, lambda origin: origin == distribution.origin)
         if not all(map(_is_update, working)):
-            return _noted(working, progress)
+            return _noted(working, said, progress)
         named = any(source.suite.startswith(release) for source in found)
         trials.append(_Trial(what="this machine's apt sources", said=said, named=named))
         if working := _of_derivative(apt, found, release, distribution, needed):
@@ -86,7 +86,7 @@ def working_sources(
         working, said = apt.update(sources, release, lambda origin: origin == distribution.origin)
         if not all(map(_is_update, working)):
             progress.note(f"this machine's apt sources have no {distribution.name} {release}: taking it from {what}")
-            return _noted(working, progress)
+            return _noted(working, said, progress)
         trials.append(_Trial(what=what, said=said, named=True))
     raise _refusal(release, distribution, trials)
 
@@ -138,9 +138,10 @@ def _elsewhere(
         yield distribution.mirror, mirror_sources(distribution.mirror, release, keyring)
 
 
-def _noted(working: tuple[AptSource, ...], progress: Progress) -> tuple[AptSource, ...]:
+def _noted(working: tuple[AptSource, ...], said: str, progress: Progress) -> tuple[AptSource, ...]:
     if not any(map(_is_update, working)):
-        progress.note("these sources have no security updates: the board gets none")
+        failed = [line for line in said.splitlines() if line.startswith("E: Failed to fetch")]
+        progress.note(": ".join(("the board gets no security updates from these sources", *failed[-1:])))
     return working
 
 

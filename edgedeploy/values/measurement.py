@@ -35,7 +35,8 @@ class Conditions(Struct, frozen=True, kw_only=True):
     """True when the device is a QEMU board: its wall-clock says nothing about a real one."""
     virtual_machine: str | None = None
     """The hypervisor's name where the device is a virtual machine: its times are real, and others may share its cores.
-    None of hardware, and in files of earlier versions."""
+    A QEMU board that KVM ran has its name too: its times are then those of this machine's cores. None of hardware, and
+    in files of earlier versions."""
     board: str | None = None
     """As the device tree names it, e.g. `"Raspberry Pi 4 Model B Rev 1.4"`."""
     clock_max_mhz: float | None = None

@@ -223,6 +223,7 @@ def _table(boards: Sequence[api.BoardStatus]) -> Table:
     for board in boards:
         boot = "" if board.boot_s is None else f"{board.boot_s:.1f} s"
         state = f"{board.state}, counts instructions" if board.counting else board.state
+        state += ", by KVM" if board.kvm else ""
         target = f"{board.target}, minimal" if board.minimal else board.target
         table.add_row(board.address, target, board.os, state, str(board.port or ""), boot, board.folder)
     return table

@@ -59,6 +59,8 @@ class BoardStatus(Struct, frozen=True, kw_only=True):
     """Of its QEMU."""
     boot_s: float | None
     """Seconds from the start of QEMU to the first SSH login, at the last boot."""
+    kvm: bool
+    """Whether its programs run on this machine's own cores, which need not be the target's; else they are emulated."""
     disk_mb: int | None
     image: str | None
     """Name of the image that it was made from."""
@@ -224,6 +226,7 @@ def board_status(name: str = DEFAULT_BOARD) -> BoardStatus:
         port=state.port if state and on else None,
         pid=qemu.process_id(folder) if on else None,
         boot_s=state.boot_s if state else None,
+        kvm=state is not None and state.kvm and on,
         disk_mb=state.disk_mb if state else None,
         image=state.image if state else None,
         folder=str(folder),

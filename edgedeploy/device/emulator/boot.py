@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from msgspec import structs
 
 from edgedeploy.device.emulator import qemu
 from edgedeploy.device.emulator.files import write_initramfs
+from edgedeploy.device.emulator.kvm import kvm_refusal
 from edgedeploy.device.emulator.login import BoardAccess, wait_for_login
 from edgedeploy.device.emulator.state import BoardState, write_state
 from edgedeploy.device.emulator.userland import USER
@@ -52,8 +54,8 @@ def boot(
         write_initramfs(name, folder, image)
         state = structs.replace(state, phase="booting")
         write_state(folder, state)
-        port = qemu.start(target, emulation, folder, kernel=image / "kernel", port=state.port, counting=state.counting)
-        state = structs.replace(state, port=port)
+        port, kvm = _start(folder, image / "kernel", target, emulation, state, progress)
+        state = structs.replace(state, port=port, kvm=kvm)
         write_state(folder, state)
         host_key = read_text(folder / "host_key.pub", STATE).strip()
         write_bytes(folder / "known_hosts", f"[127.0.0.1]:{port} {host_key}\n".encode())
@@ -66,6 +68,19 @@ def boot(
             write_state(folder, structs.replace(state, phase="off"))
         raise
     progress.note(f"logged in {state.boot_s} s after power on")
+
+
+def _start(
+    folder: Path, kernel: Path, target: Target, emulation: Emulation, state: BoardState, progress: Progress
+) -> tuple[int, bool]:
+    """Start QEMU, by KVM where it can be; return the port of the board's SSH, and whether it is by KVM."""
+    start = functools.partial(qemu.start, target, emulation, folder, kernel=kernel, port=state.port)
+    if not kvm_refusal(emulation, counting=state.counting):
+        try:
+            return start(kvm=True), True
+        except BoardError as error:
+            progress.note(f"KVM does not take the board, which is emulated instead: {error.why}")
+    return start(counting=state.counting), False
 
 
 def _wait_until_up(name: str, folder: Path, state: BoardState, deadline: float) -> None:
@@ -105,6 +120,7 @@ def access_to(folder: Path, state: BoardState) -> BoardAccess:
         key_path=folder / "id_ed25519",
         known_hosts_path=folder / "known_hosts",
         counting=state.counting,
+        kvm=state.kvm,
     )
 
 

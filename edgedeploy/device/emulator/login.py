@@ -26,6 +26,8 @@ class BoardAccess(Struct, frozen=True, kw_only=True):
     known_hosts_path: Path
     counting: bool = False
     """Whether the board's clock counts instructions."""
+    kvm: bool = False
+    """Whether its programs run on this machine's own cores."""
 
 
 def wait_for_login(access: BoardAccess, still_on: Callable[[], bool], deadline: float) -> bool:

@@ -61,6 +61,7 @@ def command_line(
     port: int,
     console: int,
     counting: bool = False,
+    kvm: bool = False,
 ) -> list[str]:
     """Make the command line that starts a board.
 
@@ -75,18 +76,23 @@ def command_line(
         counting: the board's clock goes on by one nanosecond with each instruction, and it has one core: with more,
             whose instructions they are would depend on this machine
             (https://www.qemu.org/docs/master/devel/tcg-icount.html).
+        kvm: its programs run on this machine's own cores, whatever core the target has. The interrupt controller must
+            then be of this machine's kind (https://www.qemu.org/docs/master/system/arm/virt.html, gic-version).
     """
-    execution = (
+    machine, core = emulation.machine, emulation.cpu
+    if counting:
         # While the board waits, its clock goes with this machine's: if it leapt to the next timer (sleep=off), whatever
         # the board awaits from outside would always be too late.
-        ("-smp", "1", "-accel", "tcg,thread=single", "-icount", "shift=0,sleep=on")
-        if counting
-        else ("-smp", str(emulation.cores), "-accel", "tcg,thread=multi")
-    )
+        execution = ["-smp", "1", "-accel", "tcg,thread=single", "-icount", "shift=0,sleep=on"]
+    elif kvm:
+        machine, core = f"{machine},gic-version=host", "host"
+        execution = ["-smp", str(emulation.cores), "-accel", "kvm"]
+    else:
+        execution = ["-smp", str(emulation.cores), "-accel", "tcg,thread=multi"]
     return [
         emulator,
-        *("-machine", emulation.machine),
-        *("-cpu", emulation.cpu),
+        *("-machine", machine),
+        *("-cpu", core),
         *("-m", str(emulation.memory_mb)),
         *execution,
         *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-daemonize"),
@@ -114,6 +120,7 @@ def start(
     kernel: Path,
     port: int | None = None,
     counting: bool = False,
+    kvm: bool = False,
 ) -> int:
     """Start a board; return the loopback port that its SSH has.
 
@@ -123,6 +130,7 @@ def start(
     Args:
         port: taken if it is free.
         counting: as `command_line` has it.
+        kvm: as `command_line` has it.
 
     Raises:
         HostError: QEMU is not installed.
@@ -143,6 +151,7 @@ def start(
                     port=taken,
                     console=console.fileno(),
                     counting=counting,
+                    kvm=kvm,
                 )
                 result = _launch(line, lock, console.fileno())
                 if result.returncode == 0:

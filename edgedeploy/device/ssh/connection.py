@@ -58,11 +58,19 @@ class SshConnection:
     """
 
     def __init__(
-        self, address: str, settings: SshSettings, *, emulated: bool | None = None, counts_instructions: bool = False
+        self,
+        address: str,
+        settings: SshSettings,
+        *,
+        emulated: bool | None = None,
+        virtual_machine: str | None = None,
+        counts_instructions: bool = False,
     ) -> None:
         self.address = address
         if emulated is not None:
             self.emulated = emulated
+        if emulated:  # a board of ours, which is not asked
+            self.virtual_machine = virtual_machine
         self.counts_instructions = counts_instructions
         self._settings = settings
         self._passphrases: dict[str, str] = {}
@@ -82,8 +90,6 @@ class SshConnection:
     @cached_property
     def virtual_machine(self) -> str | None:
         """The hypervisor, where the device is a virtual machine."""
-        if "emulated" in vars(self) and self.emulated:  # a board of ours, which is not asked
-            return None
         return self._kind.hypervisor
 
     @cached_property

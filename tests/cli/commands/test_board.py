@@ -45,7 +45,7 @@ def test_status_and_list(one: Path) -> None:
     (row,) = json.loads(said)
     assert list(row) == [
         *("name", "address", "target", "os", "counting", "minimal", "state", "port", "pid", "boot_s"),
-        *("disk_mb", "image", "folder"),
+        *("kvm", "disk_mb", "image", "folder"),
     ]
     assert (row["state"], row["port"], row["boot_s"]) == ("up", 2222, 3.21)
     assert "counts" not in said
@@ -54,6 +54,8 @@ def test_status_and_list(one: Path) -> None:
     assert "minimal" not in invoke("status", "one")[1]
     write_state(one, structs.replace(STATE, minimal=True))
     assert "rpi4, minimal" in invoke("status", "one")[1]
+    write_state(one, structs.replace(STATE, kvm=True))
+    assert "up, by KVM" in " ".join(invoke("status", "one")[1].split())
 
 
 def test_down_of_what_is_not_up() -> None:
