@@ -1,10 +1,13 @@
-"""Checks what this machine can do with edgedeploy, and says how to fix the rest. Changes nothing, asks no network.
+"""Checks what this machine can do with edgedeploy, and says how to fix the rest. Changes nothing.
+
+The network is asked where the packages of boards come from, and only on demand.
 
 What a backend needs on this machine it declares itself: see `edgedeploy.targets.backends`.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import shlex
@@ -14,9 +17,8 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.files import cache_folder
@@ -24,10 +26,14 @@ from edgedeploy.foundation.programs import missing_programs
 from edgedeploy.foundation.reading import KNOWN_HOSTS, SYSTEM_TEXT, read_text
 from edgedeploy.targets.backends import backends
 from edgedeploy.values.backend import BackendFacts
-
-Readiness = Literal["ready", "limited", "missing"]
+from edgedeploy.workflows import doctor_boards
+from edgedeploy.workflows.finding import Finding
 
 _VERSION_TIMEOUT_S = 20.0
+_VERSION_FLAGS = {
+    **dict.fromkeys(("ssh", "mke2fs", "debugfs", "e2fsck"), "-V"),
+    **dict.fromkeys(("ssh-keygen", "resize2fs"), None),  # they say it only beside other work
+}
 _BOARD_DISK_BYTES = 2_000_000_000
 """An image with its packages (0.6 GB), and the disk of a board as releases fill it."""
 _BUNDLE_DISK_BYTES = 300_000_000
@@ -36,20 +42,6 @@ _BOARD_MEMORY_BYTES = 1_300_000_000
 """What QEMU takes for a board of 1 GB."""
 _FOR_OPTIMIZE = {"tflite": ("ai-edge-quantizer",)}
 """What `optimize` needs of an extra, beside what backends need of it."""
-
-
-class Finding(Struct, frozen=True, kw_only=True):
-    """One thing that was looked at."""
-
-    job: str
-    """What it is for: one of `jobs`."""
-    what: str
-    state: Readiness
-    """`"limited"`: the job can be done, with what `detail` says."""
-    detail: str
-    """A version, a size, or what is wrong."""
-    hint: str = field(name="mend", default="")
-    """The command or change; empty when there is nothing to fix."""
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True):
@@ -78,25 +70,30 @@ def jobs() -> dict[str, str]:
     return {job.name: job.purpose for job in _jobs()}
 
 
-def examine() -> Diagnosis:
-    """Run every check."""
+def examine(*, ask_network: bool = False) -> Diagnosis:
+    """Run every check.
+
+    Args:
+        ask_network: fetch the lists of packages that boards are made from, to know whether they can be had. It takes
+            some seconds, and some twenty where nothing answers.
+    """
     from edgedeploy.inference.onnxruntime import host_isa
 
     return Diagnosis(
         edgedeploy=importlib.metadata.version("edgedeploy"),
         machine=f"{host_isa()}, {os.cpu_count()} cores, {_memory_bytes() / 1e9:.1f} GB of memory available",
-        findings=tuple(finding for job in _jobs() for finding in job.check(job.name)),
+        findings=tuple(finding for job in _jobs(ask_network) for finding in job.check(job.name)),
     )
 
 
-def _jobs() -> list[_Job]:
+def _jobs(ask_network: bool = False) -> list[_Job]:
     found = [_Job("models", "inspect, optimize, compile for 64-bit boards", _models)]
     for users in _users_of_extras():
         found.append(_Job(users[0].extra, "; ".join(facts.purpose for facts in users), _extra))
         if any(facts.converts for facts in users):
             purpose = "ONNX models for 32-bit boards, through TensorFlow Lite"
             found.append(_Job("conversion", purpose, _conversion))
-    found.append(_Job("boards", "emulated boards", _boards))
+    found.append(_Job("boards", "emulated boards", functools.partial(_boards, ask_network=ask_network)))
     found.append(_Job("devices", "devices behind SSH", _devices))
     return found
 
@@ -134,11 +131,17 @@ def _conversion(job: str) -> list[Finding]:
     return [Finding(job=job, what=what, state="limited", detail=detail, hint=f"install {what}")]
 
 
-def _boards(job: str) -> list[Finding]:
+def _boards(job: str, *, ask_network: bool) -> list[Finding]:
     found = [
         _program(job, name)
-        for name in ("qemu-system-aarch64", "qemu-system-arm", "mke2fs", "debugfs", "apt-get", "dpkg-deb")
+        for name in (
+            *("qemu-system-aarch64", "qemu-system-arm"),
+            *("mke2fs", "debugfs", "e2fsck", "resize2fs", "apt-get", "dpkg-deb", "tar"),
+        )
     ]
+    found += doctor_boards.cores(job)
+    found += doctor_boards.packages(job, ask_network=ask_network)
+    found.append(doctor_boards.acceleration(job))
     found.append(_room(job, cache_folder(), "the cache", _BOARD_DISK_BYTES, "XDG_CACHE_HOME"))
     memory_bytes = _memory_bytes()
     enough = memory_bytes >= _BOARD_MEMORY_BYTES
@@ -174,7 +177,7 @@ def _program(job: str, name: str) -> Finding:
 
 def _version_line(program: str) -> str:
     """Read the first line that the program prints about its version; "installed" when it prints none."""
-    flag = {"ssh": "-V", "mke2fs": "-V", "debugfs": "-V", "ssh-keygen": None}.get(program, "--version")
+    flag = _VERSION_FLAGS.get(program, "--version")
     if flag is None:
         return "installed"
     from edgedeploy.foundation.programs import end_with_parent, find

@@ -36,6 +36,7 @@ _OPTIONS = {
     "ssh-copy-id": {"-p", "-i"},
     "ssh-keygen": {"-t", "-f", "-R", "-lf", "-A", "-Y"},
     "tee": set(),
+    "usermod": {"-aG"},
 }
 """The programs of others that hints name, with the options that they are given."""
 

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
+from support.apt_repository import Repository
 
 from edgedeploy.cli.main import cli
+from edgedeploy.debian import mirrors
+from edgedeploy.debian.distributions import DEBIAN
+from edgedeploy.device.emulator import systems
+from edgedeploy.device.emulator.image import image_digest
+from edgedeploy.device.emulator.systems import emulation_with
 from edgedeploy.foundation import programs
-from edgedeploy.workflows import doctor
+from edgedeploy.foundation.files import cache_folder
+from edgedeploy.targets.load import load_target
+from edgedeploy.workflows import doctor, doctor_boards
 
 pytestmark = pytest.mark.slow
 
@@ -38,6 +48,56 @@ def test_a_program_that_is_missing_comes_with_its_line(monkeypatch: pytest.Monke
     finding = found("boards", "qemu-system-aarch64")
     assert finding.state == "missing"
     assert finding.hint.endswith("apt-get install -y --no-install-recommends qemu-system-arm")
+
+
+def test_whether_packages_can_be_had_is_asked_of_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = Repository(tmp_path / "debian")
+    mirror.add("base-files", "1.0")
+    mirror.publish("bookworm")
+    (tmp_path / "sources.list").write_text(f"deb [trusted=yes] copy:{mirror.folder} bookworm main\n")
+    (tmp_path / "apt.conf").write_text(
+        f'Dir::Etc::sourcelist "{tmp_path}/sources.list";\nDir::Etc::sourceparts "/nonexistent";\n'
+    )
+    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
+    debian = structs.replace(DEBIAN, keyring=tmp_path / "no.gpg")
+    monkeypatch.setattr(mirrors, "distribution_of", lambda _: debian)
+    monkeypatch.setattr(systems, "own_release", lambda: "trixie")
+    assert found("boards", "packages of Debian trixie").state == "limited"
+    findings = {finding.what: finding for finding in doctor.examine(ask_network=True).findings}
+    bookworm, trixie = (findings[f"packages of Debian {name}"] for name in ("bookworm", "trixie"))
+    assert (bookworm.state, bookworm.detail) == ("ready", f"from copy:{mirror.folder}")
+    assert trixie.state == "missing" and trixie.hint.endswith("debian-archive-keyring")
+    # A release that boards need not have stops nobody.
+    monkeypatch.setattr(systems, "own_release", lambda: "bookworm")
+    findings = {finding.what: finding for finding in doctor.examine(ask_network=True).findings}
+    assert findings["packages of Debian trixie"].state == "limited"
+
+
+def test_packages_of_an_image_that_is_there_are_not_asked_for() -> None:
+    emulation = emulation_with(load_target("rpi4"), "trixie")
+    folder = cache_folder() / "images" / image_digest(emulation)[:16]
+    folder.mkdir(parents=True)
+    (folder / "disk.ext4").touch()
+    finding = found("boards", "packages of Debian trixie")
+    assert (finding.state, finding.detail) == ("ready", "not needed: the image of rpi4 is there")
+
+
+def test_a_qemu_that_is_too_old_for_a_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("qemu-system-aarch64", "qemu-system-arm"):
+        (tmp_path / name).write_text(
+            "#!/bin/sh\nprintf 'Available CPUs:\\n  cortex-a7\\n  cortex-a53\\n  cortex-a72\\n'\n"
+        )
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (finding,) = doctor_boards.cores("boards")
+    assert finding.what == "qemu-system-aarch64 for cortex-a76" and "no emulated rpi5" in finding.detail
+
+
+def test_kvm_that_this_user_may_not_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor_boards, "kvm_refusal", lambda _: f"{tmp_path}: Permission denied")
+    monkeypatch.setattr(doctor_boards, "KVM", tmp_path)
+    finding = doctor_boards.acceleration("boards")
+    assert finding.state == "limited" and finding.hint.endswith('usermod -aG kvm "$USER"')
 
 
 def test_an_extra_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

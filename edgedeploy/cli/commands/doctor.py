@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def command(jobs: tuple[str, ...], out: Output) -> int:
     """Show which programs, packages, keys and disk space this machine lacks, each with the command to install it.
 
-    JOB is one of: models, tflite, conversion, native, boards, devices. Exits 0 when nothing is missing for these jobs,
+    JOB is one of: models, tflite, conversion, native, boards, devices. With `boards`, the network is asked whether the
+    packages that boards are made from can be had. Exits 0 when nothing is missing for these jobs,
     1 otherwise. Without JOB, all are shown, and the exit code is that of models.
     """
     from rich.table import Table
@@ -38,7 +39,7 @@ def command(jobs: tuple[str, ...], out: Output) -> int:
     known = api.doctor_jobs()
     if unknown := [job for job in jobs if job not in known]:
         raise UnknownNameError(f"there is no job {unknown[0]!r}", hint=f"the jobs are: {', '.join(known)}")
-    diagnosis = api.doctor()
+    diagnosis = api.doctor(ask_network="boards" in jobs)
     missing = diagnosis.missing(jobs or ("models",))
     shown: list[RenderableType] = []
     for job in jobs or known:

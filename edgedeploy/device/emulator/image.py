@@ -59,7 +59,7 @@ def image_folder(
         BoardError: the packages do not make a bootable image.
         BusyError: another edgedeploy has been building for too long.
     """
-    folder = cache_folder() / "images" / image_digest(emulation, minimal=minimal)[:16]
+    folder = _folder(emulation, minimal)
     # One build at a time, whichever image it is: they share apt's folders.
     with exclusive(folder.with_name("build"), "building an image", progress):
         if rebuild or not (folder / "disk.ext4").is_file():
@@ -67,6 +67,15 @@ def image_folder(
             build_image(folder, emulation, minimal, progress)
         os.utime(folder)
     return folder
+
+
+def image_is_there(emulation: Emulation, *, minimal: bool = False) -> bool:
+    """Tell whether an image need not be built."""
+    return (_folder(emulation, minimal) / "disk.ext4").is_file()
+
+
+def _folder(emulation: Emulation, minimal: bool) -> Path:
+    return cache_folder() / "images" / image_digest(emulation, minimal=minimal)[:16]
 
 
 def image_digest(emulation: Emulation, *, minimal: bool = False) -> str:
