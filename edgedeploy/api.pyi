@@ -1,5 +1,6 @@
 # Written by `python -m edgedeploy.api`: change the table in api.py instead.
 from edgedeploy.device.emulator.login import BoardAccess as BoardAccess
+from edgedeploy.device.emulator.image_exchange import BoardImage as BoardImage
 from edgedeploy.device.emulator.board import BoardStatus as BoardStatus
 from edgedeploy.device.emulator.board import BoardStop as BoardStop
 from edgedeploy.device.connection import Connection as Connection
@@ -19,6 +20,8 @@ from edgedeploy.workflows.measure_verified import bench as bench
 from edgedeploy.workflows.measure_verified import bench_against as bench_against
 from edgedeploy.device.emulator.board import board_access as board_access
 from edgedeploy.device.emulator.board import board_down as board_down
+from edgedeploy.device.emulator.image_exchange import board_export as board_export
+from edgedeploy.device.emulator.image_exchange import board_import as board_import
 from edgedeploy.device.emulator.board import board_list as board_list
 from edgedeploy.device.emulator.state import board_names as board_names
 from edgedeploy.device.emulator.board import board_status as board_status
@@ -86,6 +89,7 @@ from edgedeploy.report.exports.html import write_report as write_report
 
 __all__ = [
     "BoardAccess",
+    "BoardImage",
     "BoardStatus",
     "BoardStop",
     "Connection",
@@ -105,6 +109,8 @@ __all__ = [
     "bench_against",
     "board_access",
     "board_down",
+    "board_export",
+    "board_import",
     "board_list",
     "board_names",
     "board_status",

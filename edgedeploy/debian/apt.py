@@ -1,5 +1,7 @@
-"""apt-get with folders of its own: for packages of another architecture or release, without root, and without a change
-to the host."""
+"""Runs apt-get with folders of its own: for packages of another architecture or release, without root.
+
+Nothing of the host changes.
+"""
 
 from __future__ import annotations
 

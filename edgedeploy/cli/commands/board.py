@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -25,6 +26,7 @@ def _name(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
 
 
 _board_name = click.argument("name", default="rpi4", callback=_name, shell_complete=complete_board)
+_board_name_alone = click.argument("name", callback=_name, shell_complete=complete_board)
 _optional_board_name = click.argument("name", required=False, callback=_name, shell_complete=complete_board)
 
 
@@ -165,6 +167,49 @@ def list_(out: Output) -> int:
 
 
 @command.command(
+    epilog=examples(
+        "edgedeploy board export rpi4 rpi4.board",
+        "edgedeploy board export rpi4 rpi4-trixie.board --os trixie",
+    )
+)
+@_board_name_alone
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--os", metavar="RELEASE", help="Code name of the release. Default: that of the board.")
+@click.option("--minimal", is_flag=True, help="The system without Python.")
+@common_options
+def export(name: str, file: Path, os: str | None, minimal: bool, out: Output) -> int:
+    """Write the image of board NAME to FILE, to be imported on other machines. It is built if it is not there.
+
+    NAME may be a target too. The image is kernel and system; the board's releases and keys are not in it.
+    """
+    from edgedeploy import api
+
+    written = api.board_export(name, file, os=os, minimal=minimal or None, progress=out)
+    out.result(written, f"{written.path}: {_image_line(written)}", f"SHA-256 {written.sha256}")
+    return 0
+
+
+@command.command(
+    name="import",
+    epilog=examples(
+        "edgedeploy board import rpi4.board",
+    ),
+)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@common_options
+def import_(file: Path, out: Output) -> int:
+    """Take the image in FILE, which `board export` wrote, into the cache. Boards are then made without a download.
+
+    Every byte is checked against the hashes in FILE.
+    """
+    from edgedeploy import api
+
+    taken = api.board_import(file, progress=out)
+    out.result(taken, f"{_image_line(taken)}", f"boards that are made from it: {', '.join(taken.targets)}")
+    return 0
+
+
+@command.command(
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     epilog=examples(
         "edgedeploy board ssh rpi4",
@@ -204,6 +249,11 @@ def _ssh_line(access: api.BoardAccess) -> list[str]:
         *("-p", str(access.port)),
         f"{access.user}@{access.host}",
     ]
+
+
+def _image_line(image: api.BoardImage) -> str:
+    kind = ", minimal" if image.minimal else ""
+    return f"image {image.image} ({image.os} {image.architecture}{kind}), {image.size_bytes / 1e6:.0f} MB"
 
 
 def _stop_line(stop: api.BoardStop) -> str:

@@ -7,6 +7,7 @@ whole.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import os
@@ -42,6 +43,8 @@ RECIPE_VERSION = 1
 """To be raised with every change of code after which an image built from the same packages would be another one.
 The source itself is no part of the name: a new comment would build 0.6 GB again on every machine."""
 
+IMPORTED = "imported"
+"""A file that marks an image as one that was not built here."""
 _KEPT_S = 30 * 24 * 3600
 
 
@@ -59,9 +62,8 @@ def image_folder(
         BoardError: the packages do not make a bootable image.
         BusyError: another edgedeploy has been building for too long.
     """
-    folder = _folder(emulation, minimal)
-    # One build at a time, whichever image it is: they share apt's folders.
-    with exclusive(folder.with_name("build"), "building an image", progress):
+    folder = named_folder(image_digest(emulation, minimal=minimal))
+    with one_build_at_a_time(progress):
         if rebuild or not (folder / "disk.ext4").is_file():
             _forget_unused(folder.parent)
             build_image(folder, emulation, minimal, progress)
@@ -69,13 +71,23 @@ def image_folder(
     return folder
 
 
+def one_build_at_a_time(progress: Progress) -> contextlib.AbstractContextManager[None]:
+    """Keep other processes from building meanwhile, whichever image it is: they share apt's folders.
+
+    Raises:
+        BusyError: another edgedeploy has been building for too long.
+    """
+    return exclusive(cache_folder() / "images" / "build", "building an image", progress)
+
+
+def named_folder(digest: str) -> Path:
+    """Return the folder of an image, by what `image_digest` says of it."""
+    return cache_folder() / "images" / digest[:16]
+
+
 def image_is_there(emulation: Emulation, *, minimal: bool = False) -> bool:
     """Tell whether an image need not be built."""
-    return (_folder(emulation, minimal) / "disk.ext4").is_file()
-
-
-def _folder(emulation: Emulation, minimal: bool) -> Path:
-    return cache_folder() / "images" / image_digest(emulation, minimal=minimal)[:16]
+    return (named_folder(image_digest(emulation, minimal=minimal)) / "disk.ext4").is_file()
 
 
 def image_digest(emulation: Emulation, *, minimal: bool = False) -> str:
@@ -92,9 +104,12 @@ def image_digest(emulation: Emulation, *, minimal: bool = False) -> str:
 
 
 def _forget_unused(images: Path) -> None:
-    """Remove images that nobody has asked for in a month, as those of earlier versions of edgedeploy."""
+    """Remove images that nobody has asked for in a month, as those of earlier versions of edgedeploy.
+
+    One that was imported may be all that a machine without a network can have.
+    """
     for image in images.glob("[0-9a-f]*"):
-        if time.time() - image.stat().st_mtime > _KEPT_S:
+        if time.time() - image.stat().st_mtime > _KEPT_S and not (image / IMPORTED).exists():
             shutil.rmtree(image, ignore_errors=True)
 
 

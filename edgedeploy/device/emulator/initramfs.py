@@ -8,19 +8,18 @@ each board appends a small one with its own keys, so that no image holds a key.
 from __future__ import annotations
 
 import gzip
-import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
-from edgedeploy.foundation.errors import BoardError
+from edgedeploy.foundation.errors import BoardError, HostError
 from edgedeploy.foundation.reading import BOARD_FILE, read_file, read_text
 
 # What a kernel of Debian's may have as a module; what is built into it, is passed over.
 _MODULES = ("virtio_mmio", "virtio_blk", "virtio_net", "virtio_rng", "crc32c_generic", "ext4")
 # Debian's kernels have plain modules until bookworm, and packed ones from trixie on.
-_UNPACK: dict[str, Callable[[bytes], bytes]] = {".xz": lzma.decompress, ".gz": gzip.decompress}
+_SUFFIXES = (".ko", ".xz", ".gz")
 
 
 class CpioArchive:
@@ -100,7 +99,7 @@ def _load_order(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
     files = {
         _file_name(path).removesuffix(".ko").replace("-", "_"): path
         for path in folder.rglob("*.ko*")
-        if path.suffix in (".ko", *_UNPACK)
+        if path.suffix in _SUFFIXES
     }
     order: dict[str, bytes] = {}
 
@@ -130,9 +129,26 @@ def _module(path: Path) -> bytes:
     """Read a module, unpacked: a kernel need not know how, and its `.modinfo` is to be read."""
     content = read_file(path, BOARD_FILE)
     try:
-        return _UNPACK.get(path.suffix, bytes)(content)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        if path.suffix == ".gz":
+            return gzip.decompress(content)
+        return _unpacked_xz(content) if path.suffix == ".xz" else content
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise BoardError(f"the kernel's module {path.name} is damaged", why=str(error)) from error
+
+
+def _unpacked_xz(content: bytes) -> bytes:
+    try:
+        import lzma
+    except ImportError as error:  # of a Python that was built on a machine without the library
+        raise HostError(
+            "this Python cannot unpack the modules of the board's kernel",
+            why=str(error),
+            hint="use a Python that has the module lzma, as Debian's and uv's have",
+        ) from error
+    try:
+        return lzma.decompress(content)
+    except lzma.LZMAError as error:
+        raise ValueError(str(error)) from error
 
 
 def _built_in(folder: Path) -> set[str]:
