@@ -35,6 +35,7 @@ _optional_board_name = click.argument("name", required=False, callback=_name, sh
     epilog=examples(
         "edgedeploy board up rpi4",
         "edgedeploy board up gate --target rpi4 --count",
+        "edgedeploy board export rpi4 rpi4.board",
         "edgedeploy board down --all",
     ),
 )
@@ -178,9 +179,10 @@ def list_(out: Output) -> int:
 @click.option("--minimal", is_flag=True, help="The system without Python.")
 @common_options
 def export(name: str, file: Path, os: str | None, minimal: bool, out: Output) -> int:
-    """Write the image of board NAME to FILE, to be imported on other machines. It is built if it is not there.
+    """Write the image of board NAME to FILE.
 
-    NAME may be a target too. The image is kernel and system; the board's releases and keys are not in it.
+    `board import` takes it on other machines. It is built if it is not there; NAME may be a target too. The image is
+    kernel and system; the board's releases and keys are not in it.
     """
     from edgedeploy import api
 
@@ -198,9 +200,9 @@ def export(name: str, file: Path, os: str | None, minimal: bool, out: Output) ->
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @common_options
 def import_(file: Path, out: Output) -> int:
-    """Take the image in FILE, which `board export` wrote, into the cache. Boards are then made without a download.
+    """Read the image in FILE into the cache.
 
-    Every byte is checked against the hashes in FILE.
+    `board export` wrote it. Boards are then made from it without a download. Every byte is checked against the hashes in FILE.
     """
     from edgedeploy import api
 

@@ -132,7 +132,7 @@ def _compile_standard_library(root: Path, progress: Progress) -> None:
     command = [python, "-I", "-m", "compileall", "-qq", "-s", str(root), "-p", "/", str(library)]
     # The umask of whoever builds must not hide the files from the board's user.
     with contextlib.suppress(subprocess.TimeoutExpired):
-        subprocess.run(
+        done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -141,3 +141,5 @@ def _compile_standard_library(root: Path, progress: Progress) -> None:
             timeout=TIMEOUT_S,
             preexec_fn=end_with_parent,
         )
+        if done.returncode:  # as of a pyenv's stand-in for a version that is not chosen
+            progress.note(f"{python} does not compile the board's library, which is left as it is")
