@@ -13,10 +13,10 @@ from edgedeploy.device.emulator.board import BoardStatus, board_down, board_list
 
 @pytest.fixture(scope="session")
 def board() -> Iterator[BoardStatus]:
-    """A board of target `rpi4` that is up: `.name`, `.address` and more. Whoever cuts its power brings it up again."""
+    """A board of target `rpi4` that is up, of bookworm: `.name`, `.address` and more. Who cuts its power boots it again."""
     for other in board_list():
         owner = other.name.removeprefix("pytest-").partition("-")[0]
         if other.name.startswith("pytest-") and not Path(f"/proc/{owner}").exists():
             board_down(other.name, delete=True)  # of a session that was killed
-    with emulated_board(f"pytest-{os.getpid()}", target="rpi4", delete=True) as status:
+    with emulated_board(f"pytest-{os.getpid()}", target="rpi4", os="bookworm", delete=True) as status:
         yield status

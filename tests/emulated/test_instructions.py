@@ -22,7 +22,9 @@ FEEDS = [{"x": np.random.default_rng(seed).standard_normal((1, 3, 48, 192), np.f
 
 @pytest.fixture(scope="module")
 def counting() -> Iterator[BoardStatus]:
-    with emulated_board(f"pytest-{os.getpid()}-count", target="rpi4", counting=True, delete=True) as status:
+    with emulated_board(
+        f"pytest-{os.getpid()}-count", target="rpi4", os="bookworm", counting=True, delete=True
+    ) as status:
         yield status
 
 

@@ -48,7 +48,7 @@ def test_a_32_bit_board_runs_it_with_debians_numpy(tmp_path: Path) -> None:
     np.savez(tmp_path / "inputs.npz", image=np.random.default_rng(0).random((12, 16, 16, 3), np.float32))
     bundle = api.compile(tmp_path / "small.tflite", api.load_target("rpi2"), tmp_path / "out", golden_samples=2)
     with (
-        emulated_board(f"pytest-{os.getpid()}-rpi2", target="rpi2", delete=True) as status,
+        emulated_board(f"pytest-{os.getpid()}-rpi2", target="rpi2", os="bookworm", delete=True) as status,
         api.connect(status.address) as device,
     ):
         release = api.push(bundle, device).release

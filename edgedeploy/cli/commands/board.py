@@ -202,7 +202,8 @@ def export(name: str, file: Path, os: str | None, minimal: bool, out: Output) ->
 def import_(file: Path, out: Output) -> int:
     """Read the image in FILE into the cache.
 
-    `board export` wrote it. Boards are then made from it without a download. Every byte is checked against the hashes in FILE.
+    `board export` wrote it. Boards are then made from it without a download. Every byte is checked against the hashes
+    in FILE.
     """
     from edgedeploy import api
 
