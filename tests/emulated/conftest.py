@@ -13,7 +13,7 @@ from edgedeploy.device.emulator.board import BoardStatus, board_down, board_list
 
 @pytest.fixture(scope="session")
 def board() -> Iterator[BoardStatus]:
-    """A board of target `rpi4` that is up, of bookworm: `.name`, `.address` … Whoever cuts its power brings it up again."""
+    """A board of target `rpi4`, of bookworm, that is up: `.name`, `.address`. Who cuts its power brings it up again."""
     for other in board_list():
         owner = other.name.removeprefix("pytest-").partition("-")[0]
         if other.name.startswith("pytest-") and not Path(f"/proc/{owner}").exists():
