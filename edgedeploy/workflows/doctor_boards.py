@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgedeploy.debian.distributions import distribution_of
+from edgedeploy.debian.distributions import distribution_of, own_release
 from edgedeploy.debian.mirrors import ask_sources
 from edgedeploy.device.emulator import qemu
 from edgedeploy.device.emulator.board import DEFAULT_BOARD
@@ -51,10 +51,14 @@ def _cores_of(emulator: str) -> set[str]:
 
 
 def packages(job: str, *, ask_network: bool) -> list[Finding]:
-    """Find out whether the packages of each release can be had; of a board's image that is there, none are needed."""
+    """Find out whether the packages of each release can be had; of a board's image that is there, none are needed.
+
+    Ubuntu's for Arm are looked for on Ubuntu only.
+    """
     target = load_target(DEFAULT_BOARD)
-    usual = default_system(target)
-    return [_packages(job, release, release == usual, ask_network) for release in board_systems(target)]
+    usual, own = default_system(target), distribution_of(own_release())
+    releases = [name for name in board_systems(target) if distribution_of(name) in (own, distribution_of(usual))]
+    return [_packages(job, release, release == usual, ask_network) for release in releases]
 
 
 def _packages(job: str, release: str, usual: bool, ask_network: bool) -> Finding:

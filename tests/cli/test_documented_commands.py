@@ -32,6 +32,8 @@ NOT_RUN = {
     "edgedeploy board up ": "boots a board: tests/emulated/test_board.py",
     "edgedeploy board down ": "there is no such board here: tests/emulated/test_board.py",
     "edgedeploy board ssh ": "logs in to a board that is up: tests/emulated/test_board.py",
+    "edgedeploy board export ": "builds an image: tests/device/emulator/test_image_exchange.py",
+    "edgedeploy board import ": "takes an image: tests/device/emulator/test_image_exchange.py",
     "edgedeploy compile small.onnx --target rpi-zero ": "compiles C, for minutes at first: tests/compile/native",
     "edgedeploy compile model.tflite ": "fetches wheels: tests/compile/backends",
     "edgedeploy compile small.tflite ": "fetches wheels: tests/compile/backends",

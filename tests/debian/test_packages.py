@@ -11,7 +11,7 @@ from support.apt_repository import Repository
 
 from edgedeploy.debian import mirrors
 from edgedeploy.debian.apt import Package
-from edgedeploy.debian.distributions import DEBIAN
+from edgedeploy.debian.distributions import DEBIAN, UBUNTU
 from edgedeploy.debian.packages import fetch, fetch_kernel, unpack
 from edgedeploy.foundation.errors import HostError
 
@@ -76,6 +76,24 @@ def test_a_kernel_comes_without_the_tools_that_install_it(apt: Path, tmp_path: P
     fetch(["initramfs-tools"], release="bookworm", architecture="arm64", kind="minimal")
     assert all(package.path.is_file() for package in kernel)
     assert len(list((tmp_path / "cache").rglob("*.deb"))) == 4
+
+
+@pytest.mark.slow
+def test_a_kernel_of_ubuntu_s_has_its_modules_in_a_package_of_their_own(
+    apt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirrors, "distribution_of", lambda _: UBUNTU)
+    repository = Repository(tmp_path / "ubuntu")
+    repository.add("linux-image-virtual", "6.8", depends="linux-image-6.8-generic")
+    repository.add("linux-image-6.8-generic", "6.8", depends="linux-modules-6.8-generic, kmod")
+    repository.add("linux-modules-6.8-generic", "6.8")
+    repository.add("kmod", "1.0")
+    repository.publish("noble", origin="Ubuntu")
+    (apt / "a.list").write_text(f"deb [trusted=yes] copy:{repository.folder} noble main\n")
+    kernel = fetch_kernel("linux-image-virtual", release="noble", architecture="arm64")
+    assert {package.name for package in kernel} == {
+        *("linux-image-virtual", "linux-image-6.8-generic", "linux-modules-6.8-generic")
+    }
 
 
 def test_other_people_s_packages_are_not_taken(apt: Path, tmp_path: Path) -> None:
