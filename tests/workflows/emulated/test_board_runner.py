@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from msgspec import structs
 
-from edgedeploy.device.emulator.board import board_status
+from edgedeploy.device.emulator.board import BoardStatus, board_status
+from edgedeploy.device.emulator.state import BoardState, board_folder, write_state
 from edgedeploy.foundation.errors import BusyError, DeviceError
 from edgedeploy.foundation.progress import SILENT
 from edgedeploy.workflows.emulated import board_runner
@@ -36,6 +38,24 @@ def test_whoever_counts_meanwhile_has_a_board_of_their_own(monkeypatch: pytest.M
         monkeypatch.setattr(board_runner, "MOST_BOARDS", 2)
         with pytest.raises(BusyError, match="2 others"):
             board_runner.claim_board(named, one, SILENT)
+
+
+def test_a_board_of_another_release_does_not_count_for_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    board_folder("rpi4-counting").mkdir(parents=True)
+    write_state(board_folder("rpi4-counting"), BoardState(target="rpi4", image="", os="bookworm", disk_mb=2048))
+    booted = []
+
+    @contextlib.contextmanager
+    def emulated_board(name: str, *, target: str, os: str, **_: object) -> Iterator[BoardStatus]:
+        booted.append((name, target, os))
+        yield board_status("rpi4")
+
+    monkeypatch.setattr(board_runner, "emulated_board", emulated_board)
+    for release in ("trixie", "bookworm"):
+        with contextlib.ExitStack() as stack:
+            named = structs.replace(board_status("rpi4"), os=release)
+            board_runner.claim_board(named, stack, SILENT)
+    assert booted == [("rpi4-counting-2", "rpi4", "trixie"), ("rpi4-counting", "rpi4", "bookworm")]
 
 
 class Board:
