@@ -58,7 +58,9 @@ def connect(
             # A loaded machine emulates slowly.
             timeout_s=max(timeout_s, 60.0),
         )
-        return SshConnection(address, settings, emulated=True, counts_instructions=access.counting)
+        return SshConnection(
+            address, settings, emulated=True, counts_instructions=access.counting, emulator=access.emulator
+        )
     progress.step(f"connecting to {address}")
     host, port, user = _split(address)
     return SshConnection(address, _settings(host, port, user, accept_new=accept_new, timeout_s=timeout_s))

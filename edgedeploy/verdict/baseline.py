@@ -18,7 +18,7 @@ from edgedeploy.foundation.files import unreadable, write_bytes
 from edgedeploy.foundation.reading import BASELINE, read_file
 from edgedeploy.stats.noise import median_interval, prediction_noise
 from edgedeploy.stats.rounding import beside_limit
-from edgedeploy.values.baseline import Baseline, BaselineEntry, CountedRun, Kind, Thresholds
+from edgedeploy.values.baseline import Baseline, BaselineAccuracy, BaselineEntry, CountedRun, Kind, Thresholds
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.measurement import Measurement
 
@@ -176,14 +176,23 @@ def _entry(key: _Key, runs: Sequence[Measurement]) -> BaselineEntry:
         cpu=first.conditions.cpu,
         cpu_features=tuple(sorted(first.conditions.cpu_features)),
         runtime=first.conditions.runtime,
+        emulator=first.conditions.emulator,
         model_size_bytes=first.release.model_size_bytes,
         instructions=tuple(_counted(run.count.samples) for run in runs if run.count is not None),
         latency_p50_ms=tuple(run.timing.summary.p50_ms for run in runs if run.timing is not None and kind == "device"),
         peak_rss_bytes=tuple(run.peak_rss_bytes for run in runs if run.peak_rss_bytes is not None),
+        accuracy=next((found for run in runs if (found := _accuracy(run)) is not None), None),
     )
     if not _sound(entry):
         raise InvalidFileError(f"a measurement of {name} for {target} has a figure that is none", hint="measure again")
     return entry
+
+
+def _accuracy(run: Measurement) -> BaselineAccuracy | None:
+    if run.accuracy is None or run.accuracy.metric is None:
+        return None
+    metric = run.accuracy.metric
+    return BaselineAccuracy(metric=metric.name, value=metric.value, samples=run.accuracy.samples)
 
 
 def _sound(entry: BaselineEntry) -> bool:
@@ -195,7 +204,13 @@ def _sound(entry: BaselineEntry) -> bool:
 
 def _identity(run: Measurement) -> tuple[object, ...]:
     conditions = run.conditions
-    return run.release.id, conditions.cpu, sorted(conditions.cpu_features), sorted(conditions.runtime.items())
+    return (
+        run.release.id,
+        conditions.cpu,
+        sorted(conditions.cpu_features),
+        sorted(conditions.runtime.items()),
+        conditions.emulator,
+    )
 
 
 def _counted(samples: Sequence[int]) -> CountedRun:
@@ -251,8 +266,17 @@ def _instructions(key: str, old: BaselineEntry, new: BaselineEntry, threshold: f
         name for name in old.runtime.keys() | new.runtime.keys() if old.runtime.get(name) != new.runtime.get(name)
     ]
     now = ", ".join(f"{name} {new.runtime.get(name, 'gone')}" for name in sorted(changed))
-    note = f"another runtime: {now}" if changed else ""
-    return _grown(key, "", before, after, threshold, max(sum(widths), spread), note)
+    notes = [f"another runtime: {now}"] if changed else []
+    if other := other_emulator(old, new):
+        notes.append(other)
+    return _grown(key, "", before, after, threshold, max(sum(widths), spread), "; ".join(notes))
+
+
+def other_emulator(old: BaselineEntry, new: BaselineEntry) -> str:
+    """Say that the figures were counted in emulators of two versions; empty where not, or where one is not known."""
+    if old.emulator is None or new.emulator is None or old.emulator == new.emulator:
+        return ""
+    return f"another emulator: {old.emulator} in the baseline, {new.emulator} now: its counts may differ"
 
 
 def _half_width(runs: Sequence[CountedRun]) -> float:

@@ -53,7 +53,7 @@ def boot(
         state = structs.replace(state, phase="booting")
         write_state(folder, state)
         port = qemu.start(target, emulation, folder, kernel=image / "kernel", port=state.port, counting=state.counting)
-        state = structs.replace(state, port=port)
+        state = structs.replace(state, port=port, emulator=qemu.version(qemu.program(target, emulation)))
         write_state(folder, state)
         host_key = read_text(folder / "host_key.pub", STATE).strip()
         write_bytes(folder / "known_hosts", f"[127.0.0.1]:{port} {host_key}\n".encode())
@@ -105,6 +105,7 @@ def access_to(folder: Path, state: BoardState) -> BoardAccess:
         key_path=folder / "id_ed25519",
         known_hosts_path=folder / "known_hosts",
         counting=state.counting,
+        emulator=state.emulator,
     )
 
 

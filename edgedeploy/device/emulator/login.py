@@ -26,6 +26,8 @@ class BoardAccess(Struct, frozen=True, kw_only=True):
     known_hosts_path: Path
     counting: bool = False
     """Whether the board's clock counts instructions."""
+    emulator: str | None = None
+    """What it runs in, e.g. `"QEMU 7.2.22"`."""
 
 
 def wait_for_login(access: BoardAccess, still_on: Callable[[], bool], deadline: float) -> bool:

@@ -31,6 +31,8 @@ class BoardState(Struct, frozen=True, kw_only=True):
     """What we last did with it. Not `off`, and yet not running: it crashed, or we did."""
     port: int | None = None
     """Of its SSH on 127.0.0.1, at the last boot."""
+    emulator: str | None = None
+    """The emulator and its version, at the last boot."""
     boot_s: float | None = None
     """Seconds from the start of QEMU to the first login, at the last boot that got so far."""
 

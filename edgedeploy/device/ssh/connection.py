@@ -58,9 +58,16 @@ class SshConnection:
     """
 
     def __init__(
-        self, address: str, settings: SshSettings, *, emulated: bool | None = None, counts_instructions: bool = False
+        self,
+        address: str,
+        settings: SshSettings,
+        *,
+        emulated: bool | None = None,
+        counts_instructions: bool = False,
+        emulator: str | None = None,
     ) -> None:
         self.address = address
+        self.emulator = emulator
         if emulated is not None:
             self.emulated = emulated
         self.counts_instructions = counts_instructions
