@@ -48,6 +48,8 @@ _NAMES = {
     "EdgedeployError": "foundation.errors:EdgedeployError",
     "emulated_board": "device.emulator.board:emulated_board",
     "evidence_path": "optimize.optimize:evidence_path",
+    "gate": "workflows.gate.gate:gate",
+    "GateSettings": "workflows.gate.request:GateSettings",
     "inspect": "model.inspect:inspect_model",
     "judges": "workflows.judges:judges",
     "LEAST_PAIRS": "stats.paired_ratio:LEAST_PAIRS",

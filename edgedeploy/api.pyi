@@ -5,6 +5,7 @@ from edgedeploy.device.emulator.board import BoardStop as BoardStop
 from edgedeploy.device.connection import Connection as Connection
 from edgedeploy.deploy.status import DeviceStatus as DeviceStatus
 from edgedeploy.foundation.errors import EdgedeployError as EdgedeployError
+from edgedeploy.workflows.gate.request import GateSettings as GateSettings
 from edgedeploy.stats.paired_ratio import LEAST_PAIRS as LEAST_PAIRS
 from edgedeploy.workflows.judges import NOBODY as NOBODY
 from edgedeploy.workflows.contract import Proposal as Proposal
@@ -36,6 +37,7 @@ from edgedeploy.workflows.doctor import examine as doctor
 from edgedeploy.workflows.doctor import jobs as doctor_jobs
 from edgedeploy.device.emulator.board import emulated_board as emulated_board
 from edgedeploy.optimize.optimize import evidence_path as evidence_path
+from edgedeploy.workflows.gate.gate import gate as gate
 from edgedeploy.model.inspect import inspect_model as inspect
 from edgedeploy.workflows.judges import judges as judges
 from edgedeploy.deploy.releases import list_releases as list_releases
@@ -90,6 +92,7 @@ __all__ = [
     "Connection",
     "DeviceStatus",
     "EdgedeployError",
+    "GateSettings",
     "LEAST_PAIRS",
     "NOBODY",
     "Proposal",
@@ -121,6 +124,7 @@ __all__ = [
     "doctor_jobs",
     "emulated_board",
     "evidence_path",
+    "gate",
     "inspect",
     "judges",
     "list_releases",

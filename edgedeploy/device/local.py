@@ -42,7 +42,7 @@ class LocalConnection:
     """
 
     counts_instructions = False
-    emulator = None
+    emulator: str | None = None
 
     def __init__(self, address: str, home: Path) -> None:
         self.address = address
