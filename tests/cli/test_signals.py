@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,15 @@ import pytest
 pytestmark = pytest.mark.slow
 
 _BEGIN = """
+import signal
 import sys
 from pathlib import Path
 from edgedeploy.cli.signals import raise_when_stopped
 from edgedeploy.foundation.scratch import scratch_folder
 
 limit_s, place = float(sys.argv[1]), Path(sys.argv[2])
+# A shell's command in the background is to ignore it, and so do those that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 raise_when_stopped(limit_s)
 """
 _COMPUTES = """
@@ -50,28 +55,40 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "place"
 
 
-def begin(code: str, limit_s: float, place: Path) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _BEGIN + code, str(limit_s), str(place)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-    return process
+Begin = Callable[[str, float], subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def begin(place: Path) -> Iterator[Begin]:
+    with contextlib.ExitStack() as stack:
+
+        def begin_one(code: str, limit_s: float) -> subprocess.Popen[bytes]:
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", _BEGIN + code, str(limit_s), str(place)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
+            )
+            stack.callback(process.kill)
+            assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+            return process
+
+        yield begin_one
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_library_that_does_not_return_is_not_waited_for(number: signal.Signals, place: Path) -> None:
-    process = begin(_COMPUTES, 0.2, place)
+def test_a_library_that_does_not_return_is_not_waited_for(number: signal.Signals, begin: Begin, place: Path) -> None:
+    process = begin(_COMPUTES, 0.2)
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert list(place.iterdir()) == []
 
 
-def test_a_second_signal_ends_it_at_once(place: Path) -> None:
-    process = begin(_COMPUTES, 3600, place)
+def test_a_second_signal_ends_it_at_once(begin: Begin, place: Path) -> None:
+    process = begin(_COMPUTES, 3600)
     for _ in range(100):
         process.send_signal(signal.SIGTERM)
         try:
@@ -84,9 +101,9 @@ def test_a_second_signal_ends_it_at_once(place: Path) -> None:
     assert list(place.iterdir()) == []
 
 
-def test_a_signal_that_comes_twice_does_not_interrupt_the_clean_up(place: Path) -> None:
+def test_a_signal_that_comes_twice_does_not_interrupt_the_clean_up(begin: Begin, place: Path) -> None:
     """As where a group is signalled, and a script in it passes the signal on."""
-    process = begin(_CLEANS_UP, 60, place)
+    process = begin(_CLEANS_UP, 60)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGHUP)
     process.communicate(timeout=60)
