@@ -65,14 +65,14 @@ def resolve_gate(
             return None
 
     progress.step("checking contracts, data and baseline")
-    for target in targets:
-        tried(target, functools.partial(_check_target, target, settings.backend))
-    baseline = tried(None, functools.partial(_baseline, settings))
     contracts: dict[Path, Contract] = {}
     for path in paths:
         contract = tried(path, functools.partial(_contract, path, settings))
         if contract is not None:
             contracts[path] = contract
+    for target in targets:
+        tried(target, functools.partial(_check_target, target, settings.backend))
+    baseline = tried(None, functools.partial(_baseline, settings))
     for path, first in _same_models(contracts):
         mistakes[path] = GateProblem(
             exit_code=InvalidFileError.exit_code,
