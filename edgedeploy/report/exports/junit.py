@@ -42,6 +42,14 @@ def junit_xml(verdict: Verdict, measurement: Measurement | None = None) -> bytes
     return document([suite])
 
 
+def verdicts_junit(verdicts: Iterable[Verdict]) -> bytes:
+    """Several verdicts for which nothing was measured, a suite each."""
+    return document(
+        verdict_suite(verdict, timestamp=NO_TIME, hostname=NO_DEVICE, number=number)
+        for number, verdict in enumerate(verdicts)
+    )
+
+
 def document(suites: Iterable[ElementTree.Element]) -> bytes:
     """Return suites as a UTF-8 document."""
     root = ElementTree.Element("testsuites")
