@@ -97,12 +97,14 @@ _NAMES = {
     "target_names": "targets.load:target_names",
     "test": "workflows.measure_verified:test",
     "unconfirmed_in_words": "deploy.unjudged:unconfirmed_in_words",
+    "trend": "workflows.trend:trend",
     "uninstall": "deploy.uninstall:uninstall",
     "uninstall_everything": "deploy.uninstall:uninstall_everything",
     "updated_baseline": "verdict.baseline:updated",
     "with_retries": "deploy.retry:with_retries",
     "write_kit": "workflows.smoke.kit:write_kit",
     "write_report": "report.exports.html:write_report",
+    "write_trend": "report.exports.trend_page:write_trend",
 }
 
 __all__ = sorted(_NAMES)

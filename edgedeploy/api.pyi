@@ -77,6 +77,7 @@ from edgedeploy.workflows.judges import speed_judge as speed_judge
 from edgedeploy.deploy.status import status as status
 from edgedeploy.targets.load import target_names as target_names
 from edgedeploy.workflows.measure_verified import test as test
+from edgedeploy.workflows.trend import trend as trend
 from edgedeploy.deploy.unjudged import unconfirmed_in_words as unconfirmed_in_words
 from edgedeploy.deploy.uninstall import uninstall as uninstall
 from edgedeploy.deploy.uninstall import uninstall_everything as uninstall_everything
@@ -84,6 +85,7 @@ from edgedeploy.verdict.baseline import updated as updated_baseline
 from edgedeploy.deploy.retry import with_retries as with_retries
 from edgedeploy.workflows.smoke.kit import write_kit as write_kit
 from edgedeploy.report.exports.html import write_report as write_report
+from edgedeploy.report.exports.trend_page import write_trend as write_trend
 
 __all__ = [
     "BoardAccess",
@@ -164,6 +166,7 @@ __all__ = [
     "status",
     "target_names",
     "test",
+    "trend",
     "unconfirmed_in_words",
     "uninstall",
     "uninstall_everything",
@@ -171,6 +174,7 @@ __all__ = [
     "with_retries",
     "write_kit",
     "write_report",
+    "write_trend",
 ]
 
 def stub() -> str: ...

@@ -113,22 +113,36 @@ def load_baseline(path: Path) -> Baseline:
     Raises:
         InvalidFileError: it cannot be read, or is no baseline of this version.
     """
-    hint = "make one: edgedeploy baseline save FILE MEASUREMENT…"
     path = path.absolute()
     try:
-        baseline = msgspec.json.decode(read_file(path, BASELINE), type=Baseline)
+        content = read_file(path, BASELINE)
     except OSError as error:
         raise unreadable(path, error) from error
+    return parse_baseline(content, str(path))
+
+
+def parse_baseline(content: bytes, name: str) -> Baseline:
+    """Read the content of a baseline file.
+
+    Args:
+        name: of the file, for messages.
+
+    Raises:
+        InvalidFileError: it is no baseline of this version.
+    """
+    hint = "make one: edgedeploy baseline save FILE MEASUREMENT…"
+    try:
+        baseline = msgspec.json.decode(content, type=Baseline)
     # A ValueError is a MsgspecError or a UnicodeDecodeError; too many brackets are a RecursionError.
     except (ValueError, RecursionError) as error:
-        raise InvalidFileError(f"{path} is not a baseline", why=str(error), hint=hint) from error
+        raise InvalidFileError(f"{name} is not a baseline", why=str(error), hint=hint) from error
     if baseline.schema != SCHEMA:
         raise InvalidFileError(
-            f"{path} has schema {baseline.schema}; this edgedeploy reads {SCHEMA}", hint=f"measure again, and {hint}"
+            f"{name} has schema {baseline.schema}; this edgedeploy reads {SCHEMA}", hint=f"measure again, and {hint}"
         )
     for entry in baseline.entries:
         if not _sound(entry):
-            raise InvalidFileError(f"{path}: {entry.name} for {entry.target} has a figure that is none", hint=hint)
+            raise InvalidFileError(f"{name}: {entry.name} for {entry.target} has a figure that is none", hint=hint)
     return baseline
 
 
