@@ -111,7 +111,7 @@ def test_worse_slower_and_larger_break_with_their_words(gated: Path, tmp_path: P
     assert done.returncode == 1, done.stdout + done.stderr
     # Figures that are worse do not become what is gated against.
     assert before.read_bytes() == content
-    result, cells = read(tmp_path / "out")
+    _, cells = read(tmp_path / "out")
     assert {name: cell.state for name, cell in cells.items()} == dict.fromkeys(("larger", "slower", "worse"), "breaks")
     suites = {suite.name: suite for suite in JUnitXml.fromfile(str(tmp_path / "out/junit.xml"))}
     broken = {

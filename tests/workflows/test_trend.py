@@ -150,7 +150,7 @@ def test_the_page_is_html_and_what_commits_say_is_text(commit: Commit, file: Pat
     text = "".join(document.itertext())
     assert "</td><script>alert(1)</script>" in text and "{{ 7*7 }}" in text and "Ann & Bob" in text
     assert "x" * 201 not in text
-    assert len(document.findall(".//svg")) >= 2
+    assert len(document.findall(".//{http://www.w3.org/2000/svg}svg")) >= 2
 
 
 def test_the_terminal_gets_no_control_characters(commit: Commit, file: Path) -> None:

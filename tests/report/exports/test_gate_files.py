@@ -108,7 +108,7 @@ def test_what_was_not_run_is_skipped_and_what_is_of_no_cell_has_a_suite(gate: Ga
     JENKINS.validate(document.decode())
     first, last = junitparser.JUnitXml.fromstring(document)
     assert (first.skipped, first.failures, first.errors) == (1, 0, 0)
-    assert (last.name, last.errors, last.time) == ("edgedeploy gate", 1, 83.2)
+    assert (last.name, last.errors, last.time) == ("gate", 1, 83.2)
 
 
 def test_markdown_begins_with_the_matrix(gate: Gate) -> None:
