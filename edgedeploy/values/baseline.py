@@ -41,6 +41,8 @@ class BaselineEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     runtime: dict[str, str]
     emulator: str | None = None
     """The emulator and its version; None of real devices, and in files of earlier versions."""
+    os: str | None = None
+    """The board's or device's system; None in files of earlier versions."""
     model_size_bytes: int
     instructions: tuple[CountedRun, ...] = ()
     latency_p50_ms: tuple[float, ...] = ()

@@ -191,6 +191,7 @@ def _entry(key: _Key, runs: Sequence[Measurement]) -> BaselineEntry:
         cpu_features=tuple(sorted(first.conditions.cpu_features)),
         runtime=first.conditions.runtime,
         emulator=first.conditions.emulator,
+        os=first.conditions.os,
         model_size_bytes=first.release.model_size_bytes,
         instructions=tuple(_counted(run.count.samples) for run in runs if run.count is not None),
         latency_p50_ms=tuple(run.timing.summary.p50_ms for run in runs if run.timing is not None and kind == "device"),
@@ -281,16 +282,19 @@ def _instructions(key: str, old: BaselineEntry, new: BaselineEntry, threshold: f
     ]
     now = ", ".join(f"{name} {new.runtime.get(name, 'gone')}" for name in sorted(changed))
     notes = [f"another runtime: {now}"] if changed else []
-    if other := other_emulator(old, new):
-        notes.append(other)
+    notes += other_conditions(old, new)
     return _grown(key, "", before, after, threshold, max(sum(widths), spread), "; ".join(notes))
 
 
-def other_emulator(old: BaselineEntry, new: BaselineEntry) -> str:
-    """Say that the figures were counted in emulators of two versions; empty where not, or where one is not known."""
-    if old.emulator is None or new.emulator is None or old.emulator == new.emulator:
-        return ""
-    return f"another emulator: {old.emulator} in the baseline, {new.emulator} now: its counts may differ"
+def other_conditions(old: BaselineEntry, new: BaselineEntry) -> list[str]:
+    """Say where figures were counted in other emulators or systems, which may count otherwise. What one of both does
+    not know is not said."""
+    pairs = {"emulator": (old.emulator, new.emulator), "system": (old.os, new.os)}
+    return [
+        f"another {what}: {before} in the baseline, {now} now: its counts may differ"
+        for what, (before, now) in pairs.items()
+        if before is not None and now is not None and before != now
+    ]
 
 
 def _half_width(runs: Sequence[CountedRun]) -> float:

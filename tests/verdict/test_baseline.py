@@ -340,6 +340,19 @@ def test_an_emulator_of_another_version_is_said(counted):
         baseline_of([run_in("QEMU 7.2.22"), run_in("QEMU 10.0.2")])
 
 
+def test_another_system_is_said(counted):
+    """A board of bookworm has another Python than one of trixie."""
+
+    def run_on(os: str) -> Measurement:
+        run = counted(1e7)
+        return structs.replace(run, conditions=structs.replace(run.conditions, os=os))
+
+    old = baseline_of([run_on("Debian GNU/Linux 12 (bookworm)")])
+    verdict = check_baseline(old, baseline_of([run_on("Debian GNU/Linux 13 (trixie)")]))
+    (line,) = (each for each in verdict.lines if each.key.endswith("instructions_max"))
+    assert line.outcome is HOLDS and "another system: Debian GNU/Linux 12 (bookworm) in the baseline" in line.reason
+
+
 def test_accuracy_is_kept_beside_the_figures(counted, measurement):
     run = counted(1e7)
     assert baseline_of([structs.replace(run, accuracy=None)]).entries[0].accuracy is None

@@ -16,7 +16,7 @@ from edgedeploy.values.contract import Contract, Outcome, Verdict
 from edgedeploy.values.gate import GateCell, GateState
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.values.shipment import Shipment
-from edgedeploy.verdict.baseline import SCHEMA, baseline_of, check_baseline, other_emulator
+from edgedeploy.verdict.baseline import SCHEMA, baseline_of, check_baseline, other_conditions
 from edgedeploy.workflows.gate.request import GateSettings
 from edgedeploy.workflows.ship.ship import ship
 
@@ -123,5 +123,5 @@ def _warnings(
     known = {(entry.name, entry.target, entry.kind): entry for entry in baseline.entries} if baseline else {}
     for entry in measured.entries:
         old = known.get((entry.name, entry.target, entry.kind))
-        if old is not None and (words := other_emulator(old, entry)):
+        for words in other_conditions(old, entry) if old is not None else ():
             yield f"{words[0].upper()}{words[1:]}."
