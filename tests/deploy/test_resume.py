@@ -84,7 +84,7 @@ def test_files_that_came_whole_are_not_sent_again(make_bundle, device: LocalConn
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(data=st.data())
 def test_cut_anywhere_and_often(make_bundle, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

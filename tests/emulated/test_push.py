@@ -40,10 +40,10 @@ def test_a_power_cut_during_a_push(make_bundle, board: BoardStatus) -> None:
         old = push(make_bundle(files=shared, architecture="aarch64"), device).release
         assert is_healthy(device, old.path)
 
-    weights = {f"weights/{number:02}": os.urandom(2 << 20) for number in range(30)}
+    weights = {f"weights/{number:02}": os.urandom(2 << 20) for number in range(10)}
     bundle = make_bundle(version="2", files={**shared, **weights}, architecture="aarch64")
 
-    power_cut = WhileSending(40 << 20, lambda: board_kill(board.name))
+    power_cut = WhileSending(14 << 20, lambda: board_kill(board.name))
     with connect(board.address) as device, pytest.raises(UnreachableError, match="lost"):
         push(bundle, device, progress=power_cut)
 

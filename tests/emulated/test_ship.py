@@ -25,7 +25,7 @@ latency_p90_max_ms = 0.001
 
 
 def test_figures_come_from_the_board_and_emulated_time_breaks_nothing(board: BoardStatus, tmp_path: Path) -> None:
-    shipment = api.ship(api.load_contract(hand_over(tmp_path / "in", limits=_LIMITS)), board.address)
+    shipment = api.ship(api.load_contract(hand_over(tmp_path / "in", limits=_LIMITS, samples=32)), board.address)
     assert shipment.bundle and shipment.bundle.target == "rpi4"
     assert shipment.measurement and shipment.measurement.accuracy and shipment.measurement.timing
     conditions = shipment.measurement.conditions
@@ -33,8 +33,8 @@ def test_figures_come_from_the_board_and_emulated_time_breaks_nothing(board: Boa
     assert "Cortex-A72" in conditions.cpu
     assert conditions.emulated
     assert shipment.measurement.timing.clock == "emulated"
-    assert shipment.measurement.timing.summary.n >= 64
-    assert shipment.measurement.accuracy.samples == 80
+    assert shipment.measurement.timing.summary.n > 0
+    assert shipment.measurement.accuracy.samples == 32
     # The guard judged on a board what it judges there for `optimize --on board:…`: answers and instructions.
     judged = {execution.arithmetic: execution for execution in shipment.evidence.executions}
     assert judged["board"].isa.startswith(board.address) and judged["board"].agreement.samples >= 16

@@ -53,17 +53,20 @@ def hand_over(
     recipe: str = "int8",
     limits: str = "metric_min = 0.9\nmetric_max_drop = 0.03\nsize_reduction_min = 0.45",
     calibration_scale: float = 1.0,
+    samples: int = 80,
 ) -> Path:
     """Fill `folder`; return the contract's path.
 
     Args:
         calibration_scale: with another one than 1, calibration sees another range than the model will: what it makes
             is ruined.
+        samples: for the evaluation, of 80.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, arrays in _data().items():
         scale = np.float32(calibration_scale if name == "calibration.npz" else 1.0)
-        (folder / name).write_bytes(npz_bytes({"x": arrays[0] * scale, "labels": arrays[1]}))
+        of_all = slice(samples if name == "evaluation.npz" else None)
+        (folder / name).write_bytes(npz_bytes({"x": arrays[0][of_all] * scale, "labels": arrays[1][of_all]}))
     if not (folder / "model.onnx").exists():
         os.link(MODEL, folder / "model.onnx")
     path = folder / "contract.toml"
