@@ -180,7 +180,8 @@ def check(contracts: tuple[Path, ...], allow_code: bool, junit: Path | None, mar
 
     loaded = [api.load_contract(path) for path in contracts]
     verdicts = [api.check_hand_over(contract, allow_code=allow_code) for contract in loaded]
-    out.result(verdicts[0] if len(verdicts) == 1 else verdicts, *map(verdict_table, verdicts))
+    tables = [part for verdict in verdicts for part in (verdict_table(verdict), "")][:-1]
+    out.result(verdicts[0] if len(verdicts) == 1 else verdicts, *tables)
     write_text(junit, verdicts_junit(verdicts))
     write_text(markdown, "\n".join(map(verdict_markdown, verdicts)))
     return 0 if all(verdict.outcome is Outcome.HOLDS for verdict in verdicts) else 1
