@@ -52,6 +52,8 @@ _NAMES = {
     "EdgedeployError": "foundation.errors:EdgedeployError",
     "emulated_board": "device.emulator.board:emulated_board",
     "evidence_path": "optimize.optimize:evidence_path",
+    "gate": "workflows.gate.gate:gate",
+    "GateSettings": "workflows.gate.request:GateSettings",
     "inspect": "model.inspect:inspect_model",
     "judges": "workflows.judges:judges",
     "LEAST_PAIRS": "stats.paired_ratio:LEAST_PAIRS",
@@ -99,12 +101,14 @@ _NAMES = {
     "target_names": "targets.load:target_names",
     "test": "workflows.measure_verified:test",
     "unconfirmed_in_words": "deploy.unjudged:unconfirmed_in_words",
+    "trend": "workflows.trend:trend",
     "uninstall": "deploy.uninstall:uninstall",
     "uninstall_everything": "deploy.uninstall:uninstall_everything",
     "updated_baseline": "verdict.baseline:updated",
     "with_retries": "deploy.retry:with_retries",
     "write_kit": "workflows.smoke.kit:write_kit",
     "write_report": "report.exports.html:write_report",
+    "write_trend": "report.exports.trend_page:write_trend",
 }
 
 __all__ = sorted(_NAMES)

@@ -6,6 +6,7 @@ from edgedeploy.device.emulator.board import BoardStop as BoardStop
 from edgedeploy.device.connection import Connection as Connection
 from edgedeploy.deploy.status import DeviceStatus as DeviceStatus
 from edgedeploy.foundation.errors import EdgedeployError as EdgedeployError
+from edgedeploy.workflows.gate.request import GateSettings as GateSettings
 from edgedeploy.stats.paired_ratio import LEAST_PAIRS as LEAST_PAIRS
 from edgedeploy.workflows.judges import NOBODY as NOBODY
 from edgedeploy.workflows.contract import Proposal as Proposal
@@ -40,6 +41,7 @@ from edgedeploy.workflows.doctor import examine as doctor
 from edgedeploy.workflows.doctor import jobs as doctor_jobs
 from edgedeploy.device.emulator.board import emulated_board as emulated_board
 from edgedeploy.optimize.optimize import evidence_path as evidence_path
+from edgedeploy.workflows.gate.gate import gate as gate
 from edgedeploy.model.inspect import inspect_model as inspect
 from edgedeploy.workflows.judges import judges as judges
 from edgedeploy.deploy.releases import list_releases as list_releases
@@ -79,6 +81,7 @@ from edgedeploy.workflows.judges import speed_judge as speed_judge
 from edgedeploy.deploy.status import status as status
 from edgedeploy.targets.load import target_names as target_names
 from edgedeploy.workflows.measure_verified import test as test
+from edgedeploy.workflows.trend import trend as trend
 from edgedeploy.deploy.unjudged import unconfirmed_in_words as unconfirmed_in_words
 from edgedeploy.deploy.uninstall import uninstall as uninstall
 from edgedeploy.deploy.uninstall import uninstall_everything as uninstall_everything
@@ -86,6 +89,7 @@ from edgedeploy.verdict.baseline import updated as updated_baseline
 from edgedeploy.deploy.retry import with_retries as with_retries
 from edgedeploy.workflows.smoke.kit import write_kit as write_kit
 from edgedeploy.report.exports.html import write_report as write_report
+from edgedeploy.report.exports.trend_page import write_trend as write_trend
 
 __all__ = [
     "BoardAccess",
@@ -95,6 +99,7 @@ __all__ = [
     "Connection",
     "DeviceStatus",
     "EdgedeployError",
+    "GateSettings",
     "LEAST_PAIRS",
     "NOBODY",
     "Proposal",
@@ -129,6 +134,7 @@ __all__ = [
     "doctor_jobs",
     "emulated_board",
     "evidence_path",
+    "gate",
     "inspect",
     "judges",
     "list_releases",
@@ -168,6 +174,7 @@ __all__ = [
     "status",
     "target_names",
     "test",
+    "trend",
     "unconfirmed_in_words",
     "uninstall",
     "uninstall_everything",
@@ -175,6 +182,7 @@ __all__ = [
     "with_retries",
     "write_kit",
     "write_report",
+    "write_trend",
 ]
 
 def stub() -> str: ...

@@ -35,7 +35,9 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "All steps, and CI": {
         "ship": "Optimize, compile, push, bench, test, check and report.",
+        "gate": "Check contracts and baseline on emulated boards, for CI.",
         "baseline": "Save a release's figures; check later ones against them.",
+        "trend": "Show a baseline's figures over its commits, and what moved each.",
         "schema": "Print the JSON Schema of a file that is read or printed.",
         "doctor": "Show what this machine lacks, and the command to install it.",
     },

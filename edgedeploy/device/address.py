@@ -64,6 +64,7 @@ def connect(
             emulated=True,
             virtual_machine="kvm" if access.kvm else None,
             counts_instructions=access.counting,
+            emulator=access.emulator,
         )
     progress.step(f"connecting to {address}")
     host, port, user = _split(address)

@@ -48,6 +48,8 @@ class Connection(Protocol):
     """As the user gave it, e.g. `"board:rpi4"`."""
     counts_instructions: bool
     """Whether the device's clock goes on by one nanosecond with each instruction it executes (an emulated board)."""
+    emulator: str | None
+    """The emulator of a board that edgedeploy booted, and its version, e.g. `"QEMU 7.2.22"`; None of other devices."""
 
     @property
     def emulated(self) -> bool:

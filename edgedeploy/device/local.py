@@ -42,6 +42,7 @@ class LocalConnection:
     """
 
     counts_instructions = False
+    emulator: str | None = None
 
     def __init__(self, address: str, home: Path) -> None:
         self.address = address

@@ -78,7 +78,11 @@ def merge(first: Measurement, second: Measurement) -> Measurement:
 def _conditions(talk: Conversation, connection: Connection) -> Conditions:
     reported: dict[str, Any] = talk.field(talk.ask({"do": "hello"}), "conditions", dict[str, Any])
     try:
-        known = {"emulated": connection.emulated, "virtual_machine": connection.virtual_machine}
+        known = {
+            "emulated": connection.emulated,
+            "virtual_machine": connection.virtual_machine,
+            "emulator": connection.emulator,
+        }
         conditions = msgspec.convert({**_printable(reported), **known}, Conditions)
     except msgspec.ValidationError as error:
         raise DeviceError(

@@ -19,6 +19,14 @@ class CountedRun(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bounds of the median's confidence interval; the median itself where there are too few inferences for one."""
 
 
+class BaselineAccuracy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How good the answers on the device were."""
+
+    metric: str
+    value: float
+    samples: int
+
+
 class BaselineEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model on one kind of board. A run is one process, so one measurement file."""
 
@@ -31,10 +39,16 @@ class BaselineEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cpu_features: tuple[str, ...]
     """Sorted. Kernels are chosen by them: work on another processor is other work."""
     runtime: dict[str, str]
+    emulator: str | None = None
+    """The emulator and its version; None of real devices, and in files of earlier versions."""
+    os: str | None = None
+    """The board's or device's system; None in files of earlier versions."""
     model_size_bytes: int
     instructions: tuple[CountedRun, ...] = ()
     latency_p50_ms: tuple[float, ...] = ()
     peak_rss_bytes: tuple[int, ...] = ()
+    accuracy: BaselineAccuracy | None = None
+    """On the device, for `edgedeploy trend`: nothing is held against it, since contracts limit accuracy."""
 
 
 class Baseline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -37,6 +37,9 @@ class Conditions(Struct, frozen=True, kw_only=True):
     """The hypervisor's name where the device is a virtual machine: its times are real, and others may share its cores.
     A QEMU board that KVM ran has its name too: its times are then those of this machine's cores. None of hardware, and
     in files of earlier versions."""
+    emulator: str | None = None
+    """The emulator of a board that edgedeploy booted, and its version, e.g. `"QEMU 7.2.22"`: another one may count
+    otherwise. None of other devices, and in files of earlier versions."""
     board: str | None = None
     """As the device tree names it, e.g. `"Raspberry Pi 4 Model B Rev 1.4"`."""
     clock_max_mhz: float | None = None

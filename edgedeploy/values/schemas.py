@@ -25,6 +25,7 @@ from edgedeploy.values import (
     bundle,
     contract,
     evidence,
+    gate,
     measurement,
     model,
     quality,
@@ -36,6 +37,7 @@ from edgedeploy.values import (
 from edgedeploy.values.baseline import Baseline
 from edgedeploy.values.bundle import Manifest
 from edgedeploy.values.contract import Contract, Verdict
+from edgedeploy.values.gate import Gate
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.values.shipment import Shipment
 from edgedeploy.values.smoke import Smoke
@@ -44,7 +46,7 @@ Json = dict[str, Any]
 Rules = dict[str, dict[str, Json]]
 """Parts of a schema, by value and field."""
 
-_MODULES = (baseline, bundle, contract, evidence, measurement, model, quality, search, shipment, smoke, speed)
+_MODULES = (baseline, bundle, contract, evidence, gate, measurement, model, quality, search, shipment, smoke, speed)
 _SHA256 = {"pattern": f"^{SHA256_PATTERN}$"}
 _NAME = {"pattern": f"^{NAME_PATTERN}$"}
 _COUNT = {"minimum": 0}
@@ -106,6 +108,11 @@ _SCHEMAS = {
     ),
     "report": NamedSchema(
         Shipment, "report.json of `edgedeploy ship`", {"Shipment": {"schema": _FIRST}, **_MEASUREMENT_RULES}
+    ),
+    "gate": NamedSchema(
+        Gate,
+        "gate.json of `edgedeploy gate`",
+        {"Gate": {"schema": _FIRST, "seconds": _COUNT}, "GateCell": {"seconds": _COUNT}},
     ),
     "smoke": NamedSchema(
         Smoke,

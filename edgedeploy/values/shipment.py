@@ -30,6 +30,10 @@ class ShippedBundle(Struct, frozen=True, kw_only=True):
     files: int
     target: str
     packages: dict[str, str]
+    backend: str = ""
+    """Empty in files of earlier versions."""
+    chosen: str = ""
+    """Why it was this backend, where edgedeploy chose; empty where the user did, and in files of earlier versions."""
 
 
 class ShippedRelease(Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from edgedeploy.foundation.files import unreadable, write_bytes
 from edgedeploy.foundation.reading import BASELINE, read_file
 from edgedeploy.stats.noise import median_interval, prediction_noise
 from edgedeploy.stats.rounding import beside_limit
-from edgedeploy.values.baseline import Baseline, BaselineEntry, CountedRun, Kind, Thresholds
+from edgedeploy.values.baseline import Baseline, BaselineAccuracy, BaselineEntry, CountedRun, Kind, Thresholds
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.measurement import Measurement
 
@@ -113,22 +113,36 @@ def load_baseline(path: Path) -> Baseline:
     Raises:
         InvalidFileError: it cannot be read, or is no baseline of this version.
     """
-    hint = "make one: edgedeploy baseline save FILE MEASUREMENT…"
     path = path.absolute()
     try:
-        baseline = msgspec.json.decode(read_file(path, BASELINE), type=Baseline)
+        content = read_file(path, BASELINE)
     except OSError as error:
         raise unreadable(path, error) from error
+    return parse_baseline(content, str(path))
+
+
+def parse_baseline(content: bytes, name: str) -> Baseline:
+    """Read the content of a baseline file.
+
+    Args:
+        name: of the file, for messages.
+
+    Raises:
+        InvalidFileError: it is no baseline of this version.
+    """
+    hint = "make one: edgedeploy baseline save FILE MEASUREMENT…"
+    try:
+        baseline = msgspec.json.decode(content, type=Baseline)
     # A ValueError is a MsgspecError or a UnicodeDecodeError; too many brackets are a RecursionError.
     except (ValueError, RecursionError) as error:
-        raise InvalidFileError(f"{path} is not a baseline", why=str(error), hint=hint) from error
+        raise InvalidFileError(f"{name} is not a baseline", why=str(error), hint=hint) from error
     if baseline.schema != SCHEMA:
         raise InvalidFileError(
-            f"{path} has schema {baseline.schema}; this edgedeploy reads {SCHEMA}", hint=f"measure again, and {hint}"
+            f"{name} has schema {baseline.schema}; this edgedeploy reads {SCHEMA}", hint=f"measure again, and {hint}"
         )
     for entry in baseline.entries:
         if not _sound(entry):
-            raise InvalidFileError(f"{path}: {entry.name} for {entry.target} has a figure that is none", hint=hint)
+            raise InvalidFileError(f"{name}: {entry.name} for {entry.target} has a figure that is none", hint=hint)
     return baseline
 
 
@@ -176,14 +190,24 @@ def _entry(key: _Key, runs: Sequence[Measurement]) -> BaselineEntry:
         cpu=first.conditions.cpu,
         cpu_features=tuple(sorted(first.conditions.cpu_features)),
         runtime=first.conditions.runtime,
+        emulator=first.conditions.emulator,
+        os=first.conditions.os,
         model_size_bytes=first.release.model_size_bytes,
         instructions=tuple(_counted(run.count.samples) for run in runs if run.count is not None),
         latency_p50_ms=tuple(run.timing.summary.p50_ms for run in runs if run.timing is not None and kind == "device"),
         peak_rss_bytes=tuple(run.peak_rss_bytes for run in runs if run.peak_rss_bytes is not None),
+        accuracy=next((found for run in runs if (found := _accuracy(run)) is not None), None),
     )
     if not _sound(entry):
         raise InvalidFileError(f"a measurement of {name} for {target} has a figure that is none", hint="measure again")
     return entry
+
+
+def _accuracy(run: Measurement) -> BaselineAccuracy | None:
+    if run.accuracy is None or run.accuracy.metric is None:
+        return None
+    metric = run.accuracy.metric
+    return BaselineAccuracy(metric=metric.name, value=metric.value, samples=run.accuracy.samples)
 
 
 def _sound(entry: BaselineEntry) -> bool:
@@ -195,7 +219,13 @@ def _sound(entry: BaselineEntry) -> bool:
 
 def _identity(run: Measurement) -> tuple[object, ...]:
     conditions = run.conditions
-    return run.release.id, conditions.cpu, sorted(conditions.cpu_features), sorted(conditions.runtime.items())
+    return (
+        run.release.id,
+        conditions.cpu,
+        sorted(conditions.cpu_features),
+        sorted(conditions.runtime.items()),
+        conditions.emulator,
+    )
 
 
 def _counted(samples: Sequence[int]) -> CountedRun:
@@ -251,8 +281,20 @@ def _instructions(key: str, old: BaselineEntry, new: BaselineEntry, threshold: f
         name for name in old.runtime.keys() | new.runtime.keys() if old.runtime.get(name) != new.runtime.get(name)
     ]
     now = ", ".join(f"{name} {new.runtime.get(name, 'gone')}" for name in sorted(changed))
-    note = f"another runtime: {now}" if changed else ""
-    return _grown(key, "", before, after, threshold, max(sum(widths), spread), note)
+    notes = [f"another runtime: {now}"] if changed else []
+    notes += other_conditions(old, new)
+    return _grown(key, "", before, after, threshold, max(sum(widths), spread), "; ".join(notes))
+
+
+def other_conditions(old: BaselineEntry, new: BaselineEntry) -> list[str]:
+    """Say where figures were counted in other emulators or systems, which may count otherwise. What one of both does
+    not know is not said."""
+    pairs = {"emulator": (old.emulator, new.emulator), "system": (old.os, new.os)}
+    return [
+        f"another {what}: {before} in the baseline, {now} now: its counts may differ"
+        for what, (before, now) in pairs.items()
+        if before is not None and now is not None and before != now
+    ]
 
 
 def _half_width(runs: Sequence[CountedRun]) -> float:

@@ -23,6 +23,7 @@ class Scripted:
     emulated = False
     virtual_machine = None
     counts_instructions = False
+    emulator = None
 
     def __init__(self, said: bytes, *, exit_status: int = 1, errors: bytes = b"") -> None:
         self.stdin = io.BytesIO()

@@ -37,6 +37,7 @@ class Untouchable:
     emulated = False
     virtual_machine = None
     counts_instructions = False
+    emulator = None
 
     def run(self, *_: object, **__: object) -> Completed:
         raise AssertionError("a command was run")

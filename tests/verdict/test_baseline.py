@@ -318,3 +318,43 @@ def test_as_a_user_types_it(counted, tmp_path, monkeypatch):
     (tmp_path / "runs").mkdir()
     with pytest.raises(InvalidFileError, match="has no measurements"):
         CliRunner().invoke(cli, ["compare", "runs", "old.json"], standalone_mode=False, catch_exceptions=False)
+
+
+def test_an_emulator_of_another_version_is_said(counted):
+    """Its counts may differ: the line still decides, and says so."""
+
+    def run_in(emulator: str | None, instructions: float = 1e7) -> Measurement:
+        run = counted(instructions)
+        return structs.replace(run, conditions=structs.replace(run.conditions, emulator=emulator))
+
+    old = baseline_of([run_in("QEMU 7.2.22")])
+    assert old.entries[0].emulator == "QEMU 7.2.22"
+    verdict = check_baseline(old, baseline_of([run_in("QEMU 10.0.2", 1.01e7)]))
+    (line,) = (each for each in verdict.lines if each.key.endswith("instructions_max"))
+    assert line.outcome is BREAKS
+    assert "QEMU 7.2.22 in the baseline, QEMU 10.0.2 now: its counts may differ" in line.reason
+    for before, now in (("QEMU 7.2.22", "QEMU 7.2.22"), (None, "QEMU 10.0.2")):
+        verdict = check_baseline(baseline_of([run_in(before)]), baseline_of([run_in(now)]))
+        assert not [each for each in verdict.lines if "emulator" in each.reason]
+    with pytest.raises(MeasurementError, match="do not belong together"):
+        baseline_of([run_in("QEMU 7.2.22"), run_in("QEMU 10.0.2")])
+
+
+def test_another_system_is_said(counted):
+    """A board of bookworm has another Python than one of trixie."""
+
+    def run_on(os: str) -> Measurement:
+        run = counted(1e7)
+        return structs.replace(run, conditions=structs.replace(run.conditions, os=os))
+
+    old = baseline_of([run_on("Debian GNU/Linux 12 (bookworm)")])
+    verdict = check_baseline(old, baseline_of([run_on("Debian GNU/Linux 13 (trixie)")]))
+    (line,) = (each for each in verdict.lines if each.key.endswith("instructions_max"))
+    assert line.outcome is HOLDS and "another system: Debian GNU/Linux 12 (bookworm) in the baseline" in line.reason
+
+
+def test_accuracy_is_kept_beside_the_figures(counted, measurement):
+    run = counted(1e7)
+    assert baseline_of([structs.replace(run, accuracy=None)]).entries[0].accuracy is None
+    kept = baseline_of([structs.replace(run, accuracy=measurement.accuracy)]).entries[0].accuracy
+    assert (kept.metric, kept.value) == (measurement.accuracy.metric.name, measurement.accuracy.metric.value)

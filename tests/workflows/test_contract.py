@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import sys
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import onnx
 import onnx.parser
 import pytest
 from click.testing import CliRunner
+from junitparser import JUnitXml
 from msgspec import structs
+from support.small_contract import small_contract
 
 from edgedeploy.cli.main import cli
 from edgedeploy.foundation.errors import (
@@ -175,6 +178,20 @@ def test_as_a_user_types_it(folder):
     assert checked.return_value == 1 and "✗ breaks" in checked.output
     again = CliRunner().invoke(cli, words, standalone_mode=False)
     assert isinstance(again.exception, EdgedeployError)
+
+
+def test_several_are_checked_in_one_call(folder, tmp_path):
+    """As pre-commit does: all files that changed at once."""
+    paths = [small_contract(tmp_path / name, name) for name in ("good", "bad")]
+    paths[1].with_name("evaluation.npz").unlink()
+    words = ["contract", "check", *map(str, paths)]
+    done = CliRunner().invoke(cli, [*words, "--json", "--junit", "j.xml"], standalone_mode=False)
+    assert done.return_value == 1
+    assert [verdict["outcome"] for verdict in json.loads(done.stdout)] == ["holds", "breaks"]
+    assert [suite.failures for suite in JUnitXml.fromfile("j.xml")] == [0, 2]
+    paths[1].unlink()
+    with pytest.raises(InvalidFileError, match="does not exist"):
+        CliRunner().invoke(cli, words, standalone_mode=False, catch_exceptions=False)
 
 
 EVIL = "open('was run', 'w').close()\ndef score(outputs, labels):\n    return labels == outputs[0].argmax(axis=1)\n"

@@ -158,27 +158,30 @@ def show(contract: Path, out: Output) -> int:
 @command.command(
     epilog=examples(
         "edgedeploy contract check contract.toml --junit contract.xml",
+        "edgedeploy contract check */contract.toml",
     )
 )
-@_CONTRACT
+@click.argument("contracts", metavar="CONTRACT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--allow-code", is_flag=True, help="Import and run the Python code that CONTRACT names.")
 @report_file_options
 @common_options
-def check(contract: Path, allow_code: bool, junit: Path | None, markdown: Path | None, out: Output) -> int:
-    """Check that everything CONTRACT names exists and matches.
+def check(contracts: tuple[Path, ...], allow_code: bool, junit: Path | None, markdown: Path | None, out: Output) -> int:
+    """Check that everything each CONTRACT names exists and matches.
 
     Checked are model, data, metric, recipe, targets and expiry date.
     A dataset or metric that is Python code is run only with --allow-code; without, its line is not determined. Exits 0
-    when everything matches, 1 otherwise.
+    when everything matches, 1 otherwise. With several contracts, --json prints a list.
     """
     from edgedeploy import api
-    from edgedeploy.report.exports.junit import junit_xml
+    from edgedeploy.report.exports.junit import verdicts_junit
     from edgedeploy.report.exports.markdown import verdict_markdown
     from edgedeploy.report.terminal.verdict import verdict_table
     from edgedeploy.values.contract import Outcome
 
-    verdict = api.check_hand_over(api.load_contract(contract), allow_code=allow_code)
-    out.result(verdict, verdict_table(verdict))
-    write_text(junit, junit_xml(verdict))
-    write_text(markdown, verdict_markdown(verdict))
-    return 0 if verdict.outcome is Outcome.HOLDS else 1
+    loaded = [api.load_contract(path) for path in contracts]
+    verdicts = [api.check_hand_over(contract, allow_code=allow_code) for contract in loaded]
+    tables = [part for verdict in verdicts for part in (verdict_table(verdict), "")][:-1]
+    out.result(verdicts[0] if len(verdicts) == 1 else verdicts, *tables)
+    write_text(junit, verdicts_junit(verdicts))
+    write_text(markdown, "\n".join(map(verdict_markdown, verdicts)))
+    return 0 if all(verdict.outcome is Outcome.HOLDS for verdict in verdicts) else 1

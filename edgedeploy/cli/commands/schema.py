@@ -9,7 +9,7 @@ import click
 from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.output import Output, common_options
 
-SCHEMAS = ("baseline", "contract", "manifest", "measurement", "report", "smoke", "verdict")
+SCHEMAS = ("baseline", "contract", "gate", "manifest", "measurement", "report", "smoke", "verdict")
 
 
 @click.command(
@@ -21,7 +21,8 @@ SCHEMAS = ("baseline", "contract", "manifest", "measurement", "report", "smoke",
 @click.argument("name", type=click.Choice(SCHEMAS), metavar="NAME")
 @common_options
 def command(name: str, out: Output) -> int:
-    """Print the JSON Schema of NAME: baseline, contract, manifest, measurement, report, smoke or verdict.
+    """Print the JSON Schema of NAME: baseline, contract, gate, manifest, measurement,
+    report, smoke or verdict.
 
     The output is JSON with or without --json. A contract is TOML: convert it to JSON to validate it.
     """

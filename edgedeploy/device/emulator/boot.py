@@ -55,7 +55,8 @@ def boot(
         state = structs.replace(state, phase="booting")
         write_state(folder, state)
         port, kvm = _start(folder, image / "kernel", target, emulation, state, progress)
-        state = structs.replace(state, port=port, kvm=kvm)
+        version = qemu.version(qemu.program(target, emulation))
+        state = structs.replace(state, port=port, kvm=kvm, emulator=version)
         write_state(folder, state)
         host_key = read_text(folder / "host_key.pub", STATE).strip()
         write_bytes(folder / "known_hosts", f"[127.0.0.1]:{port} {host_key}\n".encode())
@@ -121,6 +122,7 @@ def access_to(folder: Path, state: BoardState) -> BoardAccess:
         known_hosts_path=folder / "known_hosts",
         counting=state.counting,
         kvm=state.kvm,
+        emulator=state.emulator,
     )
 
 

@@ -28,6 +28,8 @@ class BoardAccess(Struct, frozen=True, kw_only=True):
     """Whether the board's clock counts instructions."""
     kvm: bool = False
     """Whether its programs run on this machine's own cores."""
+    emulator: str | None = None
+    """What it runs in, e.g. `"QEMU 7.2.22"`."""
 
 
 def wait_for_login(access: BoardAccess, still_on: Callable[[], bool], deadline: float) -> bool:

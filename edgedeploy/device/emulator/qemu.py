@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from edgedeploy.foundation.errors import BoardError, BusyError, UnsupportedError
 from edgedeploy.foundation.files import unwritable
-from edgedeploy.foundation.programs import find, last_lines
+from edgedeploy.foundation.programs import completed, find, last_lines
 from edgedeploy.foundation.reading import STATE, SYSTEM_TEXT, read_file, read_text
 from edgedeploy.values.target import Emulation, Target
 
@@ -28,6 +29,7 @@ _PROGRAMS = {"arm64": "qemu-system-aarch64", "armhf": "qemu-system-arm"}
 _START_TIMEOUT_S = 60.0
 KILL_TIMEOUT_S = 10.0
 _ATTEMPTS = 5
+_VERSION = re.compile(r"QEMU emulator version (\d+(?:\.\d+){1,3})")
 _PORT_IS_TAKEN = "host forwarding"
 """QEMU's message where it cannot listen on the port that the board's SSH is forwarded from."""
 
@@ -179,6 +181,26 @@ def _launch(line: list[str], *handles: int) -> subprocess.CompletedProcess[str]:
         timeout=_START_TIMEOUT_S,
         check=False,
     )
+
+
+def version(emulator: str) -> str | None:
+    """Return the version of an installed emulator as measurements name it, e.g. `"QEMU 7.2.22"`.
+
+    Args:
+        emulator: as `program` names it.
+
+    Returns:
+        None where it does not say.
+
+    Raises:
+        HostError: it is not installed.
+    """
+    try:
+        result = completed([find(emulator), "--version"], timeout_s=_START_TIMEOUT_S)
+    except OSError:
+        return None
+    found = _VERSION.search(result.stdout)
+    return f"QEMU {found[1]}" if found else None
 
 
 def is_on(folder: Path) -> bool:

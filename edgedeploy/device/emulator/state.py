@@ -35,6 +35,8 @@ class BoardState(Struct, frozen=True, kw_only=True):
     """Of its SSH on 127.0.0.1, at the last boot."""
     kvm: bool = False
     """Whether its programs ran on this machine's own cores, at the last boot."""
+    emulator: str | None = None
+    """The emulator and its version, at the last boot."""
     boot_s: float | None = None
     """Seconds from the start of QEMU to the first login, at the last boot that got so far."""
 

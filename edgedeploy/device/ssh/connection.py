@@ -65,8 +65,10 @@ class SshConnection:
         emulated: bool | None = None,
         virtual_machine: str | None = None,
         counts_instructions: bool = False,
+        emulator: str | None = None,
     ) -> None:
         self.address = address
+        self.emulator = emulator
         if emulated is not None:
             self.emulated = emulated
         if emulated:  # a board of ours, which is not asked

@@ -34,6 +34,7 @@ from edgedeploy.report.exports.page_sections import (
     work,
 )
 from edgedeploy.report.exports.page_text import breakable, time_in_words
+from edgedeploy.report.exports.templates import page_environment
 from edgedeploy.values.shipment import Shipment
 
 if TYPE_CHECKING:
@@ -79,16 +80,8 @@ def render(shipment: Shipment) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    """Return the template's environment: everything is escaped, and each name it uses is defined."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("edgedeploy", "report/exports"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """Return the template's environment, with the names that it uses."""
+    environment = page_environment()
     environment.globals.update(
         breakable=breakable,
         bytes=bytes_in_words,

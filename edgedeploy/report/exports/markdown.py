@@ -29,7 +29,7 @@ from edgedeploy.report.content.wording import (
 from edgedeploy.values.contract import Outcome, Verdict
 from edgedeploy.values.shipment import Shipment
 
-_MARKS = {Outcome.HOLDS: "✅", Outcome.BREAKS: "❌", Outcome.NOT_DETERMINED: "❔"}
+MARKS = {Outcome.HOLDS: "✅", Outcome.BREAKS: "❌", Outcome.NOT_DETERMINED: "❔"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&@])")
 """What has a meaning within a line (https://github.github.com/gfm/#backslash-escapes). A device may say anything."""
 
@@ -41,17 +41,17 @@ def verdict_markdown(verdict: Verdict) -> str:
         limit, figure = limit_and_figure(line)
         what = f"{relation(line)} {limit}"
         rows.append((limit_name(line), what, figure, line.outcome, line.reason))
-    table = _table(
+    rows_shown = table(
         ("limit", "", "figure", "outcome", "why"),
         [
-            (_plain(key), _plain(limit), _plain(figure), f"{_MARKS[outcome]} {OUTCOME_WORDS[outcome]}", _plain(why))
+            (plain(key), plain(limit), plain(figure), f"{MARKS[outcome]} {OUTCOME_WORDS[outcome]}", plain(why))
             for key, limit, figure, outcome, why in rows
         ],
     )
-    mark, outcome = _MARKS[verdict.outcome], OUTCOME_WORDS[verdict.outcome]
-    head = f"### {mark} {verdict.kind.capitalize()} {_plain(verdict.contract)}: {outcome}"
-    owner = [f"Owner of the contract: {_plain(verdict.owner)}.", ""] if verdict.owner else []
-    return "\n".join([head, "", verdict_counts(verdict), "", *owner, *table]) + "\n"
+    mark, outcome = MARKS[verdict.outcome], OUTCOME_WORDS[verdict.outcome]
+    head = f"### {mark} {verdict.kind.capitalize()} {plain(verdict.contract)}: {outcome}"
+    owner = [f"Owner of the contract: {plain(verdict.owner)}.", ""] if verdict.owner else []
+    return "\n".join([head, "", verdict_counts(verdict), "", *owner, *rows_shown]) + "\n"
 
 
 def shipment_markdown(shipment: Shipment) -> str:
@@ -61,21 +61,21 @@ def shipment_markdown(shipment: Shipment) -> str:
     if shipment.verdict is not None:
         parts += [verdict_markdown(shipment.verdict)]
     else:
-        parts += [f"### ❌ {_plain(contract.name)} {_plain(contract.version)}: the optimized model was refused", ""]
-    parts += [*(f"- {_plain(reason)}" for reason in (*evidence.reasons, *shipment.remarks)), ""]
+        parts += [f"### ❌ {plain(contract.name)} {plain(contract.version)}: the optimized model was refused", ""]
+    parts += [*(f"- {plain(reason)}" for reason in (*evidence.reasons, *shipment.remarks)), ""]
     changed = [(row.what, row.before, row.after, row.change) for row in comparison(shipment)]
-    parts += _table(
+    parts += table(
         (f"{contract.name} {contract.version}", "before", f"after ({contract.recipe})", "change"),
-        [tuple(map(_plain, row)) for row in changed],
+        [tuple(map(plain, row)) for row in changed],
     )
     if noisy := noisiest_in_words(evidence.layers):
-        parts += ["", _plain(noisy)]
+        parts += ["", plain(noisy)]
     for breakage in breakages(shipment):
         parts += _breakage(breakage)
     if shipment.bundle is not None and shipment.release is not None:
         bundle, release = bytes_in_words(shipment.bundle.size_bytes), shipment.release
         words = f"Release {release.id} on {shipment.device}: bundle {bundle}, sent {sent_in_words(release)}."
-        parts += ["", _plain(words)]
+        parts += ["", plain(words)]
     return "\n".join(parts) + "\n"
 
 
@@ -84,22 +84,23 @@ def _breakage(breakage: Breakage) -> list[str]:
     changed = changed_classes(breakage.classes)
     if not breakage.broken.count and not changed:
         return []
-    parts = ["", f"<details><summary>Regressions {_plain(breakage.between)}</summary>", ""]
-    parts += [f"{_plain(worse_in_words(breakage))}.", ""]
+    parts = ["", f"<details><summary>Regressions {plain(breakage.between)}</summary>", ""]
+    parts += [f"{plain(worse_in_words(breakage))}.", ""]
     if breakage.classes is not None and changed:
-        parts += [f"{_plain(classes_in_words(breakage.classes))}:", ""]
-        parts += [*_table(HEAD, [tuple(map(_plain, class_row(figure))) for figure in changed]), ""]
+        parts += [f"{plain(classes_in_words(breakage.classes))}:", ""]
+        parts += [*table(HEAD, [tuple(map(plain, class_row(figure))) for figure in changed]), ""]
     return [*parts, "</details>"]
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table whose cells are Markdown; those of its head are plain words."""
     return [
-        "| " + " | ".join(map(_plain, head)) + " |",
+        "| " + " | ".join(map(plain, head)) + " |",
         "|" + " --- |" * len(head),
         *("| " + " | ".join(row) + " |" for row in rows),
     ]
 
 
-def _plain(words: str) -> str:
+def plain(words: str) -> str:
     """Words that are shown as they are: on one line, with nothing that Markdown or HTML takes for its own."""
     return _SPECIAL.sub(r"\\\1", one_line(words))

@@ -28,6 +28,8 @@ def bundle_facts(bundle: Bundle) -> ShippedBundle:
         files=len(bundle.manifest.files) + 1,
         target=bundle.manifest.target,
         packages=bundle.manifest.runtime.packages,
+        backend=bundle.manifest.runtime.backend,
+        chosen=bundle.manifest.runtime.chosen,
     )
 
 

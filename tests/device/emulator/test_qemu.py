@@ -228,3 +228,21 @@ def test_each_board_is_of_its_core_and_of_a_size_that_is_sold(tmp_path: Path) ->
 def test_architectures_without_emulation_are_refused() -> None:
     with pytest.raises(UnsupportedError, match="armel"):
         qemu.program(TARGET, structs.replace(EMULATION, debian_architecture="armel"))
+
+
+@pytest.mark.parametrize(
+    ("says", "version"),
+    [
+        ("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)", "QEMU 7.2.22"),
+        ("QEMU emulator version 8.2.2 (Debian 1:8.2.2+ds-0ubuntu1.10)", "QEMU 8.2.2"),
+        ("something else 1.0", None),
+    ],
+)
+def test_its_version_is_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, version: str | None
+) -> None:
+    program = tmp_path / "qemu-system-aarch64"
+    program.write_text(f"#!/bin/sh\necho '{says}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert qemu.version("qemu-system-aarch64") == version

@@ -167,6 +167,7 @@ class Answers:
     address = "ssh://liar"
     emulated = False
     counts_instructions = False
+    emulator = None
 
     def __init__(self, stdout: bytes, exit_status: int = 0) -> None:
         self._completed = Completed(exit_status=exit_status, stdout=stdout, stderr=b"sh: not\x1b[2Jfound")

@@ -19,6 +19,7 @@ class Board:
 
     emulated = False
     counts_instructions = False
+    emulator = None
     address = "ssh://board"
 
     def __init__(self, said: str) -> None:

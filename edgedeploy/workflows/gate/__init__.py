@@ -1,0 +1,1 @@
+"""The gate of CI: contracts on emulated boards that count, and their figures against a baseline."""
