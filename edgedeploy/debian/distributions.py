@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import platform
+import re
 from pathlib import Path
 
 from msgspec import Struct
+
+from edgedeploy.foundation.reading import APT_SOURCES, read_text
 
 
 class Distribution(Struct, frozen=True, kw_only=True):
@@ -21,10 +24,27 @@ class Distribution(Struct, frozen=True, kw_only=True):
     """Code names of those that boards can have."""
     other_names: frozenset[str]
     """Further names that suites of its mirrors have. Some are for whatever release is in that role."""
+    every_architecture: bool
+    """Whether each of its mirrors has the packages of all."""
     mirror: str
-    """That is asked where this machine has none, with `keyring`; empty where there is none for every architecture."""
+    """That is asked where this machine has none, with `keyring`; empty where none is known."""
     kernel_parts: tuple[str, ...]
     """How the names of the packages begin that a kernel and its modules are in."""
+
+
+_DEBOOTSTRAP = Path("/usr/sbin/debootstrap")
+
+
+def mirror_of_debootstrap(program: Path = _DEBOOTSTRAP) -> str:
+    """Read Debian's own mirror from the program that makes Debian systems, a shell script; empty where it is not there.
+
+    The lists of the mirror are signed: it need not be https, which a machine without certificates cannot use.
+    """
+    try:
+        found = re.search(r'^DEF_MIRROR="(https?://[^"\s]+/debian)"$', read_text(program, APT_SOURCES), re.MULTILINE)
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return found[1] if found else ""
 
 
 DEBIAN = Distribution(
@@ -34,8 +54,8 @@ DEBIAN = Distribution(
     keyring_package="debian-archive-keyring",
     releases=frozenset({"bullseye", "bookworm", "trixie", "forky"}),
     other_names=frozenset({"stable", "oldstable", "oldoldstable", "testing", "unstable", "sid", "buster"}),
-    # What Debian's own installer writes. Not https: a machine may have no certificates, and the lists are signed.
-    mirror="http://deb.debian.org/debian",
+    every_architecture=True,
+    mirror=mirror_of_debootstrap(),
     kernel_parts=("linux-image-",),
 )
 UBUNTU = Distribution(
@@ -45,6 +65,7 @@ UBUNTU = Distribution(
     keyring_package="ubuntu-keyring",
     releases=frozenset({"jammy", "noble", "resolute"}),  # those with long-term support
     other_names=frozenset({"focal", "devel"}),
+    every_architecture=False,
     mirror="",
     kernel_parts=("linux-image-", "linux-modules-"),
 )

@@ -5,7 +5,7 @@
    are signed and have all that is asked for;
 3. the mirror that `EDGEDEPLOY_DEBIAN_MIRROR` names;
 4. the mirrors that this machine has another release of the distribution from: they have all;
-5. Debian's own mirror, where its keys are there.
+5. Debian's own mirror as debootstrap names it, where that and Debian's keys are there.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _elsewhere(
 ) -> Iterator[tuple[str, tuple[AptSource, ...]]]:
     """Yield further sources to try, each with the words for where they are."""
     keyring = distribution.keyring
-    mirror = os.environ.get(MIRROR_VARIABLE, "") if distribution.mirror else ""
+    mirror = os.environ.get(MIRROR_VARIABLE, "") if distribution.every_architecture else ""
     if mirror:
         if not keyring.is_file():
             raise _no_keyring(mirror, distribution)
@@ -169,21 +169,26 @@ def _refusal(release: str, distribution: Distribution, trials: Sequence[_Trial])
             )
     said = "; ".join(f"{trial.what}: {last_lines(trial.said, count=2)}" for trial in certain if trial.said.strip())
     why = said or "none of this machine's apt sources has it"
-    if not distribution.mirror:
-        source = (
-            f"deb [arch=arm64 signed-by={distribution.keyring}] http://ports.ubuntu.com/ubuntu-ports {release} main"
-        )
+    if not distribution.every_architecture:
+        source = f"deb [arch=arm64 signed-by={distribution.keyring}] http://HOST/ubuntu-ports {release} main"
         return HostError(
             f"no apt source of this machine has {name} for Arm",
             why=why,
-            hint=f"echo '{source}' | sudo tee /etc/apt/sources.list.d/ports.list",
+            hint=f"name a mirror of Ubuntu's ports: echo '{source}' | sudo tee /etc/apt/sources.list.d/ports.list",
         )
     if not distribution.keyring.is_file():
         return HostError(
             f"no apt source of this machine has {name}, and the keys that would check another are missing",
             why=why,
-            hint=f"with the keys it comes from {distribution.mirror}, or from the mirror in {MIRROR_VARIABLE}: "
-            f"{apt_line(distribution.keyring_package)}",
+            hint=f"with these it comes from Debian's own mirror, or from the one in {MIRROR_VARIABLE}: "
+            f"{apt_line(distribution.keyring_package, 'debootstrap')}",
+        )
+    if not distribution.mirror:
+        return HostError(
+            f"no apt source of this machine has {name}",
+            why=why,
+            hint=f"with debootstrap it comes from Debian's own mirror, or from the one in {MIRROR_VARIABLE}: "
+            f"{apt_line('debootstrap')}",
         )
     return HostError(
         f"no apt source of this machine has {name}",

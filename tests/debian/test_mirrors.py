@@ -15,7 +15,7 @@ from support.apt_repository import Repository
 
 from edgedeploy.debian import mirrors
 from edgedeploy.debian.apt import Apt
-from edgedeploy.debian.distributions import DEBIAN, UBUNTU, Distribution
+from edgedeploy.debian.distributions import DEBIAN, UBUNTU, Distribution, mirror_of_debootstrap
 from edgedeploy.debian.mirrors import MIRROR_VARIABLE, ask_sources, working_sources
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.programs import apt_line
@@ -141,6 +141,25 @@ def test_no_network_and_no_source_are_told_apart(apt: Path, tmp_path: Path, monk
     with pytest.raises(HostError, match="no apt source of this machine has Debian trixie") as caught:
         ask_sources("trixie", "arm64")
     assert f"export {MIRROR_VARIABLE}=" in caught.value.hint
+    know(monkeypatch, structs.replace(DEBIAN, keyring=Path(__file__), mirror=""))
+    with pytest.raises(HostError, match="no apt source of this machine has Debian trixie") as caught:
+        ask_sources("trixie", "arm64")
+    assert caught.value.hint.endswith(apt_line("debootstrap"))
+
+
+@pytest.mark.parametrize(
+    ("text", "mirror"),
+    [
+        ('set -e\nDEF_MIRROR="http://debian.example/debian"\n', "http://debian.example/debian"),
+        ('DEF_MIRROR="$1"\n', ""),
+        ('DEF_MIRROR="http://ubuntu.example/ubuntu"\n', ""),
+        ("", ""),
+    ],
+)
+def test_debootstrap_knows_debian_s_own_mirror(text: str, mirror: str, tmp_path: Path) -> None:
+    (tmp_path / "debootstrap").write_text(text)
+    assert mirror_of_debootstrap(tmp_path / "debootstrap") == mirror
+    assert mirror_of_debootstrap(tmp_path / "none") == ""
 
 
 @pytest.mark.slow
@@ -153,7 +172,9 @@ def test_a_host_s_source_that_does_not_answer_is_named(apt: Path) -> None:
 def test_a_host_without_keys_is_told_of_both_ways(apt: Path) -> None:
     with pytest.raises(HostError, match="keys that would check another are missing") as caught:
         sources()
-    assert MIRROR_VARIABLE in caught.value.hint and caught.value.hint.endswith(apt_line("debian-archive-keyring"))
+    assert MIRROR_VARIABLE in caught.value.hint and caught.value.hint.endswith(
+        apt_line("debian-archive-keyring", "debootstrap")
+    )
 
 
 def test_ubuntu_s_packages_come_from_the_host_s_sources_alone(
@@ -164,7 +185,7 @@ def test_ubuntu_s_packages_come_from_the_host_s_sources_alone(
     (apt / "archive.list").write_text(f"deb [trusted=yes] copy:{tmp_path}/archive noble main\n")
     with pytest.raises(HostError, match="no apt source of this machine has Ubuntu noble for Arm") as caught:
         sources(release="noble")
-    assert "ports.ubuntu.com" in caught.value.hint
+    assert "http://HOST/ubuntu-ports noble main" in caught.value.hint
     ports = repository(tmp_path / "ports", "noble", origin="Ubuntu")
     (apt / "ports.list").write_text(f"deb [trusted=yes arch=arm64] copy:{ports.folder} noble main\n")
     assert sources(release="noble") == [(f"copy:{ports.folder}", "noble")]

@@ -124,8 +124,8 @@ def test_a_host_without_debian_is_told_what_to_do(apt: Path, tmp_path: Path, mon
     (apt / "ubuntu.list").write_text("deb http://127.0.0.1:9/ubuntu jammy main\n")
     with pytest.raises(HostError, match="no apt source of this machine has Debian bookworm") as caught:
         get("wanted")
-    assert "deb.debian.org" in caught.value.hint and mirrors.MIRROR_VARIABLE in caught.value.hint
-    assert caught.value.hint.endswith("apt-get install -y --no-install-recommends debian-archive-keyring")
+    assert "Debian's own mirror" in caught.value.hint and mirrors.MIRROR_VARIABLE in caught.value.hint
+    assert caught.value.hint.endswith("apt-get install -y --no-install-recommends debian-archive-keyring debootstrap")
     monkeypatch.setenv(mirrors.MIRROR_VARIABLE, f"copy:{tmp_path}/debian")
     with pytest.raises(HostError, match="no keyring") as caught:
         get("wanted")

@@ -66,7 +66,7 @@ def test_whether_packages_can_be_had_is_asked_of_the_sources(tmp_path: Path, mon
     findings = {finding.what: finding for finding in doctor.examine(ask_network=True).findings}
     bookworm, trixie = (findings[f"packages of Debian {name}"] for name in ("bookworm", "trixie"))
     assert (bookworm.state, bookworm.detail) == ("ready", f"from copy:{mirror.folder}")
-    assert trixie.state == "missing" and trixie.hint.endswith("debian-archive-keyring")
+    assert trixie.state == "missing" and trixie.hint.endswith("debian-archive-keyring debootstrap")
     # A release that boards need not have stops nobody.
     monkeypatch.setattr(systems, "own_release", lambda: "bookworm")
     findings = {finding.what: finding for finding in doctor.examine(ask_network=True).findings}
