@@ -52,6 +52,7 @@ def prepare(model: Path, feed: Feed) -> Graph:
     guards = take_branches(whole, feed)
     _bind(whole, feed)
     _drop_unread_biases(whole)
+    _flatten_around_hardmax(whole)
     simple = _simplified(whole)
     for node in simple.graph.node:
         _refuse(node)
@@ -81,6 +82,31 @@ def _drop_unread_biases(model: onnx.ModelProto) -> None:
         betas = [attribute.f for attribute in node.attribute if attribute.name == "beta"]
         if node.op_type == "Gemm" and betas == [0.0]:
             del node.input[2:]
+
+
+def _flatten_around_hardmax(model: onnx.ModelProto) -> None:
+    """Write out what Hardmax did until opset 13: it went over all dimensions from `axis` on, as one.
+
+    The library that has a kernel for it knows the later one alone, which goes over one dimension.
+    """
+    if not 5 <= next((each.version for each in model.opset_import if not each.domain), 0) < 13:
+        return
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        if node.op_type == "Hardmax" and not node.domain:
+            name, make = node.output[0], onnx.helper.make_node
+            axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+            model.graph.node.extend(
+                (
+                    make("Shape", [node.input[0]], [f"{name}:shape"]),
+                    make("Flatten", [node.input[0]], [f"{name}:flat"], axis=axis),
+                    make("Hardmax", [f"{name}:flat"], [f"{name}:rows"], axis=1),
+                    make("Reshape", [f"{name}:rows", f"{name}:shape"], [name]),
+                )
+            )
+        else:
+            model.graph.node.append(node)
 
 
 def _options(level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.SessionOptions:

@@ -154,6 +154,14 @@ def test_every_kernel_agrees_with_onnxruntime(
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5, err_msg=f"{output.name} on {target}")
 
 
+@pytest.mark.parametrize("opset", [9, 12, 13])
+@pytest.mark.parametrize("operator", ["Hardmax", "Softmax", "LogSoftmax"])
+def test_what_earlier_opsets_did_over_several_dimensions(operator: str, opset: int, tmp_path: Path) -> None:
+    model = _model(f"(float[2,4,5,6] x) => (float[N] y) {{ y = {operator} <axis=2> (x) }}", {}, opset)
+    feed = {"x": np.random.default_rng(0).standard_normal((2, 4, 5, 6)).astype(np.float32)}
+    np.testing.assert_allclose(run_natively(model, feed, "x86-64", tmp_path)[0], run_exactly(model, feed)[0], rtol=1e-4)
+
+
 def test_the_same_model_gives_the_same_files() -> None:
     model, feed = _every_kernel()
     assert sources_of(model, feed)[1].files == sources_of(model, feed)[1].files
