@@ -11,6 +11,7 @@ from edgedeploy.device.emulator.state import board_folder
 from edgedeploy.foundation.errors import BusyError
 from edgedeploy.foundation.locks import exclusive
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.targets.load import load_target
 
 _MOST_BOARDS = 8
 """Of one kind, at the same time: each has a disk of 2 GB."""
@@ -38,10 +39,24 @@ def gate_board(target: str, *, minimal: bool, progress: Progress) -> Iterator[Bo
             except BusyError:
                 continue
             yield stack.enter_context(
-                emulated_board(name, target=target, counting=True, minimal=minimal or None, progress=progress)
+                emulated_board(
+                    name,
+                    target=target,
+                    os=_release(target),
+                    counting=True,
+                    minimal=minimal or None,
+                    progress=progress,
+                )
             )
             return
     raise BusyError(f"{_MOST_BOARDS} gates on boards of target {target} are at work", hint="wait for one of them")
+
+
+def _release(target: str) -> str | None:
+    """Choose a board's system by its target alone: counts of another one differ, whichever machine boots it."""
+    name, _, release = target.partition(":")
+    emulation = load_target(name).emulation
+    return release or (emulation.debian_release if emulation else None)
 
 
 def board_name(target: str, *, minimal: bool, number: int = 1) -> str:
