@@ -58,7 +58,10 @@ def _table(table: Table, console: Console) -> Iterator[RenderableType]:
     headings = [_held(column.header) for column in table.columns]
     tops = [[heading] if table.show_header else [] for heading in headings]
     shown = [[*top, *column] for top, column in zip(tops, cells, strict=True)]
-    longest = [max(map(_longest_word, column), default=0) for column in shown]
+    longest = [
+        max(map(_widest_line if column.no_wrap else _longest_word, found), default=0)
+        for column, found in zip(table.columns, shown, strict=True)
+    ]
     widest = [max(map(_widest_line, column), default=0) for column in shown]
     edges = _width(_rebuilt(table, headings, cells, widest), console) - sum(widest)
     available = console.width - edges

@@ -121,3 +121,13 @@ def test_columns_fit(sizes: list[tuple[int, int]], available: int) -> None:
     assert sum(widths) <= max(available, sum(longest))
     if sum(widest) <= available:
         assert widths == widest
+
+
+@pytest.mark.parametrize("width", range(30, 70))
+def test_a_column_that_is_not_to_be_broken_is_in_one_piece(width: int) -> None:
+    table = Table(box=None)
+    table.add_column("limit")
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("why")
+    table.add_row("model.sha256", "✗ breaks", "/a/path/to/the/model.onnx does not exist")
+    assert "✗ breaks" in printed(width, table)

@@ -15,7 +15,7 @@ from edgedeploy.compile.onnx_to_tflite.answers import ARITHMETICS, ask
 from edgedeploy.compile.onnx_to_tflite.edges import Edge, identity, layouts, with_edges
 from edgedeploy.compile.onnx_to_tflite.environment import convert
 from edgedeploy.compile.onnx_to_tflite.pinned import input_name, output_name, pin
-from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
 from edgedeploy.foundation.reading import MODEL, read_file
@@ -94,6 +94,9 @@ def to_tflite(model: Path, golden: Path, samples: int, progress: Progress, *, so
             return work.fitted(read_file(raw, MODEL), tolerance_for(source))
     except UnsupportedError as error:
         raise UnsupportedError(error.what, why=error.why, hint=error.hint) from error
+    except InvalidFileError as error:
+        # It is the converter's file, and no fault of the user's.
+        raise UnsupportedError("onnx2tf writes no whole TensorFlow Lite model", why=error.why or error.what) from error
 
 
 def quantized(operators: Collection[str]) -> str | None:
