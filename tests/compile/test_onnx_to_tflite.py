@@ -265,9 +265,7 @@ def program(folder: Path, text: str) -> Path:
 def test_a_result_that_no_reader_takes_is_the_converter_s_and_no_damage(tmp_path, rng, converter) -> None:
     converter(b"\x1c\0\0\0TFL3" + bytes(64))
     with pytest.raises(UnsupportedError, match="onnx2tf writes no whole"):
-        converted(
-            tmp_path, "agraph (float[1,2] the_x) => (float[1,2] y) { y = Identity(the_x) }", samples(rng, 1, (1, 2))
-        )
+        converted(tmp_path, DOUBLE, samples(rng, 1))
 
 
 @pytest.mark.parametrize(
