@@ -63,15 +63,19 @@ def _scales(node: Node) -> list[float]:
 
 
 def _coordinates(transform: str, scale: float, before: int, after: int) -> np.ndarray:
-    """Return the coordinate in the source of each element, float64 [after]."""
-    at = np.arange(after, dtype=np.float64)
+    """Return the coordinate in the source of each element, float32 [after].
+
+    In single precision and this order, as onnxruntime does it (upsamplebase.h, GetOriginalCoordinateFunc): whether one
+    lies just between two elements, or a little beyond, decides which of them is the nearest.
+    """
+    at, half = np.arange(after, dtype=np.float32), np.float32(0.5)
     if transform == "asymmetric":
-        return at / scale
+        return at / np.float32(scale)
     if transform == "align_corners":
-        return at * ((before - 1) / (after - 1)) if after > 1 else at * 0
+        return at * np.float32(before - 1) / np.float32(after - 1) if after > 1 else at * 0
     if transform == "pytorch_half_pixel" and after == 1:
         return at * 0
-    return (at + 0.5) / scale - 0.5
+    return (at + half) / np.float32(scale) - half
 
 
 def _resize_axis(
@@ -88,7 +92,7 @@ def _resize_axis(
     """Write one dimension: tables of offsets, and of shares for linear ones, are computed here.
 
     Args:
-        at: float64 [shape[axis]], the coordinate in the source of each element.
+        at: float32 [shape[axis]], the coordinate in the source of each element.
         extent: of the source along `axis`; its other dimensions are those of `shape`.
     """
     last, step = extent - 1, place.strides[axis]

@@ -154,6 +154,20 @@ def test_every_kernel_agrees_with_onnxruntime(
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5, err_msg=f"{output.name} on {target}")
 
 
+@pytest.mark.parametrize("rounding", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
+@pytest.mark.parametrize("transform", ["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"])
+def test_nearest_elements_where_two_are_as_near(transform: str, rounding: str, tmp_path: Path) -> None:
+    words = f'mode="nearest", coordinate_transformation_mode="{transform}", nearest_mode="{rounding}"'
+    text = "(float[1,2,5,6] x) => (float[N] a, float[N] b, float[N] c) {"
+    for name in ("a", "b", "c"):
+        text += f" {name} = Resize <{words}> (x, , scales_{name})"
+    scales = {"a": (1, 1, 1.7, 1.3), "b": (1, 1, 2.5, 0.6), "c": (1, 1, 3.3, 1.5)}
+    model = _model(text + " }", {f"scales_{name}": np.array(each, np.float32) for name, each in scales.items()})
+    feed = {"x": np.arange(60, dtype=np.float32).reshape(1, 2, 5, 6)}
+    for ours, theirs in zip(run_natively(model, feed, "x86-64", tmp_path), run_exactly(model, feed), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("opset", [9, 12, 13])
 @pytest.mark.parametrize("operator", ["Hardmax", "Softmax", "LogSoftmax"])
 def test_what_earlier_opsets_did_over_several_dimensions(operator: str, opset: int, tmp_path: Path) -> None:
