@@ -272,7 +272,7 @@ def _table(boards: Sequence[api.BoardStatus]) -> Table:
 
     table = Table(box=None, pad_edge=False)
     for heading in ("board", "target", "release", "state", "port", "last boot", "folder"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=heading != "folder", overflow="fold")
     for board in boards:
         boot = "" if board.boot_s is None else f"{board.boot_s:.1f} s"
         state = f"{board.state}, counts instructions" if board.counting else board.state
