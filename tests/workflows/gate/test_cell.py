@@ -21,8 +21,8 @@ from edgedeploy.workflows.gate.boards import board_name
 from edgedeploy.workflows.gate.request import GateSettings
 
 BOARD = BoardStatus(
-    name="gate-rpi4", address="board:gate-rpi4", target="rpi4", os="bookworm", counting=True, minimal=False, state="up", kvm=False, port=2222,
-    pid=1, boot_s=10.0, disk_mb=2048, image="x", folder="x",
+    name="gate-rpi4", address="board:gate-rpi4", target="rpi4", os="bookworm", counting=True, minimal=False,
+    state="up", kvm=False, port=2222, pid=1, boot_s=10.0, disk_mb=2048, image="x", folder="x",
 )  # fmt: skip
 CELL = GateCell(contract="contract.toml", target="rpi4")
 
