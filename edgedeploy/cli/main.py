@@ -158,11 +158,20 @@ def main() -> NoReturn:
             error.show()
         sys.exit(error.exit_code)
     except _ReaderGone:
-        # As a shell tells it of a program that SIGPIPE ended: neither a yes nor a no. Nothing is left to be flushed.
-        sys.stdout = sys.stderr = None
+        # As a shell tells it of a program that SIGPIPE ended: neither a yes nor a no.
+        _drop_output(1, 2)
         sys.exit(141)
     except Exception as error:
         sys.exit(_failed(error))
+
+
+def _drop_output(*descriptors: int) -> None:
+    """Let what is still to be written go nowhere. Python flushes at its end, whatever `sys.stdout` is by then, and ends
+    with 120 where that fails (Python's documentation of `signal`, «Note on SIGPIPE»)."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for descriptor in descriptors:
+            os.dup2(nowhere, descriptor)
 
 
 def _failed(error: Exception) -> int:
@@ -172,7 +181,7 @@ def _failed(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
         # Files that are written say so by themselves; what is left is standard output, redirected to a full disk.
         error = HostError("the output cannot be written", why=error.strerror or "", hint="free some space")
-        sys.stdout = None
+        _drop_output(1)
     elif isinstance(error, MemoryError):
         error = HostError(
             "this machine has not enough memory for it",
