@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgedeploy.foundation.errors import DatasetError, HostError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.extras import extra_line
 from edgedeploy.foundation.files import unreadable
 from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.foundation.sanitize import one_line
@@ -38,7 +39,7 @@ def require_tflite(module: str) -> Any:
         raise HostError(
             f"{module.partition('.')[0].replace('_', '-')} is needed for TensorFlow Lite models and is not here",
             why=str(error),
-            hint="pip install 'edgedeploy[tflite]'",
+            hint=extra_line("tflite"),
         ) from error
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from edgedeploy.foundation.errors import HostError
+from edgedeploy.foundation.extras import extra_line, pip_line
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.programs import missing_programs
 from edgedeploy.foundation.reading import KNOWN_HOSTS, SYSTEM_TEXT, read_text
@@ -109,7 +110,7 @@ def _users_of_extras() -> list[list[BackendFacts]]:
 
 
 def _models(job: str) -> list[Finding]:
-    found = [_package(job, name, "pip install --force-reinstall edgedeploy") for name in ("onnx", "onnxruntime")]
+    found = [_package(job, name, pip_line("--force-reinstall", name)) for name in ("onnx", "onnxruntime")]
     return [*found, _room(job, cache_folder(), "the cache", _BUNDLE_DISK_BYTES, "XDG_CACHE_HOME"), _scratch(job)]
 
 
@@ -117,7 +118,7 @@ def _extra(job: str) -> list[Finding]:
     users = next(group for group in _users_of_extras() if group[0].extra == job)
     needed = dict.fromkeys(name for facts in users for name in facts.host_packages)
     needed |= dict.fromkeys(_FOR_OPTIMIZE.get(job, ()))
-    return [_package(job, name, f"pip install 'edgedeploy[{job}]'") for name in needed]
+    return [_package(job, name, extra_line(job)) for name in needed]
 
 
 def _conversion(job: str) -> list[Finding]:

@@ -17,6 +17,7 @@ import edgedeploy.compile.backends
 from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.candidates import candidates
 from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.foundation.extras import pip_line
 from edgedeploy.foundation.files import config_folder
 from edgedeploy.measure.profile import has_profiler
 from edgedeploy.targets.backends import backend_names, backends, find_backend, runs_onnxruntime_operators
@@ -124,7 +125,7 @@ def test_the_doctor_names_what_it_needs_here() -> None:
     assert doctor.jobs()["abacus"] == "sums by hand"
     (finding,) = [finding for finding in doctor.examine().findings if finding.job == "abacus"]
     assert (finding.what, finding.state) == ("wire-frames", "missing")
-    assert finding.hint == "pip install 'edgedeploy[abacus]'"
+    assert finding.hint == pip_line("edgedeploy[abacus]")
 
 
 def test_models_for_it_have_no_operators_of_onnxruntime(target: Target) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from support.tflite_models import Builder, small_network
 
 from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
+from edgedeploy.foundation.extras import extra_line
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.tflite_file import constant, read_tflite, write_tflite
 from edgedeploy.values.model import TensorFacts
@@ -132,7 +133,7 @@ def test_without_the_extra_the_command_that_mends_it_is_said(tmp_path):
         "except HostError as error: print(error.hint)"
     )
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
-    assert done.stdout == "pip install 'edgedeploy[tflite]'\n"
+    assert done.stdout == extra_line("tflite") + "\n"
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from edgedeploy.device.emulator import systems
 from edgedeploy.device.emulator.image import image_digest
 from edgedeploy.device.emulator.systems import emulation_with
 from edgedeploy.foundation import programs
+from edgedeploy.foundation.extras import extra_line
 from edgedeploy.foundation.files import cache_folder
 from edgedeploy.targets.load import load_target
 from edgedeploy.workflows import doctor, doctor_boards
@@ -110,7 +111,7 @@ def test_an_extra_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(importlib.metadata, "version", version)
     finding = found("native", "ziglang")
-    assert (finding.state, finding.hint) == ("missing", "pip install 'edgedeploy[native]'")
+    assert (finding.state, finding.hint) == ("missing", extra_line("native"))
 
 
 def test_a_disk_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:

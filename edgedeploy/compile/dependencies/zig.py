@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from edgedeploy.compile.dependencies.tool_errors import compiler_errors
 from edgedeploy.foundation.errors import HostError
+from edgedeploy.foundation.extras import extra_line
 from edgedeploy.foundation.files import cache_folder, unwritable, write_bytes
 from edgedeploy.foundation.programs import end_with_parent
 from edgedeploy.foundation.progress import Progress
@@ -168,7 +169,7 @@ def _zig() -> Path:
         raise HostError(
             "the cross-compiler zig is not installed",
             why="programs for boards are compiled with it",
-            hint="pip install 'edgedeploy[native]'",
+            hint=extra_line("native"),
         )
     return folder / "zig"
 

@@ -8,6 +8,7 @@ import onnx
 from edgedeploy.compile.native.emit import Emitter
 from edgedeploy.compile.native.graph import Node, Value
 from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.foundation.extras import extra_line
 from edgedeploy.foundation.sanitize import first_line
 
 _INLINE_LIMIT = 64
@@ -52,7 +53,7 @@ def _source(node: Node, taken: list[Value], name: str, opset: int) -> str:
         raise UnsupportedError(
             f"there is no kernel for {node.op} (node {node.name!r})",
             why="other operators are written by emx-onnx-cgen, and that is not installed",
-            hint="pip install 'edgedeploy[native]'",
+            hint=extra_line("native"),
         ) from error
     if node.op in _NOT_TRUSTED:
         raise node.refused(
