@@ -32,7 +32,8 @@ _PACKAGES = {
 }
 # Debian keeps file system tools where only root's PATH looks; they work for everybody.
 SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")
-_PRCTL = ctypes.CDLL(None).prctl
+_PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
+"""Of Linux alone."""
 _PR_SET_PDEATHSIG = 1
 """Of <linux/prctl.h>."""
 _LINE_LIMIT = 500
@@ -77,10 +78,12 @@ def apt_line(*packages: str) -> str:
 
 def end_with_parent() -> None:
     """Have the kernel end this process when the one that started it ends, even by SIGKILL: `preexec_fn` of programs.
+    Other systems than Linux have no such thing: there, what was started ends by itself.
 
     It is inherited by no child, so that what such a program starts, and waits for, may take a moment longer.
     """
-    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _PRCTL is not None:
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def completed(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import os
+import platform
 import shlex
 import shutil
 import stat
@@ -133,6 +134,11 @@ def _conversion(job: str) -> list[Finding]:
 
 
 def _boards(job: str, *, ask_network: bool) -> list[Finding]:
+    if platform.system() != "Linux":
+        what = "Linux, which builds boards from Debian's packages and keeps them by its locks"
+        detail = f"this is {platform.system()}; models are optimized, compiled and pushed to boards behind SSH here too"
+        hint = "use boards on a Linux machine, a virtual one or WSL 2: edgedeploy board up rpi4"
+        return [Finding(job=job, what=what, state="missing", detail=detail, hint=hint)]
     found = [
         _program(job, name)
         for name in (
@@ -261,8 +267,11 @@ def _known_hosts(job: str) -> Finding:
 
 
 def _memory_bytes() -> int:
-    """Read how many bytes programs can have without swapping (proc(5), MemAvailable)."""
-    for line in read_text(Path("/proc/meminfo"), SYSTEM_TEXT).splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    """Read how many bytes programs can have without swapping (proc(5), MemAvailable); where no such file is, all."""
+    try:
+        for line in read_text(Path("/proc/meminfo"), SYSTEM_TEXT).splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
