@@ -71,3 +71,15 @@ def test_every_module_is_imported_where_the_kernel_has_no_call_of_linux() -> Non
         [sys.executable, "-c", _OTHER_SYSTEM], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.stdout.strip(), done.returncode) == ("all", 0), done.stderr[-2000:]
+
+
+@pytest.mark.long
+def test_every_dependency_has_a_wheel_for_macos() -> None:
+    root = _PACKAGE.parent
+    words = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--all-extras", "--no-header"]
+    words += ["--python-platform", "aarch64-apple-darwin", "--python-version", "3.12", "--only-binary", ":all:"]
+    done = subprocess.run(
+        [*words, str(root / "pyproject.toml")], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "onnxruntime==" in done.stdout
