@@ -34,6 +34,12 @@ settings.register_profile("fewer-examples", max_examples=25)
 _CACHE = cache_folder().parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let files with costly tests come first, each group in its random order: what is left for the end is short."""
+    costly = {item.path for item in items for mark in item.iter_markers() if mark.name in ("keeps_cache", "device")}
+    items.sort(key=lambda item: item.path not in costly)
+
+
 @pytest.fixture(autouse=True)
 def _own_folders(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
