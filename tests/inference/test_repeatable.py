@@ -17,7 +17,7 @@ HEAD = '<ir_version: 8, opset_import: ["" : 17]>'
 DROPOUT = "r = Constant<value = float {0.5}>() t = Constant<value_ints = [1]>() b = Cast<to = 9>(t) s = Squeeze(b)"
 RANDOM = {
     "noise": ("n = RandomNormalLike(x) y = Add(x, n)", "random numbers (RandomNormalLike)"),
-    "drawn": ("p = Sigmoid(x) y = Bernoulli(p)", "random numbers (Bernoulli)"),
+    "drawn": ("z = Sub(x, x) p = Sigmoid(z) y = Bernoulli(p)", "random numbers (Bernoulli)"),
     "training": (f"{DROPOUT} y = Dropout(x, r, s)", "training mode"),
     "seeded": ("n = RandomUniformLike<seed = 1.0>(x) y = Add(x, n)", "random numbers (RandomUniformLike)"),
 }
