@@ -28,7 +28,8 @@ _RUNS_NEEDED = 3
 _LARGEST = float(1 << 63)
 _SMALLEST = 1 / _LARGEST
 """What comes from JSON may be 10^300 or 10^-300: the product of two such figures, or their ratio, is infinite."""
-_Key = tuple[str, str, Kind]
+Key = tuple[str, str, Kind]
+"""What an entry is of: model, target and kind of board."""
 
 
 def baseline_of(measurements: Sequence[Measurement]) -> Baseline:
@@ -38,7 +39,7 @@ def baseline_of(measurements: Sequence[Measurement]) -> Baseline:
         MeasurementError: one was neither timed nor counted, or is invalid; or runs that belong together are of
             different releases, processors or runtimes.
     """
-    groups: dict[_Key, list[Measurement]] = {}
+    groups: dict[Key, list[Measurement]] = {}
     for measurement in measurements:
         release = measurement.release
         groups.setdefault((release.name, release.target, _kind(measurement)), []).append(measurement)
@@ -47,7 +48,7 @@ def baseline_of(measurements: Sequence[Measurement]) -> Baseline:
 
 def updated(baseline: Baseline, new: Baseline) -> Baseline:
     """Return `baseline` with the entries of `new` in place of those of the same name, target and kind."""
-    entries = {_key(entry): entry for entry in (*baseline.entries, *new.entries)}
+    entries = {entry_key(entry): entry for entry in (*baseline.entries, *new.entries)}
     return structs.replace(baseline, entries=tuple(entries[key] for key in sorted(entries)))
 
 
@@ -66,8 +67,8 @@ def check_baseline(
         strict: the whole is not determined if a single line is not.
     """
     thresholds = thresholds or Thresholds()
-    known = {_key(entry): entry for entry in baseline.entries}
-    lines = tuple(line for entry in new.entries for line in _lines(known.get(_key(entry)), entry, thresholds))
+    known = {entry_key(entry): entry for entry in baseline.entries}
+    lines = tuple(line for entry in new.entries for line in _lines(known.get(entry_key(entry)), entry, thresholds))
     outcomes = {line.outcome for line in lines}
     order = [Outcome.BREAKS, Outcome.HOLDS, Outcome.NOT_DETERMINED]
     if strict:
@@ -166,11 +167,12 @@ def _kind(measurement: Measurement) -> Kind:
     return "emulated" if emulated else "device"
 
 
-def _key(entry: BaselineEntry) -> _Key:
+def entry_key(entry: BaselineEntry) -> Key:
+    """Return what an entry is of; a baseline has one entry for each."""
     return entry.name, entry.target, entry.kind
 
 
-def _entry(key: _Key, runs: Sequence[Measurement]) -> BaselineEntry:
+def _entry(key: Key, runs: Sequence[Measurement]) -> BaselineEntry:
     name, target, kind = key
     first = runs[0]
     for run in runs[1:]:

@@ -9,13 +9,12 @@ from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.foundation.git_history import file_versions
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.reading import BASELINE
-from edgedeploy.values.baseline import Baseline, BaselineEntry, Kind
+from edgedeploy.values.baseline import Baseline, BaselineEntry
 from edgedeploy.values.trend import Trend, TrendCommit, TrendPoint, TrendSeries
-from edgedeploy.verdict.baseline import parse_baseline
+from edgedeploy.verdict.baseline import Key, entry_key, parse_baseline
 
 SCHEMA = 1
 DEFAULT_COMMITS = 200
-_Key = tuple[str, str, Kind]
 
 
 def trend(baseline: Path, *, most: int = DEFAULT_COMMITS, progress: Progress = SILENT) -> Trend:
@@ -70,11 +69,11 @@ def _parsed(content: bytes | None, commit: str) -> Baseline | None:
 
 
 def _series(baselines: list[Baseline]) -> tuple[TrendSeries, ...]:
-    points: dict[_Key, list[TrendPoint]] = {}
-    last: dict[_Key, BaselineEntry] = {}
+    points: dict[Key, list[TrendPoint]] = {}
+    last: dict[Key, BaselineEntry] = {}
     for at, baseline in enumerate(baselines):
         for entry in baseline.entries:
-            key = (entry.name, entry.target, entry.kind)
+            key = entry_key(entry)
             if last.get(key) != entry:
                 points.setdefault(key, []).append(_point(at, entry))
             last[key] = entry

@@ -16,7 +16,7 @@ from edgedeploy.values.contract import Contract, Outcome, Verdict
 from edgedeploy.values.gate import GateCell, GateState
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.values.shipment import Shipment
-from edgedeploy.verdict.baseline import SCHEMA, baseline_of, check_baseline, other_conditions
+from edgedeploy.verdict.baseline import SCHEMA, baseline_of, check_baseline, entry_key, other_conditions
 from edgedeploy.workflows.gate.request import GateSettings
 from edgedeploy.workflows.ship.ship import ship
 
@@ -84,8 +84,7 @@ def run_cell(
 
 def has_entry(baseline: Baseline, measured: Baseline) -> bool:
     """Return whether the baseline has figures of the same model, target and kind of board."""
-    known = {(entry.name, entry.target, entry.kind) for entry in baseline.entries}
-    return all((entry.name, entry.target, entry.kind) in known for entry in measured.entries)
+    return set(map(entry_key, measured.entries)) <= set(map(entry_key, baseline.entries))
 
 
 def _measured(measurement: Measurement | None) -> Baseline:
@@ -120,8 +119,8 @@ def _warnings(
         passed = names[: names.index(bundle.backend)] if bundle.backend in names else []
         if passed:
             yield f"auto took {bundle.backend}, because it could not take {' or '.join(passed)}: {bundle.chosen}."
-    known = {(entry.name, entry.target, entry.kind): entry for entry in baseline.entries} if baseline else {}
+    known = {entry_key(entry): entry for entry in baseline.entries} if baseline else {}
     for entry in measured.entries:
-        old = known.get((entry.name, entry.target, entry.kind))
+        old = known.get(entry_key(entry))
         for words in other_conditions(old, entry) if old is not None else ():
             yield f"{words[0].upper()}{words[1:]}."
