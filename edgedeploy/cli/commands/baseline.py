@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ _MEASUREMENTS = click.argument(
     "measurements", metavar="MEASUREMENT...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
 _FILE = click.argument("file", type=click.Path(path_type=Path))
+
+if TYPE_CHECKING:
+    from edgedeploy.values.baseline import Thresholds
 
 
 @click.group(
@@ -84,10 +88,7 @@ def show(file: Path, out: Output) -> int:
 def check(
     file: Path,
     measurements: tuple[Path, ...],
-    instructions: float,
-    latency: float,
-    memory: float,
-    size: float,
+    thresholds: Thresholds,
     strict: bool,
     junit: Path | None,
     markdown: Path | None,
@@ -102,13 +103,9 @@ def check(
     from edgedeploy.report.exports.junit import junit_xml
     from edgedeploy.report.exports.markdown import verdict_markdown
     from edgedeploy.report.terminal.verdict import verdict_table
-    from edgedeploy.values.baseline import Thresholds
     from edgedeploy.values.contract import Outcome
 
     found = [api.load_measurement(path) for path in measurements]
-    thresholds = Thresholds(
-        instructions=instructions / 100, latency=latency / 100, memory=memory / 100, size=size / 100
-    )
     verdict = api.check_baseline(api.load_baseline(file), api.baseline_of(found), thresholds, strict=strict)
     out.result(verdict, verdict_table(verdict))
     write_text(junit, junit_xml(verdict, found[0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.options.report_files import report_file_options, write_text
 from edgedeploy.cli.options.thresholds import threshold_options
 from edgedeploy.cli.output import Output, common_options
+
+if TYPE_CHECKING:
+    from edgedeploy.values.baseline import Thresholds
 
 
 @click.command(
@@ -27,10 +31,7 @@ from edgedeploy.cli.output import Output, common_options
 def command(
     before: Path,
     after: Path,
-    instructions: float,
-    latency: float,
-    memory: float,
-    size: float,
+    thresholds: Thresholds,
     junit: Path | None,
     markdown: Path | None,
     out: Output,
@@ -45,13 +46,9 @@ def command(
     from edgedeploy.report.exports.junit import junit_xml
     from edgedeploy.report.exports.markdown import verdict_markdown
     from edgedeploy.report.terminal.verdict import verdict_table
-    from edgedeploy.values.baseline import Thresholds
     from edgedeploy.values.contract import Outcome
 
     runs = api.load_measurements(after)
-    thresholds = Thresholds(
-        instructions=instructions / 100, latency=latency / 100, memory=memory / 100, size=size / 100
-    )
     verdict = api.compare(api.load_measurements(before), runs, thresholds)
     out.result(verdict, verdict_table(verdict))
     write_text(junit, junit_xml(verdict, runs[0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.completion import complete_backend, complete_target
 from edgedeploy.cli.options.thresholds import threshold_options
 from edgedeploy.cli.output import Output, common_options
+
+if TYPE_CHECKING:
+    from edgedeploy.values.baseline import Thresholds
 
 
 @click.command(
@@ -70,10 +74,7 @@ def command(
     folder: Path,
     allow_code: bool,
     strict: bool,
-    instructions: float,
-    latency: float,
-    memory: float,
-    size: float,
+    thresholds: Thresholds,
     out: Output,
 ) -> int:
     """Ship models to emulated boards that count instructions; check contracts and baseline.
@@ -86,7 +87,6 @@ def command(
     from edgedeploy import api
     from edgedeploy.report.content.gate import problems_of
     from edgedeploy.report.terminal.gate import gate_tables
-    from edgedeploy.values.baseline import Thresholds
 
     if save and baseline is None:
         raise click.UsageError("--save needs --baseline FILE: the file that is written.")
@@ -97,9 +97,7 @@ def command(
         minimal=minimal,
         strict=strict,
         allow_code=allow_code,
-        thresholds=Thresholds(
-            instructions=instructions / 100, latency=latency / 100, memory=memory / 100, size=size / 100
-        ),
+        thresholds=thresholds,
     )
     result = api.gate(contracts, targets=targets, settings=settings, out=folder, progress=out)
     out.result(result, *gate_tables(result))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -18,18 +19,22 @@ _OPTIONS = {
 
 
 def threshold_options(command: Command) -> Command:
-    """Add the options to a command: `instructions`, `latency`, `memory` and `size`.
+    """Add the options to a command, each in percent. It gets the parameter `thresholds`, a `Thresholds` of shares."""
 
-    Each is in percent, that is, a field of `Thresholds` times 100.
-    """
+    @functools.wraps(command)
+    def with_thresholds(**given: Any) -> Any:
+        from edgedeploy.values.baseline import Thresholds
+
+        shares = {name: given.pop(name) / 100 for name in _OPTIONS}
+        return command(**given, thresholds=Thresholds(**shares))
+
     for name, (default, help_text) in reversed(_OPTIONS.items()):
-        option = click.option(
+        with_thresholds = click.option(
             f"--{name}",
             type=click.FloatRange(0, 1000),
             default=default,
             show_default=True,
             metavar="PERCENT",
             help=help_text,
-        )
-        command = option(command)
-    return command
+        )(with_thresholds)
+    return cast(Command, with_thresholds)
