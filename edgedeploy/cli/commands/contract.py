@@ -10,6 +10,7 @@ import click
 
 from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.completion import complete_file, complete_metric, complete_recipe, complete_target
+from edgedeploy.cli.options.contract import allow_code_option
 from edgedeploy.cli.options.report_files import report_file_options, write_text
 from edgedeploy.cli.output import Output, common_options
 
@@ -162,7 +163,7 @@ def show(contract: Path, out: Output) -> int:
     )
 )
 @click.argument("contracts", metavar="CONTRACT...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--allow-code", is_flag=True, help="Import and run the Python code that CONTRACT names.")
+@allow_code_option
 @report_file_options
 @common_options
 def check(contracts: tuple[Path, ...], allow_code: bool, junit: Path | None, markdown: Path | None, out: Output) -> int:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edgedeploy.cli.catalog import examples
-from edgedeploy.cli.completion import complete_backend, complete_target
+from edgedeploy.cli.completion import complete_target
+from edgedeploy.cli.options.contract import allow_code_option, backend_option
 from edgedeploy.cli.options.thresholds import threshold_options
 from edgedeploy.cli.output import Output, common_options
 
@@ -42,14 +43,7 @@ if TYPE_CHECKING:
     shell_complete=complete_target,
     help="What the board is, and what is built for. May be repeated.",
 )
-@click.option(
-    "--backend",
-    metavar="auto|NAME",
-    default="auto",
-    show_default=True,
-    shell_complete=complete_backend,
-    help="auto, or a backend that `edgedeploy targets NAME` lists.",
-)
+@backend_option
 @click.option("--minimal", is_flag=True, help="Use boards without Python, for backends that need none; faster.")
 @click.option(
     "--out",
@@ -60,7 +54,7 @@ if TYPE_CHECKING:
     metavar="FOLDER",
     help="Write summary.md, junit.xml, gate.json, metrics.txt and reports to FOLDER.",
 )
-@click.option("--allow-code", is_flag=True, help="Import and run the Python code that CONTRACT names.")
+@allow_code_option
 @click.option("--strict", is_flag=True, help="Pass only if every line of the contract is determined.")
 @threshold_options
 @common_options

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from edgedeploy.cli.catalog import examples
-from edgedeploy.cli.completion import complete_backend, complete_target
+from edgedeploy.cli.completion import complete_target
+from edgedeploy.cli.options.contract import allow_code_option, backend_option
 from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.options.report_files import report_file_options, write_text
 from edgedeploy.cli.output import Output, common_options, device_options
@@ -28,14 +29,7 @@ from edgedeploy.cli.output import Output, common_options, device_options
     shell_complete=complete_target,
     help="The target to build for. Default: the one that fits the device.",
 )
-@click.option(
-    "--backend",
-    metavar="auto|NAME",
-    default="auto",
-    show_default=True,
-    shell_complete=complete_backend,
-    help="auto, or a backend that `edgedeploy targets NAME` lists.",
-)
+@backend_option
 @click.option(
     "--report", type=click.Path(path_type=Path), metavar="FOLDER", help="Write index.html and report.json to FOLDER."
 )
@@ -52,7 +46,7 @@ from edgedeploy.cli.output import Output, common_options, device_options
     metavar="FILE",
     help="Sign the bundle with this SSH key, for devices that require a signature.",
 )
-@click.option("--allow-code", is_flag=True, help="Import and run the Python code that CONTRACT names.")
+@allow_code_option
 @click.option("--strict", is_flag=True, help="Pass only if every line is determined.")
 @report_file_options
 @device_options
