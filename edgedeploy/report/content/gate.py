@@ -32,6 +32,11 @@ def model_in_words(cell: GateCell) -> str:
     return f"{cell.name} {cell.version}" if cell.name else cell.contract
 
 
+def place_in_words(cell: GateCell) -> str:
+    """`"text-direction 2.0 on rpi4"`."""
+    return f"{model_in_words(cell)} on {cell.target}"
+
+
 def answer_in_words(gate: Gate) -> str:
     """`"holds"`, `"breaks"`, `"not determined"`, `"stopped"` or `"error"`: that of the whole."""
     if gate.holds:
@@ -59,7 +64,7 @@ def cell_in_words(cell: GateCell) -> str:
 def saved_in_words(gate: Gate) -> Iterator[str]:
     """Say what was written into the baseline, a sentence for each kind of change."""
     for how in ("made", "replaced"):
-        names = [f"{model_in_words(cell)} on {cell.target}" for cell in gate.cells if cell.saved == how]
+        names = [place_in_words(cell) for cell in gate.cells if cell.saved == how]
         if names:
             yield f"Baseline {gate.baseline} {how}: {', '.join(names)}. Commit it."
 
@@ -68,7 +73,7 @@ def warnings_of(gate: Gate) -> Iterator[str]:
     """All warnings, those of a cell with its name."""
     yield from gate.warnings
     for cell in gate.cells:
-        yield from (f"{model_in_words(cell)} on {cell.target}: {warning}" for warning in cell.warnings)
+        yield from (f"{place_in_words(cell)}: {warning}" for warning in cell.warnings)
 
 
 def problems_of(gate: Gate) -> Iterator[tuple[str, GateProblem]]:
@@ -80,7 +85,7 @@ def problems_of(gate: Gate) -> Iterator[tuple[str, GateProblem]]:
         if cell.problem is not None and cell.problem not in gate.problems:
             places.setdefault(cell.problem, []).append(cell)
     for problem, cells in places.items():
-        yield ", ".join(f"{model_in_words(cell)} on {cell.target}" for cell in cells), problem
+        yield ", ".join(place_in_words(cell) for cell in cells), problem
 
 
 def accepting_in_words(gate: Gate) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
-from edgedeploy.report.content.gate import STATE_WORDS, model_in_words
-from edgedeploy.report.exports.junit import document, suite_of, text, verdict_suite
+from edgedeploy.report.content.gate import STATE_WORDS, place_in_words
+from edgedeploy.report.exports.junit import NO_DEVICE, document, suite_of, text, verdict_suite
 from edgedeploy.values.gate import Gate, GateCell, GateProblem
 
 
@@ -19,25 +19,22 @@ def gate_junit(gate: Gate) -> bytes:
     suites = [suite for cell in gate.cells for suite in _suites(gate, cell)]
     if gate.problems:
         cases = [_problem(problem, "there is an answer", _OF_NO_CELL, gate.seconds) for problem in gate.problems]
-        suites.append(suite_of(cases, name=_OF_NO_CELL, timestamp=gate.started_at[:19], hostname=_HOST))
-    for number, suite in enumerate(suites):
-        suite.set("id", str(number))
+        suites.append(suite_of(cases, name=_OF_NO_CELL, timestamp=gate.started_at[:19], hostname=NO_DEVICE))
     return document(suites)
 
 
-_HOST = "localhost"
 _OF_NO_CELL = "gate"
 
 
 def _suites(gate: Gate, cell: GateCell) -> Iterator[ElementTree.Element]:
-    name = f"{model_in_words(cell)} on {cell.target}"
+    name = place_in_words(cell)
     timestamp = (cell.started_at or gate.started_at)[:19]
     yield suite_of(
-        [_whole(cell, name)], name=f"gate {name}", timestamp=timestamp, hostname=_HOST, properties=_properties(cell)
+        [_whole(cell, name)], name=f"gate {name}", timestamp=timestamp, hostname=NO_DEVICE, properties=_properties(cell)
     )
     for verdict in (cell.verdict, cell.baseline):
         if verdict is not None:
-            yield verdict_suite(verdict, timestamp=timestamp, hostname=_HOST, name=name)
+            yield verdict_suite(verdict, timestamp=timestamp, hostname=NO_DEVICE, name=name)
 
 
 def _whole(cell: GateCell, name: str) -> ElementTree.Element:

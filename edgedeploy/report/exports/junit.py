@@ -44,16 +44,15 @@ def junit_xml(verdict: Verdict, measurement: Measurement | None = None) -> bytes
 
 def verdicts_junit(verdicts: Iterable[Verdict]) -> bytes:
     """Several verdicts for which nothing was measured, a suite each."""
-    return document(
-        verdict_suite(verdict, timestamp=NO_TIME, hostname=NO_DEVICE, number=number)
-        for number, verdict in enumerate(verdicts)
-    )
+    return document(verdict_suite(verdict, timestamp=NO_TIME, hostname=NO_DEVICE) for verdict in verdicts)
 
 
 def document(suites: Iterable[ElementTree.Element]) -> bytes:
-    """Return suites as a UTF-8 document."""
+    """Return suites as a UTF-8 document, which numbers them."""
     root = ElementTree.Element("testsuites")
-    root.extend(suites)
+    for number, suite in enumerate(suites):
+        suite.set("id", str(number))
+        root.append(suite)
     ElementTree.indent(root, " ")
     encoded: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return encoded + b"\n"
@@ -66,14 +65,12 @@ def verdict_suite(
     hostname: str,
     properties: Iterable[tuple[str, str]] = (),
     name: str = "",
-    number: int = 0,
 ) -> ElementTree.Element:
     """Return the suite of a verdict: a case for each line, and one for the whole.
 
     Args:
         timestamp: UTC, without a zone.
         name: of the suite and of its cases' class, if not the verdict's own.
-        number: of the suite in its document.
     """
     classname = name or verdict.contract
     cases = [*(_case(classname, line) for line in verdict.lines), _outcome(classname, verdict)]
@@ -83,7 +80,6 @@ def verdict_suite(
         timestamp=timestamp,
         hostname=hostname,
         properties=properties,
-        number=number,
     )
 
 
@@ -94,19 +90,17 @@ def suite_of(
     timestamp: str,
     hostname: str,
     properties: Iterable[tuple[str, str]] = (),
-    number: int = 0,
 ) -> ElementTree.Element:
     """Return a suite of these cases, with their counts and the sum of their times.
 
     Args:
         timestamp: UTC, without a zone.
-        number: of the suite in its document.
     """
     counts = {kind: sum(case.find(kind) is not None for case in cases) for kind in ("failure", "error", "skipped")}
     seconds = sum(float(case.get("time", "0")) for case in cases)
     suite = ElementTree.Element(
         "testsuite",
-        id=str(number),
+        id="0",  # the document numbers it
         package="edgedeploy",
         name=text(name),
         timestamp=timestamp,

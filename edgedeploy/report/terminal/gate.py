@@ -13,6 +13,7 @@ from edgedeploy.report.content.gate import (
     cell_in_words,
     contracts_and_targets,
     model_in_words,
+    place_in_words,
     saved_in_words,
     warnings_of,
 )
@@ -26,7 +27,7 @@ def gate_tables(gate: Gate) -> tuple[RenderableType, ...]:
     for cell in gate.cells:
         verdicts = [verdict for verdict in (cell.verdict, cell.baseline) if verdict is not None]
         if verdicts:
-            parts.append(Text(f"{model_in_words(cell)} on {cell.target} ({cell.seconds:.0f} s)", style="bold"))
+            parts.append(Text(f"{place_in_words(cell)} ({cell.seconds:.0f} s)", style="bold"))
         parts += [part for verdict in verdicts for part in (verdict_table(verdict), "")]
     parts += [Text(f"warning: {words}", style="yellow") for words in warnings_of(gate)]
     parts += [Text(words) for words in saved_in_words(gate)]
