@@ -81,7 +81,7 @@ def board_export(
         kernel=emulation.kernel_package,
         minimal=minimal,
     )
-    return _described(path, header)
+    return _described(path, header, _users(header))
 
 
 def board_import(path: Path, *, progress: Progress = SILENT) -> BoardImage:
@@ -97,7 +97,8 @@ def board_import(path: Path, *, progress: Progress = SILENT) -> BoardImage:
         BusyError: another edgedeploy has been building for too long.
     """
     header = read_image_header(path)
-    if not _users(header):
+    targets = _users(header)
+    if not targets:
         raise InvalidFileError(
             f"no target's board is made from the image in {path}",
             why=f"edgedeploy {header.edgedeploy} has made it, for Debian {header.os} {header.architecture}; this is "
@@ -111,7 +112,7 @@ def board_import(path: Path, *, progress: Progress = SILENT) -> BoardImage:
             if read_image_file(path, temporary) != header:
                 raise InvalidFileError(f"{path} changed while it was read", hint="import it again")
             write_bytes(temporary / IMPORTED, b"")
-    return _described(path, header)
+    return _described(path, header, targets)
 
 
 def _users(header: ImageHeader) -> tuple[str, ...]:
@@ -126,7 +127,7 @@ def _users(header: ImageHeader) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _described(path: Path, header: ImageHeader) -> BoardImage:
+def _described(path: Path, header: ImageHeader, targets: tuple[str, ...]) -> BoardImage:
     return BoardImage(
         path=str(path),
         sha256=sha256_file(path),
@@ -135,5 +136,5 @@ def _described(path: Path, header: ImageHeader) -> BoardImage:
         os=header.os,
         architecture=header.architecture,
         minimal=header.minimal,
-        targets=_users(header),
+        targets=targets,
     )

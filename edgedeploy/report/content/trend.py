@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
-from edgedeploy.report.content.wording import percent_change
-from edgedeploy.values.quality import SHARE_METRICS
+from edgedeploy.report.content.wording import metric_in_words, percent_change
+from edgedeploy.values.quality import SHARE_METRICS, MetricFigure
 from edgedeploy.values.trend import Trend, TrendCommit, TrendPoint, TrendSeries
 
 _SAME_WORK = 0.0005
@@ -98,5 +98,5 @@ def _accuracy(point: TrendPoint) -> str:
     accuracy = point.accuracy
     if accuracy is None:
         return "–"
-    value = f"{accuracy.value:.2%}" if accuracy.metric in SHARE_METRICS else f"{accuracy.value:.6g}"
-    return f"{accuracy.metric} {value}"
+    metric = MetricFigure(name=accuracy.metric, value=accuracy.value, samples=accuracy.samples)
+    return f"{metric.name} {metric_in_words(metric)}"
