@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from edgedeploy.foundation.reading import APT_SOURCES, read_text
 
+_DEBOOTSTRAP = Path("/usr/sbin/debootstrap")
+
 
 class Distribution(Struct, frozen=True, kw_only=True):
     """Where packages come from, and how they are checked."""
@@ -26,13 +28,34 @@ class Distribution(Struct, frozen=True, kw_only=True):
     """Further names that suites of its mirrors have. Some are for whatever release is in that role."""
     every_architecture: bool
     """Whether each of its mirrors has the packages of all."""
-    mirror: str
-    """That is asked where this machine has none, with `keyring`; empty where none is known."""
+    mirror: str | None
+    """That is asked where this machine has none, with `keyring`. Empty: there is none; None: as debootstrap says."""
     kernel_parts: tuple[str, ...]
     """How the names of the packages begin that a kernel and its modules are in."""
 
 
-_DEBOOTSTRAP = Path("/usr/sbin/debootstrap")
+DEBIAN = Distribution(
+    name="Debian",
+    origin="Debian",
+    keyring=Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
+    keyring_package="debian-archive-keyring",
+    releases=frozenset({"bullseye", "bookworm", "trixie", "forky"}),
+    other_names=frozenset({"stable", "oldstable", "oldoldstable", "testing", "unstable", "sid", "buster"}),
+    every_architecture=True,
+    mirror=None,
+    kernel_parts=("linux-image-",),
+)
+UBUNTU = Distribution(
+    name="Ubuntu",
+    origin="Ubuntu",
+    keyring=Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
+    keyring_package="ubuntu-keyring",
+    releases=frozenset({"jammy", "noble", "resolute"}),  # those with long-term support
+    other_names=frozenset({"focal", "devel"}),
+    every_architecture=False,
+    mirror="",
+    kernel_parts=("linux-image-", "linux-modules-"),
+)
 
 
 def mirror_of_debootstrap(program: Path = _DEBOOTSTRAP) -> str:
@@ -47,28 +70,9 @@ def mirror_of_debootstrap(program: Path = _DEBOOTSTRAP) -> str:
     return found[1] if found else ""
 
 
-DEBIAN = Distribution(
-    name="Debian",
-    origin="Debian",
-    keyring=Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
-    keyring_package="debian-archive-keyring",
-    releases=frozenset({"bullseye", "bookworm", "trixie", "forky"}),
-    other_names=frozenset({"stable", "oldstable", "oldoldstable", "testing", "unstable", "sid", "buster"}),
-    every_architecture=True,
-    mirror=mirror_of_debootstrap(),
-    kernel_parts=("linux-image-",),
-)
-UBUNTU = Distribution(
-    name="Ubuntu",
-    origin="Ubuntu",
-    keyring=Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
-    keyring_package="ubuntu-keyring",
-    releases=frozenset({"jammy", "noble", "resolute"}),  # those with long-term support
-    other_names=frozenset({"focal", "devel"}),
-    every_architecture=False,
-    mirror="",
-    kernel_parts=("linux-image-", "linux-modules-"),
-)
+def own_mirror(distribution: Distribution) -> str:
+    """Return the mirror of a distribution's own; empty where none is known."""
+    return mirror_of_debootstrap() if distribution.mirror is None else distribution.mirror
 
 
 def distribution_of(release: str) -> Distribution:

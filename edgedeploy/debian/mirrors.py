@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from edgedeploy.debian.apt import Apt, apt_places
-from edgedeploy.debian.distributions import Distribution, distribution_of
+from edgedeploy.debian.distributions import Distribution, distribution_of, own_mirror
 from edgedeploy.debian.sources import (
     AptSource,
     for_release,
@@ -134,8 +134,8 @@ def _elsewhere(
         # A keyring of one release's keys alone would not do.
         near = signed_by(near, keyring) if keyring.is_file() else near
         yield ", ".join(dict.fromkeys(source.uri for source in near)), near
-    if distribution.mirror and not mirror and keyring.is_file():
-        yield distribution.mirror, mirror_sources(distribution.mirror, release, keyring)
+    if not mirror and keyring.is_file() and (own := own_mirror(distribution)):
+        yield own, mirror_sources(own, release, keyring)
 
 
 def _noted(working: tuple[AptSource, ...], said: str, progress: Progress) -> tuple[AptSource, ...]:
@@ -183,7 +183,7 @@ def _refusal(release: str, distribution: Distribution, trials: Sequence[_Trial])
             hint=f"with these it comes from Debian's own mirror, or from the one in {MIRROR_VARIABLE}: "
             f"{apt_line(distribution.keyring_package, 'debootstrap')}",
         )
-    if not distribution.mirror:
+    if not own_mirror(distribution):
         return HostError(
             f"no apt source of this machine has {name}",
             why=why,

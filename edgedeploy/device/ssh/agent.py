@@ -25,10 +25,14 @@ def named_key(paths: Sequence[Path]) -> paramiko.AgentKey | None:
     if not wanted:
         return None
     try:
-        keys = {key.asbytes(): key for key in paramiko.Agent().get_keys()}
+        agent = paramiko.Agent()
     except (paramiko.SSHException, OSError):
         return None
-    return next((keys[blob] for blob in wanted if blob in keys), None)
+    keys = {key.asbytes(): key for key in agent.get_keys()}
+    found = next((keys[blob] for blob in wanted if blob in keys), None)
+    if found is None:
+        agent.close()  # a key signs by way of it
+    return found
 
 
 def _public_blob(path: Path) -> bytes | None:
