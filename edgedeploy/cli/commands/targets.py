@@ -61,11 +61,11 @@ def _whole(target: Target) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
+    from edgedeploy import api
+
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
-    from edgedeploy import api
-
     cpu, system, board = target.cpu, target.os, target.emulation
     emulated = "cannot be emulated"
     if board:

@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from edgedeploy.device.ssh.algorithms import AllowedAlgorithms
-from edgedeploy.device.ssh.config_file import ConfigFile
+from edgedeploy.device.ssh.config_file import ConfigFile, unreadable_config
 from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 
 _DEFAULT_KEYS = ("id_rsa", "id_ecdsa", "id_ed25519")
@@ -64,7 +64,7 @@ def host_config(
     try:
         return _host_config(ConfigFile((path, system_file), host, given), path, host)
     except (OSError, ValueError) as error:
-        raise InvalidFileError(f"{path} cannot be read as SSH's configuration", why=str(error)) from error
+        raise unreadable_config(path, error) from error
 
 
 def _host_config(found: ConfigFile, path: Path, host: str) -> HostConfig:

@@ -15,23 +15,15 @@ import re
 import socket
 from pathlib import Path
 
-from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.foundation.reading import SSH_TEXT, read_text
 
 READ_OPTIONS = (
     *("canonicaldomains", "canonicalizefallbacklocal", "canonicalizehostname", "canonicalizemaxdots"),
     *("certificatefile", "ciphers", "connecttimeout", "globalknownhostsfile", "hostkeyalgorithms", "hostkeyalias"),
     *("hostname", "identitiesonly", "identityfile", "kexalgorithms", "knownhostscommand", "macs", "pkcs11provider"),
-    *(
-        "port",
-        "proxycommand",
-        "proxyjump",
-        "pubkeyacceptedalgorithms",
-        "revokedhostkeys",
-        "securitykeyprovider",
-        "user",
-    ),
-    "userknownhostsfile",
+    *("port", "proxycommand", "proxyjump", "pubkeyacceptedalgorithms", "revokedhostkeys", "securitykeyprovider"),
+    *("user", "userknownhostsfile"),
 )
 _FORMER_NAMES = {"pubkeyacceptedkeytypes": "pubkeyacceptedalgorithms"}
 _ADD_UP = ("identityfile", "certificatefile")
@@ -49,7 +41,8 @@ class ConfigFile:
         paths: the user's file, then the system's; those that are missing are empty ones.
 
     Raises:
-        OSError, ValueError: a file cannot be read, or has a mistake.
+        InvalidFileError: a file cannot be read, or has a mistake.
+        ValueError: what they say of the host's full name cannot be.
         UnsupportedError: an option of the host depends on what edgedeploy does not judge.
     """
 
@@ -84,8 +77,11 @@ class ConfigFile:
         for path in self._paths:
             # What it includes lies beside it.
             self._folder = path.parent
-            if path.is_file():
-                self._read(path, depth=0, active=True)
+            try:
+                if path.is_file():
+                    self._read(path, depth=0, active=True)
+            except (OSError, ValueError) as error:
+                raise unreadable_config(path, error) from error
 
     def _read(self, path: Path, *, depth: int, active: bool | str) -> None:
         """Read a file. `active` may be the criterion that is not judged, on which the lines depend."""
@@ -183,6 +179,11 @@ class ConfigFile:
         if self.value("canonicalizefallbacklocal", "yes").lower() in ("no", "false"):
             raise ValueError(f"{name} is in none of the CanonicalDomains, and CanonicalizeFallbackLocal is no")
         return name
+
+
+def unreadable_config(path: Path, error: Exception) -> InvalidFileError:
+    """Return the error for a configuration that is not what OpenSSH reads."""
+    return InvalidFileError(f"{path} cannot be read as SSH's configuration", why=str(error))
 
 
 def split_words(text: str) -> list[str]:

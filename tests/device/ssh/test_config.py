@@ -110,6 +110,14 @@ def test_the_system_s_file_comes_after_the_user_s(tmp_path: Path) -> None:
     assert (found.port, found.known_as, found.user) == (1, "x", "me")
 
 
+def test_a_mistake_in_the_system_s_file_is_its_own(tmp_path: Path) -> None:
+    written("Port 1\n")
+    (tmp_path / "ssh_config").write_text("Port\n")
+    with pytest.raises(InvalidFileError, match="ssh_config cannot be read") as caught:
+        host_config("pi", system_file=tmp_path / "ssh_config")
+    assert str(tmp_path) in caught.value.what
+
+
 @pytest.mark.parametrize(("text", "expected_s"), [("5", 5), ("2m", 120), ("1h30M", 5400), ("none", None)])
 def test_connect_timeout(text: str, expected_s: float | None) -> None:
     written(f"ConnectTimeout {text}\n")
