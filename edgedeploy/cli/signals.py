@@ -16,6 +16,8 @@ _LIMIT_S = 10.0
 """So long may a library take to return, and what was begun to be cleaned up: `docker stop` kills after as much."""
 _SAME_S = 1.0
 """A signal to a process group comes twice where a shell of that group passes it on: within this time it is the same."""
+_KNOCKS_S = (0.1, 0.2, 0.3)
+"""Waits before the main thread is told again. All of them pass within `_SAME_S`."""
 
 
 class StoppedError(BaseException):
@@ -43,13 +45,12 @@ def raise_when_stopped(limit_s: float = _LIMIT_S) -> None:
     """
     reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    threading.Thread(target=_end_in_time, args=(reading, limit_s), name="stopping", daemon=True).start()
-    is_stopping = False
+    heard = threading.Event()
+    threading.Thread(target=_end_in_time, args=(reading, heard, limit_s), name="stopping", daemon=True).start()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal is_stopping
-        if not is_stopping:
-            is_stopping = True
+        if not heard.is_set():
+            heard.set()
             raise KeyboardInterrupt if number == signal.SIGINT else StoppedError(number)
 
     for number in _STOPPING:
@@ -57,17 +58,30 @@ def raise_when_stopped(limit_s: float = _LIMIT_S) -> None:
             signal.signal(number, stop)
 
 
-def _end_in_time(reading: int, limit_s: float) -> None:
+def _end_in_time(reading: int, heard: threading.Event, limit_s: float) -> None:
     """Wait for the first signal, then for a second one or the end of the time."""
     first = _next(reading, None)
     begun = time.monotonic()
+    _knock(first, heard)
     while (left_s := begun + limit_s - time.monotonic()) > 0:
         if _next(reading, left_s) and time.monotonic() > begun + _SAME_S:
             break
     # What is done for that must end as well.
     threading.Timer(limit_s, os._exit, (128 + first,)).start()
-    forced_end.run_steps()
+    forced_end.run_steps(128 + first)
     os._exit(128 + first)
+
+
+def _knock(number: int, heard: threading.Event) -> None:
+    """Signal the main thread itself, until it has heard.
+
+    Python runs handlers there, when that thread next runs code of Python. It may wait in the kernel for long instead:
+    the signal came just before it began to, or the kernel gave the signal to another thread.
+    """
+    for wait_s in _KNOCKS_S:
+        if heard.wait(wait_s):
+            return
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
 
 
 def _next(reading: int, timeout_s: float | None) -> int:

@@ -41,7 +41,7 @@ def held_path(parent: Path, of: str, *, folder: bool) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True) if folder else path.unlink(missing_ok=True)
 
     try:
-        with at_forced_end(remove):
+        with at_forced_end(lambda _: remove()):
             yield path
     finally:
         remove()

@@ -47,6 +47,22 @@ finally:
         place.exists()
     (place / "cleaned").touch()
 """
+_WAITS = """
+import threading
+import time
+
+def pass_on():
+    sys.stdin.readline()
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+threading.Thread(target=pass_on).start()
+try:
+    print("ready", flush=True)
+    time.sleep(3600)
+except KeyboardInterrupt:
+    (place / "heard").touch()
+    raise
+"""
 
 
 @pytest.fixture
@@ -108,3 +124,10 @@ def test_a_signal_that_comes_twice_does_not_interrupt_the_clean_up(begin: Begin,
     process.send_signal(signal.SIGHUP)
     process.communicate(timeout=60)
     assert (place / "cleaned").exists()
+
+
+def test_a_main_thread_that_waits_hears_a_signal_that_another_thread_took(begin: Begin, place: Path) -> None:
+    """The kernel may give a signal to any thread; a wait of the main one is not interrupted by that."""
+    process = begin(_WAITS, 30)
+    process.communicate(b"\n", timeout=60)
+    assert (place / "heard").exists()

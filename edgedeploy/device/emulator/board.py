@@ -279,7 +279,7 @@ def emulated_board(
         if board_status(name).state == "up":
             yield up()
             return
-    with borrowed(name), at_forced_end(functools.partial(board_kill, name)):
+    with borrowed(name), at_forced_end(lambda _: board_kill(name)):
         try:
             yield up()
         except BaseException as error:

@@ -21,8 +21,6 @@ from edgedeploy.workflows.gate.request import problem_of
 SCHEMA = 1
 _MISTAKE = 70
 _INTERRUPTED = 130
-_FORCED = 143
-"""As a shell tells SIGTERM: which signal it was is not known where the steps of a forced end are done."""
 Key = tuple[str, str]
 """A contract file, as it was given, and a target's name."""
 
@@ -121,10 +119,10 @@ class GateRun:
         """
         write_gate(self.out, self.result(), self.shipments)
 
-    def write_stopped(self) -> None:
+    def write_stopped(self, exit_code: int) -> None:
         """Write the result where the process is ended by force, while a library computes."""
         if not any(problem.exit_code >= _MISTAKE for problem in self.problems):
-            self.stop(GateProblem(exit_code=_FORCED, what="stopped by a signal, while a library computed"))
+            self.stop(GateProblem(exit_code=exit_code, what="stopped by a signal, while a library computed"))
         self.write()
 
 

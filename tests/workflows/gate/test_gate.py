@@ -236,14 +236,14 @@ def test_what_is_ended_by_force_has_its_files(tmp_path: Path, small: Path, monke
     from edgedeploy.workflows.gate import gate as module
 
     def stuck(*args: Any, **settings: Any) -> Any:
-        run_steps()
+        run_steps(130)
         raise MemoryError
 
     monkeypatch.setattr(module, "gate_board", stuck)
     with pytest.raises(MemoryError):
         CliRunner().invoke(cli, ["gate", str(small), "--out", str(tmp_path / "out")], catch_exceptions=False)
     result, _, markdown = read(tmp_path / "out")
-    assert result.exit_code == 143 and "stopped by a signal" in markdown
+    assert result.exit_code == 130 and "stopped by a signal" in markdown
 
 
 def test_a_mistake_of_ours_is_in_the_files_and_goes_on(
