@@ -223,8 +223,9 @@ class SshProcess:
         with self._further_channel() as channel:
             channel.exec_command(for_any_shell(["sh", "-c", _KILL, "sh", self._reader.process_id]))
             # Dropbear (2022.83), when a command ends, closes every channel on which none has begun yet, and then the
-            # connection, when something comes for such a channel. So it has to have said that this one is gone.
-            self._channel.status_event.wait(_END_S)
+            # connection, when something comes for such a channel. So it has to have said that both are gone.
+            for each in (self._channel, channel):
+                each.status_event.wait(_END_S)
 
     def _is_lost(self) -> bool:
         """Tell whether the connection has ended, after a channel has."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
@@ -64,7 +65,7 @@ class Sessions:
         self._transports = [each for each in self._transports if each.is_active()]
         for transport in tuple(self._transports):
             try:
-                channel = transport.open_session(timeout=_OPEN_S)
+                channel = _open_on(transport)
             except paramiko.ChannelException:
                 self._has_spares = False  # they would take the room of commands
                 continue
@@ -76,7 +77,7 @@ class Sessions:
             raise paramiko.SSHException("its server opens no more sessions")
         transport = self._connect()
         try:
-            channel = transport.open_session(timeout=_OPEN_S)
+            channel = _open_on(transport)
         except paramiko.ChannelException as error:
             transport.close()
             raise opens_no_session(self._address, error) from error
@@ -101,3 +102,17 @@ class Sessions:
 
         threading.Thread(target=open_it, daemon=True).start()
         self._spare = opened
+
+
+def _open_on(transport: paramiko.Transport) -> paramiko.Channel:
+    """Open a session, and once more where the server closes it before we have it: Dropbear (2022.83) does so when a
+    command on another one ends."""
+    by = time.monotonic() + _OPEN_S
+    while True:
+        try:
+            return transport.open_session(timeout=max(by - time.monotonic(), 0.1))
+        except paramiko.ChannelException:
+            raise
+        except paramiko.SSHException:
+            if not transport.is_active() or time.monotonic() > by:
+                raise
