@@ -43,6 +43,8 @@ _NAMES = {
     "compare": "verdict.baseline:compare",
     "compile": "compile.build:compile_model",
     "connect": "device.address:connect",
+    "demo": "workflows.demo.demo:demo",
+    "demo_hand_over": "workflows.demo.hand_over:demo_hand_over",
     "Connection": "device.connection:Connection",
     "current_release": "deploy.releases:current_release",
     "DeviceStatus": "deploy.status:DeviceStatus",

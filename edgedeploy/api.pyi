@@ -36,6 +36,8 @@ from edgedeploy.verdict.baseline import compare as compare
 from edgedeploy.compile.build import compile_model as compile
 from edgedeploy.device.address import connect as connect
 from edgedeploy.deploy.releases import current_release as current_release
+from edgedeploy.workflows.demo.demo import demo as demo
+from edgedeploy.workflows.demo.hand_over import demo_hand_over as demo_hand_over
 from edgedeploy.measure.evaluate import disagreements as disagreements
 from edgedeploy.workflows.doctor import examine as doctor
 from edgedeploy.workflows.doctor import jobs as doctor_jobs
@@ -129,6 +131,8 @@ __all__ = [
     "compile",
     "connect",
     "current_release",
+    "demo",
+    "demo_hand_over",
     "disagreements",
     "doctor",
     "doctor_jobs",

@@ -34,6 +34,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "compare": "Compare the measurements of two releases.",
     },
     "All steps, and CI": {
+        "demo": "Run all steps with a model and data that edgedeploy brings.",
         "ship": "Optimize, compile, push, bench, test, check and report.",
         "gate": "Check contracts and baseline on emulated boards, for CI.",
         "baseline": "Save a release's figures; check later ones against them.",

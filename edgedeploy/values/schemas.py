@@ -28,6 +28,7 @@ from edgedeploy.values import (
     gate,
     measurement,
     model,
+    profile,
     quality,
     search,
     shipment,
@@ -46,7 +47,21 @@ Json = dict[str, Any]
 Rules = dict[str, dict[str, Json]]
 """Parts of a schema, by value and field."""
 
-_MODULES = (baseline, bundle, contract, evidence, gate, measurement, model, quality, search, shipment, smoke, speed)
+_MODULES = (
+    baseline,
+    bundle,
+    contract,
+    evidence,
+    gate,
+    measurement,
+    model,
+    profile,
+    quality,
+    search,
+    shipment,
+    smoke,
+    speed,
+)
 _SHA256 = {"pattern": f"^{SHA256_PATTERN}$"}
 _NAME = {"pattern": f"^{NAME_PATTERN}$"}
 _COUNT = {"minimum": 0}
@@ -159,7 +174,11 @@ def write_schemas(folder: Path) -> None:
 
 
 def _describe(definitions: dict[str, Json]) -> None:
-    """Add to each field what the string under it says of it."""
+    """Add to each field what the string under it says of it, and take the indentation out of what is there: before
+    Python 3.13 a docstring has that of its source."""
+    for definition in definitions.values():
+        if "description" in definition:
+            definition["description"] = inspect.cleandoc(definition["description"])
     for value, field, description in _descriptions(_MODULES):
         properties = definitions.get(value, {}).get("properties", {})
         if field in properties:

@@ -26,7 +26,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import demo_data
 import numpy as np
 import onnx
 from fonts.ttf import font_files
@@ -42,6 +41,7 @@ from edgedeploy.values.bundle import Bundle, Release
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.verdict.baseline import baseline_of, check_baseline, load_baseline, save_baseline
+from edgedeploy.workflows.demo.text_lines import CALIBRATION_WORDS, draw_set
 
 _DOCUMENT = ROOT / "docs" / "bench_measure.md"
 _MODEL = Path(sys.prefix) / "demo-model/rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx"
@@ -106,7 +106,7 @@ def bundles(folder: Path) -> dict[str, Bundle]:
     """What is booted, and `{_GATED}-seeded`."""
     fonts = [path for _, path in sorted(font_files.items())]
     golden = folder / "golden.npz"
-    images, _ = demo_data.draw_set(demo_data.CALIBRATION_WORDS, fonts, 8, 2)
+    images, _ = draw_set(CALIBRATION_WORDS, fonts, 8, 2)
     np.savez(golden, x=images)
     target = api.load_target("rpi4")
     models = {"-int8": folder / "int8.onnx", "-seeded": folder / "seeded.onnx"}

@@ -1,6 +1,6 @@
 """Compare onnxruntime.quantization with edgedeploy's recipes on the demo's model and data.
 
-Usage: scripts/bench stock_quantizer [FOLDER]     (the demo's work folder, made by scripts/demo)
+Usage: scripts/bench stock_quantizer [FOLDER]     (of the demo's files: edgedeploy demo --only-files --out FOLDER)
 
 Prints a table: size against the float file, top-1 in exact arithmetic (each QDQ pair evaluated in float) and with this
 machine's integer kernels, and SQNR of the outputs in exact arithmetic. All in one run, on the demo's evaluation set.
@@ -24,7 +24,6 @@ from rich.table import Table
 from edgedeploy import api
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import EdgedeployError
-from edgedeploy.foundation.files import cache_folder
 from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.inference.onnxruntime import HostSession, host_isa
 from edgedeploy.metrics.agreement import AgreementAccumulator
@@ -60,7 +59,7 @@ def judge(model: Path, source: Path, evaluation: Path) -> tuple[float, float, fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench stock_quantizer", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, nargs="?", default=cache_folder() / "demo")
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("edgedeploy-demo"))
     folder = parser.parse_args().folder
     source, evaluation, calibration = (
         folder / name for name in ("text-direction.onnx", "evaluation.npz", "calibration.npz")

@@ -31,7 +31,8 @@ from wild.samples import CorpusSources
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_FOLDER = ROOT / ".venv" / "wild-models"
 _MAKERS = (
-    "demo-model.lock demo_data.py wild/catalogue.py wild/files.py wild/models.lock wild/models.py wild/pictures.py "
+    "../edgedeploy/workflows/demo/demo.lock ../edgedeploy/workflows/demo/text_lines.py "
+    "wild/catalogue.py wild/files.py wild/models.lock wild/models.py wild/pictures.py "
     "wild/reactions.py wild/samples.py wild/signals.py wild/sounds.py wild/topologies.py"
 ).split()
 _PLAIN_OPERATORS = frozenset(

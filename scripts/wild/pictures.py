@@ -1,7 +1,7 @@
 """Draw labelled pictures for the image models of the corpus: text lines, pages, captchas, scattered characters, scenes.
 
 Every function takes a number of samples and a seed and gives arrays with the samples along the first axis. The same
-versions of Pillow and NumPy draw the same arrays. Words come from `demo_data`: none stands in both of its lists, so
+versions of Pillow and NumPy draw the same arrays. Words are the demo's: none stands in both of its lists, so
 what calibrates and what evaluates share none.
 """
 
@@ -13,9 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from demo_data import CALIBRATION_WORDS, EVALUATION_WORDS, disturb, draw, draw_set, text_line
 from fonts.ttf import font_files
 from PIL import Image, ImageDraw, ImageFont
+
+from edgedeploy.workflows.demo.text_lines import (
+    CALIBRATION_WORDS,
+    EVALUATION_WORDS,
+    disturb,
+    draw,
+    draw_set,
+    text_line,
+)
 
 Arrays = dict[str, np.ndarray]
 

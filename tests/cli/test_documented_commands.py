@@ -27,6 +27,7 @@ NOT_RUN = {
     "scripts/demo": "takes minutes, boots a board; the reader's first command",
     "scripts/test": "this is a part of it",
     "scripts/bench ": "a benchmark: minutes to hours",
+    "edgedeploy demo": "boots a board: tests/workflows/demo, tests/emulated/test_ship.py",
     "edgedeploy gate ": "boots a board: tests/emulated/test_gate.py runs it",
     "edgedeploy trend ": "reads a git repository: tests/workflows/test_trend.py",
     "edgedeploy baseline save baseline.json edgedeploy-gate/": "takes what a gate wrote: tests/emulated/test_gate.py",
@@ -71,7 +72,7 @@ SYNOPSES = {
     "compare BEFORE": ["compare measurement.json measurement.json"],
     "baseline save|": ["baseline save new.json measurement.json", "baseline show new.json"],
     "contract new|": ["contract show contract.toml", "contract check contract.toml"],
-    "ship CONTRACT": ["ship contract.toml board:rpi4 --report demo-report"],
+    "ship CONTRACT": ["ship contract.toml board:rpi4 --report report"],
     "schema NAME": ["schema contract"],
     "doctor [JOB]…": ["doctor"],
 }

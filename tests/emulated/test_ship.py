@@ -63,3 +63,10 @@ def _compiled_again(tmp_path: Path, target: str | None) -> Path:
         golden_samples=1,
     )
     return bundle.path
+
+
+@pytest.mark.long
+def test_the_demo_holds_its_contract(board: BoardStatus, tmp_path: Path) -> None:
+    shipment = api.demo(tmp_path / "demo", board.address)
+    assert shipment.verdict and shipment.verdict.outcome is Outcome.HOLDS
+    assert shipment.measurement and shipment.measurement.accuracy and shipment.measurement.accuracy.samples == 600

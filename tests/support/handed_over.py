@@ -36,13 +36,14 @@ allow = ["slower"]
 
 @functools.cache
 def _data() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    import demo_data
     from fonts.ttf import font_files
+
+    from edgedeploy.workflows.demo import text_lines
 
     fonts = [path for _, path in sorted(font_files.items())]
     return {
-        "evaluation.npz": demo_data.draw_set(demo_data.EVALUATION_WORDS, fonts, 80, 1),
-        "calibration.npz": demo_data.draw_set(demo_data.CALIBRATION_WORDS, fonts, 32, 2),
+        "evaluation.npz": text_lines.draw_set(text_lines.EVALUATION_WORDS, fonts, 80, 1),
+        "calibration.npz": text_lines.draw_set(text_lines.CALIBRATION_WORDS, fonts, 32, 2),
     }
 
 

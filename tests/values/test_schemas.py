@@ -19,7 +19,7 @@ from edgedeploy.bundle.build import encode_manifest
 from edgedeploy.cli.main import cli
 from edgedeploy.measure.instruction_counts import instruction_count
 from edgedeploy.values.bundle import MANIFEST_NAME
-from edgedeploy.values.schemas import NAMES, schema_bytes, write_schemas
+from edgedeploy.values.schemas import NAMES, json_schema, schema_bytes, write_schemas
 from edgedeploy.verdict.baseline import baseline_of
 
 ROOT = Path(__file__).parents[2]
@@ -50,13 +50,20 @@ def changed(document: Any, where: tuple[str | int, ...], value: object) -> Any:
 
 
 def contract() -> Any:
-    return msgspec.to_builtins(tomllib.loads((ROOT / "scripts/demo_contract.toml").read_text()))
+    return msgspec.to_builtins(tomllib.loads((ROOT / "edgedeploy/workflows/demo/contract.toml").read_text()))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_they_are_up_to_date(name):
     shipped = (VALUES / f"{name}.schema.json").read_bytes()
     assert shipped == schema_bytes(name), "a format changed: python -m edgedeploy.values.schemas"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_description_has_the_indentation_of_its_source(name):
+    """Python 3.13 takes it out of docstrings, those before it do not."""
+    for definition in json_schema(name)["$defs"].values():
+        assert "\n " not in definition.get("description", "")
 
 
 def test_the_command_prints_each_that_there_is():

@@ -50,7 +50,7 @@ def test_owner_and_expiry_are_read(load):
 
 
 def test_the_demos_contract_is_sound():
-    assert load_contract(ROOT / "scripts" / "demo_contract.toml").model.name == "text-direction"
+    assert load_contract(ROOT / "edgedeploy/workflows/demo/contract.toml").model.name == "text-direction"
 
 
 def test_a_metric_of_ones_own_has_any_range(load):

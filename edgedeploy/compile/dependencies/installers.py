@@ -60,14 +60,31 @@ def install(lock: Path, folder: Path, platform: Platform, python: str) -> None:
         IntegrityError: what the index gives is not what was locked.
     """
     command = _with_pip if platform.architecture in _UNKNOWN_TO_UV else _with_uv
+    _run(command(lock.resolve(), folder, platform, python), "the runtime's wheels", f"{platform}, Python {python}")
+
+
+def install_here(lock: Path, folder: Path, what: str) -> None:
+    """Install the packages of a lock file into `folder`, for the Python that runs this.
+
+    Args:
+        lock: as for `install`. A package that has no wheel is built from its source, which the lock pins as well.
+        what: they are, for messages: a plural.
+
+    Raises:
+        HostError, UnsupportedError, IntegrityError: as `install`.
+    """
+    _run(_for_this_python(lock.resolve(), folder), what, "this machine's Python")
+
+
+def _run(argv: list[str], what: str, where: str) -> None:
     try:
         # Elsewhere than in the user's folder, whose pyproject.toml could change what is resolved.
         with scratch_folder() as elsewhere:
-            done = completed(command(lock.resolve(), folder, platform, python), cwd=elsewhere, env=uv_environment())
+            done = completed(argv, cwd=elsewhere, env=uv_environment())
     except OSError as error:
         raise HostError("uv cannot be started", why=str(error), hint="install it again: pip install uv") from error
     if done.returncode:
-        _raise(done.stderr, platform, python)
+        _raise(done.stderr, what, where)
 
 
 def uv_environment() -> dict[str, str]:
@@ -77,20 +94,20 @@ def uv_environment() -> dict[str, str]:
     return {**system, **os.environ}
 
 
-def _raise(stderr: str, platform: Platform, python: str) -> None:
+def _raise(stderr: str, what: str, where: str) -> None:
     failure, words = install_failure(stderr)
     if failure is InstallFailure.NETWORK:
         raise HostError(
-            "the runtime's wheels cannot be fetched",
+            f"{what} cannot be fetched",
             why=words,
             hint="connect to the network once, or point uv at an index of yours with UV_DEFAULT_INDEX "
             "(pip, which fetches for 32-bit Arm: PIP_INDEX_URL); they are kept afterwards",
         )
     if failure is InstallFailure.NO_WHEEL:
-        raise UnsupportedError(f"there are no wheels for {platform}, Python {python}", why=words)
+        raise UnsupportedError(f"there are no wheels for {where}", why=words)
     if failure is InstallFailure.HASH:
-        raise IntegrityError("a wheel of the runtime is not the one that was locked", why=words)
-    raise HostError("the runtime's wheels cannot be laid out", why=words)
+        raise IntegrityError(f"{what} are not the ones that were locked", why=words)
+    raise HostError(f"{what} cannot be laid out", why=words)
 
 
 def _not_newer(glibc: str) -> list[str]:
@@ -98,13 +115,19 @@ def _not_newer(glibc: str) -> list[str]:
 
 
 def _with_uv(lock: Path, folder: Path, platform: Platform, python: str) -> list[str]:
+    return [
+        *(*_for_this_python(lock, folder), "--only-binary", ":all:"),
+        *("--python-platform", str(platform), "--python-version", python),
+    ]
+
+
+def _for_this_python(lock: Path, folder: Path) -> list[str]:
     import uv
 
     return [
         *(uv.find_uv_bin(), "pip", "install", "--target", str(folder), "--requirements", str(lock)),
-        *("--python", sys.executable, "--python-platform", str(platform), "--python-version", python),
-        *("--only-binary", ":all:", "--no-deps", "--require-hashes", "--link-mode", "copy"),
-        *("--no-compile-bytecode", "--no-progress", "--color", "never"),
+        *("--python", sys.executable, "--no-deps", "--require-hashes"),
+        *("--link-mode", "copy", "--no-compile-bytecode", "--no-progress", "--color", "never"),
     ]
 
 

@@ -23,6 +23,7 @@ WITH_DEVICE = (
     "profile",
     "test",
     "ship",
+    "demo",
     "optimize",
 )
 WORDS = {
@@ -61,7 +62,7 @@ def test_argument_and_options_are_one(command: str, edgedeploy: Callable[..., ob
     assert two.exit_code == 2 and "two devices" in two.stderr  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("command", [name for name in WITH_DEVICE if name not in ("smoke", "optimize")])
+@pytest.mark.parametrize("command", [name for name in WITH_DEVICE if name not in ("smoke", "optimize", "demo")])
 def test_without_a_device_the_forms_of_one_are_said(command: str, edgedeploy: Callable[..., object]) -> None:
     done = edgedeploy(command, *WORDS.get(command, []))
     assert done.exit_code == 2 and "'DEVICE'" in done.stderr and "board:NAME" in done.stderr  # type: ignore[attr-defined]

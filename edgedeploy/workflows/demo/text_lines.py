@@ -1,6 +1,6 @@
-"""Draw the labelled text lines of the demo: an evaluation set, and a calibration set that shares no word with it.
+"""Draw the labeled text lines of the demo: an evaluation set, and a calibration set that shares no word with it.
 
-Usage: python scripts/demo_data.py FOLDER [--evaluation 600] [--calibration 128] [--preview FILE.png]
+Usage: python text_lines.py FOLDER [--evaluation 600] [--calibration 128] [--preview FILE.png]
 
 Each sample is one line of text in one of several fonts, sizes, colours and noises, upright (label 0) or turned by 180°
 (label 1), made ready for the PP-OCR text-direction classifier as PaddleOCR does it: scaled to 48 pixels of height, at
@@ -101,7 +101,7 @@ def prepare(image: Image.Image) -> np.ndarray:
 
 def draw_set(words: list[str], fonts: list[str], count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """`count` samples: x float32 (count, 3, 48, 192) and labels int64 (count,), as many upright as turned."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - pictures are no secrets
     noise = np.random.default_rng(seed)
     x = np.empty((count, 3, HEIGHT, WIDTH), dtype=np.float32)
     labels = np.arange(count, dtype=np.int64) % 2
