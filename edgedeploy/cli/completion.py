@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -104,11 +103,12 @@ def _boards() -> list[str]:
 
 def _ssh_hosts() -> list[str]:
     """Return the names after `Host` that are no patterns, in the order of the file."""
+    from edgedeploy.foundation.home import home_folder
     from edgedeploy.foundation.reading import SSH_TEXT, read_text
 
     text = ""
     with contextlib.suppress(OSError):
-        text = read_text(Path.home() / ".ssh" / "config", SSH_TEXT, errors="replace")
+        text = read_text(home_folder() / ".ssh" / "config", SSH_TEXT, errors="replace")
     found = re.findall(r"^[ \t]*host(?:[ \t]*=[ \t]*|[ \t]+)(.+)$", text, re.IGNORECASE | re.MULTILINE)
     return list(dict.fromkeys(word for words in found for word in words.split() if not re.search(r"[*?!\"#]", word)))
 

@@ -109,10 +109,11 @@ def _build_with_first(
 
     Raises:
         UnsupportedError: none can; the words of each are in it.
-        HostError: there is one candidate only, and this machine lacks what it needs.
+        HostError: none can, and this machine lacks what one of them needs.
     """
     before = set(folder.iterdir())
     refusals: list[str] = []
+    lacking: list[HostError] = []
     for candidate in tried:
         try:
             built = with_needs(candidate.backend.build(staged, folder, progress), folder, staged.target)
@@ -122,11 +123,19 @@ def _build_with_first(
             refusal = f"{candidate.name}: {error.what}"
             progress.note(refusal)
             refusals.append(refusal)
+            if isinstance(error, HostError):
+                lacking.append(error)
             for path in set(folder.iterdir()) - before:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             continue
         why = "; ".join(part for part in (candidate.why, *refusals) if part)
         return structs.replace(built, runtime=structs.replace(built.runtime, chosen=why))
+    if lacking:
+        raise HostError(
+            f"this machine cannot build the model for target {staged.target.name!r}",
+            why="; ".join(refusals),
+            hint=next((error.hint for error in lacking if error.hint), ""),
+        )
     raise UnsupportedError(
         f"no backend of target {staged.target.name!r} can run this model",
         why="; ".join(refusals),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from edgedeploy.device.connection import Connection
 from edgedeploy.foundation.errors import InvalidFileError, UnknownNameError
+from edgedeploy.foundation.home import xdg_folder
 from edgedeploy.foundation.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -159,6 +159,4 @@ def _local_folder(text: str) -> Path:
 
 
 def _local_home() -> Path:
-    data = os.environ.get("XDG_DATA_HOME", "")
-    base = Path(data) if Path(data).is_absolute() else Path.home() / ".local" / "share"
-    return base / "edgedeploy" / "local"
+    return xdg_folder("XDG_DATA_HOME") / "edgedeploy" / "local"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgedeploy.foundation.errors import HostError, InvalidFileError
+from edgedeploy.foundation.home import variable_of, xdg_folder
 from edgedeploy.foundation.ownership import require_own_folder
 from edgedeploy.foundation.reading import FileTooLargeError, NotRegularFileError, open_file
 from edgedeploy.foundation.scratch import held, held_path, set_aside
@@ -56,10 +57,12 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def unwritable(path: Path, error: OSError) -> HostError:
     """The error for a file or folder that cannot be written, in the user's words."""
+    variable = variable_of(path.absolute())
+    elsewhere = f'export {variable}="$PWD"' if variable else "name another place"
     return HostError(
         f"{path} cannot be written",
         why=error.strerror or str(error),
-        hint="free some space, or name another place" if error.errno in _FULL else "name another place",
+        hint=f"free some space, or {elsewhere}" if error.errno in _FULL else elsewhere,
     )
 
 
@@ -170,18 +173,12 @@ def cache_folder() -> Path:
     Raises:
         HostError: it belongs to another user, or others can write it. Programs in it are run.
     """
-    return require_own_folder(_xdg("XDG_CACHE_HOME", ".cache") / "edgedeploy")
+    return require_own_folder(xdg_folder("XDG_CACHE_HOME") / "edgedeploy")
 
 
 def config_folder() -> Path:
     """Where the user keeps recipes and targets of their own: `$XDG_CONFIG_HOME/edgedeploy`."""
-    return _xdg("XDG_CONFIG_HOME", ".config") / "edgedeploy"
-
-
-def _xdg(variable: str, default: str) -> Path:
-    value = os.environ.get(variable, "")
-    # The specification says that a relative path is to be ignored.
-    return Path(value) if Path(value).is_absolute() else Path.home() / default
+    return xdg_folder("XDG_CONFIG_HOME") / "edgedeploy"
 
 
 def _is_about(error: OSError, temporary: Path, path: Path) -> bool:

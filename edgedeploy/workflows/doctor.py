@@ -24,6 +24,7 @@ from msgspec import Struct
 from edgedeploy.foundation.errors import HostError
 from edgedeploy.foundation.extras import extra_line, pip_line
 from edgedeploy.foundation.files import cache_folder
+from edgedeploy.foundation.home import home_folder
 from edgedeploy.foundation.programs import missing_programs
 from edgedeploy.foundation.reading import KNOWN_HOSTS, SYSTEM_TEXT, read_text
 from edgedeploy.targets.backends import backends
@@ -224,7 +225,7 @@ def _scratch(job: str) -> Finding:
 
 
 def _keys(job: str) -> Finding:
-    folder = Path.home() / ".ssh"
+    folder = home_folder() / ".ssh"
     names = ("id_ed25519", "id_ecdsa", "id_rsa")
     files = [name for name in names if (folder / name).is_file()]
     agent = os.environ.get("SSH_AUTH_SOCK", "")
@@ -249,7 +250,7 @@ def _is_socket(path: Path) -> bool:
 
 
 def _known_hosts(job: str) -> Finding:
-    path = Path.home() / ".ssh" / "known_hosts"
+    path = home_folder() / ".ssh" / "known_hosts"
     try:
         text = read_text(path, KNOWN_HOSTS, errors="replace")
         lines = [line for line in text.splitlines() if line.strip() and line[0] != "#"]

@@ -352,7 +352,8 @@ def test_auto_goes_on_where_a_backend_finds_that_it_cannot(small, model, tmp_pat
     with pytest.raises(error, match="the operator Abs cannot be converted"):
         compile_model(model, target, tmp_path / "other", backend="tflite")
     monkeypatch.setattr(SmallBackend, "build", UnableBackend.build)
-    with pytest.raises(UnsupportedError, match="no backend of target 'rpi4' can run this model"):
+    words = "no backend of target" if error is UnsupportedError else "this machine cannot build"
+    with pytest.raises(error, match=words):
         compile_model(model, target, tmp_path / "other")
     assert not (tmp_path / "other").exists()
 

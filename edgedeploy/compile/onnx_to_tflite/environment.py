@@ -17,6 +17,7 @@ from edgedeploy.compile.dependencies.installers import uv_environment
 from edgedeploy.compile.dependencies.tool_errors import last_line
 from edgedeploy.foundation.errors import HostError, UnsupportedError
 from edgedeploy.foundation.files import cache_folder, replacing_folder
+from edgedeploy.foundation.home import home_folder
 from edgedeploy.foundation.locks import exclusive
 from edgedeploy.foundation.programs import end_with_parent
 from edgedeploy.foundation.progress import Progress
@@ -128,7 +129,7 @@ def _make(place: Path) -> None:
 
 def interpreter() -> str | None:
     """Find an interpreter of this machine that the converter runs on; None when there is none."""
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    pyenv = Path(os.environ.get("PYENV_ROOT") or home_folder() / ".pyenv") / "versions"
     candidates = [found for version in PYTHONS if (found := shutil.which(f"python{version}"))]
     candidates += [found] if (found := shutil.which("python3")) else []
     candidates += [str(each) for version in PYTHONS for each in sorted(pyenv.glob(f"{version}.*/bin/python3"))]

@@ -14,6 +14,7 @@ from msgspec import Struct
 from edgedeploy.device.ssh.algorithms import AllowedAlgorithms
 from edgedeploy.device.ssh.config_file import ConfigFile, unreadable_config
 from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
+from edgedeploy.foundation.home import home_folder
 
 _DEFAULT_KEYS = ("id_rsa", "id_ecdsa", "id_ed25519")
 """In OpenSSH's order; those of security keys are the agent's."""
@@ -59,7 +60,7 @@ def host_config(
         InvalidFileError: one cannot be read, or has a mistake.
         UnsupportedError: they ask for what edgedeploy does not do (ProxyCommand, KnownHostsCommand …).
     """
-    path = Path.home() / ".ssh" / "config"
+    path = home_folder() / ".ssh" / "config"
     given = {name: [str(value)] for name, value in (("user", user), ("port", port)) if value is not None}
     try:
         return _host_config(ConfigFile((path, system_file), host, given), path, host)
@@ -91,7 +92,7 @@ def _host_config(found: ConfigFile, path: Path, host: str) -> HostConfig:
     only_these_keys = found.value("identitiesonly", "no").lower() in ("yes", "true")
     keys = files("identityfile")
     if only_these_keys and not keys:
-        folder = Path.home() / ".ssh"
+        folder = home_folder() / ".ssh"
         keys = tuple(folder / name for name in _DEFAULT_KEYS if (folder / name).is_file())
     _require_beside_keys(files("certificatefile"), keys, host)
     jump = found.value("proxyjump", "none")
@@ -102,7 +103,7 @@ def _host_config(found: ConfigFile, path: Path, host: str) -> HostConfig:
         key_paths=keys,
         only_these_keys=only_these_keys,
         known_hosts=(
-            *known_hosts("userknownhostsfile", Path.home() / ".ssh" / "known_hosts"),
+            *known_hosts("userknownhostsfile", home_folder() / ".ssh" / "known_hosts"),
             *known_hosts("globalknownhostsfile", Path("/etc/ssh/ssh_known_hosts")),
         ),
         revoked_keys=next(iter(files("revokedhostkeys")), None),
@@ -124,7 +125,7 @@ def _require_beside_keys(certificates: tuple[Path, ...], keys: tuple[Path, ...],
     known = {key.with_name(f"{key.name}-cert.pub") for key in keys}
     for certificate in certificates:
         if certificate not in known:
-            key = next(iter(keys), Path.home() / ".ssh" / "id_ed25519")
+            key = next(iter(keys), home_folder() / ".ssh" / "id_ed25519")
             raise UnsupportedError(
                 f"{host} depends on the certificate {certificate}, which is not beside its key",
                 why="it is found only as KEY-cert.pub, beside a KEY that IdentityFile names",
@@ -146,7 +147,7 @@ def _tokens(found: ConfigFile, host: str, port: str, user: str) -> dict[str, str
     """Return what stands for `%x` in the names of files (ssh_config(5), TOKENS)."""
     return {
         "%": "%",
-        "d": str(Path.home()),
+        "d": str(home_folder()),
         "h": found.hostname,
         "i": str(os.getuid()),
         "k": found.value("hostkeyalias", host),

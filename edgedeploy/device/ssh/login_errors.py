@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import paramiko
 
 from edgedeploy.device.ssh import key_passphrase
 from edgedeploy.device.ssh.settings import SshSettings
 from edgedeploy.foundation.errors import AuthenticationError, EdgedeployError, UnreachableError
+from edgedeploy.foundation.home import home_folder
 
 
 def login_error(settings: SshSettings, transport: paramiko.Transport | None, error: Exception) -> EdgedeployError:
@@ -25,7 +24,7 @@ def login_error(settings: SshSettings, transport: paramiko.Transport | None, err
             hint=f"add it to the agent: ssh-add; or put its passphrase into the variable {key_passphrase.VARIABLE}",
         )
     copy_a_key = f"put a public key there: ssh-copy-id -p {settings.port} {settings.user}@{settings.host}"
-    if not settings.key_paths and not any((Path.home() / ".ssh").glob("id_*.pub")):
+    if not settings.key_paths and not any((home_folder() / ".ssh").glob("id_*.pub")):
         # ssh-copy-id ends with «No identities found» where there is nothing to copy.
         copy_a_key = copy_a_key.replace("ssh-copy-id", "ssh-keygen -t ed25519 && ssh-copy-id")
     if isinstance(error, paramiko.AuthenticationException):
