@@ -15,7 +15,9 @@ from edgedeploy.foundation.home import home_folder, variable_of, xdg_folder
 
 
 @pytest.mark.parametrize("named", [None, "", "relative/home"])
-def test_where_home_names_nothing_the_list_of_users_is_asked(named: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_home_names_nothing_the_list_of_users_is_asked(
+    named: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("HOME") if named is None else monkeypatch.setenv("HOME", named)
     assert home_folder() == Path(pwd.getpwuid(os.getuid()).pw_dir)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -52,3 +53,12 @@ def test_fresh_refuses_what_names_no_release(words: list[str]) -> None:
         [str(_ROOT / "scripts/fresh"), *words], capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 2 and "scripts/fresh: " in done.stderr
+
+
+def test_setup_names_the_variable_where_nothing_can_be_kept() -> None:
+    done = subprocess.run(
+        [str(_ROOT / "scripts/setup"), "demo"],
+        env={**os.environ, "XDG_CACHE_HOME": "/dev/null/cache"},
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1 and "export XDG_CACHE_HOME=" in done.stderr
