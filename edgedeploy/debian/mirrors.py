@@ -158,7 +158,8 @@ def _refusal(release: str, distribution: Distribution, trials: Sequence[_Trial])
             return HostError(
                 f"the keys that would check {name} from {trial.what} are missing, or too old for it",
                 why=_lines(trial.said, _NO_KEY),
-                hint=apt_line(_keyring_package(trial.said, distribution)),
+                hint=f"{apt_line(_keyring_package(trial.said, distribution))}; where no newer one is to be had, import "
+                "a board's image from another machine: edgedeploy board import FILE",
             )
     for trial in certain:
         if _NO_ANSWER.search(trial.said):
