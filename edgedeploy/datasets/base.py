@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
-import numpy as np
 from msgspec import Struct
 
 from edgedeploy.inference.session import Feed
+from edgedeploy.values.labels import Labels
 
 LABELS = "labels"
 """Name of the array that holds them."""
@@ -19,8 +19,8 @@ class Sample(Struct, frozen=True, eq=False):
 
     feed: Feed
     """An array per input, batch axis included, in the input's dtype."""
-    labels: np.ndarray | None
-    """First axis: the samples of this feed. None when the dataset has no labels."""
+    labels: Labels | None
+    """An entry for each sample of this feed. None when the dataset has no labels."""
     size: int
     """How many labelled samples the feed holds; 1 for a whole feed without labels."""
     where: str = ""

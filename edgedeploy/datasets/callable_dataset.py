@@ -89,7 +89,9 @@ class CallableDataset(WholeFeeds):
 
 
 def _update(digest: Any, sample: Sample) -> None:
-    arrays = dict(sample.feed) if sample.labels is None else {**sample.feed, LABELS: sample.labels}
+    arrays = dict(sample.feed)
+    if sample.labels is not None:
+        arrays[LABELS] = np.asarray(sample.labels)
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())

@@ -105,7 +105,7 @@ class _Tally:
         if sample.labels is not None:
             self._on_device.add(outputs, sample.labels)
             self._on_host.add(expected, sample.labels)
-            if self._by_class is not None:
+            if self._by_class is not None and isinstance(sample.labels, np.ndarray):
                 self._by_class.add(outputs, expected, sample.labels)
         self._samples += sample.size
         self.feeds += 1

@@ -10,12 +10,13 @@ import numpy as np
 
 from edgedeploy.foundation.callables import described
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError
+from edgedeploy.values.labels import Labels
 from edgedeploy.values.quality import MetricFigure
 
 _log = logging.getLogger(__name__)
 
 
-Scorer = Callable[[list[np.ndarray], np.ndarray], Any]
+Scorer = Callable[[list[np.ndarray], Any], Any]
 """Gives the score of each sample of a batch, shape (samples,)."""
 
 
@@ -27,7 +28,7 @@ class MetricAccumulator:
         self._score = score
         self._scores: list[np.ndarray] = []
 
-    def add(self, outputs: Sequence[np.ndarray], labels: np.ndarray | None) -> None:
+    def add(self, outputs: Sequence[np.ndarray], labels: Labels | None) -> None:
         """Add one batch.
 
         Args:

@@ -17,6 +17,7 @@ from edgedeploy.metrics.classification import BUILT_IN, scored_output
 from edgedeploy.metrics.metric import Metric, MetricAccumulator
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.stats.bootstrap import paired_change
+from edgedeploy.values.labels import Labels
 from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricChange, MetricFigure
 
 
@@ -162,7 +163,7 @@ class _Accumulator:
         self._largest_difference = 0.0
         self._non_finite = 0
 
-    def add(self, outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray], labels: np.ndarray | None) -> None:
+    def add(self, outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray], labels: Labels | None) -> None:
         scored = scored_output(expected) if self._classifies else None
         self._agreement.add(outputs, expected, scored=scored)
         if len(self._names) > 1:
@@ -174,7 +175,7 @@ class _Accumulator:
             self._non_finite += max(0, _non_finite(output) - _non_finite(wanted))
         if self._metric is not None:
             self._metric.add(outputs, labels)
-        if self._by_class is not None and labels is not None:
+        if self._by_class is not None and isinstance(labels, np.ndarray):
             self._by_class.add(outputs, expected, labels)
 
     def figures(self, reference: MetricAccumulator | None) -> SessionFigures:

@@ -1,0 +1,51 @@
+"""Where samples are, and what is done to them: a `data.toml`, or the same keys as a table in a contract."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from edgedeploy.values.head import Head
+
+Task = Literal[
+    "classification",
+    "detection",
+    "segmentation",
+    "keypoints",
+    "speech",
+    "text",
+    "series",
+    "picture-to-picture",
+    "embedding",
+    "language-model",
+]
+"""What the model is for. It decides the metric and the agreement that are taken by default."""
+
+
+class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One dataset, as it is declared."""
+
+    path: str
+    """A file or folder, relative to the file that names it."""
+    format: str = ""
+    """A name that `edgedeploy.datasets.reader` finds, e.g. `"coco"`; empty: what the path looks like."""
+    labels: str = ""
+    """A file of labels beside the samples (`labels.csv`, an annotation file, a manifest), relative like `path`."""
+    split: str = ""
+    """Of formats that have several: e.g. `"val"`."""
+    task: Task | Literal[""] = ""
+    class_names: tuple[str, ...] = ()
+    """In the order of the model's classes; empty: as the data has them."""
+    inputs: dict[str, tuple[str, ...]] = {}
+    """Of tables: for each input of the model, the columns that it takes."""
+    label_columns: tuple[str, ...] = ()
+    window: int = 0
+    """Of series: how many rows make a sample; 0: each row is one."""
+    step: int = 1
+    """Of series: rows from one window to the next."""
+    skip_broken: bool = False
+    """Leave out samples that cannot be read, count and list them, instead of ending with an error."""
+    preprocessing: dict[str, Any] = {}
+    """The keys of `ImagePreprocessing`, `AudioPreprocessing` or `TextPreprocessing`, by what the samples are."""
+    head: Head | None = None
