@@ -6,11 +6,13 @@ import datetime
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct, field, structs
 
 from edgedeploy.values.bundle import ContractReference
+from edgedeploy.values.data import DataSource
+from edgedeploy.values.head import Head
 from edgedeploy.values.search import Objective
 
 Allowance = Literal["larger", "loss", "slower", "unjudged"]
@@ -33,11 +35,16 @@ class ContractModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class ContractData(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    evaluation: str
-    """A dataset with labels; paths are relative to the contract's folder."""
+    evaluation: str | DataSource
+    """A dataset with labels: its path, or a table with the keys of a `data.toml`. Paths are relative to the contract's
+    folder."""
     evaluation_sha256: str | None = None
-    calibration: str | None = None
+    calibration: str | DataSource | None = None
     metric: str = "top1"
+    preprocessing: dict[str, Any] = {}
+    """Of both datasets, where their own tables do not say otherwise."""
+    head: Head | None = None
+    """Of both datasets, where their own tables name none."""
 
 
 class ContractOptimization(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

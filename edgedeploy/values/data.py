@@ -49,3 +49,12 @@ class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     preprocessing: dict[str, Any] = {}
     """The keys of `ImagePreprocessing`, `AudioPreprocessing` or `TextPreprocessing`, by what the samples are."""
     head: Head | None = None
+
+
+DatasetSpec = str | DataSource
+"""What `open_dataset` takes: a path or `package.module:callable`, or a dataset as it is declared."""
+
+
+def dataset_name(spec: DatasetSpec) -> str:
+    """Return what a dataset is called in messages, evidence and measurements."""
+    return spec if isinstance(spec, str) else spec.path

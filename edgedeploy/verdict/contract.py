@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from edgedeploy.datasets.source import load_source, resolved, with_defaults
 from edgedeploy.foundation.callables import is_object_name
 from edgedeploy.foundation.errors import EdgedeployError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import sha256_file
@@ -16,6 +17,7 @@ from edgedeploy.foundation.toml_file import line_of, load_toml
 from edgedeploy.foundation.validation import is_name, is_relative_path, is_sha256
 from edgedeploy.values.bundle import ContractReference
 from edgedeploy.values.contract import LIMIT_RULES, Contract, Limits, TargetLimits, stated_limits
+from edgedeploy.values.data import DatasetSpec, DataSource, dataset_name
 from edgedeploy.values.quality import SHARE_METRICS
 
 SCHEMA = 1
@@ -54,14 +56,24 @@ def has_expired(contract: Contract, day: datetime.date | None = None) -> bool:
     return last is not None and (day or datetime.datetime.now(datetime.UTC).date()) > last
 
 
-def dataset_spec(contract: Contract, name: str) -> str:
+def dataset_spec(contract: Contract, declared: DatasetSpec) -> DatasetSpec:
     """Return a dataset that the contract names, as `open_dataset` takes it from any current folder.
 
     A path is relative to the contract's folder. `package.module:callable` is no path, but a file or folder of that name
-    in the contract's folder wins.
+    in the contract's folder wins. `preprocessing` and `head` of `[data]` hold where the dataset's own are silent.
     """
+    name = dataset_name(declared)
+    data = contract.data
     path = contract.folder / name
-    return name if is_object_name(name) and not path.exists() else str(path)
+    if is_object_name(name) and not path.exists():
+        return name
+    if isinstance(declared, str):
+        if not data.preprocessing and data.head is None:
+            return str(path)
+        declared = DataSource(path=declared)
+        if path.suffix == ".toml":
+            return with_defaults(load_source(path), data.preprocessing, data.head)
+    return with_defaults(resolved(declared, contract.folder), data.preprocessing, data.head)
 
 
 @contextlib.contextmanager
@@ -89,9 +101,10 @@ def named_code(contract: Contract) -> dict[str, str]:
     data = contract.data
     specs = {"data.metric": data.metric, "data.evaluation": data.evaluation, "data.calibration": data.calibration}
     return {
-        key: spec
+        key: dataset_name(spec)
         for key, spec in specs.items()
-        if spec is not None and is_object_name(spec) and (key == "data.metric" or dataset_spec(contract, spec) == spec)
+        if spec is not None and (key == "data.metric" or not (contract.folder / dataset_name(spec)).exists())
+        if is_object_name(dataset_name(spec))
     }
 
 
@@ -141,7 +154,11 @@ def _model_mistakes(contract: Contract) -> Iterator[_Mistake]:
 def _data_mistakes(contract: Contract) -> Iterator[_Mistake]:
     data = contract.data
     for key, spec in (("evaluation", data.evaluation), ("calibration", data.calibration)):
-        if spec is not None and not is_relative_path(spec) and not is_object_name(spec):
+        if isinstance(spec, DataSource):
+            for field, path in (("path", spec.path), ("labels", spec.labels)):
+                if path and not is_relative_path(path):
+                    yield ("data", key, field), f"{path!r} is not a path inside the contract's folder"
+        elif spec is not None and not is_relative_path(spec) and not is_object_name(spec):
             yield ("data", key), f"{spec!r} is not a path inside the contract's folder, nor package.module:callable"
     if data.evaluation_sha256 is not None and not is_sha256(data.evaluation_sha256):
         yield ("data", "evaluation_sha256"), "64 lower-case hexadecimal digits are expected, as sha256sum prints them"
