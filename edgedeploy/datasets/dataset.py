@@ -21,8 +21,8 @@ from pathlib import Path
 
 from edgedeploy.datasets.base import LABELS, Dataset, Sample
 from edgedeploy.datasets.callable_dataset import CallableDataset
-from edgedeploy.datasets.npz_file import NpzFileDataset
 from edgedeploy.datasets.foreign import refuse_foreign
+from edgedeploy.datasets.npz_file import NpzFileDataset
 from edgedeploy.datasets.npz_folder import NpzFolderDataset, holds_npz
 from edgedeploy.datasets.reader import find_reader, recognized
 from edgedeploy.datasets.source import load_source

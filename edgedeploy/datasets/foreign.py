@@ -40,7 +40,7 @@ def refuse_foreign(path: Path) -> None:
         raise InvalidFileError(
             f"{path} is one picture",
             why="a dataset is a folder of them",
-            hint="name a folder with a sub-folder for each class, or a data.toml: docs/data.md",
+            hint="name a folder with a sub-folder for each class, or a data.toml",
         )
     if suffix in _MODELS:
         raise InvalidFileError(

@@ -26,7 +26,7 @@ class NpzFolderDataset(WholeFeeds):
         if not files:
             raise DatasetError(
                 f"{spec} holds no .npz files, and nothing else that is recognized as data",
-                hint="name a folder with one .npz per feed, or a data.toml that says what the files are: docs/data.md",
+                hint="name a folder with one .npz per feed, or a data.toml that says what the files are",
             )
         self.count = len(files)
         with NpzReader(files[0]) as reader:

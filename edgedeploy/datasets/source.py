@@ -37,6 +37,4 @@ def resolved(source: DataSource, folder: Path) -> DataSource:
 
 def with_defaults(source: DataSource, preprocessing: dict[str, Any], head: Head | None) -> DataSource:
     """Return a source that takes from elsewhere what it does not say itself."""
-    return structs.replace(
-        source, preprocessing={**preprocessing, **source.preprocessing}, head=source.head or head
-    )
+    return structs.replace(source, preprocessing={**preprocessing, **source.preprocessing}, head=source.head or head)

@@ -26,13 +26,14 @@ from edgedeploy.metrics.metric import Metric
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.stats.rounding import at_least, at_most, beside_limit
 from edgedeploy.values.bundle import Release
+from edgedeploy.values.data import DatasetSpec, dataset_name
 from edgedeploy.values.measurement import Accuracy, Measurement
 
 
 def test(
     connection: Connection,
     release: Release,
-    evaluation: str,
+    evaluation: DatasetSpec,
     *,
     metric: str | None = None,
     limit: int | None = None,
@@ -80,7 +81,9 @@ def test(
                 tally.add(sample, outputs, host.run(sample.feed))
                 progress.advance(tally.feeds, count, "samples")
         observed = observe(talk, connection, release)
-    return structs.replace(observed, accuracy=tally.accuracy(evaluation, dataset, is_limited=limit is not None))
+    return structs.replace(
+        observed, accuracy=tally.accuracy(dataset_name(evaluation), dataset, is_limited=limit is not None)
+    )
 
 
 class _Tally:

@@ -24,6 +24,7 @@ from edgedeploy.optimize.recipes.recipe import Recipe
 from edgedeploy.optimize.search.settings import SearchSettings
 from edgedeploy.optimize.source_model import Datasets, SourceModel, open_datasets
 from edgedeploy.values.contract import Allowance
+from edgedeploy.values.data import DatasetSpec
 from edgedeploy.values.target import Target
 
 
@@ -105,8 +106,8 @@ def open_request(
     recipe: Recipe,
     output: Path,
     *,
-    calibration: str | None,
-    evaluation: str | None,
+    calibration: DatasetSpec | None,
+    evaluation: DatasetSpec | None,
     metric: str | None,
     max_drop: float,
     target: Target | None,
@@ -144,7 +145,9 @@ def open_request(
     )
 
 
-def _check_settings(model: Path, recipe: Recipe, output: Path, calibration: str | None, max_drop: float) -> None:
+def _check_settings(
+    model: Path, recipe: Recipe, output: Path, calibration: DatasetSpec | None, max_drop: float
+) -> None:
     if not is_valid_drop(max_drop):
         raise UnsupportedError(f"max_drop is {max_drop}; a number of at least 0 is expected")
     if output.exists() and model.exists() and output.samefile(model):

@@ -7,6 +7,7 @@ import pytest
 
 from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.values.contract import LIMIT_RULES, Limits, TargetLimits, stated_limits
+from edgedeploy.values.data import DataSource
 from edgedeploy.verdict.contract import dataset_spec, has_expired, load_contract
 
 ROOT = Path(__file__).parents[2]
@@ -157,3 +158,20 @@ def test_every_limit_says_how_it_is_held():
 def test_limits_that_are_stated_come_in_order():
     limits = Limits(parameters_max=5, metric_min=0.5, target={"rpi4": TargetLimits()})
     assert list(stated_limits(limits)) == [("metric_min", 0.5), ("parameters_max", 5)]
+
+
+EVALUATION = 'evaluation = "data/evaluation.npz"'
+
+
+def test_a_dataset_may_be_a_table_whose_paths_are_of_the_contracts_folder(load):
+    shared = 'preprocessing = { color = "bgr" }\nevaluation = { path = "val", format = "coco", labels = "val.json" }'
+    contract = load(CONTRACT.replace(EVALUATION, shared))
+    source = dataset_spec(contract, contract.data.evaluation)
+    assert isinstance(source, DataSource)
+    assert (source.path, source.labels) == (str(contract.folder / "val"), str(contract.folder / "val.json"))
+    assert source.preprocessing == {"color": "bgr"}
+
+
+def test_a_table_of_data_stays_in_the_contracts_folder(load):
+    with pytest.raises(InvalidFileError, match=r"data\.evaluation\.path: '\.\./val' is not a path inside"):
+        load(CONTRACT.replace(EVALUATION, 'evaluation = { path = "../val" }'))

@@ -6,11 +6,12 @@ from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.report.content.regressions import breakages
 from edgedeploy.report.content.sample_preview import previews
+from edgedeploy.values.data import DatasetSpec
 from edgedeploy.values.sample_preview import SamplePreview
 from edgedeploy.values.shipment import Shipment
 
 
-def worst_samples(evaluation: str, shipment: Shipment) -> tuple[SamplePreview, ...]:
+def worst_samples(evaluation: DatasetSpec, shipment: Shipment) -> tuple[SamplePreview, ...]:
     """Return previews of the first samples that got worse; none without labels, or where the data cannot be read again.
 
     Args:
