@@ -226,6 +226,7 @@ class Elsewhere:
     """Runs models on this machine and changes a share of their answers, as another core's kernels may."""
 
     where = "board:test (imaginary)"
+    budget_s = 60.0
 
     def __init__(self, wrong_share: float) -> None:
         self.every = round(1 / wrong_share) if wrong_share else 0
