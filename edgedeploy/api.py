@@ -69,7 +69,7 @@ _NAMES = {
     "manifest_bytes": "bundle.build:manifest_bytes",
     "measured_peak_bytes": "deploy.preflight:measured_peak_bytes",
     "merge_measurements": "measure.conditions:merge",
-    "metric_names": "metrics.classification:metric_names",
+    "metric_names": "metrics.registry:metric_names",
     "model_name": "model.recorded_name:model_name",
     "NOBODY": "workflows.judges:NOBODY",
     "new_contract": "workflows.contract:new_contract",

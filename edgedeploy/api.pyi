@@ -56,7 +56,7 @@ from edgedeploy.targets.load import load_target as load_target
 from edgedeploy.bundle.build import manifest_bytes as manifest_bytes
 from edgedeploy.deploy.preflight import measured_peak_bytes as measured_peak_bytes
 from edgedeploy.measure.conditions import merge as merge_measurements
-from edgedeploy.metrics.classification import metric_names as metric_names
+from edgedeploy.metrics.registry import metric_names as metric_names
 from edgedeploy.model.recorded_name import model_name as model_name
 from edgedeploy.workflows.contract import new_contract as new_contract
 from edgedeploy.bundle.build import open_bundle as open_bundle

@@ -21,12 +21,16 @@ from edgedeploy.measure.protocol import conversation
 from edgedeploy.measure.reference import reference_model
 from edgedeploy.measure.streaming import stream
 from edgedeploy.metrics.agreement import AgreementAccumulator, OutputAgreements
-from edgedeploy.metrics.classification import BUILT_IN, find_metric, scored_output
+from edgedeploy.metrics.classification import scored_output
 from edgedeploy.metrics.metric import Metric
+from edgedeploy.metrics.registry import find_metric
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.stats.rounding import at_least, at_most, beside_limit
 from edgedeploy.values.bundle import Release
+from edgedeploy.values.drop import drop_of
+from edgedeploy.values.head import Head
 from edgedeploy.values.measurement import Accuracy, Measurement
+from edgedeploy.values.metric_facts import reads_scores
 
 
 def test(
@@ -35,6 +39,7 @@ def test(
     evaluation: str,
     *,
     metric: str | None = None,
+    head: Head | None = None,
     limit: int | None = None,
     model: Path | None = None,
     progress: Progress = SILENT,
@@ -49,6 +54,7 @@ def test(
         evaluation: a dataset that `open_dataset` opens.
         metric: a name that `find_metric` knows; None takes top1 where there are labels. A built-in one that is named
             says too that the model classifies: its answers are compared although there are no labels.
+        head: what turns the model's outputs into answers, for metrics that need it.
         limit: run only this many feeds, the first ones; the figures are then over a part of the dataset.
         model: the file that was compiled; needed where it became a program on another machine.
 
@@ -62,8 +68,9 @@ def test(
     """
     dataset = open_dataset(evaluation, release.manifest.model.inputs)
     names = [output.name for output in release.manifest.model.outputs]
-    classifies = metric in BUILT_IN or (metric is None and dataset.has_labels)
-    tally = _Tally(names, find_metric(metric or "top1"), classifies=classifies)
+    chosen = find_metric(metric or "top1", head, names)
+    classifies = reads_scores(metric) or (metric is None and dataset.has_labels)
+    tally = _Tally(names, chosen, classifies=classifies)
     # One thread: an emulated board computes on this machine at the same time.
     content = reference_model(connection, release, progress, model)
     host = open_session(content, format_of(content[:8]), exact=True, threads=1)
@@ -103,8 +110,8 @@ class _Tally:
         if len(self.names) > 1:
             self._by_output.add(outputs, expected, scored=scored)
         if sample.labels is not None:
-            self._on_device.add(outputs, sample.labels)
-            self._on_host.add(expected, sample.labels)
+            self._on_device.add(outputs, sample.labels, sample.feed)
+            self._on_host.add(expected, sample.labels, sample.feed)
             if self._by_class is not None and isinstance(sample.labels, np.ndarray):
                 self._by_class.add(outputs, expected, sample.labels)
         self._samples += sample.size
@@ -129,7 +136,9 @@ class _Tally:
         )
 
 
-def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: float, max_drop: float) -> tuple[str, ...]:
+def disagreements(
+    accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: float, max_drop: float | str
+) -> tuple[str, ...]:
     """Return why the device's answers are too far from the host's; empty when they are not.
 
     Every output is judged by itself: a small one that is ruined does not show in figures over all of them.
@@ -137,7 +146,11 @@ def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: floa
     Args:
         min_agreement: floor of the top-1 match, in [0, 1]; used for outputs that hold class scores, and for text.
         min_sqnr_db: floor of the SQNR, used for the others.
-        max_drop: how far the metric on the device may lie under the host's.
+        max_drop: how much worse than the host's the metric on the device may be: in its own units, or as a text like
+            `"2%"` of the host's.
+
+    Raises:
+        UnsupportedError: `max_drop` is no such number or text.
     """
     found = []
     agreement = accuracy.agreement
@@ -158,8 +171,12 @@ def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: floa
             sqnr, least = beside_limit(each.sqnr_db, min_sqnr_db, decimals=1, unit=" dB")
             found.append(f"{output}{whose} SQNR is {sqnr}; {least} are needed")
     if accuracy.metric and accuracy.host_metric:
-        drop = accuracy.host_metric.value - accuracy.metric.value
-        if not at_most(drop, max_drop):
-            fall, most = beside_limit(drop, max_drop, decimals=4)
-            found.append(f"{accuracy.metric.name} is {fall} under the host's; {most} is allowed")
+        drop, allowed = (
+            accuracy.metric.worsening(accuracy.host_metric),
+            drop_of(max_drop).of(accuracy.host_metric.value),
+        )
+        if not at_most(drop, allowed):
+            fall, most = beside_limit(drop, allowed, decimals=4)
+            side = "under" if accuracy.metric.larger_is_better else "over"
+            found.append(f"{accuracy.metric.name} is {fall} {side} the host's; {most} is allowed")
     return tuple(found)

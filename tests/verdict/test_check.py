@@ -91,7 +91,9 @@ def test_every_limit_has_a_line_with_its_unit(measurement):
     }
     assert units == {
         "metric_min": "share",
+        "metric_max": "share",
         "metric_max_drop": "share",
+        "metric_max_drop_relative": "share",
         "agreement_top1_min": "share",
         "size_max_bytes": "bytes",
         "size_reduction_min": "share",

@@ -9,6 +9,7 @@ import click
 from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.completion import complete_file, complete_metric
 from edgedeploy.cli.options.device import device_argument
+from edgedeploy.cli.options.metric import DropType
 from edgedeploy.cli.output import Output, common_options, device_options
 
 
@@ -31,8 +32,8 @@ from edgedeploy.cli.output import Output, common_options, device_options
     "--metric",
     metavar="NAME|pkg.mod:fn",
     shell_complete=complete_metric,
-    help="The metric: top1, top5 or package.module:function. top1 or top5 also says that the model classifies, if "
-    "there are no labels.  [default: top1 if there are labels]",
+    help="The metric: a built-in one (top1, f1, map, rmse, wer, …) or package.module:function. One for classifiers "
+    "also says that the model classifies, if there are no labels.  [default: top1 if there are labels]",
 )
 @click.option(
     "--samples",
@@ -57,10 +58,10 @@ from edgedeploy.cli.output import Output, common_options, device_options
 )
 @click.option(
     "--max-drop",
-    type=click.FloatRange(min=0),
-    default=0.01,
+    type=DropType(),
+    default="0.01",
     show_default=True,
-    help="Allowed drop of the metric against the host.",
+    help="How much worse than the host's the metric may be: in its own units, or in per cent of it (2%).",
 )
 @click.option(
     "--model",
@@ -81,7 +82,7 @@ def command(
     limit: int | None,
     min_agreement: float,
     min_sqnr_db: float,
-    max_drop: float,
+    max_drop: str,
     model: Path | None,
     output: Path | None,
     accept_new: bool,

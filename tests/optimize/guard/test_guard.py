@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from edgedeploy.datasets.dataset import Sample, open_dataset
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.metrics.classification import find_metric
 from edgedeploy.metrics.model_comparison import ResultFailedError
+from edgedeploy.metrics.registry import find_metric
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.guard.evaluation import Data, Evaluation, within
 from edgedeploy.optimize.guard.guard import judge
 from edgedeploy.optimize.guard.request import GuardRequest
 from edgedeploy.optimize.guard.result import ViolationKind
+from edgedeploy.values.drop import drop_of
 from edgedeploy.values.model import TensorFacts
 from edgedeploy.values.speed import SpeedFigure
 
@@ -57,7 +58,9 @@ def hold(build):
             source=serialized(build(source)),
             source_size_bytes=source_size_bytes,
             evaluation=data
-            and Evaluation(data=data, metric=metric, max_drop=max_drop, tolerance=tolerance, classifies=classifies),
+            and Evaluation(
+                data=data, metric=metric, drop=drop_of(max_drop), tolerance=tolerance, classifies=classifies
+            ),
             allowed=frozenset(allowed),
             **judges,
         )
