@@ -70,6 +70,8 @@ _NAMES = {
     "measured_peak_bytes": "deploy.preflight:measured_peak_bytes",
     "merge_measurements": "measure.conditions:merge",
     "metric_names": "metrics.registry:metric_names",
+    "head_names": "metrics.heads.registry:head_names",
+    "load_head": "metrics.heads.registry:load_head",
     "model_name": "model.recorded_name:model_name",
     "NOBODY": "workflows.judges:NOBODY",
     "new_contract": "workflows.contract:new_contract",

@@ -18,7 +18,16 @@ from edgedeploy.values.metric_facts import METRIC_FACTS, metric_facts
 Make = Callable[[str, Head | None, Sequence[str]], Metric]
 """Makes the metric of a name, for a head and the names of the model's outputs."""
 
-_MODULES = ("classification", "regression")
+_MODULES = (
+    "classification",
+    "regression",
+    "detection",
+    "segmentation",
+    "pictures",
+    "speech",
+    "retrieval",
+    "language",
+)
 """Of this package, each with a table `BUILT_IN`."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from edgedeploy.cli.catalog import examples
-from edgedeploy.cli.completion import complete_file, complete_metric, complete_recipe, complete_target
+from edgedeploy.cli.completion import complete_file, complete_head, complete_metric, complete_recipe, complete_target
 from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.options.metric import DropType
 from edgedeploy.cli.output import Output, common_options
@@ -55,6 +55,13 @@ from edgedeploy.cli.output import Output, common_options
     "classifiers also says that the model classifies, if there are no labels.  [default: top1 if there are labels]",
 )
 @click.option(
+    "--head",
+    metavar="KIND|FILE.toml",
+    shell_complete=complete_head,
+    help="What turns the model's outputs into boxes, masks, points or text, for metrics that need it: yolov8, detr, ctc, "
+    "…, package.module:function, or a file with the keys of [head].",
+)
+@click.option(
     "--max-drop",
     type=DropType(),
     default="0.01",
@@ -97,6 +104,7 @@ def command(
     calibration: str | None,
     evaluation: str | None,
     metric: str | None,
+    head: str | None,
     max_drop: str,
     target: str | None,
     device: str | None,
@@ -134,6 +142,7 @@ def command(
             calibration=calibration,
             evaluation=evaluation,
             metric=metric,
+            head=api.load_head(head) if head is not None else None,
             max_drop=max_drop,
             target=board,
             speed=judges.speed,

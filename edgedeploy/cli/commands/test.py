@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edgedeploy.cli.catalog import examples
-from edgedeploy.cli.completion import complete_file, complete_metric
+from edgedeploy.cli.completion import complete_file, complete_head, complete_metric
 from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.options.metric import DropType
 from edgedeploy.cli.output import Output, common_options, device_options
@@ -34,6 +34,13 @@ from edgedeploy.cli.output import Output, common_options, device_options
     shell_complete=complete_metric,
     help="The metric: a built-in one (top1, f1, map, rmse, wer, …) or package.module:function. One for classifiers "
     "also says that the model classifies, if there are no labels.  [default: top1 if there are labels]",
+)
+@click.option(
+    "--head",
+    metavar="KIND|FILE.toml",
+    shell_complete=complete_head,
+    help="What turns the model's outputs into boxes, masks, points or text, for metrics that need it: yolov8, detr, ctc, "
+    "…, package.module:function, or a file with the keys of [head].",
 )
 @click.option(
     "--samples",
@@ -79,6 +86,7 @@ def command(
     name: str | None,
     evaluation: str,
     metric: str | None,
+    head: str | None,
     limit: int | None,
     min_agreement: float,
     min_sqnr_db: float,
@@ -100,7 +108,16 @@ def command(
 
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
         release = api.current_release(connection, name)
-        measurement = api.test(connection, release, evaluation, metric=metric, limit=limit, model=model, progress=out)
+        measurement = api.test(
+            connection,
+            release,
+            evaluation,
+            metric=metric,
+            head=api.load_head(head) if head else None,
+            limit=limit,
+            model=model,
+            progress=out,
+        )
     assert measurement.accuracy is not None
     wrong = api.disagreements(
         measurement.accuracy, min_agreement=min_agreement, min_sqnr_db=min_sqnr_db, max_drop=max_drop
