@@ -50,8 +50,8 @@ def complete_metric(ctx: click.Context, param: click.Parameter, incomplete: str)
     return _matching(((name, "") for name in api.metric_names()), incomplete)
 
 
-def complete_head(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the kind of a head."""
+def complete_head(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Offer the kinds of heads that edgedeploy has."""
     from edgedeploy import api
 
     return _matching(((name, "") for name in api.head_names()), incomplete)

@@ -8,8 +8,8 @@
   https://arxiv.org/abs/1908.10084, section 4): of two outputs (batch, features) of two texts, or of one output that is
   the similarity (Spearman 1904, https://doi.org/10.2307/1412159; ranks of equals are their mean).
 
-The embedding of each sample is kept (8 bytes for each feature), so that it can be compared with those that follow. Resampled are the
-queries; what they are searched in stays.
+The embedding of each sample is kept (8 bytes for each feature), so that it can be compared with those
+that follow. Resampled are the queries; what they are searched in stays.
 """
 
 from __future__ import annotations

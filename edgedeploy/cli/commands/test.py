@@ -39,8 +39,8 @@ from edgedeploy.cli.output import Output, common_options, device_options
     "--head",
     metavar="KIND|FILE.toml",
     shell_complete=complete_head,
-    help="What turns the model's outputs into boxes, masks, points or text, for metrics that need it: yolov8, detr, ctc, "
-    "…, package.module:function, or a file with the keys of [head].",
+    help="What turns the model's outputs into boxes, masks, points or text, for metrics that need it: yolov8, detr, "
+    "ctc, …, package.module:function, or a file with the keys of [head].",
 )
 @click.option(
     "--samples",

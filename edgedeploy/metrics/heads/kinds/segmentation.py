@@ -14,7 +14,9 @@ from edgedeploy.metrics.heads.decoder import Decoder, Group, HeadKind
 
 
 class SegmentationDecoder(Decoder):
-    reads = "one output, scores (batch, classes, height, width), or with the classes last, or classes (batch, height, width)"
+    reads = (
+        "one output: scores (batch, classes, height, width), classes first or last, or classes (batch, height, width)"
+    )
 
     def _answers(self, outputs: list[np.ndarray], size: tuple[int, int] | None) -> list[np.ndarray]:
         raw = outputs[0]

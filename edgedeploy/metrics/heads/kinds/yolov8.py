@@ -20,6 +20,7 @@ from edgedeploy.values.labels import Detections
 _SCORE_MIN, _IOU_MAX, _MOST = 0.001, 0.7, 300
 _BOX = 4
 _POINT = 3
+_PROTOTYPES = 32
 
 
 class YoloDecoder(Decoder):
@@ -81,7 +82,7 @@ class YoloDecoder(Decoder):
         if len(outputs) < 2 or self.head.keypoints or outputs[1].ndim != 4:
             return None
         protos = outputs[1]
-        return protos if protos.shape[1] < protos.shape[3] else protos.transpose(0, 3, 1, 2)
+        return protos if _prototype_axis(protos.shape) == 1 else protos.transpose(0, 3, 1, 2)
 
     def _extra(self, protos: np.ndarray | None) -> int:
         if self.head.keypoints:
@@ -100,7 +101,7 @@ class YoloDecoder(Decoder):
         if len(shapes[0]) != 3:
             return {}
         protos = shapes[1] if len(shapes) > 1 and len(shapes[1]) == 4 and not self.head.keypoints else None
-        extra = min(protos[1], protos[3]) if protos else _POINT * (self.head.keypoints or 0)
+        extra = protos[_prototype_axis(protos)] if protos else _POINT * (self.head.keypoints or 0)
         axis = self._channel_axis(shapes[0], extra)
         first = _BOX + self.objectness
         last = shapes[0][axis] - extra
@@ -114,6 +115,13 @@ class YoloDecoder(Decoder):
         if protos:
             found["prototypes"] = (1, (slice(None),))
         return found
+
+
+def _prototype_axis(shape: tuple[int, ...]) -> int:
+    """Return which axis of the masks' prototypes counts them: that of 32, or the shorter one."""
+    if _PROTOTYPES in (shape[1], shape[3]):
+        return 1 if shape[1] == _PROTOTYPES else 3
+    return 1 if shape[1] < shape[3] else 3
 
 
 HEAD = HeadKind(name="yolov8", reads=YoloDecoder.reads, make=YoloDecoder)
