@@ -27,6 +27,7 @@ def metric_change(before: MetricAccumulator, after: MetricAccumulator) -> Metric
             before.compute,
             after.compute,
             before.samples,
+            numbers=max(before.numbers, after.numbers),
             changed=None if changed is None else int(np.count_nonzero(changed)),
             step=_step(before, *scores),
         )

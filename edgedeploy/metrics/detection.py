@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.inference.session import Feed
@@ -40,6 +41,26 @@ _USUAL = {"map": "yolov8", "map50": "yolov8", "mask-map": "yolov8", "keypoint-ma
 _Picture = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Of the detections class and score, shape (detections, 2); whether each is a hit, shape (thresholds, detections);
 whether it is left out (it met a crowd); of the labels class and number, shape (classes, 2)."""
+
+
+class _Curves(Struct, frozen=True, kw_only=True, eq=False):
+    """The detections of the classes that labels name: class by class, the best first."""
+
+    classes: int
+    thresholds: int
+    owners: np.ndarray
+    """The picture of each detection."""
+    starts: np.ndarray
+    """The place of the first detection of each class."""
+    left: np.ndarray | None
+    """Detections that are not counted, shape (thresholds, detections); None where all are."""
+    hits: np.ndarray
+    """Places of the detections that are right, threshold by threshold."""
+    hit_thresholds: np.ndarray
+    hit_classes: np.ndarray
+    label_owners: np.ndarray
+    label_classes: np.ndarray
+    label_counts: np.ndarray
 
 
 class AveragePrecision(AnswersMetric):
@@ -93,34 +114,42 @@ class AveragePrecision(AnswersMetric):
             np.array(counts, np.float64).reshape(-1, 2),
         )
 
-    def prepare(self, statistics: np.ndarray) -> list[tuple[Any, ...]]:
-        """Return for each class that some label names: of its detections, the best first, the picture, hits and misses;
-        and of its labels the picture and number."""
+    def prepare(self, statistics: np.ndarray) -> _Curves:
         detections = np.concatenate([picture[0] for picture in statistics])
         hits = np.concatenate([picture[1] for picture in statistics], axis=1)
         left = np.concatenate([picture[2] for picture in statistics], axis=1)
         owners = np.repeat(np.arange(len(statistics)), [len(picture[0]) for picture in statistics])
         labels = np.concatenate([picture[3] for picture in statistics])
         label_owners = np.repeat(np.arange(len(statistics)), [len(picture[3]) for picture in statistics])
-        prepared = []
-        for category in np.unique(labels[labels[:, 1] > 0, 0]):
-            places = np.flatnonzero(detections[:, 0] == category)
-            places = places[np.argsort(-detections[places, 1], kind="mergesort")]
-            counted = labels[:, 0] == category
-            right, wrong = hits[:, places] & ~left[:, places], ~hits[:, places] & ~left[:, places]
-            prepared.append((owners[places], right, wrong, label_owners[counted], labels[counted, 1]))
-        return prepared
+        classes = np.unique(labels[labels[:, 1] > 0, 0])
+        # Class by class, the best first; of equals the first picture's, as pycocotools has them.
+        order = np.lexsort((-detections[:, 1], detections[:, 0]))
+        order = order[np.isin(detections[order, 0], classes)]
+        of_class = np.searchsorted(classes, detections[order, 0])
+        counted = np.isin(labels[:, 0], classes)
+        thresholds, places = np.nonzero(hits[:, order] & ~left[:, order])
+        return _Curves(
+            classes=len(classes),
+            thresholds=len(hits),
+            owners=owners[order],
+            starts=np.searchsorted(of_class, np.arange(len(classes))),
+            left=left[:, order] if left[:, order].any() else None,
+            hits=places,
+            hit_thresholds=thresholds,
+            hit_classes=of_class[places],
+            label_owners=label_owners[counted],
+            label_classes=np.searchsorted(classes, labels[counted, 0]),
+            label_counts=labels[counted, 1],
+        )
 
-    def value(self, prepared: list[tuple[Any, ...]], weights: np.ndarray) -> float:
-        figures = []
-        for owners, right, wrong, label_owners, counts in prepared:
-            wanted = float(weights[label_owners] @ counts)
-            if wanted:
-                drawn = weights[owners]
-                figures.append(
-                    _interpolated(np.cumsum(drawn * right, axis=1), np.cumsum(drawn * wrong, axis=1), wanted)
-                )
-        return float(np.mean(figures)) if figures else math.nan
+    def value(self, prepared: _Curves, weights: np.ndarray) -> float:
+        wanted = np.bincount(
+            prepared.label_classes,
+            weights[prepared.label_owners] * prepared.label_counts,
+            minlength=prepared.classes,
+        )
+        present = wanted > 0
+        return float(_precisions(prepared, weights, wanted)[present].mean()) if present.any() else math.nan
 
     def scores(self, statistics: np.ndarray) -> np.ndarray | None:
         """Return the average precision of each picture by itself; of one without labels, 1 minus its best score."""
@@ -131,23 +160,34 @@ class AveragePrecision(AnswersMetric):
         return found
 
 
-def _interpolated(hits: np.ndarray, misses: np.ndarray, wanted: float) -> float:
-    """Return the mean over thresholds of precision at 101 recalls, as `COCOeval.accumulate` does.
+def _precisions(curves: _Curves, weights: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the average precision of each class, as `COCOeval.accumulate` computes it.
+
+    Only hits matter: between them recall stays, and precision falls. The curves of all classes and thresholds lie one
+    behind the other.
 
     Args:
-        hits, misses: how many there are up to each detection, shape (thresholds, detections).
-        wanted: labels.
+        wanted: labels of each class, by weight.
     """
-    if not hits.shape[1]:
-        return 0.0
-    precision = hits / (hits + misses + np.spacing(1))
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    recall = hits / wanted
-    total = 0.0
-    for curve, reached in zip(envelope, recall, strict=True):
-        places = np.searchsorted(reached, _RECALLS, side="left")
-        total += float(curve[places[places < curve.size]].sum())
-    return total / len(hits) / len(_RECALLS)
+    drawn = weights[curves.owners]
+    counted = drawn[np.newaxis] if curves.left is None else drawn * ~curves.left
+    seen = np.concatenate((np.zeros((len(counted), 1)), np.cumsum(counted, axis=1)), axis=1)
+    rows = np.zeros_like(curves.hit_thresholds) if curves.left is None else curves.hit_thresholds
+    all_before = seen[rows, curves.hits + 1] - seen[rows, curves.starts[curves.hit_classes]]
+    curve = curves.hit_thresholds * curves.classes + curves.hit_classes
+    first = np.append(True, curve[1:] != curve[:-1])[: curve.size]
+    hits = np.cumsum(drawn[curves.hits])
+    hits -= np.repeat((hits - drawn[curves.hits])[first], np.diff(np.append(np.flatnonzero(first), curve.size)))
+    precision = hits / (all_before + np.spacing(1))
+    # The largest from there on: each curve is lifted over those behind it, so that it begins anew.
+    lift = 2.0 * (curves.thresholds * curves.classes - curve)
+    envelope = np.maximum.accumulate((precision + lift)[::-1])[::-1] - lift
+    recall = hits / np.maximum(wanted[curves.hit_classes], np.finfo(np.float64).tiny)
+    reached = np.searchsorted(_RECALLS, recall, side="right")
+    before = np.where(first, 0, np.roll(reached, 1))
+    sums = np.bincount(curve, envelope * (reached - before), minlength=curves.thresholds * curves.classes)
+    found: np.ndarray = sums.reshape(curves.thresholds, curves.classes).mean(axis=0) / len(_RECALLS)
+    return found
 
 
 def _checked(name: str, kind: str, labels: Labels) -> tuple[Detections, ...]:

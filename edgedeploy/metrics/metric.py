@@ -74,6 +74,11 @@ class MetricAccumulator(ABC):
             NaN where it has no value over these samples, e.g. the area under a curve of one class.
         """
 
+    @property
+    def numbers(self) -> int:
+        """How many numbers it computes with: what one computation costs goes with it."""
+        return self.samples
+
     def scores(self) -> np.ndarray | None:
         """Return how well each sample is answered, larger is better: float64, shape (samples,); None where the metric
         has no view of one sample."""
@@ -179,6 +184,11 @@ class StatisticsAccumulator(MetricAccumulator):
             self._parts = [np.concatenate(self._parts)]
         return self._parts[0] if self._parts else np.empty(0)
 
+    @property
+    def numbers(self) -> int:
+        statistics = self.statistics()
+        return sum(map(_size, statistics)) if statistics.dtype == object else int(statistics.size)
+
     def compute(self, weights: np.ndarray | None = None) -> float:
         if self._prepared is None:
             self._prepared = self._metric.prepare(self.statistics())
@@ -249,6 +259,10 @@ def called(name: str, do: Callable[[], Any]) -> Any:
 def _as_numbers(score: Scorer, arguments: tuple[Any, ...]) -> np.ndarray:
     scores: np.ndarray = np.asarray(score(*arguments), dtype=np.float64)
     return scores
+
+
+def _size(statistic: Any) -> int:
+    return sum(map(_size, statistic)) if isinstance(statistic, tuple) else int(np.size(statistic))
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -7,13 +7,15 @@ import importlib
 import re
 from collections.abc import Callable, Sequence
 
+from edgedeploy.datasets.dataset import Dataset
 from edgedeploy.foundation.callables import is_object_name, load_callable
 from edgedeploy.foundation.errors import UnknownNameError
 from edgedeploy.foundation.suggest import did_you_mean
+from edgedeploy.metrics.heads.registry import head_task
 from edgedeploy.metrics.metric import Metric
 from edgedeploy.metrics.own import own_metric
 from edgedeploy.values.head import Head
-from edgedeploy.values.metric_facts import METRIC_FACTS, metric_facts
+from edgedeploy.values.metric_facts import METRIC_FACTS, default_metric, metric_facts
 
 Make = Callable[[str, Head | None, Sequence[str]], Metric]
 """Makes the metric of a name, for a head and the names of the model's outputs."""
@@ -56,6 +58,32 @@ def find_metric(name: str, head: Head | None = None, outputs: Sequence[str] = ()
         why=f"known: {', '.join(METRIC_FACTS)}, or a function of your own",
         hint=did_you_mean(name, METRIC_FACTS, "choose one of them, or name a function as package.module:function"),
     )
+
+
+def check_metric(name: str) -> None:
+    """Check that there is a metric of that name, before anything is opened for it.
+
+    Raises:
+        UnknownNameError: as `find_metric`.
+    """
+    if metric_facts(name) is None:
+        find_metric(name)
+
+
+def chosen_metric(name: str | None, head: Head | None, dataset: Dataset, outputs: Sequence[str] = ()) -> Metric:
+    """Return the metric that a dataset is judged by.
+
+    Args:
+        name: as the user named it; None takes the usual one of the task, which the data or the head tells.
+        head: as the user stated it; None takes that of the data.
+        outputs: as `find_metric`.
+
+    Raises:
+        UnknownNameError, UnsupportedError: as `find_metric`.
+    """
+    stated = head or dataset.head
+    task = dataset.task or (head_task(stated) if stated is not None else None)
+    return find_metric(name or default_metric(task), stated, outputs)
 
 
 def _family(name: str) -> str:

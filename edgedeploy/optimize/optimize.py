@@ -70,9 +70,9 @@ def optimize(
         calibration: dataset whose values give quantizers their ranges; labels in it are not used.
         evaluation: dataset that the result is judged on. Without labels only agreement is judged; without the dataset,
             agreement on the calibration data or on generated inputs.
-        metric: one of `metric_names()`, or `"package.module:name"`; None takes top1 where there are labels. One for
-            classifiers that is named says too that the model classifies: its answers are compared although there are no
-            labels.
+        metric: one of `metric_names()`, or `"package.module:name"`; None takes the usual one of the task, where there
+            are labels. One for classifiers that is named says too that the model classifies: its answers are compared
+            although there are no labels.
         head: what turns the model's outputs into answers, for metrics that need it.
         max_drop: how much worse the metric may get: in its own units (0.01 is one point of accuracy), or as a text like
             `"2%"` of the float model's.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -11,7 +11,7 @@ from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.metrics.metric import Metric
-from edgedeploy.metrics.registry import find_metric
+from edgedeploy.metrics.registry import check_metric, chosen_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import load_onnx
 from edgedeploy.model.recorded_name import model_name
@@ -126,7 +126,8 @@ def open_request(
     facts = inspect_model(model)
     drop = drop_of(max_drop)
     _check_settings(model, recipe, output, calibration)
-    judged_metric = find_metric(metric or "top1", head, [each.name for each in facts.outputs])
+    if metric is not None:
+        check_metric(metric)
     content = read_file(model, MODEL) if facts.format == "tflite" else load_onnx(model).SerializeToString()
     data = open_datasets(calibration, evaluation, facts, content)
     return OptimizeRequest(
@@ -136,7 +137,7 @@ def open_request(
         recipe=recipe,
         output=output,
         data=data,
-        metric=judged_metric if data.has_labels else None,
+        metric=_judging(metric, head, data, [each.name for each in facts.outputs]),
         drop=drop,
         classifies=reads_scores(metric),
         target=target,
@@ -147,6 +148,13 @@ def open_request(
         search=search or SearchSettings(),
         progress=progress,
     )
+
+
+def _judging(name: str | None, head: Head | None, data: Datasets, outputs: Sequence[str]) -> Metric | None:
+    """Return the metric that results are judged by; None where there are no labels."""
+    if data.evaluation is None or not data.has_labels:
+        return None
+    return chosen_metric(name, head, data.evaluation, outputs)
 
 
 def _check_settings(model: Path, recipe: Recipe, output: Path, calibration: str | None) -> None:

@@ -13,8 +13,8 @@ RESAMPLES = 2000
 _LEAST_RESAMPLES = 200
 """Of metrics that take long to compute. The bounds of a 95 % interval are then the fifth on either side; Efron and
 Tibshirani, section 13.3, advise 1000 for percentiles and find a tenth of it usable."""
-_MOST_DRAWS = 10_000_000
-"""Samples that are drawn for a metric that is no mean: of 5,000 samples as many as 2000 resamples have."""
+_MOST_NUMBERS = 100_000_000
+"""That a metric which is no mean is computed from, over all resamples: 2000 of them with 50,000 numbers each."""
 _BLOCK_ELEMENTS = 4_000_000
 
 
@@ -62,6 +62,7 @@ def resampled_change(
     after: Callable[[np.ndarray], float],
     samples: int,
     *,
+    numbers: int | None = None,
     changed: int | None,
     step: float,
     seed: int = 0,
@@ -74,7 +75,8 @@ def resampled_change(
     Args:
         before, after: return the metric for weights, shape (samples,).
         samples: at least one.
-        changed: how many of them are answered otherwise; None where that is not known.
+        numbers: that one computation reads, where it is not one for each sample: the more, the fewer resamples.
+        changed: how many samples are answered otherwise; None where that is not known.
         step: by how much the answer to one sample may change: that of samples which were not seen.
 
     Raises:
@@ -87,7 +89,7 @@ def resampled_change(
     low = high = value
     if changed != 0:
         rng = np.random.default_rng(seed)
-        count = min(RESAMPLES, max(_LEAST_RESAMPLES, _MOST_DRAWS // samples))
+        count = min(RESAMPLES, max(_LEAST_RESAMPLES, _MOST_NUMBERS // max(numbers or samples, 1)))
         differences = np.empty(count)
         for place in range(count):
             weights = np.bincount(rng.integers(0, samples, samples), minlength=samples).astype(np.float64)

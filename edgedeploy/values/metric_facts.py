@@ -77,6 +77,15 @@ def metric_facts(name: str) -> MetricFacts | None:
     return _RANKS if _RECALL.fullmatch(name) else METRIC_FACTS.get(name)
 
 
+def default_metric(task: Task | None) -> str:
+    """Return the metric that is taken where none is named; `top1` where the task is not known."""
+    for mine_first in (True, False):
+        for name, facts in METRIC_FACTS.items():
+            if task in (facts.tasks[:1] if mine_first else facts.tasks):
+                return name
+    return "top1"
+
+
 def is_share_metric(name: str) -> bool:
     """Return whether the values of a metric lie in [0, 1]; of a user's own that is not known."""
     facts = metric_facts(name)

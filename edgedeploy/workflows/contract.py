@@ -24,7 +24,8 @@ from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.foundation.scratch import scratch_folder
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.inference.session import arithmetic_note, open_session
-from edgedeploy.metrics.registry import find_metric
+from edgedeploy.metrics.metric import Metric
+from edgedeploy.metrics.registry import chosen_metric, find_metric
 from edgedeploy.model.identity import sha256_of_model
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import is_tflite
@@ -147,7 +148,7 @@ def _hand_over_lines(contract: Contract, today: datetime.date, code: Mapping[str
     if "data.metric" in code:
         yield _not_run("data.metric", data.metric)
     else:
-        _, reason = _tried(lambda: find_metric(data.metric, data.head))
+        _, reason = _tried(lambda: _metric_of(contract, facts))
         yield _judged("data.metric", data.metric, None if reason else data.metric, not reason, reason or "known")
     recipe, reason = _tried(lambda: load_recipe(optimization.recipe))
     if recipe is not None and recipe.needs_calibration and data.calibration is None:
@@ -157,6 +158,15 @@ def _hand_over_lines(contract: Contract, today: datetime.date, code: Mapping[str
     for name in contract.limits.target:
         _, reason = _tried(lambda name=name: load_target(name))  # type: ignore[misc]
         yield _judged(f"limits.target.{name}", name, None if reason else name, not reason, reason or "known")
+
+
+def _metric_of(contract: Contract, facts: ModelFacts | None) -> Metric:
+    """Return the contract's metric with its head: its own, or that of its data."""
+    data, outputs = contract.data, [each.name for each in facts.outputs] if facts is not None else []
+    if data.head is not None or facts is None or metric_facts(data.metric) is None:
+        return find_metric(data.metric, data.head, outputs)
+    dataset = open_dataset(dataset_spec(contract, data.evaluation), facts.inputs)
+    return chosen_metric(data.metric, None, dataset, outputs)
 
 
 def _data_lines(contract: Contract, facts: ModelFacts, code: Mapping[str, str]) -> Iterator[VerdictLine]:
@@ -222,7 +232,7 @@ def _judged(key: str, wanted: str | int, found: str | int | None, holds: bool, r
 
 
 def _metric(model: Path, dataset: Dataset, metric: str, progress: Progress) -> MetricFigure:
-    score = find_metric(metric, outputs=[each.name for each in inspect_model(model).outputs]).start()
+    score = chosen_metric(metric, None, dataset, [each.name for each in inspect_model(model).outputs]).start()
     session = (
         open_session(read_file(model, MODEL), "tflite", exact=True)
         if is_tflite(model)

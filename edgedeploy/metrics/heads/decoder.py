@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.inference.session import Feed
+from edgedeploy.values.data import Task
 from edgedeploy.values.head import Head
 
 Group = tuple[int, tuple[slice, ...]]
@@ -137,6 +138,8 @@ class HeadKind(Struct, frozen=True, kw_only=True):
     name: str
     reads: str
     """The outputs that it expects."""
+    task: Task
+    """What models with it are for."""
     make: Callable[[Head, Sequence[str]], Decoder]
 
 

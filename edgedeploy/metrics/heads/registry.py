@@ -14,6 +14,7 @@ from edgedeploy.foundation.suggest import did_you_mean
 from edgedeploy.foundation.toml_file import load_toml
 from edgedeploy.metrics.heads.decoder import Decoder, HeadKind
 from edgedeploy.metrics.heads.own import OwnDecoder
+from edgedeploy.values.data import Task
 from edgedeploy.values.head import Head
 
 _PACKAGE = "edgedeploy.metrics.heads.kinds"
@@ -56,6 +57,14 @@ def find_head(head: Head, outputs: Sequence[str] = ()) -> Decoder:
         why=f"known: {', '.join(known)}, or a function of your own",
         hint=did_you_mean(head.kind, known, "choose one of them, or name a function as package.module:function"),
     )
+
+
+def head_task(head: Head) -> Task | None:
+    """Return what a model with this head is for; None of a user's own."""
+    kind = head_kinds().get(head.kind)
+    if kind is None:
+        return None
+    return "keypoints" if head.keypoints else kind.task
 
 
 def load_head(stated: str) -> Head:

@@ -11,7 +11,7 @@ from edgedeploy.bundle.signature import check_key
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import DatasetError, IntegrityError, InvalidFileError, UnknownNameError
 from edgedeploy.foundation.files import sha256_file
-from edgedeploy.metrics.registry import find_metric
+from edgedeploy.metrics.registry import check_metric, chosen_metric
 from edgedeploy.model.identity import sha256_of_model
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.recipes.recipe import Recipe, load_recipe
@@ -151,11 +151,12 @@ def _check_named(contract: Contract) -> tuple[Path, Recipe]:
     data = contract.data
     with naming(contract, "model", "file"):
         model = _model(contract)
-        inputs = inspect_model(model).inputs
+        facts = inspect_model(model)
+        inputs = facts.inputs
     with naming(contract, "optimization", "recipe"):
         recipe = load_recipe(contract.optimization.recipe)
     with naming(contract, "data", "metric"):
-        find_metric(data.metric, data.head)
+        check_metric(data.metric)
     with naming(contract, "data", "evaluation"):
         evaluation = open_dataset(dataset_spec(contract, data.evaluation), inputs)
         if not evaluation.has_labels and any(limit is not None for limit in _metric_limits(contract)):
@@ -164,6 +165,9 @@ def _check_named(contract: Contract) -> tuple[Path, Recipe]:
                 why="the contract limits its metric, which needs them",
                 hint="add an array `labels`, with a label for each sample",
             )
+    if evaluation.has_labels:
+        with naming(contract, "data", "metric"):
+            chosen_metric(data.metric, data.head, evaluation, [each.name for each in facts.outputs])
     if data.calibration is not None:
         with naming(contract, "data", "calibration"):
             open_dataset(dataset_spec(contract, data.calibration), inputs)

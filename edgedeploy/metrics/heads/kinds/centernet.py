@@ -57,4 +57,4 @@ def _largest_around(heat: np.ndarray) -> np.ndarray:
     return found
 
 
-HEAD = HeadKind(name="centernet", reads=CenternetDecoder.reads, make=CenternetDecoder)
+HEAD = HeadKind(name="centernet", reads=CenternetDecoder.reads, task="detection", make=CenternetDecoder)

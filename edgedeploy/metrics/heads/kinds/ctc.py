@@ -53,4 +53,4 @@ class CtcDecoder(Decoder):
         return {"classes": (0, (slice(None),))}
 
 
-HEAD = HeadKind(name="ctc", reads=CtcDecoder.reads, make=CtcDecoder)
+HEAD = HeadKind(name="ctc", reads=CtcDecoder.reads, task="speech", make=CtcDecoder)

@@ -44,4 +44,4 @@ class DetrDecoder(Decoder):
         return {"classes": (0, (slice(None),)), "boxes": (1, (slice(None),))}
 
 
-HEAD = HeadKind(name="detr", reads=DetrDecoder.reads, make=DetrDecoder)
+HEAD = HeadKind(name="detr", reads=DetrDecoder.reads, task="detection", make=DetrDecoder)

@@ -48,4 +48,4 @@ class FcosDecoder(Decoder):
         return {"classes": (0, every), "boxes": (1, every), "objectness": (2, every)}
 
 
-HEAD = HeadKind(name="fcos", reads=FcosDecoder.reads, make=FcosDecoder)
+HEAD = HeadKind(name="fcos", reads=FcosDecoder.reads, task="detection", make=FcosDecoder)

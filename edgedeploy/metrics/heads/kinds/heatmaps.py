@@ -47,4 +47,4 @@ def _towards(line: np.ndarray, place: int) -> float:
     return _QUARTER * float(np.sign(line[place + 1] - line[place - 1]))
 
 
-HEAD = HeadKind(name="heatmaps", reads=HeatmapDecoder.reads, make=HeatmapDecoder)
+HEAD = HeadKind(name="heatmaps", reads=HeatmapDecoder.reads, task="keypoints", make=HeatmapDecoder)

@@ -37,4 +37,4 @@ class KeypointDecoder(Decoder):
         return {"keypoints": (0, (slice(None),))}
 
 
-HEAD = HeadKind(name="keypoints", reads=KeypointDecoder.reads, make=KeypointDecoder)
+HEAD = HeadKind(name="keypoints", reads=KeypointDecoder.reads, task="keypoints", make=KeypointDecoder)

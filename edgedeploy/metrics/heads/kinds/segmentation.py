@@ -46,4 +46,4 @@ class SegmentationDecoder(Decoder):
         return {"classes": (0, (slice(None),))}
 
 
-HEAD = HeadKind(name="segmentation", reads=SegmentationDecoder.reads, make=SegmentationDecoder)
+HEAD = HeadKind(name="segmentation", reads=SegmentationDecoder.reads, task="segmentation", make=SegmentationDecoder)

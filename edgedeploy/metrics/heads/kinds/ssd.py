@@ -80,4 +80,4 @@ class SsdDecoder(Decoder):
         return {"classes": (0, (slice(None),)), "boxes": (1, (slice(None),))}
 
 
-HEAD = HeadKind(name="ssd", reads=SsdDecoder.reads, make=SsdDecoder)
+HEAD = HeadKind(name="ssd", reads=SsdDecoder.reads, task="detection", make=SsdDecoder)

@@ -41,4 +41,4 @@ class TfliteSsdDecoder(Decoder):
         return {"boxes": (0, every), "classes": (1, every), "scores": (2, every), "count": (3, every)}
 
 
-HEAD = HeadKind(name="tflite-ssd", reads=TfliteSsdDecoder.reads, make=TfliteSsdDecoder)
+HEAD = HeadKind(name="tflite-ssd", reads=TfliteSsdDecoder.reads, task="detection", make=TfliteSsdDecoder)

@@ -45,4 +45,4 @@ class YoloNmsDecoder(Decoder):
         return {name: (0, (every, every, slice(*ends))) for name, ends in columns.items() if ends[1] > ends[0]}
 
 
-HEAD = HeadKind(name="yolo-nms", reads=YoloNmsDecoder.reads, make=YoloNmsDecoder)
+HEAD = HeadKind(name="yolo-nms", reads=YoloNmsDecoder.reads, task="detection", make=YoloNmsDecoder)

@@ -16,4 +16,4 @@ class Yolov5Decoder(YoloDecoder):
     iou_max = 0.6
 
 
-HEAD = HeadKind(name="yolov5", reads=Yolov5Decoder.reads, make=Yolov5Decoder)
+HEAD = HeadKind(name="yolov5", reads=Yolov5Decoder.reads, task="detection", make=Yolov5Decoder)

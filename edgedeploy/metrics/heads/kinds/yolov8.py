@@ -124,4 +124,4 @@ def _prototype_axis(shape: tuple[int, ...]) -> int:
     return 1 if shape[1] < shape[3] else 3
 
 
-HEAD = HeadKind(name="yolov8", reads=YoloDecoder.reads, make=YoloDecoder)
+HEAD = HeadKind(name="yolov8", reads=YoloDecoder.reads, task="detection", make=YoloDecoder)

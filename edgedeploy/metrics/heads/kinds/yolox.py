@@ -57,4 +57,4 @@ class YoloxDecoder(Decoder):
         }
 
 
-HEAD = HeadKind(name="yolox", reads=YoloxDecoder.reads, make=YoloxDecoder)
+HEAD = HeadKind(name="yolox", reads=YoloxDecoder.reads, task="detection", make=YoloxDecoder)
