@@ -1,5 +1,6 @@
-"""Average precision of detections, as COCO defines it (https://cocodataset.org/#detection-eval; Lin et al. 2014,
-https://arxiv.org/abs/1405.0312).
+"""Average precision of detections, as COCO defines it.
+
+Sources: https://cocodataset.org/#detection-eval; Lin et al. 2014, https://arxiv.org/abs/1405.0312.
 
 - `map`: mean over IoU 0.50 to 0.95 in steps of 0.05 and over the classes that labels name, precision interpolated at
   101 recalls, at most 100 detections of a class and picture. `map50`: at IoU 0.5 alone.

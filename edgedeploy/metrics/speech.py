@@ -1,5 +1,7 @@
-"""Error rates of transcripts: (substitutions + deletions + insertions) / words or characters of the labels, over all
-samples together, aligned by jiwer. Smaller is better; it may be over 1.
+"""Error rates of transcripts, aligned by jiwer.
+
+A rate is (substitutions + deletions + insertions) / words or characters of the labels, over all samples together.
+Smaller is better; it may be over 1.
 
 - `wer`: of words, between white space. `cer`: of characters, as they stand. `ctc-cer`: `cer` of a model whose head is
   `ctc`. (Levenshtein distance; Jurafsky and Martin, Speech and Language Processing, 3rd edition, section 16.5.)

@@ -160,13 +160,14 @@ def _hand_over_lines(contract: Contract, today: datetime.date, code: Mapping[str
         yield _judged(f"limits.target.{name}", name, None if reason else name, not reason, reason or "known")
 
 
-def _metric_of(contract: Contract, facts: ModelFacts | None) -> Metric:
-    """Return the contract's metric with its head: its own, or that of its data."""
+def _metric_of(contract: Contract, facts: ModelFacts | None) -> Metric | None:
+    """Return the contract's metric with its head: its own, or that of its data; None where that data cannot be read."""
     data, outputs = contract.data, [each.name for each in facts.outputs] if facts is not None else []
     if data.head is not None or facts is None or metric_facts(data.metric) is None:
         return find_metric(data.metric, data.head, outputs)
-    dataset = open_dataset(dataset_spec(contract, data.evaluation), facts.inputs)
-    return chosen_metric(data.metric, None, dataset, outputs)
+    dataset, _ = _tried(lambda: open_dataset(dataset_spec(contract, data.evaluation), facts.inputs))
+    # Data that is missing has a line of its own.
+    return None if dataset is None else chosen_metric(data.metric, None, dataset, outputs)
 
 
 def _data_lines(contract: Contract, facts: ModelFacts, code: Mapping[str, str]) -> Iterator[VerdictLine]:
