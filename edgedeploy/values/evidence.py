@@ -98,6 +98,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """Of the dataset that the metrics below are over; a later drop is only told against the same one."""
     source_metric: MetricFigure | None
     max_drop: float
+    """How much worse the metric may get: in its own units, or as `max_drop_relative` says."""
     executions: tuple[Execution, ...]
     """In exact arithmetic first: the one that is judged."""
     speed: SpeedFigure | None = None
@@ -116,3 +117,5 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """Versions of what did it: edgedeploy, onnx, onnx_ir, onnxruntime, numpy."""
     model_name: str | None = None
     """Name on devices of the model that `source` is about; None in evidence of an older edgedeploy."""
+    max_drop_relative: bool = False
+    """Whether `max_drop` is a part of the float model's metric."""

@@ -33,7 +33,7 @@ def judge_accuracy(compared: ModelComparison, evaluation: Evaluation, findings: 
     judged, tolerance = compared.sessions[0], evaluation.tolerance
     if tolerance is not None and 0 < judged.largest_difference <= tolerance:
         findings.note(f"results stayed: at most {_moved(judged, tolerance)}")
-    for note in _metric_notes(compared, evaluation.max_drop):
+    for note in _metric_notes(compared, evaluation):
         findings.note(note)
     if evaluation.metric is None:
         judged_by = f"only {_judged_by(judged)} on {evaluation.data.name}"
@@ -58,9 +58,10 @@ def accuracy_violations(
         found.append(Violation(ViolationKind.OUTPUTS_MOVED, reason))
     before, after = compared.reference_metric, judged.metric
     if evaluation.metric is not None and before is not None and after is not None:
-        if not within(before.value, after.value, evaluation.max_drop):
-            fall, allowed = beside_limit(before.value - after.value, evaluation.max_drop, decimals=4)
-            fell = f"{after.name} fell from {before.value:.4f} to {after.value:.4f} {where}"
+        if not evaluation.is_kept(before, after):
+            fall, allowed = beside_limit(after.worsening(before), evaluation.allowed(before), decimals=4)
+            moved = "fell" if after.larger_is_better else "rose"
+            fell = f"{after.name} {moved} from {before.value:.4f} to {after.value:.4f} {where}"
             reason = f"{fell}, by {fall}; allowed is {allowed}"
             found.append(Violation(ViolationKind.METRIC_FELL, reason))
         if tolerance is None:
@@ -174,24 +175,26 @@ def _moved(judged: SessionFigures, tolerance: float) -> str:
     return f"an output moved by {moved} of the largest (allowed: {tolerance:g})"
 
 
-def _metric_notes(compared: ModelComparison, max_drop: float) -> Iterator[str]:
+def _metric_notes(compared: ModelComparison, evaluation: Evaluation) -> Iterator[str]:
     """Yield what to know of a metric that is within its budget: whether luck may explain it, whether kernels agree."""
     before, (judged, on_host) = compared.reference_metric, compared.sessions
     after, host = judged.metric, on_host.metric
     if before is None or after is None or host is None or judged.change is None:
         return
-    if not within(before.value, after.value, max_drop):
+    if not evaluation.is_kept(before, after):
         return
+    allowed = evaluation.allowed(before)
     # Where every output is the same, bit for bit, no number of samples would show a loss.
     agreement = judged.agreement
+    fell = "fell" if after.larger_is_better else "rose"
     moved = agreement.sqnr_db is not None or agreement.other_shapes or agreement.text_match not in (None, 1.0)
-    if moved and not at_most(-judged.change.low, max_drop):
+    if moved and not at_most(judged.change.most_loss, allowed):
         yield (
-            f"{after.samples:,} samples are too few to be sure that {after.name} fell by no more than {max_drop:g}: "
+            f"{after.samples:,} samples are too few to be sure that {after.name} {fell} by no more than {allowed:g}: "
             f"with {judged.change.confidence:.0%} confidence it changed by {judged.change.low:+.4f} to "
             f"{judged.change.high:+.4f}"
         )
-    if not within(before.value, host.value, max_drop):
+    if not evaluation.is_kept(before, host):
         yield (
             f"this machine's own integer kernels ({host_isa()}) give {host.name} {host.value:.4f} where exact "
             f"arithmetic gives {after.value:.4f}; measure on the board"

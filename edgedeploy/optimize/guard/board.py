@@ -96,7 +96,10 @@ def _judge(compared: ModelComparison, evaluation: Evaluation, where: str, ran_al
     change = compared.sessions[0].change
     for violation in accuracy_violations(compared, evaluation, where=f"on {where}"):
         may_be_chance = (
-            violation.kind is ViolationKind.METRIC_FELL and change is not None and -change.high <= evaluation.max_drop
+            violation.kind is ViolationKind.METRIC_FELL
+            and change is not None
+            and compared.reference_metric is not None
+            and change.least_loss <= evaluation.allowed(compared.reference_metric)
         )
         if ran_all or not may_be_chance:
             findings.add(violation)

@@ -69,7 +69,11 @@ def _quality(evidence: Evidence) -> RenderableType:
     for execution in executions:
         table.add_column(where_in_words(execution), justify="right")
     if source is not None:
-        table.add_row(source.name, f"{source.value:.4f}", *(_metric(execution) for execution in executions))
+        table.add_row(
+            source.name + ("" if source.larger_is_better else " (smaller is better)"),
+            f"{source.value:.4f}",
+            *(_metric(execution) for execution in executions),
+        )
         table.add_row("change", "", *(_change(source.value, execution) for execution in executions))
         if any(execution.change is not None for execution in executions):
             table.add_row("  with 95 % confidence", "", *(_interval(execution) for execution in executions))

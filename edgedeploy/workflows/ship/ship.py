@@ -173,6 +173,7 @@ def _optimize(request: ShipRequest, target: Target, folder: Path, progress: Prog
             calibration=request.calibration,
             evaluation=request.evaluation,
             metric=request.metric,
+            head=request.head,
             max_drop=request.max_drop,
             target=target,
             speed=judging.speed,
@@ -210,7 +211,7 @@ def _push(request: ShipRequest, bundle: Bundle, connection: Connection, progress
 def _measure(request: ShipRequest, connection: Connection, release: Release, progress: Progress) -> Measurement:
     return merge(
         bench(connection, release, profile=request.profile, progress=progress),
-        test(connection, release, request.evaluation, metric=request.metric, progress=progress),
+        test(connection, release, request.evaluation, metric=request.metric, head=request.head, progress=progress),
     )
 
 
