@@ -10,6 +10,8 @@ from msgspec import Struct
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.reading import MODEL, read_file
+from edgedeploy.metrics.heads.decoder import Decoder
+from edgedeploy.metrics.heads.registry import find_head
 from edgedeploy.metrics.metric import Metric
 from edgedeploy.metrics.registry import find_metric
 from edgedeploy.model.inspect import inspect_model
@@ -44,6 +46,8 @@ class OptimizeRequest(Struct, frozen=True, kw_only=True):
     """How much worse the metric may get."""
     classifies: bool = False
     """Whether a built-in metric was named: the model classifies, labels or not."""
+    decoder: Decoder | None = None
+    """The model's head, where one is declared."""
     target: Target | None = None
     """The kind of board that the result is for; None for any."""
     speed: SpeedJudge | None = None
@@ -85,6 +89,7 @@ class OptimizeRequest(Struct, frozen=True, kw_only=True):
             metric=self.metric,
             drop=self.drop,
             classifies=self.classifies,
+            decoder=self.decoder,
             tolerance=tolerance,
             progress=self.progress,
         )
@@ -126,7 +131,8 @@ def open_request(
     facts = inspect_model(model)
     drop = drop_of(max_drop)
     _check_settings(model, recipe, output, calibration)
-    judged_metric = find_metric(metric or "top1", head, [each.name for each in facts.outputs])
+    output_names = [each.name for each in facts.outputs]
+    judged_metric = find_metric(metric or "top1", head, output_names)
     content = read_file(model, MODEL) if facts.format == "tflite" else load_onnx(model).SerializeToString()
     data = open_datasets(calibration, evaluation, facts, content)
     return OptimizeRequest(
@@ -139,6 +145,7 @@ def open_request(
         metric=judged_metric if data.has_labels else None,
         drop=drop,
         classifies=reads_scores(metric),
+        decoder=find_head(head, output_names) if head else None,
         target=target,
         speed=speed,
         speed_unjudged=speed_unjudged,
