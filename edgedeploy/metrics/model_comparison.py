@@ -15,6 +15,8 @@ from edgedeploy.inference.session import Session
 from edgedeploy.metrics.agreement import AgreementAccumulator, OutputAgreements
 from edgedeploy.metrics.change import metric_change
 from edgedeploy.metrics.classification import scored_output
+from edgedeploy.metrics.group_agreement import GroupAgreements
+from edgedeploy.metrics.heads.decoder import Decoder
 from edgedeploy.metrics.metric import Metric, MetricAccumulator
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.values.metric_facts import reads_scores
@@ -42,6 +44,8 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     """None without a metric, and with one that has no view of a single sample."""
     by_output: dict[str, Agreement] = {}
     """Of each output by itself, where the model has several."""
+    by_group: dict[str, Agreement] = {}
+    """Of each group of channels that means something else than its neighbors, where an output has several."""
     unread: tuple[str, ...] = ()
     """Outputs among them that a built-in metric does not look at; a user's own is given all."""
 
@@ -72,6 +76,7 @@ def compare(
     *,
     metric: Metric | None,
     classifies: bool = False,
+    decoder: Decoder | None = None,
     total: int | None = None,
     progress: Progress = SILENT,
 ) -> ModelComparison:
@@ -84,6 +89,7 @@ def compare(
         metric: computed for all; None leaves that out. It needs labels in every batch.
         classifies: without a metric: the output that a built-in one would read holds class scores all the same, since
             the user said so.
+        decoder: the model's head: it says which channels mean what. None leaves that to their values.
         total: how many samples there are, for progress; None when that is not known.
 
     Raises:
@@ -92,7 +98,7 @@ def compare(
         ResultFailedError: a session fails where the reference does not.
     """
     reference_score = metric.start() if metric else None
-    scores = [_Accumulator(metric, reference.output_names, classifies=classifies) for _ in sessions]
+    scores = [_Accumulator(metric, reference.output_names, decoder, classifies=classifies) for _ in sessions]
     samples = reference_non_finite = reference_finite = 0
     for batch in batches:
         expected = reference.run(batch.feed)
@@ -151,9 +157,12 @@ def _may_be(output: np.ndarray, expected: np.ndarray, declared: Sequence[int | N
 class _Accumulator:
     """Adds up the answers of one session."""
 
-    def __init__(self, metric: Metric | None, names: Sequence[str], *, classifies: bool) -> None:
+    def __init__(
+        self, metric: Metric | None, names: Sequence[str], decoder: Decoder | None, *, classifies: bool
+    ) -> None:
         self._names = names
         self._by_output = OutputAgreements(names if len(names) > 1 else ())
+        self._by_group = GroupAgreements(names, decoder.groups if decoder else None)
         self._reader = metric
         self._classifies = classifies or (metric is not None and reads_scores(metric.name))
         self._read: tuple[int, ...] | None = None
@@ -168,6 +177,7 @@ class _Accumulator:
         self._agreement.add(outputs, expected, scored=scored)
         if len(self._names) > 1:
             self._by_output.add(outputs, expected, scored=scored)
+        self._by_group.add(outputs, expected)
         if self._reader is not None:
             self._read = self._reader.read_outputs(expected)
         self._largest_difference = max(self._largest_difference, relative_difference(outputs, expected))
@@ -192,6 +202,7 @@ class _Accumulator:
             classes=self._by_class.figure() if self._by_class else None,
             broken=lost,
             by_output=self._by_output.figures(),
+            by_group=self._by_group.figures(),
             unread=()
             if self._read is None
             else tuple(name for place, name in enumerate(self._names) if place not in self._read),

@@ -10,6 +10,8 @@ from msgspec import Struct
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.reading import MODEL, read_file
+from edgedeploy.metrics.heads.decoder import Decoder
+from edgedeploy.metrics.heads.registry import find_head
 from edgedeploy.metrics.metric import Metric
 from edgedeploy.metrics.registry import check_metric, chosen_metric
 from edgedeploy.model.inspect import inspect_model
@@ -44,6 +46,8 @@ class OptimizeRequest(Struct, frozen=True, kw_only=True):
     """How much worse the metric may get."""
     classifies: bool = False
     """Whether a built-in metric was named: the model classifies, labels or not."""
+    decoder: Decoder | None = None
+    """The model's head, where one is declared."""
     target: Target | None = None
     """The kind of board that the result is for; None for any."""
     speed: SpeedJudge | None = None
@@ -85,6 +89,7 @@ class OptimizeRequest(Struct, frozen=True, kw_only=True):
             metric=self.metric,
             drop=self.drop,
             classifies=self.classifies,
+            decoder=self.decoder,
             tolerance=tolerance,
             progress=self.progress,
         )
@@ -126,6 +131,7 @@ def open_request(
     facts = inspect_model(model)
     drop = drop_of(max_drop)
     _check_settings(model, recipe, output, calibration)
+    output_names = [each.name for each in facts.outputs]
     if metric is not None:
         check_metric(metric)
     content = read_file(model, MODEL) if facts.format == "tflite" else load_onnx(model).SerializeToString()
@@ -137,9 +143,10 @@ def open_request(
         recipe=recipe,
         output=output,
         data=data,
-        metric=_judging(metric, head, data, [each.name for each in facts.outputs]),
+        metric=_judging(metric, head, data, output_names),
         drop=drop,
         classifies=reads_scores(metric),
+        decoder=find_head(head, output_names) if head else None,
         target=target,
         speed=speed,
         speed_unjudged=speed_unjudged,

@@ -64,6 +64,10 @@ class Execution(Struct, frozen=True, kw_only=True):
     """Against the float model; None without labels, and on an emulated board, which runs some samples only."""
     by_output: dict[str, Agreement] = {}
     """Of each output by itself, where the model has several."""
+    by_group: dict[str, Agreement] = {}
+    """Of each group of channels of an output that mean something else than the others (boxes beside scores), by the
+    head's name for it, `"output[classes]"`, or where no head is declared as NumPy indexes it, `"output[:, 4:84]"`. Of
+    outputs whose channels are all of one kind there is none."""
 
 
 class LayerNoise(Struct, frozen=True, kw_only=True):

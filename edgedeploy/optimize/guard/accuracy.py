@@ -14,6 +14,10 @@ from edgedeploy.values.quality import Agreement
 LEAST_SQNR_DB = 10.0
 """Where there are no labels, a result whose error has more than a tenth of the power of the signal is refused.
 8-bit networks that kept their accuracy were measured at 15 dB and more, one that had lost 19 % of its answers at 5."""
+LEAST_GROUP_SQNR_DB = 10.0
+"""The same for each group of channels of one output, with labels too: a metric that looks at boxes alone, or at a sum
+in which scores do not count, says nothing of the others. The scores of an INT8 YOLOv8n that were noise had -16 to 0 dB.
+"""
 LEAST_TEXT_MATCH = 0.9
 """The same for text, which has no SQNR: a tenth of it may be another."""
 LEAST_TEXT_MATCH_GENERATED = 0.5
@@ -56,6 +60,7 @@ def accuracy_violations(
     if tolerance is not None and not judged.largest_difference <= tolerance:
         reason = f"the recipe promises to keep results, and {_moved(judged, tolerance)}"
         found.append(Violation(ViolationKind.OUTPUTS_MOVED, reason))
+    found += _group_violations(judged, evaluation.data)
     before, after = compared.reference_metric, judged.metric
     if evaluation.metric is not None and before is not None and after is not None:
         if not evaluation.is_kept(before, after):
@@ -116,6 +121,18 @@ def _noise_violations(judged: SessionFigures, data: Data, names: Collection[str]
                 f"{data.name}, and {least} is the least for each output"
             )
             yield Violation(ViolationKind.DISAGREES, reason)
+
+
+def _group_violations(judged: SessionFigures, data: Data) -> Iterator[Violation]:
+    """Yield a violation for each group of channels that is mostly noise, under every metric and without labels."""
+    for name, agreement in judged.by_group.items():
+        if agreement.sqnr_db is not None and agreement.sqnr_db < LEAST_GROUP_SQNR_DB:
+            sqnr, least = beside_limit(agreement.sqnr_db, LEAST_GROUP_SQNR_DB, decimals=1, unit=" dB")
+            reason = (
+                f"the channels {name} mean something else than the others of that output and are mostly noise: SQNR "
+                f"{sqnr} on {data.name}, and {least} is the least for each group, whatever the metric says"
+            )
+            yield Violation(ViolationKind.GROUP_DISAGREES, reason)
 
 
 def _text_violations(agreement: Agreement, data: Data, what: str) -> Iterator[Violation]:

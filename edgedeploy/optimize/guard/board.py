@@ -63,6 +63,7 @@ def judge_on_board(
             evaluation.data.spread(affordable),
             metric=evaluation.metric,
             classifies=evaluation.classifies,
+            decoder=evaluation.decoder,
             total=affordable,
             progress=evaluation.progress,
         )
@@ -81,6 +82,7 @@ def judge_on_board(
             change=judged.change,
             agreement=judged.agreement,
             by_output=judged.by_output,
+            by_group=judged.by_group,
         ),
     )
 

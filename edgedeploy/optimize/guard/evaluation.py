@@ -9,6 +9,7 @@ from msgspec import Struct
 from edgedeploy.datasets.dataset import Dataset, Sample
 from edgedeploy.datasets.sampling import spread
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.metrics.heads.decoder import Decoder
 from edgedeploy.metrics.metric import Metric
 from edgedeploy.stats.rounding import at_most
 from edgedeploy.values.drop import Drop
@@ -49,6 +50,8 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     classifies: bool = False
     """Whether the user said that the model classifies, by naming a built-in metric: there are answers without labels
     too."""
+    decoder: Decoder | None = None
+    """The model's head, where one is declared: it says which channels of which outputs mean what."""
     tolerance: float | None = None
     """How far outputs may move relative to the largest, for a recipe that promises to keep results; None for one that
     does not."""

@@ -191,6 +191,7 @@ def _agreements(shipment: Shipment) -> list[tuple[str, Agreement]]:
     for execution in shipment.evidence.executions:
         found.append((f"optimized against float on the host: {where_in_words(execution)}", execution.agreement))
         found += [(f"its output {name}", agreement) for name, agreement in execution.by_output.items()]
+        found += [(f"its channels {name}", agreement) for name, agreement in execution.by_group.items()]
     measurement = shipment.measurement
     if measurement and measurement.accuracy:
         found.append(("device against host, the same model", measurement.accuracy.agreement))

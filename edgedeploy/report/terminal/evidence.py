@@ -87,8 +87,8 @@ def _quality(evidence: Evidence) -> RenderableType:
     if any(agreement.other_shapes for agreement in agreements):
         table.add_row("answers of another shape", "", *(f"{agreement.other_shapes:,}" for agreement in agreements))
     table.add_row("SQNR", "", *(sqnr_in_words(agreement) for agreement in agreements))
-    for name in executions[0].by_output:
-        figures = [execution.by_output.get(name) for execution in executions]
+    for name in (*executions[0].by_output, *executions[0].by_group):
+        figures = [(execution.by_output | execution.by_group).get(name) for execution in executions]
         table.add_row(Text(f"  of {printable(name)}"), "", *(sqnr_in_words(each) if each else "" for each in figures))
     table.add_row("cosine", "", *(f"{agreement.cosine:.6f}" for agreement in agreements))
     table.add_row("largest error", "", *(f"{agreement.max_abs_error:.3g}" for agreement in agreements))

@@ -523,3 +523,54 @@ def test_an_error_that_rises_is_refused_and_one_that_falls_is_not(hold, data):
 @pytest.mark.parametrize(("max_drop", "accepted"), [("10%", True), ("9%", False), (0.01001, True), (0.009, False)])
 def test_a_budget_may_be_a_part_of_what_the_metric_was(hold, data, max_drop, accepted):
     assert hold(_shifted(-0.01), _errors(data), metric="rmse", max_drop=max_drop).accepted == accepted
+
+
+def cosine_of_all(outputs, labels):
+    """A metric that is blind to whatever is small: the cosine between the whole output and the labels."""
+    found, wanted = (np.asarray(each, np.float64).reshape(len(labels), -1) for each in (outputs[0], labels))
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+    return (found * wanted).sum(axis=1) / lengths
+
+
+DETECTOR = (
+    HEAD
+    + """g (float[N,7,20] x) => (float[N,7,20] y)
+    <float pixels = {{320}}, float down = {{-3}}, float scale = {{{scale}}}, int64[1] zero = {{0}},
+     int64[1] four = {{4}}, int64[1] seven = {{7}}, int64[1] axis = {{1}}> {{
+        b = Slice(x, zero, four, axis)
+        boxes = Mul(b, pixels)
+        c = Slice(x, four, seven, axis)
+        shifted = Add(c, down)
+        s = Sigmoid(shifted)
+        scores = Mul(s, scale)
+        y = Concat <axis = 1> (boxes, scores)
+    }}"""
+)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_detector_with_ruined_scores_is_refused_under_a_blind_metric_and_without_labels(
+    tmp_path, build, labelled, rng
+):
+    x = rng.uniform(0, 1, (8, 7, 20)).astype(np.float32)
+    source, ruined = (serialized(build(DETECTOR.format(scale=scale))) for scale in (1, 0))
+    labels = HostSession(source, exact=True).run({"x": x})[0]
+    np.savez(tmp_path / "e.npz", x=x, **({"labels": labels} if labelled else {}))
+    facts = (TensorFacts(name="x", dtype="float32", shape=("N", 7, 20)),)
+    data = Data(name="the evaluation data", dataset=open_dataset(str(tmp_path / "e.npz"), facts))
+    metric = find_metric(f"{__name__}:cosine_of_all") if labelled else None
+
+    def against(result, *allowed):
+        evaluation = Evaluation(data=data, metric=metric, drop=drop_of(0.01))
+        request = GuardRequest(
+            source=source, source_size_bytes=10_000, evaluation=evaluation, allowed=frozenset(allowed)
+        )
+        return judge(result, request)
+
+    refused = against(ruined)
+    if labelled:
+        assert refused.executions[0].metric.value == pytest.approx(1.0, abs=1e-4)
+    assert [violation.kind for violation in refused.violations] == [ViolationKind.GROUP_DISAGREES]
+    assert "y[:, 4:7]" in refused.refusals[0] and "--allow loss" in refused.refusals[0]
+    assert list(refused.executions[0].by_group) == ["y[:, 0:4]", "y[:, 4:7]"]
+    assert against(source).accepted and against(ruined, "loss").accepted
