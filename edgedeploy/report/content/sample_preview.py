@@ -31,17 +31,24 @@ def previews(samples: Iterator[Sample], places: Collection[int]) -> tuple[Sample
         places: in the dataset, from 0.
     """
     wanted = sorted(places)[:_MOST_SAMPLES]
-    found: list[SamplePreview] = []
+    return tuple(_of_feed(sample.feed, place, row, sample.size) for place, row, sample in samples_at(samples, wanted))
+
+
+def samples_at(samples: Iterator[Sample], places: Collection[int]) -> Iterator[tuple[int, int, Sample]]:
+    """Yield the samples at these places in order: each place, the row in its feed, and the feed with its labels.
+
+    Args:
+        samples, places: as `previews` takes them.
+    """
+    wanted = sorted(places)
     begin = 0
     for sample in samples:
-        count = sample.size
-        while len(found) < len(wanted) and wanted[len(found)] < begin + count:
-            place = wanted[len(found)]
-            found.append(_of_feed(sample.feed, place, place - begin, count))
-        begin += count
-        if len(found) == len(wanted) or begin > _MOST_READ:
-            break
-    return tuple(found)
+        while wanted and wanted[0] < begin + sample.size:
+            place = wanted.pop(0)
+            yield place, place - begin, sample
+        begin += sample.size
+        if not wanted or begin > _MOST_READ:
+            return
 
 
 def preview(place: int, name: str, array: np.ndarray) -> SamplePreview:

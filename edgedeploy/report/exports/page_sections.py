@@ -8,6 +8,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from edgedeploy.foundation.units import bytes_in_words
+from edgedeploy.plots.marked_picture import marked_picture
 from edgedeploy.plots.pareto_plot import front_svg
 from edgedeploy.plots.sparkline import sparkline
 from edgedeploy.report.content.comparison import comparison
@@ -157,11 +158,24 @@ def reproduction(shipment: Shipment) -> Section:
 
 def _shown(preview: SamplePreview) -> Section:
     """Return a preview with its picture, where it has one, as an address or as a drawing."""
-    address = f"data:image/png;base64,{base64.b64encode(preview.png).decode()}" if preview.png else ""
+    address = _data_address(preview.png)
     finite = [value for value in preview.values if math.isfinite(value)]
     title = f"sample {preview.place}, {preview.input}"
     line = _drawn(sparkline(finite, title)) if finite else ""
-    return {"preview": preview, "address": address, "line": line, "title": title}
+    if preview.png and any(answer.objects for answer in preview.answers):
+        line, address = _drawn(marked_picture(preview.png, _extents(preview.shape), preview.answers, title)), ""
+    answers = [{"answer": answer, "mask": _data_address(answer.mask)} for answer in preview.answers]
+    return {"preview": preview, "address": address, "line": line, "title": title, "answers": answers}
+
+
+def _data_address(picture: bytes | None) -> str:
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}" if picture else ""
+
+
+def _extents(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return height and width of an array that was drawn as a picture, whatever its layout."""
+    sides = [extent for extent in shape if extent not in (1, 3)] or list(shape)
+    return sides[0], sides[-1]
 
 
 def _drawn(svg: str) -> Markup:

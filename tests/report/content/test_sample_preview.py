@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +16,13 @@ from PIL import Image
 from support import sample_shipment as sample
 
 from edgedeploy.datasets.base import Sample
+from edgedeploy.model.inspect import inspect_model
 from edgedeploy.report.content.sample_preview import preview, previews
 from edgedeploy.values.quality import Broken
-from edgedeploy.workflows.ship.worst_samples import worst_samples
+from edgedeploy.workflows.ship.worst_samples import AnsweringModel, worst_samples
+
+_SAME = """<ir_version: 8, opset_import: ["" : 17]>
+agraph (float[N, 3] x) => (float[N, 3] y) { y = Identity (x) }"""
 
 
 def decoded(png: bytes | None) -> np.ndarray:
@@ -105,3 +110,20 @@ def test_the_samples_of_a_shipment_are_those_that_got_worse(tmp_path: Path) -> N
     assert [one.place for one in worst_samples(str(tmp_path / "e.npz"), shipment)] == [1, 4]
     # The figures are there; what illustrates them is no reason to fail.
     assert worst_samples(str(tmp_path / "gone.npz"), shipment) == ()
+
+
+def test_what_models_answer_stands_beside_the_label(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(onnx.parser.parse_model(_SAME).SerializeToString())
+    data = np.eye(3, dtype=np.float32)[[0, 1, 2, 1]]
+    np.savez(tmp_path / "e.npz", x=data, labels=np.array([0, 1, 0, 1]))
+    shipment = sample.shipment()
+    judged = structs.replace(shipment.evidence.executions[0], broken=Broken(count=1, first=(2,)))
+    source = inspect_model(tmp_path / "m.onnx")
+    evidence = structs.replace(shipment.evidence, executions=(judged,), source=source)
+    models = [AnsweringModel("float model", tmp_path / "m.onnx")]
+    (shown,) = worst_samples(str(tmp_path / "e.npz"), structs.replace(shipment, evidence=evidence), models=models)
+    assert [(answer.whose, answer.text) for answer in shown.answers] == [("label", "0"), ("float model", "2")]
+    (tmp_path / "damaged.onnx").write_bytes(b"no model")
+    damaged = [AnsweringModel("float model", tmp_path / "damaged.onnx")]
+    (shown,) = worst_samples(str(tmp_path / "e.npz"), structs.replace(shipment, evidence=evidence), models=damaged)
+    assert shown.answers == ()
