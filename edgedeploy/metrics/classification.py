@@ -30,6 +30,8 @@ import numpy as np
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.inference.session import Feed
 from edgedeploy.inference.text import is_text
+from edgedeploy.metrics.answers import SUM_TOLERANCE
+from edgedeploy.metrics.heads.boxes import softmax
 from edgedeploy.metrics.metric import MeanMetric, Metric, SampleMetric
 from edgedeploy.values.head import Head
 from edgedeploy.values.labels import Labels
@@ -320,15 +322,9 @@ def _rows(name: str, outputs: list[np.ndarray], labels: np.ndarray) -> np.ndarra
 def _probabilities(rows: np.ndarray) -> np.ndarray:
     """Return distributions as they are, and softmax of other rows."""
     sums = rows.sum(axis=1)
-    if (rows >= 0).all() and (np.abs(sums - 1) <= _DISTRIBUTION).all():
+    if (rows >= 0).all() and (np.abs(sums - 1) <= SUM_TOLERANCE).all():
         return rows
-    powers: np.ndarray = np.exp(rows - rows.max(axis=1, keepdims=True))
-    softmax: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
-    return softmax
-
-
-_DISTRIBUTION = 0.02
-"""How far the sum of probabilities may lie from 1: those that were stored in 8 bits are off by as much."""
+    return softmax(rows)
 
 
 def _auroc(hits: np.ndarray, misses: np.ndarray, drawn: np.ndarray) -> float:

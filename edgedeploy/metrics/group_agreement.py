@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from edgedeploy.metrics.agreement import AgreementAccumulator, samples_in
+from edgedeploy.metrics.agreement import TOO_LARGE, AgreementAccumulator, cosine_of, samples_in, sqnr_db_of
+from edgedeploy.metrics.answers import SUM_TOLERANCE
 from edgedeploy.metrics.channel_groups import ChannelRanges, channel_axis, channel_groups, named
 from edgedeploy.metrics.heads.decoder import Group
 from edgedeploy.values.quality import SQNR_FLOOR_DB, Agreement
 
 DeclaredGroups = Callable[[Sequence[tuple[int, ...]]], Mapping[str, Group]]
 """Gives the groups of outputs of these shapes, as `Decoder.groups` does; none where it does not know."""
-_TOO_LARGE = 1e140
-"""As in `edgedeploy.metrics.agreement`: elements from here on count as infinite."""
-_SUM_TOLERANCE = 0.02
-"""As in `edgedeploy.metrics.answers`: how far the sum of a distribution may lie from 1."""
 
 
 class GroupAgreements:
@@ -86,7 +82,7 @@ class _ChannelSums:
         for key, values in _sums(found, expected).items():
             self._parts[key] = _JOIN.get(key, np.add)(self._parts[key], values) if key in self._parts else values
         totals = expected.sum(axis=0)
-        self._distributions &= bool((np.abs(totals - 1) <= _SUM_TOLERANCE).all())
+        self._distributions &= bool((np.abs(totals - 1) <= SUM_TOLERANCE).all())
 
     def figures(self) -> dict[str, Agreement]:
         if self._unusable or self._axis is None:
@@ -109,17 +105,12 @@ class _ChannelSums:
     def _figure(self, group: np.ndarray) -> Agreement:
         total = {key: float(values[group].sum()) for key, values in self._parts.items()}
         nonfinite = int(total["nonfinite"])
-        cosine, sqnr_db = 1.0, None
-        if nonfinite:
-            cosine, sqnr_db = 0.0, SQNR_FLOOR_DB
-        elif total["error_squares"]:
-            cosine, sqnr_db = 0.0, SQNR_FLOOR_DB
-            if total["reference_squares"]:
-                ratio = math.log10(total["reference_squares"]) - math.log10(total["error_squares"])
-                sqnr_db = max(10.0 * ratio, SQNR_FLOOR_DB)
-            if total["reference_squares"] and total["squares"]:
-                lengths = math.sqrt(total["reference_squares"]) * math.sqrt(total["squares"])
-                cosine = min(1.0, max(-1.0, total["products"] / lengths))
+        cosine: float = 0.0
+        sqnr_db: float | None = SQNR_FLOOR_DB
+        if not nonfinite:
+            squares, errors = total["reference_squares"], total["error_squares"]
+            cosine = cosine_of(total["products"], total["squares"], squares, errors)
+            sqnr_db = sqnr_db_of(squares, errors)
         return Agreement(
             samples=self._samples,
             top1_match=None,
@@ -141,7 +132,7 @@ def _by_channel(values: np.ndarray, axis: int) -> np.ndarray:
 
 def _sums(found: np.ndarray, expected: np.ndarray) -> dict[str, np.ndarray]:
     """Return sums over the elements of each channel: float64, shape (channels,)."""
-    sound = (np.abs(found) < _TOO_LARGE) & (np.abs(expected) < _TOO_LARGE)
+    sound = (np.abs(found) < TOO_LARGE) & (np.abs(expected) < TOO_LARGE)
     # Infinities that are meant agree when they are the same.
     nonfinite = np.count_nonzero(~sound & (found != expected), axis=1).astype(np.float64)
     found, expected = np.where(sound, found, 0.0), np.where(sound, expected, 0.0)

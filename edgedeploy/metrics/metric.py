@@ -166,6 +166,7 @@ class StatisticsAccumulator(MetricAccumulator):
         self._metric = metric
         self._parts: list[np.ndarray] = []
         self._prepared: Any = None
+        self._scores: np.ndarray | None = None
 
     def _add(self, outputs: list[np.ndarray], labels: Labels, feed: Feed | None) -> None:
         part = self._metric.statistics(outputs, labels, feed)
@@ -176,7 +177,7 @@ class StatisticsAccumulator(MetricAccumulator):
                 hint="give samples of one length, or labels as one array",
             )
         self._parts.append(part)
-        self._prepared = None
+        self._prepared, self._scores = None, None
 
     def statistics(self) -> np.ndarray:
         """Return those of all samples, in the order in which they were added."""
@@ -196,7 +197,9 @@ class StatisticsAccumulator(MetricAccumulator):
         return float(self._metric.value(self._prepared, counts))
 
     def scores(self) -> np.ndarray | None:
-        return self._metric.scores(self.statistics())
+        if self._scores is None:
+            self._scores = self._metric.scores(self.statistics())
+        return self._scores
 
     def changed(self, other: MetricAccumulator) -> np.ndarray | None:
         if not isinstance(other, StatisticsAccumulator):
@@ -208,10 +211,22 @@ class StatisticsAccumulator(MetricAccumulator):
         return np.asarray(different.any(axis=1), bool)
 
 
-class MeanMetric(SampleMetric):
-    """The mean of a score of each sample, from a function `(outputs, labels)` or `(outputs, labels, inputs)`."""
+class ScoreMetric(SampleMetric):
+    """The mean of a score of each sample."""
 
     is_mean = True
+
+    def value(self, prepared: Any, weights: np.ndarray) -> float:
+        if (weights == 1).all():
+            return float(prepared.mean())
+        return float(prepared @ weights / weights.sum())
+
+    def scores(self, statistics: np.ndarray) -> np.ndarray | None:
+        return statistics if self.larger_is_better else -statistics
+
+
+class MeanMetric(ScoreMetric):
+    """The mean of a score of each sample, from a function `(outputs, labels)` or `(outputs, labels, inputs)`."""
 
     def __init__(self, name: str, score: Scorer, *, takes_inputs: bool = False, larger_is_better: bool = True) -> None:
         super().__init__(name)
@@ -231,14 +246,6 @@ class MeanMetric(SampleMetric):
         if not np.isfinite(scores).all():
             raise DatasetError(f"the metric {self.name} returned a score that is not finite")
         return scores
-
-    def value(self, prepared: Any, weights: np.ndarray) -> float:
-        if (weights == 1).all():
-            return float(prepared.mean())
-        return float(prepared @ weights / weights.sum())
-
-    def scores(self, statistics: np.ndarray) -> np.ndarray | None:
-        return statistics if self.larger_is_better else -statistics
 
 
 def called(name: str, do: Callable[[], Any]) -> Any:

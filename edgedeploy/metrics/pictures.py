@@ -17,7 +17,7 @@ import numpy as np
 
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.inference.session import Feed
-from edgedeploy.metrics.metric import Metric, SampleMetric
+from edgedeploy.metrics.metric import Metric, ScoreMetric
 from edgedeploy.metrics.regression import finite_errors, pairs
 from edgedeploy.values.head import Head
 from edgedeploy.values.labels import Labels
@@ -28,19 +28,11 @@ _RADIUS = 5
 _K1, _K2 = 0.01, 0.03
 
 
-class _PictureMetric(SampleMetric):
-    is_mean = True
-
+class _PictureMetric(ScoreMetric):
     def statistics(self, outputs: list[np.ndarray], labels: Labels, feed: Feed | None) -> np.ndarray:
         compared = pairs(self.name, outputs, labels)
         figure = _psnr if self.name == "psnr" else _ssim
         return np.array([figure(found, wanted) for found, wanted in compared], np.float64)
-
-    def value(self, prepared: np.ndarray, weights: np.ndarray) -> float:
-        return float(prepared @ weights / weights.sum())
-
-    def scores(self, statistics: np.ndarray) -> np.ndarray | None:
-        return statistics
 
 
 def _range(wanted: np.ndarray) -> float:

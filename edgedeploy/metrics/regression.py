@@ -19,7 +19,7 @@ import numpy as np
 
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.inference.session import Feed
-from edgedeploy.metrics.metric import Metric, SampleMetric
+from edgedeploy.metrics.metric import Metric, SampleMetric, ScoreMetric
 from edgedeploy.values.head import Head
 from edgedeploy.values.labels import Labels
 
@@ -108,17 +108,9 @@ def _r2(rows: np.ndarray, weights: np.ndarray) -> float:
     return 1.0 - float(weights @ rows[:, 2]) / total if total else math.nan
 
 
-class _CosineMetric(SampleMetric):
-    is_mean = True
-
+class _CosineMetric(ScoreMetric):
     def statistics(self, outputs: list[np.ndarray], labels: Labels, feed: Feed | None) -> np.ndarray:
         return np.array([_cosine(found, wanted) for found, wanted in pairs(self.name, outputs, labels)], np.float64)
-
-    def value(self, prepared: np.ndarray, weights: np.ndarray) -> float:
-        return float(prepared @ weights / weights.sum())
-
-    def scores(self, statistics: np.ndarray) -> np.ndarray | None:
-        return statistics
 
 
 def _cosine(found: np.ndarray, wanted: np.ndarray) -> float:

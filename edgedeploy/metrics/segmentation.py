@@ -23,9 +23,8 @@ from edgedeploy.metrics.answers_metric import AnswersMetric, objects
 from edgedeploy.metrics.metric import Metric
 from edgedeploy.metrics.resize import bilinear, nearest
 from edgedeploy.values.head import Head
-from edgedeploy.values.labels import Labels
+from edgedeploy.values.labels import NOT_JUDGED, Labels
 
-NOT_JUDGED = 255
 _NONE = 256
 """Stands for a pixel without an answer: its scores are no numbers."""
 

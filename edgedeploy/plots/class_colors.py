@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_NOT_JUDGED = 255
+from edgedeploy.values.labels import NOT_JUDGED
 
 
 def class_colors(classes: np.ndarray) -> np.ndarray:
@@ -25,5 +25,5 @@ def class_colors(classes: np.ndarray) -> np.ndarray:
         for channel in range(3):
             picture[..., channel] |= (((left >> channel) & 1) << bit).astype(np.uint8)
         left >>= 3
-    picture[classes == _NOT_JUDGED] = 128
+    picture[classes == NOT_JUDGED] = 128
     return picture

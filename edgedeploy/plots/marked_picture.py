@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from html import escape
 
+from edgedeploy.plots.png import data_address
 from edgedeploy.values.sample_preview import ShownAnswer
 
 _SIDE = 240
 """Width of the drawing, in units of its own."""
-_KINDS = ("labeled", "before", "after")
+ANSWER_STYLES = ("labeled", "before", "after")
 """Classes of the page's style, by the place of an answer: the label, the float model, the optimized one."""
 
 
@@ -24,9 +24,8 @@ def marked_picture(picture: bytes, shape: tuple[int, int], answers: Sequence[Sho
         title: what it shows, for those who do not see it.
     """
     height = _SIDE * shape[0] / shape[1]
-    data = base64.b64encode(picture).decode()
-    marks = [f'<image href="data:image/png;base64,{data}" width="{_SIDE}" height="{height:.0f}"/>']
-    for answer, kind in zip(answers, _KINDS, strict=False):
+    marks = [f'<image href="{data_address(picture)}" width="{_SIDE}" height="{height:.0f}"/>']
+    for answer, kind in zip(answers, ANSWER_STYLES, strict=False):
         for one in answer.objects:
             left, top, right, bottom = (
                 value * extent for value, extent in zip(one.box, (_SIDE, height, _SIDE, height), strict=True)

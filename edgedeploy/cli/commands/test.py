@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from edgedeploy.cli.catalog import examples
-from edgedeploy.cli.completion import complete_file, complete_head, complete_metric
+from edgedeploy.cli.completion import complete_file, complete_metric
 from edgedeploy.cli.options.device import device_argument
-from edgedeploy.cli.options.metric import DropType
+from edgedeploy.cli.options.metric import DropType, head_option
 from edgedeploy.cli.output import Output, common_options, device_options
 
 
@@ -35,13 +35,7 @@ from edgedeploy.cli.output import Output, common_options, device_options
     help="The metric: a built-in one (top1, f1, map, rmse, wer, …) or package.module:function. One for classifiers "
     "also says that the model classifies, if there are no labels.  [default: top1 if there are labels]",
 )
-@click.option(
-    "--head",
-    metavar="KIND|FILE.toml",
-    shell_complete=complete_head,
-    help="What turns the model's outputs into boxes, masks, points or text, for metrics that need it: yolov8, detr, "
-    "ctc, …, package.module:function, or a file with the keys of [head].",
-)
+@head_option
 @click.option(
     "--samples",
     "limit",

@@ -1,8 +1,18 @@
-"""Options about metrics: how much worse they may get."""
+"""Options about metrics: what reads the outputs for them, and how much worse they may get."""
 
 from __future__ import annotations
 
 import click
+
+from edgedeploy.cli.completion import complete_head
+
+head_option = click.option(
+    "--head",
+    metavar="KIND|FILE.toml",
+    shell_complete=complete_head,
+    help="What turns the model's outputs into boxes, masks, points or text, for metrics that need it: yolov8, detr, "
+    "ctc, …, package.module:function, or a file with the keys of [head].",
+)
 
 
 class DropType(click.ParamType[str]):

@@ -11,8 +11,10 @@ from msgspec import Struct
 
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.inference.session import Feed
+from edgedeploy.metrics.heads.boxes import suppressed
 from edgedeploy.values.data import Task
 from edgedeploy.values.head import Head
+from edgedeploy.values.labels import Detections
 
 Group = tuple[int, tuple[slice, ...]]
 """The place of an output in the model's order, and what of it: `outputs[place][slices]`."""
@@ -69,7 +71,7 @@ class Decoder(ABC):
         chosen = [outputs[place] for place in self.places(len(outputs)) if place < len(outputs)]
         if len(chosen) < self.fewest:
             raise self.mismatch(outputs)
-        found = self._answers(chosen, _picture_size(feed))
+        found = self._answers(chosen, picture_size(feed))
         if len(found) != samples:
             raise DatasetError(
                 f"the head {self.head.kind} gives {len(found)} answers for {samples} samples",
@@ -105,6 +107,22 @@ class Decoder(ABC):
     def option(self, name: str, default: Any) -> Any:
         """Return what `[head] options` says, or the kind's default."""
         return self.head.options.get(name, default)
+
+    def suppressed(
+        self, boxes: np.ndarray, scores: np.ndarray, *, score_min: float, iou_max: float, most: int
+    ) -> tuple[Detections, np.ndarray]:
+        """As `edgedeploy.metrics.heads.boxes.suppressed`, with what the head states.
+
+        Args:
+            score_min, iou_max, most: the kind's usual ones, where the head states none.
+        """
+        return suppressed(
+            boxes,
+            scores,
+            score_min=score_min if self.head.score_min is None else self.head.score_min,
+            iou_max=iou_max if self.head.iou_max is None else self.head.iou_max,
+            most=self.head.most or most,
+        )
 
     def needed_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
         """Return the size of the model's picture.
@@ -143,7 +161,7 @@ class HeadKind(Struct, frozen=True, kw_only=True):
     make: Callable[[Head, Sequence[str]], Decoder]
 
 
-def _picture_size(feed: Feed | None) -> tuple[int, int] | None:
+def picture_size(feed: Feed | None) -> tuple[int, int] | None:
     """Return height and width of the first input that looks like a picture: rank 4, with 1, 3 or 4 channels."""
     for array in (feed or {}).values():
         if array.ndim != 4:

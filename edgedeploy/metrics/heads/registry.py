@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgedeploy.foundation.callables import is_object_name, load_callable
 from edgedeploy.foundation.errors import UnknownNameError
+from edgedeploy.foundation.plugins import declared
 from edgedeploy.foundation.suggest import did_you_mean
 from edgedeploy.foundation.toml_file import load_toml
 from edgedeploy.metrics.heads.decoder import Decoder, HeadKind
@@ -20,16 +18,9 @@ from edgedeploy.values.head import Head
 _PACKAGE = "edgedeploy.metrics.heads.kinds"
 
 
-@functools.cache
 def head_kinds() -> dict[str, HeadKind]:
     """Return every kind of head, by its name."""
-    package = importlib.import_module(_PACKAGE)
-    found: dict[str, HeadKind] = {}
-    for module in pkgutil.iter_modules(package.__path__):
-        kind: HeadKind = importlib.import_module(f"{_PACKAGE}.{module.name}").HEAD
-        assert kind.name.replace("-", "_") == module.name, f"{module.name} declares a head called {kind.name}"
-        found[kind.name] = kind
-    return found
+    return {kind.name: kind for kind in declared(_PACKAGE, "HEAD")}
 
 
 def head_names() -> tuple[str, ...]:

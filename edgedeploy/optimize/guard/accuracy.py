@@ -112,10 +112,8 @@ def _noise_violations(judged: SessionFigures, data: Data, names: Collection[str]
         if agreement is None or agreement.other_shapes:
             continue
         yield from _text_violations(agreement, data, f"output {name!r}")
-        if agreement.sqnr_db is None:
-            continue
-        if agreement.sqnr_db < LEAST_SQNR_DB:
-            sqnr, least = beside_limit(agreement.sqnr_db, LEAST_SQNR_DB, decimals=1, unit=" dB")
+        if noise := _noise(agreement, LEAST_SQNR_DB):
+            sqnr, least = noise
             reason = (
                 f"output {name!r} differs too much from the float model's to be let through: SQNR {sqnr} on "
                 f"{data.name}, and {least} is the least for each output"
@@ -126,13 +124,20 @@ def _noise_violations(judged: SessionFigures, data: Data, names: Collection[str]
 def _group_violations(judged: SessionFigures, data: Data) -> Iterator[Violation]:
     """Yield a violation for each group of channels that is mostly noise, under every metric and without labels."""
     for name, agreement in judged.by_group.items():
-        if agreement.sqnr_db is not None and agreement.sqnr_db < LEAST_GROUP_SQNR_DB:
-            sqnr, least = beside_limit(agreement.sqnr_db, LEAST_GROUP_SQNR_DB, decimals=1, unit=" dB")
+        if noise := _noise(agreement, LEAST_GROUP_SQNR_DB):
+            sqnr, least = noise
             reason = (
                 f"the channels {name} mean something else than the others of that output and are mostly noise: SQNR "
                 f"{sqnr} on {data.name}, and {least} is the least for each group, whatever the metric says"
             )
             yield Violation(ViolationKind.GROUP_DISAGREES, reason)
+
+
+def _noise(agreement: Agreement, least_db: float) -> tuple[str, str] | None:
+    """Return the SQNR and the least in words, where it is under that; else None."""
+    if agreement.sqnr_db is None or not agreement.sqnr_db < least_db:
+        return None
+    return beside_limit(agreement.sqnr_db, least_db, decimals=1, unit=" dB")
 
 
 def _text_violations(agreement: Agreement, data: Data, what: str) -> Iterator[Violation]:
@@ -167,14 +172,14 @@ def _changed(match: float, data: Data, max_drop: float, where: str = "") -> str:
 
 def _violations_over_all(judged: SessionFigures, data: Data, max_drop: float) -> Iterator[Violation]:
     agreement = judged.agreement
-    sqnr_db, match = agreement.sqnr_db, agreement.answers_match
+    match = agreement.answers_match
     if match is None and agreement.other_shapes:
         match = 1.0 - agreement.other_shapes / agreement.samples
     texts = list(_text_violations(agreement, data, "the text of the outputs"))
     if texts and not agreement.other_shapes:
         yield from texts
-    elif sqnr_db is not None and sqnr_db < LEAST_SQNR_DB and agreement.other_shapes < agreement.samples:
-        sqnr, least = beside_limit(sqnr_db, LEAST_SQNR_DB, decimals=1, unit=" dB")
+    elif agreement.other_shapes < agreement.samples and (noise := _noise(agreement, LEAST_SQNR_DB)):
+        sqnr, least = noise
         yield Violation(
             ViolationKind.DISAGREES,
             f"outputs differ too much from the float model's to be let through without labels: SQNR {sqnr} on "

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import shlex
 from typing import TYPE_CHECKING, Any
 
 from edgedeploy.foundation.units import bytes_in_words
-from edgedeploy.plots.marked_picture import marked_picture
+from edgedeploy.plots.marked_picture import ANSWER_STYLES, marked_picture
 from edgedeploy.plots.pareto_plot import front_svg
+from edgedeploy.plots.png import data_address
 from edgedeploy.plots.sparkline import sparkline
 from edgedeploy.report.content.comparison import comparison
 from edgedeploy.report.content.figures import (
@@ -158,18 +158,17 @@ def reproduction(shipment: Shipment) -> Section:
 
 def _shown(preview: SamplePreview) -> Section:
     """Return a preview with its picture, where it has one, as an address or as a drawing."""
-    address = _data_address(preview.png)
+    address = data_address(preview.png) if preview.png else ""
     finite = [value for value in preview.values if math.isfinite(value)]
     title = f"sample {preview.place}, {preview.input}"
     line = _drawn(sparkline(finite, title)) if finite else ""
     if preview.png and any(answer.objects for answer in preview.answers):
         line, address = _drawn(marked_picture(preview.png, _extents(preview.shape), preview.answers, title)), ""
-    answers = [{"answer": answer, "mask": _data_address(answer.mask)} for answer in preview.answers]
+    answers = [
+        {"answer": answer, "style": style, "mask": data_address(answer.mask) if answer.mask else ""}
+        for answer, style in zip(preview.answers, ANSWER_STYLES, strict=False)
+    ]
     return {"preview": preview, "address": address, "line": line, "title": title, "answers": answers}
-
-
-def _data_address(picture: bytes | None) -> str:
-    return f"data:image/png;base64,{base64.b64encode(picture).decode()}" if picture else ""
 
 
 def _extents(shape: tuple[int, ...]) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.inference.formats import format_of
 from edgedeploy.inference.session import Feed, Session, open_session
 from edgedeploy.metrics.classification import answered_classes
+from edgedeploy.metrics.heads.decoder import picture_size
 from edgedeploy.metrics.heads.registry import find_head
 from edgedeploy.report.content.regressions import breakages
-from edgedeploy.report.content.sample_preview import previews, samples_at
+from edgedeploy.report.content.sample_preview import preview_at, samples_at
 from edgedeploy.report.content.shown_answers import shown_answer
 from edgedeploy.values.head import Head
 from edgedeploy.values.labels import Labels
@@ -48,34 +49,32 @@ def worst_samples(
         return ()
     try:
         dataset = open_dataset(evaluation, shipment.evidence.source.inputs)
-        shown = previews(dataset.samples(), places)
+        found = tuple(samples_at(dataset.samples(), places))
     except EdgedeployError:
         # All figures are there: what only illustrates them is no reason to fail.
         return ()
+    shown = tuple(preview_at(*one) for one in found)
     try:
-        found = _answers(dataset.samples(), {preview.place for preview in shown}, head, models)
+        sessions = [(model.whose, _session(model.path)) for model in models]
+        answers = [_answers(row, sample, head, sessions) for _, row, sample in found]
     except EdgedeployError:
         return shown
-    return tuple(structs.replace(preview, answers=found.get(preview.place, ())) for preview in shown)
+    return tuple(structs.replace(preview, answers=each) for preview, each in zip(shown, answers, strict=True))
 
 
 def _answers(
-    samples: Iterator[Sample], places: Collection[int], head: Head | None, models: Sequence[AnsweringModel]
-) -> dict[int, tuple[ShownAnswer, ...]]:
-    """Return what is right for each sample, and what each model answers, by the sample's place."""
-    sessions = [(model.whose, _session(model.path)) for model in models]
-    found: dict[int, tuple[ShownAnswer, ...]] = {}
-    for place, row, sample in samples_at(samples, places):
-        if sample.labels is None:
-            continue
-        size = _picture_size(sample.feed)
-        answers = [shown_answer("label", sample.labels[row], size=size)]
-        for whose, session in sessions:
-            answer = _answered(session, sample.feed, sample.labels, head)
-            if answer is not None:
-                answers.append(shown_answer(whose, answer[row], size=size))
-        found[place] = tuple(answers)
-    return found
+    row: int, sample: Sample, head: Head | None, sessions: Sequence[tuple[str, Session]]
+) -> tuple[ShownAnswer, ...]:
+    """Return what is right for a sample, and what each model answers."""
+    if sample.labels is None:
+        return ()
+    size = picture_size(sample.feed)
+    answers = [shown_answer("label", sample.labels[row], size=size)]
+    for whose, session in sessions:
+        answer = _answered(session, sample.feed, sample.labels, head)
+        if answer is not None:
+            answers.append(shown_answer(whose, answer[row], size=size))
+    return tuple(answers)
 
 
 def _session(path: Path) -> Session:
@@ -92,13 +91,3 @@ def _answered(session: Session, feed: Feed, labels: Labels, head: Head | None) -
         return list(answered_classes(outputs, labels))
     fitting = (output for output in outputs if output.ndim and output.shape[0] == len(labels))
     return next(map(list, fitting), None)
-
-
-def _picture_size(feed: Feed) -> tuple[int, int] | None:
-    """Return height and width of the first input that has the shape of a picture."""
-    for array in feed.values():
-        if array.ndim == 4 and array.shape[1] in (1, 3):
-            return array.shape[2], array.shape[3]
-        if array.ndim == 4 and array.shape[3] in (1, 3):
-            return array.shape[1], array.shape[2]
-    return None

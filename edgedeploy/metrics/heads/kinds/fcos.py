@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgedeploy.metrics.heads.boxes import grid, sigmoid, suppressed
+from edgedeploy.metrics.heads.boxes import grid, sigmoid
 from edgedeploy.metrics.heads.decoder import Decoder, Group, HeadKind
 from edgedeploy.values.labels import Detections
 
@@ -33,12 +33,12 @@ class FcosDecoder(Decoder):
         boxes = np.concatenate((points - reach[..., :2], points + reach[..., 2:]), axis=-1)
         scores = np.sqrt(sigmoid(logits) * sigmoid(centerness.reshape(*logits.shape[:2], 1)))
         return [
-            suppressed(
+            self.suppressed(
                 each,
                 rows,
-                score_min=_SCORE_MIN if self.head.score_min is None else self.head.score_min,
-                iou_max=_IOU_MAX if self.head.iou_max is None else self.head.iou_max,
-                most=self.head.most or _MOST,
+                score_min=_SCORE_MIN,
+                iou_max=_IOU_MAX,
+                most=_MOST,
             )[0]
             for each, rows in zip(boxes, scores, strict=True)
         ]

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgedeploy.foundation.errors import UnsupportedError
-from edgedeploy.metrics.heads.boxes import corners, grid, sigmoid, softmax, suppressed
+from edgedeploy.metrics.heads.boxes import corners, grid, sigmoid, softmax
 from edgedeploy.metrics.heads.decoder import Decoder, Group, HeadKind
 from edgedeploy.values.head import Head
 from edgedeploy.values.labels import Detections
@@ -53,12 +53,12 @@ class SsdDecoder(Decoder):
             centers = moved[..., :2] * _CENTER * anchors[:, 2:] + anchors[:, :2]
             sizes = np.exp(moved[..., 2:] * _SIZE) * anchors[:, 2:]
         return [
-            suppressed(
+            self.suppressed(
                 corners(np.concatenate((center, extent), axis=1)),
                 rows,
-                score_min=_SCORE_MIN if self.head.score_min is None else self.head.score_min,
-                iou_max=_IOU_MAX if self.head.iou_max is None else self.head.iou_max,
-                most=self.head.most or _MOST,
+                score_min=_SCORE_MIN,
+                iou_max=_IOU_MAX,
+                most=_MOST,
             )[0]
             for center, extent, rows in zip(centers, sizes, scores, strict=True)
         ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from msgspec import structs
 
-from edgedeploy.metrics.heads.boxes import corners, suppressed
+from edgedeploy.metrics.heads.boxes import corners
 from edgedeploy.metrics.heads.decoder import Decoder, Group, HeadKind
 from edgedeploy.metrics.heads.masks import masks_of
 from edgedeploy.values.labels import Detections
@@ -61,12 +61,12 @@ class YoloDecoder(Decoder):
         scores = rows[:, first : first + classes]
         if self.objectness:
             scores = scores * rows[:, _BOX : _BOX + 1]
-        found, anchors = suppressed(
+        found, anchors = self.suppressed(
             corners(rows[:, :_BOX] * scale),
             scores,
-            score_min=_SCORE_MIN if self.head.score_min is None else self.head.score_min,
-            iou_max=self.iou_max if self.head.iou_max is None else self.head.iou_max,
-            most=self.head.most or _MOST,
+            score_min=_SCORE_MIN,
+            iou_max=self.iou_max,
+            most=_MOST,
         )
         rest = rows[anchors, first + classes :]
         if self.head.keypoints:

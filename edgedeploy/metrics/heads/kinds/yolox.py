@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgedeploy.metrics.heads.boxes import corners, grid, suppressed
+from edgedeploy.metrics.heads.boxes import corners, grid
 from edgedeploy.metrics.heads.decoder import Decoder, Group, HeadKind
 from edgedeploy.values.labels import Detections
 
@@ -38,12 +38,12 @@ class YoloxDecoder(Decoder):
                     axis=-1,
                 )
         return [
-            suppressed(
+            self.suppressed(
                 corners(each),
                 rows[:, 5:] * rows[:, 4:5],
-                score_min=_SCORE_MIN if self.head.score_min is None else self.head.score_min,
-                iou_max=_IOU_MAX if self.head.iou_max is None else self.head.iou_max,
-                most=self.head.most or _MOST,
+                score_min=_SCORE_MIN,
+                iou_max=_IOU_MAX,
+                most=_MOST,
             )[0]
             for each, rows in zip(boxes, raw, strict=True)
         ]
