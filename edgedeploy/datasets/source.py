@@ -11,6 +11,8 @@ from edgedeploy.foundation.toml_file import load_toml
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.head import Head
 
+_TOKENIZER = "preprocessing.tokenizer"
+
 
 def load_source(path: Path) -> DataSource:
     """Read a `data.toml`; the paths in the result are those of its folder.
@@ -33,6 +35,12 @@ def resolved(source: DataSource, folder: Path) -> DataSource:
         labels=str(folder / source.labels) if source.labels else "",
         preprocessing=preprocessing,
     )
+
+
+def source_paths(source: DataSource) -> dict[str, str]:
+    """List the files and folders that a source names, by the key that names each, e.g. `{"path": "val"}`."""
+    named = {"path": source.path, "labels": source.labels, _TOKENIZER: source.preprocessing.get("tokenizer", "")}
+    return {key: path for key, path in named.items() if path and isinstance(path, str)}
 
 
 def with_defaults(source: DataSource, preprocessing: dict[str, Any], head: Head | None) -> DataSource:
