@@ -44,11 +44,13 @@ from edgedeploy.workflows.doctor import jobs as doctor_jobs
 from edgedeploy.device.emulator.board import emulated_board as emulated_board
 from edgedeploy.optimize.optimize import evidence_path as evidence_path
 from edgedeploy.workflows.gate.gate import gate as gate
+from edgedeploy.metrics.heads.registry import head_names as head_names
 from edgedeploy.model.inspect import inspect_model as inspect
 from edgedeploy.workflows.judges import judges as judges
 from edgedeploy.deploy.releases import list_releases as list_releases
 from edgedeploy.verdict.baseline import load_baseline as load_baseline
 from edgedeploy.verdict.contract import load_contract as load_contract
+from edgedeploy.metrics.heads.registry import load_head as load_head
 from edgedeploy.measure.files import load_measurement as load_measurement
 from edgedeploy.measure.files import load_runs as load_measurements
 from edgedeploy.optimize.recipes.recipe import load_recipe as load_recipe
@@ -56,7 +58,7 @@ from edgedeploy.targets.load import load_target as load_target
 from edgedeploy.bundle.build import manifest_bytes as manifest_bytes
 from edgedeploy.deploy.preflight import measured_peak_bytes as measured_peak_bytes
 from edgedeploy.measure.conditions import merge as merge_measurements
-from edgedeploy.metrics.classification import metric_names as metric_names
+from edgedeploy.metrics.registry import metric_names as metric_names
 from edgedeploy.model.recorded_name import model_name as model_name
 from edgedeploy.workflows.contract import new_contract as new_contract
 from edgedeploy.bundle.build import open_bundle as open_bundle
@@ -139,11 +141,13 @@ __all__ = [
     "emulated_board",
     "evidence_path",
     "gate",
+    "head_names",
     "inspect",
     "judges",
     "list_releases",
     "load_baseline",
     "load_contract",
+    "load_head",
     "load_measurement",
     "load_measurements",
     "load_recipe",

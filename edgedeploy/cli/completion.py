@@ -50,6 +50,13 @@ def complete_metric(ctx: click.Context, param: click.Parameter, incomplete: str)
     return _matching(((name, "") for name in api.metric_names()), incomplete)
 
 
+def complete_head(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Offer the kinds of heads that edgedeploy has."""
+    from edgedeploy import api
+
+    return _matching(((name, "") for name in api.head_names()), incomplete)
+
+
 def complete_job(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Offer the jobs of `doctor`."""
     from edgedeploy import api

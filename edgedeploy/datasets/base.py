@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from edgedeploy.inference.session import Feed
+from edgedeploy.values.data import Task
+from edgedeploy.values.head import Head
 from edgedeploy.values.labels import Labels
 
 LABELS = "labels"
@@ -35,6 +37,10 @@ class Dataset(ABC):
     has_labels: bool
     count: int | None
     """How many feeds `samples` yields; None when only running it tells."""
+    task: Task | None = None
+    """What the data is for, as its format or a `data.toml` says; None where neither does."""
+    head: Head | None = None
+    """What turns the model's outputs into answers, as a `data.toml` says; None where none does."""
 
     @property
     @abstractmethod

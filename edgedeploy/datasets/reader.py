@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +9,7 @@ from msgspec import Struct
 
 from edgedeploy.datasets.base import Dataset
 from edgedeploy.foundation.errors import UnknownNameError
+from edgedeploy.foundation.plugins import declared
 from edgedeploy.foundation.suggest import did_you_mean
 from edgedeploy.values.data import DataSource, Task
 from edgedeploy.values.model import TensorFacts
@@ -38,7 +36,8 @@ class DataReader(Struct, frozen=True, kw_only=True):
 
 def readers() -> tuple[DataReader, ...]:
     """List every reader, by rank."""
-    return _discovered(tuple(importlib.import_module(_PACKAGE).__path__))
+    found: tuple[DataReader, ...] = declared(_PACKAGE, "READER")
+    return tuple(sorted(found, key=lambda reader: (reader.rank, reader.name)))
 
 
 def find_reader(name: str) -> DataReader:
@@ -64,13 +63,3 @@ def recognized(path: Path, source: DataSource) -> tuple[DataReader, str] | None:
         if reason := reader.recognize(path, source):
             return reader, reason
     return None
-
-
-@functools.cache
-def _discovered(path: tuple[str, ...]) -> tuple[DataReader, ...]:
-    found: list[DataReader] = []
-    for module in pkgutil.iter_modules(path):
-        reader: DataReader = importlib.import_module(f"{_PACKAGE}.{module.name}").READER
-        assert reader.name.replace("-", "_") == module.name, f"{module.name} declares a reader called {reader.name}"
-        found.append(reader)
-    return tuple(sorted(found, key=lambda reader: (reader.rank, reader.name)))

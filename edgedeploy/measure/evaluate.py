@@ -21,12 +21,17 @@ from edgedeploy.measure.protocol import conversation
 from edgedeploy.measure.reference import reference_model
 from edgedeploy.measure.streaming import stream
 from edgedeploy.metrics.agreement import AgreementAccumulator, OutputAgreements
-from edgedeploy.metrics.classification import BUILT_IN, find_metric, scored_output
-from edgedeploy.metrics.metric import Metric
+from edgedeploy.metrics.classification import scored_output
+from edgedeploy.metrics.metric import Metric, MetricAccumulator
+from edgedeploy.metrics.registry import check_metric, chosen_metric
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.stats.rounding import at_least, at_most, beside_limit
 from edgedeploy.values.bundle import Release
+from edgedeploy.values.drop import drop_of
+from edgedeploy.values.head import Head
 from edgedeploy.values.measurement import Accuracy, Measurement
+from edgedeploy.values.metric_facts import reads_scores
+from edgedeploy.values.quality import Broken
 
 
 def test(
@@ -35,6 +40,7 @@ def test(
     evaluation: str,
     *,
     metric: str | None = None,
+    head: Head | None = None,
     limit: int | None = None,
     model: Path | None = None,
     progress: Progress = SILENT,
@@ -47,8 +53,9 @@ def test(
 
     Args:
         evaluation: a dataset that `open_dataset` opens.
-        metric: a name that `find_metric` knows; None takes top1 where there are labels. A built-in one that is named
-            says too that the model classifies: its answers are compared although there are no labels.
+        metric: a name that `find_metric` knows; None takes the task's usual one where there are labels. One for
+            classifiers that is named says too that the model classifies: its answers are compared without labels too.
+        head: what turns the model's outputs into answers, for metrics that need it.
         limit: run only this many feeds, the first ones; the figures are then over a part of the dataset.
         model: the file that was compiled; needed where it became a program on another machine.
 
@@ -62,8 +69,11 @@ def test(
     """
     dataset = open_dataset(evaluation, release.manifest.model.inputs)
     names = [output.name for output in release.manifest.model.outputs]
-    classifies = metric in BUILT_IN or (metric is None and dataset.has_labels)
-    tally = _Tally(names, find_metric(metric or "top1"), classifies=classifies)
+    if metric is not None:
+        check_metric(metric)
+    chosen = chosen_metric(metric, head, dataset, names) if dataset.has_labels else None
+    classifies = reads_scores(metric if chosen is None else chosen.name)
+    tally = _Tally(names, chosen, classifies=classifies)
     # One thread: an emulated board computes on this machine at the same time.
     content = reference_model(connection, release, progress, model)
     host = open_session(content, format_of(content[:8]), exact=True, threads=1)
@@ -86,15 +96,16 @@ def test(
 class _Tally:
     """Sums over the samples of one dataset: the device's outputs against the host's and against the labels."""
 
-    def __init__(self, names: Sequence[str], metric: Metric, *, classifies: bool) -> None:
+    def __init__(self, names: Sequence[str], metric: Metric | None, *, classifies: bool) -> None:
         self.names = names
         self._classifies = classifies
         self.feeds = 0
         self._samples = 0
         self._agreement = AgreementAccumulator()
         self._by_output = OutputAgreements(names if len(names) > 1 else ())
-        self._on_device, self._on_host = metric.start(), metric.start()
-        self._by_class = ClassAccumulator() if metric.name == "top1" else None
+        self._on_device: MetricAccumulator | None = metric.start() if metric is not None else None
+        self._on_host: MetricAccumulator | None = metric.start() if metric is not None else None
+        self._by_class = ClassAccumulator() if metric is not None and metric.name == "top1" else None
 
     def add(self, sample: Sample, outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
         """Count a sample with the device's outputs and the host's."""
@@ -102,9 +113,9 @@ class _Tally:
         self._agreement.add(outputs, expected, scored=scored)
         if len(self.names) > 1:
             self._by_output.add(outputs, expected, scored=scored)
-        if sample.labels is not None:
-            self._on_device.add(outputs, sample.labels)
-            self._on_host.add(expected, sample.labels)
+        if self._on_device is not None and self._on_host is not None:
+            self._on_device.add(outputs, sample.labels, sample.feed)
+            self._on_host.add(expected, sample.labels, sample.feed)
             if self._by_class is not None and isinstance(sample.labels, np.ndarray):
                 self._by_class.add(outputs, expected, sample.labels)
         self._samples += sample.size
@@ -114,22 +125,28 @@ class _Tally:
         """Return the figures over the samples so far."""
         # How long a callable's dataset is, is known only once it was run to its end.
         partial = is_limited and (dataset.count is None or self.feeds < dataset.count)
-        labelled = dataset.has_labels
         return Accuracy(
             evaluation=evaluation,
             evaluation_sha256="" if partial and dataset.count is None else dataset.sha256,
             samples=self._samples,
-            metric=self._on_device.figure() if labelled else None,
-            host_metric=self._on_host.figure() if labelled else None,
+            metric=self._on_device.figure() if self._on_device is not None else None,
+            host_metric=self._on_host.figure() if self._on_host is not None else None,
             agreement=self._agreement.figure(),
             by_output={printable(name): agreement for name, agreement in self._by_output.figures().items()},
             partial=partial,
-            classes=self._by_class.figure() if self._by_class is not None and labelled else None,
-            broken=broken(self._on_host.scores(), self._on_device.scores()) if labelled else None,
+            classes=self._by_class.figure() if self._by_class is not None else None,
+            broken=self._broken(),
         )
 
+    def _broken(self) -> Broken | None:
+        if self._on_host is None or self._on_device is None:
+            return None
+        return broken(self._on_host.scores(), self._on_device.scores())
 
-def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: float, max_drop: float) -> tuple[str, ...]:
+
+def disagreements(
+    accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: float, max_drop: float | str
+) -> tuple[str, ...]:
     """Return why the device's answers are too far from the host's; empty when they are not.
 
     Every output is judged by itself: a small one that is ruined does not show in figures over all of them.
@@ -137,7 +154,11 @@ def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: floa
     Args:
         min_agreement: floor of the top-1 match, in [0, 1]; used for outputs that hold class scores, and for text.
         min_sqnr_db: floor of the SQNR, used for the others.
-        max_drop: how far the metric on the device may lie under the host's.
+        max_drop: how much worse than the host's the metric on the device may be: in its own units, or as a text like
+            `"2%"` of the host's.
+
+    Raises:
+        UnsupportedError: `max_drop` is no such number or text.
     """
     found = []
     agreement = accuracy.agreement
@@ -158,8 +179,12 @@ def disagreements(accuracy: Accuracy, *, min_agreement: float, min_sqnr_db: floa
             sqnr, least = beside_limit(each.sqnr_db, min_sqnr_db, decimals=1, unit=" dB")
             found.append(f"{output}{whose} SQNR is {sqnr}; {least} are needed")
     if accuracy.metric and accuracy.host_metric:
-        drop = accuracy.host_metric.value - accuracy.metric.value
-        if not at_most(drop, max_drop):
-            fall, most = beside_limit(drop, max_drop, decimals=4)
-            found.append(f"{accuracy.metric.name} is {fall} under the host's; {most} is allowed")
+        drop, allowed = (
+            accuracy.metric.worsening(accuracy.host_metric),
+            drop_of(max_drop).of(accuracy.host_metric.value),
+        )
+        if not at_most(drop, allowed):
+            fall, most = beside_limit(drop, allowed, decimals=4)
+            side = "under" if accuracy.metric.larger_is_better else "over"
+            found.append(f"{accuracy.metric.name} is {fall} {side} the host's; {most} is allowed")
     return tuple(found)

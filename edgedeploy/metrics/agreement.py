@@ -17,7 +17,7 @@ from edgedeploy.inference.text import is_text
 from edgedeploy.metrics.answers import AnswerTally
 from edgedeploy.values.quality import SQNR_FLOOR_DB, Agreement
 
-_TOO_LARGE = 1e140
+TOO_LARGE = 1e140
 """Elements from here on count as infinite: float64 holds the sum of as many squares of smaller ones as there can be.
 Only outputs in float64 get there."""
 
@@ -88,7 +88,8 @@ class AgreementAccumulator:
         if self._nonfinite or (self._samples and self._other_shapes == self._samples):
             cosine, sqnr_db = 0.0, SQNR_FLOOR_DB
         else:
-            cosine, sqnr_db = self._cosine(), self._sqnr_db()
+            cosine = cosine_of(self._products, self._output_squares, self._reference_squares, self._error_squares)
+            sqnr_db = sqnr_db_of(self._reference_squares, self._error_squares)
         return Agreement(
             samples=self._samples,
             top1_match=sum(matches) / len(matches) if matches else None,
@@ -103,7 +104,7 @@ class AgreementAccumulator:
 
     def _add_elements(self, output: np.ndarray, reference: np.ndarray) -> None:
         found, expected = output.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
-        sound = (np.abs(found) < _TOO_LARGE) & (np.abs(expected) < _TOO_LARGE)
+        sound = (np.abs(found) < TOO_LARGE) & (np.abs(expected) < TOO_LARGE)
         # Infinities that are meant (a mask of -inf before a softmax) agree when they are the same.
         self._nonfinite += int(np.count_nonzero(~sound & (found != expected)))
         if not sound.all():
@@ -117,21 +118,23 @@ class AgreementAccumulator:
         self._reference_squares += float(expected @ expected)
         self._products += float(found @ expected)
 
-    def _cosine(self) -> float:
-        if not self._error_squares:
-            return 1.0
-        if not self._output_squares or not self._reference_squares:
-            return 0.0
-        cosine = self._products / (math.sqrt(self._output_squares) * math.sqrt(self._reference_squares))
-        return min(1.0, max(-1.0, cosine))
 
-    def _sqnr_db(self) -> float | None:
-        if not self._error_squares:
-            return None
-        if not self._reference_squares:
-            return SQNR_FLOOR_DB
-        ratio_db = 10.0 * (math.log10(self._reference_squares) - math.log10(self._error_squares))
-        return max(ratio_db, SQNR_FLOOR_DB)
+def cosine_of(products: float, squares: float, reference_squares: float, error_squares: float) -> float:
+    """Return the cosine between outputs and their reference, from sums over all elements."""
+    if not error_squares:
+        return 1.0
+    if not squares or not reference_squares:
+        return 0.0
+    return min(1.0, max(-1.0, products / (math.sqrt(squares) * math.sqrt(reference_squares))))
+
+
+def sqnr_db_of(reference_squares: float, error_squares: float) -> float | None:
+    """Return the signal to quantization noise ratio from sums over all elements; None without an error."""
+    if not error_squares:
+        return None
+    if not reference_squares:
+        return SQNR_FLOOR_DB
+    return max(10.0 * (math.log10(reference_squares) - math.log10(error_squares)), SQNR_FLOOR_DB)
 
 
 class OutputAgreements:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_SUM_TOLERANCE = 0.02
+SUM_TOLERANCE = 0.02
 """How far the sum of a distribution may lie from 1: scores that were stored in 8 bits are off by as much."""
 
 
@@ -70,10 +70,10 @@ def _along_last_axis(reference: np.ndarray, samples: int, *, declared: bool) -> 
 def _are_distributions(scores: np.ndarray) -> bool:
     """Return whether each row is a distribution, or the logarithm of one. Rows with NaN tell nothing."""
     rows = scores[~np.isnan(scores).any(axis=1)].astype(np.float64)
-    if (rows >= -_SUM_TOLERANCE / 100).all():
-        return bool((np.abs(rows.sum(axis=1) - 1.0) <= _SUM_TOLERANCE).all())
+    if (rows >= -SUM_TOLERANCE / 100).all():
+        return bool((np.abs(rows.sum(axis=1) - 1.0) <= SUM_TOLERANCE).all())
     if (rows <= 0.0).all():
-        return bool((np.abs(np.exp(rows).sum(axis=1) - 1.0) <= _SUM_TOLERANCE).all())
+        return bool((np.abs(np.exp(rows).sum(axis=1) - 1.0) <= SUM_TOLERANCE).all())
     return False
 
 

@@ -13,11 +13,13 @@ from edgedeploy.foundation.errors import DatasetError, EdgedeployError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.session import Session
 from edgedeploy.metrics.agreement import AgreementAccumulator, OutputAgreements
-from edgedeploy.metrics.classification import BUILT_IN, scored_output
+from edgedeploy.metrics.change import metric_change
+from edgedeploy.metrics.classification import scored_output
+from edgedeploy.metrics.group_agreement import GroupAgreements
+from edgedeploy.metrics.heads.decoder import Decoder
 from edgedeploy.metrics.metric import Metric, MetricAccumulator
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
-from edgedeploy.stats.bootstrap import paired_change
-from edgedeploy.values.labels import Labels
+from edgedeploy.values.metric_facts import reads_scores
 from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricChange, MetricFigure
 
 
@@ -39,9 +41,11 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     classes: ByClass | None = None
     """None unless the metric is top1."""
     broken: Broken | None = None
-    """None without a metric."""
+    """None without a metric, and with one that has no view of a single sample."""
     by_output: dict[str, Agreement] = {}
     """Of each output by itself, where the model has several."""
+    by_group: dict[str, Agreement] = {}
+    """Of each group of channels that means something else than its neighbors, where an output has several."""
     unread: tuple[str, ...] = ()
     """Outputs among them that a built-in metric does not look at; a user's own is given all."""
 
@@ -72,11 +76,12 @@ def compare(
     *,
     metric: Metric | None,
     classifies: bool = False,
+    decoder: Decoder | None = None,
     total: int | None = None,
     progress: Progress = SILENT,
 ) -> ModelComparison:
     """Run every batch through all sessions. Memory does not grow with the number of samples, but for the scores of a
-    metric: 8 bytes each.
+    metric: some numbers each.
 
     Args:
         reference: what the others are compared with.
@@ -84,6 +89,7 @@ def compare(
         metric: computed for all; None leaves that out. It needs labels in every batch.
         classifies: without a metric: the output that a built-in one would read holds class scores all the same, since
             the user said so.
+        decoder: the model's head: it says which channels mean what. None leaves that to their values.
         total: how many samples there are, for progress; None when that is not known.
 
     Raises:
@@ -92,7 +98,7 @@ def compare(
         ResultFailedError: a session fails where the reference does not.
     """
     reference_score = metric.start() if metric else None
-    scores = [_Accumulator(metric, reference.output_names, classifies=classifies) for _ in sessions]
+    scores = [_Accumulator(metric, reference.output_names, decoder, classifies=classifies) for _ in sessions]
     samples = reference_non_finite = reference_finite = 0
     for batch in batches:
         expected = reference.run(batch.feed)
@@ -100,9 +106,9 @@ def compare(
         reference_non_finite += non_finite
         reference_finite += sum(output.size for output in expected) - non_finite
         if reference_score is not None:
-            reference_score.add(expected, batch.labels)
+            reference_score.add(expected, batch.labels, batch.feed)
         for session, score in zip(sessions, scores, strict=True):
-            score.add(run_result(session, batch, reference, expected), expected, batch.labels)
+            score.add(run_result(session, batch, reference, expected), expected, batch)
         samples += batch.size
         progress.advance(samples, total, "samples")
     if not samples:
@@ -151,38 +157,42 @@ def _may_be(output: np.ndarray, expected: np.ndarray, declared: Sequence[int | N
 class _Accumulator:
     """Adds up the answers of one session."""
 
-    def __init__(self, metric: Metric | None, names: Sequence[str], *, classifies: bool) -> None:
+    def __init__(
+        self, metric: Metric | None, names: Sequence[str], decoder: Decoder | None, *, classifies: bool
+    ) -> None:
         self._names = names
         self._by_output = OutputAgreements(names if len(names) > 1 else ())
-        self._built_in = metric is not None and metric.name in BUILT_IN
-        self._classifies = classifies or self._built_in
-        self._read: int | None = None
+        self._by_group = GroupAgreements(names, decoder.groups if decoder else None)
+        self._reader = metric
+        self._classifies = classifies or (metric is not None and reads_scores(metric.name))
+        self._read: tuple[int, ...] | None = None
         self._metric: MetricAccumulator | None = metric.start() if metric else None
         self._by_class = ClassAccumulator() if metric is not None and metric.name == "top1" else None
         self._agreement = AgreementAccumulator()
         self._largest_difference = 0.0
         self._non_finite = 0
 
-    def add(self, outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray], labels: Labels | None) -> None:
+    def add(self, outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray], batch: Sample) -> None:
         scored = scored_output(expected) if self._classifies else None
         self._agreement.add(outputs, expected, scored=scored)
         if len(self._names) > 1:
             self._by_output.add(outputs, expected, scored=scored)
-        if self._built_in:
-            self._read = scored
+        self._by_group.add(outputs, expected)
+        if self._reader is not None:
+            self._read = self._reader.read_outputs(expected)
         self._largest_difference = max(self._largest_difference, relative_difference(outputs, expected))
         for output, wanted in zip(outputs, expected, strict=True):
             self._non_finite += max(0, _non_finite(output) - _non_finite(wanted))
         if self._metric is not None:
-            self._metric.add(outputs, labels)
-        if self._by_class is not None and isinstance(labels, np.ndarray):
-            self._by_class.add(outputs, expected, labels)
+            self._metric.add(outputs, batch.labels, batch.feed)
+        if self._by_class is not None and isinstance(batch.labels, np.ndarray):
+            self._by_class.add(outputs, expected, batch.labels)
 
     def figures(self, reference: MetricAccumulator | None) -> SessionFigures:
         change = lost = None
         if self._metric is not None and reference is not None:
             lost = broken(reference.scores(), self._metric.scores())
-            change = paired_change(reference.scores(), self._metric.scores())
+            change = metric_change(reference, self._metric)
         return SessionFigures(
             metric=self._metric.figure() if self._metric else None,
             change=change,
@@ -192,7 +202,10 @@ class _Accumulator:
             classes=self._by_class.figure() if self._by_class else None,
             broken=lost,
             by_output=self._by_output.figures(),
-            unread=tuple(name for place, name in enumerate(self._names) if self._built_in and place != self._read),
+            by_group=self._by_group.figures(),
+            unread=()
+            if self._read is None
+            else tuple(name for place, name in enumerate(self._names) if place not in self._read),
         )
 
 

@@ -14,12 +14,15 @@ _MOST_CLASSES = 10
 _MOST_SAMPLES = 20
 
 
-def broken(reference_scores: np.ndarray, scores: np.ndarray) -> Broken:
+def broken(reference_scores: np.ndarray | None, scores: np.ndarray | None) -> Broken | None:
     """Return the samples whose score fell, by more than rounding: a user's own scores may be any numbers.
 
     Args:
-        reference_scores, scores: of the same samples in the same order, float64, shape (samples,).
+        reference_scores, scores: of the same samples in the same order, float64, shape (samples,), larger is better;
+            None of a metric that has no view of one sample, and then nothing is returned.
     """
+    if reference_scores is None or scores is None:
+        return None
     places = np.flatnonzero(scores < reference_scores - ROUNDING)
     return Broken(count=int(places.size), first=tuple(places[:_MOST_SAMPLES].tolist()))
 

@@ -33,6 +33,7 @@ from edgedeploy.optimize.search.search import search
 from edgedeploy.optimize.search.settings import SearchSettings
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import Evidence, LayerNoise, PassEvidence
+from edgedeploy.values.head import Head
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target
 
@@ -50,7 +51,8 @@ def optimize(
     calibration: str | None = None,
     evaluation: str | None = None,
     metric: str | None = None,
-    max_drop: float = 0.01,
+    head: Head | None = None,
+    max_drop: float | str = 0.01,
     target: Target | None = None,
     speed: SpeedJudge | None = None,
     speed_unjudged: str = "",
@@ -68,9 +70,12 @@ def optimize(
         calibration: dataset whose values give quantizers their ranges; labels in it are not used.
         evaluation: dataset that the result is judged on. Without labels only agreement is judged; without the dataset,
             agreement on the calibration data or on generated inputs.
-        metric: `"top1"`, `"top5"` or `"package.module:function"`; None takes top1 where there are labels. A built-in
-            one that is named says too that the model classifies: its answers are compared although there are no labels.
-        max_drop: how much the metric may fall, in its own units (0.01 is one point of accuracy).
+        metric: one of `metric_names()`, or `"package.module:name"`; None takes the usual one of the task, where there
+            are labels. One for classifiers that is named says too that the model classifies: its answers are compared
+            although there are no labels.
+        head: what turns the model's outputs into answers, for metrics that need it.
+        max_drop: how much worse the metric may get: in its own units (0.01 is one point of accuracy), or as a text like
+            `"2%"` of the float model's.
         target: the kind of board that the result is for; chooses the type of quantized activations.
         speed: compares the result's speed with the model's, e.g. that of `judges`; None leaves that unjudged.
         speed_unjudged: why it is left unjudged, for the evidence.
@@ -97,6 +102,7 @@ def optimize(
         calibration=calibration,
         evaluation=evaluation,
         metric=metric,
+        head=head,
         max_drop=max_drop,
         target=target,
         speed=speed,
@@ -199,7 +205,8 @@ def _evidence(request: OptimizeRequest, outcome: OptimizeOutcome) -> Evidence:
         calibration_samples=calibrated,
         evaluation_sha256=request.data.evaluation_sha256,
         source_metric=guard_result.source_metric,
-        max_drop=request.max_drop,
+        max_drop=request.drop.amount,
+        max_drop_relative=request.drop.relative,
         executions=guard_result.executions,
         speed=guard_result.speed,
         speed_unjudged="" if guard_result.speed else _why_unjudged(request),

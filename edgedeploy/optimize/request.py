@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -10,20 +10,25 @@ from msgspec import Struct
 from edgedeploy.foundation.errors import DatasetError, UnsupportedError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.reading import MODEL, read_file
-from edgedeploy.metrics.classification import BUILT_IN, find_metric
+from edgedeploy.metrics.heads.decoder import Decoder
+from edgedeploy.metrics.heads.registry import find_head
 from edgedeploy.metrics.metric import Metric
+from edgedeploy.metrics.registry import check_metric, chosen_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import load_onnx
 from edgedeploy.model.recorded_name import model_name
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.guard.board import Board
-from edgedeploy.optimize.guard.evaluation import Evaluation, is_valid_drop
+from edgedeploy.optimize.guard.evaluation import Evaluation
 from edgedeploy.optimize.guard.request import GuardRequest
 from edgedeploy.optimize.guard.speed import SpeedJudge
 from edgedeploy.optimize.recipes.recipe import Recipe
 from edgedeploy.optimize.search.settings import SearchSettings
 from edgedeploy.optimize.source_model import Datasets, SourceModel, open_datasets
 from edgedeploy.values.contract import Allowance
+from edgedeploy.values.drop import Drop, drop_of
+from edgedeploy.values.head import Head
+from edgedeploy.values.metric_facts import reads_scores
 from edgedeploy.values.target import Target
 
 
@@ -37,10 +42,12 @@ class OptimizeRequest(Struct, frozen=True, kw_only=True):
     data: Datasets
     metric: Metric | None
     """None when the evaluation data has no labels."""
-    max_drop: float
-    """How much the metric may fall, in its own units."""
+    drop: Drop
+    """How much worse the metric may get."""
     classifies: bool = False
     """Whether a built-in metric was named: the model classifies, labels or not."""
+    decoder: Decoder | None = None
+    """The model's head, where one is declared."""
     target: Target | None = None
     """The kind of board that the result is for; None for any."""
     speed: SpeedJudge | None = None
@@ -80,8 +87,9 @@ class OptimizeRequest(Struct, frozen=True, kw_only=True):
         return Evaluation(
             data=data,
             metric=self.metric,
-            max_drop=self.max_drop,
+            drop=self.drop,
             classifies=self.classifies,
+            decoder=self.decoder,
             tolerance=tolerance,
             progress=self.progress,
         )
@@ -108,7 +116,8 @@ def open_request(
     calibration: str | None,
     evaluation: str | None,
     metric: str | None,
-    max_drop: float,
+    head: Head | None = None,
+    max_drop: float | str,
     target: Target | None,
     speed: SpeedJudge | None,
     speed_unjudged: str = "",
@@ -120,8 +129,11 @@ def open_request(
     """Check and open all that `optimize` takes; see there for arguments and errors."""
     # The file before the data for it: whoever gives a checkpoint must not make calibration samples first.
     facts = inspect_model(model)
-    _check_settings(model, recipe, output, calibration, max_drop)
-    judged_metric = find_metric(metric or "top1")
+    drop = drop_of(max_drop)
+    _check_settings(model, recipe, output, calibration)
+    output_names = [each.name for each in facts.outputs]
+    if metric is not None:
+        check_metric(metric)
     content = read_file(model, MODEL) if facts.format == "tflite" else load_onnx(model).SerializeToString()
     data = open_datasets(calibration, evaluation, facts, content)
     return OptimizeRequest(
@@ -131,9 +143,10 @@ def open_request(
         recipe=recipe,
         output=output,
         data=data,
-        metric=judged_metric if data.has_labels else None,
-        max_drop=max_drop,
-        classifies=metric in BUILT_IN,
+        metric=_judging(metric, head, data, output_names),
+        drop=drop,
+        classifies=reads_scores(metric),
+        decoder=find_head(head, output_names) if head else None,
         target=target,
         speed=speed,
         speed_unjudged=speed_unjudged,
@@ -144,9 +157,14 @@ def open_request(
     )
 
 
-def _check_settings(model: Path, recipe: Recipe, output: Path, calibration: str | None, max_drop: float) -> None:
-    if not is_valid_drop(max_drop):
-        raise UnsupportedError(f"max_drop is {max_drop}; a number of at least 0 is expected")
+def _judging(name: str | None, head: Head | None, data: Datasets, outputs: Sequence[str]) -> Metric | None:
+    """Return the metric that results are judged by; None where there are no labels."""
+    if data.evaluation is None or not data.has_labels:
+        return None
+    return chosen_metric(name, head, data.evaluation, outputs)
+
+
+def _check_settings(model: Path, recipe: Recipe, output: Path, calibration: str | None) -> None:
     if output.exists() and model.exists() and output.samefile(model):
         raise UnsupportedError(
             f"the output {output} is the model itself",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 import zlib
 
@@ -25,3 +26,8 @@ def png(pixels: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
     )
+
+
+def data_address(picture: bytes) -> str:
+    """Return a picture as an address that holds it (https://www.rfc-editor.org/rfc/rfc2397)."""
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"

@@ -12,11 +12,10 @@ only while it builds.
 
 from __future__ import annotations
 
-import functools
 import importlib
-import pkgutil
 from types import ModuleType
 
+from edgedeploy.foundation.plugins import declared
 from edgedeploy.values.backend import BackendFacts, Format
 from edgedeploy.values.target import Target
 
@@ -25,7 +24,8 @@ _PACKAGE = "edgedeploy.compile.backends"
 
 def backends() -> tuple[BackendFacts, ...]:
     """List the facts of every backend, by rank."""
-    return _discovered(tuple(importlib.import_module(_PACKAGE).__path__))
+    found: tuple[BackendFacts, ...] = declared(_PACKAGE, "FACTS")
+    return tuple(sorted(found, key=lambda facts: (facts.rank, facts.name)))
 
 
 def backend_names() -> tuple[str, ...]:
@@ -67,13 +67,3 @@ def runs_onnxruntime_operators(target: Target) -> bool:
     """Tell whether an ONNX model may have onnxruntime's own operators there: the backend that comes first runs them."""
     facts = find_backend(target.backends[0]) if target.backends else None
     return facts is not None and facts.onnxruntime_operators
-
-
-@functools.cache
-def _discovered(path: tuple[str, ...]) -> tuple[BackendFacts, ...]:
-    found: list[BackendFacts] = []
-    for module in pkgutil.iter_modules(path):
-        facts: BackendFacts = importlib.import_module(f"{_PACKAGE}.{module.name}").FACTS
-        assert facts.name.replace("-", "_") == module.name, f"{module.name} declares a backend called {facts.name}"
-        found.append(facts)
-    return tuple(sorted(found, key=lambda facts: (facts.rank, facts.name)))

@@ -11,6 +11,7 @@ from typing import Literal
 from msgspec import Struct, field, structs
 
 from edgedeploy.values.bundle import ContractReference
+from edgedeploy.values.head import Head
 from edgedeploy.values.search import Objective
 
 Allowance = Literal["larger", "loss", "slower", "unjudged"]
@@ -38,6 +39,8 @@ class ContractData(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     evaluation_sha256: str | None = None
     calibration: str | None = None
     metric: str = "top1"
+    head: Head | None = None
+    """What turns the model's outputs into answers, for metrics that need it."""
 
 
 class ContractOptimization(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,8 +70,12 @@ class TargetLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metric_min: float | None = None
     """Floor for the metric on the device."""
+    metric_max: float | None = None
+    """Ceiling for the metric on the device, of metrics that are better where they are smaller."""
     metric_max_drop: float | None = None
-    """How much the metric on the device may lie under the float model's on the host."""
+    """How much worse the metric on the device may be than the float model's on the host."""
+    metric_max_drop_relative: float | None = None
+    """The same as a part of the float model's: 0.02 is 2 % of it."""
     agreement_top1_min: float | None = None
     """Floor for the share of samples that the device answers as the host does."""
     size_max_bytes: int | None = None
@@ -83,14 +90,16 @@ class LimitRule(Struct, frozen=True):
 
     direction: Literal["min", "max"]
     """Whether the figure may be no smaller than the limit, or no larger."""
-    kind: Literal["metric", "drop", "share", "bytes", "ms", "count", "day"]
+    kind: Literal["metric", "drop", "ratio", "share", "bytes", "ms", "count", "day"]
     """`"metric"` is a value of the contract's metric, `"drop"` a difference of two; both are shares where the metric
-    is one. `"share"` is a number from 0 to 1."""
+    is one. `"ratio"` is a part of something, `"share"` one from 0 to 1."""
 
 
 LIMIT_RULES: dict[str, LimitRule] = {
     "metric_min": LimitRule("min", "metric"),
+    "metric_max": LimitRule("max", "metric"),
     "metric_max_drop": LimitRule("max", "drop"),
+    "metric_max_drop_relative": LimitRule("max", "ratio"),
     "agreement_top1_min": LimitRule("min", "share"),
     "size_max_bytes": LimitRule("max", "bytes"),
     "size_reduction_min": LimitRule("min", "share"),

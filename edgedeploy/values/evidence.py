@@ -64,6 +64,10 @@ class Execution(Struct, frozen=True, kw_only=True):
     """Against the float model; None without labels, and on an emulated board, which runs some samples only."""
     by_output: dict[str, Agreement] = {}
     """Of each output by itself, where the model has several."""
+    by_group: dict[str, Agreement] = {}
+    """Of each group of channels of an output that mean something else than the others (boxes beside scores), by the
+    head's name for it, `"output[classes]"`, or where no head is declared as NumPy indexes it, `"output[:, 4:84]"`. Of
+    outputs whose channels are all of one kind there is none."""
 
 
 class LayerNoise(Struct, frozen=True, kw_only=True):
@@ -98,6 +102,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """Of the dataset that the metrics below are over; a later drop is only told against the same one."""
     source_metric: MetricFigure | None
     max_drop: float
+    """How much worse the metric may get: in its own units, or as `max_drop_relative` says."""
     executions: tuple[Execution, ...]
     """In exact arithmetic first: the one that is judged."""
     speed: SpeedFigure | None = None
@@ -116,3 +121,5 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """Versions of what did it: edgedeploy, onnx, onnx_ir, onnxruntime, numpy."""
     model_name: str | None = None
     """Name on devices of the model that `source` is about; None in evidence of an older edgedeploy."""
+    max_drop_relative: bool = False
+    """Whether `max_drop` is a part of the float model's metric."""

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+NOT_JUDGED = 255
+"""In masks of classes: a pixel that does not count."""
+
 Labels = np.ndarray | tuple[Any, ...]
 """Of the samples of one feed: an array with the samples along its first axis, or, where samples differ in extent, a
 tuple with an entry for each sample: `Detections`, a `str`, an array."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-SHARE_METRICS = ("top1", "top5")
-"""Metrics that are shares, in [0, 1]; a user's own may have any range."""
 SQNR_FLOOR_DB = -300.0
 """Stands for minus infinity (noise without signal, or an output that is not finite), which JSON cannot hold."""
 
@@ -15,8 +13,15 @@ class MetricFigure(Struct, frozen=True, kw_only=True):
 
     name: str
     value: float
-    """Larger is better; in [0, 1] for the built-in ones."""
+    """In [0, 1] for those that are shares (`edgedeploy.values.metric_facts`)."""
     samples: int
+    larger_is_better: bool = True
+    """False of errors: RMSE, word error rate. True in files of earlier versions, which had no others."""
+
+    def worsening(self, before: MetricFigure) -> float:
+        """Return how much worse this figure is than `before`, in its own units; under 0 where it is better."""
+        fall = before.value - self.value
+        return fall if self.larger_is_better else 0.0 - fall
 
 
 class MetricChange(Struct, frozen=True, kw_only=True):
@@ -31,6 +36,23 @@ class MetricChange(Struct, frozen=True, kw_only=True):
     samples: int
     samples_changed: int
     """Whose scores differ. With none, no loss was detected, which is not the same as no loss: `low` is below zero."""
+    larger_is_better: bool = True
+    """As the metric's figure has it."""
+
+    @property
+    def loss(self) -> float:
+        """How much worse the metric got; under 0 where it got better."""
+        return 0.0 - self.value if self.larger_is_better else self.value
+
+    @property
+    def most_loss(self) -> float:
+        """The bound of the interval on the worse side."""
+        return 0.0 - self.low if self.larger_is_better else self.high
+
+    @property
+    def least_loss(self) -> float:
+        """The bound of the interval on the better side."""
+        return 0.0 - self.high if self.larger_is_better else self.low
 
 
 class ClassFigure(Struct, frozen=True, kw_only=True):
@@ -56,7 +78,8 @@ class ByClass(Struct, frozen=True, kw_only=True):
 
 
 class Broken(Struct, frozen=True, kw_only=True):
-    """Samples whose score is lower than the reference's; with top-1, those that were right and are wrong."""
+    """Samples that are answered worse than by the reference, as the metric sees one sample; with top-1, those that were
+    right and are wrong."""
 
     count: int
     first: tuple[int, ...]

@@ -38,10 +38,10 @@ class Trial(Struct, frozen=True, kw_only=True):
 
     @property
     def loss(self) -> float:
-        """What it costs: the fall of the metric; without labels the share of answers that changed; where no output is
-        known to hold class scores, the power of the noise as a share of the signal's."""
+        """What it costs: how much worse the metric got; without labels the share of answers that changed; where no
+        output is known to hold class scores, the power of the noise as a share of the signal's."""
         if self.change is not None:
-            return 0.0 - self.change.value
+            return self.change.loss
         if self.top1_match is not None:
             return 1.0 - self.top1_match
         return 0.0 if self.sqnr_db is None else min(1.0, float(10 ** (-self.sqnr_db / 10)))

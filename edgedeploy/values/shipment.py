@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from edgedeploy.values.contract import Verdict
+from edgedeploy.values.contract import Outcome, Verdict
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.values.profile import Profile
@@ -71,3 +71,8 @@ class Shipment(Struct, frozen=True, kw_only=True):
     """Notes, one sentence each."""
     previews: tuple[SamplePreview, ...] = ()
     """Of the first samples whose answers got worse: by optimizing, or from the host to the device."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the contract was checked on the device, and holds there."""
+        return self.verdict is not None and self.verdict.outcome is Outcome.HOLDS

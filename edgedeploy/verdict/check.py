@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from edgedeploy.stats.rounding import at_least, at_most
 from edgedeploy.values.contract import LIMIT_RULES, Contract, Outcome, Verdict, VerdictLine, stated_limits
 from edgedeploy.values.measurement import Accuracy, Measurement, Summary, Timing
+from edgedeploy.values.metric_facts import is_share_metric
 from edgedeploy.values.plausible import LONGEST_MS, impossible_reason, possible
-from edgedeploy.values.quality import SHARE_METRICS, MetricFigure
+from edgedeploy.values.quality import MetricFigure
 from edgedeploy.verdict.contract import has_expired
 
 _COUNTED = "instructions are work, not time: measure on a real board"
@@ -105,8 +106,8 @@ def _limit_line(contract: Contract, table: str, name: str, limit: float, found: 
     rule, (figure, reason) = LIMIT_RULES[name], found
     if figure is not None and (impossible := impossible_reason(rule.kind, figure)):
         figure, reason = None, impossible
-    unit = {"metric": "share", "drop": "share", "count": ""}.get(rule.kind, rule.kind)
-    if rule.kind in ("metric", "drop") and contract.data.metric not in SHARE_METRICS:
+    unit = {"metric": "share", "drop": "share", "ratio": "share", "count": ""}.get(rule.kind, rule.kind)
+    if rule.kind in ("metric", "drop") and not is_share_metric(contract.data.metric):
         unit = ""
     if figure is None:
         outcome = Outcome.NOT_DETERMINED
@@ -123,7 +124,7 @@ def _metric(contract: Contract, measurement: Measurement) -> _Figure:
     return metric.value, f"{metric.name} over {metric.samples:,} samples on {measurement.device}"
 
 
-def _drop(contract: Contract, measurement: Measurement) -> _Figure:
+def _drop(contract: Contract, measurement: Measurement, *, relative: bool = False) -> _Figure:
     metric, reason = _measured_metric(contract, measurement)
     if metric is None:
         return None, reason
@@ -132,8 +133,11 @@ def _drop(contract: Contract, measurement: Measurement) -> _Figure:
         return None, reason
     if (before.name, before.samples) != (metric.name, metric.samples):
         return None, f"the float model was evaluated with {before.name} over {before.samples:,} samples"
+    if relative and not before.value:
+        return None, f"the float model's {before.name} is 0, of which there is no share"
+    worsening = metric.worsening(before)
     return (
-        before.value - metric.value,
+        worsening / abs(before.value) if relative else worsening,
         f"{before.value:.4f} float on the host, {metric.value:.4f} on {measurement.device}",
     )
 
@@ -152,7 +156,7 @@ def _measured_metric(contract: Contract, measurement: Measurement) -> tuple[Metr
 def _possible_metric(metric: MetricFigure | None) -> tuple[MetricFigure | None, str]:
     """Return a metric if it can be; or None and why not."""
     if metric is not None and not (
-        math.isfinite(metric.value) and (metric.name not in SHARE_METRICS or 0 <= metric.value <= 1)
+        math.isfinite(metric.value) and (not is_share_metric(metric.name) or 0 <= metric.value <= 1)
     ):
         return None, f"{metric.name} of {metric.value:g} was reported, which cannot be"
     return metric, ""
@@ -329,7 +333,9 @@ def _line(
 
 _FIGURES: dict[str, Callable[[Contract, Measurement], _Figure]] = {
     "metric_min": _metric,
+    "metric_max": _metric,
     "metric_max_drop": _drop,
+    "metric_max_drop_relative": functools.partial(_drop, relative=True),
     "agreement_top1_min": _agreement,
     "size_max_bytes": _size,
     "size_reduction_min": _size_reduction,

@@ -16,13 +16,14 @@ from edgedeploy.foundation.toml_file import line_of, load_toml
 from edgedeploy.foundation.validation import is_name, is_relative_path, is_sha256
 from edgedeploy.values.bundle import ContractReference
 from edgedeploy.values.contract import LIMIT_RULES, Contract, Limits, TargetLimits, stated_limits
-from edgedeploy.values.quality import SHARE_METRICS
+from edgedeploy.values.metric_facts import METRIC_FACTS, is_share_metric, metric_facts
 
 SCHEMA = 1
 _LARGEST = (1 << 63) - 1
 """As TOML has it. NaN is not less."""
 _WORDS = 200
 
+_NEVER_FILES = ("data.metric", "data.head.kind")
 _Mistake = tuple[tuple[str, ...], str]
 """The keys that lead to a value, and what is wrong with it."""
 
@@ -87,11 +88,17 @@ def naming(contract: Contract, *keys: str) -> Iterator[None]:
 def named_code(contract: Contract) -> dict[str, str]:
     """List the Python code that the contract names, by the key that names it, e.g. `{"data.metric": "ours:score"}`."""
     data = contract.data
-    specs = {"data.metric": data.metric, "data.evaluation": data.evaluation, "data.calibration": data.calibration}
+    head = data.head.kind if data.head is not None else None
+    specs = {
+        "data.metric": data.metric,
+        "data.head.kind": head,
+        "data.evaluation": data.evaluation,
+        "data.calibration": data.calibration,
+    }
     return {
         key: spec
         for key, spec in specs.items()
-        if spec is not None and is_object_name(spec) and (key == "data.metric" or dataset_spec(contract, spec) == spec)
+        if spec is not None and is_object_name(spec) and (key in _NEVER_FILES or dataset_spec(contract, spec) == spec)
     }
 
 
@@ -117,7 +124,8 @@ def _mistakes(contract: Contract) -> Iterator[_Mistake]:
     yield from _data_mistakes(contract)
     if not 0 < contract.optimization.time_budget_s <= _LARGEST:
         yield ("optimization", "time_budget_s"), f"{contract.optimization.time_budget_s} s is not a time to search in"
-    yield from _limit_mistakes(contract.limits, shares=contract.data.metric in SHARE_METRICS)
+    yield from _limit_mistakes(contract.limits, shares=is_share_metric(contract.data.metric))
+    yield from _direction_mistakes(contract)
 
 
 def _model_mistakes(contract: Contract) -> Iterator[_Mistake]:
@@ -145,9 +153,19 @@ def _data_mistakes(contract: Contract) -> Iterator[_Mistake]:
             yield ("data", key), f"{spec!r} is not a path inside the contract's folder, nor package.module:callable"
     if data.evaluation_sha256 is not None and not is_sha256(data.evaluation_sha256):
         yield ("data", "evaluation_sha256"), "64 lower-case hexadecimal digits are expected, as sha256sum prints them"
-    if data.metric not in SHARE_METRICS and not is_object_name(data.metric):
-        known = ", ".join(SHARE_METRICS)
+    if metric_facts(data.metric) is None and not is_object_name(data.metric):
+        known = ", ".join(METRIC_FACTS)
         yield ("data", "metric"), f"there is no metric {data.metric!r}; known: {known}, package.module:function"
+
+
+def _direction_mistakes(contract: Contract) -> Iterator[_Mistake]:
+    facts, metric = metric_facts(contract.data.metric), contract.data.metric
+    if facts is None:
+        return
+    if facts.larger_is_better and contract.limits.metric_max is not None:
+        yield ("limits", "metric_max"), f"of {metric} larger is better: state metric_min, its floor"
+    if not facts.larger_is_better and contract.limits.metric_min is not None:
+        yield ("limits", "metric_min"), f"of {metric} smaller is better: state metric_max, its ceiling"
 
 
 def _limit_mistakes(limits: Limits, *, shares: bool) -> Iterator[_Mistake]:

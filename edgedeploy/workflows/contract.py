@@ -24,15 +24,17 @@ from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.foundation.scratch import scratch_folder
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.inference.session import arithmetic_note, open_session
-from edgedeploy.metrics.classification import find_metric
+from edgedeploy.metrics.metric import Metric
+from edgedeploy.metrics.registry import chosen_metric, find_metric
 from edgedeploy.model.identity import sha256_of_model
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import is_tflite
 from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.contract import Contract, Outcome, Verdict, VerdictLine
+from edgedeploy.values.metric_facts import is_share_metric, metric_facts, reads_scores
 from edgedeploy.values.model import ModelFacts
-from edgedeploy.values.quality import SHARE_METRICS, MetricFigure
+from edgedeploy.values.quality import MetricFigure
 from edgedeploy.verdict.contract import dataset_spec, has_expired, load_contract, named_code
 
 _DROP = 0.01
@@ -146,7 +148,7 @@ def _hand_over_lines(contract: Contract, today: datetime.date, code: Mapping[str
     if "data.metric" in code:
         yield _not_run("data.metric", data.metric)
     else:
-        _, reason = _tried(lambda: find_metric(data.metric))
+        _, reason = _tried(lambda: _metric_of(contract, facts))
         yield _judged("data.metric", data.metric, None if reason else data.metric, not reason, reason or "known")
     recipe, reason = _tried(lambda: load_recipe(optimization.recipe))
     if recipe is not None and recipe.needs_calibration and data.calibration is None:
@@ -156,6 +158,16 @@ def _hand_over_lines(contract: Contract, today: datetime.date, code: Mapping[str
     for name in contract.limits.target:
         _, reason = _tried(lambda name=name: load_target(name))  # type: ignore[misc]
         yield _judged(f"limits.target.{name}", name, None if reason else name, not reason, reason or "known")
+
+
+def _metric_of(contract: Contract, facts: ModelFacts | None) -> Metric | None:
+    """Return the contract's metric with its head: its own, or that of its data; None where that data cannot be read."""
+    data, outputs = contract.data, [each.name for each in facts.outputs] if facts is not None else []
+    if data.head is not None or facts is None or metric_facts(data.metric) is None:
+        return find_metric(data.metric, data.head, outputs)
+    dataset, _ = _tried(lambda: open_dataset(dataset_spec(contract, data.evaluation), facts.inputs))
+    # Data that is missing has a line of its own.
+    return None if dataset is None else chosen_metric(data.metric, None, dataset, outputs)
 
 
 def _data_lines(contract: Contract, facts: ModelFacts, code: Mapping[str, str]) -> Iterator[VerdictLine]:
@@ -221,7 +233,7 @@ def _judged(key: str, wanted: str | int, found: str | int | None, holds: bool, r
 
 
 def _metric(model: Path, dataset: Dataset, metric: str, progress: Progress) -> MetricFigure:
-    score = find_metric(metric).start()
+    score = chosen_metric(metric, None, dataset, [each.name for each in inspect_model(model).outputs]).start()
     session = (
         open_session(read_file(model, MODEL), "tflite", exact=True)
         if is_tflite(model)
@@ -230,7 +242,7 @@ def _metric(model: Path, dataset: Dataset, metric: str, progress: Progress) -> M
     note = arithmetic_note(session)
     progress.step(f"running {model.name} over {dataset.spec}" + (f" ({note})" if note else ""))
     for done, sample in enumerate(dataset.samples(), start=1):
-        score.add(session.run(sample.feed), sample.labels)
+        score.add(session.run(sample.feed), sample.labels, sample.feed)
         progress.advance(done, dataset.count, "samples")
     return score.figure()
 
@@ -238,10 +250,18 @@ def _metric(model: Path, dataset: Dataset, metric: str, progress: Progress) -> M
 def _text(
     proposal: Proposal, folder: Path, facts: ModelFacts, dataset: Dataset, figure: MetricFigure, recipe: str
 ) -> str:
-    share = figure.name in SHARE_METRICS
+    share = is_share_metric(figure.name)
     # Rounded down, so that it is not more than was meant.
-    floor = math.floor((figure.value - (_DROP if share else _DROP * abs(figure.value))) * 10_000) / 10_000
-    floor = max(floor, 0.0) if share else floor
+    margin = _DROP if share else _DROP * abs(figure.value)
+    if figure.larger_is_better:
+        floor = math.floor((figure.value - margin) * 10_000) / 10_000
+        bound = f"metric_min = {max(floor, 0.0) if share else floor!r}"
+    else:
+        bound = f"metric_max = {math.ceil((figure.value + margin) * 10_000) / 10_000!r}"
+    if share:
+        drop = [f"metric_max_drop = {_DROP}"]
+    else:
+        drop = [f"metric_max_drop_relative = {_DROP}"] if metric_facts(figure.name) is not None else []
     lines = [
         "# What the people who trained the model hand over. Each limit is a proposal: set it to what is needed.",
         "schema = 1",
@@ -262,10 +282,10 @@ def _text(
         "[limits]",
         f"# The model as it is has {figure.value:.6g} over {figure.samples:,} samples,",
         f"# in exact arithmetic on a machine of {os.uname().machine}.",
-        f"metric_min = {floor!r}",
-        *([f"metric_max_drop = {_DROP}"] if share else []),
+        bound,
+        *drop,
     ]
-    if share:
+    if reads_scores(figure.name):
         lines.append("agreement_top1_min = 0.99")
     for target in proposal.targets:
         lines += ["", f"[limits.target.{target}]", *_TARGET_HINTS]

@@ -42,15 +42,22 @@ class Judges(NamedTuple):
 
 NOBODY = Judges(speed=None, board=None, unjudged="nobody was asked to")
 
+_BUDGET_S = 60.0
+_BEFORE_PUSH_BUDGET_S = 15.0
+"""For a board's answers: what is ruined there shows in as long, and the rest is tested once the release is there."""
+
 
 @contextlib.contextmanager
-def speed_judge(address: str | None, *, progress: Progress = SILENT) -> Iterator[HostTiming | GuestInstructions]:
+def speed_judge(
+    address: str | None, *, budget_s: float = _BUDGET_S, progress: Progress = SILENT
+) -> Iterator[HostTiming | GuestInstructions]:
     """Open who judges speed, for the length of a `with` block; a board can also be asked for what it answers.
 
     Args:
         address: `board:NAME`: an emulated board. Its instructions are counted on another one of the same target,
             `NAME-counting`, which is booted when it is first needed, and shut down with the block unless it was up
             before. A board that counts instructions itself is taken as it is. None or `local:`: this machine, by time.
+        budget_s: how long a board may take for the answers of one model.
 
     Raises:
         UnsupportedError: `address` is another kind of device.
@@ -67,7 +74,7 @@ def speed_judge(address: str | None, *, progress: Progress = SILENT) -> Iterator
             hint="give --on board:rpi4, or leave it out to take this machine's time; ship judges on the device itself",
         )
     with contextlib.ExitStack() as stack:
-        yield GuestInstructions(address, stack, progress)
+        yield GuestInstructions(address, stack, progress, budget_s=budget_s)
 
 
 @contextlib.contextmanager
@@ -85,7 +92,8 @@ def judges(
         address: as `speed_judge` takes it.
         target: what the result is for. A board whose target cannot have the runtime of both models judges nothing.
         model_format: of source and result.
-        before_push: a device that judges for itself does so after the push: nobody judges until then.
+        before_push: what is let through is pushed, and runs over all of the data there. A device that judges speed for
+            itself does so then: nobody judges until then.
 
     Raises:
         UnsupportedError, UnknownNameError: as `speed_judge`.
@@ -98,7 +106,8 @@ def judges(
         why = f"{target.name} cannot have {runtime}, in which the float model and the result would be compared"
         yield Judges(speed=None, board=None, unjudged=why)
         return
-    with speed_judge(address, progress=progress) as judge:
+    budget_s = _BEFORE_PUSH_BUDGET_S if before_push else _BUDGET_S
+    with speed_judge(address, budget_s=budget_s, progress=progress) as judge:
         yield Judges(speed=judge, board=judge if isinstance(judge, GuestInstructions) else None)
 
 

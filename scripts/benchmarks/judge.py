@@ -20,9 +20,11 @@ from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics.agreement import AgreementAccumulator
-from edgedeploy.metrics.classification import BUILT_IN, find_metric, scored_output
+from edgedeploy.metrics.classification import scored_output
+from edgedeploy.metrics.registry import find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.guard.host_timing import HostTiming
+from edgedeploy.values.metric_facts import reads_scores
 
 _SPEED_FEEDS = 4
 
@@ -43,7 +45,7 @@ def judge(source: Path, result: Path, evaluation: Path, metric: str, limit: int 
             scores["float"].add(expected, sample.labels)
             scores["exact"].add(found, sample.labels)
             scores["host"].add(host.run(sample.feed), sample.labels)
-            agreement.add(found, expected, scored=scored_output(expected) if metric in BUILT_IN else None)
+            agreement.add(found, expected, scored=scored_output(expected) if reads_scores(metric) else None)
         feeds = [sample.feed for sample in itertools.islice(dataset.samples(), _SPEED_FEEDS)]
         speed = HostTiming().compare(source.read_bytes(), result.read_bytes(), feeds)
     except EdgedeployError as error:

@@ -31,7 +31,7 @@ from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.files import replacing_file
 from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.metrics.agreement import AgreementAccumulator
-from edgedeploy.metrics.classification import find_metric
+from edgedeploy.metrics.registry import find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.base import Context, Pass
 from edgedeploy.optimize.graph.edit import serialized

@@ -27,7 +27,7 @@ from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.inference.onnxruntime import HostSession, host_isa
 from edgedeploy.metrics.agreement import AgreementAccumulator
-from edgedeploy.metrics.classification import find_metric
+from edgedeploy.metrics.registry import find_metric
 
 
 class _NpzReader(CalibrationDataReader):  # type: ignore[misc]

@@ -34,8 +34,8 @@ from benchmarks import ROOT
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.litert import TfliteSession
-from edgedeploy.metrics.classification import find_metric
 from edgedeploy.metrics.model_comparison import compare
+from edgedeploy.metrics.registry import find_metric
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.guard.host_timing import HostTiming
 from edgedeploy.optimize.optimize import optimize

@@ -31,7 +31,7 @@ NOT_RUN = {
     "edgedeploy gate ": "boots a board: tests/emulated/test_gate.py runs it",
     "edgedeploy trend ": "reads a git repository: tests/workflows/test_trend.py",
     "edgedeploy baseline save baseline.json edgedeploy-gate/": "takes what a gate wrote: tests/emulated/test_gate.py",
-    "pip install ": "installs packages",
+    "uv tool install ": "installs packages: scripts/release",
     "edgedeploy board up ": "boots a board: tests/emulated/test_board.py",
     "edgedeploy board down ": "there is no such board here: tests/emulated/test_board.py",
     "edgedeploy board ssh ": "logs in to a board that is up: tests/emulated/test_board.py",
@@ -99,7 +99,7 @@ def blocks(page: Path) -> Iterator[str]:
 
 
 def is_command(part: str) -> bool:
-    return part.startswith(("edgedeploy ", "sh ", "scripts/", "pip ", "eval ", "_EDGEDEPLOY"))
+    return part.startswith(("edgedeploy ", "sh ", "scripts/", "uv ", "eval ", "_EDGEDEPLOY"))
 
 
 def runnable(command: str) -> list[str]:

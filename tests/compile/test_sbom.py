@@ -175,7 +175,7 @@ def test_a_library_that_nobody_describes_is_named_all_the_same(folder):
 def test_what_brings_no_metadata_is_looked_up_here(folder):
     found = by_name(bill(folder, {"numpy": "2.0.0", "musl": "1.2.5"}))
     assert found["numpy"]["purl"] == "pkg:pypi/numpy@2.0.0"
-    assert "BSD-3-Clause" in licences(found["numpy"])[0]
+    assert "BSD" in licences(found["numpy"])[0]  # NumPy 2.0 gives no identifier, newer ones do
     assert (found["musl"]["purl"], licences(found["musl"])) == ("pkg:generic/musl@1.2.5", [])
 
 

@@ -6,7 +6,7 @@ from edgedeploy.device.emulator.board import board_status, board_up
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.suggest import did_you_mean
 from edgedeploy.foundation.toml_file import load_toml
-from edgedeploy.metrics.classification import find_metric
+from edgedeploy.metrics.registry import find_metric
 from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.contract import Contract

@@ -11,6 +11,7 @@ from msgspec import structs
 from edgedeploy.measure.evaluate import disagreements
 from edgedeploy.measure.evaluate import test as run_test
 from edgedeploy.values.measurement import Accuracy, Measurement
+from edgedeploy.values.quality import MetricFigure
 
 
 def reasons(accuracy: Accuracy) -> tuple[str, ...]:
@@ -64,3 +65,17 @@ def test_figures_read_as_they_compare(measurement: Measurement) -> None:
         "output 'a': 98.996% of the answers are the host's; 99.00% are needed",
         "output 'b': its SQNR is 19.98 dB; 20 dB are needed",
     )
+
+
+def test_an_error_that_is_larger_than_the_hosts_is_worse(measurement: Measurement) -> None:
+    assert measurement.accuracy is not None
+    host, device = (MetricFigure(name="rmse", value=value, samples=600, larger_is_better=False) for value in (2.0, 2.1))
+    accuracy = structs.replace(measurement.accuracy, metric=device, host_metric=host)
+
+    def said(max_drop: float | str) -> tuple[str, ...]:
+        return disagreements(accuracy, min_agreement=0.9, min_sqnr_db=20.0, max_drop=max_drop)
+
+    assert said(0.2) == said("5%") == ()
+    assert said("4%") == ("rmse is 0.1000 over the host's; 0.08 is allowed",)
+    swapped = structs.replace(accuracy, metric=host, host_metric=device)
+    assert disagreements(swapped, min_agreement=0.9, min_sqnr_db=20.0, max_drop=0.0) == ()

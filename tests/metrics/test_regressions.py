@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedeploy.metrics.classification import find_metric
+from edgedeploy.metrics.registry import find_metric
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.values.quality import ByClass, ClassFigure
 

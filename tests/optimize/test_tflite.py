@@ -451,6 +451,7 @@ def test_labels_attached_to_the_model_stay(files, tmp_path):
 def test_a_board_answers_too(files, tmp_path):
     class Elsewhere:
         where = "board:test"
+        budget_s = 60.0
 
         def session(self, model):
             return TfliteSession(model, exact=False)

@@ -91,7 +91,9 @@ def test_every_limit_has_a_line_with_its_unit(measurement):
     }
     assert units == {
         "metric_min": "share",
+        "metric_max": "share",
         "metric_max_drop": "share",
+        "metric_max_drop_relative": "share",
         "agreement_top1_min": "share",
         "size_max_bytes": "bytes",
         "size_reduction_min": "share",
@@ -458,3 +460,34 @@ def test_latencies_of_an_invalid_measurement_cannot_be_told(measurement, outcome
     assert found.outcome is (UNTOLD if outcome == "invalid" else HOLDS)
     if outcome == "invalid":
         assert found.reason == "the measurement is invalid: throttled for 14 of 60 s"
+
+
+# -- metrics that are better where they are smaller
+
+
+def test_errors_have_a_ceiling_and_drops_may_be_relative(measurement):
+    errors = [MetricFigure(name="rmse", value=value, samples=600, larger_is_better=False) for value in (2.2, 2.1, 2.0)]
+    release = measurement.release
+    measured = structs.replace(
+        measurement,
+        accuracy=structs.replace(measurement.accuracy, metric=errors[0], host_metric=errors[1]),
+        release=structs.replace(release, source=structs.replace(release.source, metric=errors[2])),
+    )
+    for name, held, broken, figure, unit in (
+        ("metric_max", 2.2, 2.19, 2.2, ""),
+        ("metric_max_drop", 0.2, 0.19, 0.2, ""),
+        ("metric_max_drop_relative", 0.1, 0.09, 0.1, "share"),
+    ):
+        found = line(contract(metric="rmse", **{name: held}), measured, f"limits.{name}")
+        assert (found.outcome, found.figure, found.unit) == (HOLDS, pytest.approx(figure), unit)
+        assert line(contract(metric="rmse", **{name: broken}), measured, f"limits.{name}").outcome is BREAKS
+
+
+def test_of_nothing_there_is_no_relative_drop(measurement):
+    none = MetricFigure(name="top1", value=0.0, samples=600)
+    release = measurement.release
+    measured = structs.replace(
+        measurement, release=structs.replace(release, source=structs.replace(release.source, metric=none))
+    )
+    found = line(contract(metric_max_drop_relative=0.1), measured, "limits.metric_max_drop_relative")
+    assert found.outcome is UNTOLD and "is 0" in found.reason

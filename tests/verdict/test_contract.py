@@ -7,7 +7,8 @@ import pytest
 
 from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.values.contract import LIMIT_RULES, Limits, TargetLimits, stated_limits
-from edgedeploy.verdict.contract import dataset_spec, has_expired, load_contract
+from edgedeploy.values.head import Head
+from edgedeploy.verdict.contract import dataset_spec, has_expired, load_contract, named_code
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = f"""\
@@ -157,3 +158,19 @@ def test_every_limit_says_how_it_is_held():
 def test_limits_that_are_stated_come_in_order():
     limits = Limits(parameters_max=5, metric_min=0.5, target={"rpi4": TargetLimits()})
     assert list(stated_limits(limits)) == [("metric_min", 0.5), ("parameters_max", 5)]
+
+
+def test_a_contract_states_its_head_and_the_bound_that_goes_with_the_direction(load):
+    text = CONTRACT.replace("[limits]", 'metric = "map"\n[data.head]\nkind = "yolov8"\nclasses = 3\n[limits]')
+    assert load(text).data.head == Head(kind="yolov8", classes=3)
+    named = load(text.replace('"yolov8"', '"ours:head"'))
+    assert named_code(named) == {"data.head.kind": "ours:head"}
+    errors = CONTRACT.replace("[limits]", 'metric = "rmse"\n[limits]')
+    with pytest.raises(InvalidFileError, match="of rmse smaller is better: state metric_max"):
+        load(errors)
+    ceiling = errors.replace("metric_min = 0.95", "metric_max = 9.5\nmetric_max_drop_relative = 1.5")
+    assert (load(ceiling).limits.metric_max, load(ceiling).limits.metric_max_drop_relative) == (9.5, 1.5)
+    with pytest.raises(InvalidFileError, match="of top1 larger is better: state metric_min"):
+        load(CONTRACT.replace("metric_min = 0.95", "metric_max = 0.95"))
+    with pytest.raises(InvalidFileError, match="is not a limit"):
+        load(ceiling.replace("1.5", "-1.5"))

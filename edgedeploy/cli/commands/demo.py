@@ -45,7 +45,6 @@ def command(device: str | None, folder: Path, keep_board: bool, only_files: bool
     """
     from edgedeploy import api
     from edgedeploy.report.terminal.shipment import shipment_tables
-    from edgedeploy.values.contract import Outcome
 
     if only_files and (device or keep_board):
         raise click.UsageError("--only-files ships to no device: leave out DEVICE and --keep-board.")
@@ -59,4 +58,4 @@ def command(device: str | None, folder: Path, keep_board: bool, only_files: bool
     if not out.as_json:
         click.echo(f"report: {page}")
         click.echo(f"next:   edgedeploy contract show {shlex.quote(str(folder / 'contract.toml'))}")
-    return 0 if shipment.verdict is not None and shipment.verdict.outcome is Outcome.HOLDS else 1
+    return 0 if shipment.holds else 1

@@ -10,6 +10,7 @@ import click
 from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.completion import complete_file, complete_metric, complete_recipe, complete_target
 from edgedeploy.cli.options.device import device_argument
+from edgedeploy.cli.options.metric import DropType, head_option
 from edgedeploy.cli.output import Output, common_options
 
 
@@ -50,15 +51,17 @@ from edgedeploy.cli.output import Output, common_options
     "--metric",
     metavar="NAME|pkg.mod:fn",
     shell_complete=complete_metric,
-    help="The metric that is judged: top1, top5 or package.module:function. top1 or top5 also says that the model "
-    "classifies, if there are no labels.  [default: top1 if there are labels]",
+    help="The metric that is judged: a built-in one (top1, f1, map, rmse, wer, …) or package.module:function. One for "
+    "classifiers also says that the model classifies, if there are no labels.  [default: top1 if there are labels]",
 )
+@head_option
 @click.option(
     "--max-drop",
-    type=click.FloatRange(min=0.0),
-    default=0.01,
+    type=DropType(),
+    default="0.01",
     show_default=True,
-    help="Allowed drop of the metric, in its own units. Without labels: the share of answers that may change, of a "
+    help="How much worse the metric may get: in its own units, or in per cent of what it was (2%). "
+    "Without labels: the share of answers that may change, of a "
     "model that classifies.",
 )
 @click.option(
@@ -95,7 +98,8 @@ def command(
     calibration: str | None,
     evaluation: str | None,
     metric: str | None,
-    max_drop: float,
+    head: str | None,
+    max_drop: str,
     target: str | None,
     device: str | None,
     allowed: tuple[str, ...],
@@ -132,6 +136,7 @@ def command(
             calibration=calibration,
             evaluation=evaluation,
             metric=metric,
+            head=api.load_head(head) if head is not None else None,
             max_drop=max_drop,
             target=board,
             speed=judges.speed,

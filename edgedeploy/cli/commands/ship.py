@@ -77,7 +77,6 @@ def command(
     from edgedeploy.report.exports.junit import shipment_junit
     from edgedeploy.report.exports.markdown import shipment_markdown
     from edgedeploy.report.terminal.shipment import shipment_tables
-    from edgedeploy.values.contract import Outcome
 
     shipment = api.ship(
         api.load_contract(contract),
@@ -98,5 +97,4 @@ def command(
     write_text(markdown, shipment_markdown(shipment))
     if page and not out.as_json:
         click.echo(f"report: {page}")
-    holds = shipment.verdict is not None and shipment.verdict.outcome is Outcome.HOLDS
-    return 0 if holds else 1
+    return 0 if shipment.holds else 1

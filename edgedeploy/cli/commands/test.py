@@ -9,6 +9,7 @@ import click
 from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.completion import complete_file, complete_metric
 from edgedeploy.cli.options.device import device_argument
+from edgedeploy.cli.options.metric import DropType, head_option
 from edgedeploy.cli.output import Output, common_options, device_options
 
 
@@ -31,9 +32,10 @@ from edgedeploy.cli.output import Output, common_options, device_options
     "--metric",
     metavar="NAME|pkg.mod:fn",
     shell_complete=complete_metric,
-    help="The metric: top1, top5 or package.module:function. top1 or top5 also says that the model classifies, if "
-    "there are no labels.  [default: top1 if there are labels]",
+    help="The metric: a built-in one (top1, f1, map, rmse, wer, …) or package.module:function. One for classifiers "
+    "also says that the model classifies, if there are no labels.  [default: top1 if there are labels]",
 )
+@head_option
 @click.option(
     "--samples",
     "limit",
@@ -57,10 +59,10 @@ from edgedeploy.cli.output import Output, common_options, device_options
 )
 @click.option(
     "--max-drop",
-    type=click.FloatRange(min=0),
-    default=0.01,
+    type=DropType(),
+    default="0.01",
     show_default=True,
-    help="Allowed drop of the metric against the host.",
+    help="How much worse than the host's the metric may be: in its own units, or in per cent of it (2%).",
 )
 @click.option(
     "--model",
@@ -78,10 +80,11 @@ def command(
     name: str | None,
     evaluation: str,
     metric: str | None,
+    head: str | None,
     limit: int | None,
     min_agreement: float,
     min_sqnr_db: float,
-    max_drop: float,
+    max_drop: str,
     model: Path | None,
     output: Path | None,
     accept_new: bool,
@@ -99,7 +102,16 @@ def command(
 
     with api.connect(device, accept_new=accept_new, progress=out) as connection:
         release = api.current_release(connection, name)
-        measurement = api.test(connection, release, evaluation, metric=metric, limit=limit, model=model, progress=out)
+        measurement = api.test(
+            connection,
+            release,
+            evaluation,
+            metric=metric,
+            head=api.load_head(head) if head else None,
+            limit=limit,
+            model=model,
+            progress=out,
+        )
     assert measurement.accuracy is not None
     wrong = api.disagreements(
         measurement.accuracy, min_agreement=min_agreement, min_sqnr_db=min_sqnr_db, max_drop=max_drop

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from msgspec import Struct
@@ -47,12 +48,14 @@ class Machine(Struct, frozen=True, kw_only=True):
     """As zig has it, e.g. `"aarch64-linux-musl"`, or `"aarch64-linux-gnu.2.36"`."""
     cpu: str
     """As zig has it: GCC's name with `_`, e.g. `"cortex_a72"`."""
+    library_cpu: str
+    """What the C library is compiled for: the least of the architecture's, so that it is compiled once for all."""
     static: bool
 
 
 def static_machine(target: Target) -> Machine:
     """Describe the machine for programs that need nothing on the device, not even a C library: they bring musl."""
-    return Machine(triple=_MUSL[target.architecture], cpu=_cpu(target), static=True)
+    return _machine(target, _MUSL[target.architecture], static=True)
 
 
 def dynamic_machine(target: Target) -> Machine:
@@ -63,7 +66,11 @@ def dynamic_machine(target: Target) -> Machine:
     """
     if target.architecture not in _GLIBC:
         raise HostError(f"programs for glibc on {target.architecture} cannot be compiled")
-    return Machine(triple=f"{_GLIBC[target.architecture]}.{target.os.glibc}", cpu=_cpu(target), static=False)
+    return _machine(target, f"{_GLIBC[target.architecture]}.{target.os.glibc}", static=False)
+
+
+def _machine(target: Target, triple: str, *, static: bool) -> Machine:
+    return Machine(triple=triple, cpu=_cpu(target), library_cpu=_LIBRARY_CPUS[target.architecture], static=static)
 
 
 def compile_c(
@@ -83,23 +90,29 @@ def compile_c(
         output: the program; it becomes executable.
         includes: folders with headers.
         libraries: of those that the C library brings, e.g. `"m"`, `"dl"`.
-        flags: for the compiler, beyond those that all get.
+        flags: for compiler and linker, beyond those that all get.
 
     Raises:
         HostError: zig is not installed, does not answer, or does not compile the sources; or there is no room.
     """
     _build_c_library(machine, libraries, progress)
-    command = [*_cc(machine), *flags]
+    command = [*_cc(machine, machine.cpu), *flags, "-c"]
     # No path of this machine gets into the program, by `__FILE__` or otherwise.
     for kept in sorted({source.parent for source in sources} | set(includes)):
         command += [f"-ffile-prefix-map={kept}=.", "-I", str(kept)]
-    command += [str(source) for source in sources]
-    command += [f"-l{library}" for library in libraries]
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(output.parent) as folder:
+            objects = [Path(folder) / f"{place}.o" for place in range(len(sources))]
+            _run_all(
+                [
+                    [*command, str(source), "-o", str(compiled)]
+                    for source, compiled in zip(sources, objects, strict=True)
+                ],
+                progress,
+            )
             made = Path(folder) / "program"
-            _run([*command, *_LINK_FLAGS, "-o", str(made)], progress)
+            _run([*_link(machine, objects, libraries), *flags, "-o", str(made)], progress)
             made.chmod(0o755)
             made.replace(output)
     except OSError as error:
@@ -112,7 +125,7 @@ def c_library_mark(machine: Machine) -> Path:
     It lies in that cache, so that it goes with it.
     """
     kind = "static" if machine.static else "dynamic"
-    return cache_folder() / "zig" / f"edgedeploy-{zig_version()}-{machine.triple}-{machine.cpu}-{kind}"
+    return cache_folder() / "zig" / f"edgedeploy-{zig_version()}-{machine.triple}-{machine.library_cpu}-{kind}"
 
 
 def _build_c_library(machine: Machine, libraries: Sequence[str], progress: Progress) -> None:
@@ -124,15 +137,19 @@ def _build_c_library(machine: Machine, libraries: Sequence[str], progress: Progr
     with scratch_folder() as folder:
         source = Path(folder) / "empty.c"
         source.write_text("int main(void) { return 0; }\n")
-        linked = [f"-l{library}" for library in libraries]
-        _run([*_cc(machine), str(source), *linked, *_LINK_FLAGS, "-o", str(Path(folder) / "program")], None)
+        _run([*_link(machine, [source], libraries), "-o", str(Path(folder) / "program")], None)
     write_bytes(mark, b"")
     progress.step("compiling the program")
 
 
-def _cc(machine: Machine) -> list[str]:
-    command = [str(_zig()), "cc", "-target", machine.triple, f"-mcpu={machine.cpu}", *_FLAGS]
+def _cc(machine: Machine, cpu: str) -> list[str]:
+    command = [str(_zig()), "cc", "-target", machine.triple, f"-mcpu={cpu}", *_FLAGS]
     return [*command, "-static"] if machine.static else command
+
+
+def _link(machine: Machine, files: Sequence[Path], libraries: Sequence[str]) -> list[str]:
+    command = [*_cc(machine, machine.library_cpu), *(str(file) for file in files)]
+    return [*command, *(f"-l{library}" for library in libraries), *_LINK_FLAGS]
 
 
 def zig_version() -> str:
@@ -153,8 +170,11 @@ def sources_digest(sources: Sequence[Path], machine: Machine) -> str:
     return digest.hexdigest()
 
 
-_CPUS = {"generic-armv7-a": "generic+v7a-neon-d32+vfp3d16"}
+_ARMV7 = "generic+v7a-neon-d32+vfp3d16"
+_CPUS = {"generic-armv7-a": _ARMV7}
 """Of names that GCC has and LLVM has not, what LLVM calls the same: its `v7a` has NEON unless that is taken away."""
+
+_LIBRARY_CPUS = {"aarch64": "generic", "armv7l": _ARMV7, "armv6l": "arm1176jzf_s", "x86_64": "x86_64"}
 
 
 def _cpu(target: Target) -> str:
@@ -172,6 +192,13 @@ def _zig() -> Path:
             hint=extra_line("native"),
         )
     return folder / "zig"
+
+
+def _run_all(commands: Sequence[list[str]], progress: Progress) -> None:
+    """Run each command, as many at once as there are cores; where several fail, the first one's error is raised."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for done in [pool.submit(_run, command, progress) for command in commands]:
+            done.result()
 
 
 def _run(command: list[str], progress: Progress | None) -> str:

@@ -15,8 +15,6 @@ from edgedeploy.optimize.guard.result import Findings, ViolationKind
 from edgedeploy.values.evidence import Execution
 
 _LEAST_SAMPLES = 16
-_BUDGET_S = 60.0
-"""How long a board may take to answer: an emulated one is some hundred times slower than this machine."""
 
 
 class Board(Protocol):
@@ -24,6 +22,8 @@ class Board(Protocol):
 
     where: str
     """For reasons and reports, e.g. `"board:rpi4 (cortex-a72)"`."""
+    budget_s: float
+    """How long it may take to answer: an emulated one is some hundred times slower than this machine."""
 
     def session(self, model: bytes) -> Session:
         """Load the model there. It may be run until the next one is asked for.
@@ -56,13 +56,14 @@ def judge_on_board(
     evaluation.progress.step(f"running the result on {board.where}")
     try:
         session = board.session(result)
-        affordable = _affordable_samples(session, reference, evaluation)
+        affordable = _affordable_samples(session, reference, evaluation, board.budget_s)
         compared = compare(
             reference,
             (session,),
             evaluation.data.spread(affordable),
             metric=evaluation.metric,
             classifies=evaluation.classifies,
+            decoder=evaluation.decoder,
             total=affordable,
             progress=evaluation.progress,
         )
@@ -81,22 +82,26 @@ def judge_on_board(
             change=judged.change,
             agreement=judged.agreement,
             by_output=judged.by_output,
+            by_group=judged.by_group,
         ),
     )
 
 
-def _affordable_samples(session: Session, reference: Session, evaluation: Evaluation) -> int:
+def _affordable_samples(session: Session, reference: Session, evaluation: Evaluation, budget_s: float) -> int:
     first = next(evaluation.data.samples())
     started_s = time.monotonic()
     run_result(session, first, reference, reference.run(first.feed))
-    return max(_LEAST_SAMPLES, int(_BUDGET_S / max(time.monotonic() - started_s, 1e-3)))
+    return max(_LEAST_SAMPLES, int(budget_s / max(time.monotonic() - started_s, 1e-3)))
 
 
 def _judge(compared: ModelComparison, evaluation: Evaluation, where: str, ran_all: bool, findings: Findings) -> None:
     change = compared.sessions[0].change
     for violation in accuracy_violations(compared, evaluation, where=f"on {where}"):
         may_be_chance = (
-            violation.kind is ViolationKind.METRIC_FELL and change is not None and -change.high <= evaluation.max_drop
+            violation.kind is ViolationKind.METRIC_FELL
+            and change is not None
+            and compared.reference_metric is not None
+            and change.least_loss <= evaluation.allowed(compared.reference_metric)
         )
         if ran_all or not may_be_chance:
             findings.add(violation)

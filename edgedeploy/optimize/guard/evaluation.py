@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -10,8 +9,11 @@ from msgspec import Struct
 from edgedeploy.datasets.dataset import Dataset, Sample
 from edgedeploy.datasets.sampling import spread
 from edgedeploy.foundation.progress import SILENT, Progress
+from edgedeploy.metrics.heads.decoder import Decoder
 from edgedeploy.metrics.metric import Metric
 from edgedeploy.stats.rounding import at_most
+from edgedeploy.values.drop import Drop
+from edgedeploy.values.quality import MetricFigure
 
 
 class Data(Struct, frozen=True, kw_only=True):
@@ -43,23 +45,37 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     data: Data
     metric: Metric | None
     """None when the data has no labels."""
-    max_drop: float
-    """How much the metric may fall, in its own units; a fall of just this much is allowed. Where there are no labels,
-    the share of answers that may change, of outputs that hold class scores: the accuracy cannot have fallen by more."""
+    drop: Drop
+    """How much worse the metric may get; just this much is allowed."""
     classifies: bool = False
     """Whether the user said that the model classifies, by naming a built-in metric: there are answers without labels
     too."""
+    decoder: Decoder | None = None
+    """The model's head, where one is declared: it says which channels of which outputs mean what."""
     tolerance: float | None = None
     """How far outputs may move relative to the largest, for a recipe that promises to keep results; None for one that
     does not."""
     progress: Progress = SILENT
 
+    @property
+    def max_drop(self) -> float:
+        """Where there are no labels, the share of answers that may change, of outputs that hold class scores: the
+        accuracy cannot have fallen by more."""
+        return self.drop.amount
+
+    def allowed(self, before: MetricFigure) -> float:
+        """Return how much worse the metric may get, in its own units.
+
+        Args:
+            before: that of the float model.
+        """
+        return self.drop.of(before.value)
+
+    def is_kept(self, before: MetricFigure, after: MetricFigure) -> bool:
+        """Return whether a metric got worse by no more than it may, rounding aside. NaN never did."""
+        return at_most(after.worsening(before), self.allowed(before))
+
 
 def within(before: float, after: float, max_drop: float) -> bool:
     """Return whether a metric fell from `before` to `after` by at most `max_drop`, rounding aside. NaN never did."""
     return at_most(before - after, max_drop)
-
-
-def is_valid_drop(max_drop: float) -> bool:
-    """Return whether `max_drop` is a number that a metric can fall by."""
-    return math.isfinite(max_drop) and max_drop >= 0.0

@@ -99,6 +99,7 @@ def _compare(
             batches(data, reference, result),
             metric=evaluation.metric,
             classifies=evaluation.classifies,
+            decoder=evaluation.decoder,
             total=data.count,
             progress=evaluation.progress,
         )
@@ -119,6 +120,7 @@ def _host_executions(compared: ModelComparison) -> tuple[Execution, ...]:
             classes=figures.classes,
             broken=figures.broken,
             by_output=figures.by_output,
+            by_group=figures.by_group,
         )
         for arithmetic, figures in zip(("exact", "host"), compared.sessions, strict=True)
     )

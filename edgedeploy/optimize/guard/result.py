@@ -32,6 +32,8 @@ class ViolationKind(StrEnum):
     METRIC_FELL = "metric fell"
     DISAGREES = "disagrees"
     """Without labels: too much noise, or too many answers changed."""
+    GROUP_DISAGREES = "group disagrees"
+    """A group of channels that means something else than its neighbors is mostly noise, whatever the metric says."""
     SLOWER = "slower"
 
     @property
@@ -46,6 +48,7 @@ _ALLOWANCES: dict[ViolationKind, Allowance] = {
     ViolationKind.OUTPUTS_MOVED: "loss",
     ViolationKind.METRIC_FELL: "loss",
     ViolationKind.DISAGREES: "loss",
+    ViolationKind.GROUP_DISAGREES: "loss",
     ViolationKind.SLOWER: "slower",
 }
 

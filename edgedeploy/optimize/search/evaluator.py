@@ -143,6 +143,7 @@ class Evaluator:
                 self.samples,
                 metric=self._evaluation.metric,
                 classifies=self._evaluation.classifies,
+                decoder=self._evaluation.decoder,
             )
         except (ResultFailedError, EdgedeployError) as error:
             return Trial(name=name, passes=described, refused=f"its result does not run: {error}")

@@ -41,7 +41,7 @@ def rank(trial: Trial, objective: Objective, source_size_bytes: int) -> tuple[fl
     return round(math.log(reached) / math.log(1 + _AS_GOOD)), noise_db, other
 
 
-def holds_beyond_doubt(trial: Trial, max_drop: float) -> bool:
+def holds_beyond_doubt(trial: Trial, allowed: float) -> bool:
     """Return whether the fall of the metric is within the budget with a confidence of 80 %, one-sided, too.
 
     The best of many trials is likely one that was lucky, and more so the more answers it changed: what lies within the
@@ -51,8 +51,8 @@ def holds_beyond_doubt(trial: Trial, max_drop: float) -> bool:
     """
     if trial.change is None or not trial.change.samples_changed:
         return True
-    error = (trial.change.value - trial.change.low) / _Z_95
-    return at_most(trial.loss + _Z_80 * error, max_drop)
+    error = (trial.change.most_loss - trial.change.loss) / _Z_95
+    return at_most(trial.loss + _Z_80 * error, allowed)
 
 
 def _reached(trial: Trial, objective: Objective, source_size_bytes: int) -> tuple[float, float]:

@@ -125,7 +125,7 @@ def _identity(request: OptimizeRequest) -> dict[str, Any]:
         "calibration": request.data.calibration_sha256,
         "evaluation": request.data.evaluation_sha256,
         "metric": request.metric.name if request.metric else None,
-        "max_drop": request.max_drop,
+        "max_drop": str(request.drop) if request.drop.relative else request.drop.amount,
         "target": request.target.name if request.target else None,
         "preparation": msgspec.to_builtins([*recipe.passes, *recipe.finish]),
         # Figures of one currency, or of one board, are none of another.

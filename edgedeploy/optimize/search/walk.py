@@ -106,10 +106,15 @@ class SearchWalk:
         if not trial.passes:
             return Standing.LAST_RESORT
         if trial.over_budget is not None:
-            is_chance = trial.change is not None and trial.change.high >= 0
+            is_chance = trial.change is not None and trial.change.least_loss <= 0
             return Standing.BY_CHANCE if is_chance else None
-        is_sure = holds_beyond_doubt(trial, self._request.max_drop)
+        is_sure = holds_beyond_doubt(trial, self._allowed(trial))
         return Standing.BEYOND_DOUBT if is_sure else Standing.WITHIN_BUDGET
+
+    def _allowed(self, trial: Trial) -> float:
+        """Return how much worse a trial's metric may be than the float model's on the same samples."""
+        before = trial.metric - trial.change.value if trial.metric is not None and trial.change is not None else 0.0
+        return self._request.drop.of(before)
 
     def _is_late(self) -> bool:
         self.ended_by_time = self.ended_by_time or self.clock.out_of_time()

@@ -8,7 +8,6 @@ import numpy as np
 
 from edgedeploy.datasets.base import Sample
 from edgedeploy.foundation.sanitize import one_line
-from edgedeploy.inference.session import Feed
 from edgedeploy.plots.png import png
 from edgedeploy.values.sample_preview import SamplePreview
 
@@ -23,25 +22,22 @@ _MOST_READ = 100_000
 """Samples that are read to reach those that are shown."""
 
 
-def previews(samples: Iterator[Sample], places: Collection[int]) -> tuple[SamplePreview, ...]:
-    """Return previews of the first 6 of `places`, of one input each: one that is a picture, else text, else the first.
+def samples_at(samples: Iterator[Sample], places: Collection[int]) -> Iterator[tuple[int, int, Sample]]:
+    """Yield the samples at the first 6 of `places` in order: each place, the row in its feed, and the feed.
 
     Args:
         samples: of a dataset, from its beginning. A feed with several labels holds as many samples.
         places: in the dataset, from 0.
     """
     wanted = sorted(places)[:_MOST_SAMPLES]
-    found: list[SamplePreview] = []
     begin = 0
     for sample in samples:
-        count = sample.size
-        while len(found) < len(wanted) and wanted[len(found)] < begin + count:
-            place = wanted[len(found)]
-            found.append(_of_feed(sample.feed, place, place - begin, count))
-        begin += count
-        if len(found) == len(wanted) or begin > _MOST_READ:
-            break
-    return tuple(found)
+        while wanted and wanted[0] < begin + sample.size:
+            place = wanted.pop(0)
+            yield place, place - begin, sample
+        begin += sample.size
+        if not wanted or begin > _MOST_READ:
+            return
 
 
 def preview(place: int, name: str, array: np.ndarray) -> SamplePreview:
@@ -61,10 +57,13 @@ def preview(place: int, name: str, array: np.ndarray) -> SamplePreview:
     return SamplePreview(place=place, input=name, shape=shape, values=values)
 
 
-def _of_feed(feed: Feed, place: int, row: int, count: int) -> SamplePreview:
+def preview_at(place: int, row: int, sample: Sample) -> SamplePreview:
+    """Return the preview of one input of a sample that `samples_at` gave: one that is a picture, else text, else the
+    first."""
+    count = sample.size
     made = [
         preview(place, name, array[row : row + 1] if count > 1 and array.shape[:1] == (count,) else array)
-        for name, array in feed.items()
+        for name, array in sample.feed.items()
     ]
     return next((one for one in made if one.png), None) or next((one for one in made if one.text), made[0])
 

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.report.content.wording import metric_in_words, percent_change
-from edgedeploy.values.quality import SHARE_METRICS, MetricFigure
+from edgedeploy.values.metric_facts import is_share_metric
+from edgedeploy.values.quality import MetricFigure
 from edgedeploy.values.trend import Trend, TrendCommit, TrendPoint, TrendSeries
 
 _SAME_WORK = 0.0005
@@ -77,7 +78,7 @@ def latest_in_words(series: TrendSeries) -> str:
 
 
 def _change(figure: TrendFigure, old: float, new: float) -> str:
-    if figure.unit in SHARE_METRICS:
+    if is_share_metric(figure.unit):
         return f"{(new - old) * 100:+.2f} points".replace("-", "−")
     return percent_change(old, new)
 

@@ -9,7 +9,8 @@ from edgedeploy.stats.rounding import at_most, beside_limit
 from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.evidence import Execution, PassEvidence
 from edgedeploy.values.measurement import Conditions
-from edgedeploy.values.quality import SHARE_METRICS, SQNR_FLOOR_DB, Agreement, MetricChange, MetricFigure
+from edgedeploy.values.metric_facts import is_share_metric
+from edgedeploy.values.quality import SQNR_FLOOR_DB, Agreement, MetricChange, MetricFigure
 from edgedeploy.values.shipment import ShippedRelease
 from edgedeploy.values.smoke import CheckState, SmokeLine
 from edgedeploy.values.speed import SpeedFigure
@@ -209,7 +210,7 @@ def _is_drop(line: VerdictLine) -> bool:
 
 
 def _is_share(metric: MetricFigure) -> bool:
-    return metric.name in SHARE_METRICS
+    return is_share_metric(metric.name)
 
 
 def _points(share: float) -> str:

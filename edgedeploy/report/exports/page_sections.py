@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import shlex
 from typing import TYPE_CHECKING, Any
 
 from edgedeploy.foundation.units import bytes_in_words
+from edgedeploy.plots.marked_picture import ANSWER_STYLES, marked_picture
 from edgedeploy.plots.pareto_plot import front_svg
+from edgedeploy.plots.png import data_address
 from edgedeploy.plots.sparkline import sparkline
 from edgedeploy.report.content.comparison import comparison
 from edgedeploy.report.content.figures import (
@@ -157,11 +158,23 @@ def reproduction(shipment: Shipment) -> Section:
 
 def _shown(preview: SamplePreview) -> Section:
     """Return a preview with its picture, where it has one, as an address or as a drawing."""
-    address = f"data:image/png;base64,{base64.b64encode(preview.png).decode()}" if preview.png else ""
+    address = data_address(preview.png) if preview.png else ""
     finite = [value for value in preview.values if math.isfinite(value)]
     title = f"sample {preview.place}, {preview.input}"
     line = _drawn(sparkline(finite, title)) if finite else ""
-    return {"preview": preview, "address": address, "line": line, "title": title}
+    if preview.png and any(answer.objects for answer in preview.answers):
+        line, address = _drawn(marked_picture(preview.png, _extents(preview.shape), preview.answers, title)), ""
+    answers = [
+        {"answer": answer, "style": style, "mask": data_address(answer.mask) if answer.mask else ""}
+        for answer, style in zip(preview.answers, ANSWER_STYLES, strict=False)
+    ]
+    return {"preview": preview, "address": address, "line": line, "title": title, "answers": answers}
+
+
+def _extents(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return height and width of an array that was drawn as a picture, whatever its layout."""
+    sides = [extent for extent in shape if extent not in (1, 3)] or list(shape)
+    return sides[0], sides[-1]
 
 
 def _drawn(svg: str) -> Markup:
@@ -191,6 +204,7 @@ def _agreements(shipment: Shipment) -> list[tuple[str, Agreement]]:
     for execution in shipment.evidence.executions:
         found.append((f"optimized against float on the host: {where_in_words(execution)}", execution.agreement))
         found += [(f"its output {name}", agreement) for name, agreement in execution.by_output.items()]
+        found += [(f"its channels {name}", agreement) for name, agreement in execution.by_group.items()]
     measurement = shipment.measurement
     if measurement and measurement.accuracy:
         found.append(("device against host, the same model", measurement.accuracy.agreement))

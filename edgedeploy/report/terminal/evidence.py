@@ -69,7 +69,11 @@ def _quality(evidence: Evidence) -> RenderableType:
     for execution in executions:
         table.add_column(where_in_words(execution), justify="right")
     if source is not None:
-        table.add_row(source.name, f"{source.value:.4f}", *(_metric(execution) for execution in executions))
+        table.add_row(
+            source.name + ("" if source.larger_is_better else " (smaller is better)"),
+            f"{source.value:.4f}",
+            *(_metric(execution) for execution in executions),
+        )
         table.add_row("change", "", *(_change(source.value, execution) for execution in executions))
         if any(execution.change is not None for execution in executions):
             table.add_row("  with 95 % confidence", "", *(_interval(execution) for execution in executions))
@@ -83,8 +87,8 @@ def _quality(evidence: Evidence) -> RenderableType:
     if any(agreement.other_shapes for agreement in agreements):
         table.add_row("answers of another shape", "", *(f"{agreement.other_shapes:,}" for agreement in agreements))
     table.add_row("SQNR", "", *(sqnr_in_words(agreement) for agreement in agreements))
-    for name in executions[0].by_output:
-        figures = [execution.by_output.get(name) for execution in executions]
+    for name in (*executions[0].by_output, *executions[0].by_group):
+        figures = [(execution.by_output | execution.by_group).get(name) for execution in executions]
         table.add_row(Text(f"  of {printable(name)}"), "", *(sqnr_in_words(each) if each else "" for each in figures))
     table.add_row("cosine", "", *(f"{agreement.cosine:.6f}" for agreement in agreements))
     table.add_row("largest error", "", *(f"{agreement.max_abs_error:.3g}" for agreement in agreements))

@@ -41,9 +41,12 @@ class GuestInstructions:
     The board has the runtime, and a runner that stays: only models go there. Each is counted once on the same feeds.
     """
 
-    def __init__(self, address: str, stack: contextlib.ExitStack, progress: Progress = SILENT) -> None:
+    def __init__(
+        self, address: str, stack: contextlib.ExitStack, progress: Progress = SILENT, *, budget_s: float = 60.0
+    ) -> None:
         """
         Args:
+            budget_s: how long the board may take for the answers of one model.
             address: `board:NAME`. Nothing is booted yet.
             stack: ends the board, and the connection to it.
 
@@ -52,6 +55,7 @@ class GuestInstructions:
         """
         named = board_status(address.removeprefix("board:"))
         self.where = f"{address} ({_core(named.target)})"
+        self.budget_s = budget_s
         self._named, self._stack, self._progress = named, stack, progress
         self._runners: dict[ModelFormat, BoardRunner] = {}
         self._counts: dict[tuple[str, str, int], tuple[int, ...]] = {}

@@ -11,16 +11,20 @@ from edgedeploy.bundle.signature import check_key
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import DatasetError, IntegrityError, InvalidFileError, UnknownNameError
 from edgedeploy.foundation.files import sha256_file
-from edgedeploy.metrics.classification import find_metric
+from edgedeploy.metrics.registry import check_metric, chosen_metric
 from edgedeploy.model.identity import sha256_of_model
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.recipes.recipe import Recipe, load_recipe
 from edgedeploy.optimize.search.settings import SearchSettings
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.contract import Allowance, Contract
+from edgedeploy.values.head import Head
+from edgedeploy.values.metric_facts import metric_facts
 from edgedeploy.verdict.contract import dataset_spec, has_expired, naming, refuse_code
 
 _DEFAULT_METRIC = "top1"
+_ANY_DROP = 1e100
+"""Of metrics that are no shares, where the contract states no drop."""
 
 
 class ShipRequest(Struct, frozen=True, kw_only=True):
@@ -35,7 +39,9 @@ class ShipRequest(Struct, frozen=True, kw_only=True):
     """A dataset with labels, as `open_dataset` takes it."""
     metric: str | None
     """None where the contract needs none, so that labels say whether the model classifies."""
-    max_drop: float
+    head: Head | None
+    """What turns its outputs into answers, for metrics that need it."""
+    max_drop: float | str
     """How much the metric of the optimized model may fall on this machine, in its own units."""
     recipe: Recipe
     search_settings: SearchSettings
@@ -87,15 +93,15 @@ def resolve(
     if sign_key is not None:
         check_key(sign_key)
     model, recipe = _check_named(contract)
-    optimization, drop = contract.optimization, contract.limits.metric_max_drop
+    optimization = contract.optimization
     return ShipRequest(
         contract=contract,
         model=model,
         calibration=dataset_spec(contract, contract.data.calibration) if contract.data.calibration else None,
         evaluation=dataset_spec(contract, contract.data.evaluation),
         metric=stated_metric(contract),
-        # A contract that states no drop is judged by its floor alone, on the device.
-        max_drop=1.0 if drop is None else drop,
+        head=contract.data.head,
+        max_drop=stated_drop(contract),
         recipe=recipe,
         search_settings=SearchSettings(objective=optimization.objective, time_budget_s=optimization.time_budget_s),
         allowed=optimization.allow,
@@ -108,16 +114,36 @@ def resolve(
     )
 
 
+def stated_drop(contract: Contract) -> float | str:
+    """Return how much worse the metric may get on this machine, as `optimize` takes it.
+
+    Of two limits the one in the metric's own units is taken here; on the device both are checked. A contract that
+    states none is judged by its floor or ceiling alone, on the device.
+    """
+    absolute, relative = contract.limits.metric_max_drop, contract.limits.metric_max_drop_relative
+    if absolute is not None:
+        return absolute
+    if relative is not None:
+        return f"{relative * 100!r}%"
+    facts = metric_facts(contract.data.metric)
+    return 1.0 if facts is None or facts.is_share else _ANY_DROP
+
+
 def stated_metric(contract: Contract) -> str | None:
     """Return the metric that a contract judges by; None where nothing in it needs one: labels then say what it is.
 
     A limit for the metric or for answers says that the model has such: `top1` stands for it where nothing else does.
     """
     limits = contract.limits
-    needed = (limits.metric_min, limits.metric_max_drop, limits.agreement_top1_min)
+    needed = (*_metric_limits(contract), limits.agreement_top1_min)
     if contract.data.metric == _DEFAULT_METRIC and all(limit is None for limit in needed):
         return None
     return contract.data.metric
+
+
+def _metric_limits(contract: Contract) -> tuple[float | None, ...]:
+    limits = contract.limits
+    return limits.metric_min, limits.metric_max, limits.metric_max_drop, limits.metric_max_drop_relative
 
 
 def _check_named(contract: Contract) -> tuple[Path, Recipe]:
@@ -125,20 +151,23 @@ def _check_named(contract: Contract) -> tuple[Path, Recipe]:
     data = contract.data
     with naming(contract, "model", "file"):
         model = _model(contract)
-        inputs = inspect_model(model).inputs
+        facts = inspect_model(model)
+        inputs = facts.inputs
     with naming(contract, "optimization", "recipe"):
         recipe = load_recipe(contract.optimization.recipe)
     with naming(contract, "data", "metric"):
-        find_metric(data.metric)
+        check_metric(data.metric)
     with naming(contract, "data", "evaluation"):
         evaluation = open_dataset(dataset_spec(contract, data.evaluation), inputs)
-        promised = (contract.limits.metric_min, contract.limits.metric_max_drop)
-        if not evaluation.has_labels and any(limit is not None for limit in promised):
+        if not evaluation.has_labels and any(limit is not None for limit in _metric_limits(contract)):
             raise DatasetError(
                 f"{evaluation.spec} has no labels",
                 why="the contract limits its metric, which needs them",
                 hint="add an array `labels`, with a label for each sample",
             )
+    if evaluation.has_labels:
+        with naming(contract, "data", "metric"):
+            chosen_metric(data.metric, data.head, evaluation, [each.name for each in facts.outputs])
     if data.calibration is not None:
         with naming(contract, "data", "calibration"):
             open_dataset(dataset_spec(contract, data.calibration), inputs)

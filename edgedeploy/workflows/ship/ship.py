@@ -32,6 +32,7 @@ from edgedeploy.values.contract import Contract
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.values.profile import Profile
+from edgedeploy.values.sample_preview import SamplePreview
 from edgedeploy.values.shipment import Shipment
 from edgedeploy.values.target import Target
 from edgedeploy.verdict.check import check
@@ -41,7 +42,7 @@ from edgedeploy.workflows.ship.request import ShipRequest, resolve
 from edgedeploy.workflows.ship.settle import settle, unsettled
 from edgedeploy.workflows.ship.speed import judged_on_device, with_speed
 from edgedeploy.workflows.ship.target_choice import choose_target
-from edgedeploy.workflows.ship.worst_samples import worst_samples
+from edgedeploy.workflows.ship.worst_samples import AnsweringModel, worst_samples
 
 SCHEMA = 1
 
@@ -118,7 +119,7 @@ def _ship(request: ShipRequest, connection: Connection, folder: Path, progress: 
     )
     if not evidence.accepted:
         refused = (*remarks, "Nothing was sent: the optimized model was refused.")
-        return structs.replace(shipment, remarks=refused, previews=worst_samples(request.evaluation, shipment))
+        return structs.replace(shipment, remarks=refused, previews=_worst(request, optimized, shipment))
     bundle = _compile(request, optimized, target, folder, progress)
     pushed = _push(request, bundle, connection, progress)
     with _saying_what_is_left(pushed.release, progress):
@@ -141,7 +142,14 @@ def _ship(request: ShipRequest, connection: Connection, folder: Path, progress: 
         verdict=verdict,
         remarks=(*remarks, *settled),
     )
-    return structs.replace(shipment, previews=worst_samples(request.evaluation, shipment))
+    return structs.replace(shipment, previews=_worst(request, optimized, shipment))
+
+
+def _worst(request: ShipRequest, optimized: Path, shipment: Shipment) -> tuple[SamplePreview, ...]:
+    models = [AnsweringModel("float model", request.model)]
+    if optimized.exists():  # a result that was refused is not kept
+        models.append(AnsweringModel("optimized", optimized))
+    return worst_samples(request.evaluation, shipment, head=request.head, models=models)
 
 
 @contextlib.contextmanager
@@ -173,6 +181,7 @@ def _optimize(request: ShipRequest, target: Target, folder: Path, progress: Prog
             calibration=request.calibration,
             evaluation=request.evaluation,
             metric=request.metric,
+            head=request.head,
             max_drop=request.max_drop,
             target=target,
             speed=judging.speed,
@@ -210,7 +219,7 @@ def _push(request: ShipRequest, bundle: Bundle, connection: Connection, progress
 def _measure(request: ShipRequest, connection: Connection, release: Release, progress: Progress) -> Measurement:
     return merge(
         bench(connection, release, profile=request.profile, progress=progress),
-        test(connection, release, request.evaluation, metric=request.metric, progress=progress),
+        test(connection, release, request.evaluation, metric=request.metric, head=request.head, progress=progress),
     )
 
 

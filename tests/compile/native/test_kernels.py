@@ -105,7 +105,7 @@ def _activated(x: np.ndarray, activation: tuple[int, float, float]) -> np.ndarra
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 
     folder = tmp_path_factory.mktemp("kernels")
-    machine = Machine(triple="x86_64-linux-gnu.2.31", cpu="x86_64", static=False)
+    machine = Machine(triple="x86_64-linux-gnu.2.31", cpu="x86_64", library_cpu="x86_64", static=False)
     flags = ("-shared", "-fPIC", *FLAGS)
     compile_c([_SOURCE], folder / "kernels.so", machine, includes=[_KERNELS], flags=flags, progress=SILENT)
     return ctypes.CDLL(os.fspath(folder / "kernels.so"))

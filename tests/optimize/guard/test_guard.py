@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from edgedeploy.datasets.dataset import Sample, open_dataset
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.inference.onnxruntime import HostSession
-from edgedeploy.metrics.classification import find_metric
 from edgedeploy.metrics.model_comparison import ResultFailedError
+from edgedeploy.metrics.registry import find_metric
 from edgedeploy.optimize.graph.edit import serialized
 from edgedeploy.optimize.guard.evaluation import Data, Evaluation, within
 from edgedeploy.optimize.guard.guard import judge
 from edgedeploy.optimize.guard.request import GuardRequest
 from edgedeploy.optimize.guard.result import ViolationKind
+from edgedeploy.values.drop import drop_of
 from edgedeploy.values.model import TensorFacts
 from edgedeploy.values.speed import SpeedFigure
 
@@ -45,6 +46,7 @@ def hold(build):
         *,
         source=FLOAT,
         labelled=True,
+        metric="top1",
         max_drop=0.01,
         tolerance=None,
         classifies=False,
@@ -52,12 +54,14 @@ def hold(build):
         allowed=(),
         **judges,
     ):
-        metric = find_metric("top1") if labelled else None
+        judged_by = find_metric(metric) if labelled else None
         request = GuardRequest(
             source=serialized(build(source)),
             source_size_bytes=source_size_bytes,
             evaluation=data
-            and Evaluation(data=data, metric=metric, max_drop=max_drop, tolerance=tolerance, classifies=classifies),
+            and Evaluation(
+                data=data, metric=judged_by, drop=drop_of(max_drop), tolerance=tolerance, classifies=classifies
+            ),
             allowed=frozenset(allowed),
             **judges,
         )
@@ -226,6 +230,7 @@ class Elsewhere:
     """Runs models on this machine and changes a share of their answers, as another core's kernels may."""
 
     where = "board:test (imaginary)"
+    budget_s = 60.0
 
     def __init__(self, wrong_share: float) -> None:
         self.every = round(1 / wrong_share) if wrong_share else 0
@@ -490,3 +495,82 @@ def test_a_figure_that_is_refused_reads_as_over_its_limit(hold, data):
     guard_result = hold(_wrong(0.0104), data(x=some), labelled=False, max_drop=0.01999)
     assert guard_result.refusals[0].startswith("2.0% of the answers changed"), guard_result.refusals
     assert "1.999% is the budget" in guard_result.refusals[0]
+
+
+def _shifted(by):
+    return HEAD + f"g (float[N,3] x) => (float[N,3] y) <float by = {{{by}}}> {{ s = Softmax(x) y = Add(s, by) }}"
+
+
+def _errors(data):
+    """Labels that the float model misses by 0.1 everywhere."""
+    shares = np.exp(X) / np.exp(X).sum(axis=1, keepdims=True)
+    return data(x=X, labels=shares + 0.1)
+
+
+def test_an_error_that_rises_is_refused_and_one_that_falls_is_not(hold, data):
+    worse = hold(_shifted(-0.05), _errors(data), metric="rmse")
+    assert not worse.accepted
+    assert "rmse rose from 0.1000 to 0.1500" in worse.refusals[0]
+    change = worse.executions[0].change
+    assert change.value == pytest.approx(0.05, abs=1e-6) and change.loss == change.value
+    assert worse.executions[0].broken.count == 100
+    better = hold(_shifted(0.05), _errors(data), metric="rmse")
+    assert better.accepted
+    assert better.executions[0].change.loss == pytest.approx(-0.05, abs=1e-6)
+    assert better.executions[0].broken.count == 0
+
+
+@pytest.mark.parametrize(("max_drop", "accepted"), [("10%", True), ("9%", False), (0.01001, True), (0.009, False)])
+def test_a_budget_may_be_a_part_of_what_the_metric_was(hold, data, max_drop, accepted):
+    assert hold(_shifted(-0.01), _errors(data), metric="rmse", max_drop=max_drop).accepted == accepted
+
+
+def cosine_of_all(outputs, labels):
+    """A metric that is blind to whatever is small: the cosine between the whole output and the labels."""
+    found, wanted = (np.asarray(each, np.float64).reshape(len(labels), -1) for each in (outputs[0], labels))
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+    return (found * wanted).sum(axis=1) / lengths
+
+
+DETECTOR = (
+    HEAD
+    + """g (float[N,7,20] x) => (float[N,7,20] y)
+    <float pixels = {{320}}, float down = {{-3}}, float scale = {{{scale}}}, int64[1] zero = {{0}},
+     int64[1] four = {{4}}, int64[1] seven = {{7}}, int64[1] axis = {{1}}> {{
+        b = Slice(x, zero, four, axis)
+        boxes = Mul(b, pixels)
+        c = Slice(x, four, seven, axis)
+        shifted = Add(c, down)
+        s = Sigmoid(shifted)
+        scores = Mul(s, scale)
+        y = Concat <axis = 1> (boxes, scores)
+    }}"""
+)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_detector_with_ruined_scores_is_refused_under_a_blind_metric_and_without_labels(
+    tmp_path, build, labelled, rng
+):
+    x = rng.uniform(0, 1, (8, 7, 20)).astype(np.float32)
+    source, ruined = (serialized(build(DETECTOR.format(scale=scale))) for scale in (1, 0))
+    labels = HostSession(source, exact=True).run({"x": x})[0]
+    np.savez(tmp_path / "e.npz", x=x, **({"labels": labels} if labelled else {}))
+    facts = (TensorFacts(name="x", dtype="float32", shape=("N", 7, 20)),)
+    data = Data(name="the evaluation data", dataset=open_dataset(str(tmp_path / "e.npz"), facts))
+    metric = find_metric(f"{__name__}:cosine_of_all") if labelled else None
+
+    def against(result, *allowed):
+        evaluation = Evaluation(data=data, metric=metric, drop=drop_of(0.01))
+        request = GuardRequest(
+            source=source, source_size_bytes=10_000, evaluation=evaluation, allowed=frozenset(allowed)
+        )
+        return judge(result, request)
+
+    refused = against(ruined)
+    if labelled:
+        assert refused.executions[0].metric.value == pytest.approx(1.0, abs=1e-4)
+    assert [violation.kind for violation in refused.violations] == [ViolationKind.GROUP_DISAGREES]
+    assert "y[:, 4:7]" in refused.refusals[0] and "--allow loss" in refused.refusals[0]
+    assert list(refused.executions[0].by_group) == ["y[:, 0:4]", "y[:, 4:7]"]
+    assert against(source).accepted and against(ruined, "loss").accepted

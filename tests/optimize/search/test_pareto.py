@@ -73,6 +73,15 @@ def test_what_lies_within_the_budget_by_luck_is_in_doubt():
     assert holds_beyond_doubt(changed(-0.009, -0.0095, 900), 0.01), "very many samples leave no doubt"
 
 
+def test_an_error_that_rises_is_a_loss():
+    change = MetricChange(
+        value=0.5, low=0.3, high=0.9, confidence=0.95, samples=150, samples_changed=9, larger_is_better=False
+    )
+    rising = structs.replace(trial("t", 1), change=change)
+    assert rising.loss == 0.5
+    assert holds_beyond_doubt(rising, 0.7) and not holds_beyond_doubt(rising, 0.6)
+
+
 def test_between_as_good_as_equals_the_one_with_less_noise_is_better():
     noisy, clear, far = trial("noisy", 800, 0.0, 0.55), trial("clear", 802, 0.0, 0.56), trial("far", 800, 0.0, 0.7)
     noisy, clear, far = (structs.replace(one, sqnr_db=db) for one, db in ((noisy, 17.5), (clear, 31.4), (far, 99.0)))

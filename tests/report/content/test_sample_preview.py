@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +17,18 @@ from PIL import Image
 from support import sample_shipment as sample
 
 from edgedeploy.datasets.base import Sample
-from edgedeploy.report.content.sample_preview import preview, previews
+from edgedeploy.model.inspect import inspect_model
+from edgedeploy.report.content.sample_preview import preview, preview_at, samples_at
 from edgedeploy.values.quality import Broken
-from edgedeploy.workflows.ship.worst_samples import worst_samples
+from edgedeploy.values.sample_preview import SamplePreview
+from edgedeploy.workflows.ship.worst_samples import AnsweringModel, worst_samples
+
+_SAME = """<ir_version: 8, opset_import: ["" : 17]>
+agraph (float[N, 3] x) => (float[N, 3] y) { y = Identity (x) }"""
+
+
+def shown(samples: Iterator[Sample], places: set[int]) -> list[SamplePreview]:
+    return [preview_at(*one) for one in samples_at(samples, places)]
 
 
 def decoded(png: bytes | None) -> np.ndarray:
@@ -78,7 +89,7 @@ def test_places_are_counted_over_feeds_of_several_samples() -> None:
     feeds = [
         Sample(feed={"x": np.arange(8.0).reshape(4, 2) + 10 * index}, labels=np.zeros(4), size=4) for index in range(3)
     ]
-    assert [(one.place, one.text) for one in previews(iter(feeds), {9, 0, 6, 99})] == [
+    assert [(one.place, one.text) for one in shown(iter(feeds), {9, 0, 6, 99})] == [
         (0, "0, 1"),
         (6, "14, 15"),
         (9, "22, 23"),
@@ -90,7 +101,7 @@ def test_what_follows_the_last_of_them_is_not_read() -> None:
         yield Sample(feed={"x": np.zeros((1, 2))}, labels=None, size=1)
         raise AssertionError("read on")
 
-    assert len(previews(samples(), {0})) == 1
+    assert len(shown(samples(), {0})) == 1
 
 
 def test_the_samples_of_a_shipment_are_those_that_got_worse(tmp_path: Path) -> None:
@@ -105,3 +116,20 @@ def test_the_samples_of_a_shipment_are_those_that_got_worse(tmp_path: Path) -> N
     assert [one.place for one in worst_samples(str(tmp_path / "e.npz"), shipment)] == [1, 4]
     # The figures are there; what illustrates them is no reason to fail.
     assert worst_samples(str(tmp_path / "gone.npz"), shipment) == ()
+
+
+def test_what_models_answer_stands_beside_the_label(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(onnx.parser.parse_model(_SAME).SerializeToString())
+    data = np.eye(3, dtype=np.float32)[[0, 1, 2, 1]]
+    np.savez(tmp_path / "e.npz", x=data, labels=np.array([0, 1, 0, 1]))
+    shipment = sample.shipment()
+    judged = structs.replace(shipment.evidence.executions[0], broken=Broken(count=1, first=(2,)))
+    source = inspect_model(tmp_path / "m.onnx")
+    evidence = structs.replace(shipment.evidence, executions=(judged,), source=source)
+    models = [AnsweringModel("float model", tmp_path / "m.onnx")]
+    (shown,) = worst_samples(str(tmp_path / "e.npz"), structs.replace(shipment, evidence=evidence), models=models)
+    assert [(answer.whose, answer.text) for answer in shown.answers] == [("label", "0"), ("float model", "2")]
+    (tmp_path / "damaged.onnx").write_bytes(b"no model")
+    damaged = [AnsweringModel("float model", tmp_path / "damaged.onnx")]
+    (shown,) = worst_samples(str(tmp_path / "e.npz"), structs.replace(shipment, evidence=evidence), models=damaged)
+    assert shown.answers == ()

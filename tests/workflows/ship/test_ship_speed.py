@@ -33,7 +33,7 @@ def ship_request(model: Path, evaluation: str, device: str) -> ShipRequest:
         limits=Limits(),
     )
     return ShipRequest(
-        contract=contract, model=model, calibration=None, evaluation=evaluation, metric=None, max_drop=1.0,
+        contract=contract, model=model, calibration=None, evaluation=evaluation, metric=None, head=None, max_drop=1.0,
         recipe=load_recipe("fold"), search_settings=SearchSettings(), allowed=(), device=device, target=None,
         backend="auto", profile="smoke", strict=False, sign_key=None,
     )  # fmt: skip
