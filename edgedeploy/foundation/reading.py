@@ -96,6 +96,12 @@ SEARCH_JOURNAL = ReadLimit(
     what="the journal of a search", size_bytes=64_000_000, reason="some 300 bytes for each trial and layer"
 )
 
+PICTURE = ReadLimit(
+    what="a picture",
+    size_bytes=300_000_000,
+    reason="89 million pixels, more than which are not decoded, have 270 MB where they are not compressed",
+)
+
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),

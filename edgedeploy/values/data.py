@@ -12,6 +12,7 @@ Task = Literal[
     "classification",
     "detection",
     "segmentation",
+    "instance-segmentation",
     "keypoints",
     "speech",
     "text",
@@ -48,6 +49,8 @@ class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Leave out samples that cannot be read, count and list them, instead of ending with an error."""
     preprocessing: dict[str, Any] = {}
     """The keys of `ImagePreprocessing`, `AudioPreprocessing` or `TextPreprocessing`, by what the samples are."""
+    target: dict[str, Any] = {}
+    """Of pairs of pictures: what is done to the second one where that differs from `preprocessing`."""
     head: Head | None = None
 
 
