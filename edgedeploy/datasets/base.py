@@ -41,6 +41,12 @@ class Dataset(ABC):
     """What the data is for, as its format or a `data.toml` says; None where neither does."""
     head: Head | None = None
     """What turns the model's outputs into answers, as a `data.toml` says; None where none does."""
+    notes: tuple[str, ...] = ()
+    """What was done to the data that nobody declared, a sentence each: «labels are numbered in sorted order»."""
+    skipped: tuple[str, ...] = ()
+    """Why samples were left out (`skip_broken`), the first 20; complete after an iteration has reached its end."""
+    skipped_count: int = 0
+    """How many were."""
 
     @property
     @abstractmethod
