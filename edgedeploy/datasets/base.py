@@ -51,6 +51,8 @@ class Dataset(ABC):
     """The first 20 samples that were left out so far, as they cannot be read, each with the reason."""
     skipped_count: int = 0
     """How many were left out so far."""
+    notes: tuple[str, ...] = ()
+    """What was done to the data that nobody declared, a sentence each: «labels are numbered in sorted order»."""
 
     @property
     @abstractmethod
