@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgedeploy.datasets.library import library
-from edgedeploy.datasets.manifest import OnBroken, ManifestRow
+from edgedeploy.datasets.manifest import ManifestRow, OnBroken
 from edgedeploy.datasets.reader import DataReader
 from edgedeploy.datasets.tables.table import TableDataset
 from edgedeploy.foundation.errors import InvalidFileError

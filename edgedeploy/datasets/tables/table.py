@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 
 from edgedeploy.datasets.class_labels import ClassLabels
-from edgedeploy.datasets.manifest import OnBroken, ManifestRow
+from edgedeploy.datasets.manifest import ManifestRow, OnBroken
 from edgedeploy.datasets.prepared import Prepared, PreparedSamples
 from edgedeploy.datasets.preprocessing.declared import declared_preprocessing
 from edgedeploy.datasets.tables.columns import input_columns, shaped_row, shaped_window
