@@ -26,6 +26,11 @@ class ClassLabels:
         self._kind: Kind = "class numbers"
         self._places: dict[str, int] = {}
 
+    @property
+    def is_of_classes(self) -> bool:
+        """Whether labels are those of classes, rather than measured; after `decide`."""
+        return self._kind != "numbers"
+
     def observe(self, label: object, where: str) -> None:
         """Look at a label.
 
