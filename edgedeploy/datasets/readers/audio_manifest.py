@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from edgedeploy.datasets.class_labels import read_number
-from edgedeploy.datasets.manifest import ManifestRow, OnBroken, header, is_json_lines, rows, sample_path
+from edgedeploy.datasets.manifest import (
+    ManifestRow,
+    OnBroken,
+    header,
+    is_json_lines,
+    pass_over,
+    refuse,
+    rows,
+    sample_path,
+)
 from edgedeploy.datasets.reader import DataReader
 from edgedeploy.datasets.sound.recordings import LabelKind, Recording, Recordings
 from edgedeploy.datasets.sound.sound_file import ENDINGS, WHOLE, SoundPart
@@ -39,7 +48,7 @@ class AudioManifest(Recordings):
         """
         self._manifest = Path(source.labels) if source.labels else path
         self._folder = path if source.labels and path.is_dir() else self._manifest.parent
-        keys = header(self._manifest)
+        keys = header(self._manifest, pass_over if source.skip_broken else refuse)
         self._file_key = next((key for key in _FILE_KEYS if key in keys), "")
         if not self._file_key:
             raise DatasetError(

@@ -11,14 +11,14 @@ import numpy as np
 from msgspec import Struct
 
 from edgedeploy.datasets.class_labels import ClassLabels
-from edgedeploy.datasets.manifest import OnBroken
+from edgedeploy.datasets.manifest import OnBroken, pass_over, refuse
 from edgedeploy.datasets.prepared import Prepared, PreparedSamples, each_prepared
 from edgedeploy.datasets.preprocessing.audio import prepare_sound, samples_of
 from edgedeploy.datasets.preprocessing.audio_presets import audio_preprocessing
 from edgedeploy.datasets.sound.sound_file import WHOLE, SoundPart, read_sound, sound_facts
 from edgedeploy.datasets.sound.spans import Span, clipped
 from edgedeploy.datasets.sound.tensors import SoundInputs, sound_inputs
-from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError
+from edgedeploy.foundation.errors import DatasetError, InvalidFileError
 from edgedeploy.foundation.files import sha256_file
 from edgedeploy.values.data import DataSource, Task
 from edgedeploy.values.model import TensorFacts
@@ -68,14 +68,14 @@ class Recordings(PreparedSamples):
         return each_prepared(self.recordings(broken), lambda each: [self._prepare(each)], broken)
 
     def digests(self) -> Iterator[str]:
-        for each in self.recordings(_ignore):
+        for each in self.recordings(pass_over):
             yield f"{sha256_file(each.path)}  {each.name}"
 
     def _listed(self) -> None:
         """Go through all recordings: their labels, and the headers of the first."""
         rates: dict[int, int] = {}
         count = 0
-        broken: OnBroken = _ignore if self._source.skip_broken else _refuse
+        broken: OnBroken = pass_over if self._source.skip_broken else refuse
         for each in self.recordings(broken):
             try:
                 self._observe(each)
@@ -136,11 +136,3 @@ class Recordings(PreparedSamples):
             classes = np.array([self._classes.number(span.label, each.where) for span in spans], np.int64)
             return clipped(spans, classes, each.part, duration_s)
         return None
-
-
-def _ignore(error: EdgedeployError) -> None:
-    """Go on: what is left out is counted when it is to be yielded."""
-
-
-def _refuse(error: EdgedeployError) -> None:
-    raise error

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 
 from edgedeploy.datasets.class_labels import ClassLabels
-from edgedeploy.datasets.manifest import ManifestRow, OnBroken
+from edgedeploy.datasets.manifest import ManifestRow, OnBroken, pass_over, refuse
 from edgedeploy.datasets.prepared import Prepared, PreparedSamples
 from edgedeploy.datasets.preprocessing.declared import declared_preprocessing
 from edgedeploy.datasets.tables.columns import input_columns, shaped_row, shaped_window
@@ -102,7 +102,7 @@ class TableDataset(PreparedSamples):
 
     def _look(self) -> int:
         """Read all rows, and return how many samples they make."""
-        broken = _ignore if self._source.skip_broken else _refuse
+        broken = pass_over if self._source.skip_broken else refuse
         windows, samples = self._windows(), 0
         for row, group in self._read(broken):
             if row is None:
@@ -159,11 +159,3 @@ class TableDataset(PreparedSamples):
             whole = all(isinstance(number, int) for number in numbers)
             return np.array(numbers, np.int64 if whole else np.float64)
         return numbers[0] if numbers else None
-
-
-def _ignore(error: EdgedeployError) -> None:
-    """Go on: the row is counted when it is to be yielded."""
-
-
-def _refuse(error: EdgedeployError) -> None:
-    raise error
