@@ -21,6 +21,8 @@ class PictureSet(ABC):
     has_labels: bool = True
     class_names: tuple[str, ...] = ()
     """In the order of the labels' numbers; empty where the data has none."""
+    left_out: Sequence[str] = ()
+    """What was passed over while listing, each with the reason."""
     is_listed_by_others: bool = False
     """Whether a file lists the pictures, so that some may not exist."""
 
