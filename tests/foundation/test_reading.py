@@ -181,6 +181,8 @@ _EXCEPTIONS = {
     ("cli/listing.py", "load"): "no file: `load_recipe` or `load_target`, which are bounded",
     ("compile/onnx_to_tflite/environment.py", "log.open"): _WRITES,
     ("compile/onnx_to_tflite/pinned.py", "onnx.load_model"): _SCRATCH,
+    ("datasets/preprocessing/decode.py", "image_module.open"): "in memory; its extent is checked before it is decoded",
+    ("datasets/preprocessing/decode.py", "image.load"): "no file: the pixels of what is in memory",
     ("datasets/npz.py", "zipfile.ZipFile"): "its file was opened here, and reads at most 16 MiB at once",
     ("datasets/npz.py", "self._archive.open"): "a member of it; read in pieces of 1 MiB, up to what its header says",
     ("device/emulator/borrowed.py", "mark.open"): "a lock: nothing is read from it",
