@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
@@ -11,6 +11,7 @@ from edgedeploy.inference.session import Feed
 from edgedeploy.values.data import Task
 from edgedeploy.values.head import Head
 from edgedeploy.values.labels import Labels
+from edgedeploy.values.preprocessing import Preprocessing
 
 LABELS = "labels"
 """Name of the array that holds them."""
@@ -36,17 +37,22 @@ class Dataset(ABC):
     """As the user named it."""
     has_labels: bool
     count: int | None
-    """How many feeds `samples` yields; None when only running it tells."""
+    """How many feeds `samples` yields; None when only running it tells. Where broken samples are left out, those that
+    are found while reading make it fewer."""
     task: Task | None = None
     """What the data is for, as its format or a `data.toml` says; None where neither does."""
     head: Head | None = None
     """What turns the model's outputs into answers, as a `data.toml` says; None where none does."""
+    class_names: tuple[str, ...] = ()
+    """In the order of the labels' numbers; empty where the data has none."""
+    preprocessing: Preprocessing | None = None
+    """What is done to each sample, complete; None where the data holds what the model takes."""
     notes: tuple[str, ...] = ()
-    """What was done to the data that nobody declared, a sentence each: «labels are numbered in sorted order»."""
+    """What was done to the data that nobody declared, a sentence each: «classes are numbered in sorted order»."""
     skipped: tuple[str, ...] = ()
-    """Why samples were left out (`skip_broken`), the first 20; complete after an iteration has reached its end."""
+    """The first 20 samples that were left out so far, as they cannot be read, each with the reason."""
     skipped_count: int = 0
-    """How many were."""
+    """How many were left out so far."""
 
     @property
     @abstractmethod
@@ -71,3 +77,21 @@ class Dataset(ABC):
             DatasetError, InvalidFileError: as `samples`.
         """
         return self.samples()
+
+    def chosen(self, places: Sequence[int]) -> Iterator[Sample]:
+        """Yield the feeds at some places of `samples`, in order; without reading the others where that can be.
+
+        Args:
+            places: from 0, ascending.
+
+        Raises:
+            DatasetError, InvalidFileError: as `samples`.
+        """
+        wanted = iter(places)
+        place = next(wanted, None)
+        for number, sample in enumerate(self.samples()):
+            if number == place:
+                yield sample
+                place = next(wanted, None)
+            if place is None:
+                return

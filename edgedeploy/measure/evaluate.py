@@ -27,6 +27,7 @@ from edgedeploy.metrics.registry import check_metric, chosen_metric
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.stats.rounding import at_least, at_most, beside_limit
 from edgedeploy.values.bundle import Release
+from edgedeploy.values.data import DatasetSpec, dataset_name
 from edgedeploy.values.drop import drop_of
 from edgedeploy.values.head import Head
 from edgedeploy.values.measurement import Accuracy, Measurement
@@ -37,7 +38,7 @@ from edgedeploy.values.quality import Broken
 def test(
     connection: Connection,
     release: Release,
-    evaluation: str,
+    evaluation: DatasetSpec,
     *,
     metric: str | None = None,
     head: Head | None = None,
@@ -90,7 +91,9 @@ def test(
                 tally.add(sample, outputs, host.run(sample.feed))
                 progress.advance(tally.feeds, count, "samples")
         observed = observe(talk, connection, release)
-    return structs.replace(observed, accuracy=tally.accuracy(evaluation, dataset, is_limited=limit is not None))
+    return structs.replace(
+        observed, accuracy=tally.accuracy(dataset_name(evaluation), dataset, is_limited=limit is not None)
+    )
 
 
 class _Tally:

@@ -21,6 +21,7 @@ from edgedeploy.inference.session import Feed, Session, open_session
 from edgedeploy.model.recorded_name import with_name
 from edgedeploy.model.vocabulary import known_words
 from edgedeploy.optimize.guard.evaluation import Data
+from edgedeploy.values.data import DatasetSpec
 from edgedeploy.values.model import ModelFacts
 
 _PROBES = 2
@@ -119,7 +120,9 @@ class Datasets(Struct, frozen=True, kw_only=True):
         return []
 
 
-def open_datasets(calibration: str | None, evaluation: str | None, facts: ModelFacts, source: bytes) -> Datasets:
+def open_datasets(
+    calibration: DatasetSpec | None, evaluation: DatasetSpec | None, facts: ModelFacts, source: bytes
+) -> Datasets:
     """Open the data and run the model on a few samples, so that what does not fit is known before minutes of work.
 
     Args:

@@ -1,1 +1,1 @@
-"""From what a file holds to what a model takes."""
+"""What is done to samples before the model sees them."""
