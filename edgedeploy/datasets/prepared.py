@@ -116,7 +116,7 @@ class PreparedSamples(Dataset):
         skips = _Skips(allowed=self._source.skip_broken)
         group: list[Prepared] = []
         for each in self.prepared(skips):
-            self._check(each)
+            self._checked(each)
             if group and _shapes(group[0]) != _shapes(each):
                 if self._batch > 1:
                     raise DatasetError(
@@ -137,7 +137,12 @@ class PreparedSamples(Dataset):
         if skips.count >= self.skipped_count:
             self.skipped_count, self.skipped = skips.count, tuple(skips.reasons)
 
-    def _check(self, sample: Prepared) -> None:
+    def _checked(self, sample: Prepared) -> Prepared:
+        """Return a sample that the model can take.
+
+        Raises:
+            DatasetError: it cannot.
+        """
         for name, facts in self._inputs.items():
             array = sample.arrays[name]
             expected = facts.shape if self._whole else facts.shape[1:]
@@ -147,6 +152,7 @@ class PreparedSamples(Dataset):
                     f"{sample.where}: the values for the input {name!r} have shape {array.shape}",
                     why=f"expected ({', '.join(extents(expected))})",
                 )
+        return sample
 
     def _sample(self, group: Sequence[Prepared]) -> Sample:
         feed = {}

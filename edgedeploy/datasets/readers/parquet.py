@@ -75,4 +75,4 @@ def _rows(path: Path, arrow: Any, columns: Sequence[str] | None) -> Iterator[Man
                 yield ManifestRow(number, fields)
 
 
-READER = DataReader(name="parquet", task="series", rank=60, recognize=_recognize, open=_open)
+READER = DataReader(name="parquet", task=None, rank=60, recognize=_recognize, open=_open)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from msgspec import Struct
 
+from edgedeploy.datasets.base import Sample
 from edgedeploy.datasets.class_labels import ClassLabels
 from edgedeploy.datasets.manifest import OnBroken, pass_over, refuse
 from edgedeploy.datasets.prepared import Prepared, PreparedSamples, each_prepared
@@ -51,7 +52,7 @@ class Recordings(PreparedSamples):
             UnknownNameError: there is no such preset.
         """
         super().__init__(source, inputs)
-        self._preprocessing = audio_preprocessing(source)
+        self.preprocessing = self._preprocessing = audio_preprocessing(source)
         self._sound_inputs: SoundInputs = sound_inputs(source.path, inputs)
         self._kind = kind
         self._classes = ClassLabels(source.class_names)
@@ -66,6 +67,18 @@ class Recordings(PreparedSamples):
 
     def prepared(self, broken: OnBroken) -> Iterator[Prepared]:
         return each_prepared(self.recordings(broken), lambda each: [self._prepare(each)], broken)
+
+    def chosen(self, places: Sequence[int]) -> Iterator[Sample]:
+        if self._batch > 1 or self._source.skip_broken:
+            yield from super().chosen(places)
+            return
+        wanted = frozenset(places)
+        for place, each in enumerate(self.recordings(refuse)):
+            if place in wanted:
+                yield self._sample([self._checked(self._prepare(each))])
+
+    def class_counts(self) -> Sequence[int] | None:
+        return self._classes.counts() if self._kind == "class" else None
 
     def digests(self) -> Iterator[str]:
         for each in self.recordings(pass_over):
@@ -90,6 +103,8 @@ class Recordings(PreparedSamples):
             self._classes.decide(self.spec)
             if self._kind == "spans" and not self._classes.is_of_classes:
                 raise DatasetError(f"{self.spec}: the labels of its spans are no classes")
+        if self._classes.is_named:
+            self.class_names = self._classes.names
         self.notes = (*self._classes.notes, *self._rates_said(rates, count))
         self._ready(count)
 

@@ -71,7 +71,7 @@ class TableDataset(PreparedSamples):
         self._path = path
         self._rows = rows
         self._unit = unit
-        self._preprocessing = declared_preprocessing(source, TablePreprocessing)
+        self.preprocessing = self._preprocessing = declared_preprocessing(source, TablePreprocessing)
         self._columns = input_columns(source, columns, inputs, self._preprocessing)
         self._labels = tuple(ClassLabels(source.class_names) for _ in source.label_columns)
         self.has_labels = bool(self._labels)
@@ -93,6 +93,10 @@ class TableDataset(PreparedSamples):
                     yield self._prepare(window)
                 except DatasetError as error:
                     broken(error)
+
+    def class_counts(self) -> Sequence[int] | None:
+        # Of a series a label counts for each window that ends with it, which is not counted.
+        return self._labels[0].counts() if len(self._labels) == 1 and not self._source.window else None
 
     def digests(self) -> Iterator[str]:
         yield sha256_file(self._path)
@@ -116,6 +120,8 @@ class TableDataset(PreparedSamples):
         texts = [labels for labels in self._labels if labels.notes]
         if texts and len(self._labels) > 1:
             raise DatasetError(f"{self.spec}: label_columns names several columns, and not all are numbers")
+        if len(self._labels) == 1 and self._labels[0].is_named:
+            self.class_names = self._labels[0].names
         self.notes = tuple(note for labels in texts for note in labels.notes)
         return samples
 

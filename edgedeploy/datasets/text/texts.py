@@ -45,6 +45,8 @@ class Texts(PreparedSamples):
         self._classes = ClassLabels(source.class_names)
         count = self._look()
         self.notes = self._classes.notes
+        if self._classes.is_named:
+            self.class_names = self._classes.names
         self._ready(count * (2 if self._kind == "pairs" else 1))
 
     def prepared(self, broken: OnBroken) -> Iterator[Prepared]:
@@ -57,6 +59,9 @@ class Texts(PreparedSamples):
                 continue
             number += 1
             yield from found
+
+    def class_counts(self) -> Sequence[int] | None:
+        return self._classes.counts() if self._kind == "class" else None
 
     def digests(self) -> Iterator[str]:
         yield sha256_file(self._path)
@@ -78,6 +83,7 @@ class Texts(PreparedSamples):
                 f"{source.path}: length = {preprocessing.length}, and the model takes {fixed} tokens",
                 hint="leave length out",
             )
+        self.preprocessing = preprocessing
         return TextTokenizer(preprocessing, preprocessing.length or fixed)
 
     def _look(self) -> int:

@@ -52,11 +52,33 @@ def words(tmp_path):
 
 def test_a_folder_for_each_class(words):
     data = opened(words, preprocessing=SECOND)
-    assert (data.count, data.task) == (3, "classification")
+    assert (data.count, data.task, data.class_names) == (3, "classification", ("no", "yes"))
     (batch,) = data.batches(9)
-    assert batch.feed["audio"].shape == (3, 1600) and batch.labels.tolist() == [0, 1, 1]
+    assert batch.feed["audio"].shape == (3, 1600) and sorted(batch.labels.tolist()) == [0, 1, 1]
+    assert data.class_counts() == [1, 2] and data.preprocessing.duration_s == 0.1
+    chosen = list(data.chosen([0, 2]))
+    np.testing.assert_array_equal([sample.labels[0] for sample in chosen], batch.labels[[0, 2]])
+    np.testing.assert_array_equal(chosen[1].feed["audio"][0], batch.feed["audio"][2])
     assert "0 'no', 1 'yes'" in data.notes[0] and "1 of 3 recordings have 8,000 Hz" in data.notes[1]
     assert "has 8,000 Hz" in refused(words, preprocessing={"resample": False})
+
+
+def test_folders_whose_names_are_numbers_are_numbered_like_others(tmp_path):
+    for name in ("01", "10", "2"):
+        save_sound(tmp_path / f"digits/{name}/a.wav", tone(0.1))
+    data = opened(tmp_path / "digits")
+    assert data.class_names == ("01", "10", "2")
+    assert {Path(sample.where).parent.name: sample.labels[0] for sample in data.samples()} == {"01": 0, "10": 1, "2": 2}
+
+
+def test_the_first_recordings_are_of_several_classes_and_always_the_same(tmp_path):
+    for name in ("a", "b"):
+        for number in range(20):
+            save_sound(tmp_path / f"data/train/{name}/{number}.wav", tone(0.001))
+    (tmp_path / "data/val").mkdir()
+    assert "comes in parts: train, val" in refused(tmp_path / "data")
+    orders = [[int(each.labels[0]) for each in opened(tmp_path / "data", split="train").samples()] for _ in range(2)]
+    assert orders[0] == orders[1] and set(orders[0][:8]) == {0, 1}
 
 
 def test_recordings_of_other_lengths_are_not_joined(words):
