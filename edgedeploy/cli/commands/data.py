@@ -79,7 +79,7 @@ def show(
     skip_broken: bool,
     out: Output,
 ) -> int:
-    """Show what DATA is, what is in it, what MODEL gets of it, and what is typical for mistakes.
+    """Show what DATA holds and what MODEL gets of it.
 
     Warnings are about values that models seldom take, colors that look swapped, numbers of classes that are off by one.
     The model is run on 64 samples for that, as they are declared and with colors or numbers changed.
