@@ -35,6 +35,10 @@ class Dataset(ABC):
 
     spec: str
     """As the user named it."""
+    format: str = ""
+    """The name of its reader; `npz` and `callable` for arrays."""
+    why: str = ""
+    """What told the format, in words."""
     has_labels: bool
     count: int | None
     """How many feeds `samples` yields; None when only running it tells. Where broken samples are left out, those that
@@ -59,6 +63,10 @@ class Dataset(ABC):
     def sha256(self) -> str:
         """Of a file its bytes; of a folder the names and bytes of its files in name order; of a callable the names,
         dtypes, shapes and bytes of all that it yields (it is run once more if no iteration has reached its end)."""
+
+    def class_counts(self) -> Sequence[int] | None:
+        """Return how many labels are of each class; None where that is not known without reading the data."""
+        return None
 
     @abstractmethod
     def samples(self) -> Iterator[Sample]:

@@ -67,17 +67,22 @@ def _opened(source: DataSource, inputs: Sequence[TensorFacts], name: str) -> Dat
     """
     path = Path(source.path)
     if source.format and source.format != _ARRAYS:
-        dataset = find_reader(source.format).open(source, path, inputs)
+        dataset, why = find_reader(source.format).open(source, path, inputs), "it is declared"
+        dataset.format = source.format
     elif is_object_name(source.path) and not path.exists():
         dataset = _as_declared(CallableDataset(name, load_callable(source.path), inputs), source)
+        dataset.format, why = "callable", "it is Python code"
     elif source.format or path.suffix == ".npz" or not path.exists() or (path.is_dir() and holds_npz(path)):
         dataset = _as_declared(_arrays(name, path, inputs), source)
+        dataset.format, why = _ARRAYS, "it holds arrays"
     elif found := recognized(path, source):
-        dataset = found[0].open(source, path, inputs)
+        dataset, why = found[0].open(source, path, inputs), found[1]
+        dataset.format = found[0].name
     else:
         refuse_foreign(path)
         dataset = _as_declared(_arrays(name, path, inputs), source)
-    dataset.spec = name
+        dataset.format, why = _ARRAYS, "it holds arrays"
+    dataset.spec, dataset.why = name, why
     return dataset
 
 

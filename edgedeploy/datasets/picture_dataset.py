@@ -94,6 +94,9 @@ class PictureDataset(Dataset):
             self._sha256 = digest.hexdigest()
         return self._sha256
 
+    def class_counts(self) -> Sequence[int] | None:
+        return self.pictures.class_counts()
+
     def samples(self) -> Iterator[Sample]:
         return self._joined(self.labeled_pictures(), self._batch, whole=True)
 
@@ -145,16 +148,17 @@ class PictureDataset(Dataset):
         waiting: list[LabeledPicture] = []
         for picture in read:
             if waiting and waiting[0].prepared.values.shape != picture.prepared.values.shape:
-                yield self._sample(waiting)
+                yield self.sample_of(waiting)
                 waiting = []
             waiting.append(picture)
             if len(waiting) == size:
-                yield self._sample(waiting)
+                yield self.sample_of(waiting)
                 waiting = []
         if waiting and not whole:
-            yield self._sample(waiting)
+            yield self.sample_of(waiting)
 
-    def _sample(self, pictures: Sequence[LabeledPicture]) -> Sample:
+    def sample_of(self, pictures: Sequence[LabeledPicture]) -> Sample:
+        """Return pictures of one shape as a feed with their labels."""
         feed = {self._input.name: np.stack([each.prepared.values for each in pictures])}
         labels = self.pictures.join([each.label for each in pictures]) if self.has_labels else None
         where = str(self.pictures.path(pictures[0].place)) if len(pictures) == 1 else ""

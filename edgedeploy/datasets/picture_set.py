@@ -49,6 +49,10 @@ class PictureSet(ABC):
             DatasetError, InvalidFileError: the label cannot be read, or is none for this picture.
         """
 
+    def class_counts(self) -> Sequence[int] | None:
+        """Return how many labels are of each class; None where only reading them all tells."""
+        return None
+
     def join(self, labels: Sequence[Any]) -> Labels:
         """Return the labels of several pictures as the labels of one feed."""
         return np.asarray(labels)

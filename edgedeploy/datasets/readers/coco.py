@@ -71,6 +71,11 @@ class CocoPictures(ManyLabels):
         classes = np.array([self._number(category) for category in found.pop("categories").tolist()], np.int64)
         return seen_objects(MarkedObjects(classes=classes, **found), prepared.geometry, where)
 
+    def class_counts(self) -> Sequence[int]:
+        numbers = np.array([self._number(category) for category in self._table.categories.tolist()], np.int64)
+        counts: list[int] = np.bincount(numbers, minlength=len(self.class_names)).tolist()
+        return counts
+
     def label_files(self) -> Sequence[Path]:
         return (self._annotations,)
 

@@ -26,6 +26,8 @@ from edgedeploy.values.model import TensorFacts
 _MANIFESTS = ("labels.csv", "metadata.csv", "annotations.csv")
 _FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_path", "path", "filepath", "picture", "img")
 _LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "y", "score", "value", "labels")
+_MOST_CLASSES = 1_000_000
+"""More than any model tells apart; numbers over it are ids."""
 
 
 class _Columns(Struct, frozen=True):
@@ -78,6 +80,15 @@ class ListedPictures(PictureSet):
 
     def listed_in(self, place: int) -> str:
         return f"{self._manifest}:{self._lines[place]}"
+
+    def class_counts(self) -> Sequence[int] | None:
+        if not self.labels_are_classes or self._width > 1:
+            return None
+        most = int(self._labels.max(initial=0))
+        if most >= _MOST_CLASSES:
+            return None
+        counts: list[int] = np.bincount(self._labels, minlength=len(self.class_names)).tolist()
+        return counts
 
     def _read(self, texts: CompactNames, source: DataSource) -> np.ndarray:
         """Return the labels as numbers: int64 of classes, float64 of what is to be estimated."""

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgedeploy.datasets.base import Dataset
 from edgedeploy.datasets.class_numbers import ClassNumbers
 from edgedeploy.datasets.compact_names import CompactNames
@@ -63,6 +65,10 @@ class ClassFolders(PictureSet):
 
     def label(self, place: int, prepared: PreparedPicture) -> Any:
         return self._classes[place]
+
+    def class_counts(self) -> Sequence[int]:
+        counts: list[int] = np.bincount(np.asarray(self._classes), minlength=len(self.class_names)).tolist()
+        return counts
 
 
 def _recognize(path: Path, source: DataSource) -> str:
