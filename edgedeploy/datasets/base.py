@@ -35,6 +35,10 @@ class Dataset(ABC):
 
     spec: str
     """As the user named it."""
+    format: str = ""
+    """The name of its reader; `npz` and `callable` for arrays."""
+    why: str = ""
+    """What told the format, in words."""
     has_labels: bool
     count: int | None
     """How many feeds `samples` yields; None when only running it tells. Where broken samples are left out, those that
@@ -47,18 +51,22 @@ class Dataset(ABC):
     """In the order of the labels' numbers; empty where the data has none."""
     preprocessing: Preprocessing | None = None
     """What is done to each sample, complete; None where the data holds what the model takes."""
+    notes: tuple[str, ...] = ()
+    """What was done to the data that nobody declared, a sentence each: «classes are numbered in sorted order»."""
     skipped: tuple[str, ...] = ()
     """The first 20 samples that were left out so far, as they cannot be read, each with the reason."""
     skipped_count: int = 0
     """How many were left out so far."""
-    notes: tuple[str, ...] = ()
-    """What was done to the data that nobody declared, a sentence each: «labels are numbered in sorted order»."""
 
     @property
     @abstractmethod
     def sha256(self) -> str:
         """Of a file its bytes; of a folder the names and bytes of its files in name order; of a callable the names,
         dtypes, shapes and bytes of all that it yields (it is run once more if no iteration has reached its end)."""
+
+    def class_counts(self) -> Sequence[int] | None:
+        """Return how many labels are of each class; None where that is not known without reading the data."""
+        return None
 
     @abstractmethod
     def samples(self) -> Iterator[Sample]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -21,10 +22,34 @@ class ClassLabels:
     def __init__(self, class_names: Sequence[str]) -> None:
         self.names = tuple(class_names)
         self.notes: tuple[str, ...] = ()
-        self._texts: set[str] = set()
+        self._texts: Counter[str] = Counter()
         self._whole = self._number = True
         self._kind: Kind = "class numbers"
         self._places: dict[str, int] = {}
+
+    @property
+    def is_named(self) -> bool:
+        """Whether classes have names."""
+        return bool(self.names) and self.is_of_classes
+
+    def counts(self) -> list[int] | None:
+        """Return how many labels are of each class; None where they are none, or too many."""
+        if not self.is_of_classes or len(self._texts) > _MOST_CLASSES:
+            return None
+        if self._kind == "class names":
+            return [self._texts[name] for name in self.names]
+        numbers: Counter[int] = Counter()
+        for text, count in self._texts.items():
+            numbers[int(text)] += count
+        most = max(numbers, default=-1)
+        if min(numbers, default=0) < 0 or most > _MOST_CLASSES:
+            return None
+        return [numbers.get(number, 0) for number in range(max(most + 1, len(self.names)))]
+
+    @property
+    def is_of_classes(self) -> bool:
+        """Whether labels are those of classes, rather than measured; after `decide`."""
+        return self._kind != "numbers"
 
     def observe(self, label: object, where: str) -> None:
         """Look at a label.
@@ -35,9 +60,9 @@ class ClassLabels:
         found = _value(label, where)
         self._whole &= isinstance(found, int)
         self._number &= not isinstance(found, str)
-        if len(self._texts) > _MOST_CLASSES:
-            return
-        self._texts.add(str(label).strip())
+        text = _text(label, found)
+        if text in self._texts or len(self._texts) <= _MOST_CLASSES:
+            self._texts[text] += 1
 
     def decide(self, spec: str) -> None:
         """Choose how labels are read, by all that were seen.
@@ -45,7 +70,7 @@ class ClassLabels:
         Raises:
             DatasetError: they are texts, and too many for classes.
         """
-        if self._number and not (self.names and self._texts <= set(self.names)):
+        if self._number and not (self.names and self._texts.keys() <= set(self.names)):
             self._kind = "class numbers" if self._whole else "numbers"
             return
         self._kind = "class names"
@@ -56,11 +81,7 @@ class ClassLabels:
                     hint="choose the column of the classes with label_columns, or state task in data.toml",
                 )
             self.names = tuple(sorted(self._texts))
-            listed = ", ".join(f"{number} {name!r}" for number, name in enumerate(self.names[:6]))
-            more = ", …" if len(self.names) > 6 else ""
-            self.notes = (
-                f"classes are numbered in the order of their names: {listed}{more}; class_names states another",
-            )
+            self.notes = (numbered_by_name(self.names),)
         self._places = {name: number for number, name in enumerate(self.names)}
 
     def number(self, label: object, where: str) -> int | float:
@@ -71,7 +92,7 @@ class ClassLabels:
         """
         value = _value(label, where)
         if self._kind == "class names":
-            text = str(label).strip()
+            text = _text(label, value)
             if text not in self._places:
                 raise DatasetError(
                     f"{where}: there is no class {text!r}",
@@ -86,6 +107,13 @@ class ClassLabels:
                 f"{where}: the label {value} is no class", why=f"class_names has {len(self.names)}, counted from 0"
             )
         return value if self._kind == "class numbers" else float(value)
+
+
+def numbered_by_name(names: Sequence[str]) -> str:
+    """Return the sentence that says how classes were numbered where nobody declared it."""
+    listed = ", ".join(f"{number} {name!r}" for number, name in enumerate(names[:6]))
+    more = ", …" if len(names) > 6 else ""
+    return f"classes are numbered in the order of their names: {listed}{more}; class_names states another"
 
 
 def _value(label: object, where: str) -> int | float | str:
@@ -103,6 +131,11 @@ def _value(label: object, where: str) -> int | float | str:
     if isinstance(found, int) and abs(found) >= 1 << 63:
         raise DatasetError(f"{where}: the label {str(found)[:40]} is too large")
     return found
+
+
+def _text(label: object, value: float | str) -> str:
+    """Return a label as the name of a class: `01` stays what it is."""
+    return label.strip() if isinstance(label, str) else str(value)
 
 
 def _no_label(label: Any, where: str) -> str:

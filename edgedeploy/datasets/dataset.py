@@ -55,28 +55,59 @@ def open_dataset(spec: DatasetSpec, inputs: Sequence[TensorFacts]) -> Dataset:
         path = Path(spec)
         if path.suffix == ".toml" and path.is_file():
             return _opened(load_source(path), inputs, name)
-        if not path.exists() and is_object_name(spec):
-            return CallableDataset(spec, load_callable(spec), inputs)
         spec = DataSource(path=spec)
     return _opened(spec, inputs, name)
 
 
 def _opened(source: DataSource, inputs: Sequence[TensorFacts], name: str) -> Dataset:
-    """Open files as a source declares them.
+    """Open data as a source declares it.
 
     Args:
         name: of the dataset, for messages.
     """
     path = Path(source.path)
-    if source.format and source.format != "npz":
-        return find_reader(source.format).open(source, path, inputs)
-    if path.suffix == ".npz" or not path.exists():
-        return NpzFileDataset(name, path, inputs)
-    if path.is_dir() and holds_npz(path):
-        return NpzFolderDataset(name, path, inputs)
-    if found := recognized(path, source):
-        return found[0].open(source, path, inputs)
-    if path.is_dir():
-        return NpzFolderDataset(name, path, inputs)
-    refuse_foreign(path)
-    return NpzFileDataset(name, path, inputs)
+    if source.format and source.format != _ARRAYS:
+        dataset, why = find_reader(source.format).open(source, path, inputs), "it is declared"
+        dataset.format = source.format
+    elif is_object_name(source.path) and not path.exists():
+        dataset = _as_declared(CallableDataset(name, load_callable(source.path), inputs), source)
+        dataset.format, why = "callable", "it is Python code"
+    elif source.format or path.suffix == ".npz" or not path.exists() or (path.is_dir() and holds_npz(path)):
+        dataset = _as_declared(_arrays(name, path, inputs), source)
+        dataset.format, why = _ARRAYS, "it holds arrays"
+    elif found := recognized(path, source):
+        dataset, why = found[0].open(source, path, inputs), found[1]
+        dataset.format = found[0].name
+    else:
+        refuse_foreign(path)
+        dataset = _as_declared(_arrays(name, path, inputs), source)
+        dataset.format, why = _ARRAYS, "it holds arrays"
+    dataset.spec, dataset.why = name, why
+    return dataset
+
+
+def _arrays(name: str, path: Path, inputs: Sequence[TensorFacts]) -> Dataset:
+    return NpzFolderDataset(name, path, inputs) if path.is_dir() else NpzFileDataset(name, path, inputs)
+
+
+_ARRAYS = "npz"
+_OF_ARRAYS = frozenset({"path", "format", "task", "class_names", "head", "skip_broken"})
+"""What can be declared of arrays, which are what the model takes already."""
+
+
+def _as_declared(dataset: Dataset, source: DataSource) -> Dataset:
+    """Give a dataset of arrays the task and head that its source declares.
+
+    Raises:
+        DatasetError: the source declares what is done to files of other formats.
+    """
+    plain = DataSource(path=source.path)
+    for key in source.__struct_fields__:
+        if key not in _OF_ARRAYS and getattr(source, key) != getattr(plain, key):
+            raise DatasetError(
+                f"{dataset.spec}: {key} is declared, and the data is arrays, which go to the model as they are",
+                why="it would be ignored",
+                hint=f"remove {key}, or name the files that the arrays were made of",
+            )
+    dataset.task, dataset.head, dataset.class_names = source.task or None, source.head, source.class_names
+    return dataset

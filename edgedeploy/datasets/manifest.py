@@ -34,6 +34,10 @@ def refuse(error: EdgedeployError) -> None:
     raise error
 
 
+def pass_over(error: EdgedeployError) -> None:
+    """Go on without a sample that cannot be read: it is counted where it is to be yielded."""
+
+
 class ManifestRow(Struct, frozen=True):
     """One sample of a manifest or table."""
 
@@ -66,14 +70,17 @@ def rows(path: Path, broken: OnBroken = refuse) -> Iterator[ManifestRow]:
         raise unreadable(path, error) from error
 
 
-def header(path: Path) -> tuple[str, ...]:
+def header(path: Path, broken: OnBroken = refuse) -> tuple[str, ...]:
     """Return the keys of the first row of a manifest; empty where it has none.
+
+    Args:
+        broken: as `rows` has it, of JSON lines before the first that is a row.
 
     Raises:
         InvalidFileError: as `rows`.
     """
     if is_json_lines(path):
-        return next((tuple(row.fields) for row in rows(path)), ())
+        return next((tuple(row.fields) for row in rows(path, broken)), ())
     try:
         with open_file(path) as file:
             return tuple(_csv_reader(_TextLines(path, file, refuse))[1])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,7 +17,7 @@ from edgedeploy.datasets.picture_set import PictureSet
 from edgedeploy.datasets.preprocessing.decode import decode_picture
 from edgedeploy.datasets.preprocessing.images import PreparedPicture, prepare_picture
 from edgedeploy.datasets.preprocessing.presets import IMAGE_PRESETS, resolve
-from edgedeploy.datasets.skips import Skips, reason_of
+from edgedeploy.datasets.skips import MOST_LISTED, Skips, reason_of
 from edgedeploy.foundation.errors import DatasetError, InvalidFileError
 from edgedeploy.foundation.files import sha256_file
 from edgedeploy.foundation.sanitize import printable
@@ -65,7 +63,9 @@ class PictureDataset(Dataset):
         self._input = _only_input(self.spec, inputs)
         self.preprocessing = _declared(source, self._input)
         if not len(pictures):
-            raise DatasetError(f"{self.spec} holds no pictures", hint="name a folder with .jpg, .png, .webp or .bmp files")
+            raise DatasetError(
+                f"{self.spec} holds no pictures", hint="name a folder with .jpg, .png, .webp or .bmp files"
+            )
         self._skips = Skips(len(pictures))
         if pictures.is_listed_by_others:
             self._check_existence()
@@ -76,11 +76,11 @@ class PictureDataset(Dataset):
 
     @property
     def skipped(self) -> tuple[str, ...]:  # type: ignore[override]
-        return tuple(self._skips.listed)
+        return (*self.pictures.left_out, *self._skips.listed)[:MOST_LISTED]
 
     @property
     def skipped_count(self) -> int:  # type: ignore[override]
-        return self._skips.count
+        return self._skips.count + len(self.pictures.left_out)
 
     @property
     def sha256(self) -> str:
@@ -93,6 +93,9 @@ class PictureDataset(Dataset):
                 digest.update(f"{line}\n".encode(errors="surrogateescape"))
             self._sha256 = digest.hexdigest()
         return self._sha256
+
+    def class_counts(self) -> Sequence[int] | None:
+        return self.pictures.class_counts()
 
     def samples(self) -> Iterator[Sample]:
         return self._joined(self.labeled_pictures(), self._batch, whole=True)
@@ -140,21 +143,22 @@ class PictureDataset(Dataset):
         """Yield feeds of `size` pictures.
 
         Args:
-            whole: a feed has `size` pictures, and what is left over is dropped; else pictures of one shape share a feed.
+            whole: a feed has `size` pictures, and what is left over is dropped; else those of one shape share a feed.
         """
         waiting: list[LabeledPicture] = []
         for picture in read:
             if waiting and waiting[0].prepared.values.shape != picture.prepared.values.shape:
-                yield self._sample(waiting)
+                yield self.sample_of(waiting)
                 waiting = []
             waiting.append(picture)
             if len(waiting) == size:
-                yield self._sample(waiting)
+                yield self.sample_of(waiting)
                 waiting = []
         if waiting and not whole:
-            yield self._sample(waiting)
+            yield self.sample_of(waiting)
 
-    def _sample(self, pictures: Sequence[LabeledPicture]) -> Sample:
+    def sample_of(self, pictures: Sequence[LabeledPicture]) -> Sample:
+        """Return pictures of one shape as a feed with their labels."""
         feed = {self._input.name: np.stack([each.prepared.values for each in pictures])}
         labels = self.pictures.join([each.label for each in pictures]) if self.has_labels else None
         where = str(self.pictures.path(pictures[0].place)) if len(pictures) == 1 else ""
@@ -169,9 +173,11 @@ class PictureDataset(Dataset):
                 yield f"{sha256_file(file) if file.is_file() else 'missing'}  {name}  {file.suffix}"
 
     def _check_existence(self) -> None:
-        missing = [place for place in range(len(self.pictures)) if not os.path.isfile(self.pictures.path(place))]
+        missing = [place for place in range(len(self.pictures)) if not self.pictures.path(place).is_file()]
         for place in missing:
-            self._skips.add(place, self.pictures.name(place), f"it does not exist, and {self.pictures.listed_in(place)} names it")
+            self._skips.add(
+                place, self.pictures.name(place), f"it does not exist, and {self.pictures.listed_in(place)} names it"
+            )
         if missing and not self._source.skip_broken:
             raise DatasetError(
                 f"{printable(str(self.pictures.path(missing[0])))} does not exist",

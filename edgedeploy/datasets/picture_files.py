@@ -15,7 +15,7 @@ _MOST_LOOKED_AT = 200
 
 def is_picture(name: str) -> bool:
     """Return whether a file's name ends as that of a picture; hidden files are none (macOS leaves `._a.jpg`)."""
-    return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES and not name.startswith(".")
+    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES and not name.startswith(".")
 
 
 def folders_in(folder: Path) -> list[str]:

@@ -21,6 +21,8 @@ class PictureSet(ABC):
     has_labels: bool = True
     class_names: tuple[str, ...] = ()
     """In the order of the labels' numbers; empty where the data has none."""
+    left_out: Sequence[str] = ()
+    """What was passed over while listing, each with the reason."""
     is_listed_by_others: bool = False
     """Whether a file lists the pictures, so that some may not exist."""
 
@@ -46,6 +48,10 @@ class PictureSet(ABC):
         Raises:
             DatasetError, InvalidFileError: the label cannot be read, or is none for this picture.
         """
+
+    def class_counts(self) -> Sequence[int] | None:
+        """Return how many labels are of each class; None where only reading them all tells."""
+        return None
 
     def join(self, labels: Sequence[Any]) -> Labels:
         """Return the labels of several pictures as the labels of one feed."""

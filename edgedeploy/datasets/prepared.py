@@ -80,7 +80,7 @@ class PreparedSamples(Dataset):
         return self._joined(self._batch)
 
     def batches(self, size: int) -> Iterator[Sample]:
-        joinable = not self._whole and all(is_dynamic(facts.shape[0]) for facts in self._inputs.values())
+        joinable = not self._whole and all(is_dynamic(facts.shape[0]) for facts in self._inputs.values() if facts.shape)
         return self._joined(max(size, 1) if joinable else self._batch)
 
     def _ready(self, samples: int) -> None:
@@ -116,7 +116,7 @@ class PreparedSamples(Dataset):
         skips = _Skips(allowed=self._source.skip_broken)
         group: list[Prepared] = []
         for each in self.prepared(skips):
-            self._check(each)
+            self._checked(each)
             if group and _shapes(group[0]) != _shapes(each):
                 if self._batch > 1:
                     raise DatasetError(
@@ -137,7 +137,12 @@ class PreparedSamples(Dataset):
         if skips.count >= self.skipped_count:
             self.skipped_count, self.skipped = skips.count, tuple(skips.reasons)
 
-    def _check(self, sample: Prepared) -> None:
+    def _checked(self, sample: Prepared) -> Prepared:
+        """Return a sample that the model can take.
+
+        Raises:
+            DatasetError: it cannot.
+        """
         for name, facts in self._inputs.items():
             array = sample.arrays[name]
             expected = facts.shape if self._whole else facts.shape[1:]
@@ -147,12 +152,14 @@ class PreparedSamples(Dataset):
                     f"{sample.where}: the values for the input {name!r} have shape {array.shape}",
                     why=f"expected ({', '.join(extents(expected))})",
                 )
+        return sample
 
     def _sample(self, group: Sequence[Prepared]) -> Sample:
         feed = {}
         for name, facts in self._inputs.items():
             arrays = [each.arrays[name] for each in group]
-            feed[name] = convert(self.spec, facts, arrays[0] if self._whole else np.stack(arrays))
+            joined = arrays[0] if self._whole or not facts.shape else np.stack(arrays)
+            feed[name] = convert(self.spec, facts, joined)
         labels = _joined_labels([each.label for each in group]) if self.has_labels else None
         return Sample(feed, labels, len(group), group[0].where if len(group) == 1 else "")
 
@@ -194,16 +201,17 @@ class _Skips:
 
 def _axes(spec: str, inputs: dict[str, TensorFacts], first: Prepared) -> tuple[bool, int]:
     """Return whether samples are whole inputs, and how many one run takes."""
-    ranks = {name: len(facts.shape) - first.arrays[name].ndim for name, facts in inputs.items()}
+    # An input without axes (a rate) is the same for all.
+    ranks = {name: len(facts.shape) - first.arrays[name].ndim for name, facts in inputs.items() if facts.shape}
     if any(rank not in (0, 1) for rank in ranks.values()) or len(set(ranks.values())) > 1:
         shapes = ", ".join(f"{name!r} {first.arrays[name].shape}" for name in inputs)
         wanted = ", ".join(f"{name!r} ({', '.join(extents(facts.shape))})" for name, facts in inputs.items())
         raise DatasetError(
             f"{spec}: its samples have other axes than the model's inputs", why=f"samples: {shapes}; inputs: {wanted}"
         )
-    if 0 in ranks.values():
+    if 0 in ranks.values() or not ranks:
         return True, 1
-    fixed = {int(facts.shape[0]) for facts in inputs.values() if not is_dynamic(facts.shape[0])}
+    fixed = {int(facts.shape[0]) for facts in inputs.values() if facts.shape and not is_dynamic(facts.shape[0])}
     if len(fixed) > 1 or fixed == {0}:
         raise DatasetError(f"{spec}: the model's inputs take different numbers of samples at once: {sorted(fixed)}")
     return False, fixed.pop() if fixed else 1

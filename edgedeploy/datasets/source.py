@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import structs
 
 from edgedeploy.foundation.toml_file import load_toml
-from edgedeploy.values.data import DataSource
+from edgedeploy.values.data import DatasetSpec, DataSource
 from edgedeploy.values.head import Head
 
 _TOKENIZER = "preprocessing.tokenizer"
@@ -22,6 +22,24 @@ def load_source(path: Path) -> DataSource:
             line and key.
     """
     return resolved(load_toml(path, DataSource), path.parent)
+
+
+def stated_source(spec: str, *, preset: str = "", skip_broken: bool = False) -> DatasetSpec:
+    """Return a dataset with what a command line says beside its name.
+
+    Args:
+        preset: of its preprocessing; takes the place of one that a `data.toml` names. Empty: as that says.
+        skip_broken: leave out samples that cannot be read.
+
+    Raises:
+        InvalidFileError: as `load_source`.
+    """
+    if not preset and not skip_broken:
+        return spec
+    path = Path(spec)
+    source = load_source(path) if path.suffix == ".toml" and path.is_file() else DataSource(path=spec)
+    preprocessing = {**source.preprocessing, "preset": preset} if preset else source.preprocessing
+    return structs.replace(source, preprocessing=preprocessing, skip_broken=skip_broken or source.skip_broken)
 
 
 def resolved(source: DataSource, folder: Path) -> DataSource:

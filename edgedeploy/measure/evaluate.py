@@ -137,6 +137,8 @@ class _Tally:
             agreement=self._agreement.figure(),
             by_output={printable(name): agreement for name, agreement in self._by_output.figures().items()},
             partial=partial,
+            skipped=dataset.skipped_count,
+            skipped_samples=tuple(printable(each) for each in dataset.skipped),
             classes=self._by_class.figure() if self._by_class is not None else None,
             broken=self._broken(),
         )

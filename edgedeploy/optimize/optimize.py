@@ -187,10 +187,9 @@ def _evidence(request: OptimizeRequest, outcome: OptimizeOutcome) -> Evidence:
     source, guard_result = request.source, outcome.guard_result
     refusals = [*_unmet(request.recipe, outcome.passes), *guard_result.refusals]
     calibrated = max((int(done.facts.get("calibration_samples", 0)) for done in outcome.passes), default=0)
-    # Data that nothing was made with speaks against no figure.
     notes = [
         *source.facts.notes,
-        *(request.data.notes() if calibrated else []),
+        *request.data.notes(calibrated=bool(calibrated)),
         *reach_notes(outcome.passes),
         *guard_result.notes,
     ]

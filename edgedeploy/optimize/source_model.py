@@ -110,14 +110,25 @@ class Datasets(Struct, frozen=True, kw_only=True):
             return Data(name="generated inputs", dataset=None, generated=self.generated)
         return None
 
-    def notes(self) -> list[str]:
-        """Return what speaks against trusting the figures."""
-        if self.calibration and self.evaluation and self.calibration_sha256 == self.evaluation_sha256:
-            return [
+    def notes(self, *, calibrated: bool) -> list[str]:
+        """Return what speaks against trusting the figures.
+
+        Args:
+            calibrated: the result was made with the calibration data.
+        """
+        notes = [
+            f"{dataset.skipped_count:,} samples of {dataset.spec} were left out, as they cannot be read; the first: "
+            f"{dataset.skipped[0]}"
+            for dataset in (self.calibration, self.evaluation)
+            if dataset is not None and dataset.skipped_count
+        ]
+        # Data that nothing was made with speaks against no figure.
+        if calibrated and self.calibration and self.evaluation and self.calibration_sha256 == self.evaluation_sha256:
+            notes.append(
                 "calibration and evaluation data are the same: the result was judged on what it was made with, and may "
                 "do worse on other data"
-            ]
-        return []
+            )
+        return notes
 
 
 def open_datasets(

@@ -24,8 +24,8 @@ class ImagePreprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_field
     resampling: Resampling = "bilinear"
     antialias: bool = True
     """Where it gets smaller, all pixels count (Pillow); without, only the neighbors of each point do (OpenCV)."""
-    letterbox_value: tuple[int, ...] = (114, 114, 114)
-    """Of the bars, in [0, 255], in the order of `color`."""
+    letterbox_value: tuple[int, ...] = (114,)
+    """Of the bars, in [0, 255]; one number, or one for each channel in the order of `color`."""
     letterbox_center: bool = True
     """The picture is in the middle; without, at the top left."""
     letterbox_enlarge: bool = True

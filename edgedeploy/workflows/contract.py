@@ -41,6 +41,8 @@ from edgedeploy.verdict.contract import dataset_spec, has_expired, load_contract
 _DROP = 0.01
 """What a proposed contract lets the device lose: the budget that `optimize --max-drop` has in the documentation."""
 _HASH_DIGITS = 12
+_OF_THE_METRIC = ("data.metric", "data.head.kind", "data.evaluation.head.kind")
+"""Keys of a contract that may name code which is imported to find its metric."""
 
 Value = TypeVar("Value")
 
@@ -146,7 +148,7 @@ def _hand_over_lines(contract: Contract, today: datetime.date, code: Mapping[str
         yield _judged("model.expires", str(model.expires), str(today), holds, "today" if holds else "ask for a new one")
     if facts is not None:
         yield from _data_lines(contract, facts, code)
-    if "data.metric" in code:
+    if not code.keys().isdisjoint(_OF_THE_METRIC):
         yield _not_run("data.metric", data.metric)
     else:
         _, reason = _tried(lambda: _metric_of(contract, facts))

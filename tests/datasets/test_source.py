@@ -7,7 +7,7 @@ import pytest
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.datasets.source import load_source, with_defaults
-from edgedeploy.foundation.errors import InvalidFileError, UnknownNameError
+from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnknownNameError
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.head import Head
 from edgedeploy.values.model import TensorFacts
@@ -56,6 +56,19 @@ def test_what_a_source_says_itself_goes_before_what_is_shared():
     assert found.preprocessing == {"scale": 1.0, "color": "bgr"}
     assert found.head == own
     assert with_defaults(DataSource(path="a"), {}, shared).head == shared
+
+
+@pytest.mark.parametrize("key", ["preprocessing", "labels", "split", "target"])
+def test_what_arrays_cannot_have_is_an_error(declared, key):
+    value = {"color": "bgr"} if key in ("preprocessing", "target") else "val"
+    with pytest.raises(DatasetError, match=f"{key} is declared, and the data is arrays"):
+        open_dataset(DataSource(path=str(declared.parent / "some.npz"), **{key: value}), [X])
+
+
+def test_arrays_have_the_task_and_head_that_are_declared(declared):
+    source = DataSource(path=str(declared.parent / "some.npz"), task="detection", head=Head(kind="yolov8"))
+    dataset = open_dataset(source, [X])
+    assert (dataset.task, dataset.head) == ("detection", Head(kind="yolov8"))
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,38 @@ def test_a_table_of_data_stays_in_the_contracts_folder(load):
         load(CONTRACT.replace(EVALUATION, 'evaluation = { path = "../val" }'))
 
 
+def test_a_data_toml_of_a_contract_stays_in_its_folder_too(load, tmp_path):
+    (tmp_path / "set").mkdir()
+    text = CONTRACT.replace(EVALUATION, 'evaluation = "set/data.toml"')
+    for inside in ('path = "val"', 'path = "../val"', f'path = "{tmp_path}/val"'):
+        (tmp_path / "set/data.toml").write_text(inside)
+        source = dataset_spec(load(text), "set/data.toml")
+        assert Path(source).resolve() in (tmp_path / "val", tmp_path / "set/val")
+    for outside in (
+        'path = "../../val"',
+        'path = "/etc"',
+        'path = "val"\nlabels = "../../val.csv"',
+        'path = "val"\npreprocessing = { tokenizer = "/etc/passwd" }',
+    ):
+        (tmp_path / "set/data.toml").write_text(outside)
+        with pytest.raises(InvalidFileError, match=r"set/data\.toml:\d: .* is not inside the contract's folder"):
+            dataset_spec(load(text), "set/data.toml")
+
+
+def test_code_that_heads_of_data_name_is_listed(load, tmp_path):
+    (tmp_path / "data.toml").write_text('path = "val"\nhead = { kind = "ours:head" }')
+    named = CONTRACT.replace(
+        EVALUATION, 'evaluation = "data.toml"\ncalibration = { path = "ours:feeds", head = { kind = "my:fn" } }'
+    )
+    assert named_code(load(named)) == {
+        "data.evaluation.head.kind": "ours:head",
+        "data.calibration": "ours:feeds",
+        "data.calibration.head.kind": "my:fn",
+    }
+    (tmp_path / "data.toml").write_text("path = [")
+    assert "data.evaluation.head.kind" not in named_code(load(named))
+
+
 def test_a_contract_states_its_head_and_the_bound_that_goes_with_the_direction(load):
     text = CONTRACT.replace("[limits]", 'metric = "map"\n[data.head]\nkind = "yolov8"\nclasses = 3\n[limits]')
     assert load(text).data.head == Head(kind="yolov8", classes=3)

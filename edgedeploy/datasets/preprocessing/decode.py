@@ -8,6 +8,7 @@ file.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,7 +97,8 @@ def _opened(path: Path) -> Iterator[Any]:
     if not content:
         raise DatasetError(f"{name} is empty", why="it has 0 bytes", hint=_CONVERT)
     try:
-        with image_module.open(io.BytesIO(content), formats=FORMATS) as image:
+        # Pillow warns of much that is broken or large; here it is an error, a note, or no matter.
+        with warnings.catch_warnings(action="ignore"), image_module.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise image_module.DecompressionBombError(f"it has {width:,} x {height:,}")
@@ -107,7 +109,7 @@ def _opened(path: Path) -> Iterator[Any]:
         raise DatasetError(
             f"{name} is not a picture that can be read", why=f"it is none of {', '.join(FORMATS)}", hint=_CONVERT
         ) from error
-    except (image_module.DecompressionBombError, image_module.DecompressionBombWarning) as error:
+    except image_module.DecompressionBombError as error:
         raise DatasetError(
             f"{name} has too many pixels",
             why=f"at most {MAX_PIXELS:,} are read ({error})",

@@ -70,6 +70,11 @@ IMAGE_PRESETS: dict[str, ImagePreset] = {
 }
 
 
+def preset_names() -> tuple[str, ...]:
+    """List the presets for pictures."""
+    return tuple(IMAGE_PRESETS)
+
+
 def resolve(table: Mapping[str, Any], tensor: TensorFacts | None = None) -> ImagePreprocessing:
     """Return the preprocessing that a table declares: the keys of its preset, changed by its own.
 

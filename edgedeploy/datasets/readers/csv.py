@@ -27,4 +27,4 @@ def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Tabl
     return TableDataset(source, path, inputs, columns, rows)
 
 
-READER = DataReader(name="csv", task="series", rank=60, recognize=_recognize, open=_open)
+READER = DataReader(name="csv", task=None, rank=60, recognize=_recognize, open=_open)

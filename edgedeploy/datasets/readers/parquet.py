@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgedeploy.datasets.library import library
-from edgedeploy.datasets.manifest import OnBroken, ManifestRow
+from edgedeploy.datasets.manifest import ManifestRow, OnBroken
 from edgedeploy.datasets.reader import DataReader
 from edgedeploy.datasets.tables.table import TableDataset
 from edgedeploy.foundation.errors import InvalidFileError
@@ -75,4 +75,4 @@ def _rows(path: Path, arrow: Any, columns: Sequence[str] | None) -> Iterator[Man
                 yield ManifestRow(number, fields)
 
 
-READER = DataReader(name="parquet", task="series", rank=60, recognize=_recognize, open=_open)
+READER = DataReader(name="parquet", task=None, rank=60, recognize=_recognize, open=_open)

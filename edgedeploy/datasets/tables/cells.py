@@ -42,6 +42,7 @@ class ColumnCells:
             self._float = dtype.kind == "f"
             if self._scaled and not self._float:
                 raise DatasetError(f"[preprocessing] scales the column {column!r}, and its input takes {facts.dtype}")
+        self._plain = facts.dtype != TEXT and self._float and not self._scaled and self._categories is None
         if not self._std:
             raise DatasetError(f"[preprocessing] divides the column {column!r} by 0")
 
@@ -51,6 +52,15 @@ class ColumnCells:
         Raises:
             DatasetError: it is missing, or of another type; the message names line and column.
         """
+        if self._plain and isinstance(cell, str):
+            # What nearly all cells of large tables are, in a third of the time.
+            try:
+                plain = float(cell)
+            except ValueError:
+                pass
+            else:
+                if self._limits[0] <= plain <= self._limits[1] and "_" not in cell:
+                    return plain
         if cell is None or (isinstance(cell, str) and cell.strip() in _MISSING):
             if self._fill is None:
                 raise DatasetError(

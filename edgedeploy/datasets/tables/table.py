@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 
 from edgedeploy.datasets.class_labels import ClassLabels
-from edgedeploy.datasets.manifest import OnBroken, ManifestRow
+from edgedeploy.datasets.manifest import ManifestRow, OnBroken, pass_over, refuse
 from edgedeploy.datasets.prepared import Prepared, PreparedSamples
 from edgedeploy.datasets.preprocessing.declared import declared_preprocessing
 from edgedeploy.datasets.tables.columns import input_columns, shaped_row, shaped_window
@@ -71,7 +71,7 @@ class TableDataset(PreparedSamples):
         self._path = path
         self._rows = rows
         self._unit = unit
-        self._preprocessing = declared_preprocessing(source, TablePreprocessing)
+        self.preprocessing = self._preprocessing = declared_preprocessing(source, TablePreprocessing)
         self._columns = input_columns(source, columns, inputs, self._preprocessing)
         self._labels = tuple(ClassLabels(source.class_names) for _ in source.label_columns)
         self.has_labels = bool(self._labels)
@@ -94,6 +94,10 @@ class TableDataset(PreparedSamples):
                 except DatasetError as error:
                     broken(error)
 
+    def class_counts(self) -> Sequence[int] | None:
+        # Of a series a label counts for each window that ends with it, which is not counted.
+        return self._labels[0].counts() if len(self._labels) == 1 and not self._source.window else None
+
     def digests(self) -> Iterator[str]:
         yield sha256_file(self._path)
 
@@ -102,7 +106,7 @@ class TableDataset(PreparedSamples):
 
     def _look(self) -> int:
         """Read all rows, and return how many samples they make."""
-        broken = _ignore if self._source.skip_broken else _refuse
+        broken = pass_over if self._source.skip_broken else refuse
         windows, samples = self._windows(), 0
         for row, group in self._read(broken):
             if row is None:
@@ -116,6 +120,8 @@ class TableDataset(PreparedSamples):
         texts = [labels for labels in self._labels if labels.notes]
         if texts and len(self._labels) > 1:
             raise DatasetError(f"{self.spec}: label_columns names several columns, and not all are numbers")
+        if len(self._labels) == 1 and self._labels[0].is_named:
+            self.class_names = self._labels[0].names
         self.notes = tuple(note for labels in texts for note in labels.notes)
         return samples
 
@@ -159,11 +165,3 @@ class TableDataset(PreparedSamples):
             whole = all(isinstance(number, int) for number in numbers)
             return np.array(numbers, np.int64 if whole else np.float64)
         return numbers[0] if numbers else None
-
-
-def _ignore(error: EdgedeployError) -> None:
-    """Go on: the row is counted when it is to be yielded."""
-
-
-def _refuse(error: EdgedeployError) -> None:
-    raise error

@@ -49,6 +49,7 @@ def test_columns_that_are_no_label_go_to_the_one_input(tmp_path):
     np.testing.assert_array_equal(batches[0].feed["x"], np.array([[1, 2, 3], [4, 5, 6]], np.float32))
     assert [list(batch.labels) for batch in batches] == [[0, 1], [0]]
     assert "0 'cat', 1 'dog'" in data.notes[0]
+    assert data.class_names == ("cat", "dog") and data.class_counts() == [2, 1]
     assert [sample.where[-6:] for sample in data.samples()] == ["line 2", "line 3", "line 4"]
 
 
@@ -67,6 +68,8 @@ def test_numbers_are_class_numbers_or_measured(tmp_path, labels, expected, dtype
     content = "a,b,c,y\n" + "".join(f"1,2,3,{label}\n" for label in labels)
     (batch,) = opened(written(tmp_path, content), X3, label_columns=("y",)).batches(3)
     assert batch.labels.dtype == dtype and list(batch.labels) == expected
+    data = opened(written(tmp_path, content), X3, label_columns=("y",))
+    assert data.class_counts() == ([1, 1, 1] if dtype is np.int64 else None) and data.class_names == ()
 
 
 def test_several_label_columns_are_a_row_of_numbers(tmp_path):
