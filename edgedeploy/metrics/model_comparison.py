@@ -15,7 +15,7 @@ from edgedeploy.inference.session import Session
 from edgedeploy.metrics.agreement import AgreementAccumulator, OutputAgreements
 from edgedeploy.metrics.change import metric_change
 from edgedeploy.metrics.classification import scored_output
-from edgedeploy.metrics.group_agreement import GroupAgreements
+from edgedeploy.metrics.group_agreement import GroupAgreements, ReferenceBatch, ReferenceGroups
 from edgedeploy.metrics.heads.decoder import Decoder
 from edgedeploy.metrics.metric import Metric, MetricAccumulator
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
@@ -98,7 +98,8 @@ def compare(
         ResultFailedError: a session fails where the reference does not.
     """
     reference_score = metric.start() if metric else None
-    scores = [_Accumulator(metric, reference.output_names, decoder, classifies=classifies) for _ in sessions]
+    groups = ReferenceGroups(reference.output_names, decoder.groups if decoder else None)
+    scores = [_Accumulator(metric, groups, classifies=classifies) for _ in sessions]
     samples = reference_non_finite = reference_finite = 0
     for batch in batches:
         expected = reference.run(batch.feed)
@@ -107,8 +108,9 @@ def compare(
         reference_finite += sum(output.size for output in expected) - non_finite
         if reference_score is not None:
             reference_score.add(expected, batch.labels, batch.feed)
+        grouped = groups.add(expected)
         for session, score in zip(sessions, scores, strict=True):
-            score.add(run_result(session, batch, reference, expected), expected, batch)
+            score.add(run_result(session, batch, reference, expected), grouped, batch)
         samples += batch.size
         progress.advance(samples, total, "samples")
     if not samples:
@@ -157,12 +159,10 @@ def _may_be(output: np.ndarray, expected: np.ndarray, declared: Sequence[int | N
 class _Accumulator:
     """Adds up the answers of one session."""
 
-    def __init__(
-        self, metric: Metric | None, names: Sequence[str], decoder: Decoder | None, *, classifies: bool
-    ) -> None:
-        self._names = names
+    def __init__(self, metric: Metric | None, groups: ReferenceGroups, *, classifies: bool) -> None:
+        self._names = names = groups.names
         self._by_output = OutputAgreements(names if len(names) > 1 else ())
-        self._by_group = GroupAgreements(names, decoder.groups if decoder else None)
+        self._by_group = GroupAgreements(groups)
         self._reader = metric
         self._classifies = classifies or (metric is not None and reads_scores(metric.name))
         self._read: tuple[int, ...] | None = None
@@ -172,12 +172,13 @@ class _Accumulator:
         self._largest_difference = 0.0
         self._non_finite = 0
 
-    def add(self, outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray], batch: Sample) -> None:
+    def add(self, outputs: Sequence[np.ndarray], grouped: ReferenceBatch, batch: Sample) -> None:
+        expected = grouped.outputs
         scored = scored_output(expected) if self._classifies else None
         self._agreement.add(outputs, expected, scored=scored)
         if len(self._names) > 1:
             self._by_output.add(outputs, expected, scored=scored)
-        self._by_group.add(outputs, expected)
+        self._by_group.add(outputs, grouped)
         if self._reader is not None:
             self._read = self._reader.read_outputs(expected)
         self._largest_difference = max(self._largest_difference, relative_difference(outputs, expected))

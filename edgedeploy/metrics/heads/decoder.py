@@ -16,8 +16,9 @@ from edgedeploy.values.data import Task
 from edgedeploy.values.head import Head
 from edgedeploy.values.labels import Detections
 
-Group = tuple[int, tuple[slice, ...]]
-"""The place of an output in the model's order, and what of it: `outputs[place][slices]`."""
+Group = tuple[int, tuple[slice | np.ndarray, ...]]
+"""The place of an output in the model's order, and what of it: `outputs[place][slices]`. The batch axis is the first;
+an array holds the places of channels."""
 _PICTURE_CHANNELS = (1, 3, 4)
 
 
