@@ -18,9 +18,10 @@ from edgedeploy.metrics.classification import scored_output
 from edgedeploy.metrics.group_agreement import GroupAgreements, ReferenceBatch, ReferenceGroups
 from edgedeploy.metrics.heads.decoder import Decoder
 from edgedeploy.metrics.metric import Metric, MetricAccumulator
+from edgedeploy.metrics.metric_trial import MetricTrial
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.values.metric_facts import reads_scores
-from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricChange, MetricFigure
+from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricChange, MetricFigure, MetricTrust
 
 
 class ResultFailedError(Exception):
@@ -59,6 +60,8 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
 class ModelComparison(Struct, frozen=True, kw_only=True):
     """A reference, and sessions that ran beside it."""
 
+    output_names: tuple[str, ...]
+    """In the reference's order."""
     samples: int
     reference_metric: MetricFigure | None
     reference_non_finite: int
@@ -67,6 +70,8 @@ class ModelComparison(Struct, frozen=True, kw_only=True):
     """The others, whole numbers and truth values among them."""
     sessions: tuple[SessionFigures, ...]
     """In the order in which they were given."""
+    trust: MetricTrust | None = None
+    """In the metric; None where it was not tried."""
 
 
 def compare(
@@ -77,6 +82,7 @@ def compare(
     metric: Metric | None,
     classifies: bool = False,
     decoder: Decoder | None = None,
+    trial: MetricTrial | None = None,
     total: int | None = None,
     progress: Progress = SILENT,
 ) -> ModelComparison:
@@ -90,6 +96,7 @@ def compare(
         classifies: without a metric: the output that a built-in one would read holds class scores all the same, since
             the user said so.
         decoder: the model's head: it says which channels mean what. None leaves that to their values.
+        trial: of the metric, over the reference's answers; None leaves that out.
         total: how many samples there are, for progress; None when that is not known.
 
     Raises:
@@ -108,6 +115,8 @@ def compare(
         reference_finite += sum(output.size for output in expected) - non_finite
         if reference_score is not None:
             reference_score.add(expected, batch.labels, batch.feed)
+        if trial is not None:
+            trial.add(expected, batch.labels, batch.feed)
         grouped = groups.add(expected)
         for session, score in zip(sessions, scores, strict=True):
             score.add(run_result(session, batch, reference, expected), grouped, batch)
@@ -116,11 +125,13 @@ def compare(
     if not samples:
         raise DatasetError("there is no sample to compare the models on", hint="give a dataset with samples")
     return ModelComparison(
+        output_names=tuple(reference.output_names),
         samples=samples,
         reference_metric=reference_score.figure() if reference_score else None,
         reference_non_finite=reference_non_finite,
         reference_finite=reference_finite,
         sessions=tuple(score.figures(reference_score) for score in scores),
+        trust=trial.result(groups.names, groups.groups()) if trial is not None and reference_finite else None,
     )
 
 

@@ -9,7 +9,7 @@ from edgedeploy.metrics.model_comparison import ModelComparison, SessionFigures
 from edgedeploy.optimize.guard.evaluation import Data, Evaluation, within
 from edgedeploy.optimize.guard.result import Findings, Violation, ViolationKind
 from edgedeploy.stats.rounding import at_most, beside_limit
-from edgedeploy.values.quality import Agreement
+from edgedeploy.values.quality import Agreement, MetricTrust
 
 LEAST_SQNR_DB = 10.0
 """Where there are no labels, a result whose error has more than a tenth of the power of the signal is refused.
@@ -37,7 +37,7 @@ def judge_accuracy(compared: ModelComparison, evaluation: Evaluation, findings: 
     judged, tolerance = compared.sessions[0], evaluation.tolerance
     if tolerance is not None and 0 < judged.largest_difference <= tolerance:
         findings.note(f"results stayed: at most {_moved(judged, tolerance)}")
-    for note in _metric_notes(compared, evaluation):
+    for note in (*_trust_notes(compared.trust), *_metric_notes(compared, evaluation)):
         findings.note(note)
     if evaluation.metric is None:
         judged_by = f"only {_judged_by(judged)} on {evaluation.data.name}"
@@ -70,7 +70,7 @@ def accuracy_violations(
             reason = f"{fell}, by {fall}; allowed is {allowed}"
             found.append(Violation(ViolationKind.METRIC_FELL, reason))
         if tolerance is None:
-            found += _noise_violations(judged, evaluation.data, judged.unread)
+            found += _noise_violations(judged, evaluation.data, (*judged.unread, *_untrusted(compared)))
     elif tolerance is None:
         found += _agreement_violations(judged, evaluation.data, evaluation.max_drop)
     return found
@@ -107,8 +107,10 @@ def _noise_violations(judged: SessionFigures, data: Data, names: Collection[str]
 
     One sum over all outputs hides it where others are larger; and so does a metric that does not look at it.
     """
-    for name in names:
-        agreement = judged.by_output.get(name)
+    # Of a model with one output, that is the agreement over all.
+    agreements = judged.by_output or dict.fromkeys(names, judged.agreement)
+    for name in dict.fromkeys(names):
+        agreement = agreements.get(name)
         if agreement is None or agreement.other_shapes:
             continue
         yield from _text_violations(agreement, data, f"output {name!r}")
@@ -119,6 +121,30 @@ def _noise_violations(judged: SessionFigures, data: Data, names: Collection[str]
                 f"{data.name}, and {least} is the least for each output"
             )
             yield Violation(ViolationKind.DISAGREES, reason)
+
+
+def _untrusted(compared: ModelComparison) -> tuple[str, ...]:
+    """Return the outputs that the metric says nothing of: those that it is blind to; all where it is in doubt."""
+    trust = compared.trust
+    if trust is None:
+        return ()
+    if trust.doubts:
+        return compared.output_names
+    return tuple(name for name in trust.blind_to if name not in compared.sessions[0].by_group)
+
+
+def _trust_notes(trust: MetricTrust | None) -> Iterator[str]:
+    """Yield what the metric does not see, and why it or the labels are in doubt."""
+    if trust is None:
+        return
+    if trust.blind_to:
+        parts = ", ".join(trust.blind_to)
+        yield (
+            f"{trust.name} is blind to {parts}: exchanged between samples, replaced by the mean and drowned in noise, "
+            f"on {trust.samples:,} samples of the float model, it stays within its budget; the noise of that part "
+            "alone judges it"
+        )
+    yield from (f"check metric and labels: {doubt}" for doubt in trust.doubts)
 
 
 def _group_violations(judged: SessionFigures, data: Data) -> Iterator[Violation]:

@@ -573,4 +573,41 @@ def test_a_detector_with_ruined_scores_is_refused_under_a_blind_metric_and_witho
     assert [violation.kind for violation in refused.violations] == [ViolationKind.GROUP_DISAGREES]
     assert "y[:, 4:7]" in refused.refusals[0] and "--allow loss" in refused.refusals[0]
     assert list(refused.executions[0].by_group) == ["y[:, 0:4]", "y[:, 4:7]"]
+    if labelled:
+        assert refused.metric_trust.blind_to == ("y[:, 4:7]",)
+        assert any("is blind to y[:, 4:7]" in note for note in refused.notes)
     assert against(source).accepted and against(ruined, "loss").accepted
+
+
+TWO_OUTPUTS = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    two (float[N, 4] x) => (float[N, 4] y, float[N, 4] z) <float scale = {{{scale}}}, float one = {{1}}> {{
+        y = Mul(x, one)
+        z = Mul(x, scale)
+    }}"""
+
+
+def first_output_right(outputs, labels):
+    return (outputs[0].argmax(axis=1) == labels).astype(float)
+
+
+def nothing_at_all(outputs, labels):
+    return np.ones(len(labels))
+
+
+@pytest.mark.parametrize("scored", [first_output_right, nothing_at_all])
+def test_what_a_metric_of_ones_own_is_blind_to_is_judged_by_its_noise(tmp_path, build, scored, rng):
+    x = rng.normal(0, 1, (24, 4)).astype(np.float32)
+    source, ruined = (serialized(build(TWO_OUTPUTS.format(scale=scale))) for scale in (1, 0))
+    np.savez(tmp_path / "e.npz", x=x, labels=x.argmax(axis=1))
+    facts = (TensorFacts(name="x", dtype="float32", shape=("N", 4)),)
+    data = Data(name="the evaluation data", dataset=open_dataset(str(tmp_path / "e.npz"), facts))
+    evaluation = Evaluation(data=data, metric=find_metric(f"{__name__}:{scored.__name__}"), drop=drop_of(0.01))
+    request = GuardRequest(source=source, source_size_bytes=10_000, evaluation=evaluation)
+    refused = judge(ruined, request)
+    assert [violation.kind for violation in refused.violations] == [ViolationKind.DISAGREES]
+    assert "output 'z'" in refused.refusals[0]
+    assert "z" in refused.metric_trust.blind_to
+    kept = judge(source, request)
+    assert kept.accepted
+    assert any("check metric and labels" in note for note in kept.notes) == (scored is nothing_at_all)
