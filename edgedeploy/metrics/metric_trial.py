@@ -43,7 +43,7 @@ _Alter = Callable[[int, list[np.ndarray]], list[np.ndarray]]
 """Takes the place of a sample among those that are kept and its outputs; returns other ones."""
 
 
-class _Answer(Struct, frozen=True, eq=False):
+class _TriedSample(Struct, frozen=True, eq=False):
     """What the float model gave for one sample, or for one feed that cannot be cut into samples."""
 
     outputs: list[np.ndarray]
@@ -61,7 +61,7 @@ class MetricTrial:
         """
         self._metric = metric
         self._allowed = allowed
-        self._kept: list[_Answer] = []
+        self._kept: list[_TriedSample] = []
         self._seen = 0
         self._room: int | None = None
         self._rng = np.random.default_rng(_SEED)
@@ -226,7 +226,7 @@ def _worse(figure: MetricFigure, other: float | None, limit: float) -> bool:
     return other is None or structs.replace(figure, value=other).worsening(figure) > limit
 
 
-def _cut(outputs: Sequence[np.ndarray], labels: Labels, feed: Feed) -> Iterator[_Answer]:
+def _cut(outputs: Sequence[np.ndarray], labels: Labels, feed: Feed) -> Iterator[_TriedSample]:
     """Yield the samples of a batch, where its outputs can be cut."""
     size = len(labels)
     if size > 1 and all(output.ndim and output.shape[0] == size for output in outputs):
@@ -235,14 +235,14 @@ def _cut(outputs: Sequence[np.ndarray], labels: Labels, feed: Feed) -> Iterator[
             inputs = {
                 name: array[one] if array.ndim and array.shape[0] == size else array for name, array in feed.items()
             }
-            yield _Answer([output[one] for output in outputs], labels[one], inputs)
+            yield _TriedSample([output[one] for output in outputs], labels[one], inputs)
     elif size:
-        yield _Answer(list(outputs), labels, feed)
+        yield _TriedSample(list(outputs), labels, feed)
 
 
-def _copy(answer: _Answer) -> _Answer:
+def _copy(answer: _TriedSample) -> _TriedSample:
     """Return an answer that does not hold on to its batch. Inputs are views: few metrics look at them."""
-    return _Answer([output.copy() for output in answer.outputs], answer.labels, answer.feed)
+    return _TriedSample([output.copy() for output in answer.outputs], answer.labels, answer.feed)
 
 
 def _replacing(place: int, slices: tuple[slice | np.ndarray, ...], region: Callable[[int], np.ndarray]) -> _Alter:

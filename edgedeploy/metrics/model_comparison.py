@@ -13,6 +13,7 @@ from edgedeploy.foundation.errors import DatasetError, EdgedeployError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.session import Session
 from edgedeploy.metrics.agreement import AgreementAccumulator, OutputAgreements
+from edgedeploy.metrics.answers_kept import AnswerReader, KeptTally
 from edgedeploy.metrics.change import metric_change
 from edgedeploy.metrics.classification import scored_output
 from edgedeploy.metrics.group_agreement import GroupAgreements, ReferenceBatch, ReferenceGroups
@@ -21,7 +22,7 @@ from edgedeploy.metrics.metric import Metric, MetricAccumulator
 from edgedeploy.metrics.metric_trial import MetricTrial
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.values.metric_facts import reads_scores
-from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricChange, MetricFigure, MetricTrust
+from edgedeploy.values.quality import Agreement, AnswersKept, Broken, ByClass, MetricChange, MetricFigure, MetricTrust
 
 
 class ResultFailedError(Exception):
@@ -43,6 +44,8 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     """None unless the metric is top1."""
     broken: Broken | None = None
     """None without a metric, and with one that has no view of a single sample."""
+    kept: AnswersKept | None = None
+    """Of the reference's answers, where a head is declared."""
     by_output: dict[str, Agreement] = {}
     """Of each output by itself, where the model has several."""
     by_group: dict[str, Agreement] = {}
@@ -95,7 +98,8 @@ def compare(
         metric: computed for all; None leaves that out. It needs labels in every batch.
         classifies: without a metric: the output that a built-in one would read holds class scores all the same, since
             the user said so.
-        decoder: the model's head: it says which channels mean what. None leaves that to their values.
+        decoder: the model's head: it says which channels mean what, and reads the answers. None leaves the first to
+            the values, and the second out.
         trial: of the metric, over the reference's answers; None leaves that out.
         total: how many samples there are, for progress; None when that is not known.
 
@@ -106,7 +110,8 @@ def compare(
     """
     reference_score = metric.start() if metric else None
     groups = ReferenceGroups(reference.output_names, decoder.groups if decoder else None)
-    scores = [_Accumulator(metric, groups, classifies=classifies) for _ in sessions]
+    reader = AnswerReader(decoder) if decoder else None
+    scores = [_Accumulator(metric, groups, reader, classifies=classifies) for _ in sessions]
     samples = reference_non_finite = reference_finite = 0
     for batch in batches:
         expected = reference.run(batch.feed)
@@ -118,8 +123,9 @@ def compare(
         if trial is not None:
             trial.add(expected, batch.labels, batch.feed)
         grouped = groups.add(expected)
+        answers = reader.read(expected, batch.feed, batch.labels) if reader else ()
         for session, score in zip(sessions, scores, strict=True):
-            score.add(run_result(session, batch, reference, expected), grouped, batch)
+            score.add(run_result(session, batch, reference, expected), grouped, batch, answers)
         samples += batch.size
         progress.advance(samples, total, "samples")
     if not samples:
@@ -170,7 +176,9 @@ def _may_be(output: np.ndarray, expected: np.ndarray, declared: Sequence[int | N
 class _Accumulator:
     """Adds up the answers of one session."""
 
-    def __init__(self, metric: Metric | None, groups: ReferenceGroups, *, classifies: bool) -> None:
+    def __init__(
+        self, metric: Metric | None, groups: ReferenceGroups, answers: AnswerReader | None, *, classifies: bool
+    ) -> None:
         self._names = names = groups.names
         self._by_output = OutputAgreements(names if len(names) > 1 else ())
         self._by_group = GroupAgreements(groups)
@@ -179,12 +187,18 @@ class _Accumulator:
         self._read: tuple[int, ...] | None = None
         self._metric: MetricAccumulator | None = metric.start() if metric else None
         self._by_class = ClassAccumulator() if metric is not None and metric.name == "top1" else None
+        self._answers = answers
+        self._kept = KeptTally(answers.score_min) if answers else None
         self._agreement = AgreementAccumulator()
         self._largest_difference = 0.0
         self._non_finite = 0
 
-    def add(self, outputs: Sequence[np.ndarray], grouped: ReferenceBatch, batch: Sample) -> None:
+    def add(
+        self, outputs: Sequence[np.ndarray], grouped: ReferenceBatch, batch: Sample, answers: tuple[Any, ...]
+    ) -> None:
         expected = grouped.outputs
+        if self._answers is not None and self._kept is not None:
+            self._kept.add(self._answers.read(outputs, batch.feed, batch.labels), answers)
         scored = scored_output(expected) if self._classifies else None
         self._agreement.add(outputs, expected, scored=scored)
         if len(self._names) > 1:
@@ -213,6 +227,7 @@ class _Accumulator:
             non_finite=self._non_finite,
             classes=self._by_class.figure() if self._by_class else None,
             broken=lost,
+            kept=self._kept.figure() if self._kept else None,
             by_output=self._by_output.figures(),
             by_group=self._by_group.figures(),
             unread=()

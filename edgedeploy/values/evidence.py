@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from edgedeploy.values.model import ModelFacts
-from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricChange, MetricFigure, MetricTrust
+from edgedeploy.values.quality import Agreement, AnswersKept, Broken, ByClass, MetricChange, MetricFigure, MetricTrust
 from edgedeploy.values.search import Search
 from edgedeploy.values.speed import SpeedFigure
 
@@ -58,6 +58,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     agreement: Agreement
     change: MetricChange | None = None
     """Of the metric, from the float model's."""
+    kept: AnswersKept | None = None
+    """Of the float model's detections, pixels or text; None where no head is declared, or it finds none."""
     classes: ByClass | None = None
     """Against the float model; None unless the metric is top1, and on an emulated board."""
     broken: Broken | None = None

@@ -96,6 +96,25 @@ class ByClass(Struct, frozen=True, kw_only=True):
     """At most ten: those that lost most answers first, then those with most answers changed, then the least right."""
 
 
+class AnswersKept(Struct, frozen=True, kw_only=True):
+    """How much of what a reference answers, read through the model's head, something else answers too."""
+
+    what: str
+    """`"detections"`, `"pixels"` or `"characters"`."""
+    count: int
+    """Of the reference."""
+    kept: int
+    added: int = 0
+    """What the reference does not have."""
+    score_min: float | None = None
+    """Of detections that count; None of what has no score."""
+
+    @property
+    def share(self) -> float:
+        """Of all that either answers, in [0, 1]."""
+        return self.kept / (self.count + self.added) if self.count + self.added else 1.0
+
+
 class Broken(Struct, frozen=True, kw_only=True):
     """Samples that are answered worse than by the reference, as the metric sees one sample; with top-1, those that were
     right and are wrong."""

@@ -120,6 +120,7 @@ def _host_executions(compared: ModelComparison) -> tuple[Execution, ...]:
             isa=isa,
             metric=figures.metric,
             change=figures.change,
+            kept=figures.kept,
             agreement=figures.agreement,
             classes=figures.classes,
             broken=figures.broken,
