@@ -22,6 +22,7 @@ from edgedeploy.optimize.quantize.elementwise_qdq import (
 from edgedeploy.optimize.quantize.layout_fences import fence, write_out_axes
 from edgedeploy.optimize.quantize.qdq import QdqInserter
 from edgedeploy.optimize.quantize.quant_params import WEIGHT_MAX, QuantParams, activation_params, weight_max
+from edgedeploy.optimize.quantize.useful_range import useful_range
 
 _QUANTIZED = tuple("QuantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul MatMulInteger ConvInteger".split())
 
@@ -144,7 +145,10 @@ class QuantizeStatic(Pass, frozen=True):
             percentile=self.percentile,
         )
         ranges = calibrated.ranges
-        params_of = {value: activation_params(ranges[value.name or ""], signed=self._signed) for value in tensors}
+        params_of = {
+            value: activation_params(useful_range(value, ranges[value.name or ""]), signed=self._signed)
+            for value in tensors
+        }
         for value in tensors:
             params_of[value] = params_of[origin(value, params_of)]
         return params_of, calibrated.samples
