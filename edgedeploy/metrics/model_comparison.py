@@ -55,8 +55,9 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
 
     @property
     def worst_sqnr_db(self) -> float | None:
-        """Of the output with most noise; None where all are equal to the reference's."""
-        each = [agreement.sqnr_db for agreement in (self.by_output or {"": self.agreement}).values()]
+        """Of the output, or the group of channels, with most noise; None where all are equal to the reference's."""
+        judged = (*(self.by_output or {"": self.agreement}).values(), *self.by_group.values())
+        each = [agreement.sqnr_db for agreement in judged]
         return min((sqnr_db for sqnr_db in each if sqnr_db is not None), default=None)
 
 
