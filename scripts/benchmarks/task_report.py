@@ -120,7 +120,7 @@ def document(results: Results, tasks: list[ReadyTask], command: str) -> str:
         "",
         "A cell has the change of the metric with its 95 % interval (paired bootstrap; of shares in points, else in",
         "the metric's own units); the size of the file; and processor time of one thread on this machine, the two",
-        "models run in turn. This machine's time says little about a board. The metric is computed in exact arithmetic.",
+        "models run in turn, which says little about a board. The metric is computed in exact arithmetic.",
         "",
         "✓ means that the goal is met: the result loads, lost at most one point (of errors and dB: one per cent), is",
         f"not larger, and of detectors is at least {_DETECTOR_SAVING:.0%} smaller. What misses it is bold;",

@@ -101,7 +101,7 @@ def _prepare(workshop: Workshop, folder: Path) -> None:
         save_json_lines(folder / f"{part}.jsonl", rows)
         source = {
             "path": f"{part}.jsonl",
-            "format": "text_jsonl",
+            "format": "text-jsonl",
             "task": "text",
             "class_names": LANGUAGES,
             "preprocessing": {"tokenizer": "tokenizer.json", "length": _LENGTH},

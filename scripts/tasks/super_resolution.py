@@ -42,7 +42,7 @@ def _prepare(workshop: Workshop, folder: Path) -> None:
         source = {
             "path": f"{part}/small",
             "labels": f"{part}/large",
-            "format": "picture_pairs",
+            "format": "picture-pairs",
             "task": "picture-to-picture",
             "preprocessing": {"resize": "none"},
         }
