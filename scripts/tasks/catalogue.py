@@ -15,11 +15,17 @@ from tasks.workshop import Workshop
 
 _HERE = Path(__file__).parent
 _NAMES = (
+    ("characters", "TASK"),
     ("digits", "RAW"),
     ("digits", "NMS"),
+    ("faces", "TASK"),
+    ("text_areas", "TASK"),
     ("paper", "TASK"),
-    ("temperatures", "TASK"),
+    ("wake_word", "TASK"),
+    ("spoken_digits", "TASK"),
+    ("sentences", "TASK"),
     ("languages", "TASK"),
+    ("temperatures", "TASK"),
     ("super_resolution", "TASK"),
 )
 _LIBRARIES = ("numpy", "onnx", "pillow", "scikit-learn", "soundfile", "tokenizers")

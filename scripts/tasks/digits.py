@@ -164,6 +164,7 @@ def with_nms(raw: onnx.ModelProto) -> onnx.ModelProto:
     suppression = onnx.parser.parse_model(text)
     suppression.ir_version = raw.ir_version
     joined = onnx.compose.merge_models(raw, suppression, io_map=[(raw.graph.output[0].name, "raw")], prefix2="nms/")
+    del joined.opset_import[1:]  # it is the same one, twice
     onnx.checker.check_model(joined)
     return joined
 

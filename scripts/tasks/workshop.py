@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from wild.sounds import Speaker
 
 _HERE = Path(__file__).parent
 _TRAINING = _HERE / "training"
@@ -44,11 +43,6 @@ class Workshop:
         python = place / "bin" / "python"
         _install(_TRAINING / "torch.lock", place, ["--no-deps", "--python", str(python)], python=python)
         return python
-
-    @functools.cached_property
-    def speaker(self) -> Speaker:
-        """eSpeak NG. There can be only one in a process."""
-        return Speaker(self.packages / "espeakng_loader")
 
     def photographs(self, part: str) -> list[Image.Image]:
         """Photographs of `"calibration"` (and of training) or `"evaluation"`: RGB."""
