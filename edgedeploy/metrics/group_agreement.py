@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from edgedeploy.metrics.agreement import TOO_LARGE, AgreementAccumulator, cosine_of, samples_in, sqnr_db_of
 from edgedeploy.metrics.answers import SUM_TOLERANCE
@@ -30,6 +30,7 @@ class ReferenceGroups:
         self.names = tuple(names)
         self._declared = declared
         self._of_head: dict[str, Group] = {}
+        self._deviations: dict[str, Deviation] = {}
         self._outputs = {name: _ReferenceSums() for name in names}
 
     def add(self, outputs: Sequence[np.ndarray]) -> ReferenceBatch:
@@ -42,6 +43,8 @@ class ReferenceGroups:
             if outputs[place].dtype.kind in "biuf"
         }
         self._of_head |= of_head
+        for name, (place, slices) in of_head.items():
+            self._deviations.setdefault(name, Deviation()).add(outputs[place][slices], samples)
         covered = {place for place, _ in of_head.values()}
         channels: dict[str, np.ndarray] = {}
         for place, (name, output) in enumerate(zip(self.names, outputs, strict=True)):
@@ -61,6 +64,11 @@ class ReferenceGroups:
                 assert sums.axis is not None
                 found[name + named(group, sums.axis)] = (place, (*[slice(None)] * sums.axis, np.array(group)))
         return found
+
+    def deviation(self, name: str) -> float | None:
+        """Return the sum of squares by which a head's group differs from its mean over samples; None if not known."""
+        power = self._deviations[name].power()
+        return None if power is None else float(power)
 
     def sums(self, name: str) -> _ReferenceSums:
         """Return those of the channels of the output `name`."""
@@ -101,7 +109,10 @@ class GroupAgreements:
 
     def figures(self) -> dict[str, Agreement]:
         """Return the agreement of each group over all that was added, by the names of `ReferenceGroups.groups`."""
-        found = {name: kept.figure() for name, kept in self._of_head.items()}
+        found = {
+            name: _with_deviation(kept.figure(), kept.error_squares, self._reference.deviation(name))
+            for name, kept in self._of_head.items()
+        }
         for name, sums in self._outputs.items():
             found |= {name + part: agreement for part, agreement in sums.figures().items()}
         return found
@@ -117,6 +128,7 @@ class _ReferenceSums:
         self._many_places = False
         self._distributions = True
         self._unusable = False
+        self._deviation = Deviation()
 
     def add(self, output: np.ndarray, samples: int) -> np.ndarray | None:
         """Return the values by channel, float64 of shape (channels, all else); None of what has no channels."""
@@ -143,8 +155,14 @@ class _ReferenceSums:
                 "squares": (values * values).sum(axis=1),
             },
         )
+        self._deviation.add(output, samples)
         self._distributions &= bool((np.abs(channels.sum(axis=0) - 1) <= SUM_TOLERANCE).all())
         return channels
+
+    def deviation(self, group: np.ndarray) -> float | None:
+        """Return the sum of squares by which these channels differ from their mean over samples; None if not known."""
+        power = self._deviation.power(self.axis)
+        return None if power is None else float(power[group].sum())
 
     def groups(self) -> tuple[tuple[int, ...], ...]:
         """Return the channels of each group; none where all mean the same."""
@@ -201,7 +219,7 @@ class _ChannelSums:
         if not nonfinite:
             cosine = cosine_of(total["products"], total["squares"], expected["squares"], total["error_squares"])
             sqnr_db = sqnr_db_of(expected["squares"], total["error_squares"])
-        return Agreement(
+        agreement = Agreement(
             samples=self._reference.samples,
             top1_match=None,
             max_abs_error=float(self._parts["largest_error"][group].max()),
@@ -210,6 +228,62 @@ class _ChannelSums:
             sqnr_db=sqnr_db,
             nonfinite_elements=nonfinite,
         )
+        return _with_deviation(agreement, total["error_squares"], self._reference.deviation(group))
+
+
+class Deviation:
+    """By how much the values of an output differ from their mean over samples, element by element: what of them depends
+    on the input. Of a detector's boxes most is the place of the anchor, which is the same for every picture."""
+
+    def __init__(self) -> None:
+        self._samples = 0
+        self._sum: np.ndarray | None = None
+        self._squares: np.ndarray | None = None
+        self._unusable = False
+
+    def add(self, values: np.ndarray, samples: int) -> None:
+        """Add a batch, samples along the first axis. What differs in extent, or takes too much memory, has none."""
+        each = values.astype(np.float64).reshape(samples, *values.shape[1:]) if values.shape[:1] == (samples,) else None
+        if (
+            each is None
+            or each[0].size > _MOST_ELEMENTS
+            or (self._sum is not None and self._sum.shape != each.shape[1:])
+        ):
+            self._unusable = True
+        if each is None or self._unusable:
+            self._sum = self._squares = None
+            return
+        each = np.where(np.abs(each) < TOO_LARGE, each, 0.0)
+        total, squares = each.sum(axis=0), (each * each).sum(axis=0)
+        self._sum = total if self._sum is None else self._sum + total
+        self._squares = squares if self._squares is None else self._squares + squares
+        self._samples += samples
+
+    def power(self, axis: int | None = None) -> np.ndarray | None:
+        """Return the sum of squares of the differences; None where it is not known, or of fewer than two samples.
+
+        Args:
+            axis: of an output, samples first, for one sum for each of its places; None: one over all.
+        """
+        if self._unusable or self._sum is None or self._squares is None or self._samples < _FEWEST:
+            return None
+        # From their own mean, samples differ least: no constant comes closer to them.
+        power = np.maximum(self._squares - self._sum * self._sum / self._samples, 0.0)
+        others = tuple(place for place in range(power.ndim) if axis is None or place != axis - 1)
+        found: np.ndarray = power.sum(axis=others)
+        return found
+
+
+_FEWEST = 2
+_MOST_ELEMENTS = 4 * 2**20
+"""Of one sample: two arrays of as many float64 are kept."""
+
+
+def _with_deviation(agreement: Agreement, error_squares: float, deviation: float | None) -> Agreement:
+    if not deviation or agreement.sqnr_db is None:
+        return agreement
+    lost = agreement.sqnr_db == SQNR_FLOOR_DB
+    return structs.replace(agreement, deviation_sqnr_db=SQNR_FLOOR_DB if lost else sqnr_db_of(deviation, error_squares))
 
 
 _JOIN = {"low": np.minimum, "high": np.maximum, "largest_error": np.maximum}

@@ -19,6 +19,10 @@ LEAST_GROUP_SQNR_DB = 10.0
 """The same for each group of channels of one output, with labels too: a metric that looks at boxes alone, or at a sum
 in which scores do not count, says nothing of the others. The scores of an INT8 YOLOv8n that were noise had -16 to 0 dB.
 """
+LEAST_DEVIATION_SQNR_DB = 3.0
+"""The same held against what of a group depends on the input: a constant has 0. Most of a detector's boxes is where
+anchors lie: with the same boxes for every picture a YOLOv8n has 19 dB. An INT8 YOLOX that kept all of 152 detections
+had 5 dB, as boxes of anchors that see nothing are arbitrary."""
 LEAST_KEPT = 0.5
 """Of the detections, pixels or characters that the float model answers, under every metric: with half of them gone or
 others in their place, it is another model."""
@@ -169,6 +173,13 @@ def _group_violations(judged: SessionFigures, evaluation: Evaluation) -> Iterato
             if finds_nothing:
                 reason += "; the float model detects nothing on this data: give pictures that show what it detects"
             yield Violation(ViolationKind.GROUP_DISAGREES, reason)
+        elif below := _below(agreement.deviation_sqnr_db, LEAST_DEVIATION_SQNR_DB):
+            sqnr, least = below
+            yield Violation(
+                ViolationKind.GROUP_DISAGREES,
+                f"of the channels {name} hardly anything is left that depends on the input: held against that, SQNR "
+                f"is {sqnr} on {evaluation.data.name}, and {least} is the least for each group",
+            )
 
 
 def _kept_violations(judged: SessionFigures, evaluation: Evaluation) -> Iterator[Violation]:
@@ -191,9 +202,13 @@ def _kept_violations(judged: SessionFigures, evaluation: Evaluation) -> Iterator
 
 def _noise(agreement: Agreement, least_db: float) -> tuple[str, str] | None:
     """Return the SQNR and the least in words, where it is under that; else None."""
-    if agreement.sqnr_db is None or not agreement.sqnr_db < least_db:
+    return _below(agreement.sqnr_db, least_db)
+
+
+def _below(sqnr_db: float | None, least_db: float) -> tuple[str, str] | None:
+    if sqnr_db is None or not sqnr_db < least_db:
         return None
-    return beside_limit(agreement.sqnr_db, least_db, decimals=1, unit=" dB")
+    return beside_limit(sqnr_db, least_db, decimals=1, unit=" dB")
 
 
 def _text_violations(agreement: Agreement, data: Data, what: str) -> Iterator[Violation]:
