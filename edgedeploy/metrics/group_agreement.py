@@ -91,6 +91,7 @@ class GroupAgreements:
     def __init__(self, reference: ReferenceGroups) -> None:
         self._reference = reference
         self._of_head: dict[str, AgreementAccumulator] = {}
+        self._drifts: dict[str, _Drift] = {}
         self._outputs = {name: _ChannelSums(reference.sums(name)) for name in reference.names}
 
     def add(self, outputs: Sequence[np.ndarray], batch: ReferenceBatch) -> None:
@@ -101,6 +102,8 @@ class GroupAgreements:
             if output.shape == expected.shape:
                 kept = self._of_head.setdefault(name, AgreementAccumulator())
                 kept.add([output[slices]], [expected[slices]], samples=batch.samples)
+                drift = self._drifts.setdefault(name, _Drift())
+                drift.add(output[slices].astype(np.float64) - expected[slices], channel_axis(expected.shape))
         for place, name in enumerate(self._reference.names):
             channels = batch.channels.get(name)
             if channels is not None:
@@ -110,7 +113,9 @@ class GroupAgreements:
     def figures(self) -> dict[str, Agreement]:
         """Return the agreement of each group over all that was added, by the names of `ReferenceGroups.groups`."""
         found = {
-            name: _with_deviation(kept.figure(), kept.error_squares, self._reference.deviation(name))
+            name: _completed(
+                kept.figure(), kept.error_squares, self._reference.deviation(name), self._drifts[name].power()
+            )
             for name, kept in self._of_head.items()
         }
         for name, sums in self._outputs.items():
@@ -228,7 +233,9 @@ class _ChannelSums:
             sqnr_db=sqnr_db,
             nonfinite_elements=nonfinite,
         )
-        return _with_deviation(agreement, total["error_squares"], self._reference.deviation(group))
+        counts = np.maximum(self._reference.parts["count"][group], 1)
+        drift = float((self._parts["drift"][group] ** 2 / counts).sum())
+        return _completed(agreement, total["error_squares"], self._reference.deviation(group), drift)
 
 
 class Deviation:
@@ -279,11 +286,37 @@ _MOST_ELEMENTS = 4 * 2**20
 """Of one sample: two arrays of as many float64 are kept."""
 
 
-def _with_deviation(agreement: Agreement, error_squares: float, deviation: float | None) -> Agreement:
-    if not deviation or agreement.sqnr_db is None:
+class _Drift:
+    """By how much each channel of a head's group is moved, the same for all samples and places."""
+
+    def __init__(self) -> None:
+        self._sum: np.ndarray | float = 0.0
+        self._count = 0
+
+    def add(self, error: np.ndarray, axis: int | None) -> None:
+        others = tuple(place for place in range(error.ndim) if place != axis)
+        self._sum = self._sum + np.nan_to_num(error, posinf=0.0, neginf=0.0).sum(axis=others)
+        self._count += error.size // max(np.size(self._sum), 1)
+
+    def power(self) -> float:
+        """Return the part of the sum of squared errors that this is."""
+        return float(np.sum(np.square(self._sum)) / max(self._count, 1))
+
+
+def _completed(agreement: Agreement, error_squares: float, deviation: float | None, drift: float) -> Agreement:
+    """Return an agreement with what is known of a group only.
+
+    Args:
+        deviation: sum of squares of what depends on the input; None if not known.
+        drift: sum of squares of what moved as a whole.
+    """
+    if not error_squares or agreement.sqnr_db is None:
         return agreement
+    found = structs.replace(agreement, drift_share=min(1.0, drift / error_squares))
+    if not deviation:
+        return found
     lost = agreement.sqnr_db == SQNR_FLOOR_DB
-    return structs.replace(agreement, deviation_sqnr_db=SQNR_FLOOR_DB if lost else sqnr_db_of(deviation, error_squares))
+    return structs.replace(found, deviation_sqnr_db=SQNR_FLOOR_DB if lost else sqnr_db_of(deviation, error_squares))
 
 
 _JOIN = {"low": np.minimum, "high": np.maximum, "largest_error": np.maximum}
@@ -310,6 +343,7 @@ def _sums(found: np.ndarray, expected: np.ndarray) -> dict[str, np.ndarray]:
         "squares": (found * found).sum(axis=1),
         "products": (found * expected).sum(axis=1),
         "errors": np.abs(error).sum(axis=1),
+        "drift": error.sum(axis=1),
         "error_squares": (error * error).sum(axis=1),
         "largest_error": np.abs(error).max(axis=1),
         "nonfinite": nonfinite,

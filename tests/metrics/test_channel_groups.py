@@ -156,3 +156,18 @@ def test_one_sample_tells_nothing_of_what_depends_on_the_input(rng):
     expected = detector(rng)[:1]
     figures = groups_of(expected + np.float32(0.1), expected)
     assert all(agreement.deviation_sqnr_db is None for agreement in figures.values())
+
+
+@pytest.mark.parametrize("declared", [None, {"boxes": (0, (slice(None), slice(0, 4)))}], ids=["by values", "by a head"])
+def test_a_shift_of_a_channel_is_told_from_noise(rng, declared):
+    expected = detector(rng)
+    shifted, noisy = expected.copy(), expected.copy()
+    shifted[:, 0] += 8
+    noisy[:, :4] += rng.normal(0, 8, (4, 4, 200))
+
+    def boxes(found):
+        return next(iter(groups_of(found, expected, declared and (lambda shapes: declared)).values()))
+
+    assert boxes(shifted).drift_share == pytest.approx(1.0, abs=1e-3)
+    assert boxes(noisy).drift_share < 0.05
+    assert boxes(expected).drift_share is None

@@ -23,6 +23,11 @@ LEAST_DEVIATION_SQNR_DB = 3.0
 """The same held against what of a group depends on the input: a constant has 0. Most of a detector's boxes is where
 anchors lie: with the same boxes for every picture a YOLOv8n has 19 dB. An INT8 YOLOX that kept all of 152 detections
 had 5 dB, as boxes of anchors that see nothing are arbitrary."""
+MOST_DRIFT_SHARE = 0.5
+LEAST_DRIFTING_SQNR_DB = 15.0
+"""Of the error of a group, quantizers were measured to make at most 0.27 one shift of a channel; where more is,
+something moved as a whole, as boxes do when a stride is wrong. That is an objection while it is visible: moved by 8 of
+320 pixels, boxes of a YOLOv8n have 9 dB against what depends on the input, by 4 pixels 15 dB."""
 LEAST_KEPT = 0.5
 """Of the detections, pixels or characters that the float model answers, under every metric: with half of them gone or
 others in their place, it is another model."""
@@ -71,7 +76,8 @@ def accuracy_violations(
     if tolerance is not None and not judged.largest_difference <= tolerance:
         reason = f"the recipe promises to keep results, and {_moved(judged, tolerance)}"
         found.append(Violation(ViolationKind.OUTPUTS_MOVED, reason))
-    found += _group_violations(judged, evaluation)
+    in_groups = list(_group_violations(judged, evaluation))
+    found += in_groups or _drift_violations(judged, evaluation.data)
     found += _kept_violations(judged, evaluation)
     before, after = compared.reference_metric, judged.metric
     if evaluation.metric is not None and before is not None and after is not None:
@@ -179,6 +185,20 @@ def _group_violations(judged: SessionFigures, evaluation: Evaluation) -> Iterato
                 ViolationKind.GROUP_DISAGREES,
                 f"of the channels {name} hardly anything is left that depends on the input: held against that, SQNR "
                 f"is {sqnr} on {evaluation.data.name}, and {least} is the least for each group",
+            )
+
+
+def _drift_violations(judged: SessionFigures, data: Data) -> Iterator[Violation]:
+    """Yield a violation for each group of channels that moved as a whole."""
+    for name, agreement in judged.by_group.items():
+        below = _below(agreement.deviation_sqnr_db, LEAST_DRIFTING_SQNR_DB)
+        if below and (agreement.drift_share or 0.0) > MOST_DRIFT_SHARE:
+            sqnr, least = below
+            yield Violation(
+                ViolationKind.GROUP_DISAGREES,
+                f"the channels {name} moved as a whole: {agreement.drift_share:.0%} of their error is the same for all "
+                f"samples of {data.name}; held against what depends on the input, SQNR is {sqnr}, and {least} is the "
+                "least for a shift",
             )
 
 
