@@ -86,7 +86,7 @@ def ways(detector, boxes):
 WAYS = ["map50", "cosine", "always right", "a head, no labels", "nothing"]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [pytest.param("map50", marks=pytest.mark.slow), *WAYS[1:]])  # its interval takes 2 s
 @pytest.mark.parametrize("ruin", RUINS)
 def test_a_ruined_detector_is_refused(detector, ways, way, ruin):
     pytest.importorskip("pycocotools")
