@@ -13,6 +13,12 @@ from edgedeploy.metrics.channel_groups import ChannelRanges, channel_axis, chann
 from edgedeploy.metrics.heads.decoder import Group
 from edgedeploy.values.quality import SQNR_FLOOR_DB, Agreement
 
+LEAST_GROUP_SQNR_DB = 10.0
+"""Of each group of channels of one output, with labels and without: a group whose error has more than a tenth of its
+power is mostly noise, and a metric that looks at boxes alone, or at a sum in which scores do not count, says nothing of
+it. Of 115 detections on 64 pictures an INT8 YOLOv8n kept all where its scores had 10.7 dB and more, 96 % at 7.1 dB and
+77 % at 5.4 dB; scores that were noise had -16 to 0 dB."""
+
 DeclaredGroups = Callable[[Sequence[tuple[int, ...]]], Mapping[str, Group]]
 """Gives the groups of outputs of these shapes, as `Decoder.groups` does; none where it does not know."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from edgedeploy.inference.onnxruntime import host_isa
+from edgedeploy.metrics.answers_kept import LEAST_KEPT_SHARE
+from edgedeploy.metrics.group_agreement import LEAST_GROUP_SQNR_DB
 from edgedeploy.metrics.heads.registry import head_task
 from edgedeploy.metrics.model_comparison import ModelComparison, SessionFigures
 from edgedeploy.optimize.guard.evaluation import Data, Evaluation, within
@@ -15,14 +17,10 @@ from edgedeploy.values.quality import Agreement, MetricTrust
 LEAST_SQNR_DB = 10.0
 """Where there are no labels, a result whose error has more than a tenth of the power of the signal is refused.
 8-bit networks that kept their accuracy were measured at 15 dB and more, one that had lost 19 % of its answers at 5."""
-LEAST_GROUP_SQNR_DB = 10.0
-"""The same for each group of channels of one output, with labels too: a metric that looks at boxes alone, or at a sum
-in which scores do not count, says nothing of the others. The scores of an INT8 YOLOv8n that were noise had -16 to 0 dB.
-"""
 LEAST_DEVIATION_SQNR_DB = 3.0
-"""The same held against what of a group depends on the input: a constant has 0. Most of a detector's boxes is where
-anchors lie: with the same boxes for every picture a YOLOv8n has 19 dB. An INT8 YOLOX that kept all of 152 detections
-had 5 dB, as boxes of anchors that see nothing are arbitrary."""
+"""Of a group of channels, held against what of it depends on the input: a constant has 0. Most of a detector's boxes is
+where anchors lie: with the same boxes for every picture a YOLOv8n has 19 dB. An INT8 YOLOX that kept all of 152
+detections had 5 dB, as boxes of anchors that see nothing are arbitrary."""
 MOST_DRIFT_SHARE = 0.5
 LEAST_DRIFTING_SQNR_DB = 15.0
 """Of the error of a group, quantizers were measured to make at most 0.27 one shift of a channel; where more is,
@@ -31,9 +29,6 @@ something moved as a whole, as boxes do when a stride is wrong. That is an objec
 LEAST_KEPT = 0.5
 """Of the detections, pixels or characters that the float model answers, under every metric: with half of them gone or
 others in their place, it is another model."""
-LEAST_KEPT_UNLABELLED = 0.95
-"""The same without labels. Of 115 detections on 64 pictures an INT8 YOLOv8n lost none at 10.7 dB of its scores, 4 % at
-7.1 dB and 23 % at 5.4 dB."""
 LEAST_TEXT_MATCH = 0.9
 """The same for text, which has no SQNR: a tenth of it may be another."""
 LEAST_TEXT_MATCH_GENERATED = 0.5
@@ -210,7 +205,7 @@ def _kept_violations(judged: SessionFigures, evaluation: Evaluation) -> Iterator
     kept = judged.kept
     if kept is None or evaluation.data.dataset is None:
         return
-    least = LEAST_KEPT if evaluation.metric is not None else LEAST_KEPT_UNLABELLED
+    least = LEAST_KEPT if evaluation.metric is not None else LEAST_KEPT_SHARE
     if kept.share < least and kept.count + kept.added - kept.kept > 1:
         share, limit = beside_limit(kept.share, least, decimals=1, unit="%")
         yield Violation(
