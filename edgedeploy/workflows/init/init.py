@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -138,7 +137,7 @@ def _with_best(
         pairs = [(head_in_words(one), (one, way)) for way, one in itertools.product(possible[:_USUAL_WAYS], heads)]
         tried = trials.of(pairs, lambda pair: _put(source, *pair), _FEW_SAMPLES)
         head = tried[0].guess[0]
-        guesses.append(_guess("head", head_in_words(head), trials.metric, _FEW_SAMPLES, _once_each(tried)))
+        guesses.append(_guess("head", head_in_words(head), _once_each(tried)))
     elif head is not None:
         guesses.append(Guess(key="head", value=head_in_words(head), reason="the only one that is stated or fits"))
     if len(possible) == 1:
@@ -149,8 +148,8 @@ def _with_best(
     swapped = with_swapped_colors(ranked[0].guess)
     if swapped is not None:
         ranked = [*ranked, *trials.of([(swapped.name, swapped)], lambda way: _put(source, head, way), _SAMPLES)]
-        ranked = sorted(ranked, key=lambda one: -one.figure if math.isfinite(one.figure) else math.inf)
-    guesses.append(_guess("preprocessing", ranked[0].name, trials.metric, _SAMPLES, ranked))
+        ranked = sorted(ranked, key=lambda one: one.rank)
+    guesses.append(_guess("preprocessing", ranked[0].name, ranked))
     return _put(source, head, ranked[0].guess)
 
 
@@ -158,9 +157,9 @@ def _put(source: DataSource, head: Head | None, way: WayOfPreparing) -> DataSour
     return structs.replace(source, head=head, preprocessing=way.keys)
 
 
-def _guess(key: str, value: str, metric: str, samples: int, tried: Sequence[Tried[Any]]) -> Guess:
-    reason = in_words(metric, samples, tried)
-    if len(tried) > 1 and (not math.isfinite(tried[0].figure) or tried[0].figure == tried[1].figure):
+def _guess(key: str, value: str, tried: Sequence[Tried[Any]]) -> Guess:
+    reason = in_words(tried)
+    if len(tried) > 1 and tried[0].rank == tried[1].rank:
         reason += "; nothing tells it from the next, so the more usual one was taken: check it"
     return Guess(key=key, value=value, reason=reason)
 

@@ -156,7 +156,8 @@ def test_the_head_is_the_one_that_finds_the_objects(tmp_path, normalized):
     assert found.contract.data.head is not None and found.contract.data.head.kind == "yolov8"
     assert found.contract.data.head.options == ({"normalized": True} if normalized else {})
     assert said(found, "task")[0] == "detection" and said(found, "metric")[0] == "map"
-    assert said(found, "head")[1].startswith("map over 12 samples is 1")
+    assert said(found, "head")[1].startswith("map over 3 samples is 1")
+    assert said(found, "calibration")[0] == str(folder)
 
 
 def test_outputs_that_no_head_fits_are_said(tmp_path):
