@@ -128,7 +128,7 @@ def test_a_disk_is_repaired_after_a_power_cut(board: BoardStatus) -> None:
 
 def test_a_second_board_beside_it(board: BoardStatus, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"{board.name}-2"
-    with emulated_board(name, target="rpi4", disk_mb=300, delete=True) as second:
+    with emulated_board(name, target="rpi4", minimal=True, disk_mb=300, delete=True) as second:
         assert output(second.address, "hostname") == name
         assert output(board.address, "hostname") == board.name
         assert board_access(name).port != board_access(board.name).port
