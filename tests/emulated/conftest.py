@@ -1,4 +1,7 @@
-"""One emulated board for all tests of a session, in the developer's cache (its image takes a while to build)."""
+"""Emulated boards for all tests of a process, in the developer's cache (an image takes a while to build).
+
+What is brought to a board once is there for the next test: the runtime alone takes half a minute.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,16 @@ import pytest
 
 from edgedeploy.device.emulator.board import BoardStatus, board_down, board_list, emulated_board
 
+_TOGETHER = {"test_ship": "counting", "test_instructions": "counting"}
+"""Files that need the same boards. Every other file is a group of its own."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of a group run in one process (`--dist loadgroup`)."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.xdist_group(_TOGETHER.get(item.path.stem, item.path.stem)))
+
 
 @pytest.fixture(scope="session")
 def board() -> Iterator[BoardStatus]:
@@ -19,4 +32,12 @@ def board() -> Iterator[BoardStatus]:
         if other.name.startswith("pytest-") and not Path(f"/proc/{owner}").exists():
             board_down(other.name, delete=True)  # of a session that was killed
     with emulated_board(f"pytest-{os.getpid()}", target="rpi4", os="bookworm", delete=True) as status:
+        yield status
+
+
+@pytest.fixture(scope="session")
+def counting(board: BoardStatus) -> Iterator[BoardStatus]:
+    """The board beside it whose clock counts instructions: the one that the guard takes for it."""
+    name = f"{board.name}-counting"
+    with emulated_board(name, target="rpi4", os="bookworm", counting=True, delete=True) as status:
         yield status

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +16,6 @@ from edgedeploy.workflows.judges import speed_judge
 pytestmark = pytest.mark.emulated
 
 FEEDS = [{"x": np.random.default_rng(seed).standard_normal((1, 3, 48, 192), np.float32)} for seed in range(3)]
-
-
-@pytest.fixture(scope="module")
-def counting() -> Iterator[BoardStatus]:
-    with emulated_board(
-        f"pytest-{os.getpid()}-count", target="rpi4", os="bookworm", counting=True, delete=True
-    ) as status:
-        yield status
 
 
 @pytest.fixture(scope="module")

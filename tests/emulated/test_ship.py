@@ -24,7 +24,9 @@ latency_p90_max_ms = 0.001
 """
 
 
-def test_figures_come_from_the_board_and_emulated_time_breaks_nothing(board: BoardStatus, tmp_path: Path) -> None:
+def test_figures_come_from_the_board_and_emulated_time_breaks_nothing(
+    board: BoardStatus, counting: BoardStatus, tmp_path: Path
+) -> None:
     shipment = api.ship(api.load_contract(hand_over(tmp_path / "in", limits=_LIMITS, samples=32)), board.address)
     assert shipment.bundle and shipment.bundle.target == "rpi4"
     assert shipment.measurement and shipment.measurement.accuracy and shipment.measurement.timing
@@ -35,6 +37,7 @@ def test_figures_come_from_the_board_and_emulated_time_breaks_nothing(board: Boa
     assert shipment.measurement.timing.clock == "emulated"
     assert shipment.measurement.timing.summary.n > 0
     assert shipment.measurement.accuracy.samples == 32
+    assert counting.name == f"{board.name}-counting"
     # The guard judged on a board what it judges there for `optimize --on board:…`: answers and instructions.
     judged = {execution.arithmetic: execution for execution in shipment.evidence.executions}
     assert judged["board"].isa.startswith(board.address) and judged["board"].agreement.samples >= 16
