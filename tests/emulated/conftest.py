@@ -13,16 +13,6 @@ import pytest
 
 from edgedeploy.device.emulator.board import BoardStatus, board_down, board_list, emulated_board
 
-_TOGETHER = {"test_ship": "counting", "test_instructions": "counting"}
-"""Files that need the same boards. Every other file is a group of its own."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests of a group run in one process (`--dist loadgroup`)."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group(_TOGETHER.get(item.path.stem, item.path.stem)))
-
 
 @pytest.fixture(scope="session")
 def board() -> Iterator[BoardStatus]:
