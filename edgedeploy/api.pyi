@@ -36,6 +36,8 @@ from edgedeploy.verdict.baseline import compare as compare
 from edgedeploy.compile.build import compile_model as compile
 from edgedeploy.device.address import connect as connect
 from edgedeploy.deploy.releases import current_release as current_release
+from edgedeploy.workflows.data_show.show import data_show as data_show
+from edgedeploy.datasets.source import stated_source as data_source
 from edgedeploy.workflows.demo.demo import demo as demo
 from edgedeploy.workflows.demo.hand_over import demo_hand_over as demo_hand_over
 from edgedeploy.measure.evaluate import disagreements as disagreements
@@ -66,6 +68,7 @@ from edgedeploy.optimize.optimize import optimize as optimize
 from edgedeploy.deploy.releases import other_release as other_release
 from edgedeploy.bundle.build import pack_bundle as pack_bundle
 from edgedeploy.targets.roofline import peak_macs_per_s as peak_macs_per_s
+from edgedeploy.datasets.preprocessing.presets import preset_names as preset_names
 from edgedeploy.device.probe.probe import probe as probe
 from edgedeploy.workflows.measure_verified import profile as profile
 from edgedeploy.deploy.push import push as push
@@ -133,6 +136,8 @@ __all__ = [
     "compile",
     "connect",
     "current_release",
+    "data_show",
+    "data_source",
     "demo",
     "demo_hand_over",
     "disagreements",
@@ -163,6 +168,7 @@ __all__ = [
     "other_release",
     "pack_bundle",
     "peak_macs_per_s",
+    "preset_names",
     "probe",
     "profile",
     "push",

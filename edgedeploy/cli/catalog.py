@@ -6,6 +6,7 @@ GROUPS: dict[str, dict[str, str]] = {
     # Written here so that --help imports none of the modules of the commands.
     "Model": {
         "inspect": "Show a model's shapes, parameters, MACs, bytes and operators.",
+        "data": "Show what a model will see of a dataset.",
         "contract": "Write, show or check a contract.",
         "recipes": "List the recipes, or show one in full.",
         "optimize": "Make a model smaller and faster, without making it worse.",

@@ -26,7 +26,8 @@ class DataReader(Struct, frozen=True, kw_only=True):
 
     name: str
     """As `format = "…"` names it, e.g. `"coco"`."""
-    task: Task
+    task: Task | None
+    """What such data is for; None where it can be for any."""
     rank: int
     """The lower one is taken where two recognize the same path."""
     recognize: Callable[[Path, DataSource], str]

@@ -30,6 +30,7 @@ from edgedeploy.metrics.registry import check_metric, chosen_metric
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.stats.rounding import at_least, at_most, beside_limit
 from edgedeploy.values.bundle import Release
+from edgedeploy.values.data import DatasetSpec, dataset_name
 from edgedeploy.values.drop import drop_of
 from edgedeploy.values.head import Head
 from edgedeploy.values.measurement import Accuracy, Measurement
@@ -40,7 +41,7 @@ from edgedeploy.values.quality import Broken
 def test(
     connection: Connection,
     release: Release,
-    evaluation: str,
+    evaluation: DatasetSpec,
     *,
     metric: str | None = None,
     head: Head | None = None,
@@ -100,7 +101,9 @@ def test(
             return observe(talk, connection, release)
 
     observed = _through_cuts(go_on, lambda: tally.feeds, connection, progress)
-    return structs.replace(observed, accuracy=tally.accuracy(evaluation, dataset, is_limited=limit is not None))
+    return structs.replace(
+        observed, accuracy=tally.accuracy(dataset_name(evaluation), dataset, is_limited=limit is not None)
+    )
 
 
 def _through_cuts(
@@ -160,6 +163,8 @@ class _Tally:
             agreement=self._agreement.figure(),
             by_output={printable(name): agreement for name, agreement in self._by_output.figures().items()},
             partial=partial,
+            skipped=dataset.skipped_count,
+            skipped_samples=tuple(printable(each) for each in dataset.skipped),
             classes=self._by_class.figure() if self._by_class is not None else None,
             broken=self._broken(),
         )

@@ -32,6 +32,7 @@ from edgedeploy.model.load import is_tflite
 from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.contract import Contract, Outcome, Verdict, VerdictLine
+from edgedeploy.values.data import dataset_name
 from edgedeploy.values.metric_facts import is_share_metric, metric_facts, reads_scores
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.quality import MetricFigure
@@ -40,6 +41,8 @@ from edgedeploy.verdict.contract import dataset_spec, has_expired, load_contract
 _DROP = 0.01
 """What a proposed contract lets the device lose: the budget that `optimize --max-drop` has in the documentation."""
 _HASH_DIGITS = 12
+_OF_THE_METRIC = ("data.metric", "data.head.kind", "data.evaluation.head.kind")
+"""Keys of a contract that may name code which is imported to find its metric."""
 
 Value = TypeVar("Value")
 
@@ -145,7 +148,7 @@ def _hand_over_lines(contract: Contract, today: datetime.date, code: Mapping[str
         yield _judged("model.expires", str(model.expires), str(today), holds, "today" if holds else "ask for a new one")
     if facts is not None:
         yield from _data_lines(contract, facts, code)
-    if "data.metric" in code:
+    if not code.keys().isdisjoint(_OF_THE_METRIC):
         yield _not_run("data.metric", data.metric)
     else:
         _, reason = _tried(lambda: _metric_of(contract, facts))
@@ -180,7 +183,7 @@ def _data_lines(contract: Contract, facts: ModelFacts, code: Mapping[str, str]) 
     elif contract.data.calibration is not None:
         spec = contract.data.calibration
         calibration, reason = _tried(lambda: open_dataset(dataset_spec(contract, spec), facts.inputs))
-        yield _judged("data.calibration", "fits", _samples(calibration), not reason, reason or spec)
+        yield _judged("data.calibration", "fits", _samples(calibration), not reason, reason or dataset_name(spec))
 
 
 def _not_run(key: str, wanted: str) -> VerdictLine:
@@ -199,11 +202,13 @@ def _evaluation_lines(contract: Contract, facts: ModelFacts) -> Iterator[Verdict
     evaluation, reason = _tried(lambda: open_dataset(dataset_spec(contract, data.evaluation), facts.inputs))
     if evaluation is not None and not evaluation.has_labels:
         reason = "it has no labels, so that nothing can be promised of the model"
-    yield _judged("data.evaluation", "fits, labelled", _samples(evaluation), not reason, reason or data.evaluation)
+    yield _judged(
+        "data.evaluation", "fits, labelled", _samples(evaluation), not reason, reason or dataset_name(data.evaluation)
+    )
     if data.evaluation_sha256 is not None:
         found, reason = (None, reason) if evaluation is None else _tried(lambda: evaluation.sha256)
         wanted = data.evaluation_sha256[:_HASH_DIGITS]
-        yield _line("data.evaluation_sha256", wanted, _short(found), reason or data.evaluation)
+        yield _line("data.evaluation_sha256", wanted, _short(found), reason or dataset_name(data.evaluation))
 
 
 def _tried(do: Callable[[], Value]) -> tuple[Value | None, str]:
