@@ -23,6 +23,7 @@ from edgedeploy.foundation.errors import DatasetError, InvalidFileError
 from edgedeploy.foundation.reading import read_start
 from edgedeploy.values.data import DataSource, Task
 from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.preprocessing import ImagePreprocessing
 
 _START_BYTES = 4096
 _KEYS = (b'"images"', b'"annotations"', b'"licenses"', b'"info"', b'"categories"')
@@ -160,4 +161,6 @@ def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Data
     return PictureDataset(source, pictures, inputs, task)
 
 
-READER = DataReader(name="coco", task="detection", rank=20, recognize=_recognize, open=_open)
+READER = DataReader(
+    name="coco", task="detection", rank=20, recognize=_recognize, open=_open, preprocessing=ImagePreprocessing
+)

@@ -22,6 +22,7 @@ from edgedeploy.foundation.errors import DatasetError, InvalidFileError
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.labels import NOT_JUDGED
 from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.preprocessing import ImagePreprocessing
 
 _PICTURES = ("images", "imgs", "image", "JPEGImages", "img")
 _MASKS = ("masks", "mask", "SegmentationClass", "annotations", "labels", "segmentations")
@@ -115,4 +116,6 @@ def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Data
     return PictureDataset(source, MaskedPictures(files, source), inputs, source.task or READER.task)
 
 
-READER = DataReader(name="masks", task="segmentation", rank=40, recognize=_recognize, open=_open)
+READER = DataReader(
+    name="masks", task="segmentation", rank=40, recognize=_recognize, open=_open, preprocessing=ImagePreprocessing
+)

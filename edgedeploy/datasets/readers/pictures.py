@@ -15,6 +15,7 @@ from edgedeploy.datasets.preprocessing.images import PreparedPicture
 from edgedeploy.datasets.reader import DataReader
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.preprocessing import ImagePreprocessing
 
 
 class BarePictures(PictureSet):
@@ -50,4 +51,6 @@ def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Data
     return PictureDataset(source, BarePictures(path), inputs, source.task or None)
 
 
-READER = DataReader(name="pictures", task=None, rank=90, recognize=_recognize, open=_open)
+READER = DataReader(
+    name="pictures", task=None, rank=90, recognize=_recognize, open=_open, preprocessing=ImagePreprocessing
+)
