@@ -51,6 +51,8 @@ class Dataset(ABC):
     """In the order of the labels' numbers; empty where the data has none."""
     preprocessing: Preprocessing | None = None
     """What is done to each sample, complete; None where the data holds what the model takes."""
+    notes: tuple[str, ...] = ()
+    """What was done to the data that nobody declared, a sentence each: «classes are numbered in sorted order»."""
     skipped: tuple[str, ...] = ()
     """The first 20 samples that were left out so far, as they cannot be read, each with the reason."""
     skipped_count: int = 0

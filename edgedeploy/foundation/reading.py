@@ -95,6 +95,9 @@ LICENCE_TEXT = ReadLimit(
 SEARCH_JOURNAL = ReadLimit(
     what="the journal of a search", size_bytes=64_000_000, reason="some 300 bytes for each trial and layer"
 )
+TOKENIZER = ReadLimit(
+    what="a tokenizer.json", size_bytes=128_000_000, reason="vocabularies of 260,000 pieces take some 35 MB"
+)
 
 PICTURE = ReadLimit(
     what="a picture",
