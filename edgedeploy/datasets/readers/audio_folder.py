@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -58,7 +59,8 @@ class AudioFolder(Recordings):
     def _sounds(self, folder: str) -> list[str]:
         path = self._path / folder
         try:
-            return sorted(each.name for each in path.iterdir() if _is_sound(each.name) and each.is_file())
+            with os.scandir(path) as entries:
+                return sorted(each.name for each in entries if _is_sound(each.name) and each.is_file())
         except OSError as error:
             raise InvalidFileError(f"{path} cannot be read", why=error.strerror or str(error)) from error
 

@@ -25,7 +25,7 @@ from edgedeploy.values.model import TensorFacts
 from edgedeploy.values.preprocessing import TablePreprocessing
 
 Rows = Callable[[Path, OnBroken], Iterator[ManifestRow]]
-_MOST_WINDOW = 1_000_000
+_MOST_WINDOW = 100_000
 
 
 class _ReadRow(Struct, frozen=True, eq=False):
