@@ -61,4 +61,5 @@ def test_data_show_says_what_nobody_declared(tmp_path):
     summary = data_show(str(tmp_path / "data.toml"), tmp_path / "model.onnx")
     assert (summary.format, summary.samples, summary.task) == ("csv", 3, "classification")
     assert "0 'no', 1 'yes'" in summary.notes[0]
+    assert summary.preprocessing[0] == "fill = {'age': 28.0}" and len(summary.preprocessing) == 4
     assert [(each.name, each.count) for each in summary.classes] == [("no", 1), ("yes", 2)]

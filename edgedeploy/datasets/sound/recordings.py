@@ -106,6 +106,8 @@ class Recordings(PreparedSamples):
             count += 1
         if self._kind in ("class", "spans"):
             self._classes.decide(self.spec)
+            if self._kind == "class" and not self._classes.is_of_classes and not self._source.task:
+                self.task = "series"
             if self._kind == "spans" and not self._classes.is_of_classes:
                 raise DatasetError(f"{self.spec}: the labels of its spans are no classes")
         if self._classes.is_named:
