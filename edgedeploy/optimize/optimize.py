@@ -205,6 +205,7 @@ def _evidence(request: OptimizeRequest, outcome: OptimizeOutcome) -> Evidence:
         calibration_samples=calibrated,
         evaluation_sha256=request.data.evaluation_sha256,
         source_metric=guard_result.source_metric,
+        metric_trust=guard_result.metric_trust,
         max_drop=request.drop.amount,
         max_drop_relative=request.drop.relative,
         executions=guard_result.executions,

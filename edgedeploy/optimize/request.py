@@ -137,6 +137,7 @@ def open_request(
         check_metric(metric)
     content = read_file(model, MODEL) if facts.format == "tflite" else load_onnx(model).SerializeToString()
     data = open_datasets(calibration, evaluation, facts, content)
+    declared = head or (data.evaluation.head if data.evaluation is not None else None)
     return OptimizeRequest(
         source=SourceModel(
             path=model, facts=inspect_model(model, data.shapes), name=model_name(model), content=content
@@ -147,7 +148,7 @@ def open_request(
         metric=_judging(metric, head, data, output_names),
         drop=drop,
         classifies=reads_scores(metric),
-        decoder=find_head(head, output_names) if head else None,
+        decoder=find_head(declared, output_names) if declared else None,
         target=target,
         speed=speed,
         speed_unjudged=speed_unjudged,

@@ -50,6 +50,8 @@ NOT_RUN = {
 
 SYNOPSES = {
     "inspect MODEL": ["inspect model.onnx"],
+    "init MODEL DATA": ["init model.onnx labeled.npz -o guessed.toml"],
+    "data show DATA": ["data show labeled.npz --model model.onnx"],
     "recipes [NAME]": ["recipes", "recipes int8"],
     "targets [NAME]": ["targets", "targets rpi4"],
     "optimize MODEL": ["optimize model.onnx --recipe weights-int8 --evaluation labeled.npz --on none -o out.onnx"],

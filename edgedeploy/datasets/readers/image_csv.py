@@ -22,6 +22,7 @@ from edgedeploy.datasets.reader import DataReader
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.preprocessing import ImagePreprocessing
 
 _MANIFESTS = ("labels.csv", "metadata.csv", "annotations.csv")
 _FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_path", "path", "filepath", "picture", "img")
@@ -201,4 +202,6 @@ def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Data
     return PictureDataset(source, pictures, inputs, source.task or ("classification" if is_class else None))
 
 
-READER = DataReader(name="image-csv", task="classification", rank=50, recognize=_recognize, open=_open)
+READER = DataReader(
+    name="image-csv", task="classification", rank=50, recognize=_recognize, open=_open, preprocessing=ImagePreprocessing
+)

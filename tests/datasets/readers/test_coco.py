@@ -11,7 +11,7 @@ import pytest
 from support.pictures import LETTERBOX, PICTURE, STRETCH, coco
 
 from edgedeploy.datasets.dataset import open_dataset
-from edgedeploy.foundation.errors import DatasetError
+from edgedeploy.foundation.errors import DatasetError, InvalidFileError
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.labels import Detections
 
@@ -140,6 +140,13 @@ def test_the_layout_of_the_original_is_found_by_split(tmp_path):
     assert len(only(folder / "annotations/instances_val2017.json").boxes) == 1
     with pytest.raises(DatasetError, match="several annotation files"):
         only(folder)
+
+
+def test_a_part_that_is_not_there_is_an_error(tmp_path):
+    """Its split was passed over, so that training and judging data were the same."""
+    folder = coco(tmp_path / "set", [{"bbox": [0, 0, 4, 4]}])
+    with pytest.raises(InvalidFileError, match="no annotation file of COCO for the part 'train'"):
+        only(folder, format="coco", split="train")
 
 
 def test_without_annotations_there_are_no_labels(tmp_path):
