@@ -18,6 +18,7 @@ from edgedeploy.datasets.splits import SPLITS, split_folder
 from edgedeploy.foundation.errors import DatasetError, InvalidFileError
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.preprocessing import AudioPreprocessing
 
 
 class AudioFolder(Recordings):
@@ -90,4 +91,11 @@ def _recognize(path: Path, source: DataSource) -> str:
     return f"its folder {found.relative_to(path)} holds recordings" if found else ""
 
 
-READER = DataReader(name="audio-folder", task="classification", rank=40, recognize=_recognize, open=AudioFolder)
+READER = DataReader(
+    name="audio-folder",
+    task="classification",
+    rank=40,
+    recognize=_recognize,
+    open=AudioFolder,
+    preprocessing=AudioPreprocessing,
+)
