@@ -34,11 +34,12 @@ from edgedeploy.verdict.baseline import check_baseline as check_baseline
 from edgedeploy.workflows.contract import check_hand_over as check_hand_over
 from edgedeploy.bundle.signature import check_key as check_key
 from edgedeploy.verdict.baseline import compare as compare
-from edgedeploy.compile.build import compile_model as compile
+from edgedeploy.workflows.compile import compile_bundle as compile
 from edgedeploy.device.address import connect as connect
 from edgedeploy.deploy.releases import current_release as current_release
 from edgedeploy.workflows.data_show.show import data_show as data_show
 from edgedeploy.datasets.source import stated_source as data_source
+from edgedeploy.workflows.compile import declared_preprocessing as declared_preprocessing
 from edgedeploy.workflows.demo.demo import demo as demo
 from edgedeploy.workflows.demo.hand_over import demo_hand_over as demo_hand_over
 from edgedeploy.measure.evaluate import disagreements as disagreements
@@ -141,6 +142,7 @@ __all__ = [
     "current_release",
     "data_show",
     "data_source",
+    "declared_preprocessing",
     "demo",
     "demo_hand_over",
     "disagreements",

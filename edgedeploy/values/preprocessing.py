@@ -42,6 +42,28 @@ class ImagePreprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Of the model's input; empty: as its shape tells (where one of the two axes has 1 or 3 channels)."""
 
 
+class EmbeddedPreprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Preprocessing that is inside a model: its input takes pictures, uint8, shape (batch, height, width, channels),
+    the channels red, green and blue, or one of gray."""
+
+    declared: ImagePreprocessing
+    """What is done in all, its preset written out for this model."""
+    resizes: bool
+    """The input takes pictures as they are decoded; without, they come resized, padded and cropped, and all that is
+    left (scale, mean, std, layout, the order of colors) is inside."""
+    height: int
+    """Of what the rest of the model takes; boxes, points and masks are in pixels of it."""
+    width: int
+    absorbed: tuple[Literal["scale", "mean", "color"], ...] = ()
+    """What is done by the weights of the first convolution, not by operators of its own."""
+    outside: str = ""
+    """Why resizing is not inside; empty where it is, or where nothing is resized."""
+    input_difference: float = 0.0
+    """The largest found between what is done inside and what is declared, in levels of 255."""
+    answer_difference: float = 0.0
+    """The largest found between the answers: Euclidean norm of the difference over that of the output."""
+
+
 class AudioPreprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table `[preprocessing]` for recordings. The steps are done in the order of the fields."""
 

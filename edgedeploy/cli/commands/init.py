@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "--task",
     type=click.Choice(typing.get_args(Task)),
     metavar="TASK",
-    help=f"What the model is for: {', '.join(typing.get_args(Task))}.  [default: as format or labels tell]",
+    help=f"What the model is for: {', '.join(typing.get_args(Task))}.  [default: guessed]",
 )
 @click.option(
     "--metric",

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from edgedeploy.datasets.preprocessing.layout import picture_size
 from edgedeploy.foundation.errors import DatasetError, UnknownNameError
 from edgedeploy.foundation.suggest import did_you_mean
 from edgedeploy.values.model import TensorFacts
-from edgedeploy.values.preprocessing import ImagePreprocessing
+from edgedeploy.values.preprocessing import EmbeddedPreprocessing, ImagePreprocessing
 
 
 class ImagePreset(Struct, frozen=True, kw_only=True):
@@ -84,8 +84,11 @@ def resolve(table: Mapping[str, Any], tensor: TensorFacts | None = None) -> Imag
 
     Raises:
         UnknownNameError: there is no preset of that name.
-        DatasetError: a key is unknown, or its value is not what it can have.
+        DatasetError: a key is unknown, its value is not what it can have, or the model has another preprocessing
+            inside.
     """
+    if tensor is not None and tensor.preprocessing is not None:
+        return _inside(table, tensor.name, tensor.preprocessing)
     name = table.get("preset", "")
     keys: dict[str, Any] = {}
     if name:
@@ -94,6 +97,34 @@ def resolve(table: Mapping[str, Any], tensor: TensorFacts | None = None) -> Imag
     if "resize" in table or "size" in table:
         keys = {key: value for key, value in keys.items() if key not in ("size", "crop")}
     return _declared({**keys, **table})
+
+
+def _inside(table: Mapping[str, Any], name: str, embedded: EmbeddedPreprocessing) -> ImagePreprocessing:
+    """Return what is inside a model, which a table may repeat and not contradict; the pictures come red first."""
+    inside, size = embedded.declared, (embedded.height, embedded.width)
+    if table:
+        channels = 1 if inside.color == "gray" else 3
+        shape = (1, *size, channels) if inside.layout == "nhwc" else (1, channels, *size)
+        before = TensorFacts(name=name, dtype="float32", shape=shape)
+        said = resolve({**table, "layout": inside.layout or "nchw"}, before)
+        differing = [
+            key
+            for key in ImagePreprocessing.__struct_fields__
+            if key not in ("preset", "layout") and _value(said, key, size) != _value(inside, key, size)
+        ]
+        if differing:
+            key = differing[0]
+            raise DatasetError(
+                f"[preprocessing] of the data is not the one inside the model: {key} = {getattr(said, key)!r}",
+                why=f"the model was compiled with {key} = {getattr(inside, key)!r}",
+                hint="correct the data's table, or compile the model again with that",
+            )
+    return structs.replace(inside, color="gray" if inside.color == "gray" else "rgb")
+
+
+def _value(declared: ImagePreprocessing, key: str, size: tuple[int, int]) -> Any:
+    value = getattr(declared, key)
+    return size if key == "size" and value is None and declared.resize != "none" else value
 
 
 def _find(name: str) -> ImagePreset:
@@ -114,7 +145,7 @@ def _keys_of(preset: ImagePreset, declared: ImagePreprocessing, tensor: TensorFa
     if preset.crop_ratio is None:
         return {**preset.keys, "size": (height, width)}
     kept = declared.crop or (height, width)
-    shorter = round(min(kept) / preset.crop_ratio)
+    shorter = round(max(kept) / preset.crop_ratio)  # so that every picture has all that is kept
     return {**preset.keys, "size": (shorter, shorter), "crop": kept}
 
 
