@@ -32,10 +32,12 @@ from edgedeploy.workflows.init.first_look import (
     with_format,
     with_part,
 )
-from edgedeploy.workflows.init.trials import Trials, Tried, in_words, is_chance
+from edgedeploy.workflows.init.trials import Trials, Tried, in_words, is_chance, is_close
 
 _SAMPLES, _FEW_SAMPLES = 32, 12
 """On which ways of preparing are compared; and pairs of a head and one of the two most usual ways."""
+_MANY_SAMPLES, _MOST_CLOSE = 128, 4
+"""On which those are compared again that chance may have ordered."""
 _USUAL_WAYS = 2
 _HEADED: tuple[Task, ...] = ("detection", "instance-segmentation", "keypoints", "segmentation", "speech")
 """Tasks whose answers a head reads from the outputs."""
@@ -155,6 +157,9 @@ def _with_best(
     if swapped is not None:
         ranked = [*ranked, *trials.of([(swapped.name, swapped)], lambda way: _put(source, head, way), _SAMPLES)]
         ranked = sorted(ranked, key=lambda one: one.rank)
+    close = [one for one in ranked if is_close(one.figure, ranked[0].figure)][:_MOST_CLOSE]
+    if len(close) > 1:
+        ranked = trials.of([(one.name, one.guess) for one in close], lambda way: _put(source, head, way), _MANY_SAMPLES)
     found = _guess("preprocessing", ranked[0].name, ranked)
     if is_chance(ranked[0].figure, model_classes(trials.facts, task, head)):
         found = structs.replace(found, reason=f"{found.reason}; {_NO_BETTER_THAN_CHANCE}")
@@ -170,6 +175,8 @@ def _guess(key: str, value: str, tried: Sequence[Tried[Any]]) -> Guess:
     reason = in_words(tried)
     if len(tried) > 1 and tried[0].rank == tried[1].rank:
         reason += "; nothing tells it from the next, so the more usual one was taken: check it"
+    elif len(tried) > 1 and is_close(tried[1].figure, tried[0].figure):
+        reason += "; chance may be why it is before the next: check it"
     return Guess(key=key, value=value, reason=reason)
 
 
