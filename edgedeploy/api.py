@@ -59,6 +59,8 @@ _NAMES = {
     "evidence_path": "optimize.optimize:evidence_path",
     "gate": "workflows.gate.gate:gate",
     "GateSettings": "workflows.gate.request:GateSettings",
+    "init": "workflows.init.init:init_contract",
+    "InitSettings": "workflows.init.init:InitSettings",
     "inspect": "model.inspect:inspect_model",
     "judges": "workflows.judges:judges",
     "LEAST_PAIRS": "stats.paired_ratio:LEAST_PAIRS",

@@ -7,6 +7,7 @@ from edgedeploy.device.connection import Connection as Connection
 from edgedeploy.deploy.status import DeviceStatus as DeviceStatus
 from edgedeploy.foundation.errors import EdgedeployError as EdgedeployError
 from edgedeploy.workflows.gate.request import GateSettings as GateSettings
+from edgedeploy.workflows.init.init import InitSettings as InitSettings
 from edgedeploy.stats.paired_ratio import LEAST_PAIRS as LEAST_PAIRS
 from edgedeploy.workflows.judges import NOBODY as NOBODY
 from edgedeploy.workflows.contract import Proposal as Proposal
@@ -48,6 +49,7 @@ from edgedeploy.device.emulator.board import emulated_board as emulated_board
 from edgedeploy.optimize.optimize import evidence_path as evidence_path
 from edgedeploy.workflows.gate.gate import gate as gate
 from edgedeploy.metrics.heads.registry import head_names as head_names
+from edgedeploy.workflows.init.init import init_contract as init
 from edgedeploy.model.inspect import inspect_model as inspect
 from edgedeploy.workflows.judges import judges as judges
 from edgedeploy.deploy.releases import list_releases as list_releases
@@ -108,6 +110,7 @@ __all__ = [
     "DeviceStatus",
     "EdgedeployError",
     "GateSettings",
+    "InitSettings",
     "LEAST_PAIRS",
     "NOBODY",
     "Proposal",
@@ -149,6 +152,7 @@ __all__ = [
     "evidence_path",
     "gate",
     "head_names",
+    "init",
     "inspect",
     "judges",
     "list_releases",

@@ -24,7 +24,7 @@ from edgedeploy.datasets.callable_dataset import CallableDataset
 from edgedeploy.datasets.foreign import refuse_foreign
 from edgedeploy.datasets.npz_file import NpzFileDataset
 from edgedeploy.datasets.npz_folder import NpzFolderDataset, holds_npz
-from edgedeploy.datasets.reader import find_reader, recognized
+from edgedeploy.datasets.reader import DataReader, find_reader, recognized
 from edgedeploy.datasets.source import load_source
 from edgedeploy.foundation.callables import is_object_name, load_callable
 from edgedeploy.foundation.errors import DatasetError
@@ -84,6 +84,20 @@ def _opened(source: DataSource, inputs: Sequence[TensorFacts], name: str) -> Dat
         dataset.format, why = _ARRAYS, "it holds arrays"
     dataset.spec, dataset.why = name, why
     return dataset
+
+
+def reader_of(source: DataSource) -> tuple[DataReader, str] | None:
+    """Return the reader that opens a source, and what told it; None of arrays and callables.
+
+    Raises:
+        UnknownNameError: the source names a format that there is not.
+    """
+    path = Path(source.path)
+    if source.format:
+        return None if source.format == _ARRAYS else (find_reader(source.format), "it is declared")
+    if path.suffix == ".npz" or not path.exists() or (path.is_dir() and holds_npz(path)):
+        return None
+    return recognized(path, source)
 
 
 def _arrays(name: str, path: Path, inputs: Sequence[TensorFacts]) -> Dataset:

@@ -104,11 +104,11 @@ def sample_path(named: object, folder: Path, where: str) -> Path:
         inside = Path(named).is_absolute() or path.is_relative_to(folder.resolve())
         regular = inside and path.is_file()
     except (OSError, RuntimeError, ValueError) as error:
-        raise DatasetError(f"{where}: cannot look at {named!r}", why=str(error)) from error
+        raise DatasetError(f"{where}: cannot look at {named!r:.200}", why=str(error)) from error
     if not inside:
-        raise DatasetError(f"{where}: {named!r} leads out of the folder {folder}")
+        raise DatasetError(f"{where}: {named!r:.200} leads out of the folder {folder}")
     if not regular:
-        raise DatasetError(f"{where}: {named!r} is no file", why=f"looked for {path}")
+        raise DatasetError(f"{where}: {named!r:.200} is no file", why=f"looked in {folder}")
     return path
 
 

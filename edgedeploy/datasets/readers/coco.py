@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from edgedeploy.foundation.errors import DatasetError, InvalidFileError
 from edgedeploy.foundation.reading import read_start
 from edgedeploy.values.data import DataSource, Task
 from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.preprocessing import ImagePreprocessing
 
 _START_BYTES = 4096
 _KEYS = (b'"images"', b'"annotations"', b'"licenses"', b'"info"', b'"categories"')
@@ -58,7 +60,7 @@ class CocoPictures(ManyLabels):
         return len(self._names)
 
     def path(self, place: int) -> Path:
-        return inside(self._folder, self._names[place], self.listed_in(place))
+        return inside(self._folder, self._names[place], functools.partial(self.listed_in, place))
 
     def name(self, place: int) -> str:
         return self._names[place]
@@ -132,8 +134,11 @@ def _found(path: Path, source: DataSource) -> tuple[list[Path], Path]:
     if path.is_file():
         return [path], path.parent
     for folder in (path / _ANNOTATIONS, path, path / source.split):
-        if found := sorted(folder / name for name in first_names(folder) if _is_coco(folder / name)):
-            return [one for one in found if source.split in one.stem] or found, path
+        found = sorted(folder / name for name in first_names(folder) if _is_coco(folder / name))
+        if folder != path / source.split or not source.split:
+            found = [one for one in found if source.split in one.stem]
+        if found:
+            return found, path
     return [], path
 
 
@@ -148,8 +153,9 @@ def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Data
     prefix = "person_keypoints" if task == "keypoints" else "instances"
     found = [one for one in found if one.stem.startswith(prefix)] or found
     if not found:
+        of_split = f" for the part {source.split!r}" if source.split else ""
         raise InvalidFileError(
-            f"{path} has no annotation file of COCO", hint='name it: labels = "FILE.json" in a data.toml'
+            f"{path} has no annotation file of COCO{of_split}", hint='name it: labels = "FILE.json" in a data.toml'
         )
     if len(found) > 1:
         raise DatasetError(
@@ -160,4 +166,6 @@ def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Data
     return PictureDataset(source, pictures, inputs, task)
 
 
-READER = DataReader(name="coco", task="detection", rank=20, recognize=_recognize, open=_open)
+READER = DataReader(
+    name="coco", task="detection", rank=20, recognize=_recognize, open=_open, preprocessing=ImagePreprocessing
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from edgedeploy.datasets.reader import DataReader
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.preprocessing import ImagePreprocessing
 
 _MANIFESTS = ("labels.csv", "metadata.csv", "annotations.csv")
 _FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_path", "path", "filepath", "picture", "img")
@@ -66,7 +68,7 @@ class ListedPictures(PictureSet):
         return len(self._names)
 
     def path(self, place: int) -> Path:
-        return inside(self._folder, self._names[place], self.listed_in(place))
+        return inside(self._folder, self._names[place], functools.partial(self.listed_in, place))
 
     def name(self, place: int) -> str:
         return self._names[place]
@@ -201,4 +203,6 @@ def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Data
     return PictureDataset(source, pictures, inputs, source.task or ("classification" if is_class else None))
 
 
-READER = DataReader(name="image-csv", task="classification", rank=50, recognize=_recognize, open=_open)
+READER = DataReader(
+    name="image-csv", task="classification", rank=50, recognize=_recognize, open=_open, preprocessing=ImagePreprocessing
+)

@@ -21,6 +21,7 @@ from edgedeploy.datasets.splits import SPLITS, split_folder
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.preprocessing import ImagePreprocessing
 
 
 class ClassFolders(PictureSet):
@@ -91,4 +92,11 @@ def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Data
     )
 
 
-READER = DataReader(name="imagefolder", task="classification", rank=80, recognize=_recognize, open=_open)
+READER = DataReader(
+    name="imagefolder",
+    task="classification",
+    rank=80,
+    recognize=_recognize,
+    open=_open,
+    preprocessing=ImagePreprocessing,
+)

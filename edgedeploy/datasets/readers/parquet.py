@@ -17,6 +17,7 @@ from edgedeploy.foundation.reading import open_file
 from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.preprocessing import TablePreprocessing
 
 _ROWS = 256
 """That are in memory at once."""
@@ -75,4 +76,11 @@ def _rows(path: Path, arrow: Any, columns: Sequence[str] | None) -> Iterator[Man
                 yield ManifestRow(number, fields)
 
 
-READER = DataReader(name="parquet", task=None, rank=60, recognize=_recognize, open=_open)
+READER = DataReader(
+    name="parquet",
+    task=None,
+    rank=60,
+    recognize=_recognize,
+    open=_open,
+    preprocessing=TablePreprocessing,
+)

@@ -182,4 +182,11 @@ def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Data
     return PictureDataset(source, pictures, inputs, source.task or READER.task)
 
 
-READER = DataReader(name="picture-pairs", task="picture-to-picture", rank=60, recognize=_recognize, open=_open)
+READER = DataReader(
+    name="picture-pairs",
+    task="picture-to-picture",
+    rank=60,
+    recognize=_recognize,
+    open=_open,
+    preprocessing=ImagePreprocessing,
+)

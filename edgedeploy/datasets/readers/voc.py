@@ -23,6 +23,7 @@ from edgedeploy.datasets.splits import listed_stems
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.preprocessing import ImagePreprocessing
 
 _PICTURES, _ANNOTATIONS, _LISTS = "JPEGImages", "Annotations", "ImageSets/Main"
 _PICTURE_FOLDERS = (_PICTURES, "images")
@@ -131,4 +132,6 @@ def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Data
     return PictureDataset(source, VocPictures(*found, source, listed), inputs, source.task or READER.task)
 
 
-READER = DataReader(name="voc", task="detection", rank=25, recognize=_recognize, open=_open)
+READER = DataReader(
+    name="voc", task="detection", rank=25, recognize=_recognize, open=_open, preprocessing=ImagePreprocessing
+)

@@ -31,6 +31,7 @@ from edgedeploy.foundation.files import unreadable
 from edgedeploy.foundation.reading import ANNOTATIONS, read_text
 from edgedeploy.values.data import DataSource, Task
 from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.preprocessing import ImagePreprocessing
 
 _YAMLS = ("data.yaml", "data.yml", "dataset.yaml")
 _JUDGING = ("val", "test", "train")
@@ -199,4 +200,6 @@ def _parts(folder: Path) -> dict[str, tuple[Path, ...]]:
     return parts if parts and not has_pictures(images) else {"val": (images,)}
 
 
-READER = DataReader(name="yolo", task="detection", rank=30, recognize=_recognize, open=_open)
+READER = DataReader(
+    name="yolo", task="detection", rank=30, recognize=_recognize, open=_open, preprocessing=ImagePreprocessing
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ from edgedeploy.values.model import TensorFacts
 LabelKind = Literal["class", "text", "spans", ""]
 _HEADERS_READ = 2000
 """When the data is opened, to say which rates there are: a header takes some 0.1 ms."""
+
+_HASHES_KEPT = 1024
 
 
 class Recording(Struct, frozen=True, kw_only=True):
@@ -81,8 +84,10 @@ class Recordings(PreparedSamples):
         return self._classes.counts() if self._kind == "class" else None
 
     def digests(self) -> Iterator[str]:
+        # A long recording stands in many rows, one behind the other.
+        digest = functools.lru_cache(maxsize=_HASHES_KEPT)(sha256_file)
         for each in self.recordings(pass_over):
-            yield f"{sha256_file(each.path)}  {each.name}"
+            yield f"{digest(each.path)}  {each.name}"
 
     def _listed(self) -> None:
         """Go through all recordings: their labels, and the headers of the first."""
@@ -101,6 +106,8 @@ class Recordings(PreparedSamples):
             count += 1
         if self._kind in ("class", "spans"):
             self._classes.decide(self.spec)
+            if self._kind == "class" and not self._classes.is_of_classes and not self._source.task:
+                self.task = "series"
             if self._kind == "spans" and not self._classes.is_of_classes:
                 raise DatasetError(f"{self.spec}: the labels of its spans are no classes")
         if self._classes.is_named:
