@@ -31,6 +31,7 @@ from edgedeploy.workflows.init.first_look import (
     ways,
     with_format,
 )
+from edgedeploy.workflows.init.tables_and_texts import with_label_column, with_tokenizer
 from edgedeploy.workflows.init.trials import Trials, Tried, in_words
 
 _SAMPLES, _FEW_SAMPLES = 32, 12
@@ -85,6 +86,7 @@ def init_contract(
         source, skip_broken=source.skip_broken or settings.skip_broken, task=settings.task or source.task
     )
     progress.step(f"looking at {data}")
+    source = with_tokenizer(with_label_column(source, facts, guesses), model, facts, guesses)
     sample, task = first_sample(source, ways(source, settings.preset, facts, settings.task), facts)
     if task is None:
         task, reason = task_of(sample, facts)
