@@ -19,7 +19,7 @@ from edgedeploy.values.guess import Guess, InitiatedContract
 from edgedeploy.values.head import Head
 from edgedeploy.values.metric_facts import default_metric
 from edgedeploy.workflows.contract import Proposal, new_contract
-from edgedeploy.workflows.data_show.trial import open_model
+from edgedeploy.workflows.data_show.trial import model_classes, open_model
 from edgedeploy.workflows.init.candidates import WayOfPreparing, heads_that_fit, with_swapped_colors
 from edgedeploy.workflows.init.first_look import (
     calibration_for,
@@ -30,9 +30,10 @@ from edgedeploy.workflows.init.first_look import (
     task_of,
     ways,
     with_format,
+    with_part,
 )
 from edgedeploy.workflows.init.tables_and_texts import with_label_column, with_tokenizer
-from edgedeploy.workflows.init.trials import Trials, Tried, in_words
+from edgedeploy.workflows.init.trials import Trials, Tried, in_words, is_chance
 
 _SAMPLES, _FEW_SAMPLES = 32, 12
 """On which ways of preparing are compared; and pairs of a head and one of the two most usual ways."""
@@ -40,6 +41,10 @@ _USUAL_WAYS = 2
 _HEADED: tuple[Task, ...] = ("detection", "instance-segmentation", "keypoints", "segmentation", "speech")
 """Tasks whose answers a head reads from the outputs."""
 _STATED = "as stated"
+_NO_BETTER_THAN_CHANCE = (
+    "that is no better than chance: the model was trained with samples that were prepared in another way, or with "
+    "classes in another order; declare them in a data.toml"
+)
 
 
 class InitSettings(Struct, frozen=True, kw_only=True):
@@ -81,7 +86,7 @@ def init_contract(
         check_metric(settings.metric)
     facts = inspect_model(model)
     guesses: list[Guess] = []
-    source = with_format(declared_source(data), guesses)
+    source = with_format(with_part(declared_source(data), guesses), guesses)
     source = structs.replace(
         source, skip_broken=source.skip_broken or settings.skip_broken, task=settings.task or source.task
     )
@@ -105,7 +110,7 @@ def init_contract(
             )
     trials = Trials(session=open_model(model), facts=facts, metric=metric)
     progress.step(f"trying {model.name} on samples of {data}")
-    source = _with_best(source, heads, ways(source, settings.preset, facts, task), trials, guesses)
+    source = _with_best(source, task, heads, ways(source, settings.preset, facts, task), trials, guesses)
     reason = _STATED if settings.metric else "it is the usual one of the task" if task else "labels are numbers"
     guesses.append(Guess(key="metric", value=metric, reason=reason))
     proposal = Proposal(
@@ -128,6 +133,7 @@ def init_contract(
 
 def _with_best(
     source: DataSource,
+    task: Task | None,
     heads: Sequence[Head | None],
     possible: Sequence[WayOfPreparing],
     trials: Trials,
@@ -151,7 +157,12 @@ def _with_best(
     if swapped is not None:
         ranked = [*ranked, *trials.of([(swapped.name, swapped)], lambda way: _put(source, head, way), _SAMPLES)]
         ranked = sorted(ranked, key=lambda one: one.rank)
-    guesses.append(_guess("preprocessing", ranked[0].name, ranked))
+    found = _guess("preprocessing", ranked[0].name, ranked)
+    best = ranked[0].figure
+    classes = model_classes(trials.facts, task, head)
+    if best is not None and best.name == "top1" and is_chance(best.value, best.samples, classes):
+        found = structs.replace(found, reason=f"{found.reason}; {_NO_BETTER_THAN_CHANCE}")
+    guesses.append(found)
     return _put(source, head, ranked[0].guess)
 
 
