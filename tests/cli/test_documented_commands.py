@@ -13,7 +13,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from support.handed_over import hand_over
 from support.host_backend import HostBackend
 
@@ -140,6 +142,7 @@ def demo_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     patched.setattr("edgedeploy.compile.backends.onnxruntime.BACKEND", HostBackend())
     for name, original in (("typical", "calibration"), ("labeled", "evaluation")):
         shutil.copyfile(folder / f"{original}.npz", folder / f"{name}.npz")
+    _as_pictures(folder / "labeled.npz", folder)
     target = api.load_target("x86-64")
     for version, recipe, name in (("1", "fold", "before"), ("2", "weights-int8", "small")):
         optimized = folder / f"{name}.onnx"
@@ -153,6 +156,19 @@ def demo_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     api.pack_bundle(api.open_bundle(folder / "small.bundle"), folder / "small.edge")
     yield folder
     patched.undo()
+
+
+def _as_pictures(data: Path, folder: Path) -> None:
+    """Save the demo's arrays as the pictures that they were made of, in a folder for each class, and a `data.toml`."""
+    with np.load(data) as arrays:
+        pixels, labels = np.rint((arrays["x"] + 1) * 127.5).astype(np.uint8), arrays["labels"]
+    for number, (picture, label) in enumerate(zip(pixels, labels, strict=True)):
+        path = folder / "pictures/val" / ("0", "180")[label] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture.transpose(1, 2, 0)).save(path)
+    table = re.search(r"```toml\n(.*?)```", (ROOT / "docs/data.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert table is not None
+    (folder / "data.toml").write_text(table[1], encoding="utf-8")
 
 
 @pytest.fixture

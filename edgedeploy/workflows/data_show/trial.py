@@ -116,9 +116,10 @@ def model_classes(facts: ModelFacts, task: str | None, head: Head | None) -> int
             place, slices = find_head(head, [each.name for each in facts.outputs]).groups(shapes)["classes"]
         except (EdgedeployError, KeyError, IndexError):
             return None
-        axis = len(slices) - 1
-        extent = np.arange(shapes[place][axis])[slices[axis]].size
-        return extent or None
+        axis, channels = len(slices) - 1, slices[-1]
+        extent = shapes[place][axis]
+        found = len(range(*channels.indices(extent))) if isinstance(channels, slice) else len(channels)
+        return found or None
     if task == "classification" and facts.outputs and len(facts.outputs[0].shape) == 2:
         last = facts.outputs[0].shape[1]
         return last if isinstance(last, int) and last > 1 else None
