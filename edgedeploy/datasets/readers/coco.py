@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +60,7 @@ class CocoPictures(ManyLabels):
         return len(self._names)
 
     def path(self, place: int) -> Path:
-        return inside(self._folder, self._names[place], self.listed_in(place))
+        return inside(self._folder, self._names[place], functools.partial(self.listed_in, place))
 
     def name(self, place: int) -> str:
         return self._names[place]

@@ -158,9 +158,7 @@ def _with_best(
         ranked = [*ranked, *trials.of([(swapped.name, swapped)], lambda way: _put(source, head, way), _SAMPLES)]
         ranked = sorted(ranked, key=lambda one: one.rank)
     found = _guess("preprocessing", ranked[0].name, ranked)
-    best = ranked[0].figure
-    classes = model_classes(trials.facts, task, head)
-    if best is not None and best.name == "top1" and is_chance(best.value, best.samples, classes):
+    if is_chance(ranked[0].figure, model_classes(trials.facts, task, head)):
         found = structs.replace(found, reason=f"{found.reason}; {_NO_BETTER_THAN_CHANCE}")
     guesses.append(found)
     return _put(source, head, ranked[0].guess)

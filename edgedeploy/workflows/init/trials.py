@@ -85,13 +85,14 @@ def in_words(tried: Sequence[Tried[Guessed]]) -> str:
     return said + (f"; {others}" if others else ", and nothing else could be tried" if len(tried) > 1 else "")
 
 
-def is_chance(top1: float, samples: int, classes: int | None) -> bool:
+def is_chance(top1: MetricFigure | None, classes: int | None) -> bool:
     """Return whether guessing would be as good: within two standard deviations of a binomial distribution.
 
     Args:
+        top1: of another metric, nothing is told.
         classes: that the model tells apart; None where that is not known, and then nothing is told.
     """
-    if classes is None or not math.isfinite(top1):
+    if classes is None or top1 is None or top1.name != "top1":
         return False
     chance = 1.0 / classes
-    return top1 <= chance + 2.0 * math.sqrt(chance * (1.0 - chance) / samples)
+    return top1.value <= chance + 2.0 * math.sqrt(chance * (1.0 - chance) / top1.samples)

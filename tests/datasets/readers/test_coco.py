@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.pictures import LETTERBOX, PICTURE, STRETCH, coco
 
 from edgedeploy.datasets.dataset import open_dataset
-from edgedeploy.foundation.errors import DatasetError, InvalidFileError
+from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.labels import Detections
 
@@ -140,6 +142,27 @@ def test_the_layout_of_the_original_is_found_by_split(tmp_path):
     assert len(only(folder / "annotations/instances_val2017.json").boxes) == 1
     with pytest.raises(DatasetError, match="several annotation files"):
         only(folder)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 200) | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.sampled_from(["bbox", "image_id", "category_id", "area", "iscrowd", "keypoints", "segmentation", "id"]), VALUES
+)
+def test_whatever_an_annotation_says_gives_objects_or_an_error(tmp_path_factory, key, value):
+    folder = coco(tmp_path_factory.mktemp("set"), [{"bbox": [0, 0, 4, 4], key: value}])
+    for task in ("detection", "keypoints", "instance-segmentation"):
+        try:
+            found = only(folder, task=task)
+        except EdgedeployError:
+            continue
+        assert found.boxes.shape == (len(found.classes), 4) and np.isfinite(found.boxes).all()
+        assert (found.boxes >= 0).all() and (found.boxes <= 8).all()
 
 
 def test_a_part_that_is_not_there_is_an_error(tmp_path):

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.pictures import PICTURE, STRETCH, voc
 
 from edgedeploy.datasets.dataset import open_dataset
-from edgedeploy.foundation.errors import DatasetError
+from edgedeploy.datasets.labels.voc_xml import read_voc
+from edgedeploy.foundation.errors import DatasetError, EdgedeployError
 from edgedeploy.values.data import DataSource
 
 
@@ -62,6 +65,17 @@ def test_a_bad_file_is_an_error_that_names_it(tmp_path, text, words):
     with pytest.raises(DatasetError, match=words) as caught:
         list(opened(folder).samples())
     assert "a.xml" in caught.value.what
+
+
+@given(st.text(st.sampled_from("<>/object namebdx1-.&;!"), max_size=80))
+def test_whatever_a_file_says_gives_objects_or_an_error(tmp_path_factory, text):
+    file = tmp_path_factory.mktemp("voc") / "a.xml"
+    file.write_text(f"<annotation><object><name>a</name>{text}</object></annotation>")
+    try:
+        found = read_voc(file)
+    except EdgedeployError:
+        return
+    assert found.boxes.shape == (len(found.names), 4)
 
 
 def test_a_label_without_its_picture_is_an_error(tmp_path):

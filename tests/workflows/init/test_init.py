@@ -20,6 +20,7 @@ from edgedeploy.foundation.errors import DatasetError, InvalidFileError, Unsuppo
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.guess import InitiatedContract
+from edgedeploy.values.quality import MetricFigure
 from edgedeploy.workflows.init.trials import is_chance
 
 
@@ -85,7 +86,8 @@ def test_no_better_than_chance_is_said(tmp_path, rng):
         path.rename(pictures / other / f"moved-{number}.png")
     _, reason = said(made(model, pictures), "preprocessing")
     assert "no better than chance" in reason
-    assert not is_chance(0.75, 32, 2) and is_chance(0.66, 32, 2) and not is_chance(0.66, 32, None)
+    good, poor = (MetricFigure(name="top1", value=value, samples=32) for value in (0.75, 0.66))
+    assert not is_chance(good, 2) and is_chance(poor, 2) and not is_chance(poor, None)
 
 
 def test_the_part_for_judging_is_taken(tmp_path, rng):
