@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,13 +48,19 @@ class Recording(Struct, frozen=True, kw_only=True):
 class Recordings(PreparedSamples):
     """Recordings that a subclass lists. It calls `_listed` at the end of its constructor."""
 
-    def __init__(self, source: DataSource, inputs: Sequence[TensorFacts], kind: LabelKind) -> None:
+    def __init__(
+        self, source: DataSource, inputs: Sequence[TensorFacts], kind: LabelKind, keys: Collection[str]
+    ) -> None:
         """
+        Args:
+            kind: of labels.
+            keys: as `PreparedSamples` has it.
+
         Raises:
             DatasetError: the preprocessing is not sound, or the model has no input for recordings.
             UnknownNameError: there is no such preset.
         """
-        super().__init__(source, inputs)
+        super().__init__(source, inputs, keys)
         self.preprocessing = self._preprocessing = audio_preprocessing(source)
         self._sound_inputs: SoundInputs = sound_inputs(source.path, inputs)
         self._kind = kind

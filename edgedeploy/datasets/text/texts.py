@@ -33,7 +33,7 @@ class Texts(PreparedSamples):
             InvalidFileError: the file or the tokenizer cannot be read.
             HostError: tokenizers is not installed.
         """
-        super().__init__(source, inputs)
+        super().__init__(source, inputs, ("label_columns",))
         self._path = path
         self._text_inputs = text_inputs(source.path, inputs)
         self._label_key, self._kind = _kind(source, header(path, pass_over if source.skip_broken else refuse), path)
