@@ -18,7 +18,7 @@ from tasks.workshop import Workshop
 
 _WORDS = "zero one two three four five six seven eight nine".split()
 _ALPHABET = " " + "".join(sorted(set("".join(_WORDS))))
-_SECONDS, _BANDS = 3.0, 40
+_SECONDS, _BANDS, _HOP = 3.0, 40, 320
 _TRAINED, _CALIBRATION, _EVALUATION = 2500, 100, 300
 _PREPROCESSING = {
     "rate_hz": RATE,
@@ -26,7 +26,7 @@ _PREPROCESSING = {
     "features": "log-mel",
     "window_samples": 400,
     "fft_samples": 512,
-    "hop_samples": 320,
+    "hop_samples": _HOP,
     "mel_bands": _BANDS,
     "log": "natural",
     "log_floor": 1e-5,
@@ -59,7 +59,7 @@ def _record(workshop: Workshop, folder: Path, part: str, count: int, seed: int) 
 
 def _prepare(workshop: Workshop, folder: Path) -> None:
     texts = _record(workshop, folder, "training", _TRAINED, 1)
-    frames = round(_SECONDS * RATE / _PREPROCESSING["hop_samples"]) + 1
+    frames = round(_SECONDS * RATE / _HOP) + 1
     facts = TensorFacts(name="features", dtype="float32", shape=(1, _BANDS, frames))
     samples = open_dataset(str(folder / "training.toml"), [facts]).samples()
     features = np.concatenate([sample.feed["features"] for sample in samples])
