@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import shutil
 from pathlib import Path
@@ -67,7 +68,11 @@ def _prepare(workshop: Workshop, folder: Path) -> None:
     for row, text in zip(letters, texts, strict=True):
         row[: len(text)] = [1 + _ALPHABET.index(letter) for letter in text]
     arrays = {"features": features, "texts": letters, "symbols": np.array(1 + len(_ALPHABET), dtype=np.int64)}
-    shutil.copyfile(workshop.trained("speech", arrays), folder / "model.onnx")
+    made_from = hashlib.sha256(repr(_PREPROCESSING).encode())
+    for path in sorted((folder / "training").iterdir()):
+        made_from.update(path.read_bytes())
+    model = workshop.trained("speech", arrays, made_from=made_from.hexdigest())
+    shutil.copyfile(model, folder / "model.onnx")
     shutil.rmtree(folder / "training")
     for part, count, seed in (("calibration", _CALIBRATION, 2), ("evaluation", _EVALUATION, 3)):
         _record(workshop, folder, part, count, seed)
