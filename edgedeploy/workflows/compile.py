@@ -13,6 +13,7 @@ import numpy as np
 from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.candidates import candidates
 from edgedeploy.datasets.dataset import open_dataset
+from edgedeploy.datasets.preprocessing.audio_presets import AUDIO_PRESETS, audio_preprocessing
 from edgedeploy.datasets.preprocessing.presets import resolve
 from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.foundation.files import write_bytes
@@ -25,16 +26,22 @@ from edgedeploy.values.bundle import Bundle
 from edgedeploy.values.contract import Contract
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.model import TensorFacts
-from edgedeploy.values.preprocessing import AudioPreprocessing, ImagePreprocessing, TextPreprocessing
+from edgedeploy.values.preprocessing import (
+    AudioPreprocessing,
+    ImagePreprocessing,
+    TablePreprocessing,
+    TextPreprocessing,
+)
 from edgedeploy.values.target import Target
 
 _CHECKED = 8
 """Pictures of the golden data on which what goes in is held against what is declared."""
 
-_OTHER_KEYS = {*AudioPreprocessing.__struct_fields__, *TextPreprocessing.__struct_fields__} - {
-    *ImagePreprocessing.__struct_fields__
-}
-"""Of tables for sound and text, not for pictures."""
+_PICTURE_KEYS = frozenset(ImagePreprocessing.__struct_fields__)
+_SOUND_KEYS = frozenset(AudioPreprocessing.__struct_fields__) - _PICTURE_KEYS
+_TABLE_KEYS = frozenset((*TextPreprocessing.__struct_fields__, *TablePreprocessing.__struct_fields__)) - _PICTURE_KEYS
+"""Of texts and tables: they have no presets."""
+_ROW_LAYOUTS = ("time-first", "channels-first")
 
 
 def declared_preprocessing(path: Path) -> dict[str, Any]:
@@ -138,8 +145,14 @@ def compile_bundle(
 
 
 def _written_out(model: Path, table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a table for the manifest; one for pictures with the keys of its preset."""
-    if not table or _OTHER_KEYS & table.keys():
+    """Return a table for the manifest; one for pictures or sound with the keys of its preset."""
+    if table.get("preset") in AUDIO_PRESETS or _SOUND_KEYS & table.keys():
+        sound = audio_preprocessing(DataSource(path=str(model), preprocessing=dict(table)))
+        written: dict[str, Any] = msgspec.to_builtins(sound)
+        return written
+    by_column = any(isinstance(table.get(key), Mapping) for key in ("mean", "std"))
+    of_rows = by_column or _TABLE_KEYS & table.keys() or table.get("layout") in _ROW_LAYOUTS
+    if not table or of_rows:
         return dict(table)
     (tensor, *_) = (each for each in inspect_model(model).inputs if len(each.shape) in (3, 4))
     declared: dict[str, Any] = msgspec.to_builtins(resolve(table, tensor))
