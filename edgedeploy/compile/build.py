@@ -27,6 +27,7 @@ from edgedeploy.model.cache import keep_model
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.values.bundle import MANIFEST_NAME, SBOM_NAME, Bundle, Manifest
 from edgedeploy.values.contract import Contract
+from edgedeploy.values.data import DatasetSpec
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target
 
@@ -45,7 +46,7 @@ def compile_model(
     name: str | None = None,
     version: str = "1",
     backend: str = "auto",
-    golden: str | None = None,
+    golden: DatasetSpec | None = None,
     golden_samples: int = 8,
     input_shapes: Mapping[str, Sequence[int]] = {},
     contract: Contract | None = None,

@@ -20,6 +20,7 @@ from edgedeploy.inference.repeatable import refuse_random
 from edgedeploy.inference.session import Feed, Session
 from edgedeploy.inference.text import as_text, is_text
 from edgedeploy.model.shapes import shapes_at_batch_one
+from edgedeploy.values.data import DatasetSpec
 from edgedeploy.values.model import ModelFacts, TensorFacts
 
 _INPUT, _OUTPUT = "input:", "output:"
@@ -49,7 +50,7 @@ def write_golden(
     facts: ModelFacts,
     folder: Path,
     *,
-    data: str | None,
+    data: DatasetSpec | None,
     samples: int,
     input_shapes: Mapping[str, Sequence[int]],
     progress: Progress,

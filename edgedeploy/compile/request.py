@@ -20,6 +20,7 @@ from edgedeploy.model.load import PROTOBUF_LIMIT_BYTES
 from edgedeploy.model.recorded_name import name_of_file, recorded_name
 from edgedeploy.values.bundle import ContractReference, Source
 from edgedeploy.values.contract import Contract
+from edgedeploy.values.data import DatasetSpec
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target
@@ -28,7 +29,7 @@ from edgedeploy.values.target import Target
 class GoldenRequest(Struct, frozen=True, kw_only=True):
     """Where golden inputs come from."""
 
-    data: str | None
+    data: DatasetSpec | None
     """A dataset whose first samples they are; None draws random ones."""
     samples: int
     """How many at most."""

@@ -13,14 +13,16 @@ from edgedeploy.foundation.errors import DatasetError, EdgedeployError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.inference.session import Session
 from edgedeploy.metrics.agreement import AgreementAccumulator, OutputAgreements
+from edgedeploy.metrics.answers_kept import AnswerReader, KeptTally
 from edgedeploy.metrics.change import metric_change
 from edgedeploy.metrics.classification import scored_output
-from edgedeploy.metrics.group_agreement import GroupAgreements
+from edgedeploy.metrics.group_agreement import GroupAgreements, ReferenceBatch, ReferenceGroups
 from edgedeploy.metrics.heads.decoder import Decoder
 from edgedeploy.metrics.metric import Metric, MetricAccumulator
+from edgedeploy.metrics.metric_trial import MetricTrial
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.values.metric_facts import reads_scores
-from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricChange, MetricFigure
+from edgedeploy.values.quality import Agreement, AnswersKept, Broken, ByClass, MetricChange, MetricFigure, MetricTrust
 
 
 class ResultFailedError(Exception):
@@ -42,6 +44,8 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     """None unless the metric is top1."""
     broken: Broken | None = None
     """None without a metric, and with one that has no view of a single sample."""
+    kept: AnswersKept | None = None
+    """Of the reference's answers, where a head is declared."""
     by_output: dict[str, Agreement] = {}
     """Of each output by itself, where the model has several."""
     by_group: dict[str, Agreement] = {}
@@ -51,14 +55,17 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
 
     @property
     def worst_sqnr_db(self) -> float | None:
-        """Of the output with most noise; None where all are equal to the reference's."""
-        each = [agreement.sqnr_db for agreement in (self.by_output or {"": self.agreement}).values()]
+        """Of the output, or the group of channels, with most noise; None where all are equal to the reference's."""
+        judged = (*(self.by_output or {"": self.agreement}).values(), *self.by_group.values())
+        each = [agreement.sqnr_db for agreement in judged]
         return min((sqnr_db for sqnr_db in each if sqnr_db is not None), default=None)
 
 
 class ModelComparison(Struct, frozen=True, kw_only=True):
     """A reference, and sessions that ran beside it."""
 
+    output_names: tuple[str, ...]
+    """In the reference's order."""
     samples: int
     reference_metric: MetricFigure | None
     reference_non_finite: int
@@ -67,6 +74,8 @@ class ModelComparison(Struct, frozen=True, kw_only=True):
     """The others, whole numbers and truth values among them."""
     sessions: tuple[SessionFigures, ...]
     """In the order in which they were given."""
+    trust: MetricTrust | None = None
+    """In the metric; None where it was not tried."""
 
 
 def compare(
@@ -77,6 +86,7 @@ def compare(
     metric: Metric | None,
     classifies: bool = False,
     decoder: Decoder | None = None,
+    trial: MetricTrial | None = None,
     total: int | None = None,
     progress: Progress = SILENT,
 ) -> ModelComparison:
@@ -89,7 +99,9 @@ def compare(
         metric: computed for all; None leaves that out. It needs labels in every batch.
         classifies: without a metric: the output that a built-in one would read holds class scores all the same, since
             the user said so.
-        decoder: the model's head: it says which channels mean what. None leaves that to their values.
+        decoder: the model's head: it says which channels mean what, and reads the answers. None leaves the first to
+            the values, and the second out.
+        trial: of the metric, over the reference's answers; None leaves that out.
         total: how many samples there are, for progress; None when that is not known.
 
     Raises:
@@ -98,7 +110,9 @@ def compare(
         ResultFailedError: a session fails where the reference does not.
     """
     reference_score = metric.start() if metric else None
-    scores = [_Accumulator(metric, reference.output_names, decoder, classifies=classifies) for _ in sessions]
+    groups = ReferenceGroups(reference.output_names, decoder.groups if decoder else None)
+    reader = AnswerReader(decoder) if decoder else None
+    scores = [_Accumulator(metric, groups, reader, classifies=classifies) for _ in sessions]
     samples = reference_non_finite = reference_finite = 0
     for batch in batches:
         expected = reference.run(batch.feed)
@@ -107,18 +121,24 @@ def compare(
         reference_finite += sum(output.size for output in expected) - non_finite
         if reference_score is not None:
             reference_score.add(expected, batch.labels, batch.feed)
+        if trial is not None:
+            trial.add(expected, batch.labels, batch.feed)
+        grouped = groups.add(expected)
+        answers = reader.read(expected, batch.feed, batch.labels) if reader else ()
         for session, score in zip(sessions, scores, strict=True):
-            score.add(run_result(session, batch, reference, expected), expected, batch)
+            score.add(run_result(session, batch, reference, expected), grouped, batch, answers)
         samples += batch.size
         progress.advance(samples, total, "samples")
     if not samples:
         raise DatasetError("there is no sample to compare the models on", hint="give a dataset with samples")
     return ModelComparison(
+        output_names=tuple(reference.output_names),
         samples=samples,
         reference_metric=reference_score.figure() if reference_score else None,
         reference_non_finite=reference_non_finite,
         reference_finite=reference_finite,
         sessions=tuple(score.figures(reference_score) for score in scores),
+        trust=trial.result(groups.names, groups.groups()) if trial is not None and reference_finite else None,
     )
 
 
@@ -158,26 +178,33 @@ class _Accumulator:
     """Adds up the answers of one session."""
 
     def __init__(
-        self, metric: Metric | None, names: Sequence[str], decoder: Decoder | None, *, classifies: bool
+        self, metric: Metric | None, groups: ReferenceGroups, answers: AnswerReader | None, *, classifies: bool
     ) -> None:
-        self._names = names
+        self._names = names = groups.names
         self._by_output = OutputAgreements(names if len(names) > 1 else ())
-        self._by_group = GroupAgreements(names, decoder.groups if decoder else None)
+        self._by_group = GroupAgreements(groups)
         self._reader = metric
         self._classifies = classifies or (metric is not None and reads_scores(metric.name))
         self._read: tuple[int, ...] | None = None
         self._metric: MetricAccumulator | None = metric.start() if metric else None
         self._by_class = ClassAccumulator() if metric is not None and metric.name == "top1" else None
+        self._answers = answers
+        self._kept = KeptTally(answers.score_min) if answers else None
         self._agreement = AgreementAccumulator()
         self._largest_difference = 0.0
         self._non_finite = 0
 
-    def add(self, outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray], batch: Sample) -> None:
+    def add(
+        self, outputs: Sequence[np.ndarray], grouped: ReferenceBatch, batch: Sample, answers: tuple[Any, ...]
+    ) -> None:
+        expected = grouped.outputs
+        if self._answers is not None and self._kept is not None:
+            self._kept.add(self._answers.read(outputs, batch.feed, batch.labels), answers)
         scored = scored_output(expected) if self._classifies else None
         self._agreement.add(outputs, expected, scored=scored)
         if len(self._names) > 1:
             self._by_output.add(outputs, expected, scored=scored)
-        self._by_group.add(outputs, expected)
+        self._by_group.add(outputs, grouped)
         if self._reader is not None:
             self._read = self._reader.read_outputs(expected)
         self._largest_difference = max(self._largest_difference, relative_difference(outputs, expected))
@@ -201,6 +228,7 @@ class _Accumulator:
             non_finite=self._non_finite,
             classes=self._by_class.figure() if self._by_class else None,
             broken=lost,
+            kept=self._kept.figure() if self._kept else None,
             by_output=self._by_output.figures(),
             by_group=self._by_group.figures(),
             unread=()

@@ -26,6 +26,7 @@ from edgedeploy.optimize.recipes.recipe import Recipe
 from edgedeploy.optimize.search.settings import SearchSettings
 from edgedeploy.optimize.source_model import Datasets, SourceModel, open_datasets
 from edgedeploy.values.contract import Allowance
+from edgedeploy.values.data import DatasetSpec
 from edgedeploy.values.drop import Drop, drop_of
 from edgedeploy.values.head import Head
 from edgedeploy.values.metric_facts import reads_scores
@@ -113,8 +114,8 @@ def open_request(
     recipe: Recipe,
     output: Path,
     *,
-    calibration: str | None,
-    evaluation: str | None,
+    calibration: DatasetSpec | None,
+    evaluation: DatasetSpec | None,
     metric: str | None,
     head: Head | None = None,
     max_drop: float | str,
@@ -136,6 +137,7 @@ def open_request(
         check_metric(metric)
     content = read_file(model, MODEL) if facts.format == "tflite" else load_onnx(model).SerializeToString()
     data = open_datasets(calibration, evaluation, facts, content)
+    declared = head or (data.evaluation.head if data.evaluation is not None else None)
     return OptimizeRequest(
         source=SourceModel(
             path=model, facts=inspect_model(model, data.shapes), name=model_name(model), content=content
@@ -146,7 +148,7 @@ def open_request(
         metric=_judging(metric, head, data, output_names),
         drop=drop,
         classifies=reads_scores(metric),
-        decoder=find_head(head, output_names) if head else None,
+        decoder=find_head(declared, output_names) if declared else None,
         target=target,
         speed=speed,
         speed_unjudged=speed_unjudged,
@@ -164,7 +166,7 @@ def _judging(name: str | None, head: Head | None, data: Datasets, outputs: Seque
     return chosen_metric(name, head, data.evaluation, outputs)
 
 
-def _check_settings(model: Path, recipe: Recipe, output: Path, calibration: str | None) -> None:
+def _check_settings(model: Path, recipe: Recipe, output: Path, calibration: DatasetSpec | None) -> None:
     if output.exists() and model.exists() and output.samefile(model):
         raise UnsupportedError(
             f"the output {output} is the model itself",

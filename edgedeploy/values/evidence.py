@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from edgedeploy.values.model import ModelFacts
-from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricChange, MetricFigure
+from edgedeploy.values.quality import Agreement, AnswersKept, Broken, ByClass, MetricChange, MetricFigure, MetricTrust
 from edgedeploy.values.search import Search
 from edgedeploy.values.speed import SpeedFigure
 
@@ -58,6 +58,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     agreement: Agreement
     change: MetricChange | None = None
     """Of the metric, from the float model's."""
+    kept: AnswersKept | None = None
+    """Of the float model's detections, pixels or text; None where no head is declared, or it finds none."""
     classes: ByClass | None = None
     """Against the float model; None unless the metric is top1, and on an emulated board."""
     broken: Broken | None = None
@@ -121,5 +123,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """Versions of what did it: edgedeploy, onnx, onnx_ir, onnxruntime, numpy."""
     model_name: str | None = None
     """Name on devices of the model that `source` is about; None in evidence of an older edgedeploy."""
+    metric_trust: MetricTrust | None = None
+    """How far the metric can be trusted; None without one, and in files from before it was tried."""
     max_drop_relative: bool = False
     """Whether `max_drop` is a part of the float model's metric."""

@@ -24,6 +24,25 @@ class MetricFigure(Struct, frozen=True, kw_only=True):
         return fall if self.larger_is_better else 0.0 - fall
 
 
+class MetricTrust(Struct, frozen=True, kw_only=True):
+    """How far a metric can be trusted: what it makes of the float model's own answers, ruined on purpose."""
+
+    name: str
+    samples: int
+    """Of the evaluation data, drawn evenly, that it was tried on."""
+    value: float
+    """Of the float model, over these samples."""
+    constant: float | None
+    """Of a model that answers every sample with the mean of the answers; None where it has no value."""
+    shuffled: float | None
+    """Of the float model with the labels of other samples, the best of some tries; None where it has no value."""
+    blind_to: tuple[str, ...] = ()
+    """Outputs and groups of channels that may be exchanged between samples, replaced by their mean and drowned in noise
+    without moving the metric by more than it may fall; they are judged by their noise alone."""
+    doubts: tuple[str, ...] = ()
+    """Why the metric, or the labels, look wrong; one sentence each."""
+
+
 class MetricChange(Struct, frozen=True, kw_only=True):
     """A metric of a result minus that of the float model, over the same samples."""
 
@@ -68,6 +87,17 @@ class ClassFigure(Struct, frozen=True, kw_only=True):
     """Answers that are the reference's, right or wrong."""
 
 
+class Confusion(Struct, frozen=True, kw_only=True):
+    """How often labels of each class got each answer."""
+
+    classes: tuple[int, ...]
+    """In ascending order, at most twelve: all that occur, or those in most wrong answers."""
+    counts: tuple[tuple[int, ...], ...]
+    """A row for each class that labels name, a column for each class that is answered, in the order of `classes`. With
+    `others`, a last row and a last column for all other classes together, and for answers that are none (NaN)."""
+    others: bool
+
+
 class ByClass(Struct, frozen=True, kw_only=True):
     """Top-1 accuracy by class."""
 
@@ -75,6 +105,28 @@ class ByClass(Struct, frozen=True, kw_only=True):
     """Classes that some label names."""
     worst: tuple[ClassFigure, ...]
     """At most ten: those that lost most answers first, then those with most answers changed, then the least right."""
+    confusion: Confusion | None = None
+    """Of the result, not of the reference; None in files of earlier versions, and where there are thousands of
+    classes."""
+
+
+class AnswersKept(Struct, frozen=True, kw_only=True):
+    """How much of what a reference answers, read through the model's head, something else answers too."""
+
+    what: str
+    """`"detections"`, `"pixels"` or `"characters"`."""
+    count: int
+    """Of the reference."""
+    kept: int
+    added: int = 0
+    """What the reference does not have."""
+    score_min: float | None = None
+    """Of detections that count; None of what has no score."""
+
+    @property
+    def share(self) -> float:
+        """Of all that either answers, in [0, 1]."""
+        return self.kept / (self.count + self.added) if self.count + self.added else 1.0
 
 
 class Broken(Struct, frozen=True, kw_only=True):

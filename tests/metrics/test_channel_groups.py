@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgedeploy.metrics.channel_groups import channel_axis, named
-from edgedeploy.metrics.group_agreement import GroupAgreements
+from edgedeploy.metrics.group_agreement import GroupAgreements, ReferenceGroups
 
 
 def detector(rng, anchors=200, classes=3, size=320.0):
@@ -17,8 +17,10 @@ def detector(rng, anchors=200, classes=3, size=320.0):
 
 
 def groups_of(output, reference, declared=None):
-    kept = GroupAgreements(["y"], declared)
-    kept.add([output], [reference])
+    groups = ReferenceGroups(["y"], declared)
+    kept = GroupAgreements(groups)
+    kept.add([output], groups.add([reference]))
+    assert list(groups.groups()) == list(kept.figures())
     return kept.figures()
 
 
@@ -97,11 +99,12 @@ def test_channels_of_one_kind_are_not_parted(rng, make):
 
 def test_the_order_of_the_samples_does_not_matter(rng):
     expected, noise = detector(rng), rng.normal(0, 0.01, (4, 7, 200)).astype(np.float32)
-    forward, backward = GroupAgreements(["y"]), GroupAgreements(["y"])
+    ahead, back = ReferenceGroups(["y"]), ReferenceGroups(["y"])
+    forward, backward = GroupAgreements(ahead), GroupAgreements(back)
     for place in range(4):
         each, other = slice(place, place + 1), slice(3 - place, 4 - place)
-        forward.add([(expected + noise)[each]], [expected[each]])
-        backward.add([(expected + noise)[other]], [expected[other]])
+        forward.add([(expected + noise)[each]], ahead.add([expected[each]]))
+        backward.add([(expected + noise)[other]], back.add([expected[other]]))
     one, two = forward.figures(), backward.figures()
     assert list(one) == list(two) and len(one) == 2
     for name, agreement in one.items():
@@ -127,7 +130,8 @@ def test_a_head_says_which_channels_mean_what(rng):
 
 
 def test_extents_that_depend_on_values_are_no_channels(rng):
-    kept = GroupAgreements(["y"])
+    groups = ReferenceGroups(["y"])
+    kept = GroupAgreements(groups)
     for channels in (5, 6):
-        kept.add([np.ones((1, channels), np.float32)], [np.ones((1, channels), np.float32)])
+        kept.add([np.ones((1, channels), np.float32)], groups.add([np.ones((1, channels), np.float32)]))
     assert kept.figures() == {}

@@ -83,8 +83,8 @@ def _picture_size(
     "declared",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A data.toml whose table [preprocessing] says what is done to pictures before the model sees them. The bundle "
-    "records it.",
+    help="A data.toml whose table [preprocessing] says what is done to samples before the model sees them. The bundle "
+    "records it. Default: what DATA or the contract declares.",
 )
 @click.option(
     "--embed-preprocessing",
@@ -131,8 +131,6 @@ def command(
     from edgedeploy import api
     from edgedeploy.cli.commands.bundle import bundle_table
 
-    if (embed or pictures is not None) and declared is None:
-        raise click.UsageError("--embed-preprocessing and --picture-size need --preprocessing FILE: what is done")
     if pictures is not None and not embed:
         raise click.UsageError("--picture-size is of the pictures that a model with --embed-preprocessing takes")
     handed_over = api.load_contract(contract) if contract else None

@@ -40,6 +40,21 @@ def kept_boxes(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, *, io
     return np.array(kept, np.int64)
 
 
+def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the intersection over union of each box with each other: shape (boxes, others); 0 of empty ones.
+
+    Args:
+        boxes, others: x0, y0, x1, y1, shapes (boxes, 4) and (others, 4).
+    """
+    lower = np.maximum(boxes[:, np.newaxis, :2], others[np.newaxis, :, :2])
+    upper = np.minimum(boxes[:, np.newaxis, 2:], others[np.newaxis, :, 2:])
+    common = np.prod(np.maximum(upper - lower, 0.0), axis=2)
+    areas, other_areas = (np.prod(np.maximum(each[:, 2:] - each[:, :2], 0.0), axis=1) for each in (boxes, others))
+    union = areas[:, np.newaxis] + other_areas - common
+    found: np.ndarray = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return found
+
+
 def best_candidates(scores: np.ndarray, score_min: float) -> tuple[np.ndarray, np.ndarray]:
     """Return anchors and classes of all scores over a minimum, at most `MOST_CANDIDATES` of the best.
 

@@ -16,8 +16,9 @@ from edgedeploy.values.data import Task
 from edgedeploy.values.head import Head
 from edgedeploy.values.labels import Detections
 
-Group = tuple[int, tuple[slice, ...]]
-"""The place of an output in the model's order, and what of it: `outputs[place][slices]`."""
+Group = tuple[int, tuple[slice | np.ndarray, ...]]
+"""The place of an output in the model's order, and what of it: `outputs[place][slices]`. The batch axis is the first;
+an array holds the places of channels."""
 _PICTURE_CHANNELS = (1, 3, 4)
 
 
@@ -45,7 +46,8 @@ class Decoder(ABC):
                 why=f"its outputs: {', '.join(names)}",
                 hint="correct [head] outputs",
             )
-        self._names = tuple(names)
+        self.names = tuple(names)
+        """Of the model's outputs; empty where they are not known."""
 
     def places(self, count: int) -> tuple[int, ...]:
         """Return the places of the outputs that it reads, in the order of its kind.
@@ -53,8 +55,8 @@ class Decoder(ABC):
         Args:
             count: of the model's outputs.
         """
-        if self.head.outputs and self._names:
-            return tuple(self._names.index(name) for name in self.head.outputs)
+        if self.head.outputs and self.names:
+            return tuple(self.names.index(name) for name in self.head.outputs)
         return tuple(range(count))
 
     def answers(self, outputs: Sequence[np.ndarray], feed: Feed | None, samples: int) -> tuple[Any, ...]:

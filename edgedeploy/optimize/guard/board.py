@@ -80,6 +80,7 @@ def judge_on_board(
             isa=board.where,
             metric=judged.metric,
             change=judged.change,
+            kept=judged.kept,
             agreement=judged.agreement,
             by_output=judged.by_output,
             by_group=judged.by_group,

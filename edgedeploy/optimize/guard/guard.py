@@ -11,6 +11,7 @@ from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.formats import ModelFormat, runtime_of
 from edgedeploy.inference.onnxruntime import host_isa
 from edgedeploy.inference.session import Session, arithmetic_note, open_session
+from edgedeploy.metrics.metric_trial import MetricTrial
 from edgedeploy.metrics.model_comparison import ModelComparison, ResultFailedError, compare
 from edgedeploy.optimize.graph.edit import validation_error
 from edgedeploy.optimize.guard.accuracy import judge_accuracy
@@ -56,7 +57,9 @@ def judge(result: bytes, request: GuardRequest) -> GuardResult:
     on_board = judge_on_board(request.board, reference, result, evaluation, findings)
     speed = judge_speed(request.speed, request.source, result, evaluation, findings, request.speed_unjudged)
     executions = (*_host_executions(compared), *on_board)
-    return findings.result(source_metric=compared.reference_metric, executions=executions, speed=speed)
+    return findings.result(
+        source_metric=compared.reference_metric, metric_trust=compared.trust, executions=executions, speed=speed
+    )
 
 
 def _judge_file(result: bytes, request: GuardRequest, findings: Findings) -> None:
@@ -100,6 +103,7 @@ def _compare(
             metric=evaluation.metric,
             classifies=evaluation.classifies,
             decoder=evaluation.decoder,
+            trial=MetricTrial(evaluation.metric, evaluation.allowed) if evaluation.metric is not None else None,
             total=data.count,
             progress=evaluation.progress,
         )
@@ -116,6 +120,7 @@ def _host_executions(compared: ModelComparison) -> tuple[Execution, ...]:
             isa=isa,
             metric=figures.metric,
             change=figures.change,
+            kept=figures.kept,
             agreement=figures.agreement,
             classes=figures.classes,
             broken=figures.broken,

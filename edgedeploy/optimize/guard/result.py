@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from edgedeploy.values.contract import Allowance
 from edgedeploy.values.evidence import Execution
-from edgedeploy.values.quality import MetricFigure
+from edgedeploy.values.quality import MetricFigure, MetricTrust
 from edgedeploy.values.speed import SpeedFigure
 
 
@@ -76,6 +76,8 @@ class GuardResult(Struct, frozen=True, kw_only=True):
     loads: bool = True
     """Whether the runtime loads the result."""
     source_metric: MetricFigure | None = None
+    metric_trust: MetricTrust | None = None
+    """None without a metric, and where it could not be tried."""
     executions: tuple[Execution, ...] = ()
     speed: SpeedFigure | None = None
     """None when it was not judged."""

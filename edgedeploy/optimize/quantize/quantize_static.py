@@ -6,9 +6,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import onnx_ir as ir
+from msgspec import structs
 
+from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.optimize.base import Context, Facts, Pass, PostconditionError
-from edgedeploy.optimize.graph.edit import all_nodes, constant, is_operator, opset
+from edgedeploy.optimize.graph.edit import all_nodes, constant, copy_of, is_operator, opset
 from edgedeploy.optimize.graph.layer_filter import LayerFilter
 from edgedeploy.optimize.graph.linear import LinearOperator, find_linear, summary
 from edgedeploy.optimize.quantize.calibration import DEFAULT_PERCENTILE, Method, calibrate
@@ -20,10 +22,15 @@ from edgedeploy.optimize.quantize.elementwise_qdq import (
     quantized_output,
 )
 from edgedeploy.optimize.quantize.layout_fences import fence, write_out_axes
+from edgedeploy.optimize.quantize.noisy_layers import NoisyLayers, find_noisy_layers
 from edgedeploy.optimize.quantize.qdq import QdqInserter
 from edgedeploy.optimize.quantize.quant_params import WEIGHT_MAX, QuantParams, activation_params, weight_max
+from edgedeploy.optimize.quantize.useful_range import useful_range
 
 _QUANTIZED = tuple("QuantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul MatMulInteger ConvInteger".split())
+
+_KEPT, _BETWEEN = "kept_in_float", ", "
+"""The fact that names layers, and what stands between them."""
 
 
 class QuantizeStatic(Pass, frozen=True):
@@ -60,6 +67,9 @@ class QuantizeStatic(Pass, frozen=True):
     """Layers, by the name of their first output, that stay in float."""
     only: tuple[str, ...] = ()
     """If not empty, just these layers are quantized."""
+    float_share: float = 0.0
+    """Of all weights and of all work, at most this much may stay in float, in the layers where that brings most, if an
+    output or a group of its channels would be too noisy otherwise (`quantize.noisy_layers`); 0 looks for none."""
 
     def __post_init__(self) -> None:
         if not self.operators:
@@ -68,6 +78,8 @@ class QuantizeStatic(Pass, frozen=True):
             raise ValueError("calibration_samples must not be negative")
         if not 50 < self.percentile <= 100:
             raise ValueError("percentile must be above 50 and at most 100")
+        if not 0 <= self.float_share < 1:
+            raise ValueError("float_share must be 0 at least and under 1")
 
     @property
     def _signed(self) -> bool:
@@ -92,6 +104,36 @@ class QuantizeStatic(Pass, frozen=True):
         return None
 
     def call(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
+        noisy = self._noisy_layers(model, context) if self.float_share else None
+        if noisy is None or not noisy.names:
+            return self._quantized(model, context)
+        kept = structs.replace(self, keep_float=(*self.keep_float, *noisy.names))
+        result, facts = kept._quantized(model, context)
+        return result, {
+            **facts,
+            _KEPT: _BETWEEN.join(noisy.names),
+            "noisiest_group_before_db": round(noisy.before_db, 1),
+            "noisiest_group_after_db": round(noisy.after_db, 1),
+        }
+
+    def _noisy_layers(self, model: ir.Model, context: Context) -> NoisyLayers | None:
+        layers, _ = find_linear(model, self.operators, self._layer_filter)
+        if context.calibration is None or len(layers) < 2:
+            return None
+
+        def quantized(names: tuple[str, ...]) -> ir.Model:
+            kept = structs.replace(self, keep_float=(*self.keep_float, *names))
+            return kept._quantized(copy_of(model), context)[0]
+
+        try:
+            return find_noisy_layers(
+                model, layers, quantized, context.calibration, share=self.float_share, progress=context.progress
+            )
+        except EdgedeployError:
+            # What does not run is not refused here: the pipeline's own probes say so.
+            return None
+
+    def _quantized(self, model: ir.Model, context: Context) -> tuple[ir.Model, Facts]:
         written_out = fenced = 0
         if any(layer.operator == "Conv" for layer in find_linear(model, self.operators, self._layer_filter)[0]):
             written_out, fenced = write_out_axes(model), fence(model)
@@ -144,7 +186,10 @@ class QuantizeStatic(Pass, frozen=True):
             percentile=self.percentile,
         )
         ranges = calibrated.ranges
-        params_of = {value: activation_params(ranges[value.name or ""], signed=self._signed) for value in tensors}
+        params_of = {
+            value: activation_params(useful_range(value, ranges[value.name or ""]), signed=self._signed)
+            for value in tensors
+        }
         for value in tensors:
             params_of[value] = params_of[origin(value, params_of)]
         return params_of, calibrated.samples
@@ -156,6 +201,8 @@ class QuantizeStatic(Pass, frozen=True):
             scale = constant(node.inputs[1])
             if scale is None or not (np.isfinite(scale) & (scale > 0)).all():
                 raise PostconditionError(f"{node.op_type} {node.name!r} has a scale that is not a positive number")
-        weights = {layer.weight.name for layer in find_linear(before, self.operators, self._layer_filter)[0]}
-        if kept := sorted(name for name in weights & set(after.graph.initializers) if name):
-            raise PostconditionError(f"the float copy of weight {kept[0]!r} is still in the model")
+        kept = str(facts.get(_KEPT, "")).split(_BETWEEN)
+        layer_filter = LayerFilter((*self.keep_float, *kept), self.only)
+        weights = {layer.weight.name for layer in find_linear(before, self.operators, layer_filter)[0]}
+        if copies := sorted(name for name in weights & set(after.graph.initializers) if name):
+            raise PostconditionError(f"the float copy of weight {copies[0]!r} is still in the model")

@@ -15,6 +15,7 @@ from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.foundation.progress import SILENT
 from edgedeploy.foundation.reading import MODEL, read_file
 from edgedeploy.inference.session import Session, open_session
+from edgedeploy.metrics.group_agreement import ReferenceGroups
 from edgedeploy.metrics.model_comparison import ResultFailedError, compare
 from edgedeploy.optimize.base import Context, Pass
 from edgedeploy.optimize.graph.edit import serialized
@@ -91,6 +92,11 @@ class Evaluator:
             self._journal.add_trial(passes, known)
         self.trials[name] = known = structs.replace(known, name=name)
         return known
+
+    def reference_groups(self) -> ReferenceGroups:
+        """Return a new sum over the source's answers, for groups of channels as its head or the values tell them."""
+        decoder = self._evaluation.decoder
+        return ReferenceGroups(self.reference.output_names, decoder.groups if decoder else None)
 
     def passes_of(self, name: str) -> tuple[Pass, ...]:
         """Return what the trial of that name was made with, without preparation and finish."""

@@ -18,6 +18,7 @@ from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.formats import format_of
 from edgedeploy.inference.session import open_session
 from edgedeploy.metrics.agreement import OutputAgreements
+from edgedeploy.metrics.group_agreement import GroupAgreements
 from edgedeploy.optimize.base import Pass
 from edgedeploy.optimize.recipes.recipe import Variant
 from edgedeploy.optimize.search.evaluator import Evaluator
@@ -123,13 +124,20 @@ def _bare(passes: Sequence[Pass]) -> tuple[Pass, ...]:
 
 
 def _sqnr_db(evaluator: Evaluator, content: bytes, samples: Sequence[Sample]) -> float | None:
-    """Return the SQNR in dB of the worst output; None where all are equal to the float model's."""
+    """Return the SQNR in dB of the worst output or group of channels; None where all are equal to the float model's.
+
+    A detector's coordinates dominate a sum over all: it says nothing of what a layer does to the scores.
+    """
     agreement = OutputAgreements(evaluator.reference.output_names)
+    reference = evaluator.reference_groups()
+    groups = GroupAgreements(reference)
     try:
         session = open_session(content, format_of(content[:8]), exact=True)
         for sample in samples:
-            agreement.add(session.run(sample.feed), evaluator.reference.run(sample.feed))
+            outputs, expected = session.run(sample.feed), evaluator.reference.run(sample.feed)
+            agreement.add(outputs, expected)
+            groups.add(outputs, reference.add(expected))
     except EdgedeployError:
         return SQNR_FLOOR_DB
-    figures = [each.sqnr_db for each in agreement.figures().values() if each.sqnr_db is not None]
-    return min(figures, default=None)
+    each = (*agreement.figures().values(), *groups.figures().values())
+    return min((figure.sqnr_db for figure in each if figure.sqnr_db is not None), default=None)

@@ -7,6 +7,7 @@ from msgspec import Struct, structs
 from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.report.content.wording import (
     interval_in_words,
+    kept_in_words,
     metric_change,
     metric_in_words,
     percent_change,
@@ -15,7 +16,7 @@ from edgedeploy.report.content.wording import (
 )
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.measurement import Accuracy
-from edgedeploy.values.quality import MetricChange, MetricFigure
+from edgedeploy.values.quality import AnswersKept, MetricChange, MetricFigure
 from edgedeploy.values.shipment import Shipment
 from edgedeploy.values.speed import SpeedFigure
 
@@ -38,6 +39,7 @@ def comparison(shipment: Shipment) -> tuple[Row, ...]:
     for execution in evidence.executions:
         where = where_in_words(execution)
         rows += _metric_row(where, evidence.source_metric, execution.metric, execution.change)
+        rows += _kept_row(where, execution.kept)
     if evidence.speed is not None:
         rows.append(_speed_row(evidence.speed))
     rows += _device_row(shipment)
@@ -78,6 +80,12 @@ def _speed_row(speed: SpeedFigure) -> Row:
         f"{percent_change(1.0, speed.ratio)} ({low} … {high})",
         f"{speed.source} → {speed.result} {speed.unit}, {speed.samples:,} samples",
     )
+
+
+def _kept_row(where: str, kept: AnswersKept | None) -> list[Row]:
+    if kept is None:
+        return []
+    return [Row(f"{kept.what} kept ({where})", f"{kept.count:,}", kept_in_words(kept), f"{kept.share:.1%} the same")]
 
 
 def _device_row(shipment: Shipment) -> list[Row]:

@@ -10,7 +10,7 @@ from edgedeploy.values.contract import Outcome, Verdict, VerdictLine
 from edgedeploy.values.evidence import Execution, PassEvidence
 from edgedeploy.values.measurement import Conditions
 from edgedeploy.values.metric_facts import is_share_metric
-from edgedeploy.values.quality import SQNR_FLOOR_DB, Agreement, MetricChange, MetricFigure
+from edgedeploy.values.quality import SQNR_FLOOR_DB, Agreement, AnswersKept, MetricChange, MetricFigure
 from edgedeploy.values.shipment import ShippedRelease
 from edgedeploy.values.smoke import CheckState, SmokeLine
 from edgedeploy.values.speed import SpeedFigure
@@ -147,6 +147,11 @@ def speed_change_in_words(speed: SpeedFigure) -> str:
 def where_in_words(execution: Execution) -> str:
     """`"exact arithmetic"`, `"host (x86-64 avx2)"` or `"board:rpi4 (cortex-a72)"`."""
     return {"exact": "exact arithmetic", "host": f"host ({execution.isa})"}.get(execution.arithmetic, execution.isa)
+
+
+def kept_in_words(kept: AnswersKept) -> str:
+    """Describe what is left of a model's answers: `"112 of 115, 2 new"`."""
+    return f"{kept.kept:,} of {kept.count:,}" + (f", {kept.added:,} new" if kept.added else "")
 
 
 def sqnr_in_words(agreement: Agreement) -> str:

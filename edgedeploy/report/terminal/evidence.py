@@ -10,7 +10,7 @@ from rich.text import Text
 from edgedeploy.foundation.sanitize import printable
 from edgedeploy.report.content.layers import costliest_in_words, noisiest_in_words
 from edgedeploy.report.content.regressions import optimized_breakage
-from edgedeploy.report.content.wording import pass_outcome, reach_in_words, sqnr_in_words, where_in_words
+from edgedeploy.report.content.wording import kept_in_words, pass_outcome, reach_in_words, sqnr_in_words, where_in_words
 from edgedeploy.report.terminal.regressions import breakage_parts
 from edgedeploy.values.evidence import Evidence, Execution, PassEvidence
 from edgedeploy.values.search import Search
@@ -86,6 +86,9 @@ def _quality(evidence: Evidence) -> RenderableType:
         table.add_row("same text", "", *(f"{agreement.text_match:.4f}" for agreement in agreements))
     if any(agreement.other_shapes for agreement in agreements):
         table.add_row("answers of another shape", "", *(f"{agreement.other_shapes:,}" for agreement in agreements))
+    for what in dict.fromkeys(execution.kept.what for execution in executions if execution.kept):
+        kept = [execution.kept for execution in executions]
+        table.add_row(f"{what} kept", "", *(kept_in_words(each) if each else "" for each in kept))
     table.add_row("SQNR", "", *(sqnr_in_words(agreement) for agreement in agreements))
     for name in (*executions[0].by_output, *executions[0].by_group):
         figures = [(execution.by_output | execution.by_group).get(name) for execution in executions]

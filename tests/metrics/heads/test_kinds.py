@@ -140,6 +140,19 @@ def test_detr_with_softmax_and_with_sigmoid():
     assert_is_the_box(read("detr", single, boxes, score_min=0.5, options={"scores": "sigmoid"}), 0.9)
 
 
+def test_an_overlap_of_none_is_suppression_and_not_its_absence():
+    # Two queries of one class, a third of each box over the other's.
+    logits = np.array([[[5.0, 0.0], [4.0, 0.0]]])
+    boxes = np.array([[[0.4, 0.5, 0.4, 0.4], [0.6, 0.5, 0.4, 0.4]]])
+    assert len(read("detr", logits, boxes, score_min=0.1).boxes) == 2
+    assert len(read("detr", logits, boxes, score_min=0.1, iou_max=0.0).boxes) == 1
+    heat = np.full((1, 1, 8, 8), -9.0)
+    heat[0, 0, 3, 1] = heat[0, 0, 3, 4] = 5.0
+    sizes, offsets = np.full((1, 2, 8, 8), 5.0), np.zeros((1, 2, 8, 8))
+    assert len(read("centernet", heat, sizes, offsets, score_min=0.1).boxes) == 2
+    assert len(read("centernet", heat, sizes, offsets, score_min=0.1, iou_max=0.0).boxes) == 1
+
+
 def test_centernet_takes_peaks():
     heat, sizes, offsets = np.full((1, 2, 16, 24), -20.0), np.zeros((1, 2, 16, 24)), np.zeros((1, 2, 16, 24))
     heat[0, 1, 5, 7], heat[0, 1, 5, 8] = logit(0.9), logit(0.8)

@@ -174,8 +174,11 @@ def test_a_dataset_gives_pictures_to_such_a_model_and_labels_as_before(tmp_path,
 def test_data_that_declare_something_else_than_what_is_inside_are_refused(tmp_path):
     path = write_picture_model(tmp_path / "model.onnx")
     tensor = facts_of(embed_preprocessing(path, {"preset": "imagenet", "color": "bgr"}), tmp_path).inputs[0]
-    assert resolve({"preset": "imagenet", "color": "bgr"}, tensor).color == "rgb"  # as the pictures are to come
-    assert resolve({}, tensor).color == "rgb"
+    declared = resolve({"preset": "imagenet", "color": "bgr"}, tensor)
+    assert declared == resolve({}, tensor)
+    # Decoded in the declared order, and given in the one that the input takes: red first.
+    pixels = np.full((50, 60, 3), (1, 2, 3), np.uint8)
+    assert prepare_picture(pixels, declared, tensor).values[0, 0].tolist() == [3, 2, 1]
     with pytest.raises(DatasetError, match="color") as caught:
         resolve({"preset": "imagenet"}, tensor)
     assert "bgr" in caught.value.why and caught.value.hint

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edgedeploy.datasets.dataset import Sample, open_dataset
 from edgedeploy.foundation.errors import UnsupportedError
 from edgedeploy.inference.onnxruntime import HostSession
+from edgedeploy.metrics.heads.registry import find_head
 from edgedeploy.metrics.model_comparison import ResultFailedError
 from edgedeploy.metrics.registry import find_metric
 from edgedeploy.optimize.graph.edit import serialized
@@ -20,6 +21,7 @@ from edgedeploy.optimize.guard.guard import judge
 from edgedeploy.optimize.guard.request import GuardRequest
 from edgedeploy.optimize.guard.result import ViolationKind
 from edgedeploy.values.drop import drop_of
+from edgedeploy.values.head import Head
 from edgedeploy.values.model import TensorFacts
 from edgedeploy.values.speed import SpeedFigure
 
@@ -573,4 +575,80 @@ def test_a_detector_with_ruined_scores_is_refused_under_a_blind_metric_and_witho
     assert [violation.kind for violation in refused.violations] == [ViolationKind.GROUP_DISAGREES]
     assert "y[:, 4:7]" in refused.refusals[0] and "--allow loss" in refused.refusals[0]
     assert list(refused.executions[0].by_group) == ["y[:, 0:4]", "y[:, 4:7]"]
+    if labelled:
+        assert refused.metric_trust.blind_to == ("y[:, 4:7]",)
+        assert any("is blind to y[:, 4:7]" in note for note in refused.notes)
     assert against(source).accepted and against(ruined, "loss").accepted
+
+
+TWO_OUTPUTS = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    two (float[N, 4] x) => (float[N, 4] y, float[N, 4] z) <float scale = {{{scale}}}, float one = {{1}}> {{
+        y = Mul(x, one)
+        z = Mul(x, scale)
+    }}"""
+
+
+def first_output_right(outputs, labels):
+    return (outputs[0].argmax(axis=1) == labels).astype(float)
+
+
+def nothing_at_all(outputs, labels):
+    return np.ones(len(labels))
+
+
+@pytest.mark.parametrize("scored", [first_output_right, nothing_at_all])
+def test_what_a_metric_of_ones_own_is_blind_to_is_judged_by_its_noise(tmp_path, build, scored, rng):
+    x = rng.normal(0, 1, (24, 4)).astype(np.float32)
+    source, ruined = (serialized(build(TWO_OUTPUTS.format(scale=scale))) for scale in (1, 0))
+    np.savez(tmp_path / "e.npz", x=x, labels=x.argmax(axis=1))
+    facts = (TensorFacts(name="x", dtype="float32", shape=("N", 4)),)
+    data = Data(name="the evaluation data", dataset=open_dataset(str(tmp_path / "e.npz"), facts))
+    evaluation = Evaluation(data=data, metric=find_metric(f"{__name__}:{scored.__name__}"), drop=drop_of(0.01))
+    request = GuardRequest(source=source, source_size_bytes=10_000, evaluation=evaluation)
+    refused = judge(ruined, request)
+    assert [violation.kind for violation in refused.violations] == [ViolationKind.DISAGREES]
+    assert "output 'z'" in refused.refusals[0]
+    assert "z" in refused.metric_trust.blind_to
+    kept = judge(source, request)
+    assert kept.accepted
+    assert any("check metric and labels" in note for note in kept.notes) == (scored is nothing_at_all)
+
+
+YOLO = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    yolo (float[N, 6, 40] x) => (float[N, 6, 40] y)
+    <float[1, 1, 40] kept = {{{kept}}}, float[1, 6, 1] rows = {{1,1,1,1,{scores}}}> {{
+        r = Mul(x, rows)
+        y = Mul(r, kept)
+    }}"""
+
+
+def test_without_labels_a_detector_is_judged_by_the_detections_that_are_left(tmp_path, build):
+    every, most = ",".join(["1"] * 40), ",".join(["1"] * 36 + ["0.94"] * 4)
+    source, result, blank = (
+        serialized(build(YOLO.format(kept=kept, scores=scores)))
+        for kept, scores in ((every, "1,1"), (most, "1,1"), (every, "0.01,0.01"))
+    )
+    x = np.zeros((3, 6, 40), np.float32)
+    x[:, :2], x[:, 2:4] = np.linspace(10, 600, 40), 12
+    x[:, 4], x[:, 4, 36:] = 0.5, 0.25
+    np.savez(tmp_path / "e.npz", x=x)
+    facts = (TensorFacts(name="x", dtype="float32", shape=("N", 6, 40)),)
+    data = Data(name="the evaluation data", dataset=open_dataset(str(tmp_path / "e.npz"), facts))
+    decoder = find_head(Head(kind="yolov8"), ["y"])
+    evaluation = Evaluation(data=data, metric=None, drop=drop_of(0.01), decoder=decoder)
+
+    def against(model, reference=source):
+        return judge(model, GuardRequest(source=reference, source_size_bytes=10_000, evaluation=evaluation))
+
+    accepted = against(source)
+    assert accepted.accepted and accepted.executions[0].kept.share == 1.0
+    # Boxes moved by 6 % of their place, 37 pixels, lie elsewhere; the figures over all numbers hardly move.
+    refused = against(result)
+    assert [violation.kind for violation in refused.violations] == [ViolationKind.DISAGREES]
+    assert (
+        "90.0% of the float model's detections" in refused.refusals[0] or "detections are left" in refused.refusals[0]
+    )
+    nothing = against(blank, blank)
+    assert nothing.accepted and nothing.executions[0].kept is None

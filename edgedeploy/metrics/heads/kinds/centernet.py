@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgedeploy.metrics.heads.boxes import corners, sigmoid, suppressed
+from edgedeploy.metrics.heads.boxes import corners, sigmoid
 from edgedeploy.metrics.heads.decoder import Decoder, Group, HeadKind
 from edgedeploy.values.labels import Detections
 
 _MOST = 100
+_NO_SUPPRESSION = 1.0
 
 
 class CenternetDecoder(Decoder):
@@ -36,12 +37,7 @@ class CenternetDecoder(Decoder):
             extent = sizes[place].reshape(2, -1).T.astype(np.float64)
             boxes = corners(np.concatenate(((cells + offset) * cell, extent * cell), axis=1))
             scores = peaks[place].reshape(raw.shape[1], -1).T
-            least = 0.0 if self.head.score_min is None else self.head.score_min
-            found.append(
-                suppressed(
-                    boxes, scores, score_min=least, iou_max=self.head.iou_max or 1.0, most=self.head.most or _MOST
-                )[0]
-            )
+            found.append(self.suppressed(boxes, scores, score_min=0.0, iou_max=_NO_SUPPRESSION, most=_MOST)[0])
         return found
 
     def _groups(self, shapes: list[tuple[int, ...]]) -> dict[str, Group]:

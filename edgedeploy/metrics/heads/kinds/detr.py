@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgedeploy.metrics.heads.boxes import corners, sigmoid, softmax, suppressed
+from edgedeploy.metrics.heads.boxes import corners, sigmoid, softmax
 from edgedeploy.metrics.heads.decoder import Decoder, Group, HeadKind
 from edgedeploy.values.labels import Detections
 
 _MOST = 300
+_NO_SUPPRESSION = 1.0
 
 
 class DetrDecoder(Decoder):
@@ -32,11 +33,8 @@ class DetrDecoder(Decoder):
             # Of each query its best class, as in `PostProcess` of DETR.
             scores = np.where(scores == scores.max(axis=-1, keepdims=True), scores, 0.0)
         scaled = boxes.astype(np.float64) * [width, height, width, height]
-        least = 0.0 if self.head.score_min is None else self.head.score_min
         return [
-            suppressed(
-                corners(each), rows, score_min=least, iou_max=self.head.iou_max or 1.0, most=self.head.most or _MOST
-            )[0]
+            self.suppressed(corners(each), rows, score_min=0.0, iou_max=_NO_SUPPRESSION, most=_MOST)[0]
             for each, rows in zip(scaled, scores, strict=True)
         ]
 
