@@ -22,7 +22,7 @@ def write_picture_model(
     channels_last: bool = False,
     batch: int | str = "batch",
 ) -> Path:
-    """Write a convolution, ReLU and global mean of six features, with random weights that are always the same."""
+    """Write a convolution, ReLU and global mean: six scores a picture, with random weights that are always the same."""
     rng = np.random.default_rng(7)
     number = helper.tensor_dtype_to_np_dtype(dtype)
     weights = [numpy_helper.from_array(rng.standard_normal((6, channels // groups, 3, 3)).astype(number), "weights")]
@@ -35,13 +35,14 @@ def write_picture_model(
         *first,
         helper.make_node("Conv", operands, ["features"], "conv", pads=[padding] * 4, group=groups),
         helper.make_node("Relu", ["features"], ["positive"]),
-        helper.make_node("GlobalAveragePool", ["positive"], ["answer"]),
+        helper.make_node("GlobalAveragePool", ["positive"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["answer"]),
     ]
     graph = helper.make_graph(
         nodes,
         "pictures",
         [helper.make_tensor_value_info("picture", dtype, shape)],
-        [helper.make_tensor_value_info("answer", dtype, [batch, 6, 1, 1])],
+        [helper.make_tensor_value_info("answer", dtype, [batch, 6])],
         weights,
     )
     onnx.save(helper.make_model_gen_version(graph, opset_imports=[helper.make_opsetid("", opset)]), path)

@@ -9,10 +9,13 @@ import pytest
 from support.host_backend import HostBackend
 from support.picture_models import write_picture_model
 
+import edgedeploy.compile.backends.native as native_backend
 import edgedeploy.compile.backends.onnxruntime as onnxruntime_backend
 from edgedeploy import api
 from edgedeploy.compile.golden import read_golden
+from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import DatasetError, InvalidFileError, UnsupportedError
+from edgedeploy.foundation.progress import Progress
 from edgedeploy.inference.session import open_session
 from edgedeploy.values.bundle import Bundle
 from edgedeploy.values.measurement import Measurement
@@ -70,9 +73,6 @@ def test_a_model_that_prepares_pictures_takes_the_golden_ones_as_they_are(model,
     shapes = {read_golden(bundle.path / "golden", number).inputs["picture"].shape for number in range(4)}
     assert shapes == {(1, 50, 70, 3), (1, 90, 40, 3), (1, 33, 33, 3), (1, 60, 61, 3)}
     # The same answers as by the declared pipeline, which the dataset walks for the model as it was.
-    before = api.open_dataset(str(data), api.inspect(model).inputs) if hasattr(api, "open_dataset") else None
-    from edgedeploy.datasets.dataset import open_dataset
-
     before = open_dataset(str(data), api.inspect(model).inputs)
     session = open_session(model.read_bytes(), "onnx", exact=True)
     for number, sample in enumerate(before.samples()):
@@ -105,19 +105,25 @@ def test_names_and_evidence_are_those_of_the_model_that_was_given(model, tmp_pat
 
 
 def test_for_a_backend_with_static_shapes_resizing_stays_outside(model, tmp_path, monkeypatch):
-    import edgedeploy.compile.backends.native as native_backend
-
     monkeypatch.setattr(native_backend, "BACKEND", HostBackend())
     notes = []
 
-    class Notes(type(api.SILENT) if hasattr(api, "SILENT") else object):
+    class Listener(Progress):
         def step(self, text): ...
+
+        def advance(self, done, total, unit): ...
+
         def note(self, text):
             notes.append(text)
-        def advance(self, *_): ...
 
     bundle = api.compile(
-        model, api.load_target("x86-64"), tmp_path / "b", backend="native", preprocessing=YOLO, embed=True, progress=Notes()
+        model,
+        api.load_target("x86-64"),
+        tmp_path / "b",
+        backend="native",
+        preprocessing=YOLO,
+        embed=True,
+        progress=Listener(),
     )
     inside = bundle.manifest.model.inputs[0].preprocessing
     assert inside is not None and not inside.resizes
