@@ -96,7 +96,7 @@ def test_it_runs_on_a_device(model, data, tmp_path):
     with api.connect(device) as connection:
         pushed = api.push(bundle, connection)
         measured: Measurement = api.test(connection, pushed.release, str(data))
-    assert measured.metric is not None
+    assert measured.accuracy is not None and measured.accuracy.metric == measured.accuracy.host_metric
 
 
 def test_names_and_evidence_are_those_of_the_model_that_was_given(model, tmp_path):
