@@ -46,6 +46,12 @@ def split_folder(folder: Path, split: str) -> Path:
     return folder
 
 
+def judging_part(folder: Path) -> str:
+    """Return the part of a dataset that is meant for judging, e.g. `"val"`; empty where it does not come in parts."""
+    found = folders_in(folder) if folder.is_dir() else []
+    return _judging(found) if len(found) > 1 and SPLITS.issuperset(found) else ""
+
+
 def _judging(found: list[str]) -> str:
     """Return the part that is meant for judging."""
     return next((name for name in ("val", "valid", "validation", "test") if name in found), found[0])

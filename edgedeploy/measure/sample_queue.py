@@ -1,5 +1,4 @@
-"""Samples on their way to a device: each is given out once, and once more where the connection was lost before its
-answer came."""
+"""Samples on their way to a device: given out once, and once more where the connection was lost before the answer."""
 
 from __future__ import annotations
 

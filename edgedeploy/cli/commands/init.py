@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 )
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data", metavar="DATA", shell_complete=complete_file)
-@click.option("--task", type=click.Choice(typing.get_args(Task)), help="What the model is for.  [default: guessed]")
+@click.option(
+    "--task",
+    type=click.Choice(typing.get_args(Task)),
+    metavar="TASK",
+    help=f"What the model is for: {', '.join(typing.get_args(Task))}.  [default: guessed]",
+)
 @click.option(
     "--metric",
     metavar="NAME|pkg.mod:fn",

@@ -116,7 +116,7 @@ def model_classes(facts: ModelFacts, task: str | None, head: Head | None) -> int
         except (EdgedeployError, KeyError, IndexError):
             return None
         axis = len(slices) - 1
-        extent = len(range(*slices[axis].indices(shapes[place][axis])))
+        extent = np.arange(shapes[place][axis])[slices[axis]].size
         return extent or None
     if task == "classification" and facts.outputs and len(facts.outputs[0].shape) == 2:
         last = facts.outputs[0].shape[1]

@@ -35,6 +35,16 @@ _YOLOX = WayOfPreparing(
     keys={"resize": "letterbox", "letterbox_center": False, "color": "bgr", "scale": 1.0, "antialias": False},
 )
 
+_AS_LARGE_AS_THEY_ARE = [
+    WayOfPreparing(name=f"as large as they are, {what}", keys={"resize": "none", **keys})
+    for what, keys in (
+        ("values in [0, 1]", {}),
+        ("values in [-1, 1]", {"mean": [0.5], "std": [0.5]}),
+        ("ImageNet's mean and std", _IMAGENET),
+        ("values in [0, 255]", {"scale": 1.0}),
+    )
+]
+
 
 def ways_of_preparing(task: Task | None, tensor: TensorFacts) -> list[WayOfPreparing]:
     """List what is tried, the most usual first."""
@@ -52,7 +62,8 @@ def ways_of_preparing(task: Task | None, tensor: TensorFacts) -> list[WayOfPrepa
     if task == "segmentation":
         return [_STANDARD, _UNIT, _SIGNED, _RAW]
     first = ["imagenet", "mobilenet-tf", "efficientnet-lite", "clip"]
-    return [*(presets[name] for name in first), _STANDARD, _UNIT, _RAW]
+    resized = [*(presets[name] for name in first), _STANDARD, _UNIT, _RAW]
+    return [*resized, *_AS_LARGE_AS_THEY_ARE] if _takes_any_size(tensor) else resized
 
 
 def with_swapped_colors(way: WayOfPreparing) -> WayOfPreparing | None:
@@ -124,3 +135,7 @@ def _with_postprocessing(facts: ModelFacts, ranks: Sequence[int]) -> Iterator[He
 def _is_gray(tensor: TensorFacts) -> bool:
     shape = tensor.shape
     return len(shape) == 3 or (len(shape) == 4 and 1 in (shape[1], shape[3]) and 3 not in (shape[1], shape[3]))
+
+
+def _takes_any_size(tensor: TensorFacts) -> bool:
+    return len(tensor.shape) == 4 and sum(not isinstance(extent, int) for extent in tensor.shape[1:]) == 2

@@ -12,7 +12,7 @@ from msgspec import structs
 from edgedeploy.datasets.base import Sample
 from edgedeploy.datasets.dataset import open_dataset, reader_of
 from edgedeploy.datasets.source import load_source
-from edgedeploy.datasets.splits import SPLITS
+from edgedeploy.datasets.splits import SPLITS, judging_part
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError
 from edgedeploy.values.data import DataSource, Task
 from edgedeploy.values.guess import Guess
@@ -28,6 +28,15 @@ def declared_source(data: str) -> DataSource:
     """Return what a path declares: of a `data.toml` its keys, else the path alone."""
     path = Path(data)
     return load_source(path) if path.suffix == ".toml" and path.is_file() else DataSource(path=data)
+
+
+def with_part(source: DataSource, guesses: list[Guess]) -> DataSource:
+    """Return a source that names the part for judging, where the data comes in parts and none is named."""
+    part = judging_part(Path(source.path)) if not source.split else ""
+    if not part:
+        return source
+    guesses.append(Guess(key="part", value=part, reason="the data comes in parts, and this is the one for judging"))
+    return structs.replace(source, split=part)
 
 
 def with_format(source: DataSource, guesses: list[Guess]) -> DataSource:

@@ -20,7 +20,7 @@ from edgedeploy.values.guess import Guess, InitiatedContract
 from edgedeploy.values.head import Head
 from edgedeploy.values.metric_facts import default_metric
 from edgedeploy.workflows.contract import Proposal, new_contract
-from edgedeploy.workflows.data_show.trial import open_model
+from edgedeploy.workflows.data_show.trial import model_classes, open_model
 from edgedeploy.workflows.init.candidates import WayOfPreparing, heads_that_fit, with_swapped_colors
 from edgedeploy.workflows.init.first_look import (
     calibration_for,
@@ -31,8 +31,9 @@ from edgedeploy.workflows.init.first_look import (
     task_of,
     ways,
     with_format,
+    with_part,
 )
-from edgedeploy.workflows.init.trials import Trials, Tried, in_words
+from edgedeploy.workflows.init.trials import Trials, Tried, in_words, is_chance
 
 _SAMPLES, _FEW_SAMPLES = 32, 12
 """On which ways of preparing are compared; and pairs of a head and one of the two most usual ways."""
@@ -40,6 +41,10 @@ _USUAL_WAYS = 2
 _HEADED: tuple[Task, ...] = ("detection", "instance-segmentation", "keypoints", "segmentation", "speech")
 """Tasks whose answers a head reads from the outputs."""
 _STATED = "as stated"
+_NO_BETTER_THAN_CHANCE = (
+    "that is no better than chance: the model was trained with pictures that were prepared in another way, or with "
+    "classes in another order; declare them in a data.toml"
+)
 
 
 class InitSettings(Struct, frozen=True, kw_only=True):
@@ -81,7 +86,7 @@ def init_contract(
         check_metric(settings.metric)
     facts = inspect_model(model)
     guesses: list[Guess] = []
-    source = with_format(declared_source(data), guesses)
+    source = with_format(with_part(declared_source(data), guesses), guesses)
     source = structs.replace(
         source, skip_broken=source.skip_broken or settings.skip_broken, task=settings.task or source.task
     )
@@ -104,7 +109,7 @@ def init_contract(
             )
     trials = Trials(session=open_model(model), facts=facts, metric=metric)
     progress.step(f"trying {model.name} on samples of {data}")
-    source = _with_best(source, heads, ways(source, settings.preset, facts, task), trials, guesses)
+    source = _with_best(source, task, heads, ways(source, settings.preset, facts, task), trials, guesses)
     reason = _STATED if settings.metric else "it is the usual one of the task" if task else "labels are numbers"
     guesses.append(Guess(key="metric", value=metric, reason=reason))
     proposal = Proposal(
@@ -127,6 +132,7 @@ def init_contract(
 
 def _with_best(
     source: DataSource,
+    task: Task | None,
     heads: Sequence[Head | None],
     possible: Sequence[WayOfPreparing],
     trials: Trials,
@@ -150,7 +156,10 @@ def _with_best(
     if swapped is not None:
         ranked = [*ranked, *trials.of([(swapped.name, swapped)], lambda way: _put(source, head, way), _SAMPLES)]
         ranked = sorted(ranked, key=lambda one: -one.figure if math.isfinite(one.figure) else math.inf)
-    guesses.append(_guess("preprocessing", ranked[0].name, trials.metric, _SAMPLES, ranked))
+    found = _guess("preprocessing", ranked[0].name, trials.metric, _SAMPLES, ranked)
+    if trials.metric == "top1" and is_chance(ranked[0].figure, _SAMPLES, model_classes(trials.facts, task, head)):
+        found = structs.replace(found, reason=f"{found.reason}; {_NO_BETTER_THAN_CHANCE}")
+    guesses.append(found)
     return _put(source, head, ranked[0].guess)
 
 

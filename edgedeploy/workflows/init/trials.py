@@ -74,3 +74,15 @@ def in_words(metric: str, samples: int, tried: Sequence[Tried[Guessed]]) -> str:
     others = "; ".join(f"with {each.name} {abs(each.figure):.3g}" for each in sound[1:SHOWN])
     said = f"{metric} over {samples} samples is {abs(sound[0].figure):.3g}"
     return said + (f"; {others}" if others else ", and nothing else could be tried" if len(tried) > 1 else "")
+
+
+def is_chance(top1: float, samples: int, classes: int | None) -> bool:
+    """Return whether guessing would be as good: within two standard deviations of a binomial distribution.
+
+    Args:
+        classes: that the model tells apart; None where that is not known, and then nothing is told.
+    """
+    if classes is None or not math.isfinite(top1):
+        return False
+    chance = 1.0 / classes
+    return top1 <= chance + 2.0 * math.sqrt(chance * (1.0 - chance) / samples)

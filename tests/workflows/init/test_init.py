@@ -20,6 +20,7 @@ from edgedeploy.foundation.errors import DatasetError, InvalidFileError, Unsuppo
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.guess import InitiatedContract
+from edgedeploy.workflows.init.trials import is_chance
 
 
 def made(model: Path, data: Path, **settings: Any) -> InitiatedContract:
@@ -60,6 +61,11 @@ def shades(folder: Path, rng: np.random.Generator, *, limit: int) -> Path:
     return folder
 
 
+def picture_of(path: Path, levels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(levels).save(path)
+
+
 def test_preprocessing_is_the_one_with_which_the_model_answers_best(tmp_path, rng):
     """Trained with pixels from 0 to 255, which no preset for classifiers has."""
     model = boundary(tmp_path / "model.onnx", 60.0)
@@ -69,6 +75,51 @@ def test_preprocessing_is_the_one_with_which_the_model_answers_best(tmp_path, rn
     assert "top1 over 32 samples is 1; with" in reason
     assert found.contract.data.preprocessing == {"resize": "stretch", "scale": 1.0}
     assert found.contract.limits.metric_min == 0.99
+
+
+def test_no_better_than_chance_is_said(tmp_path, rng):
+    model = boundary(tmp_path / "model.onnx", 60.0)
+    pictures = shades(tmp_path / "set", rng, limit=60)
+    for number, path in enumerate(sorted(pictures.rglob("*.png"))):
+        other = "below" if number % 2 else "over"
+        path.rename(pictures / other / f"moved-{number}.png")
+    _, reason = said(made(model, pictures), "preprocessing")
+    assert "no better than chance" in reason
+    assert not is_chance(0.75, 32, 2) and is_chance(0.66, 32, 2) and not is_chance(0.66, 32, None)
+
+
+def test_the_part_for_judging_is_taken(tmp_path, rng):
+    model = boundary(tmp_path / "model.onnx", 60.0)
+    for part in ("train", "val"):
+        shades(tmp_path / "set" / part, rng, limit=60)
+    found = made(model, tmp_path / "set")
+    assert said(found, "part")[0] == "val"
+    evaluation, calibration = found.contract.data.evaluation, found.contract.data.calibration
+    assert isinstance(evaluation, DataSource) and isinstance(calibration, DataSource)
+    assert (evaluation.split, calibration.split) == ("val", "train")
+
+
+def test_pictures_may_go_in_as_large_as_they_are(tmp_path, rng):
+    """Where the model takes any size: here it looks at the top left only, which no resizing leaves where it is."""
+    model = tmp_path / "model.onnx"
+    text = """<ir_version: 8, opset_import: ["": 13]>
+    g (float[N, 3, H, W] x) => (float[N, 2] y)
+    <int64[2] starts = {0, 0}, int64[2] ends = {2, 2}, int64[2] axes = {2, 3}, float[1, 2] sign = {-1.0, 1.0}> {
+        corner = Slice(x, starts, ends, axes)
+        mean = ReduceMean<axes = [1, 2, 3], keepdims = 0>(corner)
+        axis = Constant<value = int64[1] {1}>()
+        column = Unsqueeze(mean, axis)
+        middle = Constant<value = float {0.5}>()
+        level = Sub(column, middle)
+        y = MatMul(level, sign)
+    }"""
+    onnx.save(onnx.parser.parse_model(text), model)
+    for number in range(40):
+        levels = np.full((6, 40, 3), 255 * (1 - number % 2), np.uint8)
+        levels[:2, :2] = rng.integers(0, 100) + 150 * (number % 2)
+        picture_of(tmp_path / "set" / ("b-light" if number % 2 else "a-dark") / f"{number}.png", levels)
+    value, _ = said(made(model, tmp_path / "set"), "preprocessing")
+    assert value == "as large as they are, values in [0, 1]"
 
 
 def test_colors_may_be_the_other_way_round(tmp_path, rng):
