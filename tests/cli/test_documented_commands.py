@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.handed_over import hand_over
 from support.host_backend import HostBackend
@@ -138,6 +139,7 @@ def demo_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     patched.setattr("edgedeploy.compile.backends.onnxruntime.BACKEND", HostBackend())
     for name, original in (("typical", "calibration"), ("labeled", "evaluation")):
         shutil.copyfile(folder / f"{original}.npz", folder / f"{name}.npz")
+    draw_pictures(folder)
     target = api.load_target("x86-64")
     for version, recipe, name in (("1", "fold", "before"), ("2", "weights-int8", "small")):
         optimized = folder / f"{name}.onnx"
@@ -151,6 +153,19 @@ def demo_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     api.pack_bundle(api.open_bundle(folder / "small.bundle"), folder / "small.edge")
     yield folder
     patched.undo()
+
+
+def draw_pictures(folder: Path) -> None:
+    """Two pictures of each of two classes in `val`, and the `data.toml` that declares how they are prepared."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for label in ("0", "180"):
+        (folder / "val" / label).mkdir(parents=True)
+        for number in range(2):
+            pixels = rng.integers(0, 256, (60, 200 + number, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "val" / label / f"{number}.png")
+    (folder / "data.toml").write_text('path = "val"\n[preprocessing]\npreset = "yolo"\n', encoding="utf-8")
 
 
 @pytest.fixture
