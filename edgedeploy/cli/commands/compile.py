@@ -131,9 +131,10 @@ def command(
     from edgedeploy import api
     from edgedeploy.cli.commands.bundle import bundle_table
 
+    handed_over = api.load_contract(contract) if contract else None
+    embed = embed or (handed_over is not None and handed_over.data.embed_preprocessing)
     if pictures is not None and not embed:
         raise click.UsageError("--picture-size is of the pictures that a model with --embed-preprocessing takes")
-    handed_over = api.load_contract(contract) if contract else None
     if handed_over is not None:
         name, version = name or handed_over.model.name, version or handed_over.model.version
     bundle = api.compile(

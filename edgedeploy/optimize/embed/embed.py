@@ -97,6 +97,8 @@ def embed_preprocessing(
         resizes=found.resizes,
         height=size[0],
         width=size[1],
+        dtype=tensor.dtype,
+        shape=tensor.shape,
         absorbed=found.absorbed,
         outside=outside,
         input_difference=found.held.input_difference,
