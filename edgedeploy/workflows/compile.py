@@ -13,7 +13,8 @@ import numpy as np
 from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.candidates import candidates
 from edgedeploy.datasets.dataset import open_dataset
-from edgedeploy.datasets.preprocessing.presets import IMAGE_PRESETS, resolve
+from edgedeploy.datasets.preprocessing.audio_presets import AUDIO_PRESETS
+from edgedeploy.datasets.preprocessing.presets import resolve
 from edgedeploy.datasets.source import load_source
 from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import write_bytes
@@ -164,7 +165,7 @@ def compile_bundle(
 
 def _written_out(model: Path, table: Mapping[str, Any]) -> dict[str, Any]:
     """Return a table for the manifest; one for pictures with the keys of its preset."""
-    if not _OF_PICTURES & table.keys() and table.get("preset") not in IMAGE_PRESETS:
+    if not _OF_PICTURES & table.keys() and table.get("preset", "") in ("", *AUDIO_PRESETS):
         return dict(table)
     tensor = next((each for each in inspect_model(model).inputs if len(each.shape) in (3, 4)), None)
     declared: dict[str, Any] = msgspec.to_builtins(resolve(table, tensor))
