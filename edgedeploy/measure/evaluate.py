@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import structs
 
 from edgedeploy.datasets.dataset import Dataset, Sample, open_dataset
+from edgedeploy.datasets.preprocessing.inside import prepared_feed
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.reconnect import reconnect
 from edgedeploy.foundation.errors import UnreachableError
@@ -35,6 +36,7 @@ from edgedeploy.values.drop import drop_of
 from edgedeploy.values.head import Head
 from edgedeploy.values.measurement import Accuracy, Measurement
 from edgedeploy.values.metric_facts import reads_scores
+from edgedeploy.values.model import TensorFacts
 from edgedeploy.values.quality import Broken
 
 
@@ -78,7 +80,7 @@ def test(
         check_metric(metric)
     chosen = chosen_metric(metric, head, dataset, names) if dataset.has_labels else None
     classifies = reads_scores(metric if chosen is None else chosen.name)
-    tally = _Tally(names, chosen, classifies=classifies)
+    tally = _Tally(names, chosen, classifies=classifies, inputs=release.manifest.model.inputs)
     # One thread: an emulated board computes on this machine at the same time.
     content = reference_model(connection, release, progress, model)
     host = open_session(content, format_of(content[:8]), exact=True, threads=1)
@@ -125,8 +127,11 @@ def _through_cuts(
 class _Tally:
     """Sums over the samples of one dataset: the device's outputs against the host's and against the labels."""
 
-    def __init__(self, names: Sequence[str], metric: Metric | None, *, classifies: bool) -> None:
+    def __init__(
+        self, names: Sequence[str], metric: Metric | None, *, classifies: bool, inputs: Sequence[TensorFacts]
+    ) -> None:
         self.names = names
+        self._inputs = inputs
         self._classifies = classifies
         self.feeds = 0
         self._samples = 0
@@ -143,8 +148,9 @@ class _Tally:
         if len(self.names) > 1:
             self._by_output.add(outputs, expected, scored=scored)
         if self._on_device is not None and self._on_host is not None:
-            self._on_device.add(outputs, sample.labels, sample.feed)
-            self._on_host.add(expected, sample.labels, sample.feed)
+            feed = prepared_feed(sample.feed, self._inputs)
+            self._on_device.add(outputs, sample.labels, feed)
+            self._on_host.add(expected, sample.labels, feed)
             if self._by_class is not None and isinstance(sample.labels, np.ndarray):
                 self._by_class.add(outputs, expected, sample.labels)
         self._samples += sample.size
