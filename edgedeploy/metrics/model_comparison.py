@@ -181,6 +181,7 @@ class _Accumulator:
         self, metric: Metric | None, groups: ReferenceGroups, answers: AnswerReader | None, *, classifies: bool
     ) -> None:
         self._names = names = groups.names
+        self._groups = groups
         self._by_output = OutputAgreements(names if len(names) > 1 else ())
         self._by_group = GroupAgreements(groups)
         self._reader = metric
@@ -223,18 +224,28 @@ class _Accumulator:
         return SessionFigures(
             metric=self._metric.figure() if self._metric else None,
             change=change,
-            agreement=self._agreement.figure(),
+            agreement=self._whole(),
             largest_difference=self._largest_difference,
             non_finite=self._non_finite,
             classes=self._by_class.figure() if self._by_class else None,
             broken=lost,
             kept=self._kept.figure() if self._kept else None,
-            by_output=self._by_output.figures(),
+            by_output={
+                name: self._groups.of_whole(agreement, name, self._by_output.error_squares(name))
+                for name, agreement in self._by_output.figures().items()
+            },
             by_group=self._by_group.figures(),
             unread=()
             if self._read is None
             else tuple(name for place, name in enumerate(self._names) if place not in self._read),
         )
+
+    def _whole(self) -> Agreement:
+        """Return the agreement over all outputs; of a single one, with what depends on the input."""
+        found = self._agreement.figure()
+        if len(self._names) != 1:
+            return found
+        return self._groups.of_whole(found, self._names[0], self._agreement.error_squares)
 
 
 def relative_difference(outputs: Sequence[Any], expected: Sequence[Any]) -> float:

@@ -134,6 +134,8 @@ def _noise_violations(judged: SessionFigures, data: Data, names: Collection[str]
                 f"{data.name}, and {least} is the least for each output"
             )
             yield Violation(ViolationKind.DISAGREES, reason)
+        elif constant := _constant(agreement, data, f"output {name!r}"):
+            yield Violation(ViolationKind.DISAGREES, constant)
 
 
 def _untrusted(compared: ModelComparison) -> tuple[str, ...]:
@@ -174,17 +176,14 @@ def _group_violations(judged: SessionFigures, evaluation: Evaluation) -> Iterato
             if finds_nothing:
                 reason += "; the float model detects nothing on this data: give pictures that show what it detects"
             yield Violation(ViolationKind.GROUP_DISAGREES, reason)
-        elif below := _below(agreement.deviation_sqnr_db, LEAST_DEVIATION_SQNR_DB):
-            sqnr, least = below
-            yield Violation(
-                ViolationKind.GROUP_DISAGREES,
-                f"of the channels {name} hardly anything is left that depends on the input: held against that, SQNR "
-                f"is {sqnr} on {evaluation.data.name}, and {least} is the least for each group",
-            )
+        elif constant := _constant(agreement, evaluation.data, f"the channels {name}"):
+            yield Violation(ViolationKind.GROUP_DISAGREES, constant)
 
 
 def _drift_violations(judged: SessionFigures, data: Data) -> Iterator[Violation]:
     """Yield a violation for each group of channels that moved as a whole."""
+    if data.dataset is None:
+        return
     for name, agreement in judged.by_group.items():
         below = _below(agreement.deviation_sqnr_db, LEAST_DRIFTING_SQNR_DB)
         if below and (agreement.drift_share or 0.0) > MOST_DRIFT_SHARE:
@@ -213,6 +212,21 @@ def _kept_violations(judged: SessionFigures, evaluation: Evaluation) -> Iterator
             f"{share} of the float model's {kept.what} are left on {evaluation.data.name}, and {limit} is the least: "
             f"of {kept.count:,} it keeps {kept.kept:,}, and adds {kept.added:,}",
         )
+
+
+def _constant(agreement: Agreement, data: Data, what: str) -> str:
+    """Return that hardly anything is left of what depends on the input; empty where enough is.
+
+    Of inputs that were made up nothing is said, as they are alike; and nothing of answers, which say more themselves.
+    """
+    below = _below(agreement.deviation_sqnr_db, LEAST_DEVIATION_SQNR_DB)
+    if below is None or data.dataset is None or agreement.answers_match is not None:
+        return ""
+    sqnr, least = below
+    return (
+        f"of {what} hardly anything is left that depends on the input: held against that, SQNR is {sqnr} on "
+        f"{data.name}, and {least} is the least"
+    )
 
 
 def _noise(agreement: Agreement, least_db: float) -> tuple[str, str] | None:
@@ -271,6 +285,8 @@ def _violations_over_all(judged: SessionFigures, data: Data, max_drop: float) ->
             f"outputs differ too much from the float model's to be let through without labels: SQNR {sqnr} on "
             f"{data.name}, and {least} is the least",
         )
+    elif constant := _constant(agreement, data, "the outputs"):
+        yield Violation(ViolationKind.DISAGREES, constant)
     # Of inputs that were made up, answers are close to arbitrary in the float model too.
     elif data.dataset is not None and match is not None and not within(1.0, match, max_drop):
         yield Violation(ViolationKind.DISAGREES, _changed(match, data, max_drop))
