@@ -7,6 +7,7 @@ from edgedeploy.device.connection import Connection as Connection
 from edgedeploy.deploy.status import DeviceStatus as DeviceStatus
 from edgedeploy.foundation.errors import EdgedeployError as EdgedeployError
 from edgedeploy.workflows.gate.request import GateSettings as GateSettings
+from edgedeploy.workflows.init.init import InitSettings as InitSettings
 from edgedeploy.stats.paired_ratio import LEAST_PAIRS as LEAST_PAIRS
 from edgedeploy.workflows.judges import NOBODY as NOBODY
 from edgedeploy.workflows.contract import Proposal as Proposal
@@ -33,9 +34,12 @@ from edgedeploy.verdict.baseline import check_baseline as check_baseline
 from edgedeploy.workflows.contract import check_hand_over as check_hand_over
 from edgedeploy.bundle.signature import check_key as check_key
 from edgedeploy.verdict.baseline import compare as compare
-from edgedeploy.compile.build import compile_model as compile
+from edgedeploy.workflows.compile import compile_bundle as compile
 from edgedeploy.device.address import connect as connect
 from edgedeploy.deploy.releases import current_release as current_release
+from edgedeploy.workflows.data_show.show import data_show as data_show
+from edgedeploy.datasets.source import stated_source as data_source
+from edgedeploy.workflows.compile import declared_preprocessing as declared_preprocessing
 from edgedeploy.workflows.demo.demo import demo as demo
 from edgedeploy.workflows.demo.hand_over import demo_hand_over as demo_hand_over
 from edgedeploy.measure.evaluate import disagreements as disagreements
@@ -45,6 +49,7 @@ from edgedeploy.device.emulator.board import emulated_board as emulated_board
 from edgedeploy.optimize.optimize import evidence_path as evidence_path
 from edgedeploy.workflows.gate.gate import gate as gate
 from edgedeploy.metrics.heads.registry import head_names as head_names
+from edgedeploy.workflows.init.init import init_contract as init
 from edgedeploy.model.inspect import inspect_model as inspect
 from edgedeploy.workflows.judges import judges as judges
 from edgedeploy.deploy.releases import list_releases as list_releases
@@ -66,6 +71,7 @@ from edgedeploy.optimize.optimize import optimize as optimize
 from edgedeploy.deploy.releases import other_release as other_release
 from edgedeploy.bundle.build import pack_bundle as pack_bundle
 from edgedeploy.targets.roofline import peak_macs_per_s as peak_macs_per_s
+from edgedeploy.datasets.preprocessing.presets import preset_names as preset_names
 from edgedeploy.device.probe.probe import probe as probe
 from edgedeploy.workflows.measure_verified import profile as profile
 from edgedeploy.deploy.push import push as push
@@ -104,6 +110,7 @@ __all__ = [
     "DeviceStatus",
     "EdgedeployError",
     "GateSettings",
+    "InitSettings",
     "LEAST_PAIRS",
     "NOBODY",
     "Proposal",
@@ -133,6 +140,9 @@ __all__ = [
     "compile",
     "connect",
     "current_release",
+    "data_show",
+    "data_source",
+    "declared_preprocessing",
     "demo",
     "demo_hand_over",
     "disagreements",
@@ -142,6 +152,7 @@ __all__ = [
     "evidence_path",
     "gate",
     "head_names",
+    "init",
     "inspect",
     "judges",
     "list_releases",
@@ -163,6 +174,7 @@ __all__ = [
     "other_release",
     "pack_bundle",
     "peak_macs_per_s",
+    "preset_names",
     "probe",
     "profile",
     "push",

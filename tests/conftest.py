@@ -35,9 +35,19 @@ _CACHE = cache_folder().parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let files with costly tests come first, each group in its random order: what is left for the end is short."""
-    costly = {item.path for item in items for mark in item.iter_markers() if mark.name in ("keeps_cache", "device")}
-    items.sort(key=lambda item: item.path not in costly)
+    """Let files with boards and files with other costly tests come first, by turns, each kind in its random order: what
+    is left for the end is short, and boards, which keep a core busy, are not all up at once."""
+    kinds: dict[Path, int] = {}
+    for item in items:
+        names = {mark.name for mark in item.iter_markers()}
+        kind = 0 if "emulated" in names else 1 if names & {"keeps_cache", "device"} else 2
+        kinds[item.path] = min(kind, kinds.get(item.path, kind))
+    places: dict[Path, tuple[int, int]] = {}
+    counts = [0, 0, 0]
+    for path, kind in kinds.items():
+        places[path] = (counts[kind] if kind < 2 else len(kinds), kind)
+        counts[kind] += 1
+    items.sort(key=lambda item: places[item.path])
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,8 @@ GROUPS: dict[str, dict[str, str]] = {
     # Written here so that --help imports none of the modules of the commands.
     "Model": {
         "inspect": "Show a model's shapes, parameters, MACs, bytes and operators.",
+        "init": "Write a contract for a model and a folder of data.",
+        "data": "Show what a model will see of a dataset.",
         "contract": "Write, show or check a contract.",
         "recipes": "List the recipes, or show one in full.",
         "optimize": "Make a model smaller and faster, without making it worse.",

@@ -57,6 +57,13 @@ def complete_head(ctx: click.Context, param: click.Parameter, incomplete: str) -
     return _matching(((name, "") for name in api.head_names()), incomplete)
 
 
+def complete_preset(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Offer the presets of preprocessing that edgedeploy has."""
+    from edgedeploy import api
+
+    return _matching(((name, "") for name in api.preset_names()), incomplete)
+
+
 def complete_job(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Offer the jobs of `doctor`."""
     from edgedeploy import api

@@ -7,6 +7,7 @@ import importlib.metadata
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec import structs
 
@@ -26,6 +27,7 @@ from edgedeploy.model.cache import keep_model
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.values.bundle import MANIFEST_NAME, SBOM_NAME, Bundle, Manifest
 from edgedeploy.values.contract import Contract
+from edgedeploy.values.data import DatasetSpec
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target
 
@@ -44,10 +46,12 @@ def compile_model(
     name: str | None = None,
     version: str = "1",
     backend: str = "auto",
-    golden: str | None = None,
+    golden: DatasetSpec | None = None,
     golden_samples: int = 8,
     input_shapes: Mapping[str, Sequence[int]] = {},
     contract: Contract | None = None,
+    preprocessing: Mapping[str, Any] = {},
+    embedded: Path | None = None,
     progress: Progress = SILENT,
 ) -> Bundle:
     """Build `model` into a bundle: all that runs it on a device of the kind `target`, in a folder or in one file.
@@ -66,6 +70,9 @@ def compile_model(
         golden_samples: how many, at most.
         input_shapes: extents of the random golden inputs, by input name, where the model leaves them open.
         contract: what the model was handed over with; the bundle says so, and a device it is on.
+        preprocessing: what is done to samples before the model sees them, for the manifest.
+        embedded: the model with its preprocessing inside (`optimize.embed`), which is built in place of `model`; name,
+            evidence and contract are those of `model`.
 
     Raises:
         InvalidFileError: the model or its evidence is missing or malformed, or `output` exists and is no bundle.
@@ -84,6 +91,8 @@ def compile_model(
         backend=backend,
         golden=GoldenRequest(data=golden, samples=golden_samples, input_shapes=input_shapes),
         contract=contract,
+        preprocessing=preprocessing,
+        embedded=embedded,
         progress=progress,
     )
     for note in request.facts.notes:
@@ -186,6 +195,7 @@ def _write_manifest(
         golden_samples=golden_samples,
         source=request.source,
         contract=request.contract,
+        preprocessing=dict(request.preprocessing),
         tools={tool: importlib.metadata.version(tool) for tool in _TOOLS},
         files=list_files(folder),
     )

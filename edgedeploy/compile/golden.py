@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.datasets.npz import npz_bytes
-from edgedeploy.datasets.synthetic import made_up_text
+from edgedeploy.datasets.synthetic import made_up_picture, made_up_text
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, UnsupportedError
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import Progress
@@ -20,6 +20,7 @@ from edgedeploy.inference.repeatable import refuse_random
 from edgedeploy.inference.session import Feed, Session
 from edgedeploy.inference.text import as_text, is_text
 from edgedeploy.model.shapes import shapes_at_batch_one
+from edgedeploy.values.data import DatasetSpec
 from edgedeploy.values.model import ModelFacts, TensorFacts
 
 _INPUT, _OUTPUT = "input:", "output:"
@@ -49,7 +50,7 @@ def write_golden(
     facts: ModelFacts,
     folder: Path,
     *,
-    data: str | None,
+    data: DatasetSpec | None,
     samples: int,
     input_shapes: Mapping[str, Sequence[int]],
     progress: Progress,
@@ -191,6 +192,9 @@ def _random_array(
             why="golden inputs cannot be made up for it",
             hint=_HINT,
         )
+    if tensor.preprocessing is not None:
+        batch, height, width, channels = extents
+        return np.stack([made_up_picture(height, width, channels, rng) for _ in range(batch)])
     if tensor.dtype in ("float16", "float32", "float64"):
         return rng.standard_normal(extents).astype(tensor.dtype)
     if tensor.dtype in ("int8", "uint8"):

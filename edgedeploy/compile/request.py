@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +20,7 @@ from edgedeploy.model.load import PROTOBUF_LIMIT_BYTES
 from edgedeploy.model.recorded_name import name_of_file, recorded_name
 from edgedeploy.values.bundle import ContractReference, Source
 from edgedeploy.values.contract import Contract
+from edgedeploy.values.data import DatasetSpec
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.target import Target
@@ -27,7 +29,7 @@ from edgedeploy.values.target import Target
 class GoldenRequest(Struct, frozen=True, kw_only=True):
     """Where golden inputs come from."""
 
-    data: str | None
+    data: DatasetSpec | None
     """A dataset whose first samples they are; None draws random ones."""
     samples: int
     """How many at most."""
@@ -41,9 +43,9 @@ class BuildRequest(Struct, frozen=True, kw_only=True):
     name: str
     version: str
     model: Path
-    """The file that the user gave, its external data beside it."""
+    """The file that is built, its external data beside it: the user's, or the one with its preprocessing inside."""
     facts: ModelFacts
-    """Of that file; `facts.sha256` is what evidence and contract are held against."""
+    """Of that file."""
     target: Target
     candidates: tuple[Candidate, ...]
     """The backends to be tried, in order; at least one."""
@@ -51,6 +53,8 @@ class BuildRequest(Struct, frozen=True, kw_only=True):
     source: Source | None
     """The float model that `optimize` made this one from."""
     contract: ContractReference | None
+    preprocessing: Mapping[str, Any] = {}
+    """What is done to samples before the model sees them, for the manifest."""
 
 
 def resolve(
@@ -62,6 +66,8 @@ def resolve(
     backend: str,
     golden: GoldenRequest,
     contract: Contract | None,
+    preprocessing: Mapping[str, Any],
+    embedded: Path | None,
     progress: Progress,
 ) -> BuildRequest:
     """Read the model and its evidence, choose the backends, and check names, size and contract.
@@ -74,7 +80,8 @@ def resolve(
     if golden.samples < 1:
         raise UnsupportedError("a bundle needs at least one golden sample")
     progress.step(f"reading {model.name}")
-    facts = inspect_model(model, golden.input_shapes)
+    given = inspect_model(model, golden.input_shapes if embedded is None else {})
+    facts = given if embedded is None else inspect_model(embedded, golden.input_shapes)
     check_element_types(facts)
     tried = candidates(backend, target, facts.format, facts)
     if facts.size_bytes > PROTOBUF_LIMIT_BYTES:
@@ -82,22 +89,23 @@ def resolve(
             f"{model} is {facts.size_bytes:,} bytes large with its data; a bundle's model ends at 2 GB",
             hint=MAKE_SMALLER,
         )
-    evidence = _evidence(model, facts, progress)
+    evidence = _evidence(model, given, progress)
     source = None if evidence is None else _source(evidence)
     name = name or recorded_name(model) or (evidence and evidence.model_name) or name_of_file(model)
     _check_names(name, version)
     if contract is not None:
-        _check_is_of_contract(model, source.sha256 if source else facts.sha256, contract)
+        _check_is_of_contract(model, source.sha256 if source else given.sha256, contract)
     return BuildRequest(
         name=name,
         version=version,
-        model=model,
+        model=embedded or model,
         facts=facts,
         target=target,
         candidates=tried,
         golden=golden,
         source=source,
         contract=contract.reference if contract else None,
+        preprocessing=preprocessing,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, structs
 
 from edgedeploy.datasets.base import LABELS, Sample
 from edgedeploy.datasets.fit import check_names
@@ -15,6 +16,7 @@ from edgedeploy.datasets.whole_feeds import WholeFeeds
 from edgedeploy.foundation.callables import described
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError
 from edgedeploy.inference.text import content_bytes
+from edgedeploy.values.labels import Labels
 from edgedeploy.values.model import TensorFacts
 
 _log = logging.getLogger(__name__)
@@ -80,19 +82,47 @@ class CallableDataset(WholeFeeds):
                 f"{where} is a {type(item).__name__}",
                 why="expected a dict of arrays by input name, or a pair (dict, labels)",
             )
-        feed = {str(name): np.asarray(value) for name, value in item.items()}
-        if check_names(where, feed, self._inputs):
-            labels = feed.pop(LABELS)
+        if check_names(where, map(str, item), self._inputs):
+            labels = item[LABELS]
+        feed = {str(name): np.asarray(value) for name, value in item.items() if name in self._inputs}
         for name, facts in self._inputs.items():
             self.check(where, facts, feed[name])
-        return self.sample(where, feed, None if labels is None else np.asarray(labels))
+        return self.sample(where, feed, None if labels is None else _as_labels(labels))
+
+
+def _as_labels(labels: Any) -> Labels:
+    """Return what a user gives as labels: an array, or a tuple where samples differ in extent or are no numbers."""
+    if isinstance(labels, Struct | str):
+        return (labels,)
+    if isinstance(labels, list | tuple) and any(isinstance(each, Struct | str) for each in labels):
+        return tuple(labels)
+    try:
+        return np.asarray(labels)
+    except ValueError:
+        # Arrays of different shapes.
+        return tuple(np.asarray(each) for each in labels)
 
 
 def _update(digest: Any, sample: Sample) -> None:
-    arrays = dict(sample.feed)
+    parts: dict[str, Any] = dict(sample.feed)
     if sample.labels is not None:
-        arrays[LABELS] = np.asarray(sample.labels)
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        digest.update(content_bytes(array))
+        parts[LABELS] = sample.labels
+    for name in sorted(parts):
+        _update_part(digest, name, parts[name])
+
+
+def _update_part(digest: Any, name: str, part: Any) -> None:
+    """Add contents, never where they lie in memory: the same data has the same hash in each run."""
+    if isinstance(part, Struct):
+        part = structs.asdict(part)
+    if isinstance(part, tuple | list | dict):
+        digest.update(f"{name}\0{type(part).__name__}\0{len(part)}\0".encode())
+        for key, each in part.items() if isinstance(part, dict) else enumerate(part):
+            _update_part(digest, f"{name}.{key}", each)
+        return
+    if part is None:
+        digest.update(f"{name}\0none\0".encode())
+        return
+    array = np.asarray(part)
+    digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+    digest.update(content_bytes(array))

@@ -24,7 +24,10 @@ class NpzFolderDataset(WholeFeeds):
         self._sha256 = ""
         files = self._files()
         if not files:
-            raise DatasetError(f"{spec} holds no .npz files", hint="name a folder with one .npz per feed")
+            raise DatasetError(
+                f"{spec} holds no .npz files, and nothing else that is recognized as data",
+                hint="name a folder with one .npz per feed, or a data.toml that says what the files are",
+            )
         self.count = len(files)
         with NpzReader(files[0]) as reader:
             self.has_labels = check_names(str(files[0]), reader.headers, self._inputs)
@@ -57,3 +60,11 @@ class NpzFolderDataset(WholeFeeds):
             return sorted(path for path in self._path.iterdir() if path.suffix == ".npz" and path.is_file())
         except OSError as error:
             raise InvalidFileError(f"{self._path} cannot be read", why=error.strerror or str(error)) from error
+
+
+def holds_npz(path: Path) -> bool:
+    """Return whether a folder has an `.npz` in it."""
+    try:
+        return any(each.suffix == ".npz" for each in path.iterdir())
+    except OSError:
+        return False

@@ -13,6 +13,7 @@ from edgedeploy.foundation.plugins import declared
 from edgedeploy.foundation.suggest import did_you_mean
 from edgedeploy.values.data import DataSource, Task
 from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.preprocessing import AudioPreprocessing, ImagePreprocessing, TextPreprocessing
 
 _PACKAGE = "edgedeploy.datasets.readers"
 
@@ -26,12 +27,15 @@ class DataReader(Struct, frozen=True, kw_only=True):
 
     name: str
     """As `format = "…"` names it, e.g. `"coco"`."""
-    task: Task
+    task: Task | None
+    """What such data is for; None where it can be for any."""
     rank: int
     """The lower one is taken where two recognize the same path."""
     recognize: Callable[[Path, DataSource], str]
     """Says in words why a path looks like this format, from names and a few first bytes; empty where it does not."""
     open: Open
+    preprocessing: type[ImagePreprocessing] | type[AudioPreprocessing] | type[TextPreprocessing] | None = None
+    """What its table `[preprocessing]` holds; None where samples are not prepared."""
 
 
 def readers() -> tuple[DataReader, ...]:

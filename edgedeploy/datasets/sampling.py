@@ -13,8 +13,7 @@ def spread(dataset: Dataset, wanted: int) -> Iterator[Sample]:
     if dataset.count is None:
         yield from itertools.islice(dataset.samples(), wanted)
         return
-    chosen = set(spread_indices(dataset.count, wanted))
-    yield from (sample for index, sample in enumerate(dataset.samples()) if index in chosen)
+    yield from dataset.chosen(spread_indices(dataset.count, wanted))
 
 
 def spread_indices(count: int, wanted: int) -> Sequence[int]:

@@ -61,6 +61,19 @@ def made_up_text(shape: Sequence[int], words: Sequence[str], rng: np.random.Gene
     return np.array(known, dtype=object)[rng.integers(0, len(known), count)].reshape(tuple(shape))
 
 
+def made_up_picture(height: int, width: int, channels: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a picture with slopes, edges and noise, as photographs have them: uint8, shape (height, width, channels).
+
+    Noise alone becomes gray where it is made smaller, whatever is done wrong.
+    """
+    rows, columns = np.mgrid[:height, :width]
+    slopes = np.stack([rows * 5, columns * 4, (rows + columns) * 2], -1)[..., :channels] % 256
+    noise = rng.integers(0, 256, slopes.shape)
+    tiles = (rows // 24 + columns // 24) % 2 == 0
+    found: np.ndarray = np.where(tiles[..., np.newaxis], slopes, noise).astype(np.uint8)
+    return found
+
+
 def _noise(
     tensor: TensorFacts, extent: int, rng: np.random.Generator, words: Mapping[str, Sequence[str]]
 ) -> np.ndarray:

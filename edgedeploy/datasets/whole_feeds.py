@@ -10,6 +10,7 @@ from edgedeploy.datasets.base import Dataset, Sample
 from edgedeploy.datasets.fit import check_dtype, convert, extents, fits
 from edgedeploy.datasets.npz import ArrayHeader
 from edgedeploy.foundation.errors import DatasetError
+from edgedeploy.values.labels import Labels
 from edgedeploy.values.model import TensorFacts
 
 
@@ -33,12 +34,12 @@ class WholeFeeds(Dataset):
                 why=f"each feed is a whole input: expected ({', '.join(extents(facts.shape))})",
             )
 
-    def sample(self, where: str, feed: Mapping[str, np.ndarray], labels: np.ndarray | None) -> Sample:
+    def sample(self, where: str, feed: Mapping[str, np.ndarray], labels: Labels | None) -> Sample:
         """Return one feed as a sample.
 
         Args:
             feed: has every input's array, of a shape that fits.
-            labels: first axis: the samples; a single number is the label of one.
+            labels: first axis: the samples, or an entry for each; a single number is the label of one.
 
         Raises:
             DatasetError: the labels are empty, or text is none that a model can be given.
@@ -46,7 +47,8 @@ class WholeFeeds(Dataset):
         arrays = {name: convert(where, facts, feed[name]) for name, facts in self._inputs.items()}
         if labels is None:
             return Sample(arrays, None, 1, where)
-        labels = np.atleast_1d(labels)
+        if isinstance(labels, np.ndarray):
+            labels = np.atleast_1d(labels)
         if not len(labels):
             raise DatasetError(f"{where}: 'labels' is empty")
         return Sample(arrays, labels, len(labels), where)

@@ -81,6 +81,14 @@ class Connection(Protocol):
             UnreachableError: the connection was lost.
         """
 
+    def reopen(self) -> None:
+        """Connect anew, after the connection was lost. What was started over it is lost with it.
+
+        Raises:
+            UnreachableError: the device cannot be reached.
+            AuthenticationError: it does not let us in, or its host key is another one now.
+        """
+
     def close(self) -> None:
         """Close it. Safe to call twice."""
 

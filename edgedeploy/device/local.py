@@ -72,6 +72,9 @@ class LocalConnection:
     def start(self, argv: Sequence[str]) -> LocalProcess:
         return LocalProcess(self.address, argv, self._home)
 
+    def reopen(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -95,6 +95,25 @@ LICENCE_TEXT = ReadLimit(
 SEARCH_JOURNAL = ReadLimit(
     what="the journal of a search", size_bytes=64_000_000, reason="some 300 bytes for each trial and layer"
 )
+TOKENIZER = ReadLimit(
+    what="a tokenizer.json", size_bytes=128_000_000, reason="vocabularies of 260,000 pieces take some 35 MB"
+)
+
+PICTURE = ReadLimit(
+    what="a picture",
+    size_bytes=300_000_000,
+    reason="89 million pixels, more than which are not decoded, have 270 MB where they are not compressed",
+)
+ANNOTATIONS = ReadLimit(
+    what="a file of annotations",
+    size_bytes=2_000_000_000,
+    reason="the instances of COCO's 118,000 pictures have 450 MB",
+)
+PICTURE_LABEL = ReadLimit(
+    what="the label of one picture",
+    size_bytes=16_000_000,
+    reason="a polygon of a thousand points has 20 kB, and a picture a few hundred objects",
+)
 
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -157,6 +176,16 @@ def read_file(path: Path, limit: ReadLimit) -> bytes:
     if size_bytes > limit.size_bytes:
         raise FileTooLargeError(path, size_bytes, limit)
     return bytes(content)
+
+
+def read_start(path: Path, size_bytes: int) -> bytes:
+    """Read the first bytes of a regular file, to see what it is.
+
+    Raises:
+        OSError: as `open_file`.
+    """
+    with open_file(path) as file:
+        return file.read(size_bytes)
 
 
 def read_text(path: Path, limit: ReadLimit, *, errors: str = "strict") -> str:

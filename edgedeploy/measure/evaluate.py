@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ from msgspec import structs
 
 from edgedeploy.datasets.dataset import Dataset, Sample, open_dataset
 from edgedeploy.device.connection import Connection
+from edgedeploy.device.reconnect import reconnect
+from edgedeploy.foundation.errors import UnreachableError
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.sanitize import printable
 from edgedeploy.inference.formats import format_of
@@ -19,6 +21,7 @@ from edgedeploy.inference.session import arithmetic_note, open_session
 from edgedeploy.measure.conditions import observe
 from edgedeploy.measure.protocol import conversation
 from edgedeploy.measure.reference import reference_model
+from edgedeploy.measure.sample_queue import SampleQueue
 from edgedeploy.measure.streaming import stream
 from edgedeploy.metrics.agreement import AgreementAccumulator, OutputAgreements
 from edgedeploy.metrics.answers_kept import LEAST_KEPT_SHARE, AnswerReader, KeptTally
@@ -31,6 +34,7 @@ from edgedeploy.metrics.registry import check_metric, chosen_metric
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.stats.rounding import at_least, at_most, beside_limit
 from edgedeploy.values.bundle import Release
+from edgedeploy.values.data import DatasetSpec, dataset_name
 from edgedeploy.values.drop import drop_of
 from edgedeploy.values.head import Head
 from edgedeploy.values.measurement import Accuracy, Measurement
@@ -41,7 +45,7 @@ from edgedeploy.values.quality import Broken
 def test(
     connection: Connection,
     release: Release,
-    evaluation: str,
+    evaluation: DatasetSpec,
     *,
     metric: str | None = None,
     head: Head | None = None,
@@ -53,7 +57,8 @@ def test(
 
     Every output is compared with that of the release's own model (`reference_model`) in exact arithmetic here. The
     metric is computed from the device's outputs, with the samples and classes that lost by it; without labels there is
-    no metric. Memory is bounded on both sides, but for one number for each sample.
+    no metric. Memory is bounded on both sides, but for a few numbers for each sample. A connection that is lost is made
+    again, and the test goes on with the first sample without an answer.
 
     Args:
         evaluation: a dataset that `open_dataset` opens.
@@ -85,17 +90,41 @@ def test(
     if note := arithmetic_note(host):
         progress.step(f"opening its model on this machine ({note})")
     count = dataset.count if limit is None or dataset.count is None else min(dataset.count, limit)
-    with conversation(connection, release) as talk:
-        progress.step(f"loading {release.id} on {connection.address}")
-        talk.ask({"do": "load"})
-        progress.step(f"testing on {connection.address}")
-        with contextlib.closing(stream(talk, itertools.islice(dataset.samples(), limit))) as answers:
-            for sample, arrays in answers:
-                outputs = [talk.output(arrays, name) for name in tally.names]
-                tally.add(sample, outputs, host.run(sample.feed))
-                progress.advance(tally.feeds, count, "samples")
-        observed = observe(talk, connection, release)
-    return structs.replace(observed, accuracy=tally.accuracy(evaluation, dataset, is_limited=limit is not None))
+    samples = SampleQueue(itertools.islice(dataset.samples(), limit))
+
+    def go_on() -> Measurement:
+        with conversation(connection, release) as talk:
+            progress.step(f"loading {release.id} on {connection.address}")
+            talk.ask({"do": "load"})
+            progress.step(f"testing on {connection.address}")
+            with contextlib.closing(stream(talk, samples.turn())) as answers:
+                for sample, arrays in answers:
+                    outputs = [talk.output(arrays, name) for name in tally.names]
+                    tally.add(sample, outputs, host.run(sample.feed))
+                    samples.answered()
+                    progress.advance(tally.feeds, count, "samples")
+            return observe(talk, connection, release)
+
+    observed = _through_cuts(go_on, lambda: tally.feeds, connection, progress)
+    return structs.replace(
+        observed, accuracy=tally.accuracy(dataset_name(evaluation), dataset, is_limited=limit is not None)
+    )
+
+
+def _through_cuts(
+    go_on: Callable[[], Measurement], answered: Callable[[], int], connection: Connection, progress: Progress
+) -> Measurement:
+    """Call `go_on` until it comes to its end, connecting again where the connection is lost. One that is lost before
+    the next answer is given up."""
+    while True:
+        before = answered()
+        try:
+            return go_on()
+        except UnreachableError as error:
+            if answered() == before:
+                raise
+            progress.note(f"{error.what}; going on after {answered():,} samples")
+            reconnect(connection, progress=progress)
 
 
 class _Tally:
@@ -151,6 +180,8 @@ class _Tally:
             by_group={printable(name): agreement for name, agreement in self._by_group.figures().items()},
             kept=self._kept.figure() if self._kept is not None else None,
             partial=partial,
+            skipped=dataset.skipped_count,
+            skipped_samples=tuple(printable(each) for each in dataset.skipped),
             classes=self._by_class.figure() if self._by_class is not None else None,
             broken=self._broken(),
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgedeploy.metrics.classification import answered_classes, has_text_labels
+from edgedeploy.metrics.confusion import ConfusionAccumulator
 from edgedeploy.stats.rounding import ROUNDING
 from edgedeploy.values.quality import Broken, ByClass, ClassFigure
 
@@ -32,6 +33,7 @@ class ClassAccumulator:
 
     def __init__(self) -> None:
         self._counts = np.zeros((4, 0), np.int64)
+        self._confusion = ConfusionAccumulator()
 
     def add(self, outputs: Sequence[np.ndarray], reference_outputs: Sequence[np.ndarray], labels: np.ndarray) -> None:
         """Add one batch that the metric `top1` takes. Of labels of text, nothing is counted: they have no numbers.
@@ -52,6 +54,7 @@ class ClassAccumulator:
         counts = np.stack([np.bincount(labels[each].astype(np.int64), minlength=classes) for each in chosen])
         counts[:, : self._counts.shape[1]] += self._counts
         self._counts = counts
+        self._confusion.add(labels, found)
 
     def figure(self) -> ByClass:
         """Return the classes that some label named so far, the worst of them in full."""
@@ -71,4 +74,5 @@ class ClassAccumulator:
                 )
                 for place in order[:_MOST_CLASSES]
             ),
+            confusion=self._confusion.figure(),
         )

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
+from msgspec import structs
 
 from edgedeploy.foundation.errors import UnsupportedError
+from edgedeploy.model.embedded import embedded_preprocessing
 from edgedeploy.model.graphs import nodes
 from edgedeploy.model.identity import sha256_of_files
 from edgedeploy.model.load import external_files, is_tflite, read_with_notes
@@ -41,7 +43,12 @@ def inspect_model(path: Path, input_shapes: Mapping[str, Sequence[int]] | None =
     # Before IR version 4 every initializer is listed among the inputs.
     initialized = {tensor.name for tensor in model.graph.initializer}
     initialized |= {sparse.values.name for sparse in model.graph.sparse_initializer}
-    inputs = tuple(_tensor_facts(value) for value in model.graph.input if value.name not in initialized)
+    embedded = embedded_preprocessing(model)
+    inputs = tuple(
+        structs.replace(_tensor_facts(value), preprocessing=embedded.get(value.name))
+        for value in model.graph.input
+        if value.name not in initialized
+    )
     macs, macs_note = count_macs(model, shapes_at_batch_one(inputs, input_shapes or {}))
     operators = Counter(
         f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type for node in nodes(model)

@@ -91,11 +91,23 @@ def _tensor_facts(tensor: Any) -> TensorFacts:
     # Where a shape is open, `shape` has a placeholder and `shapeSignature` -1.
     signature = tensor.shapeSignature if tensor.shapeSignature is not None and len(tensor.shapeSignature) else None
     extents = shape(tensor) if signature is None else tuple(int(extent) for extent in signature)
+    scale, zero_point = _quantization(tensor)
     return TensorFacts(
         name=tensor_name(tensor),
         dtype=dtype_name(tensor),
         shape=tuple("?" if extent < 0 else extent for extent in extents),
+        scale=scale,
+        zero_point=zero_point,
     )
+
+
+def _quantization(tensor: Any) -> tuple[float, int] | tuple[None, None]:
+    """Return scale and zero point of a tensor of integers that has one of each; inputs and outputs have no more."""
+    stated = tensor.quantization
+    if not is_quantized(tensor) or type_name(tensor) in _FLOATS or len(stated.scale) != 1:
+        return None, None
+    zero_point = stated.zeroPoint
+    return float(stated.scale[0]), int(zero_point[0]) if zero_point is not None and len(zero_point) else 0
 
 
 def _count_macs(

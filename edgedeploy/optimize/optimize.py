@@ -32,6 +32,7 @@ from edgedeploy.optimize.search.files import write_search
 from edgedeploy.optimize.search.search import search
 from edgedeploy.optimize.search.settings import SearchSettings
 from edgedeploy.values.contract import Allowance
+from edgedeploy.values.data import DatasetSpec
 from edgedeploy.values.evidence import Evidence, LayerNoise, PassEvidence
 from edgedeploy.values.head import Head
 from edgedeploy.values.model import ModelFacts
@@ -48,8 +49,8 @@ def optimize(
     recipe: Recipe,
     output: Path,
     *,
-    calibration: str | None = None,
-    evaluation: str | None = None,
+    calibration: DatasetSpec | None = None,
+    evaluation: DatasetSpec | None = None,
     metric: str | None = None,
     head: Head | None = None,
     max_drop: float | str = 0.01,
@@ -186,10 +187,9 @@ def _evidence(request: OptimizeRequest, outcome: OptimizeOutcome) -> Evidence:
     source, guard_result = request.source, outcome.guard_result
     refusals = [*_unmet(request.recipe, outcome.passes), *guard_result.refusals]
     calibrated = max((int(done.facts.get("calibration_samples", 0)) for done in outcome.passes), default=0)
-    # Data that nothing was made with speaks against no figure.
     notes = [
         *source.facts.notes,
-        *(request.data.notes() if calibrated else []),
+        *request.data.notes(calibrated=bool(calibrated)),
         *reach_notes(outcome.passes),
         *guard_result.notes,
     ]

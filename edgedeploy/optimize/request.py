@@ -26,6 +26,7 @@ from edgedeploy.optimize.recipes.recipe import Recipe
 from edgedeploy.optimize.search.settings import SearchSettings
 from edgedeploy.optimize.source_model import Datasets, SourceModel, open_datasets
 from edgedeploy.values.contract import Allowance
+from edgedeploy.values.data import DatasetSpec
 from edgedeploy.values.drop import Drop, drop_of
 from edgedeploy.values.head import Head
 from edgedeploy.values.metric_facts import reads_scores
@@ -113,8 +114,8 @@ def open_request(
     recipe: Recipe,
     output: Path,
     *,
-    calibration: str | None,
-    evaluation: str | None,
+    calibration: DatasetSpec | None,
+    evaluation: DatasetSpec | None,
     metric: str | None,
     head: Head | None = None,
     max_drop: float | str,
@@ -165,7 +166,7 @@ def _judging(name: str | None, head: Head | None, data: Datasets, outputs: Seque
     return chosen_metric(name, head, data.evaluation, outputs)
 
 
-def _check_settings(model: Path, recipe: Recipe, output: Path, calibration: str | None) -> None:
+def _check_settings(model: Path, recipe: Recipe, output: Path, calibration: DatasetSpec | None) -> None:
     if output.exists() and model.exists() and output.samefile(model):
         raise UnsupportedError(
             f"the output {output} is the model itself",

@@ -21,6 +21,7 @@ from edgedeploy.inference.session import Feed, Session, open_session
 from edgedeploy.model.recorded_name import with_name
 from edgedeploy.model.vocabulary import known_words
 from edgedeploy.optimize.guard.evaluation import Data
+from edgedeploy.values.data import DatasetSpec
 from edgedeploy.values.model import ModelFacts
 
 _PROBES = 2
@@ -109,17 +110,30 @@ class Datasets(Struct, frozen=True, kw_only=True):
             return Data(name="generated inputs", dataset=None, generated=self.generated)
         return None
 
-    def notes(self) -> list[str]:
-        """Return what speaks against trusting the figures."""
-        if self.calibration and self.evaluation and self.calibration_sha256 == self.evaluation_sha256:
-            return [
+    def notes(self, *, calibrated: bool) -> list[str]:
+        """Return what speaks against trusting the figures.
+
+        Args:
+            calibrated: the result was made with the calibration data.
+        """
+        notes = [
+            f"{dataset.skipped_count:,} samples of {dataset.spec} were left out, as they cannot be read; the first: "
+            f"{dataset.skipped[0]}"
+            for dataset in (self.calibration, self.evaluation)
+            if dataset is not None and dataset.skipped_count
+        ]
+        # Data that nothing was made with speaks against no figure.
+        if calibrated and self.calibration and self.evaluation and self.calibration_sha256 == self.evaluation_sha256:
+            notes.append(
                 "calibration and evaluation data are the same: the result was judged on what it was made with, and may "
                 "do worse on other data"
-            ]
-        return []
+            )
+        return notes
 
 
-def open_datasets(calibration: str | None, evaluation: str | None, facts: ModelFacts, source: bytes) -> Datasets:
+def open_datasets(
+    calibration: DatasetSpec | None, evaluation: DatasetSpec | None, facts: ModelFacts, source: bytes
+) -> Datasets:
     """Open the data and run the model on a few samples, so that what does not fit is known before minutes of work.
 
     Args:

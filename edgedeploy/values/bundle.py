@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -100,6 +100,9 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source: Source | None
     contract: ContractReference | None = None
     """None of a model that was compiled without one."""
+    preprocessing: dict[str, Any] = {}
+    """What is done to samples before the model sees them: the keys of `[preprocessing]`, those of its preset written
+    out; empty where nothing was declared. What of it is inside the model, its inputs say (`model.inputs`)."""
     tools: dict[str, str]
     files: tuple[FileEntry, ...]
     """Every file of the bundle but the manifest itself, in path order."""

@@ -6,11 +6,12 @@ import datetime
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct, field, structs
 
 from edgedeploy.values.bundle import ContractReference
+from edgedeploy.values.data import DataSource
 from edgedeploy.values.head import Head
 from edgedeploy.values.search import Objective
 
@@ -34,13 +35,17 @@ class ContractModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class ContractData(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    evaluation: str
-    """A dataset with labels; paths are relative to the contract's folder."""
+    evaluation: str | DataSource
+    """A dataset with labels: its path, or a table with the keys of a `data.toml`. Paths are relative to the contract's
+    folder."""
     evaluation_sha256: str | None = None
-    calibration: str | None = None
+    calibration: str | DataSource | None = None
     metric: str = "top1"
+    preprocessing: dict[str, Any] = {}
+    """Of both datasets, where their own tables do not say otherwise."""
     head: Head | None = None
-    """What turns the model's outputs into answers, for metrics that need it."""
+    """What turns the model's outputs into answers, for metrics that need it; of both datasets, where their own tables
+    name none."""
 
 
 class ContractOptimization(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

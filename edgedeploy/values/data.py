@@ -12,6 +12,7 @@ Task = Literal[
     "classification",
     "detection",
     "segmentation",
+    "instance-segmentation",
     "keypoints",
     "speech",
     "text",
@@ -44,8 +45,22 @@ class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of series: how many rows make a sample; 0: each row is one."""
     step: int = 1
     """Of series: rows from one window to the next."""
+    group: str = ""
+    """Of series: a column; a window has rows of one value only, e.g. of one machine or one person."""
     skip_broken: bool = False
     """Leave out samples that cannot be read, count and list them, instead of ending with an error."""
     preprocessing: dict[str, Any] = {}
-    """The keys of `ImagePreprocessing`, `AudioPreprocessing` or `TextPreprocessing`, by what the samples are."""
+    """The keys of `ImagePreprocessing`, `AudioPreprocessing`, `TablePreprocessing` or `TextPreprocessing`, by what the
+    samples are."""
+    target: dict[str, Any] = {}
+    """Of pairs of pictures: what is done to the second one where that differs from `preprocessing`."""
     head: Head | None = None
+
+
+DatasetSpec = str | DataSource
+"""What `open_dataset` takes: a path or `package.module:callable`, or a dataset as it is declared."""
+
+
+def dataset_name(spec: DatasetSpec) -> str:
+    """Return what a dataset is called in messages, evidence and measurements."""
+    return spec if isinstance(spec, str) else spec.path

@@ -291,6 +291,10 @@ class Accuracy(Struct, frozen=True, kw_only=True):
     """Of the host's detections, pixels or text; None where no head is declared, or it finds none."""
     partial: bool = False
     """True when only the first `samples` of the dataset were run: no figure over all of it is known."""
+    skipped: int = 0
+    """Samples that could not be read and were left out, as was asked."""
+    skipped_samples: tuple[str, ...] = ()
+    """The first 20 of them, each with the reason."""
     classes: ByClass | None = None
     """The device against the host; None unless the metric is top1."""
     broken: Broken | None = None

@@ -43,7 +43,7 @@ METRIC_FACTS: dict[str, MetricFacts] = {
     "average-precision": _CLASSES,
     "map": _BOXES,
     "map50": _BOXES,
-    "mask-map": _BOXES,
+    "mask-map": MetricFacts(("instance-segmentation", "detection")),
     "keypoint-map": MetricFacts(("keypoints",)),
     "miou": _PIXELS,
     "dice": _PIXELS,

@@ -6,17 +6,24 @@ from typing import Literal
 
 from msgspec import Struct
 
+from edgedeploy.values.preprocessing import EmbeddedPreprocessing
+
 Dimension = int | str
 """A fixed extent, or the name of a dynamic one (`"?"` when the file gives it none)."""
 
 
-class TensorFacts(Struct, frozen=True, kw_only=True):
+class TensorFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One input or output of a model."""
 
     name: str
     dtype: str
     """NumPy's name of the element type, e.g. `"float32"`."""
     shape: tuple[Dimension, ...]
+    scale: float | None = None
+    """Of quantized integers in `.tflite` files: they stand for (integer - zero point) * scale. None: for themselves."""
+    zero_point: int | None = None
+    preprocessing: EmbeddedPreprocessing | None = None
+    """What is done inside the model to the pictures that this input takes; None: it takes what was prepared outside."""
 
 
 class ModelFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):

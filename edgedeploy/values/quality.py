@@ -87,6 +87,17 @@ class ClassFigure(Struct, frozen=True, kw_only=True):
     """Answers that are the reference's, right or wrong."""
 
 
+class Confusion(Struct, frozen=True, kw_only=True):
+    """How often labels of each class got each answer."""
+
+    classes: tuple[int, ...]
+    """In ascending order, at most twelve: all that occur, or those in most wrong answers."""
+    counts: tuple[tuple[int, ...], ...]
+    """A row for each class that labels name, a column for each class that is answered, in the order of `classes`. With
+    `others`, a last row and a last column for all other classes together, and for answers that are none (NaN)."""
+    others: bool
+
+
 class ByClass(Struct, frozen=True, kw_only=True):
     """Top-1 accuracy by class."""
 
@@ -94,6 +105,9 @@ class ByClass(Struct, frozen=True, kw_only=True):
     """Classes that some label names."""
     worst: tuple[ClassFigure, ...]
     """At most ten: those that lost most answers first, then those with most answers changed, then the least right."""
+    confusion: Confusion | None = None
+    """Of the result, not of the reference; None in files of earlier versions, and where there are thousands of
+    classes."""
 
 
 class AnswersKept(Struct, frozen=True, kw_only=True):

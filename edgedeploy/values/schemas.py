@@ -24,8 +24,10 @@ from edgedeploy.values import (
     baseline,
     bundle,
     contract,
+    data,
     evidence,
     gate,
+    head,
     measurement,
     model,
     profile,
@@ -38,6 +40,7 @@ from edgedeploy.values import (
 from edgedeploy.values.baseline import Baseline
 from edgedeploy.values.bundle import Manifest
 from edgedeploy.values.contract import Contract, Verdict
+from edgedeploy.values.data import DataSource
 from edgedeploy.values.gate import Gate
 from edgedeploy.values.measurement import Measurement
 from edgedeploy.values.shipment import Shipment
@@ -51,8 +54,10 @@ _MODULES = (
     baseline,
     bundle,
     contract,
+    data,
     evidence,
     gate,
+    head,
     measurement,
     model,
     profile,
@@ -97,6 +102,7 @@ _SCHEMAS = {
             },
         },
     ),
+    "data": NamedSchema(DataSource, "a dataset as it is declared (data.toml), TOML taken as JSON", {}),
     "manifest": NamedSchema(
         Manifest,
         "manifest.json of an edgedeploy bundle",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import structs
 
+from edgedeploy.datasets.source import load_source, resolved, source_paths, with_defaults
 from edgedeploy.foundation.callables import is_object_name
 from edgedeploy.foundation.errors import EdgedeployError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import sha256_file
@@ -16,6 +18,7 @@ from edgedeploy.foundation.toml_file import line_of, load_toml
 from edgedeploy.foundation.validation import is_name, is_relative_path, is_sha256
 from edgedeploy.values.bundle import ContractReference
 from edgedeploy.values.contract import LIMIT_RULES, Contract, Limits, TargetLimits, stated_limits
+from edgedeploy.values.data import DatasetSpec, DataSource, dataset_name
 from edgedeploy.values.metric_facts import METRIC_FACTS, is_share_metric, metric_facts
 
 SCHEMA = 1
@@ -23,7 +26,6 @@ _LARGEST = (1 << 63) - 1
 """As TOML has it. NaN is not less."""
 _WORDS = 200
 
-_NEVER_FILES = ("data.metric", "data.head.kind")
 _Mistake = tuple[tuple[str, ...], str]
 """The keys that lead to a value, and what is wrong with it."""
 
@@ -55,14 +57,46 @@ def has_expired(contract: Contract, day: datetime.date | None = None) -> bool:
     return last is not None and (day or datetime.datetime.now(datetime.UTC).date()) > last
 
 
-def dataset_spec(contract: Contract, name: str) -> str:
+def dataset_spec(contract: Contract, declared: DatasetSpec) -> DatasetSpec:
     """Return a dataset that the contract names, as `open_dataset` takes it from any current folder.
 
     A path is relative to the contract's folder. `package.module:callable` is no path, but a file or folder of that name
-    in the contract's folder wins.
+    in the contract's folder wins. `preprocessing` and `head` of `[data]` hold where the dataset's own are silent.
+
+    Raises:
+        InvalidFileError: it is a `data.toml` that is malformed, or that names files outside the contract's folder.
     """
+    name = dataset_name(declared)
+    data = contract.data
     path = contract.folder / name
-    return name if is_object_name(name) and not path.exists() else str(path)
+    if is_object_name(name) and not path.exists():
+        source = DataSource(path=name) if isinstance(declared, str) else declared
+    elif isinstance(declared, DataSource):
+        source = resolved(declared, contract.folder)
+    elif path.suffix == ".toml" and path.is_file():
+        source = load_source(path)
+        _check_inside(path, source, contract.folder)
+    else:
+        source = DataSource(path=str(path))
+    source = with_defaults(source, data.preprocessing, data.head)
+    return source.path if source == DataSource(path=source.path) else source
+
+
+def _check_inside(path: Path, source: DataSource, folder: Path) -> None:
+    """Refuse a `data.toml` that leads out of the contract's folder.
+
+    Args:
+        source: with its paths resolved.
+    """
+    top = os.path.normpath(folder.absolute())
+    for key, named in source_paths(source).items():
+        if os.path.commonpath([top, os.path.normpath(Path(named).absolute())]) != top:
+            where = f"{path.absolute()}:{line_of(path, tuple(key.split('.')))}"
+            raise InvalidFileError(
+                f"{where}: {key}: {named} is not inside the contract's folder",
+                why=f"that is {top}, and a contract comes from other people",
+                hint="copy the data into that folder",
+            )
 
 
 @contextlib.contextmanager
@@ -88,18 +122,21 @@ def naming(contract: Contract, *keys: str) -> Iterator[None]:
 def named_code(contract: Contract) -> dict[str, str]:
     """List the Python code that the contract names, by the key that names it, e.g. `{"data.metric": "ours:score"}`."""
     data = contract.data
-    head = data.head.kind if data.head is not None else None
-    specs = {
-        "data.metric": data.metric,
-        "data.head.kind": head,
-        "data.evaluation": data.evaluation,
-        "data.calibration": data.calibration,
-    }
-    return {
-        key: spec
-        for key, spec in specs.items()
-        if spec is not None and is_object_name(spec) and (key in _NEVER_FILES or dataset_spec(contract, spec) == spec)
-    }
+    named = {"data.metric": data.metric, "data.head.kind": data.head.kind if data.head is not None else ""}
+    for key, declared in (("data.evaluation", data.evaluation), ("data.calibration", data.calibration)):
+        if declared is None:
+            continue
+        path = contract.folder / dataset_name(declared)
+        if not path.exists():
+            named[key] = dataset_name(declared)
+        source = declared
+        if isinstance(declared, str) and path.suffix == ".toml":
+            # One that is missing or malformed is reported by those who open it.
+            with contextlib.suppress(InvalidFileError):
+                source = load_source(path)
+        if isinstance(source, DataSource) and source.head is not None:
+            named[f"{key}.head.kind"] = source.head.kind
+    return {key: name for key, name in named.items() if is_object_name(name)}
 
 
 def refuse_code(contract: Contract) -> None:
@@ -149,7 +186,11 @@ def _model_mistakes(contract: Contract) -> Iterator[_Mistake]:
 def _data_mistakes(contract: Contract) -> Iterator[_Mistake]:
     data = contract.data
     for key, spec in (("evaluation", data.evaluation), ("calibration", data.calibration)):
-        if spec is not None and not is_relative_path(spec) and not is_object_name(spec):
+        if isinstance(spec, DataSource):
+            for field, path in source_paths(spec).items():
+                if not is_relative_path(path) and not (field == "path" and is_object_name(path)):
+                    yield ("data", key, *field.split(".")), f"{path!r} is not a path inside the contract's folder"
+        elif spec is not None and not is_relative_path(spec) and not is_object_name(spec):
             yield ("data", key), f"{spec!r} is not a path inside the contract's folder, nor package.module:callable"
     if data.evaluation_sha256 is not None and not is_sha256(data.evaluation_sha256):
         yield ("data", "evaluation_sha256"), "64 lower-case hexadecimal digits are expected, as sha256sum prints them"

@@ -6,17 +6,15 @@ A mistake in a hand-over is cheap to mend on the day that it is made, by those w
 from __future__ import annotations
 
 import datetime
-import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
 from edgedeploy.datasets.dataset import Dataset, open_dataset
-from edgedeploy.foundation.callables import is_object_name
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import SILENT, Progress
@@ -32,14 +30,19 @@ from edgedeploy.model.load import is_tflite
 from edgedeploy.optimize.recipes.recipe import load_recipe
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.contract import Contract, Outcome, Verdict, VerdictLine
+from edgedeploy.values.data import DatasetSpec, dataset_name
+from edgedeploy.values.head import Head
 from edgedeploy.values.metric_facts import is_share_metric, metric_facts, reads_scores
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.quality import MetricFigure
 from edgedeploy.verdict.contract import dataset_spec, has_expired, load_contract, named_code
+from edgedeploy.workflows.contract_text import completed, data_lines, relative_path, toml_pairs
 
 _DROP = 0.01
 """What a proposed contract lets the device lose: the budget that `optimize --max-drop` has in the documentation."""
 _HASH_DIGITS = 12
+_OF_THE_METRIC = ("data.metric", "data.head.kind", "data.evaluation.head.kind")
+"""Keys of a contract that may name code which is imported to find its metric."""
 
 Value = TypeVar("Value")
 
@@ -48,10 +51,15 @@ class Proposal(Struct, frozen=True, kw_only=True):
     """What is to be said in a new contract."""
 
     model: Path
-    evaluation: str
+    evaluation: DatasetSpec
     """As `open_dataset` takes it, with labels."""
-    calibration: str | None = None
-    metric: str = "top1"
+    calibration: DatasetSpec | None = None
+    preprocessing: dict[str, Any] = {}
+    """Of both, where their own tables do not say otherwise."""
+    head: Head | None = None
+    """What turns the model's outputs into answers, for metrics that need it."""
+    metric: str | None = None
+    """None takes the usual one of the data's task."""
     name: str
     version: str
     framework: str
@@ -83,10 +91,10 @@ def new_contract(proposal: Proposal, path: Path, *, progress: Progress = SILENT)
     if path.exists():
         raise InvalidFileError(f"{path} exists", hint="remove it, or name another with -o")
     facts = inspect_model(proposal.model)
-    dataset = open_dataset(proposal.evaluation, facts.inputs)
+    dataset = open_dataset(completed(proposal.evaluation, proposal.preprocessing, proposal.head), facts.inputs)
     if not dataset.has_labels:
         raise DatasetError(
-            f"{proposal.evaluation} has no labels",
+            f"{dataset.spec} has no labels",
             why="a contract promises how good a model is",
             hint="add an array `labels`, with a label for each sample",
         )
@@ -95,8 +103,8 @@ def new_contract(proposal: Proposal, path: Path, *, progress: Progress = SILENT)
     for target in proposal.targets:
         load_target(target)
     if proposal.calibration:
-        open_dataset(proposal.calibration, facts.inputs)
-    figure = _metric(proposal.model, dataset, proposal.metric, progress)
+        open_dataset(completed(proposal.calibration, proposal.preprocessing, None), facts.inputs)
+    figure = _metric(proposal, dataset, progress)
     text = _text(proposal, path.parent, facts, dataset, figure, recipe)
     # Read where nobody else looks: a file that edgedeploy itself refuses is not to be left behind.
     with scratch_folder() as folder:
@@ -145,7 +153,7 @@ def _hand_over_lines(contract: Contract, today: datetime.date, code: Mapping[str
         yield _judged("model.expires", str(model.expires), str(today), holds, "today" if holds else "ask for a new one")
     if facts is not None:
         yield from _data_lines(contract, facts, code)
-    if "data.metric" in code:
+    if not code.keys().isdisjoint(_OF_THE_METRIC):
         yield _not_run("data.metric", data.metric)
     else:
         _, reason = _tried(lambda: _metric_of(contract, facts))
@@ -180,7 +188,7 @@ def _data_lines(contract: Contract, facts: ModelFacts, code: Mapping[str, str]) 
     elif contract.data.calibration is not None:
         spec = contract.data.calibration
         calibration, reason = _tried(lambda: open_dataset(dataset_spec(contract, spec), facts.inputs))
-        yield _judged("data.calibration", "fits", _samples(calibration), not reason, reason or spec)
+        yield _judged("data.calibration", "fits", _samples(calibration), not reason, reason or dataset_name(spec))
 
 
 def _not_run(key: str, wanted: str) -> VerdictLine:
@@ -199,11 +207,13 @@ def _evaluation_lines(contract: Contract, facts: ModelFacts) -> Iterator[Verdict
     evaluation, reason = _tried(lambda: open_dataset(dataset_spec(contract, data.evaluation), facts.inputs))
     if evaluation is not None and not evaluation.has_labels:
         reason = "it has no labels, so that nothing can be promised of the model"
-    yield _judged("data.evaluation", "fits, labelled", _samples(evaluation), not reason, reason or data.evaluation)
+    yield _judged(
+        "data.evaluation", "fits, labelled", _samples(evaluation), not reason, reason or dataset_name(data.evaluation)
+    )
     if data.evaluation_sha256 is not None:
         found, reason = (None, reason) if evaluation is None else _tried(lambda: evaluation.sha256)
         wanted = data.evaluation_sha256[:_HASH_DIGITS]
-        yield _line("data.evaluation_sha256", wanted, _short(found), reason or data.evaluation)
+        yield _line("data.evaluation_sha256", wanted, _short(found), reason or dataset_name(data.evaluation))
 
 
 def _tried(do: Callable[[], Value]) -> tuple[Value | None, str]:
@@ -232,8 +242,9 @@ def _judged(key: str, wanted: str | int, found: str | int | None, holds: bool, r
     return VerdictLine(key=key, limit=wanted, figure=found, unit="", outcome=outcome, reason=reason)
 
 
-def _metric(model: Path, dataset: Dataset, metric: str, progress: Progress) -> MetricFigure:
-    score = chosen_metric(metric, None, dataset, [each.name for each in inspect_model(model).outputs]).start()
+def _metric(proposal: Proposal, dataset: Dataset, progress: Progress) -> MetricFigure:
+    model, outputs = proposal.model, [each.name for each in inspect_model(proposal.model).outputs]
+    score = chosen_metric(proposal.metric, proposal.head, dataset, outputs).start()
     session = (
         open_session(read_file(model, MODEL), "tflite", exact=True)
         if is_tflite(model)
@@ -267,17 +278,16 @@ def _text(
         "schema = 1",
         "",
         "[model]",
-        *_pairs(name=proposal.name, version=proposal.version, framework=proposal.framework),
-        *_pairs(owner=proposal.owner, expires=proposal.expires),
-        *_pairs(file=_relative(proposal.model, folder), sha256=sha256_of_model(proposal.model)),
-        *_pairs(parameters=facts.parameters or None),
+        *toml_pairs(name=proposal.name, version=proposal.version, framework=proposal.framework),
+        *toml_pairs(owner=proposal.owner, expires=proposal.expires),
+        *toml_pairs(file=relative_path(proposal.model, folder), sha256=sha256_of_model(proposal.model)),
+        *toml_pairs(parameters=facts.parameters or None),
         "",
         "[data]",
-        *_pairs(evaluation=_data(proposal.evaluation, folder), evaluation_sha256=dataset.sha256),
-        *_pairs(calibration=proposal.calibration and _data(proposal.calibration, folder), metric=proposal.metric),
+        *data_lines(proposal, folder, dataset.sha256, figure.name),
         "",
         "[optimization]",
-        *_pairs(recipe=recipe),
+        *toml_pairs(recipe=recipe),
         "",
         "[limits]",
         f"# The model as it is has {figure.value:.6g} over {figure.samples:,} samples,",
@@ -298,29 +308,3 @@ _TARGET_HINTS = (
     "# load_max_ms = 1000.0                  # on a real board",
     "# instructions_max = 25_000_000         # on an emulated board that counts them: work, not time",
 )
-
-
-def _pairs(**values: str | int | datetime.date | None) -> list[str]:
-    return [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
-
-
-def _toml(value: str | int | datetime.date) -> str:
-    # A TOML string is a JSON string, but for DEL, which is escaped in TOML (https://toml.io/en/v1.0.0#string).
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return str(value)
-
-
-def _data(spec: str, folder: Path) -> str:
-    return spec if is_object_name(spec) and not Path(spec).exists() else _relative(Path(spec), folder)
-
-
-def _relative(path: Path, folder: Path) -> str:
-    try:
-        return path.resolve().relative_to(folder.resolve()).as_posix()
-    except ValueError:
-        raise InvalidFileError(
-            f"{path} does not lie in the contract's folder",
-            why=f"that is {folder.resolve()}: a hand-over is one folder",
-            hint="copy it there, or write the contract beside it with -o",
-        ) from None

@@ -39,7 +39,7 @@ def test_every_command_has_help(words: tuple[str, ...]) -> None:
     result = CliRunner().invoke(cli_main.cli, [*words, "--help"])
     assert result.exit_code == 0, result.output
     assert "Usage:" in result.output
-    if words and words not in [("baseline",), ("contract",), ("board",), ("board", "ssh"), ("bundle",)]:
+    if words and words not in [("baseline",), ("contract",), ("data",), ("board",), ("board", "ssh"), ("bundle",)]:
         assert "--json" in result.output
         assert "--quiet" in result.output
 

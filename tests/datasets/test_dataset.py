@@ -251,6 +251,24 @@ def test_what_a_callable_does_wrong_is_said_with_the_sample(feeds, body, words):
     assert [word for word in words if word not in message] == []
 
 
+def test_the_hash_of_labels_that_are_no_arrays_is_of_their_contents(feeds):
+    """Objects in an array were hashed by where they lay in memory."""
+    body = """from edgedeploy.values.labels import Detections
+def objects(x):
+    boxes = np.full((1, 4), x, float)
+    return Detections(boxes=boxes, classes=np.zeros(1, np.int64))
+def samples():
+    yield {"x": np.zeros((2, 3), np.float32)}, [objects(1.0), objects(VALUE)]
+    yield {"x": np.zeros((1, 3), np.float32), "labels": (objects(3.0),)}
+    yield {"x": np.zeros((1, 3), np.float32)}, objects(3.0)
+"""
+    first = open_dataset(feeds(body.replace("VALUE", "2.0")), [X])
+    assert [type(sample.labels) for sample in first.samples()] == [tuple] * 3
+    assert [len(sample.labels) for sample in first.samples()] == [2, 1, 1]
+    assert first.sha256 == open_dataset(feeds(body.replace("VALUE", "2.0")), [X]).sha256
+    assert first.sha256 != open_dataset(feeds(body.replace("VALUE", "2.5")), [X]).sha256
+
+
 def test_a_callable_that_cannot_be_imported_has_an_unknown_name(feeds):
     for spec in ("no_such_module:samples", feeds("def other(): pass"), feeds("1 / 0"), feeds("samples = 3")):
         with pytest.raises(UnknownNameError):

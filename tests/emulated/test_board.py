@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.heard import Heard
 
 from edgedeploy.device.address import connect
 from edgedeploy.device.emulator import boot as boot_module
@@ -26,23 +27,6 @@ from edgedeploy.device.emulator.keys import new_key_pair
 from edgedeploy.foundation.errors import AuthenticationError, BoardError, DeviceError, UnsupportedError
 
 pytestmark = pytest.mark.emulated
-
-
-class Steps:
-    """A listener that keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.steps: list[str] = []
-        self.notes: list[str] = []
-
-    def step(self, text: str) -> None:
-        self.steps.append(text)
-
-    def advance(self, done: int, total: int | None, unit: str) -> None:
-        pass
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def output(address: str, command: str) -> str:
@@ -91,7 +75,7 @@ def test_only_its_own_host_key_will_do(board: BoardStatus) -> None:
 
 
 def test_a_second_up_does_nothing(board: BoardStatus) -> None:
-    heard = Steps()
+    heard = Heard()
     pid = board_status(board.name).pid  # not the fixture's: a test before may have cut the power and booted it again
     assert pid is not None
     assert board_up(board.name, progress=heard).pid == board_status(board.name).pid == pid
@@ -118,7 +102,7 @@ def test_a_disk_is_repaired_after_a_power_cut(board: BoardStatus) -> None:
         connect(board.address)
     assert not board_kill(board.name)
 
-    heard = Steps()
+    heard = Heard()
     assert board_up(board.name, progress=heard).state == "up"
     assert heard.steps == [f"booting {board.name}"]
     # Another process of the tests may build an image at the same time, which is a note too.
@@ -128,7 +112,7 @@ def test_a_disk_is_repaired_after_a_power_cut(board: BoardStatus) -> None:
 
 def test_a_second_board_beside_it(board: BoardStatus, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"{board.name}-2"
-    with emulated_board(name, target="rpi4", disk_mb=300, delete=True) as second:
+    with emulated_board(name, target="rpi4", minimal=True, disk_mb=300, delete=True) as second:
         assert output(second.address, "hostname") == name
         assert output(board.address, "hostname") == board.name
         assert board_access(name).port != board_access(board.name).port

@@ -13,10 +13,17 @@ from edgedeploy.deploy.releases import current_release, list_releases, releases,
 from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.address import connect
 from edgedeploy.device.connection import Connection
-from edgedeploy.device.emulator.board import BoardStatus, board_kill, board_up
+from edgedeploy.device.emulator.board import BoardStatus, board_kill, board_up, emulated_board
 from edgedeploy.foundation.errors import DeviceError, UnreachableError
 
 pytestmark = pytest.mark.emulated
+
+
+@pytest.fixture(scope="module")
+def board() -> Iterator[BoardStatus]:
+    """A minimal one, which boots in a few seconds: it is a board as any other for what is asked here."""
+    with emulated_board(f"pytest-{os.getpid()}-push", target="rpi4", minimal=True, delete=True) as status:
+        yield status
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +47,10 @@ def test_a_power_cut_during_a_push(make_bundle, board: BoardStatus) -> None:
         old = push(make_bundle(files=shared, architecture="aarch64"), device).release
         assert is_healthy(device, old.path)
 
-    weights = {f"weights/{number:02}": os.urandom(2 << 20) for number in range(10)}
+    weights = {f"weights/{number:02}": os.urandom(1 << 19) for number in range(10)}
     bundle = make_bundle(version="2", files={**shared, **weights}, architecture="aarch64")
 
-    power_cut = WhileSending(14 << 20, lambda: board_kill(board.name))
+    power_cut = WhileSending(7 << 19, lambda: board_kill(board.name))
     with connect(board.address) as device, pytest.raises(UnreachableError, match="lost"):
         push(bundle, device, progress=power_cut)
 
@@ -73,7 +80,7 @@ def test_a_power_cut_during_a_push(make_bundle, board: BoardStatus) -> None:
 
 
 def test_a_release_survives_a_power_cut_right_after_the_switch(make_bundle, board: BoardStatus) -> None:
-    bundle = make_bundle(name="other", files={"weights": os.urandom(5 << 20)}, architecture="aarch64")
+    bundle = make_bundle(name="other", files={"weights": os.urandom(1 << 20)}, architecture="aarch64")
     with connect(board.address) as device:
         release = push(bundle, device).release
         board_kill(board.name)

@@ -35,7 +35,7 @@ def test_a_converted_model_answers_there_as_the_onnx_model_does(board: BoardStat
     with api.connect(board.address) as device:
         release = api.push(bundle, device).release
         # Golden outputs are the ONNX model's, so that is what `bench` compares with; `test` takes the converted one.
-        bench = api.bench(device, release)
+        bench = api.bench(device, release, profile="smoke")
         measured = api.test(device, release, str(tmp_path / "evaluation.npz"))
     assert bench.golden and bench.golden.top1_match == 1.0 and bench.golden.sqnr_db and bench.golden.sqnr_db > 80
     assert measured.accuracy and measured.accuracy.metric and measured.accuracy.metric.value > 0.9
@@ -43,6 +43,8 @@ def test_a_converted_model_answers_there_as_the_onnx_model_does(board: BoardStat
     assert set(measured.conditions.runtime) == {"ai-edge-litert", "numpy"}
 
 
+# The runner is the same on 64 bits, and 32-bit boards take releases in test_minimal_boards.
+@pytest.mark.long
 def test_a_32_bit_board_runs_it_with_debians_numpy(tmp_path: Path) -> None:
     (tmp_path / "small.tflite").write_bytes(small_network())
     np.savez(tmp_path / "inputs.npz", image=np.random.default_rng(0).random((12, 16, 16, 3), np.float32))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgedeploy.metrics.registry import find_metric
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
-from edgedeploy.values.quality import ByClass, ClassFigure
+from edgedeploy.values.quality import ByClass, ClassFigure, Confusion
 
 
 def scores_of(answers: list[int], classes: int = 4) -> list[np.ndarray]:
@@ -26,6 +26,7 @@ def test_the_class_that_lost_most_comes_first() -> None:
             ClassFigure(label=2, samples=2, reference_right=2, right=1, same=1),
             ClassFigure(label=0, samples=2, reference_right=1, right=2, same=1),
         ),
+        confusion=Confusion(classes=(0, 1, 2), counts=((2, 0, 0), (2, 0, 0), (1, 0, 1)), others=False),
     )
 
 

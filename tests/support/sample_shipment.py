@@ -23,7 +23,7 @@ from edgedeploy.values.measurement import (
 )
 from edgedeploy.values.model import ModelFacts, TensorFacts
 from edgedeploy.values.profile import Profile, ProfiledNode, ProfiledOperator
-from edgedeploy.values.quality import Agreement, Broken, ByClass, ClassFigure, MetricChange, MetricFigure
+from edgedeploy.values.quality import Agreement, Broken, ByClass, ClassFigure, Confusion, MetricChange, MetricFigure
 from edgedeploy.values.search import LayerDamage, Search, Trial
 from edgedeploy.values.shipment import Shipment, ShippedBundle, ShippedContract, ShippedRelease
 from edgedeploy.values.speed import SpeedFigure
@@ -44,6 +44,11 @@ CLASSES = ByClass(
         ClassFigure(label=7, samples=12, reference_right=12, right=9, same=9),
         ClassFigure(label=31, samples=8, reference_right=7, right=8, same=6),
         ClassFigure(label=2, samples=10, reference_right=9, right=9, same=10),
+    ),
+    confusion=Confusion(
+        classes=(2, 7, 31),
+        counts=((9, 1, 0, 0), (0, 9, 1, 2), (0, 0, 8, 0), (0, 3, 0, 567)),
+        others=True,
     ),
 )
 BROKEN = Broken(count=31, first=tuple(range(3, 203, 10)))

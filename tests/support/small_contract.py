@@ -15,7 +15,7 @@ _CONTRACT = """\
 schema = 1
 [model]
 name = "{name}"
-version = "1.0"
+version = "{version}"
 framework = "by hand"
 file = "model.onnx"
 sha256 = "{sha256}"
@@ -29,7 +29,9 @@ recipe = "fold"
 """
 
 
-def small_contract(folder: Path, name: str = "small", *, limits: str = "metric_min = 0.8", data: str = "") -> Path:
+def small_contract(
+    folder: Path, name: str = "small", *, version: str = "1.0", limits: str = "metric_min = 0.8", data: str = ""
+) -> Path:
     """Fill `folder`, which need not exist; return the contract's path.
 
     Args:
@@ -53,5 +55,5 @@ def small_contract(folder: Path, name: str = "small", *, limits: str = "metric_m
     onnx.save(model, folder / "model.onnx")
     path = folder / "contract.toml"
     sha256 = sha256_file(folder / "model.onnx")
-    path.write_text(_CONTRACT.format(name=name, sha256=sha256, limits=limits, data=data))
+    path.write_text(_CONTRACT.format(name=name, version=version, sha256=sha256, limits=limits, data=data))
     return path

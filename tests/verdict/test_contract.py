@@ -7,6 +7,7 @@ import pytest
 
 from edgedeploy.foundation.errors import InvalidFileError
 from edgedeploy.values.contract import LIMIT_RULES, Limits, TargetLimits, stated_limits
+from edgedeploy.values.data import DataSource
 from edgedeploy.values.head import Head
 from edgedeploy.verdict.contract import dataset_spec, has_expired, load_contract, named_code
 
@@ -158,6 +159,55 @@ def test_every_limit_says_how_it_is_held():
 def test_limits_that_are_stated_come_in_order():
     limits = Limits(parameters_max=5, metric_min=0.5, target={"rpi4": TargetLimits()})
     assert list(stated_limits(limits)) == [("metric_min", 0.5), ("parameters_max", 5)]
+
+
+EVALUATION = 'evaluation = "data/evaluation.npz"'
+
+
+def test_a_dataset_may_be_a_table_whose_paths_are_of_the_contracts_folder(load):
+    shared = 'preprocessing = { color = "bgr" }\nevaluation = { path = "val", format = "coco", labels = "val.json" }'
+    contract = load(CONTRACT.replace(EVALUATION, shared))
+    source = dataset_spec(contract, contract.data.evaluation)
+    assert isinstance(source, DataSource)
+    assert (source.path, source.labels) == (str(contract.folder / "val"), str(contract.folder / "val.json"))
+    assert source.preprocessing == {"color": "bgr"}
+
+
+def test_a_table_of_data_stays_in_the_contracts_folder(load):
+    with pytest.raises(InvalidFileError, match=r"data\.evaluation\.path: '\.\./val' is not a path inside"):
+        load(CONTRACT.replace(EVALUATION, 'evaluation = { path = "../val" }'))
+
+
+def test_a_data_toml_of_a_contract_stays_in_its_folder_too(load, tmp_path):
+    (tmp_path / "set").mkdir()
+    text = CONTRACT.replace(EVALUATION, 'evaluation = "set/data.toml"')
+    for inside in ('path = "val"', 'path = "../val"', f'path = "{tmp_path}/val"'):
+        (tmp_path / "set/data.toml").write_text(inside)
+        source = dataset_spec(load(text), "set/data.toml")
+        assert Path(source).resolve() in (tmp_path / "val", tmp_path / "set/val")
+    for outside in (
+        'path = "../../val"',
+        'path = "/etc"',
+        'path = "val"\nlabels = "../../val.csv"',
+        'path = "val"\npreprocessing = { tokenizer = "/etc/passwd" }',
+    ):
+        (tmp_path / "set/data.toml").write_text(outside)
+        with pytest.raises(InvalidFileError, match=r"set/data\.toml:\d: .* is not inside the contract's folder"):
+            dataset_spec(load(text), "set/data.toml")
+
+
+def test_code_that_heads_of_data_name_is_listed(load, tmp_path):
+    (tmp_path / "data.toml").write_text('path = "val"\nhead = { kind = "ours:head" }')
+    named = CONTRACT.replace(
+        EVALUATION, 'evaluation = "data.toml"\ncalibration = { path = "ours:feeds", head = { kind = "my:fn" } }'
+    )
+    assert named_code(load(named)) == {
+        "data.evaluation.head.kind": "ours:head",
+        "data.calibration": "ours:feeds",
+        "data.calibration.head.kind": "my:fn",
+    }
+    (tmp_path / "data.toml").write_text("path = [")
+    assert "data.evaluation.head.kind" not in named_code(load(named))
 
 
 def test_a_contract_states_its_head_and_the_bound_that_goes_with_the_direction(load):

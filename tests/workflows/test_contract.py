@@ -225,6 +225,26 @@ def test_code_that_a_contract_names_is_not_run_unasked(naming_code):
     assert not (naming_code / "device").exists()
 
 
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_head_that_is_code_is_not_run_unasked_wherever_it_is_named(folder, inside):
+    """One in a data.toml was imported where the contract's own was refused."""
+    new_contract(proposal(folder), folder / "contract.toml")
+    (folder / "evil_head.py").write_text(EVIL)
+    text = (folder / "contract.toml").read_text().replace('metric = "top1"', 'metric = "map"')
+    if inside:
+        (folder / "data.toml").write_text('path = "evaluation.npz"\nhead = { kind = "evil_head:score" }\n')
+        text = text.replace('"evaluation.npz"', '"data.toml"')
+    else:
+        text += '[data.head]\nkind = "evil_head:score"\n'
+    (folder / "contract.toml").write_text(text)
+    contract = load_contract(folder / "contract.toml")
+    lines = {line.key: line for line in check_hand_over(contract).lines}
+    assert lines["data.metric"].outcome is Outcome.NOT_DETERMINED
+    with pytest.raises(UnsupportedError, match=r"names Python code: data\.(evaluation\.)?head\.kind = evil_head:score"):
+        ship(contract, f"local:{folder / 'device'}")
+    assert not (folder / "was run").exists()
+
+
 def test_code_that_a_contract_names_is_run_when_it_is_allowed(naming_code):
     verdict = check_hand_over(load_contract(naming_code / "contract.toml"), allow_code=True)
     assert {line.key: line.outcome for line in verdict.lines}["data.metric"] is Outcome.HOLDS

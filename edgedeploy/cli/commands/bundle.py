@@ -168,6 +168,7 @@ def bundle_table(bundle: Bundle) -> RenderableType:
         or "none: the program needs no runtime",
         "settings": ", ".join(f"{name} {_plain(value)}" for name, value in runtime.settings.items()) or "none",
         "needs": _needs(bundle),
+        **({"preprocessing": _preprocessing(bundle)} if manifest.preprocessing else {}),
         "golden": f"{manifest.golden_samples} samples",
         "size": f"{bytes_in_words(bundle.size_bytes)} in {len(manifest.files) + 1} files",
         "sha256": bundle.sha256,
@@ -178,6 +179,22 @@ def bundle_table(bundle: Bundle) -> RenderableType:
     for key, value in rows.items():
         table.add_row(key, Text(value))
     return table
+
+
+def _preprocessing(bundle: Bundle) -> str:
+    declared = bundle.manifest.preprocessing
+    shown = (("preset", ""), ("resize", ""), ("size", ""), ("crop", "crop "), ("color", ""), ("features", ""))
+    parts = [f"{words}{_extents(declared[key])}" for key, words in shown if declared.get(key)]
+    inside = [each.preprocessing for each in bundle.manifest.model.inputs if each.preprocessing is not None]
+    if not inside:
+        return f"{', '.join(parts)}; by the application"
+    where = "inside the model" if inside[0].resizes else f"inside the model but resizing ({inside[0].outside})"
+    off = f"{inside[0].input_difference:g} of 255 levels off at most, answers {inside[0].answer_difference:.2%}"
+    return f"{', '.join(parts)}; {where}: {off}"
+
+
+def _extents(value: object) -> str:
+    return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _where(bundle: Bundle) -> str:

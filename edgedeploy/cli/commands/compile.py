@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -12,6 +13,22 @@ from edgedeploy.cli.options.input_shapes import input_shape_option
 from edgedeploy.cli.output import Output, common_options
 
 
+def _picture_size(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int] | Literal["any", "model"] | None:
+    """Parse `"480x640"` to `(480, 640)`."""
+    if value is None:
+        return None
+    if value == "any":
+        return "any"
+    if value == "model":
+        return "model"
+    height, _, width = value.partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise click.BadParameter(f"{value!r} is not any, model, or HEIGHTxWIDTH such as 480x640", ctx, param)
+    return int(height), int(width)
+
+
 @click.command(
     name="compile",
     epilog=examples(
@@ -19,6 +36,8 @@ from edgedeploy.cli.output import Output, common_options
         "    -o small.bundle",
         "edgedeploy compile small.onnx --target rpi-zero --backend native \\",
         "    --input-shape x=1x3x48x192 -o small.edge",
+        "edgedeploy compile small.onnx --target rpi4 --preprocessing data.toml \\",
+        "    --embed-preprocessing -o small.bundle",
     ),
 )
 @click.argument("model", type=click.Path(path_type=Path))
@@ -60,6 +79,28 @@ from edgedeploy.cli.output import Output, common_options
     help="The contract of the model. `edgedeploy status` shows it for a device that has the bundle.",
 )
 @click.option(
+    "--preprocessing",
+    "declared",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A data.toml whose table [preprocessing] says what is done to pictures before the model sees them. The bundle "
+    "records it.",
+)
+@click.option(
+    "--embed-preprocessing",
+    "embed",
+    is_flag=True,
+    help="Put that into the model: it takes pictures then (bytes, batch x height x width x channels, red first).",
+)
+@click.option(
+    "--picture-size",
+    "pictures",
+    metavar="any|model|HEIGHTxWIDTH",
+    callback=_picture_size,
+    help="Of the pictures that the model takes with --embed-preprocessing: any; one size; or that of the model, and "
+    "your application resizes. Default: any, for backends that take dynamic shapes.",
+)
+@click.option(
     "-o",
     "--output",
     required=True,
@@ -77,6 +118,9 @@ def command(
     name: str | None,
     version: str | None,
     contract: Path | None,
+    declared: Path | None,
+    embed: bool,
+    pictures: tuple[int, int] | Literal["any", "model"] | None,
     output: Path,
     out: Output,
 ) -> int:
@@ -87,6 +131,10 @@ def command(
     from edgedeploy import api
     from edgedeploy.cli.commands.bundle import bundle_table
 
+    if (embed or pictures is not None) and declared is None:
+        raise click.UsageError("--embed-preprocessing and --picture-size need --preprocessing FILE: what is done")
+    if pictures is not None and not embed:
+        raise click.UsageError("--picture-size is of the pictures that a model with --embed-preprocessing takes")
     handed_over = api.load_contract(contract) if contract else None
     if handed_over is not None:
         name, version = name or handed_over.model.name, version or handed_over.model.version
@@ -100,6 +148,9 @@ def command(
         golden=golden,
         input_shapes=input_shapes,
         contract=handed_over,
+        preprocessing=api.declared_preprocessing(declared) if declared else {},
+        embed=embed,
+        pictures=pictures,
         progress=out,
     )
     out.result(bundle, bundle_table(bundle))

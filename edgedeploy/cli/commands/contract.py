@@ -11,6 +11,8 @@ import click
 from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.completion import complete_file, complete_metric, complete_recipe, complete_target
 from edgedeploy.cli.options.contract import allow_code_option
+from edgedeploy.cli.options.data import data_options
+from edgedeploy.cli.options.metric import head_option
 from edgedeploy.cli.options.report_files import report_file_options, write_text
 from edgedeploy.cli.output import Output, common_options
 
@@ -53,12 +55,12 @@ def command() -> None:
 )
 @click.option(
     "--metric",
-    default="top1",
-    show_default=True,
     metavar="NAME|pkg.mod:fn",
     shell_complete=complete_metric,
-    help="The metric: top1, top5, or package.module:fn.",
+    help="The metric: a built-in one (top1, f1, map, rmse, wer, …) or package.module:fn.  [default: that of the task]",
 )
+@head_option
+@data_options
 @click.option("--name", metavar="NAME", help="Name of the model on devices. Default: as `edgedeploy compile` names it.")
 @click.option("--version", default="1.0", show_default=True, metavar="VERSION", help="Version of the model.")
 @click.option(
@@ -99,7 +101,10 @@ def new(
     model: Path,
     evaluation: str,
     calibration: str | None,
-    metric: str,
+    metric: str | None,
+    head: str | None,
+    preset: str,
+    skip_broken: bool,
     name: str | None,
     version: str,
     framework: str,
@@ -119,8 +124,9 @@ def new(
 
     proposal = api.Proposal(
         model=model,
-        evaluation=evaluation,
-        calibration=calibration,
+        evaluation=api.data_source(evaluation, preset=preset, skip_broken=skip_broken),
+        calibration=calibration and api.data_source(calibration, preset=preset, skip_broken=skip_broken),
+        head=api.load_head(head) if head is not None else None,
         metric=metric,
         name=name or api.model_name(model),
         version=version,

@@ -9,6 +9,7 @@ import click
 
 from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.completion import complete_file, complete_metric, complete_recipe, complete_target
+from edgedeploy.cli.options.data import data_options
 from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.options.metric import DropType, head_option
 from edgedeploy.cli.output import Output, common_options
@@ -55,6 +56,7 @@ from edgedeploy.cli.output import Output, common_options
     "classifiers also says that the model classifies, if there are no labels.  [default: top1 if there are labels]",
 )
 @head_option
+@data_options
 @click.option(
     "--max-drop",
     type=DropType(),
@@ -99,6 +101,8 @@ def command(
     evaluation: str | None,
     metric: str | None,
     head: str | None,
+    preset: str,
+    skip_broken: bool,
     max_drop: str,
     target: str | None,
     device: str | None,
@@ -116,7 +120,8 @@ def command(
     A search (--recipe auto) tries many variants and takes the best one that meets these conditions. Its trials are in
     OUT.search.json, .csv and .svg. To continue a search that was stopped, run the same command again.
 
-    DATA is a .npz file with an array for each input (and `labels`), a folder of such files, or package.module:callable.
+    DATA is files as you have them (pictures, COCO, YOLO, masks …: docs/data.md), a data.toml, a .npz file with an array
+    for each input (and `labels`), a folder of such files, or package.module:callable.
     """
     from edgedeploy import api
     from edgedeploy.report.terminal.evidence import evidence_table
@@ -128,13 +133,16 @@ def command(
     if not loaded.is_search and (objective is not None or time_budget_s is not None):
         raise click.UsageError(f"--objective and --time-budget are for a search; {loaded.name} is not a search")
     defaults = api.SearchSettings()
+    data = [
+        spec and api.data_source(spec, preset=preset, skip_broken=skip_broken) for spec in (calibration, evaluation)
+    ]
     with contextlib.nullcontext(api.NOBODY) if device == "none" else api.judges(device, progress=out) as judges:
         evidence = api.optimize(
             model,
             loaded,
             output,
-            calibration=calibration,
-            evaluation=evaluation,
+            calibration=data[0],
+            evaluation=data[1],
             metric=metric,
             head=api.load_head(head) if head is not None else None,
             max_drop=max_drop,

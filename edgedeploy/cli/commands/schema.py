@@ -9,7 +9,7 @@ import click
 from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.output import Output, common_options
 
-SCHEMAS = ("baseline", "contract", "gate", "manifest", "measurement", "report", "smoke", "verdict")
+SCHEMAS = ("baseline", "contract", "data", "gate", "manifest", "measurement", "report", "smoke", "verdict")
 
 
 @click.command(
@@ -21,10 +21,10 @@ SCHEMAS = ("baseline", "contract", "gate", "manifest", "measurement", "report", 
 @click.argument("name", type=click.Choice(SCHEMAS), metavar="NAME")
 @common_options
 def command(name: str, out: Output) -> int:
-    """Print the JSON Schema of NAME: baseline, contract, gate, manifest, measurement,
-    report, smoke or verdict.
+    """Print the JSON Schema of NAME: baseline, contract, data, gate, manifest,
+    measurement, report, smoke or verdict.
 
-    The output is JSON with or without --json. A contract is TOML: convert it to JSON to validate it.
+    The output is JSON with or without --json. Contracts and data.toml are TOML: convert them to JSON to validate them.
     """
     out.finish()
     schema = importlib.resources.files("edgedeploy") / "values" / f"{name}.schema.json"

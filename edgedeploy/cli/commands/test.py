@@ -8,6 +8,7 @@ import click
 
 from edgedeploy.cli.catalog import examples
 from edgedeploy.cli.completion import complete_file, complete_metric
+from edgedeploy.cli.options.data import data_options
 from edgedeploy.cli.options.device import device_argument
 from edgedeploy.cli.options.metric import DropType, head_option
 from edgedeploy.cli.output import Output, common_options, device_options
@@ -26,7 +27,7 @@ from edgedeploy.cli.output import Output, common_options, device_options
     required=True,
     metavar="DATA",
     shell_complete=complete_file,
-    help="Labeled data: a .npz file, a folder of them, or package.module:callable.",
+    help="Labeled data: files as you have them (docs/data.md), a data.toml, a .npz file, or package.module:callable.",
 )
 @click.option(
     "--metric",
@@ -36,6 +37,7 @@ from edgedeploy.cli.output import Output, common_options, device_options
     "also says that the model classifies, if there are no labels.  [default: top1 if there are labels]",
 )
 @head_option
+@data_options
 @click.option(
     "--samples",
     "limit",
@@ -81,6 +83,8 @@ def command(
     evaluation: str,
     metric: str | None,
     head: str | None,
+    preset: str,
+    skip_broken: bool,
     limit: int | None,
     min_agreement: float,
     min_sqnr_db: float,
@@ -105,7 +109,7 @@ def command(
         measurement = api.test(
             connection,
             release,
-            evaluation,
+            api.data_source(evaluation, preset=preset, skip_broken=skip_broken),
             metric=metric,
             head=api.load_head(head) if head else None,
             limit=limit,

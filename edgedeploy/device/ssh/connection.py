@@ -104,6 +104,10 @@ class SshConnection:
     def start(self, argv: Sequence[str]) -> SshProcess:
         return SshProcess(self.address, argv, self._sessions.open(), self._sessions.open)
 
+    def reopen(self) -> None:
+        self.close()
+        self._sessions = Sessions(self.address, self._log_in_once(), self._log_in_once)
+
     def close(self) -> None:
         while self._clients:
             self._clients.pop().close()

@@ -27,6 +27,8 @@ _END_S = 5.0
 """For a killed command to be gone, and for its server to say so."""
 _KILL_S = 10.0
 """For all that is done to kill a command, over a connection that may hang."""
+_MOST_CHANNELS = 4
+"""That a command is asked for on: Dropbear may close several in a row before it (see `Sessions`)."""
 _BEGIN_S = 120.0
 """From the login to the command, on an emulated board of a busy machine too."""
 _NOISE_LIMIT_BYTES = 1 << 20
@@ -55,7 +57,8 @@ class SshProcess:
 
     Args:
         channel: open, and not used yet.
-        further_channel: opens another one to the same device, to end the command over it.
+        further_channel: opens another one to the same device, to end the command over it, or to begin it on where the
+            server closed the first one.
     """
 
     def __init__(
@@ -68,7 +71,6 @@ class SshProcess:
         self.address = address
         self.command = argv[0]
         self._channel = channel
-        self._channel.settimeout(POLL_S)
         self._further_channel = further_channel
         self._accepted = threading.Event()
         self._killed = False
@@ -150,6 +152,8 @@ class SshProcess:
         while not self._killed and not (self._channel.status_event.is_set() and self._backlog.is_over()):
             if self._reader.process_id is None and time.monotonic() > self._begins_by:
                 raise did_not_begin(self.address, _BEGIN_S)
+            if not self._accepted.wait(POLL_S):
+                continue
             try:
                 chunk: bytes = self._channel.recv(_CHUNK_BYTES)
             except TimeoutError:
@@ -187,13 +191,12 @@ class SshProcess:
     def _execute(self, line: str) -> None:
         """Start the command, then read its standard error to the end.
 
-        The server's word that it starts takes as long as the network does there and back; so it is awaited here, and
-        meanwhile the output may come. A server that refuses, and a connection that is lost, close the channel, which
-        whoever reads or writes it finds.
+        The server's word that it starts takes as long as the network does there and back; so it is awaited here. A
+        server that refuses, and a connection that is lost, close the channel, which whoever reads or writes it finds.
         """
         try:
             with contextlib.suppress(Exception):
-                self._channel.exec_command(line)
+                self._ask_for(line)
         finally:
             self._accepted.set()
         with contextlib.suppress(Exception):
@@ -206,6 +209,18 @@ class SshProcess:
                     break
                 self._errors += chunk
                 del self._errors[:-_STDERR_LIMIT_BYTES]
+
+    def _ask_for(self, line: str) -> None:
+        for further in range(1, _MOST_CHANNELS + 1):
+            self._channel.settimeout(POLL_S)
+            try:
+                self._channel.exec_command(line)
+                return
+            except paramiko.SSHException:
+                # Closed before the server heard of the command: it has not begun, and may be asked for once more.
+                if self._killed or not self._channel.get_transport().is_active() or further == _MOST_CHANNELS:
+                    raise
+            self._channel = self._further_channel()
 
     def _end(self) -> None:
         with contextlib.suppress(Exception):

@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from edgedeploy.foundation.units import bytes_in_words
+from edgedeploy.plots.confusion_matrix import confusion_matrix
 from edgedeploy.plots.marked_picture import ANSWER_STYLES, marked_picture
 from edgedeploy.plots.pareto_plot import front_svg
 from edgedeploy.plots.png import data_address
@@ -22,7 +23,7 @@ from edgedeploy.report.content.figures import (
     timing_plots,
 )
 from edgedeploy.report.content.layers import noise_plot, noisiest
-from edgedeploy.report.content.regressions import breakages
+from edgedeploy.report.content.regressions import Breakage, breakages
 from edgedeploy.report.content.wording import (
     NOT_A_LATENCY,
     OUTCOME_SIGNS,
@@ -116,6 +117,15 @@ def work(measurement: Measurement | None) -> Section:
 def operators(profile: Profile | None) -> Section:
     """Return the profile by operator, and the words for its unit."""
     return {"profile": profile, "profile_unit": UNITS_IN_WORDS[profile.unit] if profile else ""}
+
+
+def confusion(breakage: Breakage) -> Markup | str:
+    """Draw which classes are taken for which; nothing where that was not counted."""
+    matrix = breakage.classes.confusion if breakage.classes else None
+    if matrix is None:
+        return ""
+    names = (*map(str, matrix.classes), *(("other",) if matrix.others else ()))
+    return _drawn(confusion_matrix(names, matrix.counts, f"What {breakage.after} takes for what"))
 
 
 def conditions(measurement: Measurement | None) -> Section:

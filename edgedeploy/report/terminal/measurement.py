@@ -20,6 +20,8 @@ from edgedeploy.report.terminal.regressions import breakage_parts
 from edgedeploy.values.measurement import Accuracy, InstructionCount, Measurement, Timing, Validity
 from edgedeploy.values.quality import Agreement
 
+_SHOWN_SKIPPED = 3
+
 
 def measurement_tables(measurement: Measurement) -> tuple[RenderableType, ...]:
     """One table: where and what was measured, then each figure that is there; then what broke, if anything did."""
@@ -127,6 +129,11 @@ def _accuracy_rows(table: Table, accuracy: Accuracy) -> None:
         table.add_row(Text(accuracy.metric.name), f"{metric_in_words(accuracy.metric)} on the device{host}{part}")
     else:
         table.add_row("metric", "none: the dataset has no labels")
+    if accuracy.skipped:
+        first = "; ".join(accuracy.skipped_samples[:_SHOWN_SKIPPED])
+        more = "; …" if accuracy.skipped > _SHOWN_SKIPPED else ""
+        said = f"{accuracy.skipped:,} samples that cannot be read: {first}{more}"
+        table.add_row("left out", Text(said, style="yellow"))
     table.add_row("agreement", f"with the host: {agreement_in_words(accuracy.agreement)}")
     if accuracy.kept is not None:
         table.add_row(f"{accuracy.kept.what} kept", kept_in_words(accuracy.kept))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgedeploy.deploy.push import PushResult
 from edgedeploy.values.bundle import Bundle
 from edgedeploy.values.contract import Contract
+from edgedeploy.values.data import dataset_name
 from edgedeploy.values.shipment import ShippedBundle, ShippedContract, ShippedRelease
 
 
@@ -16,7 +17,7 @@ def contract_facts(contract: Contract) -> ShippedContract:
         framework=contract.model.framework,
         recipe=contract.optimization.recipe,
         metric=contract.data.metric,
-        evaluation=contract.data.evaluation,
+        evaluation=dataset_name(contract.data.evaluation),
     )
 
 

@@ -18,6 +18,7 @@ from edgedeploy.optimize.recipes.recipe import Recipe, load_recipe
 from edgedeploy.optimize.search.settings import SearchSettings
 from edgedeploy.targets.load import load_target
 from edgedeploy.values.contract import Allowance, Contract
+from edgedeploy.values.data import DatasetSpec
 from edgedeploy.values.head import Head
 from edgedeploy.values.metric_facts import metric_facts
 from edgedeploy.verdict.contract import dataset_spec, has_expired, naming, refuse_code
@@ -33,9 +34,9 @@ class ShipRequest(Struct, frozen=True, kw_only=True):
     contract: Contract
     model: Path
     """The file that the contract names; its SHA-256 is the contract's."""
-    calibration: str | None
+    calibration: DatasetSpec | None
     """A dataset, as `open_dataset` takes it."""
-    evaluation: str
+    evaluation: DatasetSpec
     """A dataset with labels, as `open_dataset` takes it."""
     metric: str | None
     """None where the contract needs none, so that labels say whether the model classifies."""

@@ -21,6 +21,7 @@ from edgedeploy.metrics.heads.registry import find_head
 from edgedeploy.report.content.regressions import breakages
 from edgedeploy.report.content.sample_preview import preview_at, samples_at
 from edgedeploy.report.content.shown_answers import shown_answer
+from edgedeploy.values.data import DatasetSpec
 from edgedeploy.values.head import Head
 from edgedeploy.values.labels import Labels
 from edgedeploy.values.sample_preview import SamplePreview, ShownAnswer
@@ -35,7 +36,7 @@ class AnsweringModel(Struct, frozen=True):
 
 
 def worst_samples(
-    evaluation: str, shipment: Shipment, *, head: Head | None = None, models: Sequence[AnsweringModel] = ()
+    evaluation: DatasetSpec, shipment: Shipment, *, head: Head | None = None, models: Sequence[AnsweringModel] = ()
 ) -> tuple[SamplePreview, ...]:
     """Return previews of the first samples that got worse; none without labels, or where the data cannot be read again.
 

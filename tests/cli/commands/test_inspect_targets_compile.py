@@ -139,7 +139,7 @@ size_max_bytes = 1000
         (["m.onnx"], 5, "--golden DATA"),
         (["m.onnx", "--golden", "none.npz"], 3, "does not exist"),
         (["m.onnx", "--golden", "no_such_module:data"], 6, "cannot be imported"),
-        (["m.onnx", "--golden", "m.onnx"], 3, "not an .npz file"),
+        (["m.onnx", "--golden", "m.onnx"], 3, "is a model, and data is expected here"),
         (["m.onnx", "--target", "rpi9"], 6, "no target 'rpi9'"),
         (["m.onnx", "--backend", "abacus"], 5, "no backend 'abacus'"),
         (["m.onnx", "--version", "a b"], 5, "cannot be a version"),

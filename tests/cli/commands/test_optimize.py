@@ -69,7 +69,7 @@ def test_json(invoke):
     assert list(evidence) == [
         "recipe", "target", "source", "result", "passes", "calibration_samples", "evaluation_sha256", "source_metric",
         "max_drop", "executions", "speed", "speed_unjudged", "layers", "search", "accepted", "reasons", "tools",
-        "model_name", "max_drop_relative",
+        "model_name", "metric_trust", "max_drop_relative",
     ]  # fmt: skip
 
 

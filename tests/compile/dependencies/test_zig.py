@@ -5,25 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.heard import Heard
 
 from edgedeploy.compile.dependencies.zig import c_library_mark, compile_c, static_machine
 from edgedeploy.targets.load import load_target
-
-
-class Steps:
-    """Keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.steps: list[str] = []
-
-    def step(self, text: str) -> None:
-        self.steps.append(text)
-
-    def advance(self, done: int, total: int | None, unit: str) -> None:
-        pass
-
-    def note(self, text: str) -> None:
-        pass
 
 
 # With a cold cache it takes the minutes that it is about.
@@ -35,7 +20,7 @@ def test_a_c_library_that_is_not_there_yet_is_a_step_of_its_own(tmp_path: Path) 
     c_library_mark(machine).unlink(missing_ok=True)
     heard = []
     for name in ("first", "second"):
-        steps = Steps()
+        steps = Heard()
         compile_c([tmp_path / "main.c"], tmp_path / name, machine, progress=steps)
         heard.append(steps.steps)
     assert "compiling the C library for x86_64-linux-musl" in heard[0][0]

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
 from loopback_sshd import Server, free_port, private
 from lossy_proxy import lossy_proxy
@@ -24,6 +25,8 @@ from edgedeploy.deploy.request import PushRequest
 from edgedeploy.deploy.status import status
 from edgedeploy.deploy.verification import broken_files
 from edgedeploy.device.emulator.keys import KeyPair, new_key_pair
+from edgedeploy.device.pump import run_to_end
+from edgedeploy.device.ssh.process import SshProcess
 from edgedeploy.foundation.errors import AuthenticationError, BusyError, DeviceError, UnreachableError
 
 pytestmark = pytest.mark.device
@@ -137,6 +140,22 @@ def test_a_silent_command_is_ended(dropbear: Server) -> None:
         with pytest.raises(DeviceError, match="did not end within"):
             process.wait(1.0)
         assert device.run(["true"]).exit_status == 0
+
+
+def test_a_command_is_asked_for_again_where_its_channel_was_closed_before(dropbear: Server) -> None:
+    key = paramiko.Ed25519Key.from_private_key_file(str(dropbear.folder / "user_key"))
+    with paramiko.SSHClient() as client:
+        client.load_host_keys(str(dropbear.folder / "known_hosts"))
+        client.connect("127.0.0.1", dropbear.port, dropbear.user, pkey=key, look_for_keys=False, allow_agent=False)
+        transport = client.get_transport()
+        assert transport is not None
+        ending, unused = transport.open_session(), transport.open_session()
+        ending.exec_command("true")
+        # Dropbear closes it as the other one's command ends.
+        assert unused.recv(1) == b""
+        process = SshProcess("ssh://dropbear", ["cat"], unused, transport.open_session)
+        said = run_to_end(process, b"words", timeout_s=30.0, command="cat", address="ssh://dropbear")
+    assert (said.exit_status, said.stdout) == (0, b"words")
 
 
 CONFIRMING = {

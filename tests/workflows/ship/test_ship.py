@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from support.handed_over import hand_over
+from support.small_contract import small_contract
 
 from edgedeploy import api
 from edgedeploy.cli.main import cli
@@ -50,14 +51,15 @@ def test_release_that_breaks_its_contract_is_taken_back_if_there_is_one_before(t
     device = f"local:{tmp_path / 'device'}"
 
     def ship(version: str, limits: str) -> Shipment:
-        return api.ship(api.load_contract(hand_over(tmp_path / version, version=version, limits=limits)), device)
+        contract = small_contract(tmp_path / version, version=version, limits=limits)
+        return api.ship(api.load_contract(contract), device, backend="native")
 
     first = ship("1", "size_max_bytes = 1000")
     assert first.verdict and first.verdict.outcome is Outcome.BREAKS
     assert first.release and first.release.current
     assert "no release before it" in first.remarks[0]
 
-    second = ship("2", "size_max_bytes = 300000")
+    second = ship("2", "size_max_bytes = 300_000_000")
     assert second.verdict and second.verdict.outcome is Outcome.HOLDS
     assert second.release
 
@@ -116,11 +118,11 @@ def test_signed_on_the_way_to_a_device_that_takes_nothing_else(tmp_path: Path) -
     store = tmp_path / "device/.edgedeploy"
     store.mkdir(parents=True)
     (store / "allowed_signers").write_text(f"release@example.com {key.with_suffix('.pub').read_text()}")
-    contract = api.load_contract(hand_over(tmp_path / "in"))
+    contract = api.load_contract(small_contract(tmp_path / "in"))
     device = f"local:{tmp_path / 'device'}"
     with pytest.raises(InvalidFileError, match="no key"):
-        api.ship(contract, device, sign_key=tmp_path / "none")
-    shipped = api.ship(contract, device, sign_key=key)
+        api.ship(contract, device, sign_key=tmp_path / "none", backend="native")
+    shipped = api.ship(contract, device, sign_key=key, backend="native")
     assert shipped.release and shipped.release.current
     with pytest.raises(DeviceError, match="signed bundles only"):
-        api.ship(contract, device)
+        api.ship(contract, device, backend="native")

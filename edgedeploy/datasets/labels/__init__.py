@@ -1,0 +1,1 @@
+"""Labels as people write them, turned into what metrics take."""

@@ -1,0 +1,1 @@
+"""Recordings: which there are, and what is read of them."""

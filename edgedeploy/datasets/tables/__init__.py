@@ -1,0 +1,1 @@
+"""Tables and series: rows of columns to a model's inputs."""
