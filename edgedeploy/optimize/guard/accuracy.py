@@ -9,6 +9,7 @@ from edgedeploy.metrics.answers_kept import LEAST_KEPT_SHARE
 from edgedeploy.metrics.group_agreement import LEAST_GROUP_SQNR_DB
 from edgedeploy.metrics.heads.registry import head_task
 from edgedeploy.metrics.model_comparison import ModelComparison, SessionFigures
+from edgedeploy.metrics.rank_agreement import LEAST_RANK_CORRELATION
 from edgedeploy.optimize.guard.evaluation import Data, Evaluation, within
 from edgedeploy.optimize.guard.result import Findings, Violation, ViolationKind
 from edgedeploy.stats.rounding import at_most, beside_limit
@@ -105,6 +106,13 @@ def _agreement_violations(judged: SessionFigures, data: Data, max_drop: float) -
     """Yield what speaks against outputs without labels: each is judged by itself, then all together."""
     noisy = list(_noise_violations(judged, data, judged.by_output))
     yield from noisy
+    if not noisy and (ranks := judged.rank_correlation) is not None and ranks < LEAST_RANK_CORRELATION:
+        found, least = beside_limit(ranks, LEAST_RANK_CORRELATION, decimals=3)
+        yield Violation(
+            ViolationKind.DISAGREES,
+            f"the samples of {data.name} lie in another order than the float model's: the rank correlation is {found}, "
+            f"and {least} is the least without labels",
+        )
     if noisy:
         return
     for name, agreement in judged.by_output.items():

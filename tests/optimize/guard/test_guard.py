@@ -677,3 +677,29 @@ def test_a_constant_that_is_close_to_every_answer_is_refused(tmp_path, build, la
     assert [violation.kind for violation in refused.violations] == [ViolationKind.DISAGREES]
     assert "hardly anything is left that depends on the input" in refused.refusals[0]
     assert judge(source, request).accepted
+
+
+EMBEDDING = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    embed (float[N, 8] x) => (float[N, 8] y) {
+        y = MatMul(x, w)
+    }"""
+
+
+def test_embeddings_without_labels_are_judged_by_who_lies_near_whom(tmp_path, build, rng, monkeypatch):
+    same, changed = np.eye(8), np.eye(8) + rng.normal(0, 0.08, (8, 8))
+    source, result = (serialized(build(EMBEDDING, w=each.astype(np.float32))) for each in (same, changed))
+    np.savez(tmp_path / "e.npz", x=rng.normal(0, 1, (32, 8)).astype(np.float32))
+    dataset = open_dataset(str(tmp_path / "e.npz"), (TensorFacts(name="x", dtype="float32", shape=("N", 8)),))
+    data = Data(name="the evaluation data", dataset=dataset)
+    evaluation = Evaluation(data=data, metric=None, drop=drop_of(0.01))
+    request = GuardRequest(source=source, source_size_bytes=10_000, evaluation=evaluation)
+    assert judge(result, request).executions[0].rank_correlation is None
+    dataset.task = "embedding"
+    accepted = judge(result, request)
+    assert accepted.accepted and 0.9 < accepted.executions[0].rank_correlation < 0.999
+    monkeypatch.setattr("edgedeploy.optimize.guard.accuracy.LEAST_RANK_CORRELATION", 0.999)
+    refused = judge(result, request)
+    assert [violation.kind for violation in refused.violations] == [ViolationKind.DISAGREES]
+    assert "in another order" in refused.refusals[0]
+    assert judge(source, request).accepted
