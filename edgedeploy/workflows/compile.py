@@ -15,16 +15,16 @@ from edgedeploy.compile.candidates import candidates
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.datasets.preprocessing.audio_presets import AUDIO_PRESETS, audio_preprocessing
 from edgedeploy.datasets.preprocessing.presets import resolve
-from edgedeploy.foundation.errors import InvalidFileError
+from edgedeploy.datasets.source import load_source
+from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.foundation.scratch import scratch_folder
-from edgedeploy.foundation.toml_file import load_toml
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.embed.embed import EmbeddedModel, PictureExtent, embed_preprocessing
 from edgedeploy.values.bundle import Bundle
 from edgedeploy.values.contract import Contract
-from edgedeploy.values.data import DataSource
+from edgedeploy.values.data import DatasetSpec, DataSource
 from edgedeploy.values.model import TensorFacts
 from edgedeploy.values.preprocessing import (
     AudioPreprocessing,
@@ -33,6 +33,7 @@ from edgedeploy.values.preprocessing import (
     TextPreprocessing,
 )
 from edgedeploy.values.target import Target
+from edgedeploy.verdict.contract import dataset_spec
 
 _CHECKED = 8
 """Pictures of the golden data on which what goes in is held against what is declared."""
@@ -50,7 +51,7 @@ def declared_preprocessing(path: Path) -> dict[str, Any]:
     Raises:
         InvalidFileError: the file cannot be read, or has no such table.
     """
-    found = load_toml(path, DataSource).preprocessing
+    found = load_source(path).preprocessing
     if not found:
         raise InvalidFileError(
             f"{path} has no table [preprocessing]",
@@ -58,6 +59,18 @@ def declared_preprocessing(path: Path) -> dict[str, Any]:
             hint='add one, for example: preprocessing = { preset = "imagenet" }',
         )
     return found
+
+
+def _declared(golden: DatasetSpec | None, contract: Contract | None) -> Mapping[str, Any]:
+    """Return what the golden data, or else the contract, says of preprocessing."""
+    if isinstance(golden, str) and golden.endswith(".toml"):
+        return load_source(Path(golden)).preprocessing
+    if isinstance(golden, DataSource):
+        return golden.preprocessing
+    if contract is None:
+        return {}
+    evaluation = dataset_spec(contract, contract.data.evaluation)
+    return evaluation.preprocessing if isinstance(evaluation, DataSource) else contract.data.preprocessing
 
 
 def compile_bundle(
@@ -68,7 +81,7 @@ def compile_bundle(
     name: str | None = None,
     version: str = "1",
     backend: str = "auto",
-    golden: str | None = None,
+    golden: DatasetSpec | None = None,
     golden_samples: int = 8,
     input_shapes: Mapping[str, Sequence[int]] = {},
     contract: Contract | None = None,
@@ -94,7 +107,7 @@ def compile_bundle(
         input_shapes: extents of the random golden inputs, by input name, where the model leaves them open.
         contract: what the model was handed over with; the bundle says so, and a device it is on.
         preprocessing: what is done to samples before the model sees them: the keys of `[preprocessing]` of a
-            `data.toml`. The manifest says so.
+            `data.toml`; by default, what the golden data or the contract says. The manifest says so.
         embed: put it into the model, whose input takes pictures then; `golden` gives pictures too.
         pictures: which the model takes with `embed`; None: any where the backend takes dynamic shapes, else those that
             are resized already.
@@ -127,8 +140,15 @@ def compile_bundle(
             progress=progress,
         )
 
+    preprocessing = preprocessing or _declared(golden, contract)
     if not embed:
         return built(input_shapes, _written_out(model, preprocessing), None)
+    if not preprocessing:
+        raise UnsupportedError(
+            "there is no preprocessing to put into the model",
+            why="neither the golden data nor a contract declares any",
+            hint="name the file that does: --preprocessing data.toml",
+        )
     progress.step("putting preprocessing into the model")
     chosen = pictures or _taken_by(backend, model, target, progress)
     inside = embed_preprocessing(model, preprocessing, pictures=chosen, progress=progress)
@@ -154,7 +174,7 @@ def _written_out(model: Path, table: Mapping[str, Any]) -> dict[str, Any]:
     of_rows = by_column or _TABLE_KEYS & table.keys() or table.get("layout") in _ROW_LAYOUTS
     if not table or of_rows:
         return dict(table)
-    (tensor, *_) = (each for each in inspect_model(model).inputs if len(each.shape) in (3, 4))
+    tensor = next((each for each in inspect_model(model).inputs if len(each.shape) in (3, 4)), None)
     declared: dict[str, Any] = msgspec.to_builtins(resolve(table, tensor))
     return declared
 
@@ -172,7 +192,7 @@ def _taken_by(backend: str, model: Path, target: Target, progress: Progress) -> 
     return "model"
 
 
-def _pictures(golden: str, inputs: Sequence[TensorFacts]) -> Iterator[np.ndarray]:
+def _pictures(golden: DatasetSpec, inputs: Sequence[TensorFacts]) -> Iterator[np.ndarray]:
     """Yield a few pictures of a dataset."""
     name = next(tensor.name for tensor in inputs if tensor.preprocessing is not None)
     for sample in itertools.islice(open_dataset(golden, inputs).samples(), _CHECKED):

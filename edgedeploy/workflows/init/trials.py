@@ -13,6 +13,7 @@ from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.session import Session
 from edgedeploy.metrics.registry import chosen_metric
 from edgedeploy.values.data import DataSource
+from edgedeploy.values.metric_facts import is_share_metric
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.quality import MetricFigure
 from edgedeploy.workflows.data_show.trial import score
@@ -96,3 +97,17 @@ def is_chance(top1: MetricFigure | None, classes: int | None) -> bool:
         return False
     chance = 1.0 / classes
     return top1.value <= chance + 2.0 * math.sqrt(chance * (1.0 - chance) / top1.samples)
+
+
+def is_close(figure: MetricFigure | None, best: MetricFigure | None) -> bool:
+    """Return whether chance may be why one figure is below another: within two standard deviations of a share, and of
+    other metrics within a tenth."""
+    if figure is None or best is None:
+        return False
+    apart = abs(best.value - figure.value)
+    if not is_share_metric(best.name):
+        return apart <= _CLOSE * abs(best.value)
+    return apart <= max(2.0 * math.sqrt(max(best.value * (1.0 - best.value), 0.0) / best.samples), 1.0 / best.samples)
+
+
+_CLOSE = 0.1
