@@ -23,6 +23,7 @@ from edgedeploy.foundation.reading import open_file
 LINE_LIMIT_BYTES = 16 << 20
 """Of one line: a book of 16 million letters is no sample for an edge device, and a file may have no line end at all."""
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
+_FOLDERS_KEPT = 1024
 _SEPARATORS = ",;\t|"
 _OTHER_UNICODE = ((codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"))
 
@@ -89,28 +90,50 @@ def header(path: Path, broken: OnBroken = refuse) -> tuple[str, ...]:
         raise unreadable(path, error) from error
 
 
-def sample_path(named: object, folder: Path, where: str) -> Path:
-    """Return the file that a row names: a relative path held inside `folder`, or an absolute one.
+class SampleFolder:
+    """The folder that the names in a manifest are relative to, for one pass over them."""
 
-    Args:
-        where: the row, as the message names it, e.g. `"labels.csv, line 3"`.
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._top = folder.resolve()
+        self._real: dict[str, Path] = {}
 
-    Raises:
-        DatasetError: the path is empty, leads out of the folder, or is no regular file.
-    """
-    if not isinstance(named, str) or not named or "\0" in named:
-        raise DatasetError(f"{where} names no file")
-    try:
-        path = (folder / named).resolve()
-        inside = Path(named).is_absolute() or path.is_relative_to(folder.resolve())
-        regular = inside and path.is_file()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise DatasetError(f"{where}: cannot look at {named!r:.200}", why=str(error)) from error
-    if not inside:
-        raise DatasetError(f"{where}: {named!r:.200} leads out of the folder {folder}")
-    if not regular:
-        raise DatasetError(f"{where}: {named!r:.200} is no file", why=f"looked in {folder}")
-    return path
+    def path(self, named: object, where: str) -> Path:
+        """Return the file that a row names: a relative path held inside the folder, or an absolute one.
+
+        Args:
+            where: the row, as the message names it, e.g. `"labels.csv, line 3"`.
+
+        Raises:
+            DatasetError: the path is empty, leads out of the folder, or is no regular file.
+        """
+        if not isinstance(named, str) or not named or "\0" in named:
+            raise DatasetError(f"{where} names no file")
+        try:
+            path = self._resolved(named)
+            inside = Path(named).is_absolute() or path.is_relative_to(self._top)
+            regular = inside and path.is_file()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DatasetError(f"{where}: cannot look at {named!r:.200}", why=str(error)) from error
+        if not inside:
+            raise DatasetError(f"{where}: {named!r:.200} leads out of the folder {self._folder}")
+        if not regular:
+            raise DatasetError(f"{where}: {named!r:.200} is no file", why=f"looked in {self._folder}")
+        return path
+
+    def _resolved(self, named: str) -> Path:
+        """Follow links. Those of a folder are followed once: a million files lie in few folders."""
+        joined = self._folder / named
+        parent, name = str(joined.parent), joined.name
+        if name in ("", ".."):
+            return joined.resolve()
+        real = self._real.get(parent)
+        if real is None:
+            if len(self._real) >= _FOLDERS_KEPT:
+                self._real.clear()
+            real = self._real[parent] = joined.parent.resolve()
+        path = real / name
+        return path.resolve() if path.is_symlink() else path
 
 
 class _TextLines:

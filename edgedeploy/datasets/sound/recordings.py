@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -84,7 +85,7 @@ class Recordings(PreparedSamples):
             yield from super().chosen(places)
             return
         wanted = frozenset(places)
-        for place, each in enumerate(self.recordings(refuse)):
+        for place, each in enumerate(itertools.islice(self.recordings(refuse), max(wanted, default=-1) + 1)):
             if place in wanted:
                 yield self._sample([self._checked(self._prepare(each))])
 

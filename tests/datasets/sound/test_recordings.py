@@ -167,6 +167,20 @@ def test_features_fill_the_models_axes(tmp_path):
     assert "have shape (80, 3000)" in said and "expected (80, 100)" in said
 
 
+def test_quantized_inputs_get_the_nearest_integers(tmp_path):
+    """As the int8 model of MLPerf Tiny has it."""
+    save_sound(tmp_path / "a.wav", tone(1.0))
+    whole = TensorFacts(name="x", dtype="float32", shape=(1, 49, 10, 1))
+    quantized = TensorFacts(name="x", dtype="int8", shape=(1, 49, 10, 1), scale=0.6, zero_point=80)
+    (real,), (steps,) = (
+        opened(tmp_path, facts, preprocessing={"preset": "mlperf-tiny-kws"}).samples() for facts in (whole, quantized)
+    )
+    assert steps.feed["x"].dtype == np.int8
+    back = (steps.feed["x"].astype(np.float64) - 80) * 0.6
+    inside = np.abs(real.feed["x"]) < (127 - 80) * 0.6
+    np.testing.assert_allclose(back[inside], real.feed["x"][inside], atol=0.3001)
+
+
 def test_lengths_rates_and_whole_numbers(tmp_path):
     save_sound(tmp_path / "a.wav", tone(0.1))
     length = TensorFacts(name="length", dtype="int64", shape=("N",))
