@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -152,6 +153,11 @@ def _json_rows(lines: _TextLines) -> Iterator[ManifestRow]:
     for line in lines:
         if not line.strip():
             continue
+        if lines.number == 1 and line.lstrip().startswith("["):
+            raise lines.error(
+                "a list begins here, and JSON lines have an object in each line",
+                hint=f"write it as lines: jq -c '.[]' {shlex.quote(str(lines.path))} > rows.jsonl",
+            )
         try:
             fields = json.loads(line)
         except (ValueError, RecursionError) as error:

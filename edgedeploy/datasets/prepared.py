@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,6 +23,8 @@ from edgedeploy.values.model import TensorFacts
 MOST_SAMPLES = 10_000_000
 """Eight times ImageNet's training set: a board that takes 1 ms for each would be at work for three hours."""
 
+_ALWAYS = frozenset({"path", "format", "task", "class_names", "skip_broken", "preprocessing", "head"})
+
 Item = TypeVar("Item")
 
 
@@ -40,7 +42,15 @@ class Prepared(Struct, frozen=True, eq=False):
 class PreparedSamples(Dataset):
     """A dataset whose samples are prepared one by one. A subclass calls `_ready` at the end of its constructor."""
 
-    def __init__(self, source: DataSource, inputs: Sequence[TensorFacts]) -> None:
+    def __init__(self, source: DataSource, inputs: Sequence[TensorFacts], keys: Collection[str]) -> None:
+        """
+        Args:
+            keys: of a source that such data has, beside those that all have.
+
+        Raises:
+            DatasetError: the source declares another, which would be ignored.
+        """
+        _refuse_others(source, keys)
         self.spec = source.path
         self.task = source.task or None
         self.head = source.head
@@ -203,6 +213,17 @@ class _Skips:
             self.reasons.append(reason_of(error))
         if self._dataset is not None and self.count > self._dataset.skipped_count:
             self._dataset.skipped_count, self._dataset.skipped = self.count, tuple(self.reasons)
+
+
+def _refuse_others(source: DataSource, keys: Collection[str]) -> None:
+    plain = DataSource(path=source.path)
+    for key in source.__struct_fields__:
+        if key not in _ALWAYS and key not in keys and getattr(source, key) != getattr(plain, key):
+            raise DatasetError(
+                f"{source.path}: {key} is declared, and such data has none",
+                why="it would be ignored",
+                hint=f"remove {key}, or state another format",
+            )
 
 
 def _axes(spec: str, inputs: dict[str, TensorFacts], first: Prepared) -> tuple[bool, int]:

@@ -33,7 +33,7 @@ class AudioFolder(Recordings):
         self._path = split_folder(path, source.split)
         folders = folders_in(self._path)
         classes = [name for name in folders if _holds_sound(self._path / name)]
-        super().__init__(source, inputs, "class" if classes else "")
+        super().__init__(source, inputs, "class" if classes else "", ("split",))
         names = source.class_names
         if missing := [name for name in names if name not in folders and classes]:
             raise DatasetError(

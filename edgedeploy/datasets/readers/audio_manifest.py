@@ -57,7 +57,7 @@ class AudioManifest(Recordings):
                 why=f"expected a column {_FILE_KEYS[0]!r}; found: {', '.join(keys[:12]) or 'nothing'}",
             )
         self._label_key, kind = _label_key(source, keys, self._manifest)
-        super().__init__(source, inputs, kind)
+        super().__init__(source, inputs, kind, ("labels", "label_columns"))
         self._listed()
 
     def recordings(self, broken: OnBroken) -> Iterator[Recording]:

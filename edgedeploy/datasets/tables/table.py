@@ -60,7 +60,7 @@ class TableDataset(PreparedSamples):
             DatasetError: the table does not fit the model, or a cell is missing or of another type.
             InvalidFileError: a row cannot be read.
         """
-        super().__init__(source, inputs)
+        super().__init__(source, inputs, ("inputs", "label_columns", "window", "step", "group"))
         if source.window < 0 or source.window > _MOST_WINDOW or source.step < 1:
             raise DatasetError(
                 f"{source.path}: window = {source.window}, step = {source.step}",

@@ -33,6 +33,7 @@ from edgedeploy.workflows.init.first_look import (
     with_format,
     with_part,
 )
+from edgedeploy.workflows.init.tables_and_texts import with_label_column, with_tokenizer
 from edgedeploy.workflows.init.trials import Trials, Tried, in_words, is_chance, is_close
 
 _SAMPLES, _FEW_SAMPLES = 32, 12
@@ -46,7 +47,7 @@ _HEADED: tuple[Task, ...] = ("detection", "instance-segmentation", "keypoints", 
 """Tasks whose answers a head reads from the outputs."""
 _STATED = "as stated"
 _NO_BETTER_THAN_CHANCE = (
-    "that is no better than chance: the model was trained with pictures that were prepared in another way, or with "
+    "that is no better than chance: the model was trained with samples that were prepared in another way, or with "
     "classes in another order; declare them in a data.toml"
 )
 
@@ -95,6 +96,7 @@ def init_contract(
         source, skip_broken=source.skip_broken or settings.skip_broken, task=settings.task or source.task
     )
     progress.step(f"looking at {data}")
+    source = with_tokenizer(with_label_column(source, facts, guesses), model, facts, guesses)
     sample, task = first_sample(source, ways(source, settings.preset, facts, settings.task), facts)
     if task is None:
         task, reason = task_of(sample, facts)

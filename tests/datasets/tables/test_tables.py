@@ -143,6 +143,7 @@ def test_what_is_wrong_is_named_with_line_and_column(tmp_path, content, said):
         ({"preprocessing": {"fil": {}}}, "no key 'fil'"),
         ({"preprocessing": {"mean": {"a": "one"}}}, "Expected `float`"),
         ({"group": "kind"}, "window is not"),
+        ({"split": "train"}, "split is declared, and such data has none"),
         ({"window": -1}, "window = -1"),
         ({"window": 9, "label_columns": ("kind",)}, "no window of 9 rows is full"),
     ],
