@@ -69,7 +69,7 @@ class ListedPictures(PictureSet):
             self._width = len(labels)
             for text in labels:
                 texts.append(text)
-        if len(self._names) and not is_picture(self._names[0]):
+        if len(self._names) and "." not in self._names[0]:
             # Ids, as Kaggle's lists have them: the files are called so, with an ending.
             self._names = CompactNames(with_suffixes(folder, self._names))
         if (twice := self._names.twice()) is not None:
