@@ -25,6 +25,7 @@ from edgedeploy.workflows.init.candidates import WayOfPreparing, heads_that_fit,
 from edgedeploy.workflows.init.first_look import (
     calibration_for,
     declared_source,
+    finer_task,
     first_sample,
     is_of_numbers,
     keypoints_of,
@@ -97,12 +98,17 @@ def init_contract(
     )
     progress.step(f"looking at {data}")
     source = with_tokenizer(with_label_column(source, facts, guesses), model, facts, guesses)
-    sample, task = first_sample(source, ways(source, settings.preset, facts, settings.task), facts)
-    if task is None:
+    possible = ways(source, settings.preset, facts, settings.task)
+    sample, task = first_sample(source, possible, facts)
+    finer = finer_task(source, possible, facts) if task == "detection" and not source.task else None
+    if finer is not None:
+        task, reason, sample = finer
+        source = structs.replace(source, task=task)
+    elif task is None:
         task, reason = task_of(sample, facts)
-        guesses.append(Guess(key="task", value=task or "regression", reason=reason))
     else:
-        guesses.append(Guess(key="task", value=task, reason=_STATED if settings.task else "the format says so"))
+        reason = _STATED if source.task else "the format says so"
+    guesses.append(Guess(key="task", value=task or "regression", reason=reason))
     metric = settings.metric or ("rmse" if task is None and is_of_numbers(sample) else default_metric(task))
     heads: Sequence[Head | None] = [settings.head or source.head]
     if heads[0] is None and task in _HEADED:

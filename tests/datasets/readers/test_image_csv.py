@@ -57,6 +57,13 @@ def test_numbers_are_classes_and_fractions_are_to_be_estimated(folder):
     assert both["b.png"].tolist() == [2.0, 0.5]
 
 
+def test_a_list_may_have_ids_without_endings(folder):
+    """As Kaggle's lists have them."""
+    assert labels(folder, "id,label\na,dog\nbelow/c,cat\n", format="image-csv") == {"a.png": 1, "c.jpg": 0}
+    with pytest.raises(DatasetError, match=r"gone\.jpg does not exist"):
+        labels(folder, "id,label\na,dog\ngone,cat\n", format="image-csv")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -226,6 +226,28 @@ def test_classes_that_keep_the_ids_of_their_categories_are_found(tmp_path):
     assert found.contract.limits.metric_min == 0.99
 
 
+@pytest.mark.parametrize("has_outlines", [True, False])
+def test_outlines_are_judged_where_the_model_gives_masks(tmp_path, has_outlines):
+    """An output of prototypes beside that of a detector: 6 + 32 channels, of which the first object's mask is all."""
+    rows = np.zeros((1, 4 + 2 + 32, 50), np.float32)
+    rows[0, :5, 0] = [8, 8, 16, 16, 1]
+    rows[0, 6, 0] = 1.0
+    model = detector(tmp_path / "model.onnx", normalized=False, rows=rows)
+    loaded = onnx.load(model)
+    loaded.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((1, 32, 8, 8), np.float32), "ones"))
+    loaded.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 1, 1, 1], np.int64), "four"))
+    loaded.graph.node.append(onnx.helper.make_node("Reshape", ["bright", "four"], ["bright4"]))
+    loaded.graph.node.append(onnx.helper.make_node("Mul", ["ones", "bright4"], ["protos"]))
+    loaded.graph.output.append(onnx.helper.make_tensor_value_info("protos", onnx.TensorProto.FLOAT, [1, 32, 8, 8]))
+    onnx.save(loaded, model)
+    square = [[0, 0, 16, 0, 16, 16, 0, 16]] if has_outlines else []
+    boxes = [{"bbox": [0, 0, 16, 16], "image_id": 100 + each, "segmentation": square} for each in range(3)]
+    found = made(model, coco(tmp_path / "set", boxes, size=(32, 32), pictures=3))
+    assert said(found, "task")[0] == ("instance-segmentation" if has_outlines else "detection")
+    assert found.contract.data.metric == ("mask-map" if has_outlines else "map")
+    assert found.contract.limits.metric_min == 0.99
+
+
 def test_outputs_that_no_head_fits_are_said(tmp_path):
     model = color_model(tmp_path / "model.onnx")
     folder = coco(tmp_path / "set", [{"bbox": [0, 0, 4, 4]}])
