@@ -37,6 +37,8 @@ from edgedeploy.verdict.contract import dataset_spec
 
 _CHECKED = 8
 """Pictures of the golden data on which what goes in is held against what is declared."""
+_CHECKED_PIXELS = 50_000_000
+"""Of them together, which are in memory at once: 150 MB."""
 
 _OF_PICTURES = {*ImagePreprocessing.__struct_fields__} - {
     key for kind in (AudioPreprocessing, TextPreprocessing, TablePreprocessing) for key in kind.__struct_fields__
@@ -188,8 +190,13 @@ def _taken_by(backend: str, model: Path, target: Target, progress: Progress) -> 
 def _pictures(golden: DatasetSpec, inputs: Sequence[TensorFacts]) -> Iterator[np.ndarray]:
     """Yield a few pictures of a dataset."""
     name = next(tensor.name for tensor in inputs if tensor.preprocessing is not None)
+    pixels = 0
     for sample in itertools.islice(open_dataset(golden, inputs).samples(), _CHECKED):
-        yield np.asarray(sample.feed[name][0])
+        picture = np.asarray(sample.feed[name][0])
+        pixels += picture.shape[0] * picture.shape[1]
+        if pixels > _CHECKED_PIXELS:
+            return
+        yield picture
 
 
 def _shape(inside: EmbeddedModel, chosen: PictureExtent) -> dict[str, tuple[int, ...]]:

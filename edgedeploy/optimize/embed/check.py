@@ -122,7 +122,7 @@ def _preparing(source: bytes, tensor: TensorFacts, request: PictureInput) -> byt
     model = ir.from_proto(
         onnx.helper.make_model_gen_version(graph, opset_imports=[onnx.helper.make_opsetid("", version)])
     )
-    prepend(model, 0, request, absorbing=False)
+    prepend(model, tensor.name, request, absorbing=False)
     return serialized(model)
 
 

@@ -31,14 +31,16 @@ class PictureInput(Struct, frozen=True, kw_only=True, eq=False):
     """Height and width of what the model takes."""
 
 
-def prepend(model: ir.Model, index: int, request: PictureInput, *, absorbing: bool) -> tuple[Absorbed, ...]:
+def prepend(model: ir.Model, name: str, request: PictureInput, *, absorbing: bool) -> tuple[Absorbed, ...]:
     """Let an input of the model take pictures, and prepare them by new operators; return what weights do instead.
 
     The input keeps its name.
     """
     builder = GraphBuilder(model, at_head=True)
+    # Before IR version 4 weights are among the inputs too.
+    index = next(place for place, value in enumerate(model.graph.inputs) if value.name == name)
     old = model.graph.inputs[index]
-    name, kind = old.name or "input", old.dtype
+    kind = old.dtype
     assert kind is not None and old.shape is not None
     old.name = builder.names.new(f"{name}:prepared")
     picture = ir.Value(name=name, shape=ir.Shape(_picture_shape(old.shape[0], request)), type=ir.TensorType(_BYTES))

@@ -192,6 +192,21 @@ def test_pictures_of_another_size_than_compiled_for_are_refused(tmp_path):
     assert "--picture-size any" in caught.value.hint
 
 
+def test_weights_among_the_inputs_are_not_taken_for_pictures(tmp_path, rng):
+    """As in files of IR version 3."""
+    path = write_picture_model(tmp_path / "model.onnx")
+    model = onnx.load(path)
+    picture = model.graph.input.pop()
+    for weight in model.graph.initializer:
+        model.graph.input.append(helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
+    model.graph.input.append(picture)
+    model.ir_version = 3
+    onnx.save(model, path)
+    embedded = embed_preprocessing(path, {"preset": "yolo"})
+    found, wanted = both(path, embedded, made_up_picture(90, 61, 3, rng))
+    assert relative(found, wanted) < 0.02
+
+
 def two_inputs(path: Path) -> Path:
     model = onnx.load(write_picture_model(path))
     model.graph.input.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, [1, 3, 8, 8]))
