@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -89,6 +89,7 @@ def compile_bundle(
     preprocessing: Mapping[str, Any] = {},
     embed: bool = False,
     pictures: PictureExtent | None = None,
+    picture_color: Literal["rgb", "bgr"] = "rgb",
     progress: Progress = SILENT,
 ) -> Bundle:
     """Build `model` into a bundle: all that runs it on a device of the kind `target`, in a folder or in one file.
@@ -112,6 +113,7 @@ def compile_bundle(
         embed: put it into the model, whose input takes pictures then; `golden` gives pictures too.
         pictures: which the model takes with `embed`; None: any where the backend takes dynamic shapes, else those that
             are resized already.
+        picture_color: the order of colors in them: as decoders give them, or as OpenCV does.
 
     Raises:
         InvalidFileError: the model or its evidence is missing or malformed, or `output` exists and is no bundle.
@@ -152,14 +154,16 @@ def compile_bundle(
         )
     progress.step("putting preprocessing into the model")
     chosen = pictures or _taken_by(backend, model, target, progress)
-    inside = embed_preprocessing(model, preprocessing, pictures=chosen, progress=progress)
+    inside = embed_preprocessing(model, preprocessing, pictures=chosen, picture_color=picture_color, progress=progress)
     with scratch_folder() as folder:
         path = Path(folder) / "model.onnx"
         write_bytes(path, inside.content)
         if golden is not None:
             # Once more, with the pictures that the user has: what they show may be what made-up ones do not.
             samples = _pictures(golden, inspect_model(path).inputs)
-            inside = embed_preprocessing(model, preprocessing, pictures=chosen, samples=samples, progress=progress)
+            inside = embed_preprocessing(
+                model, preprocessing, pictures=chosen, picture_color=picture_color, samples=samples, progress=progress
+            )
             write_bytes(path, inside.content)
         declared = msgspec.to_builtins(inside.preprocessing.declared)
         return built({**_shape(inside, chosen), **input_shapes}, declared, path)

@@ -54,6 +54,7 @@ def embed_preprocessing(
     table: Mapping[str, Any],
     *,
     pictures: PictureExtent = "any",
+    picture_color: Literal["rgb", "bgr"] = "rgb",
     samples: Iterable[np.ndarray] = (),
     progress: Progress = SILENT,
 ) -> EmbeddedModel:
@@ -65,7 +66,9 @@ def embed_preprocessing(
     Args:
         path: an `.onnx` file.
         table: the keys of `ImagePreprocessing`, as a file has them.
-        samples: pictures, uint8, shape (height, width, channels), red first.
+        pictures: which the model is to take.
+        picture_color: the order of colors in them.
+        samples: pictures, uint8, shape (height, width, channels), in that order.
 
     Raises:
         InvalidFileError: the file is missing or no model.
@@ -84,17 +87,22 @@ def embed_preprocessing(
     found = None
     if not outside:
         resizes = declared.resize != "none" or declared.crop is not None
-        inside = PictureInput(declared=declared, layout=layout, resizes=resizes, source=source, size=size)
+        inside = PictureInput(
+            declared=declared, layout=layout, picture_color=picture_color, resizes=resizes, source=source, size=size
+        )
         found, outside = _put(_graph(path), tensor, inside, given, progress)
     if found is None and outside:
         progress.note(f"resizing stays outside of the model: {outside}")
-        prepared = PictureInput(declared=declared, layout=layout, resizes=False, source=None, size=size)
+        prepared = PictureInput(
+            declared=declared, layout=layout, picture_color=picture_color, resizes=False, source=None, size=size
+        )
         found, refused = _put(_graph(path), tensor, prepared, given, progress)
         if found is None:
             raise UnsupportedError(f"preprocessing cannot be put into {path}", why=refused)
     assert found is not None
     embedded = EmbeddedPreprocessing(
         declared=declared,
+        picture_color=picture_color,
         resizes=found.resizes,
         height=size[0],
         width=size[1],

@@ -37,10 +37,10 @@ def answers(content: bytes, values: np.ndarray) -> np.ndarray:
 
 
 def both(path: Path, embedded: EmbeddedModel, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The answers to a picture, red first: of the model with its preprocessing inside, and of the declared pipeline."""
+    """The answers to a picture: of the model with its preprocessing inside, and of the declared pipeline."""
     tensor = inspect_model(path).inputs[0]
     declared = embedded.preprocessing.declared
-    pixels = picture[..., ::-1] if declared.color == "bgr" else picture
+    pixels = picture[..., ::-1] if embedded.preprocessing.swaps else picture
     values = prepare_picture(np.ascontiguousarray(pixels), declared, tensor).values
     batch = tensor.shape[0] if isinstance(tensor.shape[0], int) else 1
     return (
@@ -94,6 +94,23 @@ def test_absorbed_or_not_the_answers_are_the_same(tmp_path, rng, padding, groups
     assert ("color" in embedded.preprocessing.absorbed) == (groups == 1)
     found, wanted = both(path, embedded, made_up_picture(32, 40, 3, rng))
     assert relative(found, wanted) < 1e-5
+
+
+@pytest.mark.parametrize("color", ["rgb", "bgr"])
+@pytest.mark.parametrize("picture_color", ["rgb", "bgr"])
+def test_pictures_may_come_blue_first(tmp_path, rng, color, picture_color):
+    """As frames of OpenCV do."""
+    path = write_picture_model(tmp_path / "model.onnx")
+    table = {"preset": "imagenet", "color": color}
+    embedded = embed_preprocessing(path, table, picture_color=picture_color)
+    assert ("color" in embedded.preprocessing.absorbed) == (color != picture_color) == embedded.preprocessing.swaps
+    picture = made_up_picture(90, 61, 3, rng)
+    found, wanted = both(path, embedded, picture)
+    assert relative(found, wanted) < 0.02
+    # A dataset decodes in the declared order, and gives the one that the input takes.
+    tensor = facts_of(embedded, tmp_path).inputs[0]
+    decoded = picture if color == picture_color else picture[..., ::-1]
+    assert np.array_equal(prepare_picture(decoded, resolve(table, tensor), tensor).values, picture)
 
 
 @pytest.mark.parametrize(
@@ -257,8 +274,8 @@ def test_a_wrong_pipeline_inside_would_be_found(tmp_path, monkeypatch):
     path = write_picture_model(tmp_path / "model.onnx")
     right = graph.normalization_of
 
-    def wrong(declared):
-        found = right(declared)
+    def wrong(declared, *, swapped=False):
+        found = right(declared, swapped=swapped)
         return graph.Normalization(found.shift + 2, found.factor, found.swapped)
 
     monkeypatch.setattr(graph, "normalization_of", wrong)
