@@ -25,7 +25,11 @@ from edgedeploy.measure.reference import reference_model
 from edgedeploy.measure.sample_queue import SampleQueue
 from edgedeploy.measure.streaming import stream
 from edgedeploy.metrics.agreement import AgreementAccumulator, OutputAgreements
+from edgedeploy.metrics.answers_kept import LEAST_KEPT_SHARE, AnswerReader, KeptTally
 from edgedeploy.metrics.classification import scored_output
+from edgedeploy.metrics.group_agreement import LEAST_GROUP_SQNR_DB, GroupAgreements, ReferenceGroups
+from edgedeploy.metrics.heads.decoder import Decoder
+from edgedeploy.metrics.heads.registry import find_head
 from edgedeploy.metrics.metric import Metric, MetricAccumulator
 from edgedeploy.metrics.registry import check_metric, chosen_metric
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
@@ -80,7 +84,9 @@ def test(
         check_metric(metric)
     chosen = chosen_metric(metric, head, dataset, names) if dataset.has_labels else None
     classifies = reads_scores(metric if chosen is None else chosen.name)
-    tally = _Tally(names, chosen, classifies=classifies, inputs=release.manifest.model.inputs)
+    declared = head or dataset.head
+    decoder = find_head(declared, names) if declared else None
+    tally = _Tally(names, chosen, decoder, classifies=classifies, inputs=release.manifest.model.inputs)
     # One thread: an emulated board computes on this machine at the same time.
     content = reference_model(connection, release, progress, model)
     host = open_session(content, format_of(content[:8]), exact=True, threads=1)
@@ -128,7 +134,13 @@ class _Tally:
     """Sums over the samples of one dataset: the device's outputs against the host's and against the labels."""
 
     def __init__(
-        self, names: Sequence[str], metric: Metric | None, *, classifies: bool, inputs: Sequence[TensorFacts]
+        self,
+        names: Sequence[str],
+        metric: Metric | None,
+        decoder: Decoder | None,
+        *,
+        classifies: bool,
+        inputs: Sequence[TensorFacts],
     ) -> None:
         self.names = names
         self._inputs = inputs
@@ -137,6 +149,10 @@ class _Tally:
         self._samples = 0
         self._agreement = AgreementAccumulator()
         self._by_output = OutputAgreements(names if len(names) > 1 else ())
+        self._groups = ReferenceGroups(names, decoder.groups if decoder else None)
+        self._by_group = GroupAgreements(self._groups)
+        self._reader = AnswerReader(decoder) if decoder else None
+        self._kept = KeptTally(self._reader.score_min) if self._reader else None
         self._on_device: MetricAccumulator | None = metric.start() if metric is not None else None
         self._on_host: MetricAccumulator | None = metric.start() if metric is not None else None
         self._by_class = ClassAccumulator() if metric is not None and metric.name == "top1" else None
@@ -147,8 +163,12 @@ class _Tally:
         self._agreement.add(outputs, expected, scored=scored)
         if len(self.names) > 1:
             self._by_output.add(outputs, expected, scored=scored)
+        self._by_group.add(outputs, self._groups.add(expected))
+        feed = prepared_feed(sample.feed, self._inputs)
+        if self._reader is not None and self._kept is not None:
+            answers, wanted = (self._reader.read(each, feed, sample.labels) for each in (outputs, expected))
+            self._kept.add(answers, wanted)
         if self._on_device is not None and self._on_host is not None:
-            feed = prepared_feed(sample.feed, self._inputs)
             self._on_device.add(outputs, sample.labels, feed)
             self._on_host.add(expected, sample.labels, feed)
             if self._by_class is not None and isinstance(sample.labels, np.ndarray):
@@ -168,6 +188,8 @@ class _Tally:
             host_metric=self._on_host.figure() if self._on_host is not None else None,
             agreement=self._agreement.figure(),
             by_output={printable(name): agreement for name, agreement in self._by_output.figures().items()},
+            by_group={printable(name): agreement for name, agreement in self._by_group.figures().items()},
+            kept=self._kept.figure() if self._kept is not None else None,
             partial=partial,
             skipped=dataset.skipped_count,
             skipped_samples=tuple(printable(each) for each in dataset.skipped),
@@ -190,7 +212,8 @@ def disagreements(
 
     Args:
         min_agreement: floor of the top-1 match, in [0, 1]; used for outputs that hold class scores, and for text.
-        min_sqnr_db: floor of the SQNR, used for the others.
+            What a head makes of the outputs needs `LEAST_KEPT_SHARE` at most.
+        min_sqnr_db: floor of the SQNR, used for the others. Groups of channels need `LEAST_GROUP_SQNR_DB` at most.
         max_drop: how much worse than the host's the metric on the device may be: in its own units, or as a text like
             `"2%"` of the host's.
 
@@ -215,6 +238,16 @@ def disagreements(
             whose = "its" if output else "the outputs'"
             sqnr, least = beside_limit(each.sqnr_db, min_sqnr_db, decimals=1, unit=" dB")
             found.append(f"{output}{whose} SQNR is {sqnr}; {least} are needed")
+    for name, each in accuracy.by_group.items():
+        least_db = min(min_sqnr_db, LEAST_GROUP_SQNR_DB)
+        if each.sqnr_db is not None and each.sqnr_db < least_db:
+            sqnr, least = beside_limit(each.sqnr_db, least_db, decimals=1, unit=" dB")
+            found.append(f"channels {name}: their SQNR is {sqnr}; {least} are needed")
+    kept = accuracy.kept
+    least_share = min(min_agreement, LEAST_KEPT_SHARE)
+    if kept is not None and not at_least(kept.share, least_share) and kept.count + kept.added - kept.kept > 1:
+        share, least = beside_limit(kept.share, least_share, decimals=2, unit="%")
+        found.append(f"{share} of the {kept.what} are the host's; {least} are needed")
     if accuracy.metric and accuracy.host_metric:
         drop, allowed = (
             accuracy.metric.worsening(accuracy.host_metric),

@@ -33,7 +33,8 @@ class AgreementAccumulator:
         self._other_shapes = 0
         self._max_error = 0.0
         self._error_sum = 0.0
-        self._error_squares = 0.0
+        self.error_squares = 0.0
+        """Sum over all elements that are finite."""
         self._output_squares = 0.0
         self._reference_squares = 0.0
         self._products = 0.0
@@ -88,8 +89,8 @@ class AgreementAccumulator:
         if self._nonfinite or (self._samples and self._other_shapes == self._samples):
             cosine, sqnr_db = 0.0, SQNR_FLOOR_DB
         else:
-            cosine = cosine_of(self._products, self._output_squares, self._reference_squares, self._error_squares)
-            sqnr_db = sqnr_db_of(self._reference_squares, self._error_squares)
+            cosine = cosine_of(self._products, self._output_squares, self._reference_squares, self.error_squares)
+            sqnr_db = sqnr_db_of(self._reference_squares, self.error_squares)
         return Agreement(
             samples=self._samples,
             top1_match=sum(matches) / len(matches) if matches else None,
@@ -113,7 +114,7 @@ class AgreementAccumulator:
         self._elements += error.size
         self._max_error = max(self._max_error, float(np.abs(error).max(initial=0.0)))
         self._error_sum += float(np.abs(error).sum())
-        self._error_squares += float(error @ error)
+        self.error_squares += float(error @ error)
         self._output_squares += float(found @ found)
         self._reference_squares += float(expected @ expected)
         self._products += float(found @ expected)
@@ -159,6 +160,10 @@ class OutputAgreements:
         pairs = zip(self._agreements, outputs, reference_outputs, strict=True)
         for place, (agreement, output, reference) in enumerate(pairs):
             agreement.add([output], [reference], samples=samples, scored=0 if place == scored else None)
+
+    def error_squares(self, name: str) -> float:
+        """Return the sum over all elements of the output `name`."""
+        return self._agreements[self._names.index(name)].error_squares
 
     def figures(self) -> dict[str, Agreement]:
         """Return the agreement of each output over all that was added, by its name."""

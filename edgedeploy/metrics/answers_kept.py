@@ -31,6 +31,9 @@ from edgedeploy.values.quality import AnswersKept
 SCORE_MIN = 0.25
 """What ultralytics shows by default (`conf`, https://docs.ultralytics.com/modes/predict/#inference-arguments). A head
 that states a higher `score_min` is read with that."""
+LEAST_KEPT_SHARE = 0.95
+"""Without labels. Of 115 detections on 64 pictures an INT8 YOLOv8n lost none at 10.7 dB of its scores, 4 % at 7.1 dB
+and 23 % at 5.4 dB."""
 IOU_MIN = 0.5
 """The overlap from which on two boxes show the same object, as in Pascal VOC and in `map50`."""
 

@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from edgedeploy.values.bundle import Source
-from edgedeploy.values.quality import Agreement, Broken, ByClass, MetricFigure
+from edgedeploy.values.quality import Agreement, AnswersKept, Broken, ByClass, MetricFigure
 from edgedeploy.values.throttling import SLOWED_DOWN, Throttling
 
 
@@ -285,6 +285,10 @@ class Accuracy(Struct, frozen=True, kw_only=True):
     """The device's outputs against those."""
     by_output: dict[str, Agreement] = {}
     """Of each output by itself, where the model has several."""
+    by_group: dict[str, Agreement] = {}
+    """Of each group of channels that means something else than the others of its output."""
+    kept: AnswersKept | None = None
+    """Of the host's detections, pixels or text; None where no head is declared, or it finds none."""
     partial: bool = False
     """True when only the first `samples` of the dataset were run: no figure over all of it is known."""
     skipped: int = 0

@@ -158,6 +158,13 @@ class Agreement(Struct, frozen=True, kw_only=True):
     other_shapes: int = 0
     """Samples to which some output has another shape than the reference's, where that depends on values (the number of
     boxes that are left, the length of a text): no answer matches there, and no element is compared."""
+    deviation_sqnr_db: float | None = None
+    """As `sqnr_db`, with what of the reference depends on the input in place of all of it: Σ (reference - its mean over
+    samples, element by element)² / Σ error². A constant has 0. None without an error, over several
+    outputs together, and where samples are too few or too much alike to tell."""
+    drift_share: float | None = None
+    """Of the error's power, what is one shift of a channel for all samples and places, in [0, 1]: of noise a little, of
+    boxes that all lie too far to the right all. Of groups of channels only; None without an error too."""
     text_match: float | None = None
     """Share of the texts in outputs of text that are the same, in [0, 1]; where shapes differ none is. None when no
     output is text. The errors, cosine and sqnr_db are over the numbers alone: over none, they are those of no error."""

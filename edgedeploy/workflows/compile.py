@@ -13,7 +13,7 @@ import numpy as np
 from edgedeploy.compile.build import compile_model
 from edgedeploy.compile.candidates import candidates
 from edgedeploy.datasets.dataset import open_dataset
-from edgedeploy.datasets.preprocessing.audio_presets import AUDIO_PRESETS
+from edgedeploy.datasets.preprocessing.audio_presets import AUDIO_PRESETS, audio_preprocessing
 from edgedeploy.datasets.preprocessing.presets import resolve
 from edgedeploy.datasets.source import load_source
 from edgedeploy.foundation.errors import InvalidFileError, UnsupportedError
@@ -40,10 +40,11 @@ _CHECKED = 8
 _CHECKED_PIXELS = 50_000_000
 """Of them together, which are in memory at once: 150 MB."""
 
-_OF_PICTURES = {*ImagePreprocessing.__struct_fields__} - {
-    key for kind in (AudioPreprocessing, TextPreprocessing, TablePreprocessing) for key in kind.__struct_fields__
-}
-"""Keys that no table for sound, text or columns has."""
+_PICTURE_KEYS = frozenset(ImagePreprocessing.__struct_fields__)
+_SOUND_KEYS = frozenset(AudioPreprocessing.__struct_fields__) - _PICTURE_KEYS
+_TABLE_KEYS = frozenset((*TextPreprocessing.__struct_fields__, *TablePreprocessing.__struct_fields__)) - _PICTURE_KEYS
+"""Of texts and tables: they have no presets."""
+_ROW_LAYOUTS = ("time-first", "channels-first")
 
 
 def declared_preprocessing(path: Path) -> dict[str, Any]:
@@ -170,8 +171,14 @@ def compile_bundle(
 
 
 def _written_out(model: Path, table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a table for the manifest; one for pictures with the keys of its preset."""
-    if not _OF_PICTURES & table.keys() and table.get("preset", "") in ("", *AUDIO_PRESETS):
+    """Return a table for the manifest; one for pictures or sound with the keys of its preset."""
+    if table.get("preset") in AUDIO_PRESETS or _SOUND_KEYS & table.keys():
+        sound = audio_preprocessing(DataSource(path=str(model), preprocessing=dict(table)))
+        written: dict[str, Any] = msgspec.to_builtins(sound)
+        return written
+    by_column = any(isinstance(table.get(key), Mapping) for key in ("mean", "std"))
+    of_rows = by_column or _TABLE_KEYS & table.keys() or table.get("layout") in _ROW_LAYOUTS
+    if not table or of_rows:
         return dict(table)
     tensor = next((each for each in inspect_model(model).inputs if len(each.shape) in (3, 4)), None)
     declared: dict[str, Any] = msgspec.to_builtins(resolve(table, tensor))

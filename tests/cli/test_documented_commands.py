@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.handed_over import hand_over
 from support.host_backend import HostBackend
 
@@ -51,6 +52,8 @@ NOT_RUN = {
 
 SYNOPSES = {
     "inspect MODEL": ["inspect model.onnx"],
+    "init MODEL DATA": ["init model.onnx labeled.npz -o guessed.toml"],
+    "data show DATA": ["data show labeled.npz --model model.onnx"],
     "recipes [NAME]": ["recipes", "recipes int8"],
     "targets [NAME]": ["targets", "targets rpi4"],
     "optimize MODEL": ["optimize model.onnx --recipe weights-int8 --evaluation labeled.npz --on none -o out.onnx"],
@@ -139,7 +142,7 @@ def demo_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     patched.setattr("edgedeploy.compile.backends.onnxruntime.BACKEND", HostBackend())
     for name, original in (("typical", "calibration"), ("labeled", "evaluation")):
         shutil.copyfile(folder / f"{original}.npz", folder / f"{name}.npz")
-    draw_pictures(folder)
+    _as_pictures(folder / "labeled.npz", folder)
     target = api.load_target("x86-64")
     for version, recipe, name in (("1", "fold", "before"), ("2", "weights-int8", "small")):
         optimized = folder / f"{name}.onnx"
@@ -155,17 +158,17 @@ def demo_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     patched.undo()
 
 
-def draw_pictures(folder: Path) -> None:
-    """Two pictures of each of two classes in `val`, and the `data.toml` that declares how they are prepared."""
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
-    for label in ("0", "180"):
-        (folder / "val" / label).mkdir(parents=True)
-        for number in range(2):
-            pixels = rng.integers(0, 256, (60, 200 + number, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / "val" / label / f"{number}.png")
-    (folder / "data.toml").write_text('path = "val"\n[preprocessing]\npreset = "yolo"\n', encoding="utf-8")
+def _as_pictures(data: Path, folder: Path) -> None:
+    """Save the demo's arrays as the pictures that they were made of, in a folder for each class, and a `data.toml`."""
+    with np.load(data) as arrays:
+        pixels, labels = np.rint((arrays["x"] + 1) * 127.5).astype(np.uint8), arrays["labels"]
+    for number, (picture, label) in enumerate(zip(pixels, labels, strict=True)):
+        path = folder / "pictures/val" / ("0", "180")[label] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture.transpose(1, 2, 0)).save(path)
+    table = re.search(r"```toml\n(.*?)```", (ROOT / "docs/data.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert table is not None
+    (folder / "data.toml").write_text(table[1], encoding="utf-8")
 
 
 @pytest.fixture

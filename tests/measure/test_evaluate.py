@@ -11,7 +11,7 @@ from msgspec import structs
 from edgedeploy.measure.evaluate import disagreements
 from edgedeploy.measure.evaluate import test as run_test
 from edgedeploy.values.measurement import Accuracy, Measurement
-from edgedeploy.values.quality import MetricFigure
+from edgedeploy.values.quality import AnswersKept, MetricFigure
 
 
 def reasons(accuracy: Accuracy) -> tuple[str, ...]:
@@ -41,6 +41,22 @@ def test_every_output_is_judged_by_itself(measurement: Measurement) -> None:
     )
     assert reasons(structs.replace(measurement.accuracy, by_output={"scores": scores, "second": other})) == (
         "output 'second': 50.00% of the answers are the host's; 99.00% are needed",
+    )
+
+
+def test_groups_of_channels_and_detections_are_judged_beside_the_outputs(measurement: Measurement) -> None:
+    assert measurement.accuracy is not None
+    fine = structs.replace(measurement.accuracy.agreement, top1_match=None, sqnr_db=40.0)
+    quiet, noisy = structs.replace(fine, sqnr_db=12.0), structs.replace(fine, sqnr_db=-3.0)
+    accuracy = structs.replace(measurement.accuracy, agreement=fine, by_group={"y[boxes]": fine, "y[classes]": quiet})
+    assert reasons(accuracy) == ()
+    assert reasons(structs.replace(accuracy, by_group={"y[boxes]": fine, "y[classes]": noisy})) == (
+        "channels y[classes]: their SQNR is -3.0 dB; 10 dB are needed",
+    )
+    kept = AnswersKept(what="detections", count=100, kept=96, added=1)
+    assert reasons(structs.replace(accuracy, kept=kept)) == ()
+    assert reasons(structs.replace(accuracy, kept=structs.replace(kept, kept=80, added=0))) == (
+        "80.00% of the detections are the host's; 95.00% are needed",
     )
 
 

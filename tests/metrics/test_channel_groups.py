@@ -135,3 +135,39 @@ def test_extents_that_depend_on_values_are_no_channels(rng):
     for channels in (5, 6):
         kept.add([np.ones((1, channels), np.float32)], groups.add([np.ones((1, channels), np.float32)]))
     assert kept.figures() == {}
+
+
+@pytest.mark.parametrize("declared", [None, {"boxes": (0, (slice(None), slice(0, 4)))}], ids=["by values", "by a head"])
+def test_what_does_not_depend_on_the_input_is_no_signal(rng, declared):
+    """Boxes are the places of anchors, and a little that each picture moves them by."""
+    expected = np.concatenate(
+        (np.repeat(rng.uniform(50, 300, (1, 4, 200)), 8, axis=0), rng.beta(0.05, 4, (8, 3, 200))), axis=1
+    ).astype(np.float32)
+    expected[:, :4] += rng.normal(0, 10, (8, 4, 200))
+    found = expected.copy()
+    found[:, :4] = expected[:, :4].mean(axis=0)
+    figures = groups_of(found, expected, None if declared is None else lambda shapes: declared)
+    boxes = next(iter(figures.values()))
+    assert boxes.sqnr_db > 20
+    assert boxes.deviation_sqnr_db == pytest.approx(0.0, abs=1e-3)
+
+
+def test_one_sample_tells_nothing_of_what_depends_on_the_input(rng):
+    expected = detector(rng)[:1]
+    figures = groups_of(expected + np.float32(0.1), expected)
+    assert all(agreement.deviation_sqnr_db is None for agreement in figures.values())
+
+
+@pytest.mark.parametrize("declared", [None, {"boxes": (0, (slice(None), slice(0, 4)))}], ids=["by values", "by a head"])
+def test_a_shift_of_a_channel_is_told_from_noise(rng, declared):
+    expected = detector(rng)
+    shifted, noisy = expected.copy(), expected.copy()
+    shifted[:, 0] += 8
+    noisy[:, :4] += rng.normal(0, 8, (4, 4, 200))
+
+    def boxes(found):
+        return next(iter(groups_of(found, expected, declared and (lambda shapes: declared)).values()))
+
+    assert boxes(shifted).drift_share == pytest.approx(1.0, abs=1e-3)
+    assert boxes(noisy).drift_share < 0.05
+    assert boxes(expected).drift_share is None

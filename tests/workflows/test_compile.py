@@ -60,11 +60,6 @@ def test_the_manifest_says_what_was_declared(model, data, tmp_path):
         assert said.model.inputs[0].preprocessing is None and said.model.inputs[0].dtype == "float32"
 
 
-def test_what_is_declared_for_sound_is_said_as_it_is(model, tmp_path):
-    table = {"rate_hz": 8000, "features": "mel"}
-    assert compiled(model, tmp_path / "bundle", preprocessing=table).manifest.preprocessing == table
-
-
 def test_a_model_that_prepares_pictures_takes_the_golden_ones_as_they_are(model, data, tmp_path):
     bundle = compiled(model, tmp_path / "bundle", golden=str(data), embed=True)
     tensor = bundle.manifest.model.inputs[0]

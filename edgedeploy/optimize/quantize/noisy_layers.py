@@ -24,9 +24,11 @@ from edgedeploy.model.macs import macs_by_output
 from edgedeploy.optimize.graph.edit import constant, serialized
 from edgedeploy.optimize.graph.linear import Linear
 
+TROUBLE_DB = 15.0
+"""A model whose outputs, and groups of channels, all have as much on calibration samples is left as it is: 8-bit
+networks that kept their accuracy were measured at as much and more."""
 ENOUGH_DB = 20.0
-"""A model whose outputs, and groups of channels, all have as much on calibration samples is left as it is. 8-bit
-networks that kept their accuracy were measured at 15 dB and more; the rest is because few samples tell little."""
+"""Where the search ends: few samples tell little, so there is some room above `TROUBLE_DB`."""
 _LEAST_GAIN_DB = 1.0
 """Of the noisiest group: less is not worth a layer in float."""
 _SAMPLES = 8
@@ -49,7 +51,8 @@ class NoisyLayers(Struct, frozen=True, kw_only=True):
 def find_noisy_layers(
     model: ir.Model, layers: Sequence[Linear], quantize: Quantize, data: Dataset, *, share: float, progress: Progress
 ) -> NoisyLayers:
-    """Find the layers that bring most when they stay in float, until the noisiest group of channels has `ENOUGH_DB`.
+    """Find the layers that bring most when they stay in float, until the noisiest group of channels has `ENOUGH_DB`;
+    none where it has `TROUBLE_DB` anyway.
 
     Args:
         model: the float model. It is not changed.
@@ -64,7 +67,7 @@ def find_noisy_layers(
     found = before = trial.noisiest_db(())
     kept: tuple[str, ...] = ()
     costs = _costs(model, layers, trial.samples[0])
-    while found < ENOUGH_DB and len(kept) < _MOST_LAYERS:
+    while before < TROUBLE_DB and found < ENOUGH_DB and len(kept) < _MOST_LAYERS:
         spent = sum((costs[name] for name in kept), np.zeros(2))
         affordable = [name for name, cost in costs.items() if name not in kept and (spent + cost <= share).all()]
         progress.step(f"looking for the layers that cost most ({found:.1f} dB of {ENOUGH_DB:g} dB)")

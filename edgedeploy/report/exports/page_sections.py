@@ -219,6 +219,7 @@ def _agreements(shipment: Shipment) -> list[tuple[str, Agreement]]:
     if measurement and measurement.accuracy:
         found.append(("device against host, the same model", measurement.accuracy.agreement))
         found += [(f"its output {name}", agreement) for name, agreement in measurement.accuracy.by_output.items()]
+        found += [(f"its channels {name}", agreement) for name, agreement in measurement.accuracy.by_group.items()]
     if measurement and measurement.golden:
         found.append(("device against the bundle's golden outputs", measurement.golden))
     return found

@@ -8,7 +8,14 @@ from rich.text import Text
 
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.report.content.regressions import device_breakage
-from edgedeploy.report.content.wording import NOT_A_LATENCY, WORK, metric_in_words, sqnr_in_words, state_in_words
+from edgedeploy.report.content.wording import (
+    NOT_A_LATENCY,
+    WORK,
+    kept_in_words,
+    metric_in_words,
+    sqnr_in_words,
+    state_in_words,
+)
 from edgedeploy.report.terminal.regressions import breakage_parts
 from edgedeploy.values.measurement import Accuracy, InstructionCount, Measurement, Timing, Validity
 from edgedeploy.values.quality import Agreement
@@ -128,5 +135,7 @@ def _accuracy_rows(table: Table, accuracy: Accuracy) -> None:
         said = f"{accuracy.skipped:,} samples that cannot be read: {first}{more}"
         table.add_row("left out", Text(said, style="yellow"))
     table.add_row("agreement", f"with the host: {agreement_in_words(accuracy.agreement)}")
-    for name, agreement in accuracy.by_output.items():
+    if accuracy.kept is not None:
+        table.add_row(f"{accuracy.kept.what} kept", kept_in_words(accuracy.kept))
+    for name, agreement in (accuracy.by_output | accuracy.by_group).items():
         table.add_row("", Text(f"{name}: {agreement_in_words(agreement)}"))
