@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -37,6 +37,8 @@ from edgedeploy.verdict.contract import dataset_spec
 
 _CHECKED = 8
 """Pictures of the golden data on which what goes in is held against what is declared."""
+_CHECKED_PIXELS = 50_000_000
+"""Of them together, which are in memory at once: 150 MB."""
 
 _PICTURE_KEYS = frozenset(ImagePreprocessing.__struct_fields__)
 _SOUND_KEYS = frozenset(AudioPreprocessing.__struct_fields__) - _PICTURE_KEYS
@@ -88,6 +90,7 @@ def compile_bundle(
     preprocessing: Mapping[str, Any] = {},
     embed: bool = False,
     pictures: PictureExtent | None = None,
+    picture_color: Literal["rgb", "bgr"] = "rgb",
     progress: Progress = SILENT,
 ) -> Bundle:
     """Build `model` into a bundle: all that runs it on a device of the kind `target`, in a folder or in one file.
@@ -111,6 +114,7 @@ def compile_bundle(
         embed: put it into the model, whose input takes pictures then; `golden` gives pictures too.
         pictures: which the model takes with `embed`; None: any where the backend takes dynamic shapes, else those that
             are resized already.
+        picture_color: the order of colors in them: as decoders give them, or as OpenCV does.
 
     Raises:
         InvalidFileError: the model or its evidence is missing or malformed, or `output` exists and is no bundle.
@@ -151,14 +155,16 @@ def compile_bundle(
         )
     progress.step("putting preprocessing into the model")
     chosen = pictures or _taken_by(backend, model, target, progress)
-    inside = embed_preprocessing(model, preprocessing, pictures=chosen, progress=progress)
+    inside = embed_preprocessing(model, preprocessing, pictures=chosen, picture_color=picture_color, progress=progress)
     with scratch_folder() as folder:
         path = Path(folder) / "model.onnx"
         write_bytes(path, inside.content)
         if golden is not None:
             # Once more, with the pictures that the user has: what they show may be what made-up ones do not.
             samples = _pictures(golden, inspect_model(path).inputs)
-            inside = embed_preprocessing(model, preprocessing, pictures=chosen, samples=samples, progress=progress)
+            inside = embed_preprocessing(
+                model, preprocessing, pictures=chosen, picture_color=picture_color, samples=samples, progress=progress
+            )
             write_bytes(path, inside.content)
         declared = msgspec.to_builtins(inside.preprocessing.declared)
         return built({**_shape(inside, chosen), **input_shapes}, declared, path)
@@ -195,8 +201,13 @@ def _taken_by(backend: str, model: Path, target: Target, progress: Progress) -> 
 def _pictures(golden: DatasetSpec, inputs: Sequence[TensorFacts]) -> Iterator[np.ndarray]:
     """Yield a few pictures of a dataset."""
     name = next(tensor.name for tensor in inputs if tensor.preprocessing is not None)
+    pixels = 0
     for sample in itertools.islice(open_dataset(golden, inputs).samples(), _CHECKED):
-        yield np.asarray(sample.feed[name][0])
+        picture = np.asarray(sample.feed[name][0])
+        pixels += picture.shape[0] * picture.shape[1]
+        if pixels > _CHECKED_PIXELS:
+            return
+        yield picture
 
 
 def _shape(inside: EmbeddedModel, chosen: PictureExtent) -> dict[str, tuple[int, ...]]:

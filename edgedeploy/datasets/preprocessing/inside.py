@@ -29,8 +29,7 @@ def prepared_feed(feed: Feed, inputs: Sequence[TensorFacts]) -> Feed:
 def _prepared(pictures: np.ndarray, embedded: EmbeddedPreprocessing, name: str) -> np.ndarray:
     declared = embedded.declared
     before = TensorFacts(name=name, dtype=embedded.dtype, shape=embedded.shape)
-    # The pictures come red first; the declared pipeline takes them in the declared order.
-    ordered = pictures[..., ::-1] if declared.color == "bgr" else pictures
+    ordered = pictures[..., ::-1] if embedded.swaps else pictures
     if not embedded.resizes:
         return np.stack([laid_out(each, declared, before) for each in ordered])
     return np.stack([prepare_picture(np.ascontiguousarray(each), declared, before).values for each in ordered])

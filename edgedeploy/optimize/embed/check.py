@@ -122,7 +122,7 @@ def _preparing(source: bytes, tensor: TensorFacts, request: PictureInput) -> byt
     model = ir.from_proto(
         onnx.helper.make_model_gen_version(graph, opset_imports=[onnx.helper.make_opsetid("", version)])
     )
-    prepend(model, 0, request, absorbing=False)
+    prepend(model, tensor.name, request, absorbing=False)
     return serialized(model)
 
 
@@ -144,9 +144,9 @@ def _levels(session: Session, tensor: TensorFacts, request: PictureInput, pictur
 
 
 def _prepared(picture: np.ndarray, tensor: TensorFacts, request: PictureInput) -> np.ndarray:
-    """Return what is declared to be made of a picture, red first, that the input takes."""
+    """Return what is declared to be made of a picture that the input takes."""
     declared = request.declared
-    pixels = np.ascontiguousarray(picture[..., ::-1] if declared.color == "bgr" else picture)
+    pixels = np.ascontiguousarray(picture[..., ::-1] if request.swaps else picture)
     if request.resizes:
         return prepare_picture(pixels, declared, tensor).values
     return laid_out(pixels, declared, tensor)

@@ -35,6 +35,7 @@ the application."""
 
 _OPSET, _ANTIALIAS_OPSET = 13, 18
 """Axes of Squeeze are an operand since 13; Resize can smooth since 18: https://onnx.ai/onnx/operators/onnx__Resize.html"""
+_IR_VERSION = 4
 _WITHOUT_ANTIALIAS = ("bilinear", "bicubic")
 _WITH_ANTIALIAS = ("bilinear", "bicubic")
 
@@ -53,6 +54,7 @@ def embed_preprocessing(
     table: Mapping[str, Any],
     *,
     pictures: PictureExtent = "any",
+    picture_color: Literal["rgb", "bgr"] = "rgb",
     samples: Iterable[np.ndarray] = (),
     progress: Progress = SILENT,
 ) -> EmbeddedModel:
@@ -64,7 +66,9 @@ def embed_preprocessing(
     Args:
         path: an `.onnx` file.
         table: the keys of `ImagePreprocessing`, as a file has them.
-        samples: pictures, uint8, shape (height, width, channels), red first.
+        pictures: which the model is to take.
+        picture_color: the order of colors in them.
+        samples: pictures, uint8, shape (height, width, channels), in that order.
 
     Raises:
         InvalidFileError: the file is missing or no model.
@@ -73,7 +77,7 @@ def embed_preprocessing(
         UnknownNameError: there is no such preset.
     """
     facts = inspect_model(path)
-    index, tensor = _picture_input(path, facts)
+    tensor = _picture_input(path, facts)
     declared = resolve(table, tensor)
     layout = picture_layout(tensor, declared)
     size = _size(declared, layout, tensor)
@@ -83,17 +87,22 @@ def embed_preprocessing(
     found = None
     if not outside:
         resizes = declared.resize != "none" or declared.crop is not None
-        inside = PictureInput(declared=declared, layout=layout, resizes=resizes, source=source, size=size)
-        found, outside = _put(_graph(path), index, tensor, inside, given, progress)
+        inside = PictureInput(
+            declared=declared, layout=layout, picture_color=picture_color, resizes=resizes, source=source, size=size
+        )
+        found, outside = _put(_graph(path), tensor, inside, given, progress)
     if found is None and outside:
         progress.note(f"resizing stays outside of the model: {outside}")
-        prepared = PictureInput(declared=declared, layout=layout, resizes=False, source=None, size=size)
-        found, refused = _put(_graph(path), index, tensor, prepared, given, progress)
+        prepared = PictureInput(
+            declared=declared, layout=layout, picture_color=picture_color, resizes=False, source=None, size=size
+        )
+        found, refused = _put(_graph(path), tensor, prepared, given, progress)
         if found is None:
             raise UnsupportedError(f"preprocessing cannot be put into {path}", why=refused)
     assert found is not None
     embedded = EmbeddedPreprocessing(
         declared=declared,
+        picture_color=picture_color,
         resizes=found.resizes,
         height=size[0],
         width=size[1],
@@ -119,7 +128,6 @@ class _Put(Struct, frozen=True, kw_only=True):
 
 def _put(
     graph: ir.Model,
-    index: int,
     tensor: TensorFacts,
     request: PictureInput,
     samples: Sequence[np.ndarray],
@@ -134,15 +142,17 @@ def _put(
     graph, refused = _upgraded(graph, _ANTIALIAS_OPSET if smooths else _OPSET)
     if refused:
         return None, refused
+    # Before, every initializer has to be an input too: https://github.com/onnx/onnx/blob/main/docs/IR.md
+    graph.ir_version = max(graph.ir_version or 0, _IR_VERSION)
     result, checked = copy_of(graph), check_pictures(request, samples)
-    prepend(result, index, request, absorbing=False)
+    prepend(result, tensor.name, request, absorbing=False)
     content = serialized(result)
     try:
         held = hold(serialized(graph), content, tensor, request, checked)
     except NumbersDifferError as error:
         return None, f"operators of ONNX do not give the declared numbers: {error}"
     merged = copy_of(graph)
-    absorbed = prepend(merged, index, request, absorbing=True)
+    absorbed = prepend(merged, tensor.name, request, absorbing=True)
     if absorbed and not held.same(content, serialized(merged), tensor, checked):
         # Whole numbers in a model may turn over where sums come in another order.
         progress.note("scale and mean stay operators of their own: with other weights the answers are others")
@@ -153,8 +163,8 @@ def _put(
     return _Put(graph=merged, resizes=request.resizes, absorbed=absorbed, held=held), ""
 
 
-def _picture_input(path: Path, facts: ModelFacts) -> tuple[int, TensorFacts]:
-    """Return the one input that takes pictures, and its place."""
+def _picture_input(path: Path, facts: ModelFacts) -> TensorFacts:
+    """Return the one input that takes pictures."""
     if facts.format != "onnx":
         raise UnsupportedError(
             f"preprocessing cannot be put into {path}",
@@ -163,17 +173,17 @@ def _picture_input(path: Path, facts: ModelFacts) -> tuple[int, TensorFacts]:
         )
     if embedded := [tensor.name for tensor in facts.inputs if tensor.preprocessing is not None]:
         raise UnsupportedError(f"the input {embedded[0]!r} of {path} takes pictures already")
-    found = [(index, tensor) for index, tensor in enumerate(facts.inputs) if len(tensor.shape) in (3, 4)]
+    found = [tensor for tensor in facts.inputs if len(tensor.shape) in (3, 4)]
     if len(found) != 1:
         raise UnsupportedError(
             f"preprocessing cannot be put into {path}",
             why=f"{len(found)} of its {len(facts.inputs)} inputs have the axes of a picture",
             hint="compile without --embed-preprocessing",
         )
-    if found[0][1].dtype not in ("float32", "float16", "uint8"):
+    if found[0].dtype not in ("float32", "float16", "uint8"):
         raise UnsupportedError(
             f"preprocessing cannot be put into {path}",
-            why=f"its input takes {found[0][1].dtype}; float32, float16 and uint8 can be computed from pictures",
+            why=f"its input takes {found[0].dtype}; float32, float16 and uint8 can be computed from pictures",
         )
     return found[0]
 

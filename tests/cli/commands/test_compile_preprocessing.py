@@ -54,8 +54,11 @@ def test_what_is_no_size_is_a_mistake_on_the_command_line(edgedeploy, words, siz
 
 
 def test_a_size_without_embedding_is_one_too(edgedeploy, words):
-    ended = edgedeploy(*words, "--picture-size", "480x640")
-    assert ended.exit_code == 2 and "--embed-preprocessing" in ended.stderr
+    for option in (("--picture-size", "480x640"), ("--picture-color", "bgr")):
+        ended = edgedeploy(*words, *option)
+        assert ended.exit_code == 2 and "--embed-preprocessing" in ended.stderr
+    ended = edgedeploy(*words, "--embed-preprocessing", "--picture-color", "bgr", "--json")
+    assert json.loads(ended.stdout)["manifest"]["model"]["inputs"][0]["preprocessing"]["picture_color"] == "bgr"
 
 
 def test_tables_that_do_not_fit_the_model_are_refused(edgedeploy, words, tmp_path):

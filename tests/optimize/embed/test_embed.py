@@ -37,10 +37,10 @@ def answers(content: bytes, values: np.ndarray) -> np.ndarray:
 
 
 def both(path: Path, embedded: EmbeddedModel, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The answers to a picture, red first: of the model with its preprocessing inside, and of the declared pipeline."""
+    """The answers to a picture: of the model with its preprocessing inside, and of the declared pipeline."""
     tensor = inspect_model(path).inputs[0]
     declared = embedded.preprocessing.declared
-    pixels = picture[..., ::-1] if declared.color == "bgr" else picture
+    pixels = picture[..., ::-1] if embedded.preprocessing.swaps else picture
     values = prepare_picture(np.ascontiguousarray(pixels), declared, tensor).values
     batch = tensor.shape[0] if isinstance(tensor.shape[0], int) else 1
     return (
@@ -94,6 +94,23 @@ def test_absorbed_or_not_the_answers_are_the_same(tmp_path, rng, padding, groups
     assert ("color" in embedded.preprocessing.absorbed) == (groups == 1)
     found, wanted = both(path, embedded, made_up_picture(32, 40, 3, rng))
     assert relative(found, wanted) < 1e-5
+
+
+@pytest.mark.parametrize("color", ["rgb", "bgr"])
+@pytest.mark.parametrize("picture_color", ["rgb", "bgr"])
+def test_pictures_may_come_blue_first(tmp_path, rng, color, picture_color):
+    """As frames of OpenCV do."""
+    path = write_picture_model(tmp_path / "model.onnx")
+    table = {"preset": "imagenet", "color": color}
+    embedded = embed_preprocessing(path, table, picture_color=picture_color)
+    assert ("color" in embedded.preprocessing.absorbed) == (color != picture_color) == embedded.preprocessing.swaps
+    picture = made_up_picture(90, 61, 3, rng)
+    found, wanted = both(path, embedded, picture)
+    assert relative(found, wanted) < 0.02
+    # A dataset decodes in the declared order, and gives the one that the input takes.
+    tensor = facts_of(embedded, tmp_path).inputs[0]
+    decoded = picture if color == picture_color else picture[..., ::-1]
+    assert np.array_equal(prepare_picture(decoded, resolve(table, tensor), tensor).values, picture)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +209,21 @@ def test_pictures_of_another_size_than_compiled_for_are_refused(tmp_path):
     assert "--picture-size any" in caught.value.hint
 
 
+def test_weights_among_the_inputs_are_not_taken_for_pictures(tmp_path, rng):
+    """As in files of IR version 3."""
+    path = write_picture_model(tmp_path / "model.onnx")
+    model = onnx.load(path)
+    picture = model.graph.input.pop()
+    for weight in model.graph.initializer:
+        model.graph.input.append(helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
+    model.graph.input.append(picture)
+    model.ir_version = 3
+    onnx.save(model, path)
+    embedded = embed_preprocessing(path, {"preset": "yolo"})
+    found, wanted = both(path, embedded, made_up_picture(90, 61, 3, rng))
+    assert relative(found, wanted) < 0.02
+
+
 def two_inputs(path: Path) -> Path:
     model = onnx.load(write_picture_model(path))
     model.graph.input.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, [1, 3, 8, 8]))
@@ -242,8 +274,8 @@ def test_a_wrong_pipeline_inside_would_be_found(tmp_path, monkeypatch):
     path = write_picture_model(tmp_path / "model.onnx")
     right = graph.normalization_of
 
-    def wrong(declared):
-        found = right(declared)
+    def wrong(declared, *, swapped=False):
+        found = right(declared, swapped=swapped)
         return graph.Normalization(found.shift + 2, found.factor, found.swapped)
 
     monkeypatch.setattr(graph, "normalization_of", wrong)
