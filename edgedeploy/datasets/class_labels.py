@@ -10,6 +10,8 @@ from typing import Any, Literal
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.foundation.suggest import did_you_mean
 
+_LONGEST_NAME = 1000
+"""Characters of a class's name; what is longer is no label, but a text."""
 _MOST_CLASSES = 10_000
 """Half of ImageNet-21k: what has more is no class, but a name or an ID."""
 
@@ -95,13 +97,13 @@ class ClassLabels:
             text = _text(label, value)
             if text not in self._places:
                 raise DatasetError(
-                    f"{where}: there is no class {text!r}",
-                    why=f"class_names has {len(self.names)}: {', '.join(self.names[:10])}",
+                    f"{where}: there is no class {text!r:.100}",
+                    why=f"class_names has {len(self.names)}: {', '.join(name[:40] for name in self.names[:10])}",
                     hint=did_you_mean(text, self.names, "add it to class_names"),
                 )
             return self._places[text]
         if isinstance(value, str):
-            raise DatasetError(f"{where}: the label {value!r} is no number, unlike the others")
+            raise DatasetError(f"{where}: the label {value!r:.100} is no number, unlike the others")
         if self.names and not 0 <= value < len(self.names):
             raise DatasetError(
                 f"{where}: the label {value} is no class", why=f"class_names has {len(self.names)}, counted from 0"
@@ -111,7 +113,7 @@ class ClassLabels:
 
 def numbered_by_name(names: Sequence[str]) -> str:
     """Return the sentence that says how classes were numbered where nobody declared it."""
-    listed = ", ".join(f"{number} {name!r}" for number, name in enumerate(names[:6]))
+    listed = ", ".join(f"{number} {name!r:.42}" for number, name in enumerate(names[:6]))
     more = ", …" if len(names) > 6 else ""
     return f"classes are numbered in the order of their names: {listed}{more}; class_names states another"
 
@@ -126,6 +128,8 @@ def _value(label: object, where: str) -> int | float | str:
         found = read_number(label)
     else:
         raise DatasetError(f"{where}: the label is missing" if label in (None, "") else _no_label(label, where))
+    if isinstance(found, str) and len(found) > _LONGEST_NAME:
+        raise DatasetError(f"{where}: the label is a text of {len(found):,} characters", why="no class has such a name")
     if isinstance(found, float) and not math.isfinite(found):
         raise DatasetError(f"{where}: the label is {found}")
     if isinstance(found, int) and abs(found) >= 1 << 63:

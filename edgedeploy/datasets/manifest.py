@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -104,11 +105,11 @@ def sample_path(named: object, folder: Path, where: str) -> Path:
         inside = Path(named).is_absolute() or path.is_relative_to(folder.resolve())
         regular = inside and path.is_file()
     except (OSError, RuntimeError, ValueError) as error:
-        raise DatasetError(f"{where}: cannot look at {named!r}", why=str(error)) from error
+        raise DatasetError(f"{where}: cannot look at {named!r:.200}", why=str(error)) from error
     if not inside:
-        raise DatasetError(f"{where}: {named!r} leads out of the folder {folder}")
+        raise DatasetError(f"{where}: {named!r:.200} leads out of the folder {folder}")
     if not regular:
-        raise DatasetError(f"{where}: {named!r} is no file", why=f"looked for {path}")
+        raise DatasetError(f"{where}: {named!r:.200} is no file", why=f"looked in {folder}")
     return path
 
 
@@ -152,6 +153,11 @@ def _json_rows(lines: _TextLines) -> Iterator[ManifestRow]:
     for line in lines:
         if not line.strip():
             continue
+        if lines.number == 1 and line.lstrip().startswith("["):
+            raise lines.error(
+                "a list begins here, and JSON lines have an object in each line",
+                hint=f"write it as lines: jq -c '.[]' {shlex.quote(str(lines.path))} > rows.jsonl",
+            )
         try:
             fields = json.loads(line)
         except (ValueError, RecursionError) as error:

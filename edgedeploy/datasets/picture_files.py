@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from edgedeploy.foundation.errors import DatasetError, InvalidFileError
@@ -61,19 +61,21 @@ def first_names(folder: Path) -> list[str]:
         return []
 
 
-def inside(folder: Path, name: str, where: str) -> Path:
+def inside(folder: Path, name: str, where: Callable[[], str]) -> Path:
     """Return the path of a file that a list of samples names.
 
     Args:
-        where: the list says so, for messages: file and line.
+        where: returns where the list says so, for messages: file and line. A list may have a million names.
 
     Raises:
         DatasetError: the name is empty or leads out of the folder.
     """
+    if name and name[0] != "/" and ".." not in name and "\\" not in name and "\0" not in name:
+        return folder / name
     parts = PurePosixPath(name.replace("\\", "/"))
     if not name or parts.is_absolute() or ".." in parts.parts or "\0" in name:
         raise DatasetError(
-            f"{where} names {name!r}, which is no file inside {folder}",
+            f"{where()} names {name!r}, which is no file inside {folder}",
             why="names in a list of samples are relative to the folder of the samples",
             hint='set path to the folder that all names are relative to, e.g. path = "images"',
         )

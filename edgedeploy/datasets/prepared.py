@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,6 +14,7 @@ from msgspec import Struct
 from edgedeploy.datasets.base import Dataset, Sample
 from edgedeploy.datasets.fit import check_dtype, convert, extents, fits, is_dynamic
 from edgedeploy.datasets.manifest import OnBroken
+from edgedeploy.datasets.skips import MOST_LISTED, reason_of
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.labels import Labels
@@ -21,7 +22,8 @@ from edgedeploy.values.model import TensorFacts
 
 MOST_SAMPLES = 10_000_000
 """Eight times ImageNet's training set: a board that takes 1 ms for each would be at work for three hours."""
-_SKIPPED_SHOWN = 20
+
+_ALWAYS = frozenset({"path", "format", "task", "class_names", "skip_broken", "preprocessing", "head"})
 
 Item = TypeVar("Item")
 
@@ -40,7 +42,15 @@ class Prepared(Struct, frozen=True, eq=False):
 class PreparedSamples(Dataset):
     """A dataset whose samples are prepared one by one. A subclass calls `_ready` at the end of its constructor."""
 
-    def __init__(self, source: DataSource, inputs: Sequence[TensorFacts]) -> None:
+    def __init__(self, source: DataSource, inputs: Sequence[TensorFacts], keys: Collection[str]) -> None:
+        """
+        Args:
+            keys: of a source that such data has, beside those that all have.
+
+        Raises:
+            DatasetError: the source declares another, which would be ignored.
+        """
+        _refuse_others(source, keys)
         self.spec = source.path
         self.task = source.task or None
         self.head = source.head
@@ -99,7 +109,7 @@ class PreparedSamples(Dataset):
                 why="a device that takes 1 ms for each would be at work for three hours",
                 hint="save a part of them, drawn at random",
             )
-        skips = _Skips(allowed=self._source.skip_broken)
+        skips = _Skips(None, allowed=self._source.skip_broken)
         first = next(self.prepared(skips), None)
         if first is None:
             why = f"all {skips.count} were left out; the first: {skips.reasons[0]}" if skips.reasons else ""
@@ -113,7 +123,7 @@ class PreparedSamples(Dataset):
         self.count = samples // self._batch
 
     def _joined(self, size: int) -> Iterator[Sample]:
-        skips = _Skips(allowed=self._source.skip_broken)
+        skips = _Skips(self, allowed=self._source.skip_broken)
         group: list[Prepared] = []
         for each in self.prepared(skips):
             self._checked(each)
@@ -134,8 +144,6 @@ class PreparedSamples(Dataset):
             yield self._sample(group)
         elif group:
             skips(DatasetError(f"{group[0].where}: the last {len(group)} samples do not fill a batch"))
-        if skips.count >= self.skipped_count:
-            self.skipped_count, self.skipped = skips.count, tuple(skips.reasons)
 
     def _checked(self, sample: Prepared) -> Prepared:
         """Return a sample that the model can take.
@@ -182,9 +190,15 @@ def each_prepared(
 
 
 class _Skips:
-    """Counts samples that are left out, or ends with the first."""
+    """Counts samples that are left out in one iteration, or ends with the first."""
 
-    def __init__(self, *, allowed: bool) -> None:
+    def __init__(self, dataset: Dataset | None, *, allowed: bool) -> None:
+        """
+        Args:
+            dataset: is told, where this iteration has left out more than others before it.
+            allowed: that samples are left out.
+        """
+        self._dataset = dataset
         self.count = 0
         self.reasons: list[str] = []
         self._allowed = allowed
@@ -195,8 +209,21 @@ class _Skips:
                 error.hint = "mend it, or leave such samples out with skip_broken = true in data.toml"
             raise error
         self.count += 1
-        if len(self.reasons) < _SKIPPED_SHOWN:
-            self.reasons.append(f"{error.what}: {error.why}" if error.why else error.what)
+        if len(self.reasons) < MOST_LISTED:
+            self.reasons.append(reason_of(error))
+        if self._dataset is not None and self.count > self._dataset.skipped_count:
+            self._dataset.skipped_count, self._dataset.skipped = self.count, tuple(self.reasons)
+
+
+def _refuse_others(source: DataSource, keys: Collection[str]) -> None:
+    plain = DataSource(path=source.path)
+    for key in source.__struct_fields__:
+        if key not in _ALWAYS and key not in keys and getattr(source, key) != getattr(plain, key):
+            raise DatasetError(
+                f"{source.path}: {key} is declared, and such data has none",
+                why="it would be ignored",
+                hint=f"remove {key}, or state another format",
+            )
 
 
 def _axes(spec: str, inputs: dict[str, TensorFacts], first: Prepared) -> tuple[bool, int]:

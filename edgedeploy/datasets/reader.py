@@ -13,7 +13,7 @@ from edgedeploy.foundation.plugins import declared
 from edgedeploy.foundation.suggest import did_you_mean
 from edgedeploy.values.data import DataSource, Task
 from edgedeploy.values.model import TensorFacts
-from edgedeploy.values.preprocessing import AudioPreprocessing, ImagePreprocessing, TextPreprocessing
+from edgedeploy.values.preprocessing import Preprocessing
 
 _PACKAGE = "edgedeploy.datasets.readers"
 
@@ -34,7 +34,7 @@ class DataReader(Struct, frozen=True, kw_only=True):
     recognize: Callable[[Path, DataSource], str]
     """Says in words why a path looks like this format, from names and a few first bytes; empty where it does not."""
     open: Open
-    preprocessing: type[ImagePreprocessing] | type[AudioPreprocessing] | type[TextPreprocessing] | None = None
+    preprocessing: type[Preprocessing] | None = None
     """What its table `[preprocessing]` holds; None where samples are not prepared."""
 
 

@@ -44,15 +44,19 @@ def stated_source(spec: str, *, preset: str = "", skip_broken: bool = False) -> 
 
 def resolved(source: DataSource, folder: Path) -> DataSource:
     """Return a source whose paths, relative to `folder` so far, can be opened from the current folder."""
-    preprocessing = dict(source.preprocessing)
-    if isinstance(tokenizer := preprocessing.get("tokenizer"), str):
-        preprocessing["tokenizer"] = str(folder / tokenizer)
+    preprocessing = resolved_preprocessing(source.preprocessing, folder)
     return structs.replace(
         source,
         path=str(folder / source.path),
         labels=str(folder / source.labels) if source.labels else "",
         preprocessing=preprocessing,
     )
+
+
+def resolved_preprocessing(preprocessing: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a preprocessing whose tokenizer, relative to `folder` so far, can be opened from the current folder."""
+    tokenizer = preprocessing.get("tokenizer")
+    return {**preprocessing, "tokenizer": str(folder / tokenizer)} if isinstance(tokenizer, str) else preprocessing
 
 
 def source_paths(source: DataSource) -> dict[str, str]:

@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import structs
 
 from edgedeploy.datasets.dataset import Dataset, Sample, open_dataset
+from edgedeploy.datasets.preprocessing.inside import prepared_feed
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.reconnect import reconnect
 from edgedeploy.foundation.errors import UnreachableError
@@ -39,6 +40,7 @@ from edgedeploy.values.drop import drop_of
 from edgedeploy.values.head import Head
 from edgedeploy.values.measurement import Accuracy, Measurement
 from edgedeploy.values.metric_facts import reads_scores
+from edgedeploy.values.model import TensorFacts
 from edgedeploy.values.quality import Broken
 
 
@@ -83,7 +85,8 @@ def test(
     chosen = chosen_metric(metric, head, dataset, names) if dataset.has_labels else None
     classifies = reads_scores(metric if chosen is None else chosen.name)
     declared = head or dataset.head
-    tally = _Tally(names, chosen, find_head(declared, names) if declared else None, classifies=classifies)
+    decoder = find_head(declared, names) if declared else None
+    tally = _Tally(names, chosen, decoder, classifies=classifies, inputs=release.manifest.model.inputs)
     # One thread: an emulated board computes on this machine at the same time.
     content = reference_model(connection, release, progress, model)
     host = open_session(content, format_of(content[:8]), exact=True, threads=1)
@@ -131,9 +134,16 @@ class _Tally:
     """Sums over the samples of one dataset: the device's outputs against the host's and against the labels."""
 
     def __init__(
-        self, names: Sequence[str], metric: Metric | None, decoder: Decoder | None, *, classifies: bool
+        self,
+        names: Sequence[str],
+        metric: Metric | None,
+        decoder: Decoder | None,
+        *,
+        classifies: bool,
+        inputs: Sequence[TensorFacts],
     ) -> None:
         self.names = names
+        self._inputs = inputs
         self._classifies = classifies
         self.feeds = 0
         self._samples = 0
@@ -154,12 +164,13 @@ class _Tally:
         if len(self.names) > 1:
             self._by_output.add(outputs, expected, scored=scored)
         self._by_group.add(outputs, self._groups.add(expected))
+        feed = prepared_feed(sample.feed, self._inputs)
         if self._reader is not None and self._kept is not None:
-            answers, wanted = (self._reader.read(each, sample.feed, sample.labels) for each in (outputs, expected))
+            answers, wanted = (self._reader.read(each, feed, sample.labels) for each in (outputs, expected))
             self._kept.add(answers, wanted)
         if self._on_device is not None and self._on_host is not None:
-            self._on_device.add(outputs, sample.labels, sample.feed)
-            self._on_host.add(expected, sample.labels, sample.feed)
+            self._on_device.add(outputs, sample.labels, feed)
+            self._on_host.add(expected, sample.labels, feed)
             if self._by_class is not None and isinstance(sample.labels, np.ndarray):
                 self._by_class.add(outputs, expected, sample.labels)
         self._samples += sample.size

@@ -57,7 +57,8 @@ class DataSummary(Struct, frozen=True, kw_only=True):
     picture_sizes: tuple[tuple[int, int], ...]
     """Width and height of the smallest, the middle and the largest picture by area; empty where there are none."""
     notes: tuple[str, ...]
-    """What was lost in reading: transparency, the lower 8 of 16 bits, and how often."""
+    """What was done that nobody declared (classes numbered by name, recordings resampled), and what was lost in
+    reading: transparency, the lower 8 of 16 bits, and how often."""
     preprocessing: tuple[str, ...]
     """The steps in words; empty where the data holds what the model takes."""
     inputs: tuple[SeenInput, ...]

@@ -54,6 +54,10 @@ class EmbeddedPreprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     height: int
     """Of what the rest of the model takes; boxes, points and masks are in pixels of it."""
     width: int
+    dtype: str = "float32"
+    """Of what the rest of the model takes."""
+    shape: tuple[int | str, ...] = ()
+    """Of that: as the input's was before."""
     absorbed: tuple[Literal["scale", "mean", "color"], ...] = ()
     """What is done by the weights of the first convolution, not by operators of its own."""
     outside: str = ""

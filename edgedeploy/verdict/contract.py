@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from edgedeploy.datasets.source import load_source, resolved, source_paths, with_defaults
+from edgedeploy.datasets.source import load_source, resolved, resolved_preprocessing, source_paths, with_defaults
 from edgedeploy.foundation.callables import is_object_name
 from edgedeploy.foundation.errors import EdgedeployError, InvalidFileError, UnsupportedError
 from edgedeploy.foundation.files import sha256_file
@@ -78,7 +78,7 @@ def dataset_spec(contract: Contract, declared: DatasetSpec) -> DatasetSpec:
         _check_inside(path, source, contract.folder)
     else:
         source = DataSource(path=str(path))
-    source = with_defaults(source, data.preprocessing, data.head)
+    source = with_defaults(source, resolved_preprocessing(data.preprocessing, contract.folder), data.head)
     return source.path if source == DataSource(path=source.path) else source
 
 
@@ -192,6 +192,10 @@ def _data_mistakes(contract: Contract) -> Iterator[_Mistake]:
                     yield ("data", key, *field.split(".")), f"{path!r} is not a path inside the contract's folder"
         elif spec is not None and not is_relative_path(spec) and not is_object_name(spec):
             yield ("data", key), f"{spec!r} is not a path inside the contract's folder, nor package.module:callable"
+    tokenizer = data.preprocessing.get("tokenizer")
+    if isinstance(tokenizer, str) and not is_relative_path(tokenizer):
+        where = ("data", "preprocessing", "tokenizer")
+        yield where, f"{tokenizer!r} is not a path inside the contract's folder"
     if data.evaluation_sha256 is not None and not is_sha256(data.evaluation_sha256):
         yield ("data", "evaluation_sha256"), "64 lower-case hexadecimal digits are expected, as sha256sum prints them"
     if metric_facts(data.metric) is None and not is_object_name(data.metric):

@@ -61,7 +61,9 @@ def data_lines(proposal: ProposedData, folder: Path, sha256: str, metric: str) -
         if key == "evaluation":
             plain["evaluation_sha256"] = sha256
     plain["metric"] = metric
-    tables += toml_table("data.preprocessing", proposal.preprocessing)
+    tokenizer = proposal.preprocessing.get("tokenizer")
+    moved = {"tokenizer": _named(tokenizer, folder)} if isinstance(tokenizer, str) else {}
+    tables += toml_table("data.preprocessing", {**proposal.preprocessing, **moved})
     if proposal.head is not None:
         tables += toml_table("data.head", _stated(proposal.head))
     return [*toml_pairs(**plain), *tables]

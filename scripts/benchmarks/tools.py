@@ -58,7 +58,7 @@ class Tool:
     """Changes when the tool would give another result."""
 
 
-def _child(command: list[str | Path], limit_seconds: float, scratch: Path) -> tuple[ToolOutcome, str]:
+def child(command: list[str | Path], limit_seconds: float, scratch: Path) -> tuple[ToolOutcome, str]:
     """Run `command` in `scratch`; what became of it, and its standard output."""
     began = time.monotonic()
     with subprocess.Popen(
@@ -101,7 +101,7 @@ def _peer(script: str, *options: str, environment: str | None = None) -> Callabl
         scratch = out.parent / f"scratch-{out.stem}"
         scratch.mkdir(exist_ok=True)
         try:
-            outcome, _ = _child(command, settings.limit_seconds, scratch)
+            outcome, _ = child(command, settings.limit_seconds, scratch)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         if outcome.failure is None and not out.exists():
@@ -121,7 +121,7 @@ def _edgedeploy(recipe: str) -> Callable[[Settings, Ready, Path], ToolOutcome]:
         if recipe == "auto":
             command += ["--objective", settings.objective, "--time-budget", str(settings.auto_seconds)]
             limit = 2 * settings.auto_seconds + limit
-        outcome, output = _child(command, limit, ROOT)
+        outcome, output = child(command, limit, ROOT)
         try:
             evidence = json.loads(output)
         except json.JSONDecodeError:

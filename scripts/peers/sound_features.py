@@ -27,7 +27,7 @@ def from_torch(samples: np.ndarray) -> dict[str, Any]:
     """librosa with its defaults but for those named; Whisper's and wav2vec2's own."""
     import librosa  # type: ignore[import-not-found]
     import soxr  # type: ignore[import-untyped]
-    import torch  # type: ignore[import-not-found]
+    import torch
     import whisper.audio  # type: ignore[import-not-found]
     from transformers import Wav2Vec2FeatureExtractor  # type: ignore[import-not-found]
 

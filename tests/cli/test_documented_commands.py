@@ -13,7 +13,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from support.handed_over import hand_over
 from support.host_backend import HostBackend
 
@@ -31,6 +33,7 @@ NOT_RUN = {
     "edgedeploy gate ": "boots a board: tests/emulated/test_gate.py runs it",
     "edgedeploy trend ": "reads a git repository: tests/workflows/test_trend.py",
     "edgedeploy baseline save baseline.json edgedeploy-gate/": "takes what a gate wrote: tests/emulated/test_gate.py",
+    "edgedeploy ship pictures.toml ": "goes to somebody's board: tests/emulated/test_tasks.py goes this way",
     "uv tool install ": "installs packages: scripts/release",
     "edgedeploy board up ": "boots a board: tests/emulated/test_board.py",
     "edgedeploy board down ": "there is no such board here: tests/emulated/test_board.py",
@@ -50,6 +53,8 @@ NOT_RUN = {
 
 SYNOPSES = {
     "inspect MODEL": ["inspect model.onnx"],
+    "init MODEL DATA": ["init model.onnx labeled.npz -o guessed.toml"],
+    "data show DATA": ["data show labeled.npz --model model.onnx"],
     "recipes [NAME]": ["recipes", "recipes int8"],
     "targets [NAME]": ["targets", "targets rpi4"],
     "optimize MODEL": ["optimize model.onnx --recipe weights-int8 --evaluation labeled.npz --on none -o out.onnx"],
@@ -138,6 +143,7 @@ def demo_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     patched.setattr("edgedeploy.compile.backends.onnxruntime.BACKEND", HostBackend())
     for name, original in (("typical", "calibration"), ("labeled", "evaluation")):
         shutil.copyfile(folder / f"{original}.npz", folder / f"{name}.npz")
+    _as_pictures(folder / "labeled.npz", folder)
     target = api.load_target("x86-64")
     for version, recipe, name in (("1", "fold", "before"), ("2", "weights-int8", "small")):
         optimized = folder / f"{name}.onnx"
@@ -151,6 +157,19 @@ def demo_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     api.pack_bundle(api.open_bundle(folder / "small.bundle"), folder / "small.edge")
     yield folder
     patched.undo()
+
+
+def _as_pictures(data: Path, folder: Path) -> None:
+    """Save the demo's arrays as the pictures that they were made of, in a folder for each class, and a `data.toml`."""
+    with np.load(data) as arrays:
+        pixels, labels = np.rint((arrays["x"] + 1) * 127.5).astype(np.uint8), arrays["labels"]
+    for number, (picture, label) in enumerate(zip(pixels, labels, strict=True)):
+        path = folder / "pictures/val" / ("0", "180")[label] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture.transpose(1, 2, 0)).save(path)
+    table = re.search(r"```toml\n(.*?)```", (ROOT / "docs/data.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert table is not None
+    (folder / "data.toml").write_text(table[1], encoding="utf-8")
 
 
 @pytest.fixture

@@ -38,8 +38,9 @@ def test_json_lines_keep_their_types(tmp_path: Path) -> None:
         ("a.csv", b"file\n\xff\n", "line 2: not UTF-8"),
         ("a.csv", b'file\n"open\n', "line 2: no CSV"),
         ("a.jsonl", b'{"a": 1}\n{"a": \n', "line 2: no JSON"),
-        ("a.jsonl", b"[1]\n", "line 1: no JSON object"),
-        ("a.jsonl", b"[" * 100_000, "line 1: no JSON"),
+        ("a.jsonl", b"1\n", "line 1: no JSON object"),
+        ("a.json", b'[\n{"a": 1}]\n', "line 1: a list begins here"),
+        ("a.jsonl", b'{"a": ' + b"[" * 100_000, "line 1: no JSON"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:

@@ -73,7 +73,15 @@ def test_arrays_have_the_task_and_head_that_are_declared(declared):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("a.npy", "single array"), ("a.JPG", "one picture"), ("a.pt", "is a model"), ("a.safetensors", "is a model")],
+    [
+        ("a.npy", "single array"),
+        ("a.JPG", "one picture"),
+        ("a.pt", "is a model"),
+        ("a.safetensors", "is a model"),
+        ("a.zip", "is an archive"),
+        ("a.PKL", "would run code"),
+        ("a.mp4", "a video"),
+    ],
 )
 def test_what_is_no_data_is_answered_with_what_to_do(tmp_path, name, words):
     (tmp_path / name).write_bytes(b"\0" * 16)

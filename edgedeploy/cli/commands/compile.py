@@ -83,8 +83,8 @@ def _picture_size(
     "declared",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A data.toml whose table [preprocessing] says what is done to pictures before the model sees them. The bundle "
-    "records it.",
+    help="A data.toml whose table [preprocessing] says what is done to samples before the model sees them. The bundle "
+    "records it. Default: what DATA or the contract declares.",
 )
 @click.option(
     "--embed-preprocessing",
@@ -131,11 +131,10 @@ def command(
     from edgedeploy import api
     from edgedeploy.cli.commands.bundle import bundle_table
 
-    if (embed or pictures is not None) and declared is None:
-        raise click.UsageError("--embed-preprocessing and --picture-size need --preprocessing FILE: what is done")
+    handed_over = api.load_contract(contract) if contract else None
+    embed = embed or (handed_over is not None and handed_over.data.embed_preprocessing)
     if pictures is not None and not embed:
         raise click.UsageError("--picture-size is of the pictures that a model with --embed-preprocessing takes")
-    handed_over = api.load_contract(contract) if contract else None
     if handed_over is not None:
         name, version = name or handed_over.model.name, version or handed_over.model.version
     bundle = api.compile(

@@ -21,6 +21,10 @@ from edgedeploy.values.preprocessing import AudioPreprocessing
 
 _FRAMES = 1024
 """That are in memory at once."""
+MOST_SAMPLES = 1 << 25
+"""Of one recording, as a model takes it: 35 minutes at 16 kHz, 134 MB."""
+_MOST_VALUES = 1 << 27
+"""Of bands and frames together: 1 GB."""
 _WHISPER_RANGE, _WHISPER_SHIFT = 8.0, 4.0
 """https://github.com/openai/whisper/blob/v20250625/whisper/audio.py, log_mel_spectrogram."""
 # Slaney's scale: linear to 1000 Hz, 200/3 Hz a mel, then logarithmic, 27 mel to the factor 6.4
@@ -39,7 +43,7 @@ def prepare_sound(samples: np.ndarray, preprocessing: AudioPreprocessing) -> np.
         float32: shape (samples,), or (bands, frames), or (frames, bands) where the layout is time first.
 
     Raises:
-        DatasetError: the recording is shorter than one window.
+        DatasetError: the recording is shorter than one window, or far too long.
     """
     values = samples.astype(np.float64)
     if preprocessing.peak and values.size and values.max() > 0:
@@ -76,8 +80,9 @@ def check_audio(preprocessing: AudioPreprocessing, spec: str) -> None:
     needs_log = each.features in ("log-mel", "mfcc")
     wrong = {
         f"rate_hz = {each.rate_hz}, expected 1 to 1,000,000": not 1 <= each.rate_hz <= 1_000_000,
-        f"duration_s = {each.duration_s}, expected more than 0, and at most an hour": each.duration_s is not None
-        and not 0 < each.duration_s <= 3600,
+        f"duration_s = {each.duration_s}, expected more than 0, and at most {MOST_SAMPLES:,} samples": (
+            each.duration_s is not None and not 0 < each.duration_s * each.rate_hz <= MOST_SAMPLES
+        ),
         f"fft_samples = {each.fft_samples}, expected 2 to 65,536": not 2 <= each.fft_samples <= 65_536,
         f"window_samples = {each.window_samples}, expected 1 to fft_samples = {each.fft_samples}": not (
             1 <= each.window_samples <= each.fft_samples
@@ -106,6 +111,13 @@ def _features(values: np.ndarray, preprocessing: AudioPreprocessing) -> np.ndarr
     mel = None
     if preprocessing.features != "spectrogram":
         mel = _mel_filters(preprocessing)
+    bands_count = preprocessing.fft_samples // 2 + 1 if mel is None else len(mel)
+    if len(values) // preprocessing.hop_samples * bands_count > _MOST_VALUES:
+        raise DatasetError(
+            f"the recording would become {len(values) // preprocessing.hop_samples:,} frames of {bands_count} bands",
+            why=f"at most {_MOST_VALUES:,} values are in memory",
+            hint="state duration_s, or a larger hop_samples, under [preprocessing]",
+        )
     parts = []
     for frames in _frames(values, preprocessing):
         spectrum = np.abs(np.fft.rfft(frames, n=preprocessing.fft_samples, axis=1)) ** preprocessing.power

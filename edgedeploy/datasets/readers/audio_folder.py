@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +18,7 @@ from edgedeploy.datasets.splits import SPLITS, split_folder
 from edgedeploy.foundation.errors import DatasetError, InvalidFileError
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.preprocessing import AudioPreprocessing
 
 
 class AudioFolder(Recordings):
@@ -31,7 +33,7 @@ class AudioFolder(Recordings):
         self._path = split_folder(path, source.split)
         folders = folders_in(self._path)
         classes = [name for name in folders if _holds_sound(self._path / name)]
-        super().__init__(source, inputs, "class" if classes else "")
+        super().__init__(source, inputs, "class" if classes else "", ("split",))
         names = source.class_names
         if missing := [name for name in names if name not in folders and classes]:
             raise DatasetError(
@@ -58,7 +60,8 @@ class AudioFolder(Recordings):
     def _sounds(self, folder: str) -> list[str]:
         path = self._path / folder
         try:
-            return sorted(each.name for each in path.iterdir() if _is_sound(each.name) and each.is_file())
+            with os.scandir(path) as entries:
+                return sorted(each.name for each in entries if _is_sound(each.name) and each.is_file())
         except OSError as error:
             raise InvalidFileError(f"{path} cannot be read", why=error.strerror or str(error)) from error
 
@@ -88,4 +91,11 @@ def _recognize(path: Path, source: DataSource) -> str:
     return f"its folder {found.relative_to(path)} holds recordings" if found else ""
 
 
-READER = DataReader(name="audio-folder", task="classification", rank=40, recognize=_recognize, open=AudioFolder)
+READER = DataReader(
+    name="audio-folder",
+    task="classification",
+    rank=40,
+    recognize=_recognize,
+    open=AudioFolder,
+    preprocessing=AudioPreprocessing,
+)

@@ -32,6 +32,7 @@ from edgedeploy.foundation.errors import DatasetError, EdgedeployError
 from edgedeploy.foundation.files import sha256_file
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.preprocessing import AudioPreprocessing
 
 _FILE_KEYS = ("file", "path", "audio_filepath", "audio", "filename")
 _LABEL_KEYS: Mapping[str, LabelKind] = {"spans": "spans", "label": "class", "text": "text"}
@@ -56,7 +57,7 @@ class AudioManifest(Recordings):
                 why=f"expected a column {_FILE_KEYS[0]!r}; found: {', '.join(keys[:12]) or 'nothing'}",
             )
         self._label_key, kind = _label_key(source, keys, self._manifest)
-        super().__init__(source, inputs, kind)
+        super().__init__(source, inputs, kind, ("labels", "label_columns"))
         self._listed()
 
     def recordings(self, broken: OnBroken) -> Iterator[Recording]:
@@ -153,4 +154,11 @@ def _recognize(path: Path, source: DataSource) -> str:
     return ""
 
 
-READER = DataReader(name="audio-manifest", task="speech", rank=20, recognize=_recognize, open=AudioManifest)
+READER = DataReader(
+    name="audio-manifest",
+    task="speech",
+    rank=20,
+    recognize=_recognize,
+    open=AudioManifest,
+    preprocessing=AudioPreprocessing,
+)

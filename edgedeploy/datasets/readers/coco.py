@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from edgedeploy.datasets.base import Dataset
 from edgedeploy.datasets.class_numbers import ClassNumbers
 from edgedeploy.datasets.compact_names import CompactNames
-from edgedeploy.datasets.labels.coco import CocoFile, CocoTable, load_coco
+from edgedeploy.datasets.labels.coco import CocoCategory, CocoFile, CocoTable, load_coco
 from edgedeploy.datasets.labels.objects import MarkedObjects, check_size, seen_objects
 from edgedeploy.datasets.picture_dataset import PictureDataset
 from edgedeploy.datasets.picture_files import first_names, inside
@@ -29,6 +30,7 @@ _START_BYTES = 4096
 _KEYS = (b'"images"', b'"annotations"', b'"licenses"', b'"info"', b'"categories"')
 _ANNOTATIONS = "annotations"
 _TRIED_NAMES = 20
+_MOST_CLASSES = 100_000
 
 
 class CocoPictures(ManyLabels):
@@ -59,7 +61,7 @@ class CocoPictures(ManyLabels):
         return len(self._names)
 
     def path(self, place: int) -> Path:
-        return inside(self._folder, self._names[place], self.listed_in(place))
+        return inside(self._folder, self._names[place], functools.partial(self.listed_in, place))
 
     def name(self, place: int) -> str:
         return self._names[place]
@@ -97,9 +99,24 @@ class CocoPictures(ManyLabels):
 def _classes(found: CocoFile, source: DataSource, where: Path) -> tuple[tuple[str, ...], dict[int, int]]:
     """Return the names of the classes, and the number of each category."""
     categories = sorted(found.categories, key=lambda category: category.id)
+    if source.class_ids_from is not None:
+        return _by_id(categories, source.class_ids_from, where)
     classes = ClassNumbers(source.class_names or [category.name for category in categories], str(where))
     known = set(classes.names)
     return classes.names, {each.id: classes.of(each.name, str(where)) for each in categories if each.name in known}
+
+
+def _by_id(categories: Sequence[CocoCategory], begin: int, where: Path) -> tuple[tuple[str, ...], dict[int, int]]:
+    """Return names and numbers of classes that keep the gaps between the ids of categories."""
+    numbers = {each.id: each.id - begin for each in categories}
+    if not all(0 <= number < _MOST_CLASSES for number in numbers.values()):
+        raise DatasetError(
+            f"{where}: category ids from {min(numbers)} to {max(numbers)}, and class_ids_from is {begin}",
+            why=f"numbers of classes are from 0 to {_MOST_CLASSES - 1:,}",
+            hint="set class_ids_from to the smallest id, or leave it out: ids are then numbered in their order",
+        )
+    names = {numbers[each.id]: each.name for each in categories}
+    return tuple(names.get(number, "") for number in range(max(numbers.values(), default=-1) + 1)), numbers
 
 
 def _picture_folder(folder: Path, annotations: Path, split: str, names: CompactNames) -> Path:
@@ -133,8 +150,11 @@ def _found(path: Path, source: DataSource) -> tuple[list[Path], Path]:
     if path.is_file():
         return [path], path.parent
     for folder in (path / _ANNOTATIONS, path, path / source.split):
-        if found := sorted(folder / name for name in first_names(folder) if _is_coco(folder / name)):
-            return [one for one in found if source.split in one.stem] or found, path
+        found = sorted(folder / name for name in first_names(folder) if _is_coco(folder / name))
+        if folder != path / source.split or not source.split:
+            found = [one for one in found if source.split in one.stem]
+        if found:
+            return found, path
     return [], path
 
 
@@ -149,8 +169,9 @@ def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Data
     prefix = "person_keypoints" if task == "keypoints" else "instances"
     found = [one for one in found if one.stem.startswith(prefix)] or found
     if not found:
+        of_split = f" for the part {source.split!r}" if source.split else ""
         raise InvalidFileError(
-            f"{path} has no annotation file of COCO", hint='name it: labels = "FILE.json" in a data.toml'
+            f"{path} has no annotation file of COCO{of_split}", hint='name it: labels = "FILE.json" in a data.toml'
         )
     if len(found) > 1:
         raise DatasetError(

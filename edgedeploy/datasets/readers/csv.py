@@ -11,6 +11,7 @@ from edgedeploy.datasets.tables.table import TableDataset
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.preprocessing import TablePreprocessing
 
 _ENDINGS = (".csv", ".tsv")
 
@@ -27,4 +28,11 @@ def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Tabl
     return TableDataset(source, path, inputs, columns, rows)
 
 
-READER = DataReader(name="csv", task=None, rank=60, recognize=_recognize, open=_open)
+READER = DataReader(
+    name="csv",
+    task=None,
+    rank=60,
+    recognize=_recognize,
+    open=_open,
+    preprocessing=TablePreprocessing,
+)

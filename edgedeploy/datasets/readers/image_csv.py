@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -67,7 +68,7 @@ class ListedPictures(PictureSet):
         return len(self._names)
 
     def path(self, place: int) -> Path:
-        return inside(self._folder, self._names[place], self.listed_in(place))
+        return inside(self._folder, self._names[place], functools.partial(self.listed_in, place))
 
     def name(self, place: int) -> str:
         return self._names[place]

@@ -87,9 +87,11 @@ def _found(path: Path, source: DataSource) -> tuple[Path, Path] | None:
     masks = next((path / name for name in _MASKS if (path / name).is_dir()), None)
     if pictures is None or masks is None:
         return None
-    if source.split and (pictures / source.split).is_dir() and (masks / source.split).is_dir():
-        return pictures / source.split, masks / source.split
-    return pictures, masks
+    below = [(folder / source.split) for folder in (pictures, masks)]
+    if source.split and all(folder.is_dir() for folder in below):
+        return below[0], below[1]
+    named = not source.split or source.split == path.name or (path / _LISTS / f"{source.split}.txt").is_file()
+    return (pictures, masks) if named else None
 
 
 def _recognize(path: Path, source: DataSource) -> str:
@@ -108,7 +110,8 @@ def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Data
     found = _found(path, source)
     if found is None:
         raise InvalidFileError(
-            f"{path} has no folders {_PICTURES[0]} and {_MASKS[0]}",
+            f"{path} has no folders {_PICTURES[0]} and {_MASKS[0]}"
+            + (f" for the part {source.split!r}" if source.split else ""),
             hint='name them in a data.toml: path = "PICTURES" and labels = "MASKS"',
         )
     listed = listed_stems(path / _LISTS, source.split) if (path / _LISTS).is_dir() else None

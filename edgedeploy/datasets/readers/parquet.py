@@ -1,27 +1,17 @@
-"""Tables in Parquet, read by pyarrow a few rows at a time."""
+"""Tables in Parquet."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from edgedeploy.datasets.library import library
 from edgedeploy.datasets.manifest import ManifestRow, OnBroken
 from edgedeploy.datasets.reader import DataReader
+from edgedeploy.datasets.tables.parquet_file import parquet_columns, parquet_rows
 from edgedeploy.datasets.tables.table import TableDataset
-from edgedeploy.foundation.errors import InvalidFileError
-from edgedeploy.foundation.files import unreadable
-from edgedeploy.foundation.reading import open_file
-from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.model import TensorFacts
-
-_ROWS = 256
-"""That are in memory at once."""
-_MOST_ROW_GROUP_BYTES = 4 << 30
-"""Uncompressed; pyarrow's own writer makes groups of a million rows. A small file can claim to inflate to any size."""
+from edgedeploy.values.preprocessing import TablePreprocessing
 
 
 def _recognize(path: Path, source: DataSource) -> str:
@@ -30,49 +20,20 @@ def _recognize(path: Path, source: DataSource) -> str:
 
 def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> TableDataset:
     used = {*source.label_columns, source.group, *(name for names in source.inputs.values() for name in names)}
-    arrow = library("pyarrow.parquet", "parquet", "a table in Parquet")
-    with _opened(path, arrow) as parquet:
-        columns = tuple(parquet.schema_arrow.names)
+    columns = parquet_columns(path)
     chosen = [name for name in columns if name in used] if source.inputs else None
 
     def rows(path: Path, broken: OnBroken) -> Iterator[ManifestRow]:
-        return _rows(path, arrow, chosen)
+        return parquet_rows(path, chosen)
 
     return TableDataset(source, path, inputs, columns, rows, unit="row")
 
 
-@contextlib.contextmanager
-def _opened(path: Path, arrow: Any) -> Iterator[Any]:
-    """Open a Parquet file; what pyarrow raises of it becomes an error that names it."""
-    try:
-        with open_file(path) as file:
-            parquet = arrow.ParquetFile(file)
-            for group in range(parquet.metadata.num_row_groups):
-                size_bytes = parquet.metadata.row_group(group).total_byte_size
-                if size_bytes > _MOST_ROW_GROUP_BYTES:
-                    raise InvalidFileError(
-                        f"{path}: row group {group} takes {bytes_in_words(size_bytes)}",
-                        why=f"at most {bytes_in_words(_MOST_ROW_GROUP_BYTES)} are read",
-                        hint="write it with smaller row groups: pyarrow.parquet.write_table(…, row_group_size=100_000)",
-                    )
-            yield parquet
-    except InvalidFileError:
-        raise
-    except OSError as error:  # those of pyarrow are OSErrors too, without a number
-        if error.errno is not None:
-            raise unreadable(path, error) from error
-        raise InvalidFileError(f"{path} cannot be read as Parquet", why=str(error)) from error
-    except (ValueError, KeyError, NotImplementedError) as error:  # ArrowInvalid, ArrowKeyError, …
-        raise InvalidFileError(f"{path} cannot be read as Parquet", why=str(error)) from error
-
-
-def _rows(path: Path, arrow: Any, columns: Sequence[str] | None) -> Iterator[ManifestRow]:
-    number = 0
-    with _opened(path, arrow) as parquet:
-        for batch in parquet.iter_batches(batch_size=_ROWS, columns=columns):
-            for fields in batch.to_pylist():
-                number += 1
-                yield ManifestRow(number, fields)
-
-
-READER = DataReader(name="parquet", task=None, rank=60, recognize=_recognize, open=_open)
+READER = DataReader(
+    name="parquet",
+    task=None,
+    rank=60,
+    recognize=_recognize,
+    open=_open,
+    preprocessing=TablePreprocessing,
+)

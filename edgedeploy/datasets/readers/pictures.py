@@ -13,6 +13,7 @@ from edgedeploy.datasets.picture_files import has_pictures, pictures_below
 from edgedeploy.datasets.picture_set import PictureSet
 from edgedeploy.datasets.preprocessing.images import PreparedPicture
 from edgedeploy.datasets.reader import DataReader
+from edgedeploy.datasets.splits import split_folder
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.model import TensorFacts
 from edgedeploy.values.preprocessing import ImagePreprocessing
@@ -48,7 +49,7 @@ def _recognize(path: Path, source: DataSource) -> str:
 
 
 def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Dataset:
-    return PictureDataset(source, BarePictures(path), inputs, source.task or None)
+    return PictureDataset(source, BarePictures(split_folder(path, source.split)), inputs, source.task or None)
 
 
 READER = DataReader(

@@ -13,6 +13,7 @@ from edgedeploy.datasets.reader import DataReader
 from edgedeploy.datasets.text.texts import QUERY_KEY, TEXT_KEY, Texts
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.values.data import DataSource
+from edgedeploy.values.preprocessing import TextPreprocessing
 
 
 def _recognize(path: Path, source: DataSource) -> str:
@@ -27,4 +28,11 @@ def _recognize(path: Path, source: DataSource) -> str:
     return f"its rows have a key {found!r}" if found else ""
 
 
-READER = DataReader(name="text-jsonl", task="text", rank=30, recognize=_recognize, open=Texts)
+READER = DataReader(
+    name="text-jsonl",
+    task="text",
+    rank=30,
+    recognize=_recognize,
+    open=Texts,
+    preprocessing=TextPreprocessing,
+)

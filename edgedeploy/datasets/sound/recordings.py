@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,10 @@ LabelKind = Literal["class", "text", "spans", ""]
 _HEADERS_READ = 2000
 """When the data is opened, to say which rates there are: a header takes some 0.1 ms."""
 
+_HASHES_KEPT = 1024
+_CUT_UNSEEN_S = 0.05
+"""Of what is cut from a recording: nobody speaks a word in it."""
+
 
 class Recording(Struct, frozen=True, kw_only=True):
     """One sample, as a manifest or folder names it."""
@@ -45,13 +50,19 @@ class Recording(Struct, frozen=True, kw_only=True):
 class Recordings(PreparedSamples):
     """Recordings that a subclass lists. It calls `_listed` at the end of its constructor."""
 
-    def __init__(self, source: DataSource, inputs: Sequence[TensorFacts], kind: LabelKind) -> None:
+    def __init__(
+        self, source: DataSource, inputs: Sequence[TensorFacts], kind: LabelKind, keys: Collection[str]
+    ) -> None:
         """
+        Args:
+            kind: of labels.
+            keys: as `PreparedSamples` has it.
+
         Raises:
             DatasetError: the preprocessing is not sound, or the model has no input for recordings.
             UnknownNameError: there is no such preset.
         """
-        super().__init__(source, inputs)
+        super().__init__(source, inputs, keys)
         self.preprocessing = self._preprocessing = audio_preprocessing(source)
         self._sound_inputs: SoundInputs = sound_inputs(source.path, inputs)
         self._kind = kind
@@ -81,31 +92,41 @@ class Recordings(PreparedSamples):
         return self._classes.counts() if self._kind == "class" else None
 
     def digests(self) -> Iterator[str]:
+        # A long recording stands in many rows, one behind the other.
+        digest = functools.lru_cache(maxsize=_HASHES_KEPT)(sha256_file)
         for each in self.recordings(pass_over):
-            yield f"{sha256_file(each.path)}  {each.name}"
+            yield f"{digest(each.path)}  {each.name}"
 
     def _listed(self) -> None:
         """Go through all recordings: their labels, and the headers of the first."""
         rates: dict[int, int] = {}
-        count = 0
+        count = longer = 0
+        most_s = self._preprocessing.duration_s or math.inf
         broken: OnBroken = pass_over if self._source.skip_broken else refuse
         for each in self.recordings(broken):
             try:
                 self._observe(each)
                 if count < _HEADERS_READ:
-                    rate_hz = sound_facts(each.path).rate_hz
-                    rates[rate_hz] = rates.get(rate_hz, 0) + 1
+                    facts = sound_facts(each.path)
+                    rates[facts.rate_hz] = rates.get(facts.rate_hz, 0) + 1
+                    longer += each.part.duration_s(facts) > most_s + _CUT_UNSEEN_S
             except (DatasetError, InvalidFileError) as error:
                 broken(error)
                 continue
             count += 1
         if self._kind in ("class", "spans"):
             self._classes.decide(self.spec)
+            if self._kind == "class" and not self._classes.is_of_classes and not self._source.task:
+                self.task = "series"
             if self._kind == "spans" and not self._classes.is_of_classes:
                 raise DatasetError(f"{self.spec}: the labels of its spans are no classes")
         if self._classes.is_named:
             self.class_names = self._classes.names
-        self.notes = (*self._classes.notes, *self._rates_said(rates, count))
+        looked_at = f"{count:,}" if count <= _HEADERS_READ else f"the first {_HEADERS_READ:,}"
+        self.notes = (*self._classes.notes, *self._rates_said(rates, looked_at))
+        if longer:
+            cut = f"{longer:,} of {looked_at} recordings are longer than {most_s:g} s, and are cut there"
+            self.notes = (*self.notes, cut)
         self._ready(count)
 
     def _observe(self, each: Recording) -> None:
@@ -115,11 +136,10 @@ class Recordings(PreparedSamples):
             for span in each.label:
                 self._classes.observe(span.label, each.where)
 
-    def _rates_said(self, rates: Mapping[int, int], count: int) -> Iterator[str]:
+    def _rates_said(self, rates: Mapping[int, int], looked_at: str) -> Iterator[str]:
         wanted = self._preprocessing.rate_hz
         others = sorted(rate_hz for rate_hz in rates if rate_hz != wanted)
         if others:
-            looked_at = f"{count:,}" if count <= _HEADERS_READ else f"the first {_HEADERS_READ:,}"
             number = sum(rates[rate_hz] for rate_hz in others)
             found = ", ".join(f"{rate_hz:,}" for rate_hz in others[:5])
             yield f"{number:,} of {looked_at} recordings have {found} Hz, and are resampled to {wanted:,} Hz"

@@ -16,6 +16,7 @@ import numpy as np
 from msgspec import Struct
 
 from edgedeploy.datasets.library import library
+from edgedeploy.datasets.preprocessing.audio import MOST_SAMPLES
 from edgedeploy.foundation.errors import DatasetError, InvalidFileError
 from edgedeploy.foundation.files import unreadable
 from edgedeploy.foundation.reading import open_file
@@ -23,8 +24,10 @@ from edgedeploy.foundation.units import bytes_in_words
 
 ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
 _BLOCK_FRAMES = 1 << 16
-_MOST_SAMPLES = 1 << 26
-"""Of one sample, at the wanted rate: 70 minutes at 16 kHz, 268 MB."""
+_LARGEST_RATIO = 256
+"""Of two rates. Phones have 8 kHz, studios 192."""
+_MOST_CHUNKS = 1000
+"""Of a WAV before its sound; some programs write a dozen."""
 _MOST_CHANNELS = 64
 _LATE_S = 0.1
 """By which a manifest may name more than there is: durations are rounded there."""
@@ -51,6 +54,11 @@ class SoundPart(Struct, frozen=True):
     begin_s: float = 0.0
     end_s: float | None = None
     """None: its end."""
+
+    def duration_s(self, facts: SoundFacts) -> float:
+        """Return how long it is, in a recording with this header."""
+        end_s = facts.duration_s if self.end_s is None else min(self.end_s, facts.duration_s)
+        return end_s - self.begin_s
 
 
 WHOLE = SoundPart()
@@ -87,7 +95,7 @@ def read_sound(
             or it is longer than memory is for.
         HostError: soundfile or soxr is not installed.
     """
-    limit = _MOST_SAMPLES if most_samples is None else most_samples
+    limit = MOST_SAMPLES if most_samples is None else most_samples
     with _Sound(path) as sound:
         facts = sound.facts
         if facts.rate_hz != rate_hz and not resample:
@@ -96,13 +104,18 @@ def read_sound(
                 hint="state the rate of the model with rate_hz, or resample = true, under [preprocessing]",
             )
         begin, end = _frames_of(path, part, facts)
-        if most_samples is None and (end - begin) * rate_hz / facts.rate_hz > _MOST_SAMPLES:
+        if most_samples is None and (end - begin) * rate_hz / facts.rate_hz > MOST_SAMPLES:
             raise DatasetError(
                 f"{path}: {(end - begin) / facts.rate_hz / 3600:.1f} hours are too long for one sample",
-                why=f"at most {bytes_in_words(_MOST_SAMPLES * 4)} of samples are in memory",
+                why=f"at most {bytes_in_words(MOST_SAMPLES * 4)} of samples are in memory",
                 hint="state duration_s under [preprocessing], or begin_s and end_s for each row of the manifest",
             )
-        blocks = sound.mono(begin, end)
+        if not 1 / _LARGEST_RATIO <= rate_hz / facts.rate_hz <= _LARGEST_RATIO:
+            raise DatasetError(
+                f"{path} has {facts.rate_hz:,} Hz, and the model takes {rate_hz:,} Hz",
+                why=f"rates are converted by a factor of {_LARGEST_RATIO} at most",
+            )
+        blocks = sound.mono(begin, end, max(1, min(_BLOCK_FRAMES, _BLOCK_FRAMES * facts.rate_hz // rate_hz)))
         if facts.rate_hz != rate_hz:
             blocks = _resampled(blocks, facts.rate_hz, rate_hz)
         return _gathered(path, blocks, limit)
@@ -174,13 +187,13 @@ class _Sound:
         self._sound.close()
         self._file.close()
 
-    def mono(self, begin: int, end: int) -> Iterator[np.ndarray]:
+    def mono(self, begin: int, end: int, block_frames: int) -> Iterator[np.ndarray]:
         """Yield the mean of the channels from one frame to another, in blocks."""
         try:
             if begin:
                 self._sound.seek(begin)
             while begin < end:
-                block = self._sound.read(min(_BLOCK_FRAMES, end - begin), dtype="float32", always_2d=True)
+                block = self._sound.read(min(block_frames, end - begin), dtype="float32", always_2d=True)
                 if not len(block):
                     raise InvalidFileError(
                         f"{self._path} is cut short", why=f"it ends at sample {begin:,} of {self.facts.frames:,}"
@@ -201,7 +214,9 @@ def _refuse_cut_wav(path: Path, file: IO[bytes]) -> None:
     file.seek(0)
     head = file.read(12)
     place = 12
-    while head[:4] == b"RIFF" and head[8:] == b"WAVE" and place + 8 <= size:
+    for _ in range(_MOST_CHUNKS if head[:4] == b"RIFF" and head[8:] == b"WAVE" else 0):
+        if place + 8 > size:
+            break
         file.seek(place)
         name, length = struct.unpack("<4sI", file.read(8))
         place += 8

@@ -81,8 +81,8 @@ class ColumnCells:
         text = str(cell).strip()
         if text not in self._places:
             raise DatasetError(
-                f"{where}, column {self.column!r}: {text!r} is none of its categories",
-                why=f"[preprocessing] has {', '.join(map(repr, self._places))}",
+                f"{where}, column {self.column!r}: {text!r:.100} is none of its categories",
+                why=f"[preprocessing] has {', '.join(map(repr, list(self._places)[:20]))}",
             )
         return self._scale(float(self._places[text]))
 
@@ -94,11 +94,11 @@ class ColumnCells:
             raise self._no_number(cell, where)
         if not self._float and isinstance(value, float):
             if not value.is_integer():
-                raise DatasetError(f"{where}, column {self.column!r}: {cell!r} is no whole number")
+                raise DatasetError(f"{where}, column {self.column!r}: {cell!r:.100} is no whole number")
             value = int(value)
         scaled = self._scale(float(value)) if self._float else value
         if not math.isnan(scaled) and not math.isinf(value) and not self._limits[0] <= scaled <= self._limits[1]:
-            raise DatasetError(f"{where}, column {self.column!r}: {cell!r} is too large for {self._input.dtype}")
+            raise DatasetError(f"{where}, column {self.column!r}: {cell!r:.100} is too large for {self._input.dtype}")
         return scaled
 
     def _scale(self, value: float) -> float:

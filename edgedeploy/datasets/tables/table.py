@@ -20,12 +20,12 @@ from edgedeploy.datasets.tables.columns import input_columns, shaped_row, shaped
 from edgedeploy.datasets.tables.windows import Windows
 from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError
 from edgedeploy.foundation.files import sha256_file
-from edgedeploy.values.data import DataSource
+from edgedeploy.values.data import DataSource, Task
 from edgedeploy.values.model import TensorFacts
 from edgedeploy.values.preprocessing import TablePreprocessing
 
 Rows = Callable[[Path, OnBroken], Iterator[ManifestRow]]
-_MOST_WINDOW = 1_000_000
+_MOST_WINDOW = 100_000
 
 
 class _ReadRow(Struct, frozen=True, eq=False):
@@ -60,7 +60,7 @@ class TableDataset(PreparedSamples):
             DatasetError: the table does not fit the model, or a cell is missing or of another type.
             InvalidFileError: a row cannot be read.
         """
-        super().__init__(source, inputs)
+        super().__init__(source, inputs, ("inputs", "label_columns", "window", "step", "group"))
         if source.window < 0 or source.window > _MOST_WINDOW or source.step < 1:
             raise DatasetError(
                 f"{source.path}: window = {source.window}, step = {source.step}",
@@ -71,13 +71,14 @@ class TableDataset(PreparedSamples):
         self._path = path
         self._rows = rows
         self._unit = unit
-        self.preprocessing = self._preprocessing = declared_preprocessing(source, TablePreprocessing)
+        self._preprocessing = declared_preprocessing(source, TablePreprocessing)
+        self.preprocessing = self._preprocessing if source.preprocessing else None
         self._columns = input_columns(source, columns, inputs, self._preprocessing)
         self._labels = tuple(ClassLabels(source.class_names) for _ in source.label_columns)
         self.has_labels = bool(self._labels)
-        if self.task is None and source.window:
-            self.task = "series"
         samples = self._look()
+        if self.task is None:
+            self.task = self._task()
         if source.window and not samples:
             of = f" of one {source.group!r}" if source.group else ""
             raise DatasetError(f"{source.path}: no window of {source.window} rows{of} is full")
@@ -124,6 +125,12 @@ class TableDataset(PreparedSamples):
             self.class_names = self._labels[0].names
         self.notes = tuple(note for labels in texts for note in labels.notes)
         return samples
+
+    def _task(self) -> Task | None:
+        """Return what labels tell: classes, or numbers, which are what a series has."""
+        if len(self._labels) == 1 and self._labels[0].is_of_classes:
+            return "classification"
+        return "series" if self._labels or self._source.window else None
 
     def _read(self, broken: OnBroken) -> Iterator[tuple[_ReadRow | None, str]]:
         """Yield each row and its group; None for one that cannot be read."""

@@ -7,8 +7,8 @@ from typing import Generic, TypeVar
 
 from edgedeploy.foundation.errors import DatasetError
 
-_MOST_KEPT_ROWS = 4_000_000
-"""Of all groups together, each with less than a window of rows kept."""
+_MOST_KEPT_ROWS = 400_000
+"""Of all groups together, each with a window of rows kept: some 500 bytes for each row."""
 Kept = TypeVar("Kept")
 
 

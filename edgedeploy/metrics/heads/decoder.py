@@ -29,6 +29,9 @@ class Decoder(ABC):
     """The outputs that it expects, with their shapes, for errors."""
     fewest = 1
     """Outputs that it needs."""
+    ranked = False
+    """Whether the model itself puts its answers in the order of their scores: a row of one model's outputs is then not
+    held against the same row of another's, which may be another object."""
 
     def __init__(self, head: Head, names: Sequence[str]) -> None:
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,8 @@ from edgedeploy.model.embedded import METADATA_KEY, record
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import load_onnx
 from edgedeploy.optimize.base import Context, PassSkipped
-from edgedeploy.optimize.embed.check import check_pictures, hold
+from edgedeploy.optimize.embed.absorb import Absorbed
+from edgedeploy.optimize.embed.check import Held, NumbersDifferError, check_pictures, hold
 from edgedeploy.optimize.embed.graph import PictureInput, prepend
 from edgedeploy.optimize.graph.edit import copy_of, opset, serialized, validation_error
 from edgedeploy.optimize.simplify.upgrade_opset import UpgradeOpset
@@ -76,51 +77,80 @@ def embed_preprocessing(
     declared = resolve(table, tensor)
     layout = picture_layout(tensor, declared)
     size = _size(declared, layout, tensor)
-    graph = _graph(path)
+    source = pictures if isinstance(pictures, tuple) else None
+    given = list(samples)
     outside = _outside_reason(declared, pictures)
+    found = None
     if not outside:
-        graph, outside = _upgraded(graph, _ANTIALIAS_OPSET if declared.antialias else _OPSET)
-    if outside:
-        graph, refused = _upgraded(graph, _OPSET)
-        if refused:
-            raise UnsupportedError(f"preprocessing cannot be put into {path}", why=refused)
-    request = PictureInput(
-        declared=declared,
-        layout=layout,
-        resizes=not outside,
-        source=pictures if isinstance(pictures, tuple) and not outside else None,
-        size=size,
-    )
-    if outside:
+        resizes = declared.resize != "none" or declared.crop is not None
+        inside = PictureInput(declared=declared, layout=layout, resizes=resizes, source=source, size=size)
+        found, outside = _put(_graph(path), index, tensor, inside, given, progress)
+    if found is None and outside:
         progress.note(f"resizing stays outside of the model: {outside}")
-    checked = check_pictures(request, samples)
-    inside = copy_of(graph)
-    no_weights = prepend(inside, index, request, absorbing=False)
-    held = hold(serialized(graph), serialized(inside), tensor, request, checked)
-    result, absorbed = inside, no_weights
-    merged = copy_of(graph)
-    if found := prepend(merged, index, request, absorbing=True):
-        # Whole numbers in a model may turn over where sums come in another order: then the operators stay.
-        if held.same(serialized(inside), serialized(merged), tensor, checked):
-            result, absorbed = merged, found
-        else:
-            progress.note("scale and mean stay operators of their own: with other weights the answers are others")
+        prepared = PictureInput(declared=declared, layout=layout, resizes=False, source=None, size=size)
+        found, refused = _put(_graph(path), index, tensor, prepared, given, progress)
+        if found is None:
+            raise UnsupportedError(f"preprocessing cannot be put into {path}", why=refused)
+    assert found is not None
     embedded = EmbeddedPreprocessing(
         declared=declared,
-        resizes=request.resizes,
+        resizes=found.resizes,
         height=size[0],
         width=size[1],
-        absorbed=absorbed,
+        dtype=tensor.dtype,
+        shape=tensor.shape,
+        absorbed=found.absorbed,
         outside=outside,
-        input_difference=held.input_difference,
-        answer_difference=held.answer_difference,
+        input_difference=found.held.input_difference,
+        answer_difference=found.held.answer_difference,
     )
-    result.metadata_props[METADATA_KEY] = record({tensor.name: embedded})
+    found.graph.metadata_props[METADATA_KEY] = record({tensor.name: embedded})
+    return EmbeddedModel(content=serialized(found.graph), input=tensor.name, preprocessing=embedded)
+
+
+class _Put(Struct, frozen=True, kw_only=True):
+    """A graph with its preprocessing inside."""
+
+    graph: ir.Model
+    resizes: bool
+    absorbed: tuple[Absorbed, ...]
+    held: Held
+
+
+def _put(
+    graph: ir.Model,
+    index: int,
+    tensor: TensorFacts,
+    request: PictureInput,
+    samples: Sequence[np.ndarray],
+    progress: Progress,
+) -> tuple[_Put | None, str]:
+    """Put what is asked into a graph and hold it against what is declared; or say why it cannot be.
+
+    Raises:
+        UnsupportedError: the result does not run.
+    """
+    smooths = request.resizes and request.declared.resize != "none" and request.declared.antialias
+    graph, refused = _upgraded(graph, _ANTIALIAS_OPSET if smooths else _OPSET)
+    if refused:
+        return None, refused
+    result, checked = copy_of(graph), check_pictures(request, samples)
+    prepend(result, index, request, absorbing=False)
     content = serialized(result)
-    problem = validation_error(content)
+    try:
+        held = hold(serialized(graph), content, tensor, request, checked)
+    except NumbersDifferError as error:
+        return None, f"operators of ONNX do not give the declared numbers: {error}"
+    merged = copy_of(graph)
+    absorbed = prepend(merged, index, request, absorbing=True)
+    if absorbed and not held.same(content, serialized(merged), tensor, checked):
+        # Whole numbers in a model may turn over where sums come in another order.
+        progress.note("scale and mean stay operators of their own: with other weights the answers are others")
+        merged, absorbed = result, ()
+    problem = validation_error(serialized(merged))
     if problem and validation_error(serialized(graph)) is None:
-        raise UnsupportedError(f"preprocessing cannot be put into {path}", why=problem)
-    return EmbeddedModel(content=content, input=tensor.name, preprocessing=embedded)
+        raise UnsupportedError("preprocessing inside the model does not run", why=problem)
+    return _Put(graph=merged, resizes=request.resizes, absorbed=absorbed, held=held), ""
 
 
 def _picture_input(path: Path, facts: ModelFacts) -> tuple[int, TensorFacts]:
@@ -154,6 +184,8 @@ def _size(declared: ImagePreprocessing, layout: PictureLayout, tensor: TensorFac
     Raises:
         DatasetError: they depend on the picture, or are not those of the input.
     """
+    if declared.resize == "none" and declared.crop is None and layout.height and layout.width:
+        return layout.height, layout.width
     sizes = {plan(*source, declared, (layout.height, layout.width)).size for source in ((480, 640), (641, 483))}
     if len(sizes) > 1:
         raise DatasetError(

@@ -73,7 +73,7 @@ def accuracy_violations(
         reason = f"the recipe promises to keep results, and {_moved(judged, tolerance)}"
         found.append(Violation(ViolationKind.OUTPUTS_MOVED, reason))
     in_groups = list(_group_violations(judged, evaluation))
-    found += in_groups or _drift_violations(judged, evaluation.data)
+    found += in_groups or _drift_violations(judged, evaluation)
     found += _kept_violations(judged, evaluation)
     before, after = compared.reference_metric, judged.metric
     if evaluation.metric is not None and before is not None and after is not None:
@@ -85,7 +85,7 @@ def accuracy_violations(
             found.append(Violation(ViolationKind.METRIC_FELL, reason))
         if tolerance is None:
             found += _noise_violations(judged, evaluation.data, (*judged.unread, *_untrusted(compared)))
-    elif tolerance is None:
+    elif tolerance is None and not _is_ranked(judged, evaluation):
         found += _agreement_violations(judged, evaluation.data, evaluation.max_drop)
     return found
 
@@ -174,7 +174,7 @@ def _group_violations(judged: SessionFigures, evaluation: Evaluation) -> Iterato
     """Yield a violation for each group of channels that is mostly noise, under every metric and without labels."""
     decoder = evaluation.decoder
     finds_nothing = judged.kept is None and decoder is not None and head_task(decoder.head) == "detection"
-    for name, agreement in judged.by_group.items():
+    for name, agreement in _comparable_groups(judged, evaluation).items():
         if noise := _noise(agreement, LEAST_GROUP_SQNR_DB):
             sqnr, least = noise
             reason = (
@@ -188,11 +188,22 @@ def _group_violations(judged: SessionFigures, evaluation: Evaluation) -> Iterato
             yield Violation(ViolationKind.GROUP_DISAGREES, constant)
 
 
-def _drift_violations(judged: SessionFigures, data: Data) -> Iterator[Violation]:
+def _comparable_groups(judged: SessionFigures, evaluation: Evaluation) -> dict[str, Agreement]:
+    """Return the groups of channels that can be held against the float model's number by number."""
+    return {} if _is_ranked(judged, evaluation) else judged.by_group
+
+
+def _is_ranked(judged: SessionFigures, evaluation: Evaluation) -> bool:
+    """Return whether the model itself ranks its answers, and what is kept of them tells: its rows do not."""
+    return evaluation.decoder is not None and evaluation.decoder.ranked and judged.kept is not None
+
+
+def _drift_violations(judged: SessionFigures, evaluation: Evaluation) -> Iterator[Violation]:
     """Yield a violation for each group of channels that moved as a whole."""
+    data = evaluation.data
     if data.dataset is None:
         return
-    for name, agreement in judged.by_group.items():
+    for name, agreement in _comparable_groups(judged, evaluation).items():
         below = _below(agreement.deviation_sqnr_db, LEAST_DRIFTING_SQNR_DB)
         if below and (agreement.drift_share or 0.0) > MOST_DRIFT_SHARE:
             sqnr, least = below

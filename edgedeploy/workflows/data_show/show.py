@@ -86,7 +86,10 @@ def data_show(
         classes=_classes(dataset, observed, counts),
         all_counted=counts is not None,
         picture_sizes=_middle_and_extremes(sizes),
-        notes=tuple(f"{note}: {count:,} of {observed.samples:,} pictures" for note, count in notes.most_common()),
+        notes=(
+            *dataset.notes,
+            *(f"{note}: {count:,} of {observed.samples:,} pictures" for note, count in notes.most_common()),
+        ),
         preprocessing=in_words(dataset.preprocessing),
         inputs=observed.inputs(),
         skipped=dataset.skipped_count,

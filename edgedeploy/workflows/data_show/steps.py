@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from msgspec import structs
+from msgspec import NODEFAULT, structs
 
 from edgedeploy.values.preprocessing import ImagePreprocessing, Preprocessing
 
@@ -15,15 +15,13 @@ def in_words(preprocessing: Preprocessing | None) -> tuple[str, ...]:
         return ()
     if isinstance(preprocessing, ImagePreprocessing):
         return tuple(_of_picture(preprocessing))
-    plain = type(preprocessing).__struct_defaults__
-    names = preprocessing.__struct_fields__
-    defaults = dict(zip(names[len(names) - len(plain) :], plain, strict=True))
-    # Of recordings and texts: what differs from the defaults.
-    changed = {key: value for key, value in structs.asdict(preprocessing).items() if defaults.get(key, _NONE) != value}
+    # Of recordings, tables and texts: what differs from the defaults. Those of a table are new dicts each time.
+    defaults = {
+        field.name: field.default if field.default_factory is NODEFAULT else field.default_factory()
+        for field in structs.fields(preprocessing)
+    }
+    changed = {key: value for key, value in structs.asdict(preprocessing).items() if defaults[key] != value}
     return tuple(f"{key} = {value}" for key, value in changed.items()) or ("the defaults",)
-
-
-_NONE = object()
 
 
 def _of_picture(steps: ImagePreprocessing) -> Iterator[str]:

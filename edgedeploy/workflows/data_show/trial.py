@@ -26,6 +26,7 @@ from edgedeploy.values.labels import Labels
 from edgedeploy.values.metric_facts import is_share_metric
 from edgedeploy.values.model import Dimension, ModelFacts
 from edgedeploy.values.preprocessing import ImagePreprocessing
+from edgedeploy.values.quality import MetricFigure
 
 TRIED_SAMPLES = 64
 _LEAST_GAIN = 0.1
@@ -50,7 +51,7 @@ def score(
     *,
     samples: int = TRIED_SAMPLES,
     changed: Callable[[Labels], Labels] = lambda labels: labels,
-) -> float:
+) -> MetricFigure:
     """Return the metric over some samples of a dataset.
 
     Args:
@@ -63,7 +64,7 @@ def score(
     for sample in spread(dataset, samples):
         labels = None if sample.labels is None else changed(sample.labels)
         tally.add(session.run(sample.feed), labels, sample.feed)
-    return tally.figure().value
+    return tally.figure()
 
 
 def trial_warnings(
@@ -80,7 +81,7 @@ def trial_warnings(
         if not is_share_metric(metric.name):
             return
         session = open_model(model)
-        declared = score(session, dataset, metric)
+        declared = score(session, dataset, metric).value
     except EdgedeployError:
         return
     over = f"{metric.name} over {min(TRIED_SAMPLES, dataset.count or TRIED_SAMPLES)} samples"
@@ -115,9 +116,10 @@ def model_classes(facts: ModelFacts, task: str | None, head: Head | None) -> int
             place, slices = find_head(head, [each.name for each in facts.outputs]).groups(shapes)["classes"]
         except (EdgedeployError, KeyError, IndexError):
             return None
-        axis = len(slices) - 1
-        extent = np.arange(shapes[place][axis])[slices[axis]].size
-        return extent or None
+        axis, channels = len(slices) - 1, slices[-1]
+        extent = shapes[place][axis]
+        found = len(range(*channels.indices(extent))) if isinstance(channels, slice) else len(channels)
+        return found or None
     if task == "classification" and facts.outputs and len(facts.outputs[0].shape) == 2:
         last = facts.outputs[0].shape[1]
         return last if isinstance(last, int) and last > 1 else None
@@ -144,9 +146,9 @@ def _shifted(labels: Labels, by: int) -> Labels:
     return labels + by if isinstance(labels, np.ndarray) else labels
 
 
-def _tried(compute: Callable[[], float]) -> float:
+def _tried(compute: Callable[[], MetricFigure]) -> float:
     try:
-        return compute()
+        return compute().value
     except EdgedeployError:
         return math.nan
 

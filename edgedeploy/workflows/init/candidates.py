@@ -7,10 +7,12 @@ from typing import Any
 
 from msgspec import Struct
 
+from edgedeploy.datasets.preprocessing.audio_presets import AUDIO_PRESETS
 from edgedeploy.datasets.preprocessing.presets import IMAGE_PRESETS
 from edgedeploy.values.data import Task
 from edgedeploy.values.head import Head
 from edgedeploy.values.model import Dimension, ModelFacts, TensorFacts
+from edgedeploy.values.preprocessing import AudioPreprocessing
 
 _BOX, _POINT, _NMS_COLUMNS = 4, 3, 6
 _NORMALIZED: dict[str, float | int | bool | str] = {"normalized": True}
@@ -66,9 +68,21 @@ def ways_of_preparing(task: Task | None, tensor: TensorFacts) -> list[WayOfPrepa
     return [*resized, *_AS_LARGE_AS_THEY_ARE] if _takes_any_size(tensor) else resized
 
 
+def ways_of_preparing_sound(inputs: Sequence[TensorFacts]) -> list[WayOfPreparing]:
+    """List what is tried of recordings: presets whose shape fits a model's input, and the samples themselves."""
+    sound = max(inputs, key=lambda each: len(each.shape))
+    presets = [WayOfPreparing(name=f"preset {name}", keys={"preset": name}) for name in AUDIO_PRESETS]
+    length = sound.shape[-1] if sound.shape else None
+    plain = [WayOfPreparing(name="samples at 16 kHz", keys={})]
+    if isinstance(length, int):
+        rate_hz = AudioPreprocessing().rate_hz
+        plain = [WayOfPreparing(name=f"{length:,} samples at 16 kHz", keys={"duration_s": length / rate_hz})]
+    return [*plain, *presets]
+
+
 def with_swapped_colors(way: WayOfPreparing) -> WayOfPreparing | None:
     """Return the same with blue, green, red; None where it says the colors itself."""
-    if "color" in way.keys:
+    if "color" in way.keys or way.keys.get("preset") in AUDIO_PRESETS or "duration_s" in way.keys:
         return None
     return WayOfPreparing(name=f"{way.name}, blue, green, red", keys={**way.keys, "color": "bgr"})
 

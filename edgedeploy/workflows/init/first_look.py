@@ -18,8 +18,8 @@ from edgedeploy.values.data import DataSource, Task
 from edgedeploy.values.guess import Guess
 from edgedeploy.values.labels import Detections
 from edgedeploy.values.model import ModelFacts
-from edgedeploy.values.preprocessing import ImagePreprocessing
-from edgedeploy.workflows.init.candidates import WayOfPreparing, ways_of_preparing
+from edgedeploy.values.preprocessing import AudioPreprocessing, ImagePreprocessing
+from edgedeploy.workflows.init.candidates import WayOfPreparing, ways_of_preparing, ways_of_preparing_sound
 
 _TRAINING = ("train", "training")
 
@@ -54,9 +54,12 @@ def ways(source: DataSource, preset: str, facts: ModelFacts, task: Task | None) 
     if preset:
         return [WayOfPreparing(name=f"preset {preset}", keys={**source.preprocessing, "preset": preset})]
     found = reader_of(source)
-    if source.preprocessing or found is None or found[0].preprocessing is not ImagePreprocessing or not facts.inputs:
-        return [WayOfPreparing(name="as declared", keys=source.preprocessing)]
-    return ways_of_preparing(task, facts.inputs[0])
+    if not source.preprocessing and found is not None and facts.inputs:
+        if found[0].preprocessing is ImagePreprocessing:
+            return ways_of_preparing(task, facts.inputs[0])
+        if found[0].preprocessing is AudioPreprocessing:
+            return ways_of_preparing_sound(facts.inputs)
+    return [WayOfPreparing(name="as declared", keys=source.preprocessing)]
 
 
 def first_sample(
@@ -124,8 +127,8 @@ def calibration_for(source: DataSource, facts: ModelFacts, guesses: list[Guess])
     path = Path(source.path)
     plain = structs.replace(source, head=None)
     beside = [structs.replace(plain, split=name) for name in _TRAINING if name != source.split]
-    if path.name in SPLITS and path.name not in _TRAINING:
-        beside += [structs.replace(plain, path=str(path.with_name(name))) for name in _TRAINING]
+    if path.stem in SPLITS and path.stem not in _TRAINING:
+        beside += [structs.replace(plain, path=str(path.with_name(name + path.suffix))) for name in _TRAINING]
     for one in beside:
         try:
             open_dataset(one, facts.inputs)

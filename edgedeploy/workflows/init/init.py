@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,16 +33,21 @@ from edgedeploy.workflows.init.first_look import (
     with_format,
     with_part,
 )
-from edgedeploy.workflows.init.trials import Trials, Tried, in_words, is_chance
+from edgedeploy.workflows.init.tables_and_texts import with_label_column, with_tokenizer
+from edgedeploy.workflows.init.trials import Trials, Tried, in_words, is_chance, is_close
 
 _SAMPLES, _FEW_SAMPLES = 32, 12
 """On which ways of preparing are compared; and pairs of a head and one of the two most usual ways."""
+_MANY_SAMPLES, _MOST_CLOSE = 128, 4
+"""On which those are compared again that chance may have ordered."""
 _USUAL_WAYS = 2
+_NUMBERINGS = (1, 0)
+"""Of COCO: what `class_ids_from` is for models whose classes keep the ids of categories."""
 _HEADED: tuple[Task, ...] = ("detection", "instance-segmentation", "keypoints", "segmentation", "speech")
 """Tasks whose answers a head reads from the outputs."""
 _STATED = "as stated"
 _NO_BETTER_THAN_CHANCE = (
-    "that is no better than chance: the model was trained with pictures that were prepared in another way, or with "
+    "that is no better than chance: the model was trained with samples that were prepared in another way, or with "
     "classes in another order; declare them in a data.toml"
 )
 
@@ -91,6 +96,7 @@ def init_contract(
         source, skip_broken=source.skip_broken or settings.skip_broken, task=settings.task or source.task
     )
     progress.step(f"looking at {data}")
+    source = with_tokenizer(with_label_column(source, facts, guesses), model, facts, guesses)
     sample, task = first_sample(source, ways(source, settings.preset, facts, settings.task), facts)
     if task is None:
         task, reason = task_of(sample, facts)
@@ -110,6 +116,7 @@ def init_contract(
     trials = Trials(session=open_model(model), facts=facts, metric=metric)
     progress.step(f"trying {model.name} on samples of {data}")
     source = _with_best(source, task, heads, ways(source, settings.preset, facts, task), trials, guesses)
+    source = _with_class_ids(source, trials, guesses)
     reason = _STATED if settings.metric else "it is the usual one of the task" if task else "labels are numbers"
     guesses.append(Guess(key="metric", value=metric, reason=reason))
     proposal = Proposal(
@@ -141,10 +148,9 @@ def _with_best(
     """Return a source with the head and the preprocessing that the model answers best with."""
     head = heads[0]
     if len(heads) > 1:
-        pairs = [(head_in_words(one), (one, way)) for way, one in itertools.product(possible[:_USUAL_WAYS], heads)]
-        tried = trials.of(pairs, lambda pair: _put(source, *pair), _FEW_SAMPLES)
+        tried = _tried_heads(source, heads, possible[:_USUAL_WAYS], trials)
         head = tried[0].guess[0]
-        guesses.append(_guess("head", head_in_words(head), trials.metric, _FEW_SAMPLES, _once_each(tried)))
+        guesses.append(_guess("head", head_in_words(head), _once_each(tried)))
     elif head is not None:
         guesses.append(Guess(key="head", value=head_in_words(head), reason="the only one that is stated or fits"))
     if len(possible) == 1:
@@ -155,22 +161,67 @@ def _with_best(
     swapped = with_swapped_colors(ranked[0].guess)
     if swapped is not None:
         ranked = [*ranked, *trials.of([(swapped.name, swapped)], lambda way: _put(source, head, way), _SAMPLES)]
-        ranked = sorted(ranked, key=lambda one: -one.figure if math.isfinite(one.figure) else math.inf)
-    found = _guess("preprocessing", ranked[0].name, trials.metric, _SAMPLES, ranked)
-    if trials.metric == "top1" and is_chance(ranked[0].figure, _SAMPLES, model_classes(trials.facts, task, head)):
+        ranked = sorted(ranked, key=lambda one: one.rank)
+    close = [one for one in ranked if is_close(one.figure, ranked[0].figure)][:_MOST_CLOSE]
+    if len(close) > 1:
+        ranked = trials.of([(one.name, one.guess) for one in close], lambda way: _put(source, head, way), _MANY_SAMPLES)
+    found = _guess("preprocessing", ranked[0].name, ranked)
+    if is_chance(ranked[0].figure, model_classes(trials.facts, task, head)):
         found = structs.replace(found, reason=f"{found.reason}; {_NO_BETTER_THAN_CHANCE}")
     guesses.append(found)
     return _put(source, head, ranked[0].guess)
+
+
+def _tried_heads(
+    source: DataSource, heads: Sequence[Head | None], possible: Sequence[WayOfPreparing], trials: Trials
+) -> list[Tried[tuple[Head | None, WayOfPreparing]]]:
+    """Try heads with the usual ways. Where none finds anything, classes may be numbered otherwise: with any head, no
+    answer would be right."""
+    pairs = [(head_in_words(one), (one, way)) for way, one in itertools.product(possible, heads)]
+    tried: list[Tried[tuple[Head | None, WayOfPreparing]]] = []
+    for begin in (source.class_ids_from, *(_NUMBERINGS if _may_keep_ids(source) else ())):
+        numbered = structs.replace(source, class_ids_from=begin)
+        found = trials.of(pairs, functools.partial(_put_pair, numbered), _FEW_SAMPLES)
+        tried = tried or found
+        if found[0].figure is not None and found[0].figure.value > 0:
+            return found
+    return tried
+
+
+def _put_pair(source: DataSource, pair: tuple[Head | None, WayOfPreparing]) -> DataSource:
+    return _put(source, *pair)
+
+
+def _may_keep_ids(source: DataSource) -> bool:
+    return source.format == "coco" and not source.class_names and source.class_ids_from is None
+
+
+def _with_class_ids(source: DataSource, trials: Trials, guesses: list[Guess]) -> DataSource:
+    """Return a source of COCO's form whose classes keep the ids of their categories, where the model answers so: as
+    detectors of TensorFlow and torchvision do, which have 90 classes for COCO's 80."""
+    if not _may_keep_ids(source):
+        return source
+    stated: list[tuple[str, int | None]] = [(f"class_ids_from = {begin}", begin) for begin in _NUMBERINGS]
+    numberings = [("classes in the order of ids", None), *stated]
+    tried = trials.of(numberings, lambda begin: structs.replace(source, class_ids_from=begin), _SAMPLES)
+    best = tried[0]
+    in_order = next(one for one in tried if one.guess is None)
+    if best.guess is None or is_close(in_order.figure, best.figure):
+        return source
+    guesses.append(_guess("class_ids_from", str(best.guess), tried))
+    return structs.replace(source, class_ids_from=best.guess)
 
 
 def _put(source: DataSource, head: Head | None, way: WayOfPreparing) -> DataSource:
     return structs.replace(source, head=head, preprocessing=way.keys)
 
 
-def _guess(key: str, value: str, metric: str, samples: int, tried: Sequence[Tried[Any]]) -> Guess:
-    reason = in_words(metric, samples, tried)
-    if len(tried) > 1 and (not math.isfinite(tried[0].figure) or tried[0].figure == tried[1].figure):
+def _guess(key: str, value: str, tried: Sequence[Tried[Any]]) -> Guess:
+    reason = in_words(tried)
+    if len(tried) > 1 and tried[0].rank == tried[1].rank:
         reason += "; nothing tells it from the next, so the more usual one was taken: check it"
+    elif len(tried) > 1 and is_close(tried[1].figure, tried[0].figure):
+        reason += "; chance may be why it is before the next: check it"
     return Guess(key=key, value=value, reason=reason)
 
 

@@ -123,6 +123,11 @@ def test_a_recording_shorter_than_a_window_is_refused():
         prepare_sound(SIGNAL[:399], AudioPreprocessing(features="mel", center=False))
 
 
+def test_a_recording_that_would_fill_the_memory_is_refused():
+    with pytest.raises(DatasetError, match="frames of 1024 bands"):
+        prepare_sound(np.zeros(200_000, np.float32), AudioPreprocessing(features="mel", hop_samples=1, mel_bands=1024))
+
+
 def test_a_preset_is_changed_by_the_other_keys():
     found = audio_preprocessing(DataSource(path="x", preprocessing={"preset": "whisper", "mel_bands": 128}))
     assert found == structs.replace(AUDIO_PRESETS["whisper"], mel_bands=128, preset="whisper")

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.pictures import LETTERBOX, PICTURE, STRETCH, coco
 
 from edgedeploy.datasets.dataset import open_dataset
-from edgedeploy.foundation.errors import DatasetError
+from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidFileError
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.labels import Detections
 
@@ -49,6 +51,16 @@ def test_classes_are_the_categories_by_id_or_as_declared(tmp_path):
     assert only(folder, class_names=("emu", "cat")).classes.tolist() == [0]
     with pytest.raises(DatasetError, match="the category 9 is none of class_names"):
         only(folder, class_names=("dog", "cat"))
+
+
+def test_classes_may_keep_the_ids_of_their_categories(tmp_path):
+    """As TensorFlow's detectors for COCO do, whose 80 classes have ids up to 90."""
+    folder = coco(tmp_path / "set", [{"bbox": [0, 0, 2, 2], "category_id": 6}], names=("cat", "dog"))
+    source = DataSource(path=str(folder), preprocessing=STRETCH, class_ids_from=1)
+    assert open_dataset(source, [PICTURE]).class_names == ("", "", "cat", "", "", "dog")
+    assert only(folder, class_ids_from=1).classes.tolist() == [5]
+    with pytest.raises(DatasetError, match="category ids from 3 to 6, and class_ids_from is 4"):
+        only(folder, class_ids_from=4)
 
 
 def test_a_box_partly_outside_is_clipped(tmp_path):
@@ -140,6 +152,34 @@ def test_the_layout_of_the_original_is_found_by_split(tmp_path):
     assert len(only(folder / "annotations/instances_val2017.json").boxes) == 1
     with pytest.raises(DatasetError, match="several annotation files"):
         only(folder)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 200) | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.sampled_from(["bbox", "image_id", "category_id", "area", "iscrowd", "keypoints", "segmentation", "id"]), VALUES
+)
+def test_whatever_an_annotation_says_gives_objects_or_an_error(tmp_path_factory, key, value):
+    folder = coco(tmp_path_factory.mktemp("set"), [{"bbox": [0, 0, 4, 4], key: value}])
+    for task in ("detection", "keypoints", "instance-segmentation"):
+        try:
+            found = only(folder, task=task)
+        except EdgedeployError:
+            continue
+        assert found.boxes.shape == (len(found.classes), 4) and np.isfinite(found.boxes).all()
+        assert (found.boxes >= 0).all() and (found.boxes <= 8).all()
+
+
+def test_a_part_that_is_not_there_is_an_error(tmp_path):
+    """Its split was passed over, so that training and judging data were the same."""
+    folder = coco(tmp_path / "set", [{"bbox": [0, 0, 4, 4]}])
+    with pytest.raises(InvalidFileError, match="no annotation file of COCO for the part 'train'"):
+        only(folder, format="coco", split="train")
 
 
 def test_without_annotations_there_are_no_labels(tmp_path):

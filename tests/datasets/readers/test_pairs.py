@@ -10,7 +10,7 @@ import pytest
 from support.pictures import LETTERBOX, PICTURE, STRETCH, gray, picture
 
 from edgedeploy.datasets.dataset import open_dataset
-from edgedeploy.foundation.errors import DatasetError
+from edgedeploy.foundation.errors import DatasetError, InvalidFileError
 from edgedeploy.values.data import DataSource
 
 HALVES = np.repeat(np.repeat(np.array([[0, 1]], np.uint8), 8, 0), 8, 1)
@@ -37,6 +37,17 @@ def test_masks_go_where_the_picture_goes(tmp_path, ending):
     assert not sample.labels[:, :, :4].any() and (sample.labels[:, :, 4:] == 1).all()
     boxed = next(opened(tmp_path / "set", preprocessing=LETTERBOX).samples()).labels[0]
     assert (boxed[:2] == 255).all() and (boxed[6:] == 255).all() and (boxed[2:6, 4:] == 1).all()
+
+
+def test_masks_come_in_parts_in_either_order_of_folders(tmp_path):
+    masks(tmp_path / "one/val")
+    assert opened(tmp_path / "one", split="val").count == 2
+    for name in ("images", "masks"):
+        (tmp_path / "two" / name).mkdir(parents=True)
+        (tmp_path / "one/val" / name).rename(tmp_path / "two" / name / "val")
+    assert opened(tmp_path / "two", split="val").count == 2
+    with pytest.raises(InvalidFileError, match="for the part 'train'"):
+        opened(tmp_path / "two", format="masks", split="train")
 
 
 def test_the_number_of_a_class_that_is_not_declared_is_an_error(tmp_path):

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.pictures import PICTURE, STRETCH, voc
 
 from edgedeploy.datasets.dataset import open_dataset
-from edgedeploy.foundation.errors import DatasetError
+from edgedeploy.datasets.labels.voc_xml import read_voc
+from edgedeploy.foundation.errors import DatasetError, EdgedeployError
 from edgedeploy.values.data import DataSource
 
 
@@ -24,6 +27,17 @@ def test_pixels_are_counted_from_one_and_the_last_belongs_to_the_box(tmp_path):
     (sample,) = dataset.samples()
     (found,) = sample.labels
     assert found.boxes.tolist() == [[0, 0, 8, 8], [2, 2, 6, 6]] and found.classes.tolist() == [1, 0]
+
+
+def test_pictures_and_labels_may_lie_side_by_side(tmp_path):
+    """As labelImg saves them."""
+    folder = voc(tmp_path / "set", {"a": [("dog", 1, 1, 16, 8)]})
+    for name in ("JPEGImages/a.jpg", "Annotations/a.xml"):
+        (folder / name).rename(folder / Path(name).name)
+    for name in ("JPEGImages", "Annotations"):
+        (folder / name).rmdir()
+    (sample,) = opened(folder).samples()
+    assert sample.labels[0].boxes.tolist() == [[0, 0, 8, 8]]
 
 
 def test_a_list_says_which_pictures_belong_to_a_part(tmp_path):
@@ -62,6 +76,17 @@ def test_a_bad_file_is_an_error_that_names_it(tmp_path, text, words):
     with pytest.raises(DatasetError, match=words) as caught:
         list(opened(folder).samples())
     assert "a.xml" in caught.value.what
+
+
+@given(st.text(st.sampled_from("<>/object namebdx1-.&;!"), max_size=80))
+def test_whatever_a_file_says_gives_objects_or_an_error(tmp_path_factory, text):
+    file = tmp_path_factory.mktemp("voc") / "a.xml"
+    file.write_text(f"<annotation><object><name>a</name>{text}</object></annotation>")
+    try:
+        found = read_voc(file)
+    except EdgedeployError:
+        return
+    assert found.boxes.shape == (len(found.names), 4)
 
 
 def test_a_label_without_its_picture_is_an_error(tmp_path):

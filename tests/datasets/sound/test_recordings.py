@@ -60,6 +60,7 @@ def test_a_folder_for_each_class(words):
     np.testing.assert_array_equal([sample.labels[0] for sample in chosen], batch.labels[[0, 2]])
     np.testing.assert_array_equal(chosen[1].feed["audio"][0], batch.feed["audio"][2])
     assert "0 'no', 1 'yes'" in data.notes[0] and "1 of 3 recordings have 8,000 Hz" in data.notes[1]
+    assert data.notes[2:] == ("1 of 3 recordings are longer than 0.1 s, and are cut there",)
     assert "has 8,000 Hz" in refused(words, preprocessing={"resample": False})
 
 
@@ -87,7 +88,7 @@ def test_recordings_of_other_lengths_are_not_joined(words):
 
 def test_folders_that_are_no_class_are_left_out_and_said(words):
     data = opened(words, class_names=("yes",), preprocessing=SECOND)
-    assert data.count == 2 and data.notes == ("folders that class_names does not name are left out: no",)
+    assert data.count == 2 and data.notes[-1] == "folders that class_names does not name are left out: no"
     assert "no folder for the class 'maybe'" in refused(words, class_names=("yes", "maybe"))
 
 
@@ -189,6 +190,7 @@ def test_lengths_rates_and_whole_numbers(tmp_path):
         ({"file": "a.wav", "label": [1]}, "the label is a list"),
         ({"label": 0}, "line 2 names no file"),
         ({"file": 7, "label": 0}, "line 2 names no file"),
+        ({"file": "a.wav", "label": "long" * 300}, "a text of 1,200 characters"),
         ({"file": "a.wav", "label": 0, "begin_s": 3}, "there is no part from 3 s"),
         ({"file": "a.wav", "label": 0, "begin_s": 0.1, "end_s": 0.05}, "before it begins"),
         ({"file": "a.wav", "label": 0, "begin_s": "soon"}, "expected seconds"),
@@ -209,6 +211,23 @@ def test_rows_that_cannot_be_read_are_named_or_left_out(tmp_path, row, said):
 def test_spans_that_are_none_are_refused(tmp_path, spans):
     save_sound(tmp_path / "a.wav", tone(0.1))
     assert "line 1" in refused(manifest(tmp_path, {"file": "a.wav", "spans": spans}))
+
+
+def test_what_was_left_out_is_known_as_it_is_read(tmp_path):
+    save_sound(tmp_path / "a.wav", tone(0.1))
+    (tmp_path / "broken.wav").write_bytes(b"RIFF no")
+    data = opened(manifest(tmp_path, *({"file": name} for name in ("a.wav", "broken.wav", "a.wav"))), skip_broken=True)
+    samples = data.samples()
+    next(samples), next(samples)
+    assert data.skipped_count == 1 and "broken.wav" in data.skipped[0]
+
+
+def test_a_recording_of_many_parts_is_hashed_once(tmp_path, monkeypatch):
+    save_sound(tmp_path / "a.wav", tone(1.0))
+    data = opened(manifest(tmp_path, *({"file": "a.wav", "begin_s": part / 100} for part in range(90))))
+    read = []
+    monkeypatch.setattr("edgedeploy.datasets.sound.recordings.sha256_file", lambda path: read.append(path) or path.name)
+    assert data.sha256 and len(read) == 1
 
 
 def test_two_kinds_of_labels_are_chosen_from(tmp_path):

@@ -147,6 +147,29 @@ def test_eight_hours_are_read_in_blocks(tmp_path):
         tracemalloc.stop()
 
 
+def test_a_rate_that_no_recording_has_is_refused(tmp_path):
+    """A second at 1 Hz is 16,000 samples: a file of a megabyte would become 32 GB."""
+    path = save_sound(tmp_path / "a.wav", np.zeros(100_000), 10)
+    with pytest.raises(DatasetError, match="by a factor of 256"):
+        read_sound(path, 16_000, most_samples=16_000)
+    assert len(read_sound(path, 10)) == 100_000
+
+
+def test_a_wav_of_nothing_but_chunks_is_no_work(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF\xff\xff\xff\x7fWAVE")
+    os.truncate(path, 4_000_000_000)
+    with pytest.raises(InvalidFileError, match="cannot be read as sound"):
+        read_sound(path, 16_000)
+
+
+@pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])
+def test_lossy_formats_are_read(tmp_path, name):
+    found = read_sound(save_sound(tmp_path / name, tone(1.0)), 16_000)
+    assert abs(len(found) - 16_000) < 2000
+    assert np.abs(np.fft.rfft(found[:8000])).argmax() == 220  # 440 Hz
+
+
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sounds")

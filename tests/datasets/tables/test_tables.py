@@ -69,6 +69,7 @@ def test_numbers_are_class_numbers_or_measured(tmp_path, labels, expected, dtype
     (batch,) = opened(written(tmp_path, content), X3, label_columns=("y",)).batches(3)
     assert batch.labels.dtype == dtype and list(batch.labels) == expected
     data = opened(written(tmp_path, content), X3, label_columns=("y",))
+    assert data.task == ("classification" if dtype is np.int64 else "series")
     assert data.class_counts() == ([1, 1, 1] if dtype is np.int64 else None) and data.class_names == ()
 
 
@@ -142,6 +143,7 @@ def test_what_is_wrong_is_named_with_line_and_column(tmp_path, content, said):
         ({"preprocessing": {"fil": {}}}, "no key 'fil'"),
         ({"preprocessing": {"mean": {"a": "one"}}}, "Expected `float`"),
         ({"group": "kind"}, "window is not"),
+        ({"split": "train"}, "split is declared, and such data has none"),
         ({"window": -1}, "window = -1"),
         ({"window": 9, "label_columns": ("kind",)}, "no window of 9 rows is full"),
     ],
@@ -174,7 +176,7 @@ def test_windows_are_of_one_group_and_labelled_by_their_last_row(tmp_path):
     data = opened(written(tmp_path, content), series, window=2, step=2, **keys)
     (batch,) = data.batches(9)
     assert batch.feed["x"].tolist() == [[[0, 0], [1, -1]], [[10, -10], [11, -11]], [[2, -2], [3, -3]]]
-    assert batch.labels.tolist() == [1, 11, 3] and data.task == "series"
+    assert batch.labels.tolist() == [1, 11, 3] and data.task == "classification"
     first = TensorFacts(name="x", dtype="float32", shape=(1, 2, 3))
     sample = next(opened(written(tmp_path, content), first, window=3, **keys).samples())
     assert sample.feed["x"].tolist() == [[[0, 1, 2], [0, -1, -2]]]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from support.tokenizers import save_tokenizer
+from tokenizers import Tokenizer
 
 from edgedeploy.datasets.base import Dataset
 from edgedeploy.datasets.reader import recognized
@@ -18,7 +19,6 @@ from edgedeploy.foundation.errors import DatasetError, EdgedeployError, InvalidF
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.model import TensorFacts
 
-WORDS = {word: number for number, word in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "good", "bad", "film"))}
 NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -27,14 +27,7 @@ def encoder(*shape: int | str) -> list[TensorFacts]:
 
 
 def tokenizer(folder: Path, *, special: bool = True) -> str:
-    """Whole words, with the marks that BERT puts around them."""
-    words = WORDS if special else {"a": 0, "good": 1, "bad": 2, "film": 3, "[UNK]": 4}
-    made = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    if special:
-        made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    made.save(str(folder / "tokenizer.json"))
-    return str(folder / "tokenizer.json")
+    return save_tokenizer(folder / "tokenizer.json", special=special)
 
 
 def written(folder: Path, *rows: Any, name: str = "data.jsonl") -> Path:
@@ -75,6 +68,7 @@ def test_texts_are_cut_and_filled_to_one_length(tmp_path, keys):
     data = opened(written(tmp_path, *REVIEWS), **keys)
     first, second = data.samples()
     assert first.feed["input_ids"].tolist() == [[2, 4, 5, 3]]
+    assert data.notes[-1].startswith("1 of the first 2 texts have more tokens")
     assert second.feed["input_ids"].tolist() == [[2, 6, 3, 0]]
     assert second.feed["attention_mask"].tolist() == [[1, 1, 1, 0]]
     assert "expected 1 to" in refused(written(tmp_path, *REVIEWS), encoder(), preprocessing={"length": -1})

@@ -20,6 +20,7 @@ from edgedeploy.foundation.errors import DatasetError, InvalidFileError, Unsuppo
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.data import DataSource
 from edgedeploy.values.guess import InitiatedContract
+from edgedeploy.values.quality import MetricFigure
 from edgedeploy.workflows.init.trials import is_chance
 
 
@@ -85,7 +86,8 @@ def test_no_better_than_chance_is_said(tmp_path, rng):
         path.rename(pictures / other / f"moved-{number}.png")
     _, reason = said(made(model, pictures), "preprocessing")
     assert "no better than chance" in reason
-    assert not is_chance(0.75, 32, 2) and is_chance(0.66, 32, 2) and not is_chance(0.66, 32, None)
+    good, poor = (MetricFigure(name="top1", value=value, samples=32) for value in (0.75, 0.66))
+    assert not is_chance(good, 2) and is_chance(poor, 2) and not is_chance(poor, None)
 
 
 def test_the_part_for_judging_is_taken(tmp_path, rng):
@@ -167,13 +169,13 @@ def test_what_is_stated_is_not_guessed(tmp_path):
     assert isinstance(found.contract.data.evaluation, DataSource) and found.contract.data.evaluation.skip_broken
 
 
-def detector(path: Path, *, normalized: bool) -> Path:
+def detector(path: Path, *, normalized: bool, rows: np.ndarray | None = None) -> Path:
     """A detector of the form of YOLOv8 whose only object is the red patch in the upper left quarter of 32 x 32."""
     scale = 1 / 32 if normalized else 1.0
     box = [8 * scale, 8 * scale, 16 * scale, 16 * scale]
-    rows = np.zeros((1, 6, 12), np.float32)
-    rows[0, :4, 0] = box
-    rows[0, 4, 0] = 1.0
+    if rows is None:
+        rows = np.zeros((1, 6, 12), np.float32)
+        rows[0, :5, 0] = [*box, 1.0]
     graph = onnx.helper.make_graph(
         [
             onnx.helper.make_node("ReduceMax", ["x"], ["most"], keepdims=1),
@@ -183,7 +185,7 @@ def detector(path: Path, *, normalized: bool) -> Path:
         ],
         "detector",
         [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, 32, 32])],
-        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 6, 12])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, list(rows.shape))],
         [
             onnx.numpy_helper.from_array(rows, "rows"),
             onnx.numpy_helper.from_array(np.array([1, 1, 1], np.int64), "shape"),
@@ -207,7 +209,21 @@ def test_the_head_is_the_one_that_finds_the_objects(tmp_path, normalized):
     assert found.contract.data.head is not None and found.contract.data.head.kind == "yolov8"
     assert found.contract.data.head.options == ({"normalized": True} if normalized else {})
     assert said(found, "task")[0] == "detection" and said(found, "metric")[0] == "map"
-    assert said(found, "head")[1].startswith("map over 12 samples is 1")
+    assert said(found, "head")[1].startswith("map over 3 samples is 1")
+    assert said(found, "calibration")[0] == str(folder)
+
+
+def test_classes_that_keep_the_ids_of_their_categories_are_found(tmp_path):
+    """The model's class 3 is the category with the id 3, which would be the first of all."""
+    rows = np.zeros((1, 8, 12), np.float32)
+    rows[0, :4, 0] = [0.25, 0.25, 0.5, 0.5]
+    rows[0, 4 + 3, 0] = 1.0
+    model = detector(tmp_path / "model.onnx", normalized=True, rows=rows)
+    boxes = [{"bbox": [0, 0, 16, 16], "image_id": 100 + each} for each in range(3)]
+    found = made(model, coco(tmp_path / "set", boxes, size=(32, 32), pictures=3))
+    assert said(found, "class_ids_from")[0] == "0"
+    assert isinstance(found.contract.data.evaluation, DataSource) and found.contract.data.evaluation.class_ids_from == 0
+    assert found.contract.limits.metric_min == 0.99
 
 
 def test_outputs_that_no_head_fits_are_said(tmp_path):

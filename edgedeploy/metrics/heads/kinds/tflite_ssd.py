@@ -16,6 +16,7 @@ from edgedeploy.values.labels import Detections
 class TfliteSsdDecoder(Decoder):
     reads = "four outputs: boxes (1, detections, 4), classes (1, detections), scores (1, detections), count (1,)"
     fewest = 4
+    ranked = True
 
     def _answers(self, outputs: list[np.ndarray], size: tuple[int, int] | None) -> list[Detections]:
         boxes, classes, scores, counts = outputs[:4]

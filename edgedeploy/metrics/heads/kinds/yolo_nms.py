@@ -17,6 +17,7 @@ _SCORE_MIN = 0.0
 
 class YoloNmsDecoder(Decoder):
     reads = "one output (batch, detections, 6): x0, y0, x1, y1, score, class"
+    ranked = True
 
     def _answers(self, outputs: list[np.ndarray], size: tuple[int, int] | None) -> list[Detections]:
         raw = outputs[0]

@@ -1,0 +1,1 @@
+"""Real trained models of ten kinds, each with data as people have it: what `scripts/bench tasks` tries."""
