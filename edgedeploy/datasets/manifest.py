@@ -90,6 +90,30 @@ def header(path: Path, broken: OnBroken = refuse) -> tuple[str, ...]:
         raise unreadable(path, error) from error
 
 
+def cells(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a CSV file whose first one need not be a header: the line that each begins in, from 1, and its
+    cells, without space around them. Empty rows are passed over.
+
+    Raises:
+        InvalidFileError: the file cannot be read, or a line is no row; the message names the line.
+    """
+    try:
+        with open_file(path) as file:
+            lines = _TextLines(path, file, refuse)
+            texts = iter(lines)
+            first = next((text for text in texts if text.strip()), "")
+            reader = csv.reader(_chained(first, texts), delimiter=_separator(first), strict=True)
+            line = lines.number
+            for row in reader:
+                if any(row):
+                    yield line, [cell.strip() for cell in row]
+                line = lines.number + 1
+    except csv.Error as error:
+        raise lines.error("no CSV", why=str(error), hint="save the file anew as CSV") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
 class SampleFolder:
     """The folder that the names in a manifest are relative to, for one pass over them."""
 
@@ -150,7 +174,8 @@ class _TextLines:
         while line := self._file.readline(LINE_LIMIT_BYTES + 1):
             self.number += 1
             if len(line) > LINE_LIMIT_BYTES:
-                self.broken(self.error(f"longer than {LINE_LIMIT_BYTES:,} bytes"))
+                what = f"longer than {LINE_LIMIT_BYTES:,} bytes"
+                self.broken(self.error(what, hint="look whether this is the file you mean: no line should be so long"))
                 while line and not line.endswith(b"\n"):
                     line = self._file.readline(LINE_LIMIT_BYTES)
                 continue
@@ -214,8 +239,7 @@ def _csv_reader(lines: _TextLines) -> tuple[Iterator[list[str]], list[str]]:
     """Return a reader of what is under the header, and the cells of the header; none where the file is empty."""
     texts = iter(lines)
     first = next((text for text in texts if text.strip()), "")
-    # The separator is the one that the header has: names of columns seldom have one of the others inside.
-    separator = max(_SEPARATORS, key=lambda each: (first.count(each), -_SEPARATORS.index(each)))
+    separator = _separator(first)
     try:
         cells = next(csv.reader(_chained(first, texts), delimiter=separator, strict=True), [])
     except csv.Error as error:
@@ -224,6 +248,11 @@ def _csv_reader(lines: _TextLines) -> tuple[Iterator[list[str]], list[str]]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise lines.error("columns of the same name", why=f"more than once: {', '.join(map(repr, twice))}")
     return csv.reader(texts, delimiter=separator, strict=True), names
+
+
+def _separator(first: str) -> str:
+    """Return the one that the header has: names of columns seldom have one of the others inside."""
+    return max(_SEPARATORS, key=lambda each: (first.count(each), -_SEPARATORS.index(each)))
 
 
 def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:

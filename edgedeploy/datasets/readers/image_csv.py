@@ -14,7 +14,7 @@ from msgspec import Struct
 from edgedeploy.datasets.base import Dataset
 from edgedeploy.datasets.class_numbers import ClassNumbers
 from edgedeploy.datasets.compact_names import CompactNames
-from edgedeploy.datasets.csv_rows import csv_rows
+from edgedeploy.datasets.manifest import cells
 from edgedeploy.datasets.pairs import with_suffixes
 from edgedeploy.datasets.picture_dataset import PictureDataset
 from edgedeploy.datasets.picture_files import inside, is_picture
@@ -146,7 +146,7 @@ def _class(classes: ClassNumbers, text: str, where: str) -> int:
 def _labeled(manifest: Path, wanted: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:
     """Yield line, file and labels of each row."""
     columns = None
-    for line, row in csv_rows(manifest):
+    for line, row in cells(manifest):
         if columns is None:
             columns = _columns(manifest, row, wanted)
             if columns.has_header:
@@ -205,7 +205,7 @@ def _recognize(path: Path, source: DataSource) -> str:
     if found is None or not found[0].is_file():
         return ""
     try:
-        rows = [row for _, (_, row) in zip(range(2), csv_rows(found[0]), strict=False)]
+        rows = [row for _, (_, row) in zip(range(2), cells(found[0]), strict=False)]
     except EdgedeployError:
         return ""
     return f"{found[0].name} lists pictures" if any(is_picture(field) for row in rows for field in row) else ""
