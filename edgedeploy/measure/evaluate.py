@@ -41,7 +41,7 @@ from edgedeploy.values.head import Head
 from edgedeploy.values.measurement import Accuracy, Measurement
 from edgedeploy.values.metric_facts import reads_scores
 from edgedeploy.values.model import TensorFacts
-from edgedeploy.values.quality import Broken
+from edgedeploy.values.quality import Agreement, Broken
 
 
 def test(
@@ -149,6 +149,7 @@ class _Tally:
         self._samples = 0
         self._agreement = AgreementAccumulator()
         self._by_output = OutputAgreements(names if len(names) > 1 else ())
+        self._ranked = decoder is not None and decoder.ranked
         self._groups = ReferenceGroups(names, decoder.groups if decoder else None)
         self._by_group = GroupAgreements(self._groups)
         self._reader = AnswerReader(decoder) if decoder else None
@@ -188,7 +189,7 @@ class _Tally:
             host_metric=self._on_host.figure() if self._on_host is not None else None,
             agreement=self._agreement.figure(),
             by_output={printable(name): agreement for name, agreement in self._by_output.figures().items()},
-            by_group={printable(name): agreement for name, agreement in self._by_group.figures().items()},
+            by_group=self._groups_judged(),
             kept=self._kept.figure() if self._kept is not None else None,
             partial=partial,
             skipped=dataset.skipped_count,
@@ -196,6 +197,13 @@ class _Tally:
             classes=self._by_class.figure() if self._by_class is not None else None,
             broken=self._broken(),
         )
+
+    def _groups_judged(self) -> dict[str, Agreement]:
+        """Return the groups that can be held against the host's number by number: where a model ranks its answers
+        itself, no row has to be the host's."""
+        if self._ranked and self._kept is not None and self._kept.figure() is not None:
+            return {}
+        return {printable(name): agreement for name, agreement in self._by_group.figures().items()}
 
     def _broken(self) -> Broken | None:
         if self._on_host is None or self._on_device is None:

@@ -84,7 +84,8 @@ def accuracy_violations(
             reason = f"{fell}, by {fall}; allowed is {allowed}"
             found.append(Violation(ViolationKind.METRIC_FELL, reason))
         if tolerance is None:
-            found += _noise_violations(judged, evaluation.data, (*judged.unread, *_untrusted(compared)))
+            untrusted = () if _is_ranked(judged, evaluation) else _untrusted(compared)
+            found += _noise_violations(judged, evaluation.data, (*judged.unread, *untrusted))
     elif tolerance is None and not _is_ranked(judged, evaluation):
         found += _agreement_violations(judged, evaluation.data, evaluation.max_drop)
     return found
