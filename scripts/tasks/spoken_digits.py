@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import shutil
 from pathlib import Path
@@ -19,7 +20,7 @@ from tasks.workshop import Workshop
 
 _WORDS = "zero one two three four five six seven eight nine".split()
 _ALPHABET = " " + "".join(sorted(set("".join(_WORDS))))
-_SECONDS, _BANDS = 3.0, 40
+_SECONDS, _BANDS, _HOP = 3.0, 40, 320
 _TRAINED, _CALIBRATION, _EVALUATION = 2500, 100, 300
 _PREPROCESSING: dict[str, Any] = {
     "rate_hz": RATE,
@@ -27,7 +28,7 @@ _PREPROCESSING: dict[str, Any] = {
     "features": "log-mel",
     "window_samples": 400,
     "fft_samples": 512,
-    "hop_samples": 320,
+    "hop_samples": _HOP,
     "mel_bands": _BANDS,
     "log": "natural",
     "log_floor": 1e-5,
@@ -60,7 +61,7 @@ def _record(workshop: Workshop, folder: Path, part: str, count: int, seed: int) 
 
 def _prepare(workshop: Workshop, folder: Path) -> None:
     texts = _record(workshop, folder, "training", _TRAINED, 1)
-    frames = round(_SECONDS * RATE / _PREPROCESSING["hop_samples"]) + 1
+    frames = round(_SECONDS * RATE / _HOP) + 1
     facts = TensorFacts(name="features", dtype="float32", shape=(1, _BANDS, frames))
     samples = open_dataset(str(folder / "training.toml"), [facts]).samples()
     features = np.concatenate([sample.feed["features"] for sample in samples])
@@ -68,7 +69,11 @@ def _prepare(workshop: Workshop, folder: Path) -> None:
     for row, text in zip(letters, texts, strict=True):
         row[: len(text)] = [1 + _ALPHABET.index(letter) for letter in text]
     arrays = {"features": features, "texts": letters, "symbols": np.array(1 + len(_ALPHABET), dtype=np.int64)}
-    shutil.copyfile(workshop.trained("speech", arrays), folder / "model.onnx")
+    made_from = hashlib.sha256(repr(_PREPROCESSING).encode())
+    for path in sorted((folder / "training").iterdir()):
+        made_from.update(path.read_bytes())
+    model = workshop.trained("speech", arrays, made_from=made_from.hexdigest())
+    shutil.copyfile(model, folder / "model.onnx")
     shutil.rmtree(folder / "training")
     for part, count, seed in (("calibration", _CALIBRATION, 2), ("evaluation", _EVALUATION, 3)):
         _record(workshop, folder, part, count, seed)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-PARTS = {"judge", "fault_subjects"}
+PARTS = {"judge", "fault_subjects", "task_judge", "task_stock"}
 """Started by benchmarks, as processes of their own."""
 BENCHMARKS = sorted(
     path.stem
