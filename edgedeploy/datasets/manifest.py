@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +23,7 @@ from edgedeploy.foundation.reading import open_file
 LINE_LIMIT_BYTES = 16 << 20
 """Of one line: a book of 16 million letters is no sample for an edge device, and a file may have no line end at all."""
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
+_FOLDERS_KEPT = 1024
 _SEPARATORS = ",;\t|"
 _OTHER_UNICODE = ((codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"))
 
@@ -88,28 +90,74 @@ def header(path: Path, broken: OnBroken = refuse) -> tuple[str, ...]:
         raise unreadable(path, error) from error
 
 
-def sample_path(named: object, folder: Path, where: str) -> Path:
-    """Return the file that a row names: a relative path held inside `folder`, or an absolute one.
-
-    Args:
-        where: the row, as the message names it, e.g. `"labels.csv, line 3"`.
+def cells(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a CSV file whose first one need not be a header: the line that each begins in, from 1, and its
+    cells, without space around them. Empty rows are passed over.
 
     Raises:
-        DatasetError: the path is empty, leads out of the folder, or is no regular file.
+        InvalidFileError: the file cannot be read, or a line is no row; the message names the line.
     """
-    if not isinstance(named, str) or not named or "\0" in named:
-        raise DatasetError(f"{where} names no file")
     try:
-        path = (folder / named).resolve()
-        inside = Path(named).is_absolute() or path.is_relative_to(folder.resolve())
-        regular = inside and path.is_file()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise DatasetError(f"{where}: cannot look at {named!r:.200}", why=str(error)) from error
-    if not inside:
-        raise DatasetError(f"{where}: {named!r:.200} leads out of the folder {folder}")
-    if not regular:
-        raise DatasetError(f"{where}: {named!r:.200} is no file", why=f"looked in {folder}")
-    return path
+        with open_file(path) as file:
+            lines = _TextLines(path, file, refuse)
+            texts = iter(lines)
+            first = next((text for text in texts if text.strip()), "")
+            reader = csv.reader(_chained(first, texts), delimiter=_separator(first), strict=True)
+            line = lines.number
+            for row in reader:
+                if any(row):
+                    yield line, [cell.strip() for cell in row]
+                line = lines.number + 1
+    except csv.Error as error:
+        raise lines.error("no CSV", why=str(error), hint="save the file anew as CSV") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+class SampleFolder:
+    """The folder that the names in a manifest are relative to, for one pass over them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._top = folder.resolve()
+        self._real: dict[str, Path] = {}
+
+    def path(self, named: object, where: str) -> Path:
+        """Return the file that a row names: a relative path held inside the folder, or an absolute one.
+
+        Args:
+            where: the row, as the message names it, e.g. `"labels.csv, line 3"`.
+
+        Raises:
+            DatasetError: the path is empty, leads out of the folder, or is no regular file.
+        """
+        if not isinstance(named, str) or not named or "\0" in named:
+            raise DatasetError(f"{where} names no file")
+        try:
+            path = self._resolved(named)
+            inside = Path(named).is_absolute() or path.is_relative_to(self._top)
+            regular = inside and path.is_file()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DatasetError(f"{where}: cannot look at {named!r:.200}", why=str(error)) from error
+        if not inside:
+            raise DatasetError(f"{where}: {named!r:.200} leads out of the folder {self._folder}")
+        if not regular:
+            raise DatasetError(f"{where}: {named!r:.200} is no file", why=f"looked in {self._folder}")
+        return path
+
+    def _resolved(self, named: str) -> Path:
+        """Follow links. Those of a folder are followed once: a million files lie in few folders."""
+        joined = self._folder / named
+        parent, name = str(joined.parent), joined.name
+        if name in ("", ".."):
+            return joined.resolve()
+        real = self._real.get(parent)
+        if real is None:
+            if len(self._real) >= _FOLDERS_KEPT:
+                self._real.clear()
+            real = self._real[parent] = joined.parent.resolve()
+        path = real / name
+        return path.resolve() if path.is_symlink() else path
 
 
 class _TextLines:
@@ -126,7 +174,8 @@ class _TextLines:
         while line := self._file.readline(LINE_LIMIT_BYTES + 1):
             self.number += 1
             if len(line) > LINE_LIMIT_BYTES:
-                self.broken(self.error(f"longer than {LINE_LIMIT_BYTES:,} bytes"))
+                what = f"longer than {LINE_LIMIT_BYTES:,} bytes"
+                self.broken(self.error(what, hint="look whether this is the file you mean: no line should be so long"))
                 while line and not line.endswith(b"\n"):
                     line = self._file.readline(LINE_LIMIT_BYTES)
                 continue
@@ -152,6 +201,11 @@ def _json_rows(lines: _TextLines) -> Iterator[ManifestRow]:
     for line in lines:
         if not line.strip():
             continue
+        if lines.number == 1 and line.lstrip().startswith("["):
+            raise lines.error(
+                "a list begins here, and JSON lines have an object in each line",
+                hint=f"write it as lines: jq -c '.[]' {shlex.quote(str(lines.path))} > rows.jsonl",
+            )
         try:
             fields = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -185,8 +239,7 @@ def _csv_reader(lines: _TextLines) -> tuple[Iterator[list[str]], list[str]]:
     """Return a reader of what is under the header, and the cells of the header; none where the file is empty."""
     texts = iter(lines)
     first = next((text for text in texts if text.strip()), "")
-    # The separator is the one that the header has: names of columns seldom have one of the others inside.
-    separator = max(_SEPARATORS, key=lambda each: (first.count(each), -_SEPARATORS.index(each)))
+    separator = _separator(first)
     try:
         cells = next(csv.reader(_chained(first, texts), delimiter=separator, strict=True), [])
     except csv.Error as error:
@@ -195,6 +248,11 @@ def _csv_reader(lines: _TextLines) -> tuple[Iterator[list[str]], list[str]]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise lines.error("columns of the same name", why=f"more than once: {', '.join(map(repr, twice))}")
     return csv.reader(texts, delimiter=separator, strict=True), names
+
+
+def _separator(first: str) -> str:
+    """Return the one that the header has: names of columns seldom have one of the others inside."""
+    return max(_SEPARATORS, key=lambda each: (first.count(each), -_SEPARATORS.index(each)))
 
 
 def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import structs
 
 from edgedeploy.datasets.dataset import Dataset, Sample, open_dataset
+from edgedeploy.datasets.preprocessing.inside import prepared_feed
 from edgedeploy.device.connection import Connection
 from edgedeploy.device.reconnect import reconnect
 from edgedeploy.foundation.errors import UnreachableError
@@ -39,7 +40,8 @@ from edgedeploy.values.drop import drop_of
 from edgedeploy.values.head import Head
 from edgedeploy.values.measurement import Accuracy, Measurement
 from edgedeploy.values.metric_facts import reads_scores
-from edgedeploy.values.quality import Broken
+from edgedeploy.values.model import TensorFacts
+from edgedeploy.values.quality import Agreement, Broken
 
 
 def test(
@@ -83,7 +85,8 @@ def test(
     chosen = chosen_metric(metric, head, dataset, names) if dataset.has_labels else None
     classifies = reads_scores(metric if chosen is None else chosen.name)
     declared = head or dataset.head
-    tally = _Tally(names, chosen, find_head(declared, names) if declared else None, classifies=classifies)
+    decoder = find_head(declared, names) if declared else None
+    tally = _Tally(names, chosen, decoder, classifies=classifies, inputs=release.manifest.model.inputs)
     # One thread: an emulated board computes on this machine at the same time.
     content = reference_model(connection, release, progress, model)
     host = open_session(content, format_of(content[:8]), exact=True, threads=1)
@@ -131,14 +134,22 @@ class _Tally:
     """Sums over the samples of one dataset: the device's outputs against the host's and against the labels."""
 
     def __init__(
-        self, names: Sequence[str], metric: Metric | None, decoder: Decoder | None, *, classifies: bool
+        self,
+        names: Sequence[str],
+        metric: Metric | None,
+        decoder: Decoder | None,
+        *,
+        classifies: bool,
+        inputs: Sequence[TensorFacts],
     ) -> None:
         self.names = names
+        self._inputs = inputs
         self._classifies = classifies
         self.feeds = 0
         self._samples = 0
         self._agreement = AgreementAccumulator()
         self._by_output = OutputAgreements(names if len(names) > 1 else ())
+        self._ranked = decoder is not None and decoder.ranked
         self._groups = ReferenceGroups(names, decoder.groups if decoder else None)
         self._by_group = GroupAgreements(self._groups)
         self._reader = AnswerReader(decoder) if decoder else None
@@ -154,12 +165,13 @@ class _Tally:
         if len(self.names) > 1:
             self._by_output.add(outputs, expected, scored=scored)
         self._by_group.add(outputs, self._groups.add(expected))
+        feed = prepared_feed(sample.feed, self._inputs)
         if self._reader is not None and self._kept is not None:
-            answers, wanted = (self._reader.read(each, sample.feed, sample.labels) for each in (outputs, expected))
+            answers, wanted = (self._reader.read(each, feed, sample.labels) for each in (outputs, expected))
             self._kept.add(answers, wanted)
         if self._on_device is not None and self._on_host is not None:
-            self._on_device.add(outputs, sample.labels, sample.feed)
-            self._on_host.add(expected, sample.labels, sample.feed)
+            self._on_device.add(outputs, sample.labels, feed)
+            self._on_host.add(expected, sample.labels, feed)
             if self._by_class is not None and isinstance(sample.labels, np.ndarray):
                 self._by_class.add(outputs, expected, sample.labels)
         self._samples += sample.size
@@ -177,7 +189,7 @@ class _Tally:
             host_metric=self._on_host.figure() if self._on_host is not None else None,
             agreement=self._agreement.figure(),
             by_output={printable(name): agreement for name, agreement in self._by_output.figures().items()},
-            by_group={printable(name): agreement for name, agreement in self._by_group.figures().items()},
+            by_group=self._groups_judged(),
             kept=self._kept.figure() if self._kept is not None else None,
             partial=partial,
             skipped=dataset.skipped_count,
@@ -185,6 +197,13 @@ class _Tally:
             classes=self._by_class.figure() if self._by_class is not None else None,
             broken=self._broken(),
         )
+
+    def _groups_judged(self) -> dict[str, Agreement]:
+        """Return the groups that can be held against the host's number by number: where a model ranks its answers
+        itself, no row has to be the host's."""
+        if self._ranked and self._kept is not None and self._kept.figure() is not None:
+            return {}
+        return {printable(name): agreement for name, agreement in self._by_group.figures().items()}
 
     def _broken(self) -> Broken | None:
         if self._on_host is None or self._on_device is None:

@@ -161,6 +161,10 @@ class OutputAgreements:
         for place, (agreement, output, reference) in enumerate(pairs):
             agreement.add([output], [reference], samples=samples, scored=0 if place == scored else None)
 
+    def error_squares(self, name: str) -> float:
+        """Return the sum over all elements of the output `name`."""
+        return self._agreements[self._names.index(name)].error_squares
+
     def figures(self) -> dict[str, Agreement]:
         """Return the agreement of each output over all that was added, by its name."""
         return {name: agreement.figure() for name, agreement in zip(self._names, self._agreements, strict=True)}

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 from edgedeploy.metrics.agreement import TOO_LARGE, AgreementAccumulator, cosine_of, samples_in, sqnr_db_of
 from edgedeploy.metrics.answers import SUM_TOLERANCE
 from edgedeploy.metrics.channel_groups import ChannelRanges, channel_axis, channel_groups, named
+from edgedeploy.metrics.deviation import Deviation, with_deviation
 from edgedeploy.metrics.heads.decoder import Group
 from edgedeploy.values.quality import SQNR_FLOOR_DB, Agreement
 
@@ -37,7 +38,8 @@ class ReferenceGroups:
         self._declared = declared
         self._of_head: dict[str, Group] = {}
         self._deviations: dict[str, Deviation] = {}
-        self._outputs = {name: _ReferenceSums() for name in names}
+        self._whole = {name: Deviation() for name in names}
+        self._outputs = {name: _ReferenceSums(self._whole[name]) for name in names}
 
     def add(self, outputs: Sequence[np.ndarray]) -> ReferenceBatch:
         """Add the outputs of one run, in the order of the names; return them as `GroupAgreements` takes them."""
@@ -55,6 +57,7 @@ class ReferenceGroups:
         channels: dict[str, np.ndarray] = {}
         for place, (name, output) in enumerate(zip(self.names, outputs, strict=True)):
             if place not in covered and output.dtype.kind == "f":
+                self._whole[name].add(output, samples)
                 by_channel = self._outputs[name].add(output, samples)
                 if by_channel is not None:
                     channels[name] = by_channel
@@ -75,6 +78,15 @@ class ReferenceGroups:
         """Return the sum of squares by which a head's group differs from its mean over samples; None if not known."""
         power = self._deviations[name].power()
         return None if power is None else float(power)
+
+    def of_whole(self, agreement: Agreement, name: str, error_squares: float) -> Agreement:
+        """Return the agreement of the output `name` with its SQNR against what depends on the input.
+
+        Args:
+            error_squares: over all of its elements.
+        """
+        power = self._whole[name].power()
+        return with_deviation(agreement, error_squares, None if power is None else float(power))
 
     def sums(self, name: str) -> _ReferenceSums:
         """Return those of the channels of the output `name`."""
@@ -132,14 +144,18 @@ class GroupAgreements:
 class _ReferenceSums:
     """Sums over all elements of each channel of one output of the reference."""
 
-    def __init__(self) -> None:
+    def __init__(self, deviation: Deviation) -> None:
+        """
+        Args:
+            deviation: of the output; whoever adds to these sums adds to it.
+        """
         self.axis: int | None = None
         self.samples = 0
         self.parts: dict[str, np.ndarray] = {}
         self._many_places = False
         self._distributions = True
         self._unusable = False
-        self._deviation = Deviation()
+        self._deviation = deviation
 
     def add(self, output: np.ndarray, samples: int) -> np.ndarray | None:
         """Return the values by channel, float64 of shape (channels, all else); None of what has no channels."""
@@ -166,7 +182,6 @@ class _ReferenceSums:
                 "squares": (values * values).sum(axis=1),
             },
         )
-        self._deviation.add(output, samples)
         self._distributions &= bool((np.abs(channels.sum(axis=0) - 1) <= SUM_TOLERANCE).all())
         return channels
 
@@ -244,54 +259,6 @@ class _ChannelSums:
         return _completed(agreement, total["error_squares"], self._reference.deviation(group), drift)
 
 
-class Deviation:
-    """By how much the values of an output differ from their mean over samples, element by element: what of them depends
-    on the input. Of a detector's boxes most is the place of the anchor, which is the same for every picture."""
-
-    def __init__(self) -> None:
-        self._samples = 0
-        self._sum: np.ndarray | None = None
-        self._squares: np.ndarray | None = None
-        self._unusable = False
-
-    def add(self, values: np.ndarray, samples: int) -> None:
-        """Add a batch, samples along the first axis. What differs in extent, or takes too much memory, has none."""
-        each = values.astype(np.float64).reshape(samples, *values.shape[1:]) if values.shape[:1] == (samples,) else None
-        if (
-            each is None
-            or each[0].size > _MOST_ELEMENTS
-            or (self._sum is not None and self._sum.shape != each.shape[1:])
-        ):
-            self._unusable = True
-        if each is None or self._unusable:
-            self._sum = self._squares = None
-            return
-        each = np.where(np.abs(each) < TOO_LARGE, each, 0.0)
-        total, squares = each.sum(axis=0), (each * each).sum(axis=0)
-        self._sum = total if self._sum is None else self._sum + total
-        self._squares = squares if self._squares is None else self._squares + squares
-        self._samples += samples
-
-    def power(self, axis: int | None = None) -> np.ndarray | None:
-        """Return the sum of squares of the differences; None where it is not known, or of fewer than two samples.
-
-        Args:
-            axis: of an output, samples first, for one sum for each of its places; None: one over all.
-        """
-        if self._unusable or self._sum is None or self._squares is None or self._samples < _FEWEST:
-            return None
-        # From their own mean, samples differ least: no constant comes closer to them.
-        power = np.maximum(self._squares - self._sum * self._sum / self._samples, 0.0)
-        others = tuple(place for place in range(power.ndim) if axis is None or place != axis - 1)
-        found: np.ndarray = power.sum(axis=others)
-        return found
-
-
-_FEWEST = 2
-_MOST_ELEMENTS = 4 * 2**20
-"""Of one sample: two arrays of as many float64 are kept."""
-
-
 class _Drift:
     """By how much each channel of a head's group is moved, the same for all samples and places."""
 
@@ -319,10 +286,7 @@ def _completed(agreement: Agreement, error_squares: float, deviation: float | No
     if not error_squares or agreement.sqnr_db is None:
         return agreement
     found = structs.replace(agreement, drift_share=min(1.0, drift / error_squares))
-    if not deviation:
-        return found
-    lost = agreement.sqnr_db == SQNR_FLOOR_DB
-    return structs.replace(found, deviation_sqnr_db=SQNR_FLOOR_DB if lost else sqnr_db_of(deviation, error_squares))
+    return with_deviation(found, error_squares, deviation)
 
 
 _JOIN = {"low": np.minimum, "high": np.maximum, "largest_error": np.maximum}

@@ -102,7 +102,7 @@ class MetricTrial:
             samples=len(self._kept),
             value=figure.value,
             constant=self._value(alter=self._constant()),
-            shuffled=self._shuffled(),
+            shuffled=self._shuffled(figure),
             blind_to=blind_to,
         )
         return structs.replace(trust, doubts=tuple(self._doubts(trust, figure, limit)))
@@ -172,14 +172,19 @@ class MetricTrial:
             ),
         )
 
-    def _shuffled(self) -> float | None:
-        """Return the best value with the labels of other samples; None where there is none at all."""
+    def _shuffled(self, figure: MetricFigure) -> float | None:
+        """Return the best value with the labels of other samples; None where there is none at all.
+
+        Where the first is far off, chance is no question, and an average precision need not be computed again.
+        """
         values = []
         for number in range(_SHUFFLES):
             order = self._order(number)
             value = self._value(labels=[self._kept[place].labels for place in order])
             if value is not None:
                 values.append(value)
+                if _worse(figure, value, abs(figure.value) / 2):
+                    break
         return (max if self._metric.larger_is_better else min)(values, default=None)
 
     def _order(self, number: int = 0) -> np.ndarray:

@@ -20,6 +20,7 @@ from edgedeploy.metrics.group_agreement import GroupAgreements, ReferenceBatch, 
 from edgedeploy.metrics.heads.decoder import Decoder
 from edgedeploy.metrics.metric import Metric, MetricAccumulator
 from edgedeploy.metrics.metric_trial import MetricTrial
+from edgedeploy.metrics.rank_agreement import RankAgreement
 from edgedeploy.metrics.regressions import ClassAccumulator, broken
 from edgedeploy.values.metric_facts import reads_scores
 from edgedeploy.values.quality import Agreement, AnswersKept, Broken, ByClass, MetricChange, MetricFigure, MetricTrust
@@ -46,6 +47,8 @@ class SessionFigures(Struct, frozen=True, kw_only=True):
     """None without a metric, and with one that has no view of a single sample."""
     kept: AnswersKept | None = None
     """Of the reference's answers, where a head is declared."""
+    rank_correlation: float | None = None
+    """With the reference's order of the samples; None where none was asked for, or there is none."""
     by_output: dict[str, Agreement] = {}
     """Of each output by itself, where the model has several."""
     by_group: dict[str, Agreement] = {}
@@ -86,6 +89,7 @@ def compare(
     metric: Metric | None,
     classifies: bool = False,
     decoder: Decoder | None = None,
+    ranks: bool = False,
     trial: MetricTrial | None = None,
     total: int | None = None,
     progress: Progress = SILENT,
@@ -101,6 +105,7 @@ def compare(
             the user said so.
         decoder: the model's head: it says which channels mean what, and reads the answers. None leaves the first to
             the values, and the second out.
+        ranks: whether what counts is the order of the samples.
         trial: of the metric, over the reference's answers; None leaves that out.
         total: how many samples there are, for progress; None when that is not known.
 
@@ -112,7 +117,7 @@ def compare(
     reference_score = metric.start() if metric else None
     groups = ReferenceGroups(reference.output_names, decoder.groups if decoder else None)
     reader = AnswerReader(decoder) if decoder else None
-    scores = [_Accumulator(metric, groups, reader, classifies=classifies) for _ in sessions]
+    scores = [_Accumulator(metric, groups, reader, classifies=classifies, ranks=ranks) for _ in sessions]
     samples = reference_non_finite = reference_finite = 0
     for batch in batches:
         expected = reference.run(batch.feed)
@@ -178,9 +183,16 @@ class _Accumulator:
     """Adds up the answers of one session."""
 
     def __init__(
-        self, metric: Metric | None, groups: ReferenceGroups, answers: AnswerReader | None, *, classifies: bool
+        self,
+        metric: Metric | None,
+        groups: ReferenceGroups,
+        answers: AnswerReader | None,
+        *,
+        classifies: bool,
+        ranks: bool,
     ) -> None:
         self._names = names = groups.names
+        self._groups = groups
         self._by_output = OutputAgreements(names if len(names) > 1 else ())
         self._by_group = GroupAgreements(groups)
         self._reader = metric
@@ -190,6 +202,7 @@ class _Accumulator:
         self._by_class = ClassAccumulator() if metric is not None and metric.name == "top1" else None
         self._answers = answers
         self._kept = KeptTally(answers.score_min) if answers else None
+        self._ranks = RankAgreement() if ranks else None
         self._agreement = AgreementAccumulator()
         self._largest_difference = 0.0
         self._non_finite = 0
@@ -205,6 +218,8 @@ class _Accumulator:
         if len(self._names) > 1:
             self._by_output.add(outputs, expected, scored=scored)
         self._by_group.add(outputs, grouped)
+        if self._ranks is not None:
+            self._ranks.add(outputs, expected, grouped.samples)
         if self._reader is not None:
             self._read = self._reader.read_outputs(expected)
         self._largest_difference = max(self._largest_difference, relative_difference(outputs, expected))
@@ -223,18 +238,29 @@ class _Accumulator:
         return SessionFigures(
             metric=self._metric.figure() if self._metric else None,
             change=change,
-            agreement=self._agreement.figure(),
+            agreement=self._whole(),
             largest_difference=self._largest_difference,
             non_finite=self._non_finite,
             classes=self._by_class.figure() if self._by_class else None,
             broken=lost,
             kept=self._kept.figure() if self._kept else None,
-            by_output=self._by_output.figures(),
+            rank_correlation=self._ranks.figure() if self._ranks else None,
+            by_output={
+                name: self._groups.of_whole(agreement, name, self._by_output.error_squares(name))
+                for name, agreement in self._by_output.figures().items()
+            },
             by_group=self._by_group.figures(),
             unread=()
             if self._read is None
             else tuple(name for place, name in enumerate(self._names) if place not in self._read),
         )
+
+    def _whole(self) -> Agreement:
+        """Return the agreement over all outputs; of a single one, with what depends on the input."""
+        found = self._agreement.figure()
+        if len(self._names) != 1:
+            return found
+        return self._groups.of_whole(found, self._names[0], self._agreement.error_squares)
 
 
 def relative_difference(outputs: Sequence[Any], expected: Sequence[Any]) -> float:

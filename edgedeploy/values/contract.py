@@ -43,6 +43,8 @@ class ContractData(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     metric: str = "top1"
     preprocessing: dict[str, Any] = {}
     """Of both datasets, where their own tables do not say otherwise."""
+    embed_preprocessing: bool = False
+    """What is declared for pictures goes into the model when it is compiled: on devices it takes pictures."""
     head: Head | None = None
     """What turns the model's outputs into answers, for metrics that need it; of both datasets, where their own tables
     name none."""

@@ -38,6 +38,9 @@ class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     task: Task | Literal[""] = ""
     class_names: tuple[str, ...] = ()
     """In the order of the model's classes; empty: as the data has them."""
+    class_ids_from: int | None = None
+    """Of COCO: a class's number is its category's id minus this. 1: as TensorFlow's detectors have it, 0:
+    torchvision's; None: categories are numbered in the order of their ids, without gaps, as ultralytics does."""
     inputs: dict[str, tuple[str, ...]] = {}
     """Of tables: for each input of the model, the columns that it takes."""
     label_columns: tuple[str, ...] = ()

@@ -60,6 +60,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     """Of the metric, from the float model's."""
     kept: AnswersKept | None = None
     """Of the float model's detections, pixels or text; None where no head is declared, or it finds none."""
+    rank_correlation: float | None = None
+    """Of embeddings and series, by the task of the data: with the float model's order of the samples, in [-1, 1]."""
     classes: ByClass | None = None
     """Against the float model; None unless the metric is top1, and on an emulated board."""
     broken: Broken | None = None

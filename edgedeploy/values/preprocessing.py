@@ -44,16 +44,22 @@ class ImagePreprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 class EmbeddedPreprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Preprocessing that is inside a model: its input takes pictures, uint8, shape (batch, height, width, channels),
-    the channels red, green and blue, or one of gray."""
+    three of color or one of gray."""
 
     declared: ImagePreprocessing
     """What is done in all, its preset written out for this model."""
+    picture_color: Literal["rgb", "bgr"] = "rgb"
+    """The order of colors in the pictures that the input takes; where they are gray, no matter."""
     resizes: bool
     """The input takes pictures as they are decoded; without, they come resized, padded and cropped, and all that is
     left (scale, mean, std, layout, the order of colors) is inside."""
     height: int
     """Of what the rest of the model takes; boxes, points and masks are in pixels of it."""
     width: int
+    dtype: str = "float32"
+    """Of what the rest of the model takes."""
+    shape: tuple[int | str, ...] = ()
+    """Of that: as the input's was before."""
     absorbed: tuple[Literal["scale", "mean", "color"], ...] = ()
     """What is done by the weights of the first convolution, not by operators of its own."""
     outside: str = ""
@@ -62,6 +68,11 @@ class EmbeddedPreprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """The largest found between what is done inside and what is declared, in levels of 255."""
     answer_difference: float = 0.0
     """The largest found between the answers: Euclidean norm of the difference over that of the output."""
+
+    @property
+    def swaps(self) -> bool:
+        """Whether the pictures have their colors in another order than what is declared is made of."""
+        return self.declared.color not in ("gray", self.picture_color)
 
 
 class AudioPreprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -160,7 +160,8 @@ class Agreement(Struct, frozen=True, kw_only=True):
     boxes that are left, the length of a text): no answer matches there, and no element is compared."""
     deviation_sqnr_db: float | None = None
     """As `sqnr_db`, with what of the reference depends on the input in place of all of it: Σ (reference - its mean over
-    samples, element by element)² / Σ error². A constant has 0. Of groups of channels only; None without an error."""
+    samples, element by element)² / Σ error². A constant has 0. None without an error, over several
+    outputs together, and where samples are too few or too much alike to tell."""
     drift_share: float | None = None
     """Of the error's power, what is one shift of a channel for all samples and places, in [0, 1]: of noise a little, of
     boxes that all lie too far to the right all. Of groups of channels only; None without an error too."""

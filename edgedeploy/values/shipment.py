@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from edgedeploy.values.contract import Outcome, Verdict
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.measurement import Measurement
+from edgedeploy.values.preprocessing import EmbeddedPreprocessing
 from edgedeploy.values.profile import Profile
 from edgedeploy.values.sample_preview import SamplePreview
 
@@ -34,6 +37,10 @@ class ShippedBundle(Struct, frozen=True, kw_only=True):
     """Empty in files of earlier versions."""
     chosen: str = ""
     """Why it was this backend, where edgedeploy chose; empty where the user did, and in files of earlier versions."""
+    preprocessing: dict[str, Any] = {}
+    """What is done to samples before the model sees them: the keys of `[preprocessing]`."""
+    embedded: EmbeddedPreprocessing | None = None
+    """What of it is inside the model; None: nothing."""
 
 
 class ShippedRelease(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import hashlib
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from wild.sounds import RATE
@@ -21,7 +22,7 @@ _WORDS = "zero one two three four five six seven eight nine".split()
 _ALPHABET = " " + "".join(sorted(set("".join(_WORDS))))
 _SECONDS, _BANDS, _HOP = 3.0, 40, 320
 _TRAINED, _CALIBRATION, _EVALUATION = 2500, 100, 300
-_PREPROCESSING = {
+_PREPROCESSING: dict[str, Any] = {
     "rate_hz": RATE,
     "duration_s": _SECONDS,
     "features": "log-mel",

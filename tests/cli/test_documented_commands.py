@@ -33,6 +33,7 @@ NOT_RUN = {
     "edgedeploy gate ": "boots a board: tests/emulated/test_gate.py runs it",
     "edgedeploy trend ": "reads a git repository: tests/workflows/test_trend.py",
     "edgedeploy baseline save baseline.json edgedeploy-gate/": "takes what a gate wrote: tests/emulated/test_gate.py",
+    "edgedeploy ship pictures.toml ": "goes to somebody's board: tests/emulated/test_tasks.py goes this way",
     "uv tool install ": "installs packages: scripts/release",
     "edgedeploy board up ": "boots a board: tests/emulated/test_board.py",
     "edgedeploy board down ": "there is no such board here: tests/emulated/test_board.py",

@@ -38,8 +38,9 @@ def test_json_lines_keep_their_types(tmp_path: Path) -> None:
         ("a.csv", b"file\n\xff\n", "line 2: not UTF-8"),
         ("a.csv", b'file\n"open\n', "line 2: no CSV"),
         ("a.jsonl", b'{"a": 1}\n{"a": \n', "line 2: no JSON"),
-        ("a.jsonl", b"[1]\n", "line 1: no JSON object"),
-        ("a.jsonl", b"[" * 100_000, "line 1: no JSON"),
+        ("a.jsonl", b"1\n", "line 1: no JSON object"),
+        ("a.json", b'[\n{"a": 1}]\n', "line 1: a list begins here"),
+        ("a.jsonl", b'{"a": ' + b"[" * 100_000, "line 1: no JSON"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
@@ -62,11 +63,27 @@ def test_files_stay_inside_the_folder(tmp_path: Path) -> None:
     (data / "in.wav").touch()
     (tmp_path / "out.wav").touch()
     (data / "link.wav").symlink_to(tmp_path / "out.wav")
-    assert manifest.sample_path("in.wav", data, "row") == data / "in.wav"
-    assert manifest.sample_path(str(tmp_path / "out.wav"), data, "row") == tmp_path / "out.wav"
-    for named in ("../out.wav", "link.wav", "", "no.wav", "a\0b", str(tmp_path), "/dev/zero", "x" * 5000):
+    (data / "sub").mkdir()
+    (data / "way-out").symlink_to(tmp_path)
+    folder = manifest.SampleFolder(data)
+    assert folder.path("in.wav", "row") == folder.path("sub/../in.wav", "row") == data / "in.wav"
+    assert folder.path(str(tmp_path / "out.wav"), "row") == tmp_path / "out.wav"
+    for named in (
+        "../out.wav",
+        "link.wav",
+        "way-out/out.wav",
+        "sub/../../out.wav",
+        "..",
+        "sub/..",
+        "",
+        "no.wav",
+        "a\0b",
+        str(tmp_path),
+        "/dev/zero",
+        "x" * 5000,
+    ):
         with pytest.raises(DatasetError, match=r"^row"):
-            manifest.sample_path(named, data, "row")
+            folder.path(named, "row")
 
 
 @given(st.binary(max_size=200), st.sampled_from(["a.csv", "a.jsonl"]))

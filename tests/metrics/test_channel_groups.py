@@ -143,12 +143,12 @@ def test_what_does_not_depend_on_the_input_is_no_signal(rng, declared):
     expected = np.concatenate(
         (np.repeat(rng.uniform(50, 300, (1, 4, 200)), 8, axis=0), rng.beta(0.05, 4, (8, 3, 200))), axis=1
     ).astype(np.float32)
-    expected[:, :4] += rng.normal(0, 3, (8, 4, 200))
+    expected[:, :4] += rng.normal(0, 10, (8, 4, 200))
     found = expected.copy()
     found[:, :4] = expected[:, :4].mean(axis=0)
     figures = groups_of(found, expected, None if declared is None else lambda shapes: declared)
     boxes = next(iter(figures.values()))
-    assert boxes.sqnr_db > 30
+    assert boxes.sqnr_db > 20
     assert boxes.deviation_sqnr_db == pytest.approx(0.0, abs=1e-3)
 
 

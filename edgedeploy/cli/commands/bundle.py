@@ -150,12 +150,16 @@ def bundle_table(bundle: Bundle) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
+    from edgedeploy.report.content.preprocessing import preprocessing_in_words
+
     manifest = bundle.manifest
     source = "unknown: the model has no evidence file"
     if manifest.source:
         smaller = 1 - manifest.model.size_bytes / manifest.source.size_bytes
         source = f"{manifest.source.recipe}, {smaller:.1%} smaller than the float model"
     runtime = manifest.runtime
+    inside = next((each.preprocessing for each in manifest.model.inputs if each.preprocessing is not None), None)
+    prepared = preprocessing_in_words(manifest.preprocessing, inside)
     packages = ", ".join(f"{package} {version}" for package, version in runtime.packages.items())
     rows = {
         "bundle": str(bundle.path),
@@ -168,7 +172,7 @@ def bundle_table(bundle: Bundle) -> RenderableType:
         or "none: the program needs no runtime",
         "settings": ", ".join(f"{name} {_plain(value)}" for name, value in runtime.settings.items()) or "none",
         "needs": _needs(bundle),
-        **({"preprocessing": _preprocessing(bundle)} if manifest.preprocessing else {}),
+        **({"preprocessing": prepared} if prepared else {}),
         "golden": f"{manifest.golden_samples} samples",
         "size": f"{bytes_in_words(bundle.size_bytes)} in {len(manifest.files) + 1} files",
         "sha256": bundle.sha256,
@@ -179,22 +183,6 @@ def bundle_table(bundle: Bundle) -> RenderableType:
     for key, value in rows.items():
         table.add_row(key, Text(value))
     return table
-
-
-def _preprocessing(bundle: Bundle) -> str:
-    declared = bundle.manifest.preprocessing
-    shown = (("preset", ""), ("resize", ""), ("size", ""), ("crop", "crop "), ("color", ""), ("features", ""))
-    parts = [f"{words}{_extents(declared[key])}" for key, words in shown if declared.get(key)]
-    inside = [each.preprocessing for each in bundle.manifest.model.inputs if each.preprocessing is not None]
-    if not inside:
-        return f"{', '.join(parts)}; by the application"
-    where = "inside the model" if inside[0].resizes else f"inside the model but resizing ({inside[0].outside})"
-    off = f"{inside[0].input_difference:g} of 255 levels off at most, answers {inside[0].answer_difference:.2%}"
-    return f"{', '.join(parts)}; {where}: {off}"
-
-
-def _extents(value: object) -> str:
-    return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _where(bundle: Bundle) -> str:

@@ -83,14 +83,14 @@ def _picture_size(
     "declared",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A data.toml whose table [preprocessing] says what is done to pictures before the model sees them. The bundle "
-    "records it.",
+    help="A data.toml whose table [preprocessing] says what is done to samples before the model sees them. The bundle "
+    "records it. Default: what DATA or the contract declares.",
 )
 @click.option(
     "--embed-preprocessing",
     "embed",
     is_flag=True,
-    help="Put that into the model: it takes pictures then (bytes, batch x height x width x channels, red first).",
+    help="Put that into the model: it takes pictures then (bytes, batch x height x width x channels).",
 )
 @click.option(
     "--picture-size",
@@ -99,6 +99,13 @@ def _picture_size(
     callback=_picture_size,
     help="Of the pictures that the model takes with --embed-preprocessing: any; one size; or that of the model, and "
     "your application resizes. Default: any, for backends that take dynamic shapes.",
+)
+@click.option(
+    "--picture-color",
+    type=click.Choice(["rgb", "bgr"]),
+    default="rgb",
+    show_default=True,
+    help="The order of colors in them: bgr for frames as OpenCV gives them.",
 )
 @click.option(
     "-o",
@@ -121,6 +128,7 @@ def command(
     declared: Path | None,
     embed: bool,
     pictures: tuple[int, int] | Literal["any", "model"] | None,
+    picture_color: Literal["rgb", "bgr"],
     output: Path,
     out: Output,
 ) -> int:
@@ -131,11 +139,12 @@ def command(
     from edgedeploy import api
     from edgedeploy.cli.commands.bundle import bundle_table
 
-    if (embed or pictures is not None) and declared is None:
-        raise click.UsageError("--embed-preprocessing and --picture-size need --preprocessing FILE: what is done")
-    if pictures is not None and not embed:
-        raise click.UsageError("--picture-size is of the pictures that a model with --embed-preprocessing takes")
     handed_over = api.load_contract(contract) if contract else None
+    embed = embed or (handed_over is not None and handed_over.data.embed_preprocessing)
+    if (pictures is not None or picture_color != "rgb") and not embed:
+        raise click.UsageError(
+            "--picture-size and --picture-color are of what a model with --embed-preprocessing takes"
+        )
     if handed_over is not None:
         name, version = name or handed_over.model.name, version or handed_over.model.version
     bundle = api.compile(
@@ -151,6 +160,7 @@ def command(
         preprocessing=api.declared_preprocessing(declared) if declared else {},
         embed=embed,
         pictures=pictures,
+        picture_color=picture_color,
         progress=out,
     )
     out.result(bundle, bundle_table(bundle))

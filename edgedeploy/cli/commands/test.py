@@ -99,7 +99,8 @@ def command(
     Exits 1 when the device differs too much from the host: its metric is lower by more than --max-drop, or less than
     --min-agreement of the answers are the same. Every output is judged by itself. Answers are compared of outputs that
     hold class scores: the metric reads them, or each sample's elements are a distribution. For all other outputs,
-    --min-sqnr-db takes the place of --min-agreement.
+    --min-sqnr-db takes the place of --min-agreement. Channels of an output that mean something else, such as boxes and
+    scores, are judged by themselves, and need 10 dB; where a head is declared, 95 % of the detections must be kept.
     """
     from edgedeploy import api
     from edgedeploy.report.terminal.measurement import measurement_tables

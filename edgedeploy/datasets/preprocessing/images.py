@@ -61,6 +61,8 @@ def laid_out(pixels: np.ndarray, preprocessing: ImagePreprocessing, tensor: Tens
 def _for_embedded(pixels: np.ndarray, embedded: EmbeddedPreprocessing, tensor: TensorFacts) -> PreparedPicture:
     steps = plan(pixels.shape[0], pixels.shape[1], embedded.declared, (embedded.height, embedded.width))
     values = pixels if embedded.resizes else fitted(pixels, steps, embedded.declared)
+    if embedded.swaps:
+        values = values[..., ::-1]
     wanted = tensor.shape[1:3]
     if any(isinstance(want, int) and want != have for want, have in zip(wanted, values.shape[:2], strict=True)):
         raise DatasetError(

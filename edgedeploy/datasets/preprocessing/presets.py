@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from edgedeploy.datasets.preprocessing.layout import picture_size
 from edgedeploy.foundation.errors import DatasetError, UnknownNameError
@@ -100,7 +100,7 @@ def resolve(table: Mapping[str, Any], tensor: TensorFacts | None = None) -> Imag
 
 
 def _inside(table: Mapping[str, Any], name: str, embedded: EmbeddedPreprocessing) -> ImagePreprocessing:
-    """Return what is inside a model, which a table may repeat and not contradict; the pictures come red first."""
+    """Return what is inside a model, which a table may repeat and not contradict."""
     inside, size = embedded.declared, (embedded.height, embedded.width)
     if table:
         channels = 1 if inside.color == "gray" else 3
@@ -119,7 +119,7 @@ def _inside(table: Mapping[str, Any], name: str, embedded: EmbeddedPreprocessing
                 why=f"the model was compiled with {key} = {getattr(inside, key)!r}",
                 hint="correct the data's table, or compile the model again with that",
             )
-    return structs.replace(inside, color="gray" if inside.color == "gray" else "rgb")
+    return inside
 
 
 def _value(declared: ImagePreprocessing, key: str, size: tuple[int, int]) -> Any:

@@ -17,12 +17,12 @@ from edgedeploy.datasets.class_labels import read_number
 from edgedeploy.datasets.manifest import (
     ManifestRow,
     OnBroken,
+    SampleFolder,
     header,
     is_json_lines,
     pass_over,
     refuse,
     rows,
-    sample_path,
 )
 from edgedeploy.datasets.reader import DataReader
 from edgedeploy.datasets.sound.recordings import LabelKind, Recording, Recordings
@@ -61,9 +61,10 @@ class AudioManifest(Recordings):
         self._listed()
 
     def recordings(self, broken: OnBroken) -> Iterator[Recording]:
+        folder = SampleFolder(self._folder)
         for row in rows(self._manifest, broken):
             try:
-                found = self._recording(row)
+                found = self._recording(row, folder)
             except DatasetError as error:
                 broken(error)
             else:
@@ -73,10 +74,10 @@ class AudioManifest(Recordings):
         yield sha256_file(self._manifest)
         yield from super().digests()
 
-    def _recording(self, row: ManifestRow) -> Recording:
+    def _recording(self, row: ManifestRow, folder: SampleFolder) -> Recording:
         where = f"{self._manifest}, line {row.line}"
         named = row.fields.get(self._file_key)
-        path = sample_path(named, self._folder, where)
+        path = folder.path(named, where)
         return Recording(
             path=path, name=str(named), where=where, label=self._label_of(row, where), part=_part(row.fields, where)
         )

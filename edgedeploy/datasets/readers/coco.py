@@ -13,7 +13,7 @@ import numpy as np
 from edgedeploy.datasets.base import Dataset
 from edgedeploy.datasets.class_numbers import ClassNumbers
 from edgedeploy.datasets.compact_names import CompactNames
-from edgedeploy.datasets.labels.coco import CocoFile, CocoTable, load_coco
+from edgedeploy.datasets.labels.coco import CocoCategory, CocoFile, CocoTable, load_coco
 from edgedeploy.datasets.labels.objects import MarkedObjects, check_size, seen_objects
 from edgedeploy.datasets.picture_dataset import PictureDataset
 from edgedeploy.datasets.picture_files import first_names, inside
@@ -30,6 +30,7 @@ _START_BYTES = 4096
 _KEYS = (b'"images"', b'"annotations"', b'"licenses"', b'"info"', b'"categories"')
 _ANNOTATIONS = "annotations"
 _TRIED_NAMES = 20
+_MOST_CLASSES = 100_000
 
 
 class CocoPictures(ManyLabels):
@@ -98,9 +99,24 @@ class CocoPictures(ManyLabels):
 def _classes(found: CocoFile, source: DataSource, where: Path) -> tuple[tuple[str, ...], dict[int, int]]:
     """Return the names of the classes, and the number of each category."""
     categories = sorted(found.categories, key=lambda category: category.id)
+    if source.class_ids_from is not None:
+        return _by_id(categories, source.class_ids_from, where)
     classes = ClassNumbers(source.class_names or [category.name for category in categories], str(where))
     known = set(classes.names)
     return classes.names, {each.id: classes.of(each.name, str(where)) for each in categories if each.name in known}
+
+
+def _by_id(categories: Sequence[CocoCategory], begin: int, where: Path) -> tuple[tuple[str, ...], dict[int, int]]:
+    """Return names and numbers of classes that keep the gaps between the ids of categories."""
+    numbers = {each.id: each.id - begin for each in categories}
+    if not all(0 <= number < _MOST_CLASSES for number in numbers.values()):
+        raise DatasetError(
+            f"{where}: category ids from {min(numbers)} to {max(numbers)}, and class_ids_from is {begin}",
+            why=f"numbers of classes are from 0 to {_MOST_CLASSES - 1:,}",
+            hint="set class_ids_from to the smallest id, or leave it out: ids are then numbered in their order",
+        )
+    names = {numbers[each.id]: each.name for each in categories}
+    return tuple(names.get(number, "") for number in range(max(numbers.values(), default=-1) + 1)), numbers
 
 
 def _picture_folder(folder: Path, annotations: Path, split: str, names: CompactNames) -> Path:

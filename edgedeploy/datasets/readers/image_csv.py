@@ -14,7 +14,8 @@ from msgspec import Struct
 from edgedeploy.datasets.base import Dataset
 from edgedeploy.datasets.class_numbers import ClassNumbers
 from edgedeploy.datasets.compact_names import CompactNames
-from edgedeploy.datasets.csv_rows import csv_rows
+from edgedeploy.datasets.manifest import cells
+from edgedeploy.datasets.pairs import with_suffixes
 from edgedeploy.datasets.picture_dataset import PictureDataset
 from edgedeploy.datasets.picture_files import inside, is_picture
 from edgedeploy.datasets.picture_set import PictureSet
@@ -26,7 +27,20 @@ from edgedeploy.values.model import TensorFacts
 from edgedeploy.values.preprocessing import ImagePreprocessing
 
 _MANIFESTS = ("labels.csv", "metadata.csv", "annotations.csv")
-_FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_path", "path", "filepath", "picture", "img")
+_FILE_COLUMNS = (
+    "file",
+    "filename",
+    "file_name",
+    "image",
+    "image_path",
+    "path",
+    "filepath",
+    "picture",
+    "img",
+    "image_name",
+    "image_id",
+    "id",
+)
 _LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "y", "score", "value", "labels")
 _MOST_CLASSES = 1_000_000
 """More than any model tells apart; numbers over it are ids."""
@@ -55,6 +69,9 @@ class ListedPictures(PictureSet):
             self._width = len(labels)
             for text in labels:
                 texts.append(text)
+        if len(self._names) and "." not in self._names[0]:
+            # Ids, as Kaggle's lists have them: the files are called so, with an ending.
+            self._names = CompactNames(with_suffixes(folder, self._names))
         if (twice := self._names.twice()) is not None:
             raise DatasetError(f"{manifest} lists {twice!r} twice", hint="keep one row for each picture")
         self._labels = self._read(texts, source)
@@ -129,7 +146,7 @@ def _class(classes: ClassNumbers, text: str, where: str) -> int:
 def _labeled(manifest: Path, wanted: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:
     """Yield line, file and labels of each row."""
     columns = None
-    for line, row in csv_rows(manifest):
+    for line, row in cells(manifest):
         if columns is None:
             columns = _columns(manifest, row, wanted)
             if columns.has_header:
@@ -188,7 +205,7 @@ def _recognize(path: Path, source: DataSource) -> str:
     if found is None or not found[0].is_file():
         return ""
     try:
-        rows = [row for _, (_, row) in zip(range(2), csv_rows(found[0]), strict=False)]
+        rows = [row for _, (_, row) in zip(range(2), cells(found[0]), strict=False)]
     except EdgedeployError:
         return ""
     return f"{found[0].name} lists pictures" if any(is_picture(field) for row in rows for field in row) else ""

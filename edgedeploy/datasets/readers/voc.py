@@ -15,7 +15,7 @@ from edgedeploy.datasets.labels.objects import MarkedObjects, check_size, seen_o
 from edgedeploy.datasets.labels.voc_xml import read_voc
 from edgedeploy.datasets.pairs import with_suffixes
 from edgedeploy.datasets.picture_dataset import PictureDataset
-from edgedeploy.datasets.picture_files import first_names, pictures_below
+from edgedeploy.datasets.picture_files import first_names, has_pictures, pictures_below
 from edgedeploy.datasets.picture_set import ManyLabels
 from edgedeploy.datasets.preprocessing.images import PreparedPicture
 from edgedeploy.datasets.reader import DataReader
@@ -111,12 +111,19 @@ def _found(path: Path, source: DataSource) -> tuple[Path, Path] | None:
     folder = path / source.split if source.split and (path / source.split).is_dir() else path
     pictures = next((folder / name for name in _PICTURE_FOLDERS if (folder / name).is_dir()), None)
     annotations = next((folder / name for name in (_ANNOTATIONS, "annotations") if (folder / name).is_dir()), None)
-    return None if pictures is None or annotations is None else (pictures, annotations)
+    if pictures is not None and annotations is not None:
+        return pictures, annotations
+    # As labelImg saves them: side by side.
+    return (folder, folder) if has_pictures(folder) and _has_xml(folder) else None
+
+
+def _has_xml(folder: Path) -> bool:
+    return any(name.endswith(".xml") for name in first_names(folder))
 
 
 def _recognize(path: Path, source: DataSource) -> str:
     found = _found(path, source)
-    if found is not None and any(name.endswith(".xml") for name in first_names(found[1])):
+    if found is not None and _has_xml(found[1]):
         return f"it has pictures in {found[0].name}/ and XML in {found[1].name}/, as Pascal VOC"
     return ""
 

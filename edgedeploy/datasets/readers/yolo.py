@@ -34,6 +34,7 @@ from edgedeploy.values.model import TensorFacts
 from edgedeploy.values.preprocessing import ImagePreprocessing
 
 _YAMLS = ("data.yaml", "data.yml", "dataset.yaml")
+_CLASSES = "classes.txt"
 _JUDGING = ("val", "test", "train")
 """The part that is taken where none is declared: the first of these that there is."""
 _TASKS: dict[Task, str] = {"detection": "boxes", "instance-segmentation": "polygons", "keypoints": "poses"}
@@ -64,9 +65,7 @@ class YoloPictures(ManyLabels):
         if not self.is_listed_by_others:
             for place in places:
                 _check_orphans(place)
-        self.has_labels = any(_label_file(place / "a.jpg").parent.is_dir() for place in places if place.is_dir()) or (
-            self.is_listed_by_others and any(self._label_of(place).is_file() for place in range(len(self)))
-        )
+        self.has_labels = any(self._label_of(place).is_file() for place in range(len(self)))
 
     def __len__(self) -> int:
         return len(self._names)
@@ -138,7 +137,7 @@ def _texts_below(folder: Path, prefix: str = "") -> Iterator[str]:
         for entry in entries:
             if entry.is_dir():
                 yield from _texts_below(Path(entry.path), f"{prefix}{entry.name}/")
-            elif entry.name.endswith(".txt") and entry.name != "classes.txt":
+            elif entry.name.endswith(".txt") and entry.name != _CLASSES:
                 yield f"{prefix}{entry.name[:-4]}"
 
 
@@ -158,6 +157,8 @@ def _recognize(path: Path, source: DataSource) -> str:
         texts = [name for name in first_names(path / "labels") if name.endswith(".txt")]
         if texts or any((path / "labels" / name).is_dir() for name in first_names(path / "labels")):
             return "it has images/ and labels/ with text files, as YOLO's datasets"
+    if path.is_dir() and not source.labels and (path / _CLASSES).is_file() and has_pictures(path):
+        return f"it has pictures, a text file beside each, and {_CLASSES}"
     return ""
 
 
@@ -167,8 +168,8 @@ def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Data
     yaml = _yaml_of(path, source)
     if yaml is not None:
         declared = load_yolo_yaml(yaml)
-    elif source.class_names and path.is_dir():
-        declared = YoloYaml(path=path / _YAMLS[0], root=path, names=source.class_names, parts=_parts(path))
+    elif path.is_dir() and (names := source.class_names or _listed_classes(path)):
+        declared = YoloYaml(path=path / _YAMLS[0], root=path, names=names, parts=_parts(path))
     else:
         raise InvalidFileError(
             f"{path} has no {_YAMLS[0]}",
@@ -191,11 +192,18 @@ def _open(source: DataSource, path: Path, inputs: Sequence[TensorFacts]) -> Data
     return PictureDataset(source, YoloPictures(declared, declared.parts[split], task, source), inputs, task)
 
 
+def _listed_classes(folder: Path) -> tuple[str, ...]:
+    """Return the names of classes that labelImg and CVAT save beside labels; none where they did not."""
+    file = next((place / _CLASSES for place in (folder, folder / "labels") if (place / _CLASSES).is_file()), None)
+    return () if file is None else tuple(_listed(file))
+
+
 def _parts(folder: Path) -> dict[str, tuple[Path, ...]]:
     """Find the parts of a dataset that has no `data.yaml`: `images/val`, or all of `images`."""
     images = folder / "images"
     if not images.is_dir():
-        return {}
+        # As labelImg saves them: side by side.
+        return {"val": (folder,)} if has_pictures(folder) else {}
     parts: dict[str, tuple[Path, ...]] = {name: (images / name,) for name in folders_in(images)}
     return parts if parts and not has_pictures(images) else {"val": (images,)}
 

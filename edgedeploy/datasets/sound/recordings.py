@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ _HEADERS_READ = 2000
 """When the data is opened, to say which rates there are: a header takes some 0.1 ms."""
 
 _HASHES_KEPT = 1024
+_CUT_UNSEEN_S = 0.05
+"""Of what is cut from a recording: nobody speaks a word in it."""
 
 
 class Recording(Struct, frozen=True, kw_only=True):
@@ -82,7 +85,7 @@ class Recordings(PreparedSamples):
             yield from super().chosen(places)
             return
         wanted = frozenset(places)
-        for place, each in enumerate(self.recordings(refuse)):
+        for place, each in enumerate(itertools.islice(self.recordings(refuse), max(wanted, default=-1) + 1)):
             if place in wanted:
                 yield self._sample([self._checked(self._prepare(each))])
 
@@ -98,14 +101,16 @@ class Recordings(PreparedSamples):
     def _listed(self) -> None:
         """Go through all recordings: their labels, and the headers of the first."""
         rates: dict[int, int] = {}
-        count = 0
+        count = longer = 0
+        most_s = self._preprocessing.duration_s or math.inf
         broken: OnBroken = pass_over if self._source.skip_broken else refuse
         for each in self.recordings(broken):
             try:
                 self._observe(each)
                 if count < _HEADERS_READ:
-                    rate_hz = sound_facts(each.path).rate_hz
-                    rates[rate_hz] = rates.get(rate_hz, 0) + 1
+                    facts = sound_facts(each.path)
+                    rates[facts.rate_hz] = rates.get(facts.rate_hz, 0) + 1
+                    longer += each.part.duration_s(facts) > most_s + _CUT_UNSEEN_S
             except (DatasetError, InvalidFileError) as error:
                 broken(error)
                 continue
@@ -118,7 +123,11 @@ class Recordings(PreparedSamples):
                 raise DatasetError(f"{self.spec}: the labels of its spans are no classes")
         if self._classes.is_named:
             self.class_names = self._classes.names
-        self.notes = (*self._classes.notes, *self._rates_said(rates, count))
+        looked_at = f"{count:,}" if count <= _HEADERS_READ else f"the first {_HEADERS_READ:,}"
+        self.notes = (*self._classes.notes, *self._rates_said(rates, looked_at))
+        if longer:
+            cut = f"{longer:,} of {looked_at} recordings are longer than {most_s:g} s, and are cut there"
+            self.notes = (*self.notes, cut)
         self._ready(count)
 
     def _observe(self, each: Recording) -> None:
@@ -128,11 +137,10 @@ class Recordings(PreparedSamples):
             for span in each.label:
                 self._classes.observe(span.label, each.where)
 
-    def _rates_said(self, rates: Mapping[int, int], count: int) -> Iterator[str]:
+    def _rates_said(self, rates: Mapping[int, int], looked_at: str) -> Iterator[str]:
         wanted = self._preprocessing.rate_hz
         others = sorted(rate_hz for rate_hz in rates if rate_hz != wanted)
         if others:
-            looked_at = f"{count:,}" if count <= _HEADERS_READ else f"the first {_HEADERS_READ:,}"
             number = sum(rates[rate_hz] for rate_hz in others)
             found = ", ".join(f"{rate_hz:,}" for rate_hz in others[:5])
             yield f"{number:,} of {looked_at} recordings have {found} Hz, and are resampled to {wanted:,} Hz"

@@ -55,6 +55,11 @@ class SoundPart(Struct, frozen=True):
     end_s: float | None = None
     """None: its end."""
 
+    def duration_s(self, facts: SoundFacts) -> float:
+        """Return how long it is, in a recording with this header."""
+        end_s = facts.duration_s if self.end_s is None else min(self.end_s, facts.duration_s)
+        return end_s - self.begin_s
+
 
 WHOLE = SoundPart()
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 
+from edgedeploy.datasets.quantized import as_input, is_quantized
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.values.model import TensorFacts
 from edgedeploy.values.preprocessing import AudioPreprocessing
@@ -40,13 +41,13 @@ def sound_inputs(spec: str, inputs: Sequence[TensorFacts]) -> SoundInputs:
     """Tell the inputs of a model of sound apart.
 
     Raises:
-        DatasetError: there is not one of floats (or int16) for the recording, or one that is not known.
+        DatasetError: there is not one of floats (or int16, or quantized) for the recording, or one that is not known.
     """
     whole = [facts for facts in inputs if facts.dtype in ("int32", "int64")]
     lengths = tuple(facts for facts in whole if len(facts.shape) == 1)
     rates = tuple(facts for facts in whole if not facts.shape)
     others = [facts for facts in inputs if facts not in (*lengths, *rates)]
-    if len(others) != 1 or others[0].dtype not in (*_FLOATS, "int16"):
+    if len(others) != 1 or not (others[0].dtype in (*_FLOATS, "int16") or is_quantized(others[0])):
         listed = ", ".join(f"{facts.name!r} {facts.dtype}" for facts in inputs)
         raise DatasetError(
             f"{spec}: the model's inputs are not those of a model of sound",
@@ -57,8 +58,8 @@ def sound_inputs(spec: str, inputs: Sequence[TensorFacts]) -> SoundInputs:
 
 
 def _typed(values: np.ndarray, facts: TensorFacts) -> np.ndarray:
-    if facts.dtype != "int16":
-        return values.astype(facts.dtype)
+    if facts.dtype != "int16" or is_quantized(facts):
+        return as_input(values, facts)
     scaled: np.ndarray = np.clip(np.rint(values * _INT16_SCALE), -_INT16_SCALE, _INT16_SCALE - 1)
     return scaled.astype(np.int16)
 

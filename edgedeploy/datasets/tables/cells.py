@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgedeploy.datasets.class_labels import read_number
+from edgedeploy.datasets.quantized import is_quantized
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.inference.element_types import TEXT, travels
 from edgedeploy.values.model import TensorFacts
@@ -38,8 +39,9 @@ class ColumnCells:
         self._scaled = column in preprocessing.mean or column in preprocessing.std
         if facts.dtype != TEXT:
             dtype = np.dtype(facts.dtype)
-            self._limits = _limits(dtype)
-            self._float = dtype.kind == "f"
+            self._float = dtype.kind == "f" or is_quantized(facts)
+            # What is quantized saturates, as it does on the device.
+            self._limits = (-math.inf, math.inf) if is_quantized(facts) else _limits(dtype)
             if self._scaled and not self._float:
                 raise DatasetError(f"[preprocessing] scales the column {column!r}, and its input takes {facts.dtype}")
         self._plain = facts.dtype != TEXT and self._float and not self._scaled and self._categories is None

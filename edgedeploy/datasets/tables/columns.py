@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from edgedeploy.datasets.fit import extents, is_dynamic
+from edgedeploy.datasets.quantized import as_input, is_quantized
 from edgedeploy.datasets.tables.cells import ColumnCells
 from edgedeploy.foundation.errors import DatasetError
 from edgedeploy.foundation.suggest import did_you_mean
@@ -35,9 +36,11 @@ class InputColumns(Struct, frozen=True, kw_only=True):
         if self.facts.dtype == TEXT:
             return np.array(found, dtype=object)
         if len(found) == 1 and isinstance(found[0], np.ndarray):
-            return found[0].astype(self.facts.dtype)
+            return as_input(found[0], self.facts)
         if nested := next((i for i, each in enumerate(found) if isinstance(each, np.ndarray)), None):
             raise DatasetError(f"{where}, column {self.cells[nested].column!r}: a list, beside other columns")
+        if is_quantized(self.facts):
+            return as_input(np.array(found), self.facts)
         return np.array(found, dtype=self.facts.dtype)
 
 

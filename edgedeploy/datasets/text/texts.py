@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,8 @@ from edgedeploy.values.preprocessing import TextPreprocessing
 TEXT_KEY, PAIR_KEY, LABEL_KEY, QUERY_KEY, POSITIVE_KEY = "text", "pair", "label", "query", "positive"
 TextKind = Literal["class", "next tokens", "pairs", ""]
 _TASKS: Mapping[str, Task] = {"class": "text", "": "text", "next tokens": "language-model", "pairs": "embedding"}
+_TOKENIZED = 200
+"""Texts, when the data is opened, to say how many are cut; they take some 10 ms."""
 
 
 class Texts(PreparedSamples):
@@ -44,7 +47,7 @@ class Texts(PreparedSamples):
             raise DatasetError(f"{source.path}: the model takes text itself, and no tokens are there to follow")
         self._classes = ClassLabels(source.class_names)
         count = self._look()
-        self.notes = self._classes.notes
+        self.notes = (*self._classes.notes, *self._cut_said())
         if self._classes.is_named:
             self.class_names = self._classes.names
         self._ready(count * (2 if self._kind == "pairs" else 1))
@@ -102,6 +105,22 @@ class Texts(PreparedSamples):
         if self._kind == "class":
             self._classes.decide(self.spec)
         return count
+
+    def _cut_said(self) -> Iterator[str]:
+        """Say how many of the first texts are longer than what the model is given of them."""
+        if self._tokenizer is None:
+            return
+        looked_at = cut = 0
+        for row in itertools.islice(rows(self._path, pass_over), _TOKENIZED):
+            try:
+                text, other = self._texts(row)
+                tokens = self._tokenizer.tokens(text, None if self._kind == "pairs" else other, self._where(row))
+            except DatasetError:
+                continue
+            looked_at += 1
+            cut += tokens.was_cut
+        if cut:
+            yield f"{cut:,} of the first {looked_at:,} texts have more tokens than the model is given, and are cut"
 
     def _where(self, row: ManifestRow) -> str:
         return f"{self._path}, line {row.line}"

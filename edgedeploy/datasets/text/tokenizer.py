@@ -28,6 +28,8 @@ class Tokens(Struct, frozen=True, eq=False):
     """1 for a token of the text, 0 for what fills it up."""
     types: np.ndarray
     """0 for the first text, 1 for its pair, where the tokenizer tells them apart."""
+    was_cut: bool
+    """The text has more tokens."""
 
     @property
     def positions(self) -> np.ndarray:
@@ -111,7 +113,8 @@ class TextTokenizer:
             place = (missing, 0) if self._left else (0, missing)
             fills = (self._padding_id, 0, 0)
             columns = [np.pad(each, place, constant_values=fill) for each, fill in zip(columns, fills, strict=True)]
-        return Tokens(*columns)
+        ids, mask, types = columns
+        return Tokens(ids, mask, types, was_cut=bool(encoded.overflowing))
 
     def _known_padding(self, preprocessing: TextPreprocessing, own: dict[str, Any]) -> int | None:
         if preprocessing.padding_id is not None:

@@ -18,15 +18,23 @@ from edgedeploy.optimize.embed.graph import PictureInput, normalization_of, prep
 from edgedeploy.optimize.graph.edit import opset, serialized
 from edgedeploy.values.model import TensorFacts
 
-LEVELS = 1.01
-"""How far one number may be from the declared one, in levels of 255. OpenCV rounds twice in fixed point and Pillow
-between rows and columns, so a level more or less is found in at most every eighth number; without resizing, none."""
+LEVELS = 2.01
+"""How far one number may be from the declared one, in levels of 255. OpenCV rounds in fixed point, and Pillow between
+columns and rows, in an order of its own choice: a level more or less is found in at most every eighth number, two in
+one of 400 pictures of noise. Without resizing, none is allowed."""
 _EXACT_LEVELS = 0.01
 _SAME = 1e-4
 """How far answers may be from those with the operators left, relative to the output's norm: what was measured on
 float32 models is 1e-6."""
 _ANSWERED = 3
 """Pictures that the whole model answers."""
+
+
+class NumbersDifferError(Exception):
+    """What is done inside a model is not what is declared."""
+
+    def __init__(self, levels: float, allowed: float) -> None:
+        super().__init__(f"the numbers differ by up to {levels:.3g} levels of 255, and {allowed:g} are allowed")
 
 
 class Held(Struct, frozen=True):
@@ -67,6 +75,8 @@ def check_pictures(request: PictureInput, samples: Iterable[np.ndarray]) -> list
     found += [made_up_picture(max(h, least[0]), max(w, least[1]), channels, rng) for h, w in extents]
     if request.resizes:
         return found
+    if request.declared.resize == "none" and request.declared.crop is None:
+        return [made_up_picture(height, width, channels, rng)]
     declared = request.declared
     return [fitted(each, plan(each.shape[0], each.shape[1], declared, request.size), declared) for each in found]
 
@@ -81,7 +91,8 @@ def hold(
         inside: the model that prepares them.
 
     Raises:
-        UnsupportedError: they differ by more than `LEVELS`, or the runtime refuses the operators.
+        NumbersDifferError: they differ by more than `LEVELS`; without resizing, at all.
+        UnsupportedError: the runtime refuses the operators.
     """
     try:
         preparing = open_session(_preparing(source, tensor, request), "onnx", exact=True)
@@ -89,18 +100,12 @@ def hold(
         worst = max(_levels(preparing, tensor, request, picture) for picture in pictures)
         allowed = LEVELS if request.resizes else _EXACT_LEVELS
         if not worst <= allowed:
-            raise UnsupportedError(
-                "preprocessing inside the model gives other numbers than what is declared",
-                why=f"they differ by up to {worst:.2f} levels of 255, and {allowed} are allowed",
-                hint="compile with --picture-size model, so that resizing stays outside",
-            )
+            raise NumbersDifferError(worst, allowed)
         answered = []
         for picture in pictures[:_ANSWERED]:
             wanted = sessions[0].run({tensor.name: _batch(_prepared(picture, tensor, request), tensor)})
             found = sessions[1].run({tensor.name: _batch(picture, tensor)})
             answered.append(_difference(found, wanted))
-    except UnsupportedError:
-        raise
     except EdgedeployError as error:
         raise UnsupportedError("preprocessing inside the model does not run", why=error.why or error.what) from error
     return Held(input_difference=round(worst, 3), answer_difference=float(f"{max(answered):.3g}"))
@@ -117,7 +122,7 @@ def _preparing(source: bytes, tensor: TensorFacts, request: PictureInput) -> byt
     model = ir.from_proto(
         onnx.helper.make_model_gen_version(graph, opset_imports=[onnx.helper.make_opsetid("", version)])
     )
-    prepend(model, 0, request, absorbing=False)
+    prepend(model, tensor.name, request, absorbing=False)
     return serialized(model)
 
 
@@ -139,9 +144,9 @@ def _levels(session: Session, tensor: TensorFacts, request: PictureInput, pictur
 
 
 def _prepared(picture: np.ndarray, tensor: TensorFacts, request: PictureInput) -> np.ndarray:
-    """Return what is declared to be made of a picture, red first, that the input takes."""
+    """Return what is declared to be made of a picture that the input takes."""
     declared = request.declared
-    pixels = np.ascontiguousarray(picture[..., ::-1] if declared.color == "bgr" else picture)
+    pixels = np.ascontiguousarray(picture[..., ::-1] if request.swaps else picture)
     if request.resizes:
         return prepare_picture(pixels, declared, tensor).values
     return laid_out(pixels, declared, tensor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,8 @@ from edgedeploy.model.embedded import METADATA_KEY, record
 from edgedeploy.model.inspect import inspect_model
 from edgedeploy.model.load import load_onnx
 from edgedeploy.optimize.base import Context, PassSkipped
-from edgedeploy.optimize.embed.check import check_pictures, hold
+from edgedeploy.optimize.embed.absorb import Absorbed
+from edgedeploy.optimize.embed.check import Held, NumbersDifferError, check_pictures, hold
 from edgedeploy.optimize.embed.graph import PictureInput, prepend
 from edgedeploy.optimize.graph.edit import copy_of, opset, serialized, validation_error
 from edgedeploy.optimize.simplify.upgrade_opset import UpgradeOpset
@@ -34,6 +35,7 @@ the application."""
 
 _OPSET, _ANTIALIAS_OPSET = 13, 18
 """Axes of Squeeze are an operand since 13; Resize can smooth since 18: https://onnx.ai/onnx/operators/onnx__Resize.html"""
+_IR_VERSION = 4
 _WITHOUT_ANTIALIAS = ("bilinear", "bicubic")
 _WITH_ANTIALIAS = ("bilinear", "bicubic")
 
@@ -52,6 +54,7 @@ def embed_preprocessing(
     table: Mapping[str, Any],
     *,
     pictures: PictureExtent = "any",
+    picture_color: Literal["rgb", "bgr"] = "rgb",
     samples: Iterable[np.ndarray] = (),
     progress: Progress = SILENT,
 ) -> EmbeddedModel:
@@ -63,7 +66,9 @@ def embed_preprocessing(
     Args:
         path: an `.onnx` file.
         table: the keys of `ImagePreprocessing`, as a file has them.
-        samples: pictures, uint8, shape (height, width, channels), red first.
+        pictures: which the model is to take.
+        picture_color: the order of colors in them.
+        samples: pictures, uint8, shape (height, width, channels), in that order.
 
     Raises:
         InvalidFileError: the file is missing or no model.
@@ -72,59 +77,94 @@ def embed_preprocessing(
         UnknownNameError: there is no such preset.
     """
     facts = inspect_model(path)
-    index, tensor = _picture_input(path, facts)
+    tensor = _picture_input(path, facts)
     declared = resolve(table, tensor)
     layout = picture_layout(tensor, declared)
     size = _size(declared, layout, tensor)
-    graph = _graph(path)
+    source = pictures if isinstance(pictures, tuple) else None
+    given = list(samples)
     outside = _outside_reason(declared, pictures)
+    found = None
     if not outside:
-        graph, outside = _upgraded(graph, _ANTIALIAS_OPSET if declared.antialias else _OPSET)
-    if outside:
-        graph, refused = _upgraded(graph, _OPSET)
-        if refused:
-            raise UnsupportedError(f"preprocessing cannot be put into {path}", why=refused)
-    request = PictureInput(
-        declared=declared,
-        layout=layout,
-        resizes=not outside,
-        source=pictures if isinstance(pictures, tuple) and not outside else None,
-        size=size,
-    )
-    if outside:
+        resizes = declared.resize != "none" or declared.crop is not None
+        inside = PictureInput(
+            declared=declared, layout=layout, picture_color=picture_color, resizes=resizes, source=source, size=size
+        )
+        found, outside = _put(_graph(path), tensor, inside, given, progress)
+    if found is None and outside:
         progress.note(f"resizing stays outside of the model: {outside}")
-    checked = check_pictures(request, samples)
-    inside = copy_of(graph)
-    no_weights = prepend(inside, index, request, absorbing=False)
-    held = hold(serialized(graph), serialized(inside), tensor, request, checked)
-    result, absorbed = inside, no_weights
-    merged = copy_of(graph)
-    if found := prepend(merged, index, request, absorbing=True):
-        # Whole numbers in a model may turn over where sums come in another order: then the operators stay.
-        if held.same(serialized(inside), serialized(merged), tensor, checked):
-            result, absorbed = merged, found
-        else:
-            progress.note("scale and mean stay operators of their own: with other weights the answers are others")
+        prepared = PictureInput(
+            declared=declared, layout=layout, picture_color=picture_color, resizes=False, source=None, size=size
+        )
+        found, refused = _put(_graph(path), tensor, prepared, given, progress)
+        if found is None:
+            raise UnsupportedError(f"preprocessing cannot be put into {path}", why=refused)
+    assert found is not None
     embedded = EmbeddedPreprocessing(
         declared=declared,
-        resizes=request.resizes,
+        picture_color=picture_color,
+        resizes=found.resizes,
         height=size[0],
         width=size[1],
-        absorbed=absorbed,
+        dtype=tensor.dtype,
+        shape=tensor.shape,
+        absorbed=found.absorbed,
         outside=outside,
-        input_difference=held.input_difference,
-        answer_difference=held.answer_difference,
+        input_difference=found.held.input_difference,
+        answer_difference=found.held.answer_difference,
     )
-    result.metadata_props[METADATA_KEY] = record({tensor.name: embedded})
+    found.graph.metadata_props[METADATA_KEY] = record({tensor.name: embedded})
+    return EmbeddedModel(content=serialized(found.graph), input=tensor.name, preprocessing=embedded)
+
+
+class _Put(Struct, frozen=True, kw_only=True):
+    """A graph with its preprocessing inside."""
+
+    graph: ir.Model
+    resizes: bool
+    absorbed: tuple[Absorbed, ...]
+    held: Held
+
+
+def _put(
+    graph: ir.Model,
+    tensor: TensorFacts,
+    request: PictureInput,
+    samples: Sequence[np.ndarray],
+    progress: Progress,
+) -> tuple[_Put | None, str]:
+    """Put what is asked into a graph and hold it against what is declared; or say why it cannot be.
+
+    Raises:
+        UnsupportedError: the result does not run.
+    """
+    smooths = request.resizes and request.declared.resize != "none" and request.declared.antialias
+    graph, refused = _upgraded(graph, _ANTIALIAS_OPSET if smooths else _OPSET)
+    if refused:
+        return None, refused
+    # Before, every initializer has to be an input too: https://github.com/onnx/onnx/blob/main/docs/IR.md
+    graph.ir_version = max(graph.ir_version or 0, _IR_VERSION)
+    result, checked = copy_of(graph), check_pictures(request, samples)
+    prepend(result, tensor.name, request, absorbing=False)
     content = serialized(result)
-    problem = validation_error(content)
+    try:
+        held = hold(serialized(graph), content, tensor, request, checked)
+    except NumbersDifferError as error:
+        return None, f"operators of ONNX do not give the declared numbers: {error}"
+    merged = copy_of(graph)
+    absorbed = prepend(merged, tensor.name, request, absorbing=True)
+    if absorbed and not held.same(content, serialized(merged), tensor, checked):
+        # Whole numbers in a model may turn over where sums come in another order.
+        progress.note("scale and mean stay operators of their own: with other weights the answers are others")
+        merged, absorbed = result, ()
+    problem = validation_error(serialized(merged))
     if problem and validation_error(serialized(graph)) is None:
-        raise UnsupportedError(f"preprocessing cannot be put into {path}", why=problem)
-    return EmbeddedModel(content=content, input=tensor.name, preprocessing=embedded)
+        raise UnsupportedError("preprocessing inside the model does not run", why=problem)
+    return _Put(graph=merged, resizes=request.resizes, absorbed=absorbed, held=held), ""
 
 
-def _picture_input(path: Path, facts: ModelFacts) -> tuple[int, TensorFacts]:
-    """Return the one input that takes pictures, and its place."""
+def _picture_input(path: Path, facts: ModelFacts) -> TensorFacts:
+    """Return the one input that takes pictures."""
     if facts.format != "onnx":
         raise UnsupportedError(
             f"preprocessing cannot be put into {path}",
@@ -133,17 +173,17 @@ def _picture_input(path: Path, facts: ModelFacts) -> tuple[int, TensorFacts]:
         )
     if embedded := [tensor.name for tensor in facts.inputs if tensor.preprocessing is not None]:
         raise UnsupportedError(f"the input {embedded[0]!r} of {path} takes pictures already")
-    found = [(index, tensor) for index, tensor in enumerate(facts.inputs) if len(tensor.shape) in (3, 4)]
+    found = [tensor for tensor in facts.inputs if len(tensor.shape) in (3, 4)]
     if len(found) != 1:
         raise UnsupportedError(
             f"preprocessing cannot be put into {path}",
             why=f"{len(found)} of its {len(facts.inputs)} inputs have the axes of a picture",
             hint="compile without --embed-preprocessing",
         )
-    if found[0][1].dtype not in ("float32", "float16", "uint8"):
+    if found[0].dtype not in ("float32", "float16", "uint8"):
         raise UnsupportedError(
             f"preprocessing cannot be put into {path}",
-            why=f"its input takes {found[0][1].dtype}; float32, float16 and uint8 can be computed from pictures",
+            why=f"its input takes {found[0].dtype}; float32, float16 and uint8 can be computed from pictures",
         )
     return found[0]
 
@@ -154,6 +194,8 @@ def _size(declared: ImagePreprocessing, layout: PictureLayout, tensor: TensorFac
     Raises:
         DatasetError: they depend on the picture, or are not those of the input.
     """
+    if declared.resize == "none" and declared.crop is None and layout.height and layout.width:
+        return layout.height, layout.width
     sizes = {plan(*source, declared, (layout.height, layout.width)).size for source in ((480, 640), (641, 483))}
     if len(sizes) > 1:
         raise DatasetError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import onnx_ir as ir
 from msgspec import Struct, structs
@@ -24,26 +26,35 @@ class PictureInput(Struct, frozen=True, kw_only=True, eq=False):
     declared: ImagePreprocessing
     layout: PictureLayout
     """Of the input as it was."""
+    picture_color: Literal["rgb", "bgr"] = "rgb"
+    """The order of colors in pictures."""
     resizes: bool
     source: tuple[int, int] | None
     """Height and width of the pictures; None: any."""
     size: tuple[int, int]
     """Height and width of what the model takes."""
 
+    @property
+    def swaps(self) -> bool:
+        """Whether the order of colors is to be reversed."""
+        return self.declared.color not in ("gray", self.picture_color)
 
-def prepend(model: ir.Model, index: int, request: PictureInput, *, absorbing: bool) -> tuple[Absorbed, ...]:
+
+def prepend(model: ir.Model, name: str, request: PictureInput, *, absorbing: bool) -> tuple[Absorbed, ...]:
     """Let an input of the model take pictures, and prepare them by new operators; return what weights do instead.
 
     The input keeps its name.
     """
     builder = GraphBuilder(model, at_head=True)
+    # Before IR version 4 weights are among the inputs too.
+    index = next(place for place, value in enumerate(model.graph.inputs) if value.name == name)
     old = model.graph.inputs[index]
-    name, kind = old.name or "input", old.dtype
+    kind = old.dtype
     assert kind is not None and old.shape is not None
     old.name = builder.names.new(f"{name}:prepared")
     picture = ir.Value(name=name, shape=ir.Shape(_picture_shape(old.shape[0], request)), type=ir.TensorType(_BYTES))
     target, request = _behind_transpose(old, request)
-    normalization = normalization_of(request.declared)
+    normalization = normalization_of(request.declared, swapped=request.swaps)
     absorbed = absorbable(target, normalization) if absorbing and kind == ir.DataType.FLOAT else ()
     if absorbed:
         absorb(builder, target, normalization, absorbed)
@@ -71,11 +82,11 @@ def _behind_transpose(value: ir.Value, request: PictureInput) -> tuple[ir.Value,
     return node.outputs[0], structs.replace(request, layout=layout)
 
 
-def normalization_of(declared: ImagePreprocessing) -> Normalization:
+def normalization_of(declared: ImagePreprocessing, *, swapped: bool = False) -> Normalization:
     """Return what is subtracted from levels and what they are multiplied with, for each channel."""
     channels = 1 if declared.color == "gray" else 3
     mean, std = (np.broadcast_to(np.asarray(each, np.float64), (channels,)) for each in (declared.mean, declared.std))
-    return Normalization(mean / declared.scale, declared.scale / std, declared.color == "bgr")
+    return Normalization(mean / declared.scale, declared.scale / std, swapped)
 
 
 def _picture_shape(batch: int | ir.SymbolicDim, request: PictureInput) -> list[int | str | ir.SymbolicDim | None]:

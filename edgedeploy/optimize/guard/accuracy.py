@@ -9,6 +9,7 @@ from edgedeploy.metrics.answers_kept import LEAST_KEPT_SHARE
 from edgedeploy.metrics.group_agreement import LEAST_GROUP_SQNR_DB
 from edgedeploy.metrics.heads.registry import head_task
 from edgedeploy.metrics.model_comparison import ModelComparison, SessionFigures
+from edgedeploy.metrics.rank_agreement import LEAST_RANK_CORRELATION
 from edgedeploy.optimize.guard.evaluation import Data, Evaluation, within
 from edgedeploy.optimize.guard.result import Findings, Violation, ViolationKind
 from edgedeploy.stats.rounding import at_most, beside_limit
@@ -83,7 +84,8 @@ def accuracy_violations(
             reason = f"{fell}, by {fall}; allowed is {allowed}"
             found.append(Violation(ViolationKind.METRIC_FELL, reason))
         if tolerance is None:
-            found += _noise_violations(judged, evaluation.data, (*judged.unread, *_untrusted(compared)))
+            untrusted = () if _is_ranked(judged, evaluation) else _untrusted(compared)
+            found += _noise_violations(judged, evaluation.data, (*judged.unread, *untrusted))
     elif tolerance is None and not _is_ranked(judged, evaluation):
         found += _agreement_violations(judged, evaluation.data, evaluation.max_drop)
     return found
@@ -105,6 +107,13 @@ def _agreement_violations(judged: SessionFigures, data: Data, max_drop: float) -
     """Yield what speaks against outputs without labels: each is judged by itself, then all together."""
     noisy = list(_noise_violations(judged, data, judged.by_output))
     yield from noisy
+    if not noisy and (ranks := judged.rank_correlation) is not None and ranks < LEAST_RANK_CORRELATION:
+        found, least = beside_limit(ranks, LEAST_RANK_CORRELATION, decimals=3)
+        yield Violation(
+            ViolationKind.DISAGREES,
+            f"the samples of {data.name} lie in another order than the float model's: the rank correlation is {found}, "
+            f"and {least} is the least without labels",
+        )
     if noisy:
         return
     for name, agreement in judged.by_output.items():
@@ -134,6 +143,8 @@ def _noise_violations(judged: SessionFigures, data: Data, names: Collection[str]
                 f"{data.name}, and {least} is the least for each output"
             )
             yield Violation(ViolationKind.DISAGREES, reason)
+        elif constant := _constant(agreement, data, f"output {name!r}"):
+            yield Violation(ViolationKind.DISAGREES, constant)
 
 
 def _untrusted(compared: ModelComparison) -> tuple[str, ...]:
@@ -174,13 +185,8 @@ def _group_violations(judged: SessionFigures, evaluation: Evaluation) -> Iterato
             if finds_nothing:
                 reason += "; the float model detects nothing on this data: give pictures that show what it detects"
             yield Violation(ViolationKind.GROUP_DISAGREES, reason)
-        elif below := _below(agreement.deviation_sqnr_db, LEAST_DEVIATION_SQNR_DB):
-            sqnr, least = below
-            yield Violation(
-                ViolationKind.GROUP_DISAGREES,
-                f"of the channels {name} hardly anything is left that depends on the input: held against that, SQNR "
-                f"is {sqnr} on {evaluation.data.name}, and {least} is the least for each group",
-            )
+        elif constant := _constant(agreement, evaluation.data, f"the channels {name}"):
+            yield Violation(ViolationKind.GROUP_DISAGREES, constant)
 
 
 def _comparable_groups(judged: SessionFigures, evaluation: Evaluation) -> dict[str, Agreement]:
@@ -196,6 +202,8 @@ def _is_ranked(judged: SessionFigures, evaluation: Evaluation) -> bool:
 def _drift_violations(judged: SessionFigures, evaluation: Evaluation) -> Iterator[Violation]:
     """Yield a violation for each group of channels that moved as a whole."""
     data = evaluation.data
+    if data.dataset is None:
+        return
     for name, agreement in _comparable_groups(judged, evaluation).items():
         below = _below(agreement.deviation_sqnr_db, LEAST_DRIFTING_SQNR_DB)
         if below and (agreement.drift_share or 0.0) > MOST_DRIFT_SHARE:
@@ -224,6 +232,21 @@ def _kept_violations(judged: SessionFigures, evaluation: Evaluation) -> Iterator
             f"{share} of the float model's {kept.what} are left on {evaluation.data.name}, and {limit} is the least: "
             f"of {kept.count:,} it keeps {kept.kept:,}, and adds {kept.added:,}",
         )
+
+
+def _constant(agreement: Agreement, data: Data, what: str) -> str:
+    """Return that hardly anything is left of what depends on the input; empty where enough is.
+
+    Of inputs that were made up nothing is said, as they are alike; and nothing of answers, which say more themselves.
+    """
+    below = _below(agreement.deviation_sqnr_db, LEAST_DEVIATION_SQNR_DB)
+    if below is None or data.dataset is None or agreement.answers_match is not None:
+        return ""
+    sqnr, least = below
+    return (
+        f"of {what} hardly anything is left that depends on the input: held against that, SQNR is {sqnr} on "
+        f"{data.name}, and {least} is the least"
+    )
 
 
 def _noise(agreement: Agreement, least_db: float) -> tuple[str, str] | None:
@@ -282,6 +305,8 @@ def _violations_over_all(judged: SessionFigures, data: Data, max_drop: float) ->
             f"outputs differ too much from the float model's to be let through without labels: SQNR {sqnr} on "
             f"{data.name}, and {least} is the least",
         )
+    elif constant := _constant(agreement, data, "the outputs"):
+        yield Violation(ViolationKind.DISAGREES, constant)
     # Of inputs that were made up, answers are close to arbitrary in the float model too.
     elif data.dataset is not None and match is not None and not within(1.0, match, max_drop):
         yield Violation(ViolationKind.DISAGREES, _changed(match, data, max_drop))

@@ -64,6 +64,7 @@ def judge_on_board(
             metric=evaluation.metric,
             classifies=evaluation.classifies,
             decoder=evaluation.decoder,
+            ranks=evaluation.ranks,
             total=affordable,
             progress=evaluation.progress,
         )
@@ -81,6 +82,7 @@ def judge_on_board(
             metric=judged.metric,
             change=judged.change,
             kept=judged.kept,
+            rank_correlation=judged.rank_correlation,
             agreement=judged.agreement,
             by_output=judged.by_output,
             by_group=judged.by_group,

@@ -12,8 +12,11 @@ from edgedeploy.foundation.progress import SILENT, Progress
 from edgedeploy.metrics.heads.decoder import Decoder
 from edgedeploy.metrics.metric import Metric
 from edgedeploy.stats.rounding import at_most
+from edgedeploy.values.data import Task
 from edgedeploy.values.drop import Drop
 from edgedeploy.values.quality import MetricFigure
+
+_ORDERED: tuple[Task, ...] = ("embedding", "series")
 
 
 class Data(Struct, frozen=True, kw_only=True):
@@ -62,6 +65,11 @@ class Evaluation(Struct, frozen=True, kw_only=True):
         """Where there are no labels, the share of answers that may change, of outputs that hold class scores: the
         accuracy cannot have fallen by more."""
         return self.drop.amount
+
+    @property
+    def ranks(self) -> bool:
+        """Whether what counts is the order of the samples, by the task of the data."""
+        return self.data.dataset is not None and self.data.dataset.task in _ORDERED
 
     def allowed(self, before: MetricFigure) -> float:
         """Return how much worse the metric may get, in its own units.

@@ -150,6 +150,7 @@ class Evaluator:
                 metric=self._evaluation.metric,
                 classifies=self._evaluation.classifies,
                 decoder=self._evaluation.decoder,
+                ranks=self._evaluation.ranks,
             )
         except (ResultFailedError, EdgedeployError) as error:
             return Trial(name=name, passes=described, refused=f"its result does not run: {error}")

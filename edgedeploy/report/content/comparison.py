@@ -96,6 +96,8 @@ def _device_row(shipment: Shipment) -> list[Row]:
     where = f"device ({measurement.conditions.cpu})"
     if accuracy.partial:
         where += f", first {accuracy.samples:,} samples only"
+    if accuracy.skipped:
+        where += f", {accuracy.skipped:,} that cannot be read left out"
     is_comparable = _is_over_same_data(accuracy, evidence.evaluation_sha256)
     return _metric_row(where, evidence.source_metric if is_comparable else None, accuracy.metric)
 

@@ -10,6 +10,7 @@ import msgspec
 from edgedeploy.foundation.files import write_bytes
 from edgedeploy.foundation.units import bytes_in_words, milliseconds
 from edgedeploy.report.content.layers import costliest_in_words, noise_in_words
+from edgedeploy.report.content.preprocessing import preprocessing_in_words
 from edgedeploy.report.content.regressions import HEAD, class_row, worse_in_words
 from edgedeploy.report.content.wording import (
     limit_and_figure,
@@ -98,6 +99,7 @@ def _environment() -> jinja2.Environment:
         pass_outcome=pass_outcome,
         reach_in_words=reach_in_words,
         relation=relation,
+        prepared=preprocessing_in_words,
         sent_in_words=sent_in_words,
         sqnr=sqnr_in_words,
         time=time_in_words,

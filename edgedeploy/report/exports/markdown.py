@@ -9,6 +9,7 @@ from edgedeploy.foundation.sanitize import one_line
 from edgedeploy.foundation.units import bytes_in_words
 from edgedeploy.report.content.comparison import comparison
 from edgedeploy.report.content.layers import noisiest_in_words
+from edgedeploy.report.content.preprocessing import preprocessing_in_words
 from edgedeploy.report.content.regressions import (
     HEAD,
     Breakage,
@@ -76,6 +77,8 @@ def shipment_markdown(shipment: Shipment) -> str:
         bundle, release = bytes_in_words(shipment.bundle.size_bytes), shipment.release
         words = f"Release {release.id} on {shipment.device}: bundle {bundle}, sent {sent_in_words(release)}."
         parts += ["", plain(words)]
+        if prepared := preprocessing_in_words(shipment.bundle.preprocessing, shipment.bundle.embedded):
+            parts += ["", plain(f"Preprocessing: {prepared}.")]
     return "\n".join(parts) + "\n"
 
 

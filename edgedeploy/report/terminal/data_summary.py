@@ -45,7 +45,10 @@ def _facts(summary: DataSummary) -> Table:
 def _classes(summary: DataSummary) -> str:
     if not summary.classes:
         return ""
-    listed = [f"{each.number} {each.name}".strip() + f": {each.count:,}" for each in summary.classes[:_SHOWN_CLASSES]]
+    listed = [
+        f"{each.number}{f' ({each.name})' if each.name else ''}: {each.count:,}"
+        for each in summary.classes[:_SHOWN_CLASSES]
+    ]
     more = f" … ({len(summary.classes):,} classes)" if len(summary.classes) > _SHOWN_CLASSES else ""
     over = "" if summary.all_counted else f" (of the {summary.looked_at:,} samples that were looked at)"
     return ", ".join(listed) + more + over

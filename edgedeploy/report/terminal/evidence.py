@@ -89,6 +89,9 @@ def _quality(evidence: Evidence) -> RenderableType:
     for what in dict.fromkeys(execution.kept.what for execution in executions if execution.kept):
         kept = [execution.kept for execution in executions]
         table.add_row(f"{what} kept", "", *(kept_in_words(each) if each else "" for each in kept))
+    if any(execution.rank_correlation is not None for execution in executions):
+        ranks = [execution.rank_correlation for execution in executions]
+        table.add_row("rank correlation", "", *("" if each is None else f"{each:.4f}" for each in ranks))
     table.add_row("SQNR", "", *(sqnr_in_words(agreement) for agreement in agreements))
     for name in (*executions[0].by_output, *executions[0].by_group):
         figures = [(execution.by_output | execution.by_group).get(name) for execution in executions]

@@ -44,6 +44,8 @@ class Tile(Struct, frozen=True, eq=False):
     """uint8, shape (height, width, 3)."""
     label: Any
     words: str
+    names: Sequence[str] = ()
+    """Of classes."""
 
 
 def tiles_of(sample: Sample, dataset: Dataset) -> list[Tile]:
@@ -54,14 +56,9 @@ def tiles_of(sample: Sample, dataset: Dataset) -> list[Tile]:
     array = sample.feed[name]
     rows = sample.size if array.shape[0] == sample.size else 1
     labels = sample.labels if sample.labels is not None and rows == len(sample.labels) else [None] * rows
-    return [
-        Tile(
-            as_pixels(array[row : row + 1], dataset.preprocessing),
-            labels[row],
-            _words(labels[row], dataset.class_names),
-        )
-        for row in range(rows)
-    ]
+    names = dataset.class_names
+    pixels = [as_pixels(array[row : row + 1], dataset.preprocessing) for row in range(rows)]
+    return [Tile(picture, label, _words(label, names), names) for picture, label in zip(pixels, labels, strict=True)]
 
 
 def contact_sheet(tiles: Sequence[Tile]) -> bytes:
@@ -98,16 +95,16 @@ def _drawn(tile: Tile) -> Any:
     how = image_module.Resampling.NEAREST if scale >= 1 else image_module.Resampling.BILINEAR
     image = image_module.fromarray(pixels).resize(size, how)
     if isinstance(tile.label, Detections):
-        _draw_objects(pillow("ImageDraw").Draw(image), tile.label, scale)
+        _draw_objects(pillow("ImageDraw").Draw(image), tile.label, scale, tile.names)
     return image
 
 
-def _draw_objects(draw: Any, label: Detections, scale: float) -> None:
+def _draw_objects(draw: Any, label: Detections, scale: float, names: Sequence[str]) -> None:
     for number, (box, kind) in enumerate(zip(label.boxes.tolist(), label.classes.tolist(), strict=True)):
         color = _COLORS[kind % len(_COLORS)]
         x0, y0, x1, y1 = (each * scale for each in box)
         draw.rectangle((x0, y0, max(x1 - 1, x0), max(y1 - 1, y0)), outline=color, width=2)
-        draw.text((x0 + 3, y0 + 2), str(kind), fill=color)
+        draw.text((x0 + 3, y0 + 2), one_line(_name(kind, names), limit=20), fill=color)
         if label.keypoints is None:
             continue
         for x, y, seen in label.keypoints[number].tolist():
@@ -152,4 +149,4 @@ def _words(label: Any, names: Sequence[str]) -> str:
 
 
 def _name(number: int, names: Sequence[str]) -> str:
-    return f"{number} {names[number]}" if 0 <= number < len(names) else f"class {number}"
+    return names[number] if 0 <= number < len(names) and names[number] else f"class {number}"

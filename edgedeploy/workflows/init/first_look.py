@@ -19,8 +19,14 @@ from edgedeploy.values.guess import Guess
 from edgedeploy.values.labels import Detections
 from edgedeploy.values.model import ModelFacts
 from edgedeploy.values.preprocessing import AudioPreprocessing, ImagePreprocessing
-from edgedeploy.workflows.init.candidates import WayOfPreparing, ways_of_preparing, ways_of_preparing_sound
+from edgedeploy.workflows.init.candidates import (
+    WayOfPreparing,
+    ways_of_preparing,
+    ways_of_preparing_sound,
+)
 
+_VALUES_OF_POINT = (2, 3)
+"""x and y, and how sure."""
 _TRAINING = ("train", "training")
 
 
@@ -88,6 +94,32 @@ def first_sample(
         return sample, dataset.task
     assert refused is not None
     raise refused
+
+
+def finer_task(
+    source: DataSource, possible: Sequence[WayOfPreparing], facts: ModelFacts
+) -> tuple[Task, str, Sample] | None:
+    """Return the task of labeled objects that also have keypoints or outlines, where the outputs are those of such a
+    model, with its reason and a sample read for it; None where they are those of a detector of boxes."""
+    ranks = [len(output.shape) for output in facts.outputs]
+    is_of_points = ranks[:1] == [4] or (ranks[:1] == [3] and facts.outputs[0].shape[2] in _VALUES_OF_POINT)
+    wanted: Task
+    if ranks[:2] == [3, 4]:
+        wanted, reason = "instance-segmentation", "objects have outlines, and the second output is prototypes of masks"
+    elif is_of_points:
+        wanted, reason = "keypoints", "objects have keypoints, and the first output has a map or a place for each point"
+    else:
+        return None
+    try:
+        sample, _ = first_sample(structs.replace(source, task=wanted), possible, facts)
+    except EdgedeployError:
+        return None
+    labels = sample.labels
+    first = labels[0] if isinstance(labels, tuple) else None
+    if not isinstance(first, Detections):
+        return None
+    has_masks = first.masks is not None and bool(first.masks.any())
+    return (wanted, reason, sample) if (keypoints_of(sample) if wanted == "keypoints" else has_masks) else None
 
 
 def task_of(sample: Sample, facts: ModelFacts) -> tuple[Task | None, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from edgedeploy.workflows.init.candidates import WayOfPreparing, heads_that_fit,
 from edgedeploy.workflows.init.first_look import (
     calibration_for,
     declared_source,
+    finer_task,
     first_sample,
     is_of_numbers,
     keypoints_of,
@@ -40,6 +42,8 @@ _SAMPLES, _FEW_SAMPLES = 32, 12
 _MANY_SAMPLES, _MOST_CLOSE = 128, 4
 """On which those are compared again that chance may have ordered."""
 _USUAL_WAYS = 2
+_NUMBERINGS = (1, 0)
+"""Of COCO: what `class_ids_from` is for models whose classes keep the ids of categories."""
 _HEADED: tuple[Task, ...] = ("detection", "instance-segmentation", "keypoints", "segmentation", "speech")
 """Tasks whose answers a head reads from the outputs."""
 _STATED = "as stated"
@@ -94,12 +98,17 @@ def init_contract(
     )
     progress.step(f"looking at {data}")
     source = with_tokenizer(with_label_column(source, facts, guesses), model, facts, guesses)
-    sample, task = first_sample(source, ways(source, settings.preset, facts, settings.task), facts)
-    if task is None:
+    possible = ways(source, settings.preset, facts, settings.task)
+    sample, task = first_sample(source, possible, facts)
+    finer = finer_task(source, possible, facts) if task == "detection" and not source.task else None
+    if finer is not None:
+        task, reason, sample = finer
+        source = structs.replace(source, task=task)
+    elif task is None:
         task, reason = task_of(sample, facts)
-        guesses.append(Guess(key="task", value=task or "regression", reason=reason))
     else:
-        guesses.append(Guess(key="task", value=task, reason=_STATED if settings.task else "the format says so"))
+        reason = _STATED if source.task else "the format says so"
+    guesses.append(Guess(key="task", value=task or "regression", reason=reason))
     metric = settings.metric or ("rmse" if task is None and is_of_numbers(sample) else default_metric(task))
     heads: Sequence[Head | None] = [settings.head or source.head]
     if heads[0] is None and task in _HEADED:
@@ -113,6 +122,7 @@ def init_contract(
     trials = Trials(session=open_model(model), facts=facts, metric=metric)
     progress.step(f"trying {model.name} on samples of {data}")
     source = _with_best(source, task, heads, ways(source, settings.preset, facts, task), trials, guesses)
+    source = _with_class_ids(source, trials, guesses)
     reason = _STATED if settings.metric else "it is the usual one of the task" if task else "labels are numbers"
     guesses.append(Guess(key="metric", value=metric, reason=reason))
     proposal = Proposal(
@@ -144,8 +154,7 @@ def _with_best(
     """Return a source with the head and the preprocessing that the model answers best with."""
     head = heads[0]
     if len(heads) > 1:
-        pairs = [(head_in_words(one), (one, way)) for way, one in itertools.product(possible[:_USUAL_WAYS], heads)]
-        tried = trials.of(pairs, lambda pair: _put(source, *pair), _FEW_SAMPLES)
+        tried = _tried_heads(source, heads, possible[:_USUAL_WAYS], trials)
         head = tried[0].guess[0]
         guesses.append(_guess("head", head_in_words(head), _once_each(tried)))
     elif head is not None:
@@ -167,6 +176,46 @@ def _with_best(
         found = structs.replace(found, reason=f"{found.reason}; {_NO_BETTER_THAN_CHANCE}")
     guesses.append(found)
     return _put(source, head, ranked[0].guess)
+
+
+def _tried_heads(
+    source: DataSource, heads: Sequence[Head | None], possible: Sequence[WayOfPreparing], trials: Trials
+) -> list[Tried[tuple[Head | None, WayOfPreparing]]]:
+    """Try heads with the usual ways. Where none finds anything, classes may be numbered otherwise: with any head, no
+    answer would be right."""
+    pairs = [(head_in_words(one), (one, way)) for way, one in itertools.product(possible, heads)]
+    tried: list[Tried[tuple[Head | None, WayOfPreparing]]] = []
+    for begin in (source.class_ids_from, *(_NUMBERINGS if _may_keep_ids(source) else ())):
+        numbered = structs.replace(source, class_ids_from=begin)
+        found = trials.of(pairs, functools.partial(_put_pair, numbered), _FEW_SAMPLES)
+        tried = tried or found
+        if found[0].figure is not None and found[0].figure.value > 0:
+            return found
+    return tried
+
+
+def _put_pair(source: DataSource, pair: tuple[Head | None, WayOfPreparing]) -> DataSource:
+    return _put(source, *pair)
+
+
+def _may_keep_ids(source: DataSource) -> bool:
+    return source.format == "coco" and not source.class_names and source.class_ids_from is None
+
+
+def _with_class_ids(source: DataSource, trials: Trials, guesses: list[Guess]) -> DataSource:
+    """Return a source of COCO's form whose classes keep the ids of their categories, where the model answers so: as
+    detectors of TensorFlow and torchvision do, which have 90 classes for COCO's 80."""
+    if not _may_keep_ids(source):
+        return source
+    stated: list[tuple[str, int | None]] = [(f"class_ids_from = {begin}", begin) for begin in _NUMBERINGS]
+    numberings = [("classes in the order of ids", None), *stated]
+    tried = trials.of(numberings, lambda begin: structs.replace(source, class_ids_from=begin), _SAMPLES)
+    best = tried[0]
+    in_order = next(one for one in tried if one.guess is None)
+    if best.guess is None or is_close(in_order.figure, best.figure):
+        return source
+    guesses.append(_guess("class_ids_from", str(best.guess), tried))
+    return structs.replace(source, class_ids_from=best.guess)
 
 
 def _put(source: DataSource, head: Head | None, way: WayOfPreparing) -> DataSource:

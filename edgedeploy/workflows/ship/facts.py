@@ -31,6 +31,8 @@ def bundle_facts(bundle: Bundle) -> ShippedBundle:
         packages=bundle.manifest.runtime.packages,
         backend=bundle.manifest.runtime.backend,
         chosen=bundle.manifest.runtime.chosen,
+        preprocessing=bundle.manifest.preprocessing,
+        embedded=next((each.preprocessing for each in bundle.manifest.model.inputs if each.preprocessing), None),
     )
 
 

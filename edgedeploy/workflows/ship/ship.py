@@ -11,7 +11,6 @@ from msgspec import structs
 
 from edgedeploy.bundle.build import manifest_bytes
 from edgedeploy.bundle.signature import read_signature, sign
-from edgedeploy.compile.build import compile_model
 from edgedeploy.deploy.push import PushResult, carry_out
 from edgedeploy.deploy.request import PushRequest
 from edgedeploy.device.address import connect
@@ -36,6 +35,7 @@ from edgedeploy.values.sample_preview import SamplePreview
 from edgedeploy.values.shipment import Shipment
 from edgedeploy.values.target import Target
 from edgedeploy.verdict.check import check
+from edgedeploy.workflows.compile import compile_bundle
 from edgedeploy.workflows.judges import judges
 from edgedeploy.workflows.ship.facts import bundle_facts, contract_facts, release_facts
 from edgedeploy.workflows.ship.request import ShipRequest, resolve
@@ -195,15 +195,18 @@ def _optimize(request: ShipRequest, target: Target, folder: Path, progress: Prog
 
 
 def _compile(request: ShipRequest, optimized: Path, target: Target, folder: Path, progress: Progress) -> Bundle:
-    return compile_model(
+    embed = request.contract.data.embed_preprocessing
+    return compile_bundle(
         optimized,
         target,
         folder / f"{request.name}.bundle",
         name=request.name,
         version=request.version,
         backend=request.backend,
-        golden=request.calibration or request.evaluation,
+        # Calibration data may be arrays, prepared already.
+        golden=request.evaluation if embed else request.calibration or request.evaluation,
         contract=request.contract,
+        embed=embed,
         progress=progress,
     )
 

@@ -53,6 +53,16 @@ def test_classes_are_the_categories_by_id_or_as_declared(tmp_path):
         only(folder, class_names=("dog", "cat"))
 
 
+def test_classes_may_keep_the_ids_of_their_categories(tmp_path):
+    """As TensorFlow's detectors for COCO do, whose 80 classes have ids up to 90."""
+    folder = coco(tmp_path / "set", [{"bbox": [0, 0, 2, 2], "category_id": 6}], names=("cat", "dog"))
+    source = DataSource(path=str(folder), preprocessing=STRETCH, class_ids_from=1)
+    assert open_dataset(source, [PICTURE]).class_names == ("", "", "cat", "", "", "dog")
+    assert only(folder, class_ids_from=1).classes.tolist() == [5]
+    with pytest.raises(DatasetError, match="category ids from 3 to 6, and class_ids_from is 4"):
+        only(folder, class_ids_from=4)
+
+
 def test_a_box_partly_outside_is_clipped(tmp_path):
     assert only(coco(tmp_path / "set", [{"bbox": [-4, 2, 8, 40]}])).boxes.tolist() == [[0, 2, 2, 8]]
 

@@ -9,7 +9,7 @@ import pytest
 from support.pictures import PICTURE, STRETCH, picture
 
 from edgedeploy.datasets.dataset import open_dataset
-from edgedeploy.foundation.errors import DatasetError
+from edgedeploy.foundation.errors import DatasetError, InvalidFileError
 from edgedeploy.values.data import DataSource
 
 
@@ -57,6 +57,13 @@ def test_numbers_are_classes_and_fractions_are_to_be_estimated(folder):
     assert both["b.png"].tolist() == [2.0, 0.5]
 
 
+def test_a_list_may_have_ids_without_endings(folder):
+    """As Kaggle's lists have them."""
+    assert labels(folder, "id,label\na,dog\nbelow/c,cat\n", format="image-csv") == {"a.png": 1, "c.jpg": 0}
+    with pytest.raises(DatasetError, match=r"gone\.jpg does not exist"):
+        labels(folder, "id,label\na,dog\ngone,cat\n", format="image-csv")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -68,11 +75,12 @@ def test_numbers_are_classes_and_fractions_are_to_be_estimated(folder):
         ("file,label\n/etc/a.png,1\n", r"labels\.csv:2 names '/etc/a\.png'"),
         ("file,what,other\na.png,1,2\n", r"has no column of labels"),
         ("file,label\n", "holds no pictures"),
-        ('file,label\na.png,"' + "x" * 200_000 + '"\n', "not a CSV file"),
+        ('file,label\na.png,"' + "x" * 200_000 + '"\n', r"labels\.csv, line 2: no CSV"),
+        ("file,label\na.png," + "x," * (9 << 20), r"labels\.csv, line 2: longer than 16,777,216 bytes"),
     ],
 )
 def test_a_bad_list_is_an_error_that_names_the_line(folder, text, words):
-    with pytest.raises(DatasetError, match=words) as caught:
+    with pytest.raises((DatasetError, InvalidFileError), match=words) as caught:
         labels(folder, text, format="image-csv")
     assert caught.value.hint
 

@@ -29,6 +29,17 @@ def test_pixels_are_counted_from_one_and_the_last_belongs_to_the_box(tmp_path):
     assert found.boxes.tolist() == [[0, 0, 8, 8], [2, 2, 6, 6]] and found.classes.tolist() == [1, 0]
 
 
+def test_pictures_and_labels_may_lie_side_by_side(tmp_path):
+    """As labelImg saves them."""
+    folder = voc(tmp_path / "set", {"a": [("dog", 1, 1, 16, 8)]})
+    for name in ("JPEGImages/a.jpg", "Annotations/a.xml"):
+        (folder / name).rename(folder / Path(name).name)
+    for name in ("JPEGImages", "Annotations"):
+        (folder / name).rmdir()
+    (sample,) = opened(folder).samples()
+    assert sample.labels[0].boxes.tolist() == [[0, 0, 8, 8]]
+
+
 def test_a_list_says_which_pictures_belong_to_a_part(tmp_path):
     folder = voc(tmp_path / "set", {name: [("dog", 1, 1, 4, 4)] for name in "abc"})
     (folder / "ImageSets/Main").mkdir(parents=True)

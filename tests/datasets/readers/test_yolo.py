@@ -45,6 +45,13 @@ def test_a_picture_without_a_file_or_rows_shows_nothing(tmp_path):
     assert sorted(len(sample.labels[0].boxes) for sample in opened(folder).samples()) == [0, 0, 1]
 
 
+def test_without_any_label_there_are_none(tmp_path):
+    """Each picture was taken for one of nothing."""
+    folder = yolo(tmp_path / "set", {"a": ""})
+    (folder / "labels/val/a.txt").unlink()
+    assert not opened(folder).has_labels
+
+
 def test_polygons_are_boxes_or_masks_by_the_task(tmp_path):
     folder = yolo(tmp_path / "set", {"a": "0 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75\n1 0.5 0.5 1 1"})
     assert only(folder).boxes.tolist() == [[2, 2, 6, 6], [0, 0, 8, 8]]
@@ -76,6 +83,35 @@ def test_without_a_yaml_names_have_to_be_declared(tmp_path):
     with pytest.raises(InvalidFileError, match=r"has no data\.yaml"):
         opened(folder)
     assert only(folder, class_names=("cat", "dog")).classes.tolist() == [1]
+
+
+def test_pictures_and_labels_may_lie_side_by_side(tmp_path):
+    """As labelImg saves them, with the names of classes."""
+    folder = tmp_path / "set"
+    picture(folder / "a.png", size=(16, 8))
+    (folder / "a.txt").write_text("1 0.5 0.5 0.5 0.5\n")
+    (folder / "classes.txt").write_text("cat\ndog\n")
+    assert opened(folder).class_names == ("cat", "dog")
+    assert only(folder).boxes.tolist() == [[2, 2, 6, 6]]
+
+
+def test_the_parts_of_an_export_are_found_where_it_says_them_a_folder_too_high(tmp_path):
+    """Roboflow's `data.yaml` says `../valid/images` of the folder `valid` beside it."""
+    folder = tmp_path / "set"
+    for part, count in (("train", 2), ("valid", 1)):
+        for number in range(count):
+            picture(folder / part / f"images/{number}.png")
+            (folder / part / "labels").mkdir(exist_ok=True)
+            (folder / part / f"labels/{number}.txt").write_text("0 0.5 0.5 1 1")
+    (folder / "data.yaml").write_text("train: ../train/images\nval: ../valid/images\nnc: 1\nnames: ['cat']\n")
+    assert (opened(folder).count, opened(folder, split="train").count) == (1, 2)
+
+
+def test_classes_of_whole_pictures_are_folders(tmp_path):
+    for name in ("cat", "dog"):
+        picture(tmp_path / "set/val" / name / "a.png")
+    dataset = opened(tmp_path / "set", format="yolo", task="classification")
+    assert (dataset.class_names, dataset.task) == (("cat", "dog"), "classification")
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ def test_a_folder_for_each_class(words):
     np.testing.assert_array_equal([sample.labels[0] for sample in chosen], batch.labels[[0, 2]])
     np.testing.assert_array_equal(chosen[1].feed["audio"][0], batch.feed["audio"][2])
     assert "0 'no', 1 'yes'" in data.notes[0] and "1 of 3 recordings have 8,000 Hz" in data.notes[1]
+    assert data.notes[2:] == ("1 of 3 recordings are longer than 0.1 s, and are cut there",)
     assert "has 8,000 Hz" in refused(words, preprocessing={"resample": False})
 
 
@@ -87,7 +88,7 @@ def test_recordings_of_other_lengths_are_not_joined(words):
 
 def test_folders_that_are_no_class_are_left_out_and_said(words):
     data = opened(words, class_names=("yes",), preprocessing=SECOND)
-    assert data.count == 2 and data.notes == ("folders that class_names does not name are left out: no",)
+    assert data.count == 2 and data.notes[-1] == "folders that class_names does not name are left out: no"
     assert "no folder for the class 'maybe'" in refused(words, class_names=("yes", "maybe"))
 
 
@@ -164,6 +165,20 @@ def test_features_fill_the_models_axes(tmp_path):
         tmp_path, TensorFacts(name="x", dtype="float32", shape=(1, 80, 100)), preprocessing={"preset": "whisper"}
     )
     assert "have shape (80, 3000)" in said and "expected (80, 100)" in said
+
+
+def test_quantized_inputs_get_the_nearest_integers(tmp_path):
+    """As the int8 model of MLPerf Tiny has it."""
+    save_sound(tmp_path / "a.wav", tone(1.0))
+    whole = TensorFacts(name="x", dtype="float32", shape=(1, 49, 10, 1))
+    quantized = TensorFacts(name="x", dtype="int8", shape=(1, 49, 10, 1), scale=0.6, zero_point=80)
+    (real,), (steps,) = (
+        opened(tmp_path, facts, preprocessing={"preset": "mlperf-tiny-kws"}).samples() for facts in (whole, quantized)
+    )
+    assert steps.feed["x"].dtype == np.int8
+    back = (steps.feed["x"].astype(np.float64) - 80) * 0.6
+    inside = np.abs(real.feed["x"]) < (127 - 80) * 0.6
+    np.testing.assert_allclose(back[inside], real.feed["x"][inside], atol=0.3001)
 
 
 def test_lengths_rates_and_whole_numbers(tmp_path):

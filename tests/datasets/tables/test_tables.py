@@ -101,6 +101,12 @@ def test_columns_fill_an_input_of_more_axes(tmp_path):
     assert sample.feed["x"].tolist() == [[[[1, 2], [3, 255]]]]
 
 
+def test_quantized_inputs_get_the_nearest_integers(tmp_path):
+    x = TensorFacts(name="x", dtype="int8", shape=(1, 3), scale=0.5, zero_point=-1)
+    (sample,) = opened(written(tmp_path, "a,b,c\n1.2,-0.3,1000\n"), x).samples()
+    assert sample.feed["x"].dtype == np.int8 and sample.feed["x"].tolist() == [[1, -2, 127]]
+
+
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 def test_the_separator_is_that_of_the_header(tmp_path, separator):
     path = written(tmp_path, IRIS.replace(",", separator))

@@ -68,6 +68,7 @@ def test_texts_are_cut_and_filled_to_one_length(tmp_path, keys):
     data = opened(written(tmp_path, *REVIEWS), **keys)
     first, second = data.samples()
     assert first.feed["input_ids"].tolist() == [[2, 4, 5, 3]]
+    assert data.notes[-1].startswith("1 of the first 2 texts have more tokens")
     assert second.feed["input_ids"].tolist() == [[2, 6, 3, 0]]
     assert second.feed["attention_mask"].tolist() == [[1, 1, 1, 0]]
     assert "expected 1 to" in refused(written(tmp_path, *REVIEWS), encoder(), preprocessing={"length": -1})

@@ -652,3 +652,54 @@ def test_without_labels_a_detector_is_judged_by_the_detections_that_are_left(tmp
     )
     nothing = against(blank, blank)
     assert nothing.accepted and nothing.executions[0].kept is None
+
+
+OFFSET = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    offset (float[N, 4] x) => (float[N, 4] y) <float scale = {{{scale}}}, float ten = {{10}}> {{
+        z = Mul(x, scale)
+        y = Add(z, ten)
+    }}"""
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_constant_that_is_close_to_every_answer_is_refused(tmp_path, build, labelled, rng):
+    x = rng.normal(0, 1, (24, 4)).astype(np.float32)
+    source, constant = (serialized(build(OFFSET.format(scale=scale))) for scale in (1, 0))
+    np.savez(tmp_path / "e.npz", x=x, **({"labels": 10 + x} if labelled else {}))
+    facts = (TensorFacts(name="x", dtype="float32", shape=("N", 4)),)
+    data = Data(name="the evaluation data", dataset=open_dataset(str(tmp_path / "e.npz"), facts))
+    metric = find_metric(f"{__name__}:nothing_at_all") if labelled else None
+    evaluation = Evaluation(data=data, metric=metric, drop=drop_of(0.01))
+    request = GuardRequest(source=source, source_size_bytes=10_000, evaluation=evaluation)
+    refused = judge(constant, request)
+    assert refused.executions[0].agreement.sqnr_db > 15
+    assert [violation.kind for violation in refused.violations] == [ViolationKind.DISAGREES]
+    assert "hardly anything is left that depends on the input" in refused.refusals[0]
+    assert judge(source, request).accepted
+
+
+EMBEDDING = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    embed (float[N, 8] x) => (float[N, 8] y) {
+        y = MatMul(x, w)
+    }"""
+
+
+def test_embeddings_without_labels_are_judged_by_who_lies_near_whom(tmp_path, build, rng, monkeypatch):
+    same, changed = np.eye(8), np.eye(8) + rng.normal(0, 0.08, (8, 8))
+    source, result = (serialized(build(EMBEDDING, w=each.astype(np.float32))) for each in (same, changed))
+    np.savez(tmp_path / "e.npz", x=rng.normal(0, 1, (32, 8)).astype(np.float32))
+    dataset = open_dataset(str(tmp_path / "e.npz"), (TensorFacts(name="x", dtype="float32", shape=("N", 8)),))
+    data = Data(name="the evaluation data", dataset=dataset)
+    evaluation = Evaluation(data=data, metric=None, drop=drop_of(0.01))
+    request = GuardRequest(source=source, source_size_bytes=10_000, evaluation=evaluation)
+    assert judge(result, request).executions[0].rank_correlation is None
+    dataset.task = "embedding"
+    accepted = judge(result, request)
+    assert accepted.accepted and 0.9 < accepted.executions[0].rank_correlation < 0.999
+    monkeypatch.setattr("edgedeploy.optimize.guard.accuracy.LEAST_RANK_CORRELATION", 0.999)
+    refused = judge(result, request)
+    assert [violation.kind for violation in refused.violations] == [ViolationKind.DISAGREES]
+    assert "in another order" in refused.refusals[0]
+    assert judge(source, request).accepted

@@ -425,3 +425,31 @@ def test_dynamic_leaves_an_lstm_that_it_cannot_take(build, apply, rng):
 def test_settings_are_checked(settings):
     with pytest.raises(ValueError):
         QuantizeStatic(**settings)
+
+
+DETECTOR_HEAD = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    g (float[N,4,6,6] x) => (float[N,7,36] y) <int64[3] boxes_as = {0, 4, -1}, int64[3] scores_as = {0, 3, -1}> {
+        c = Conv <pads = [1,1,1,1]> (x, w)
+        r = Relu(c)
+        b = Conv (r, w_boxes)
+        s = Conv (r, w_scores)
+        boxes = Reshape(b, boxes_as)
+        logits = Reshape(s, scores_as)
+        scores = Sigmoid(logits)
+        y = Concat <axis = 1> (boxes, scores)
+    }"""
+
+
+def test_boxes_and_scores_that_are_joined_at_the_end_have_no_grid_in_common(build, apply, run, calibrated, rng):
+    weights = _drawn(
+        rng, {"w": (8, 4, 3, 3), "w_boxes": _normal(rng, 4, 8, 1, 1, scale=40.0), "w_scores": (3, 8, 1, 1)}
+    )
+    model = build(DETECTOR_HEAD, **weights)
+    result, _ = apply(QuantizeStatic(), model, context=calibrated(IMAGES))
+    joined = next(node for node in result.graph if node.op_type == "Concat")
+    assert joined.outputs[0].is_graph_output()
+    expected, found = run(model, x=IMAGES)[0], run(result, x=IMAGES)[0]
+    # One grid for both would have steps of several whole numbers: nothing would be left of scores.
+    assert np.ptp(expected[:, :4]) / 255 > 1
+    assert _sqnr_db(found[:, 4:], expected[:, 4:]) > 20 and _sqnr_db(found[:, :4], expected[:, :4]) > 20

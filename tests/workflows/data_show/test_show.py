@@ -159,7 +159,7 @@ def test_the_command_prints_it_in_words(tmp_path, monkeypatch):
         "imagefolder: it has a sub-folder",
         "1 that cannot be read",
         "a/000.png",
-        "0 a: 2, 1 b: 2",
+        "0 (a): 2, 1 (b): 2",
         "! 3 of 3 pictures",
     ):
         assert said in result.stdout

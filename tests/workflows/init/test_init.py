@@ -169,13 +169,13 @@ def test_what_is_stated_is_not_guessed(tmp_path):
     assert isinstance(found.contract.data.evaluation, DataSource) and found.contract.data.evaluation.skip_broken
 
 
-def detector(path: Path, *, normalized: bool) -> Path:
+def detector(path: Path, *, normalized: bool, rows: np.ndarray | None = None) -> Path:
     """A detector of the form of YOLOv8 whose only object is the red patch in the upper left quarter of 32 x 32."""
     scale = 1 / 32 if normalized else 1.0
     box = [8 * scale, 8 * scale, 16 * scale, 16 * scale]
-    rows = np.zeros((1, 6, 12), np.float32)
-    rows[0, :4, 0] = box
-    rows[0, 4, 0] = 1.0
+    if rows is None:
+        rows = np.zeros((1, 6, 12), np.float32)
+        rows[0, :5, 0] = [*box, 1.0]
     graph = onnx.helper.make_graph(
         [
             onnx.helper.make_node("ReduceMax", ["x"], ["most"], keepdims=1),
@@ -185,7 +185,7 @@ def detector(path: Path, *, normalized: bool) -> Path:
         ],
         "detector",
         [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, 32, 32])],
-        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 6, 12])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, list(rows.shape))],
         [
             onnx.numpy_helper.from_array(rows, "rows"),
             onnx.numpy_helper.from_array(np.array([1, 1, 1], np.int64), "shape"),
@@ -211,6 +211,41 @@ def test_the_head_is_the_one_that_finds_the_objects(tmp_path, normalized):
     assert said(found, "task")[0] == "detection" and said(found, "metric")[0] == "map"
     assert said(found, "head")[1].startswith("map over 3 samples is 1")
     assert said(found, "calibration")[0] == str(folder)
+
+
+def test_classes_that_keep_the_ids_of_their_categories_are_found(tmp_path):
+    """The model's class 3 is the category with the id 3, which would be the first of all."""
+    rows = np.zeros((1, 8, 12), np.float32)
+    rows[0, :4, 0] = [0.25, 0.25, 0.5, 0.5]
+    rows[0, 4 + 3, 0] = 1.0
+    model = detector(tmp_path / "model.onnx", normalized=True, rows=rows)
+    boxes = [{"bbox": [0, 0, 16, 16], "image_id": 100 + each} for each in range(3)]
+    found = made(model, coco(tmp_path / "set", boxes, size=(32, 32), pictures=3))
+    assert said(found, "class_ids_from")[0] == "0"
+    assert isinstance(found.contract.data.evaluation, DataSource) and found.contract.data.evaluation.class_ids_from == 0
+    assert found.contract.limits.metric_min == 0.99
+
+
+@pytest.mark.parametrize("has_outlines", [True, False])
+def test_outlines_are_judged_where_the_model_gives_masks(tmp_path, has_outlines):
+    """An output of prototypes beside that of a detector: 6 + 32 channels, of which the first object's mask is all."""
+    rows = np.zeros((1, 4 + 2 + 32, 50), np.float32)
+    rows[0, :5, 0] = [8, 8, 16, 16, 1]
+    rows[0, 6, 0] = 1.0
+    model = detector(tmp_path / "model.onnx", normalized=False, rows=rows)
+    loaded = onnx.load(model)
+    loaded.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((1, 32, 8, 8), np.float32), "ones"))
+    loaded.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 1, 1, 1], np.int64), "four"))
+    loaded.graph.node.append(onnx.helper.make_node("Reshape", ["bright", "four"], ["bright4"]))
+    loaded.graph.node.append(onnx.helper.make_node("Mul", ["ones", "bright4"], ["protos"]))
+    loaded.graph.output.append(onnx.helper.make_tensor_value_info("protos", onnx.TensorProto.FLOAT, [1, 32, 8, 8]))
+    onnx.save(loaded, model)
+    square = [[0, 0, 16, 0, 16, 16, 0, 16]] if has_outlines else []
+    boxes = [{"bbox": [0, 0, 16, 16], "image_id": 100 + each, "segmentation": square} for each in range(3)]
+    found = made(model, coco(tmp_path / "set", boxes, size=(32, 32), pictures=3))
+    assert said(found, "task")[0] == ("instance-segmentation" if has_outlines else "detection")
+    assert found.contract.data.metric == ("mask-map" if has_outlines else "map")
+    assert found.contract.limits.metric_min == 0.99
 
 
 def test_outputs_that_no_head_fits_are_said(tmp_path):

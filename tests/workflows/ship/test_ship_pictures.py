@@ -101,7 +101,7 @@ def save_text_model(path: Path, body: str, constant: str) -> None:
 
 def contract_of(folder: Path, make: Callable[[Path, np.random.Generator], None], rng: np.random.Generator) -> Contract:
     make(folder, rng)
-    settings = api.InitSettings(name="model", recipe="fold", task="keypoints" if make is keypoints else None)
+    settings = api.InitSettings(name="model", recipe="fold")
     return api.init(folder / "model.onnx", str(folder / "set"), folder / "contract.toml", settings).contract
 
 
