@@ -32,7 +32,7 @@ from edgedeploy.metrics.heads.decoder import Decoder
 from edgedeploy.metrics.heads.registry import find_head
 from edgedeploy.metrics.metric import Metric, MetricAccumulator
 from edgedeploy.metrics.registry import check_metric, chosen_metric
-from edgedeploy.metrics.regressions import ClassAccumulator, broken
+from edgedeploy.metrics.regressions import ClassAccumulator, broken, with_class_names
 from edgedeploy.stats.rounding import at_least, at_most, beside_limit
 from edgedeploy.values.bundle import Release
 from edgedeploy.values.data import DatasetSpec, dataset_name
@@ -194,7 +194,7 @@ class _Tally:
             partial=partial,
             skipped=dataset.skipped_count,
             skipped_samples=tuple(printable(each) for each in dataset.skipped),
-            classes=self._by_class.figure() if self._by_class is not None else None,
+            classes=with_class_names(self._by_class.figure() if self._by_class else None, dataset.class_names),
             broken=self._broken(),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec import structs
 
 from edgedeploy.metrics.classification import answered_classes, has_text_labels
 from edgedeploy.metrics.confusion import ConfusionAccumulator
@@ -26,6 +27,25 @@ def broken(reference_scores: np.ndarray | None, scores: np.ndarray | None) -> Br
         return None
     places = np.flatnonzero(scores < reference_scores - ROUNDING)
     return Broken(count=int(places.size), first=tuple(places[:_MOST_SAMPLES].tolist()))
+
+
+def with_class_names(classes: ByClass | None, names: Sequence[str]) -> ByClass | None:
+    """Return figures by class with the names of the classes.
+
+    Args:
+        names: in the order of the classes' numbers; empty where there are none.
+    """
+    if classes is None or not names:
+        return classes
+
+    def name(label: int) -> str:
+        return names[label] if label < len(names) else ""
+
+    confusion = classes.confusion
+    if confusion is not None:
+        confusion = structs.replace(confusion, names=tuple(name(label) or str(label) for label in confusion.classes))
+    worst = tuple(structs.replace(figure, name=name(figure.label)) for figure in classes.worst)
+    return structs.replace(classes, worst=worst, confusion=confusion)
 
 
 class ClassAccumulator:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from html import escape
 
 _WIDTH = 760
-_LEFT, _TOP = 96, 64
+_LEFT, _TOP = 132, 64
 _HIGHEST_CELL = 56
-_MOST_CHARACTERS = 6
+_MOST_CHARACTERS = 8
 """Of a class's name, in the width of the names: of 24 units, 15 wide."""
 
 
@@ -29,9 +29,10 @@ def confusion_matrix(names: Sequence[str], counts: Sequence[Sequence[int]], titl
         f'<text x="{_LEFT - 8}" y="{_TOP - 12}" text-anchor="end">label ↓</text>',
     ]
     for place, name in enumerate(names):
-        shown = escape(name if len(name) <= _MOST_CHARACTERS else f"{name[: _MOST_CHARACTERS - 1]}…")
+        shown = escape(_shortened(name, _MOST_CHARACTERS))
+        above = escape(_shortened(name, max(2, int(width / 13))))
         middle = (place + 0.5) * width + _LEFT
-        parts.append(f'<text class="name" x="{middle:.1f}" y="{_TOP - 12}" text-anchor="middle">{shown}</text>')
+        parts.append(f'<text class="name" x="{middle:.1f}" y="{_TOP - 12}" text-anchor="middle">{above}</text>')
         baseline = _TOP + (place + 0.5) * height + 5
         parts.append(f'<text class="name" x="{_LEFT - 8}" y="{baseline:.1f}" text-anchor="end">{shown}</text>')
     for row, line in enumerate(counts):
@@ -64,6 +65,10 @@ def _cell(left: float, top: float, width: float, height: float, count: int, tota
         f'<text class="count" x="{left + width / 2:.1f}" y="{top + height / 2 + 5:.1f}" '
         f'text-anchor="middle">{_short(count)}</text>'
     )
+
+
+def _shortened(name: str, most: int) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _short(count: int) -> str:

@@ -85,6 +85,8 @@ class ClassFigure(Struct, frozen=True, kw_only=True):
     right: int
     same: int
     """Answers that are the reference's, right or wrong."""
+    name: str = ""
+    """As the data has it; empty where it has none."""
 
 
 class Confusion(Struct, frozen=True, kw_only=True):
@@ -96,6 +98,8 @@ class Confusion(Struct, frozen=True, kw_only=True):
     """A row for each class that labels name, a column for each class that is answered, in the order of `classes`. With
     `others`, a last row and a last column for all other classes together, and for answers that are none (NaN)."""
     others: bool
+    names: tuple[str, ...] = ()
+    """Of `classes`, as the data has them; empty where it has none."""
 
 
 class ByClass(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedeploy.metrics.registry import find_metric
-from edgedeploy.metrics.regressions import ClassAccumulator, broken
+from edgedeploy.metrics.regressions import ClassAccumulator, broken, with_class_names
 from edgedeploy.values.quality import ByClass, ClassFigure, Confusion
 
 
@@ -28,6 +28,17 @@ def test_the_class_that_lost_most_comes_first() -> None:
         ),
         confusion=Confusion(classes=(0, 1, 2), counts=((2, 0, 0), (2, 0, 0), (1, 0, 1)), others=False),
     )
+
+
+def test_classes_are_named_as_the_data_has_them() -> None:
+    counted = ClassAccumulator()
+    counted.add(scores_of([0, 1, 2]), scores_of([0, 1, 1]), np.array([0, 1, 1]))
+    figure = counted.figure()
+    named = with_class_names(figure, ("cat", "dog"))
+    assert named is not None and named.confusion is not None
+    assert {(one.label, one.name) for one in named.worst} == {(0, "cat"), (1, "dog")}
+    assert named.confusion.names == ("cat", "dog", "2")
+    assert with_class_names(figure, ()) is figure and with_class_names(None, ("cat",)) is None
 
 
 answers = st.integers(0, 29)

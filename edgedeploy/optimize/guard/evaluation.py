@@ -33,6 +33,11 @@ class Data(Struct, frozen=True, kw_only=True):
         """How many feeds there are; None when only running the dataset tells."""
         return len(self.generated) if self.dataset is None else self.dataset.count
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """In the order of the labels' numbers; empty where the data has none."""
+        return self.dataset.class_names if self.dataset is not None else ()
+
     def samples(self) -> Iterator[Sample]:
         """Return all samples in order."""
         return iter(self.generated) if self.dataset is None else self.dataset.samples()

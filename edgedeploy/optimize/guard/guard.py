@@ -7,12 +7,15 @@ those give stands beside it, named.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edgedeploy.foundation.errors import EdgedeployError
 from edgedeploy.inference.formats import ModelFormat, runtime_of
 from edgedeploy.inference.onnxruntime import host_isa
 from edgedeploy.inference.session import Session, arithmetic_note, open_session
 from edgedeploy.metrics.metric_trial import MetricTrial
 from edgedeploy.metrics.model_comparison import ModelComparison, ResultFailedError, compare
+from edgedeploy.metrics.regressions import with_class_names
 from edgedeploy.optimize.graph.edit import validation_error
 from edgedeploy.optimize.guard.accuracy import judge_accuracy
 from edgedeploy.optimize.guard.batching import batches
@@ -56,7 +59,7 @@ def judge(result: bytes, request: GuardRequest) -> GuardResult:
     judge_accuracy(compared, evaluation, findings)
     on_board = judge_on_board(request.board, reference, result, evaluation, findings)
     speed = judge_speed(request.speed, request.source, result, evaluation, findings, request.speed_unjudged)
-    executions = (*_host_executions(compared), *on_board)
+    executions = (*_host_executions(compared, evaluation.data.class_names), *on_board)
     return findings.result(
         source_metric=compared.reference_metric, metric_trust=compared.trust, executions=executions, speed=speed
     )
@@ -113,7 +116,7 @@ def _compare(
         return None
 
 
-def _host_executions(compared: ModelComparison) -> tuple[Execution, ...]:
+def _host_executions(compared: ModelComparison, class_names: Sequence[str]) -> tuple[Execution, ...]:
     isa = host_isa()
     return tuple(
         Execution(
@@ -124,7 +127,7 @@ def _host_executions(compared: ModelComparison) -> tuple[Execution, ...]:
             kept=figures.kept,
             rank_correlation=figures.rank_correlation,
             agreement=figures.agreement,
-            classes=figures.classes,
+            classes=with_class_names(figures.classes, class_names),
             broken=figures.broken,
             by_output=figures.by_output,
             by_group=figures.by_group,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from edgedeploy.foundation.sanitize import one_line
 from edgedeploy.values.evidence import Evidence
 from edgedeploy.values.measurement import Accuracy
 from edgedeploy.values.quality import Broken, ByClass, ClassFigure
 from edgedeploy.values.shipment import Shipment
 
+_LONGEST_NAME = 40
 HEAD = ("class", "samples", "right before", "right after", "lost", "same answer")
 
 
@@ -80,7 +82,7 @@ def class_row(figure: ClassFigure) -> tuple[str, ...]:
     """Return a class's cells under `HEAD`."""
     lost = figure.reference_right - figure.right
     return (
-        str(figure.label),
+        f"{figure.label} {one_line(figure.name, limit=_LONGEST_NAME)}".rstrip(),
         f"{figure.samples:,}",
         _of(figure.reference_right, figure.samples),
         _of(figure.right, figure.samples),

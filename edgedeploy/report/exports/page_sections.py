@@ -124,7 +124,7 @@ def confusion(breakage: Breakage) -> Markup | str:
     matrix = breakage.classes.confusion if breakage.classes else None
     if matrix is None:
         return ""
-    names = (*map(str, matrix.classes), *(("other",) if matrix.others else ()))
+    names = (*(matrix.names or map(str, matrix.classes)), *(("other",) if matrix.others else ()))
     return _drawn(confusion_matrix(names, matrix.counts, f"What {breakage.after} takes for what"))
 
 

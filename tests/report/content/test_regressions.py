@@ -44,6 +44,7 @@ def test_broken_samples_in_words(broken: Broken, words: str) -> None:
 
 
 def test_a_class_that_gained_lost_less_than_nothing() -> None:
+    assert class_row(ClassFigure(label=3, samples=1, reference_right=1, right=1, same=1, name="cat"))[0] == "3 cat"
     row = class_row(ClassFigure(label=31, samples=8, reference_right=7, right=8, same=6))
     assert row == ("31", "8", "7 (87.5%)", "8 (100.0%)", "−1", "6 (75.0%)")
 
