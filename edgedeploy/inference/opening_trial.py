@@ -20,7 +20,7 @@ _SUBGRAPHS = ("If", "Loop", "Scan", "SequenceMap")
 _OPERATOR_FIELD = 0x22
 """`op_type` of a NodeProto, as protobuf writes it: field 4, of a length that follows (onnx/onnx.proto)."""
 _LIMIT_S = 600.0
-"""Models of 2 GB open within a minute; on a machine that does other work, or swaps, in some."""
+"""Long on purpose: a large model on a busy machine must not be refused for being slow to open."""
 _HINT = (
     "export the model without control flow (If, Loop, Scan), or leave the layers whose results its branches read in "
     "float: keep_float in the recipe"

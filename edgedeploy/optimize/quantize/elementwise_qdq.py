@@ -90,8 +90,8 @@ def is_moved_into_branch(value: ir.Value) -> bool:
     """Tell whether a subgraph (a branch of an If, the body of a Loop or Scan) reads elements of `value` that nodes move
     before: then its floats have to stay for all but integer kernels.
 
-    onnxruntime carries grids on through such nodes, and does not expect that what reads them is a subgraph: since it
-    does so, from 1.11 on, that has ended the whole process. What a subgraph reads of a grid directly is fine.
+    onnxruntime carries grids on through such nodes, and does not expect that what reads them is a subgraph: 1.32 ends
+    the whole process over it. What a subgraph reads of a grid directly is fine.
     """
     return any(
         use.node.graph is value.graph
