@@ -16,6 +16,7 @@ from edgedeploy.foundation.reading import SYSTEM_TEXT, read_text
 from edgedeploy.foundation.sanitize import one_line
 from edgedeploy.inference import frozen_inputs as bound_inputs
 from edgedeploy.inference.locales import install_locale, refused_locale
+from edgedeploy.inference.opening_trial import try_opening
 
 # onnxruntime's wheels report to their maker unless this is set before they are loaded (Privacy.md in the package): they
 # leave a device identifier and a database of events in the cache folder, and send them. A user who wants that sets it.
@@ -34,6 +35,26 @@ _NO_ARRAY = "No corresponding Numpy type"
 _ARM_FEATURES = ("asimd", "asimddp", "i8mm", "sve")
 
 
+def open_model(
+    model: Path | bytes, *, exact: bool, threads: int | None = None, plan_memory: bool = True
+) -> onnxruntime.InferenceSession:
+    """Open a model in onnxruntime, without a trial; arguments are those of `HostSession`.
+
+    Raises:
+        Exception: of onnxruntime's own classes.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _severity()
+    options.inter_op_num_threads = 1
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    options.enable_mem_pattern = plan_memory
+    if exact:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    given = str(model) if isinstance(model, Path) else model
+    return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+
+
 class HostSession:
     """A model that is loaded and ready to run.
 
@@ -46,7 +67,8 @@ class HostSession:
     ) -> None:
         """
         Args:
-            model: a file, whose external data is found beside it, or a serialized model that has none.
+            model: a file, whose external data is found beside it, or a serialized model that has none. The latter is
+                opened in a process of its own first where it has control flow and is optimized: see `opening_trial`.
             exact: switch off all graph optimizations (`ORT_DISABLE_ALL`). Then nothing is fused, and each
                 QuantizeLinear/DequantizeLinear pair is evaluated in float: the arithmetic of a kernel that does not
                 saturate. Otherwise the model runs as onnxruntime runs it by default, with this machine's integer
@@ -58,22 +80,14 @@ class HostSession:
 
         Raises:
             InvalidFileError: the file is missing or not an ONNX model.
-            UnsupportedError: onnxruntime refuses the model, in its own words.
+            UnsupportedError: onnxruntime refuses the model, in its own words, or would end this process over it.
             HostError: the model needs a locale that this machine has not.
         """
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _severity()
-        options.inter_op_num_threads = 1
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        options.enable_mem_pattern = plan_memory
-        if exact:
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         name = str(model) if isinstance(model, Path) else "the model"
+        if isinstance(model, bytes) and not exact:
+            try_opening(model)
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(model) if isinstance(model, Path) else model, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = open_model(model, exact=exact, threads=threads, plan_memory=plan_memory)
         except (_state.NoSuchFile, _state.InvalidProtobuf) as error:
             raise InvalidFileError(f"{name} cannot be loaded", why=_words(error)) from error
         except Exception as error:

@@ -24,6 +24,9 @@ ElementwiseName = Literal[
 ELEMENTWISE: tuple[ElementwiseName, ...] = get_args(ElementwiseName)
 
 _MOVES_VALUES = ("MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze")
+_MOVES_GRIDS = ("MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice")
+"""Behind these onnxruntime puts the grid of what they read once more (`CanNodePropagate` in
+https://github.com/microsoft/onnxruntime, onnxruntime/core/optimizer/qdq_transformer/qdq_propagation.cc)."""
 
 
 class ElementwiseNode(Struct, frozen=True, kw_only=True, eq=False):
@@ -43,9 +46,9 @@ def find_elementwise(
     found: list[ElementwiseNode] = []
     for node in model.graph:
         if is_operator(node, *operators) and layer_filter.exclusion_reason((node.outputs[0].name or "",)) is None:
-            inputs = _computed_inputs(node)
-            if inputs:
-                found.append(ElementwiseNode(node=node, inputs=inputs, output=quantized_output(node)))
+            inputs, output = _computed_inputs(node), quantized_output(node)
+            if inputs and not is_moved_into_branch(output):
+                found.append(ElementwiseNode(node=node, inputs=inputs, output=output))
     convolutions = [layer for layer in linear if layer.operator == "Conv"]
     # A matrix product gives floats and takes integers: what it reads is on a grid for it alone.
     on_grids = {quantized_output(layer.node) for layer in convolutions} | {layer.input for layer in convolutions}
@@ -81,6 +84,26 @@ def origin(value: ir.Value, known: Collection[ir.Value]) -> ir.Value:
         if source in known:
             return origin(source, known)
     return value
+
+
+def is_moved_into_branch(value: ir.Value) -> bool:
+    """Tell whether a subgraph (a branch of an If, the body of a Loop or Scan) reads elements of `value` that nodes move
+    before: then its floats have to stay for all but integer kernels.
+
+    onnxruntime carries grids on through such nodes, and does not expect that what reads them is a subgraph: 1.32 ends
+    the whole process over it. What a subgraph reads of a grid directly is fine.
+    """
+    return any(
+        use.node.graph is value.graph
+        and use.idx == 0
+        and is_operator(use.node, *_MOVES_GRIDS)
+        and (_is_read_in_branch(use.node.outputs[0]) or is_moved_into_branch(use.node.outputs[0]))
+        for use in value.uses()
+    )
+
+
+def _is_read_in_branch(value: ir.Value) -> bool:
+    return any(use.node.graph is not value.graph for use in value.uses())
 
 
 def _moves(node: ir.Node) -> bool:

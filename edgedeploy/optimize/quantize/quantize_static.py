@@ -18,6 +18,7 @@ from edgedeploy.optimize.quantize.elementwise_qdq import (
     ELEMENTWISE,
     ElementwiseName,
     find_elementwise,
+    is_moved_into_branch,
     origin,
     quantized_output,
 )
@@ -142,6 +143,7 @@ class QuantizeStatic(Pass, frozen=True):
         unknown = self._layer_filter.unknown(model)
         whole = [quantized_output(layer.node) for layer in found if layer.operator == "Conv"]
         whole += [operator.output for operator in elementwise]
+        whole = [value for value in whole if not is_moved_into_branch(value)]
         read = (*(layer.input for layer in found), *(value for operator in elementwise for value in operator.inputs))
         tensors = list(dict.fromkeys((*read, *whole)))
         params_of, samples = self._params(model, tensors, context)

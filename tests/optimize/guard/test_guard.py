@@ -73,6 +73,22 @@ def hold(build):
 
 
 LABELS = X.argmax(axis=1).astype(np.int64)
+ABORTING = (
+    HEAD
+    + """
+    g (float[N,3] x) => (float[N,3] y) <float s = {0.1}, uint8 z = {128}, int64[2] p = {0, 3}> {
+        q = QuantizeLinear(x, s, z)
+        d = DequantizeLinear(q, s, z)
+        r = Reshape(d, p)
+        m = ReduceMax <keepdims = 0> (x)
+        is_above = Greater(m, s)
+        y = If(is_above) <
+            then_branch = t () => (float[N,3] a) { a = Softmax(r) },
+            else_branch = e () => (float[N,3] b) { b = Softmax(r) }
+        >
+    }"""
+)
+"""Over which onnxruntime ends the process."""
 
 
 def test_the_same_model_is_accepted(hold, data):
@@ -378,6 +394,7 @@ def test_a_promise_to_keep_results_is_of_exact_arithmetic_not_of_the_boards_kern
     [
         (FLOAT, {"source_size_bytes": 10}, ViolationKind.LARGER, "larger"),
         (b"not a model at all", {}, ViolationKind.DOES_NOT_LOAD, None),
+        (ABORTING, {}, ViolationKind.DOES_NOT_LOAD, None),
         (_wrong(0.3), {}, ViolationKind.METRIC_FELL, "loss"),
         (_wrong(0.3), {"labelled": False}, ViolationKind.DISAGREES, "loss"),
         (_wrong(0.005), {"tolerance": 1e-5}, ViolationKind.OUTPUTS_MOVED, "loss"),

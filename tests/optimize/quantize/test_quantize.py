@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 
 from edgedeploy.datasets.dataset import open_dataset
+from edgedeploy.inference.onnxruntime import HostSession
 from edgedeploy.optimize.base import Context
 from edgedeploy.optimize.graph.edit import constant, serialized
 from edgedeploy.optimize.quantize.quantize_dynamic import QuantizeDynamic
@@ -131,6 +132,50 @@ def test_an_output_keeps_its_name(build, apply, run, calibrated, rng):
     assert evidence.refused is None
     assert result.graph.outputs[0].name == "y"
     assert _sqnr_db(run(result, x=IMAGES)[0], expected) > 30
+
+
+def _moved_into_branch(between: str) -> str:
+    """A convolution, `between` that makes `v` of `c`, and an If whose branches read `v` as a Reshape gives it."""
+    return f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (float[N,4,6,6] x) => (float[N,3] y)
+        <int64[2] shape = {{-1, 288}}, int64[1] axis = {{1}}, float half = {{0.5}}> {{
+            c = Conv <pads = [1,1,1,1]> (x, w, b)
+            {between}
+            r = Reshape(v, shape)
+            f = Flatten(r)
+            g = Gemm (f, k)
+            m = ReduceMax <keepdims = 0> (g)
+            is_above = Greater(m, half)
+            y = If(is_above) <
+                then_branch = t () => (float[N,3] p) {{ q = Tanh(r) p = MatMul(q, l) }},
+                else_branch = e () => (float[N,3] s) {{ s = Identity(g) }}
+            >
+        }}"""
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        "v = Relu(c)",
+        "v = HardSigmoid(c)",
+        "t = Transpose <perm = [0, 1, 3, 2]> (c) v = Unsqueeze(t, axis)",
+    ],
+)
+def test_what_is_moved_into_a_branch_stays_in_float(build, apply, run, calibrated, rng, between):
+    """onnxruntime ends the process over a grid that it would have to carry on into a subgraph."""
+    weights = {
+        "w": _normal(rng, 8, 4, 3, 3, scale=0.1),
+        "b": _normal(rng, 8, scale=0.1),
+        "k": _normal(rng, 288, 3, scale=0.1),
+        "l": _normal(rng, 288, 3, scale=0.1),
+    }
+    model = build(_moved_into_branch(between), **weights)
+    expected = run(model, x=IMAGES)[0]
+    result, evidence = apply(QuantizeStatic(), model, context=calibrated(IMAGES))
+    assert evidence.refused is None and evidence.facts["nodes_quantized"] == 2
+    outputs = HostSession(serialized(result), exact=False).run({"x": IMAGES})[0]
+    assert _sqnr_db(outputs, expected) > 25
 
 
 RESIDUAL = """
