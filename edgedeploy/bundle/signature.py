@@ -19,7 +19,7 @@ from pathlib import Path
 from edgedeploy.foundation.errors import HostError, IntegrityError, InvalidFileError
 from edgedeploy.foundation.files import config_folder, unreadable, write_bytes
 from edgedeploy.foundation.ownership import require_own_file, require_secret_file
-from edgedeploy.foundation.programs import end_with_parent, find, last_lines
+from edgedeploy.foundation.programs import find, last_lines, parent_tie
 from edgedeploy.foundation.reading import KEY, SIGNATURE, SIGNERS, read_file
 
 NAMESPACE = "edgedeploy-bundle"
@@ -186,10 +186,11 @@ def _signer_by_line(manifest: bytes, signature: Path, signers: Path) -> tuple[st
 
 
 def _ssh_keygen(action: str, *words: str, content: bytes) -> subprocess.CompletedProcess[bytes]:
-    command = [find("ssh-keygen"), "-Y", action, *words]
+    tie, before = parent_tie()
+    command = [*tie, find("ssh-keygen"), "-Y", action, *words]
     try:
         return subprocess.run(
-            command, input=content, capture_output=True, timeout=_TIMEOUT_S, check=False, preexec_fn=end_with_parent
+            command, input=content, capture_output=True, timeout=_TIMEOUT_S, check=False, preexec_fn=before
         )
     except subprocess.TimeoutExpired as error:
         raise HostError(f"ssh-keygen -Y {action} has not come to an end in {_TIMEOUT_S / 60:g} minutes") from error

@@ -22,7 +22,7 @@ from edgedeploy.device.streams import Reader, Writer
 from edgedeploy.device.watchdog import SilenceLimit
 from edgedeploy.foundation.errors import DeviceError
 from edgedeploy.foundation.files import unwritable
-from edgedeploy.foundation.programs import end_with_parent
+from edgedeploy.foundation.programs import parent_tie
 from edgedeploy.values.probe import MachineKind
 
 _CHUNK_BYTES = 64 << 10
@@ -96,16 +96,17 @@ class LocalProcess:
         self._backlog = Backlog()
         # Standard error goes to a file: nobody has to drain it, and it cannot block the command.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
+        tie, before = parent_tie()
         try:
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", 'exec "$@"', "sh", *self._words],
+                [*tie, "/bin/sh", "-c", 'exec "$@"', "sh", *self._words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 cwd=home,
                 env=_environment(home),
                 start_new_session=True,
-                preexec_fn=end_with_parent,
+                preexec_fn=before,
             )
         except OSError as error:
             self._errors.close()

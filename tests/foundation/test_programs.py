@@ -8,11 +8,13 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import edgedeploy
+from edgedeploy.foundation.programs import end_with_parent, parent_tie
 
 _STARTS = {
     "a program": "from edgedeploy.foundation.programs import completed; completed(PROGRAM)",
@@ -37,6 +39,26 @@ def test_a_program_ends_with_the_process_that_is_killed(kind: str, tmp_path: Pat
         started.send_signal(signal.SIGKILL)
         started.wait(60)
         assert select.select([said], [], [], 60)[0] and said.read(1) == b""
+
+
+@pytest.fixture
+def _no_tie_from_before() -> Iterator[None]:
+    parent_tie.cache_clear()
+    yield
+    parent_tie.cache_clear()
+
+
+@pytest.mark.usefixtures("_no_tie_from_before")
+def test_without_a_setpriv_that_can_it_is_done_by_a_fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Busybox has a program of that name, too."""
+    words, before = parent_tie()
+    assert (words[1:], before) == (("--pdeathsig", "KILL"), None)
+    parent_tie.cache_clear()
+    other = tmp_path / "setpriv"
+    other.write_text("#!/bin/sh\nexit 1\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert parent_tie() == ((), end_with_parent)
 
 
 @pytest.mark.slow
