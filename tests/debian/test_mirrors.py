@@ -94,6 +94,7 @@ def sign(made: Repository, suite: str) -> None:
     gpg("--clearsign", "--output", str(release.with_name("InRelease")), str(release))
 
 
+@pytest.mark.slow
 def test_a_derivative_s_own_release_of_that_name_is_taken_where_it_is_signed_and_whole(
     apt: Path, tmp_path: Path, key: Path
 ) -> None:

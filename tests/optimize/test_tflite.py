@@ -29,6 +29,8 @@ from edgedeploy.optimize.tflite.quantize import Quantization, quantize
 from edgedeploy.optimize.tflite.select import LINEAR
 from edgedeploy.values.model import TensorFacts
 
+pytestmark = pytest.mark.slow
+
 IMAGE = TensorFacts(name="image", dtype="float32", shape=(1, 16, 16, 3))
 WEIGHTS = Quantization(scheme="weights", kinds=tuple(LINEAR))
 

@@ -84,6 +84,7 @@ def test_without_data_golden_pictures_are_made_up(model, tmp_path):
     assert picture.dtype == np.uint8 and picture.shape == (1, 49, 80, 3) and picture.std() > 30
 
 
+@pytest.mark.slow
 def test_it_runs_on_a_device(model, data, tmp_path):
     """The health check there compares with the golden answers; `test` feeds the pictures of the data."""
     bundle = compiled(model, tmp_path / "bundle", golden=str(data), embed=True)

@@ -21,6 +21,8 @@ from edgedeploy.values.baseline import Baseline, BaselineAccuracy, BaselineEntry
 from edgedeploy.verdict.baseline import save_baseline
 from edgedeploy.workflows.trend import trend
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "</td><script>alert(1)</script> \x1b[31m| `x` {{ 7*7 }}"
 
 

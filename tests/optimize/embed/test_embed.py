@@ -19,6 +19,8 @@ from edgedeploy.model.inspect import inspect_model
 from edgedeploy.optimize.embed.embed import EmbeddedModel, embed_preprocessing
 from edgedeploy.values.model import ModelFacts
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("PIL")
 
 

@@ -20,6 +20,8 @@ from edgedeploy.metrics.registry import find_metric
 from edgedeploy.values.head import Head
 from edgedeploy.values.labels import Detections
 
+pytestmark = pytest.mark.slow
+
 SIDE, CELL = 96, 8
 ANCHORS = (SIDE // CELL) ** 2
 COLORS = """

@@ -213,6 +213,7 @@ main.main()
 """A gate that boots for ever: what a signal leaves of it. With a real board: tests/emulated/test_gate.py."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code", "words"), [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "")])
 def test_a_signal_ends_it_with_its_code_and_all_files(
     tmp_path: Path, small: Path, number: signal.Signals, code: int, words: str

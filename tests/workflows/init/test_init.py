@@ -23,6 +23,8 @@ from edgedeploy.values.guess import InitiatedContract
 from edgedeploy.values.quality import MetricFigure
 from edgedeploy.workflows.init.trials import is_chance
 
+pytestmark = pytest.mark.slow
+
 
 def made(model: Path, data: Path, **settings: Any) -> InitiatedContract:
     path = model.parent / "contract.toml"

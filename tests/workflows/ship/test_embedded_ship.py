@@ -14,6 +14,8 @@ from edgedeploy.foundation.files import sha256_file
 from edgedeploy.values.contract import Outcome
 from edgedeploy.values.shipment import Shipment
 
+pytestmark = pytest.mark.slow
+
 Image = pytest.importorskip("PIL.Image")
 
 CONTRACT = """
