@@ -10,10 +10,10 @@ import numpy as np
 
 from edgedeploy.datasets.base import Dataset
 from edgedeploy.datasets.class_numbers import unknown_class
+from edgedeploy.datasets.paired_set import PairedSet
 from edgedeploy.datasets.pairs import PairedFiles
 from edgedeploy.datasets.picture_dataset import PictureDataset
 from edgedeploy.datasets.picture_files import first_names, has_pictures
-from edgedeploy.datasets.picture_set import PictureSet
 from edgedeploy.datasets.preprocessing.decode import read_class_mask
 from edgedeploy.datasets.preprocessing.images import PreparedPicture
 from edgedeploy.datasets.reader import DataReader
@@ -31,27 +31,17 @@ _ENDINGS = ("_mask", "-mask", "_label", "_seg", "_gt")
 """That names of masks have behind those of their pictures."""
 
 
-class MaskedPictures(PictureSet):
+class MaskedPictures(PairedSet):
     """Pictures with a mask each; 255 is not judged, as in Pascal VOC, and so are the bars of a letterbox."""
 
     format = "masks"
 
     def __init__(self, files: PairedFiles, source: DataSource) -> None:
-        self._files = files
-        self.left_out = tuple(files.skipped)
+        super().__init__(files)
         self.class_names = tuple(source.class_names)
 
-    def __len__(self) -> int:
-        return len(self._files.names)
-
-    def path(self, place: int) -> Path:
-        return self._files.pictures / self._files.names[place]
-
-    def name(self, place: int) -> str:
-        return self._files.names[place]
-
     def label(self, place: int, prepared: PreparedPicture) -> Any:
-        file = self._mask_of(place)
+        file = self.partner(place)
         mask = read_class_mask(file)
         geometry = prepared.geometry
         if mask.shape != (geometry.source_height, geometry.source_width):
@@ -65,12 +55,6 @@ class MaskedPictures(PictureSet):
         if self.class_names and len(wrong):
             raise unknown_class(str(int(wrong[0])), self.class_names, str(file))
         return geometry.mask(mask.astype(np.int64), NOT_JUDGED)
-
-    def files_beside(self, place: int) -> Sequence[Path]:
-        return (self._mask_of(place),)
-
-    def _mask_of(self, place: int) -> Path:
-        return self._files.others / self._files.partners[place]
 
 
 def _without_ending(stem: str) -> str:

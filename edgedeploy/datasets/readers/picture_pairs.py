@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import structs
 
 from edgedeploy.datasets.base import Dataset
+from edgedeploy.datasets.paired_set import PairedSet
 from edgedeploy.datasets.pairs import PairedFiles
 from edgedeploy.datasets.picture_dataset import PictureDataset
 from edgedeploy.datasets.picture_files import has_pictures
@@ -42,7 +43,7 @@ _FOLDERS = (
 _ARRAY = ".npy"
 
 
-class PairedPictures(ManyLabels):
+class PairedPictures(ManyLabels, PairedSet):
     """Pictures with a target each: a picture, prepared as `[target]` says where that differs from `[preprocessing]`, or
     a `.npy` with the values of the output as they are.
 
@@ -53,20 +54,11 @@ class PairedPictures(ManyLabels):
     format = "picture-pairs"
 
     def __init__(self, files: PairedFiles, target: ImagePreprocessing, tensor: TensorFacts) -> None:
-        self._files, self._target, self._tensor = files, target, tensor
-        self.left_out = tuple(files.skipped)
-
-    def __len__(self) -> int:
-        return len(self._files.names)
-
-    def path(self, place: int) -> Path:
-        return self._files.pictures / self._files.names[place]
-
-    def name(self, place: int) -> str:
-        return self._files.names[place]
+        super().__init__(files)
+        self._target, self._tensor = target, tensor
 
     def label(self, place: int, prepared: PreparedPicture) -> Any:
-        file = self._partner(place)
+        file = self.partner(place)
         if file.suffix == _ARRAY:
             return _array(file)
         if self._target.color == "gray" and (levels := _deep_levels(file)) is not None:
@@ -83,12 +75,6 @@ class PairedPictures(ManyLabels):
                 f"{file} is too small for its picture", hint="check that the names of both belong together"
             )
         return prepare_picture(decoded.pixels, self._of_size(extents), self._tensor_of(extents)).values
-
-    def files_beside(self, place: int) -> Sequence[Path]:
-        return (self._partner(place),)
-
-    def _partner(self, place: int) -> Path:
-        return self._files.others / self._files.partners[place]
 
     def _of_levels(self, levels: np.ndarray) -> np.ndarray:
         """Return gray levels of more than 8 bits as values, with an axis for the channel where the input has it."""
