@@ -22,7 +22,7 @@ from wild.models import DEFAULT_FOLDER, Ready, models
 
 from benchmarks import ROOT
 from benchmarks.report import Figures, Results, document, print_table
-from benchmarks.tools import TOOLS, Settings, Tool
+from benchmarks.tools import TOOLS, Settings, Tool, chosen_names
 from edgedeploy.inference.onnxruntime import host_isa
 
 _QUICK_MODELS = ("ocr-direction", "silero-vad-16k-op15", "magika", "squeezenet")
@@ -100,14 +100,6 @@ def _made_from(settings: Settings, ready: Ready, tool: Tool, limit: int | None) 
     return digest.hexdigest()
 
 
-def _chosen(text: str | None, known: list[str], parser: argparse.ArgumentParser) -> list[str]:
-    names = text.split(",") if text else known
-    for name in names:
-        if name not in known:
-            parser.error(f"no {name!r}; there are {', '.join(known)}")
-    return names
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench optimize", description=(__doc__ or "").splitlines()[0])
     all_models, all_tools = [model.name for model in CATALOGUE], [tool.name for tool in TOOLS]
@@ -124,8 +116,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="for models, data and results")
     arguments = parser.parse_args()
     chosen_models = arguments.models or (",".join(_QUICK_MODELS) if arguments.quick else None)
-    corpus = models(arguments.folder, _chosen(chosen_models, all_models, parser))
-    names = _chosen(arguments.tools, all_tools, parser)
+    corpus = models(arguments.folder, chosen_names(chosen_models, all_models, parser))
+    names = chosen_names(arguments.tools, all_tools, parser)
     tools = [tool for tool in TOOLS if tool.name in names and not arguments.show]
     settings = Settings(
         folder=arguments.folder.resolve(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from pathlib import Path
 from tasks.base import ReadyTask
 
 from benchmarks import ROOT
-from benchmarks.tools import ToolOutcome, child
+from benchmarks.tools import ToolOutcome, child, with_reasons
 
 
 @dataclass(frozen=True)
@@ -70,14 +69,7 @@ def _edgedeploy(recipe: str) -> Callable[[TaskSettings, ReadyTask, Path], ToolOu
             command += ["--time-budget", str(settings.auto_seconds)]
             limit += 2 * settings.auto_seconds
         outcome, output = child(command, limit, ROOT / "scripts")
-        try:
-            evidence = json.loads(output)
-        except json.JSONDecodeError:
-            return outcome
-        said = "; ".join(evidence.get("reasons", ()))
-        if outcome.failure is None:
-            return ToolOutcome(outcome.seconds, None, said)
-        return ToolOutcome(outcome.seconds, f"refused: {said}" if said else outcome.failure)
+        return with_reasons(outcome, output)
 
     return run
 

@@ -22,7 +22,7 @@ from tasks.catalogue import catalogue, ready
 from benchmarks import ROOT
 from benchmarks.task_report import Figures, Results, document, print_table
 from benchmarks.task_tools import TASK_TOOLS, TaskSettings, TaskTool
-from benchmarks.tools import child
+from benchmarks.tools import child, chosen_names
 from edgedeploy.inference.onnxruntime import host_isa
 
 _DEFAULT_FOLDER = ROOT / ".venv" / "bench-tasks"
@@ -90,14 +90,6 @@ def _made_from(settings: TaskSettings, task: ReadyTask, tool: TaskTool) -> str:
     return digest.hexdigest()
 
 
-def _chosen(text: str | None, known_names: list[str], parser: argparse.ArgumentParser) -> list[str]:
-    names = text.split(",") if text else known_names
-    for name in names:
-        if name not in known_names:
-            parser.error(f"no {name!r}; there are {', '.join(known_names)}")
-    return names
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="scripts/bench tasks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -113,11 +105,11 @@ def main() -> None:
     parser.add_argument("--prepare", action="store_true", help="only make the models and their data")
     parser.add_argument("--folder", type=Path, default=_DEFAULT_FOLDER, help="for models, data and results")
     arguments = parser.parse_args()
-    tasks = ready(arguments.folder, _chosen(arguments.tasks, all_tasks, parser))
+    tasks = ready(arguments.folder, chosen_names(arguments.tasks, all_tasks, parser))
     if arguments.prepare:
         print(*(task.folder for task in tasks), sep="\n")
         return
-    names = _chosen(arguments.tools, all_tools, parser)
+    names = chosen_names(arguments.tools, all_tools, parser)
     tools = [tool for tool in TASK_TOOLS if tool.name in names and not arguments.show]
     settings = TaskSettings(arguments.folder.resolve(), arguments.auto_seconds, arguments.limit, arguments.on)
     results: Results = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import importlib.metadata
 import json
@@ -122,16 +123,30 @@ def _edgedeploy(recipe: str) -> Callable[[Settings, Ready, Path], ToolOutcome]:
             command += ["--objective", settings.objective, "--time-budget", str(settings.auto_seconds)]
             limit = 2 * settings.auto_seconds + limit
         outcome, output = child(command, limit, ROOT)
-        try:
-            evidence = json.loads(output)
-        except json.JSONDecodeError:
-            return outcome
-        said = "; ".join(evidence.get("reasons", ()))
-        if outcome.failure is None:
-            return ToolOutcome(outcome.seconds, None, said)
-        return ToolOutcome(outcome.seconds, f"refused: {said}" if said else outcome.failure)
+        return with_reasons(outcome, output)
 
     return run
+
+
+def with_reasons(outcome: ToolOutcome, output: str) -> ToolOutcome:
+    """The outcome of `edgedeploy optimize --json`, with the reasons that its evidence gives."""
+    try:
+        evidence = json.loads(output)
+    except json.JSONDecodeError:
+        return outcome
+    said = "; ".join(evidence.get("reasons", ()))
+    if outcome.failure is None:
+        return ToolOutcome(outcome.seconds, None, said)
+    return ToolOutcome(outcome.seconds, f"refused: {said}" if said else outcome.failure)
+
+
+def chosen_names(text: str | None, known: list[str], parser: argparse.ArgumentParser) -> list[str]:
+    """The names in a list with commas, all where none is given; the parser ends with what it does not know."""
+    names = text.split(",") if text else known
+    for name in names:
+        if name not in known:
+            parser.error(f"no {name!r}; there are {', '.join(known)}")
+    return names
 
 
 def peer_environment(folder: Path, name: str) -> Path:
