@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from edgedeploy.cli.catalog import examples
-from edgedeploy.cli.completion import complete_file, complete_metric, complete_recipe, complete_target
-from edgedeploy.cli.options.contract import allow_code_option
+from edgedeploy.cli.completion import complete_file, complete_metric, complete_recipe
+from edgedeploy.cli.options.contract import allow_code_option, new_contract_option, targets_with_limits_option
 from edgedeploy.cli.options.data import data_options
 from edgedeploy.cli.options.metric import head_option
 from edgedeploy.cli.options.report_files import report_file_options, write_text
@@ -79,23 +79,8 @@ def command() -> None:
     shell_complete=complete_recipe,
     help="The recipe. Default: int8; weights-int8 without --calibration.",
 )
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=complete_target,
-    help="Add a table of limits for this target. Repeat it for more.",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("contract.toml"),
-    show_default=True,
-    metavar="FILE",
-    help="The file to write. Model and data must be in its folder or below.",
-)
+@targets_with_limits_option
+@new_contract_option
 @common_options
 def new(
     model: Path,

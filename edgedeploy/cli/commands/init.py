@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from edgedeploy.cli.catalog import examples
-from edgedeploy.cli.completion import complete_file, complete_metric, complete_recipe, complete_target
+from edgedeploy.cli.completion import complete_file, complete_metric, complete_recipe
+from edgedeploy.cli.options.contract import new_contract_option, targets_with_limits_option
 from edgedeploy.cli.options.data import data_options
 from edgedeploy.cli.options.metric import head_option
 from edgedeploy.cli.output import Output, common_options
@@ -57,23 +58,8 @@ if TYPE_CHECKING:
     shell_complete=complete_recipe,
     help="The recipe.  [default: int8; weights-int8 without calibration data]",
 )
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=complete_target,
-    help="Add a table of limits for this target. Repeat it for more.",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("contract.toml"),
-    show_default=True,
-    metavar="FILE",
-    help="The file to write. Model and data must be in its folder or below.",
-)
+@targets_with_limits_option
+@new_contract_option
 @data_options
 @common_options
 def command(
